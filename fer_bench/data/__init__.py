@@ -1,0 +1,1 @@
+"""Datasets: one file each, its reader and its LightningDataModule together."""

@@ -1,0 +1,66 @@
+"""Every error that a user can cause: what is wrong, where, and what to do next.
+
+The command line prints ``str(error)`` on one line and exits with ``error.exit_code``; a traceback is for our own bugs only.
+"""
+
+from __future__ import annotations
+
+
+class FerBenchError(Exception):
+    """Base of all errors that a user can act on.
+
+    Args:
+        problem: what is wrong, and where (file, line, key).
+        hint: what to do next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        self.problem = problem
+        self.hint = hint
+        super().__init__(f"{problem} {hint}".strip())
+
+
+class UnknownNameError(FerBenchError):
+    """A dataset, model, task, loss, ... that no registry knows."""
+
+
+class SpecError(FerBenchError):
+    """A setting that cannot be used: an unknown key, a value out of range, a combination that makes no sense."""
+
+
+class MissingDataError(FerBenchError):
+    """The files of a dataset are not where they were looked for."""
+
+
+class BadDataError(FerBenchError):
+    """Files are there, but what they hold is not what the format says."""
+
+
+class WeightsError(FerBenchError):
+    """Pretrained weights or a checkpoint cannot be had or do not fit."""
+
+
+class RecordError(FerBenchError):
+    """A record or a predictions file is damaged, or does not match what it claims."""
+
+
+class HardwareError(FerBenchError):
+    """The machine lacks what was asked for (an accelerator, disk space)."""
+
+
+class MissingPackageError(FerBenchError):
+    """An optional package is needed for what was asked."""
+
+
+class RunNanError(FerBenchError):
+    """The loss became NaN or infinite: recorded as status ``nan``, never ranked."""
+
+    exit_code = 1
+
+
+class VerificationError(FerBenchError):
+    """A published number does not follow from its predictions."""
+
+    exit_code = 1
