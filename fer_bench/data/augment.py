@@ -1,0 +1,98 @@
+"""Augmentations by name, as albumentations pipelines over uint8 images; the one module that knows albumentations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.errors import MissingPackageError, SpecError
+from fer_bench.registry import Registry
+
+AUGMENTATIONS: Registry[dict[str, Any]] = Registry("augmentation")
+# Settings of `affine_flip`, by name. Angles in degrees, shifts as shares of the side, scale as the largest relative change.
+AUGMENTATIONS.add("none", {})
+AUGMENTATIONS.add("flip", {"flip": 0.5})
+AUGMENTATIONS.add("standard", {"flip": 0.5, "rotate": 15.0, "shift": 0.1, "scale": 0.1})
+AUGMENTATIONS.add("five_layer_cnn_report", {"flip": 0.5, "rotate": 10.0, "shift": 0.1, "scale": 0.1, "shear": 0.1 * 57.29578})
+AUGMENTATIONS.add("cnn_ensembles_paper", {"flip": 0.5, "rotate": 45.0, "border": 0.0})
+AUGMENTATIONS.add("affectnet_paper", {"flip": 0.5, "rotate": 10.0, "shear": 0.1 * 57.29578})
+AUGMENTATIONS.add("strong", {"flip": 0.5, "rotate": 20.0, "shift": 0.12, "scale": 0.15, "brightness": 0.3, "erase": 0.3})
+
+_KEYS = ("flip", "rotate", "shift", "scale", "shear", "brightness", "erase", "border")
+
+
+class Augmenter:
+    """Applies a named augmentation to single images, from a seed that is set for every batch.
+
+    Args:
+        name: a registered augmentation.
+        options: settings that replace the named ones: ``flip`` (probability), ``rotate`` and ``shear`` (degrees), ``shift`` (share of the side),
+            ``scale`` (relative), ``brightness`` (brightness and contrast, relative), ``erase`` (probability of a blanked rectangle),
+            ``border`` (0: black outside the image; 1, the default: the nearest pixel).
+
+    Raises:
+        UnknownNameError: no such augmentation.
+        SpecError: no such option.
+        MissingPackageError: albumentations is not installed.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+        settings = {**AUGMENTATIONS[name], **(options or {})}
+        for key in settings:
+            if key not in _KEYS:
+                problem = f"augment_options.{key}: there is no such option."
+                raise SpecError(problem, f"Options: {', '.join(_KEYS)}.")
+        self._pipeline = _compose(settings) if any(settings.get(key) for key in _KEYS[:-1]) else None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether images come out as they went in."""
+        return self._pipeline is None
+
+    def seed(self, seed: int) -> None:
+        """Start the random numbers of the next images anew."""
+        if self._pipeline is not None:
+            self._pipeline.set_random_seed(seed)
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Augment one image, uint8, (H, W) or (H, W, 3)."""
+        if self._pipeline is None:
+            return image
+        result: npt.NDArray[np.uint8] = self._pipeline(image=image)["image"]
+        return result
+
+
+def _compose(settings: Mapping[str, Any]) -> Callable[..., dict[str, Any]] | Any:
+    # The package looks for a newer version of itself at import, over the network.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        import albumentations as A  # noqa: PLC0415
+    except ImportError:
+        problem = "augmentation needs the package albumentations."
+        raise MissingPackageError(problem, "Install it (pip install 'fer_bench[train]'), or use --augment none.") from None
+    steps: list[Any] = []
+    if flip := settings.get("flip"):
+        steps.append(A.HorizontalFlip(p=float(flip)))
+    rotate, shift, scale, shear = (float(settings.get(key) or 0) for key in ("rotate", "shift", "scale", "shear"))
+    if rotate or shift or scale or shear:
+        border = cv2.BORDER_REPLICATE if settings.get("border", 1) else cv2.BORDER_CONSTANT
+        steps.append(
+            A.Affine(
+                scale=(1 - scale, 1 + scale),
+                translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
+                rotate=(-rotate, rotate),
+                shear={"x": (-shear, shear), "y": (0, 0)},
+                border_mode=border,
+                p=1.0,
+            )
+        )
+    if brightness := float(settings.get("brightness") or 0):
+        steps.append(A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=brightness, p=0.5))
+    if erase := float(settings.get("erase") or 0):
+        steps.append(A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(0.1, 0.35), hole_width_range=(0.1, 0.35), fill="random_uniform", p=erase))
+    return A.Compose(steps)

@@ -1,0 +1,236 @@
+"""AffectDataModule: from the samples of a reader to batches, the same for every dataset.
+
+The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64 (B,)}``, where ``index`` is the
+position within the split. Normalisation, grey to RGB and resizing to the network's input happen on the device, in ``models/adapter.py``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fer_bench.data.augment import Augmenter
+from fer_bench.data.samples import SPLITS, Images, Samples
+from fer_bench.errors import BadDataError, SpecError
+
+Batch = dict[str, torch.Tensor]
+
+
+class SplitDataset(Dataset[Batch]):
+    """One split, read a batch at a time.
+
+    Args:
+        images: the split's images.
+        targets: shape (N,) int64 or (N, D) float32.
+        augmenter: None for images as they are.
+        seed: together with the epoch and the batch's first index it seeds the augmentation, so that a resumed run and any number of
+            loader processes see the same pictures.
+    """
+
+    def __init__(self, images: Images, targets: npt.NDArray[Any], augmenter: Augmenter | None, seed: int) -> None:
+        self.images = images
+        self.targets = torch.from_numpy(np.ascontiguousarray(targets))
+        self.augmenter = augmenter
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        """One batch from (epoch, index) pairs."""
+        index = [key[1] for key in keys]
+        if self.augmenter is not None:
+            self.augmenter.seed(int(np.random.SeedSequence([self.seed, keys[0][0], index[0]]).generate_state(1)[0]))
+        images = [self._image(i) for i in index]
+        stacked = torch.from_numpy(np.stack(images))
+        at = torch.tensor(index)
+        return {"image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2), "target": self.targets[at], "index": at}
+
+    def _image(self, index: int) -> npt.NDArray[np.uint8]:
+        image = self.images[index]
+        return np.asarray(image) if self.augmenter is None else self.augmenter(np.asarray(image))
+
+
+def whole_batch(batch: Batch) -> Batch:
+    """Collate function of a dataset that already returns batches."""
+    return batch
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
+
+    Args:
+        n: samples in the split.
+        seed: of the run.
+        shuffle: training order; then every rank gets the same number of samples, at most ``world - 1`` are left out of an epoch.
+        rank: this process.
+        world: processes.
+    """
+
+    def __init__(self, n: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1) -> None:
+        self.n, self.seed, self.shuffle, self.rank, self.world = n, seed, shuffle, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n // self.world if self.shuffle else len(range(self.rank, self.n, self.world))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
+        own = order[self.rank :: self.world][: len(self)]
+        return ((self.epoch, int(i)) for i in own)
+
+
+class AffectDataModule(L.LightningDataModule):
+    """Base of all datasets. A subclass names itself and implements :meth:`read`.
+
+    Args:
+        task: which target column is served.
+        name: the dataset's name where it differs from the class's own.
+        data_dir: where to look.
+        batch_size: per process.
+        eval_batch_size: for validation and test.
+        seed: of the run.
+        augment: name of a training augmentation, with its options.
+        target_mode: which targets training sees; validation and test always see the task's own.
+        image_size: side for datasets whose images have no fixed size.
+        channels: 1 or 3.
+        workers: loader processes.
+        options: the dataset's own settings.
+    """
+
+    dataset = ""
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        name: str = "",
+        data_dir: str | None = None,
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        seed: int = 0,
+        augment: str = "none",
+        augment_options: dict[str, Any] | None = None,
+        target_mode: str = "hard",
+        image_size: int | None = None,
+        channels: int = 1,
+        workers: int = 0,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.task, self.name, self.data_dir = task, name or self.dataset, data_dir
+        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
+        self.augmenter = Augmenter(augment, augment_options)
+        self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
+        self.options = options or {}
+        self.samples: Samples | None = None
+        self.relabel: npt.NDArray[Any] | None = None
+
+    @abstractmethod
+    def read(self) -> Samples:
+        """Read the dataset from disk; the task's column must be among its targets."""
+
+    def prepare_data(self) -> None:
+        """Read once before training, so that every rank later finds the cache."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the dataset and keep the samples that have a label of the task."""
+        if self.samples is not None:
+            return
+        samples = self.read()
+        if self.task not in samples.targets:
+            problem = f"dataset {self.name!r} has no labels for the task {self.task!r}."
+            raise SpecError(problem, f"It has {', '.join(sorted(samples.targets))}.")
+        labels = samples.targets[self.task]
+        if labels.ndim == 1 and (labels < 0).any():
+            samples = samples.select(labels >= 0)
+        for split in SPLITS:
+            if len(samples.where(split)) == 0:
+                problem = f"dataset {self.name!r}: the {split} split is empty."
+                raise BadDataError(problem, "Use a complete copy.")
+        self.samples = samples
+
+    @property
+    def read_samples(self) -> Samples:
+        """The samples, read on first use."""
+        self.setup()
+        assert self.samples is not None
+        return self.samples
+
+    def targets(self, split: str, *, training: bool = False) -> npt.NDArray[Any]:
+        """Targets of one split: the task's own, or what ``target_mode`` says for training."""
+        samples = self.read_samples
+        column = self.task
+        if training and self.target_mode != "hard":
+            column = f"{self.task}:{self.target_mode}"
+            if column not in samples.targets:
+                problem = f"target_mode = {self.target_mode!r}: dataset {self.name!r} has no such targets."
+                raise SpecError(problem, "Use target_mode=hard, or a dataset with votes such as ferplus.")
+        values = samples.targets[column][samples.where(split)]
+        return values.astype(np.int64) if values.ndim == 1 and np.issubdtype(values.dtype, np.integer) else values.astype(np.float32)
+
+    def class_counts(self, n_classes: int) -> npt.NDArray[np.int64]:
+        """How many training samples each class has."""
+        return np.bincount(self.targets("train"), minlength=n_classes)
+
+    def split_dataset(self, split: str, *, augmented: bool = False, seed: int | None = None) -> SplitDataset:
+        """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time augmentation)."""
+        samples = self.read_samples
+        augmenter = self.augmenter if augmented and not self.augmenter.is_identity else None
+        images = samples.select(samples.split == split).images
+        training = split == "train" and augmented
+        return SplitDataset(images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
+        targets = self.targets("train", training=True)
+        samples = self.read_samples
+        augmenter = None if self.augmenter.is_identity else self.augmenter
+        dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
+        rank, world = self._place()
+        sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
+        drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
+        return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Validation, in order; ranks share it without padding."""
+        dataset = self.split_dataset("validation")
+        rank, world = self._place()
+        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world), self.eval_batch_size)
+
+    def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
+        """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
+        dataset = self.split_dataset(split, seed=int(np.random.SeedSequence([self.seed, 7919, view]).generate_state(1)[0]))
+        if augmented:
+            dataset.augmenter = self.augmenter
+        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _loader(self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=whole_batch,
+            drop_last=drop_last,
+            pin_memory=torch.cuda.is_available(),
+            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels with the keys.
+            persistent_workers=self.workers > 0,
+        )
+

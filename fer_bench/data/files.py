@@ -1,0 +1,121 @@
+"""Find what the user has, say how to get what is missing, and keep decoded copies that are keyed by their source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from fer_bench import paths
+from fer_bench.errors import BadDataError, HardwareError, MissingDataError
+from fer_bench.predictions import write_atomically
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def candidates(dataset: str, data_dir: str | None) -> list[Path]:
+    """Folders in which a dataset is looked for: ``<root>/<dataset>`` first, then ``<root>`` itself."""
+    root = paths.data_root(data_dir)
+    return [root / dataset, root]
+
+
+def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], how_to_get: str) -> MissingDataError:
+    """Compose the error for a dataset that is not there.
+
+    Args:
+        dataset: its name.
+        looked_for: file names or patterns.
+        folders: where was looked.
+        how_to_get: one sentence.
+    """
+    what = " or ".join(looked_for)
+    where = " and ".join(str(folder) for folder in folders)
+    problem = f"dataset {dataset!r}: found no {what} in {where}."
+    return MissingDataError(problem, f"{how_to_get} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, remembered by path, size and time of change: a second start does not read 300 MB again."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:24]
+    memo = paths.cache_dir() / "sha256" / key
+    if memo.is_file() and len(known := memo.read_text()) == 64:
+        return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    _write_memo(memo, digest)
+    return digest
+
+
+def listing_sha256(root: Path, files: Iterable[Path]) -> str:
+    """Key of a folder of files: relative names, sizes and times of change, without reading them."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        stat = path.stat()
+        digest.update(f"{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:
+    """Memory-mapped arrays from the cache, or built and put there.
+
+    Args:
+        dataset: folder name within the cache.
+        key: identity of the source and of the reader's version; a changed source never meets a stale copy.
+        build: returns arrays and JSON-able facts.
+
+    Returns:
+        The arrays (memory-mapped, read-only) and the facts.
+
+    Raises:
+        HardwareError: the disk is full.
+    """
+    folder = paths.cache_dir() / dataset / key[:24]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / "facts.json").is_file():
+            with FileLock(str(folder) + ".lock"):
+                if not (folder / "facts.json").is_file():
+                    _put(folder, *build())
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | IsADirectoryError):
+            raise
+        problem = f"the cache {folder} cannot be written: {error.strerror or error}."
+        raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE.") from None
+    facts = json.loads((folder / "facts.json").read_text())
+    try:
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    except (ValueError, EOFError, OSError) as error:
+        problem = f"the cached copy {folder} is damaged ({error})."
+        raise BadDataError(problem, "Delete that folder; it is made anew.") from None
+    return arrays, facts
+
+
+def _put(folder: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array)
+        (part / "facts.json").write_text(json.dumps(facts))
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _write_memo(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError:
+        # A memo saves time; a machine with no room for it can still work.
+        return

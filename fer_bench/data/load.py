@@ -1,0 +1,57 @@
+"""From a spec to a datamodule; imports a dataset's module only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.registry import unknown_name
+from fer_bench.spec import RunSpec
+
+# name -> (module, class)
+DATASETS: dict[str, tuple[str, str]] = {
+    "synthfaces": ("fer_bench.data.synthfaces", "SynthFacesDataModule"),
+    "fer2013": ("fer_bench.data.fer2013", "FER2013DataModule"),
+    "ferplus": ("fer_bench.data.ferplus", "FERPlusDataModule"),
+    "folder": ("fer_bench.data.folder", "FolderDataModule"),
+}
+
+
+def dataset_class(name: str) -> type[AffectDataModule]:
+    """The datamodule class of a dataset.
+
+    Raises:
+        UnknownNameError: with suggestions.
+    """
+    key = "folder" if name.startswith("folder:") else name
+    if key not in DATASETS:
+        raise unknown_name("dataset", name, [*DATASETS, "folder:NAME"])
+    module, attribute = DATASETS[key]
+    found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: int = 0) -> AffectDataModule:
+    """Build the datamodule that a spec names, without reading anything yet.
+
+    Args:
+        spec: the run.
+        batch_size: per process; None: the spec's.
+        workers: loader processes.
+    """
+    kind = dataset_class(spec.dataset)
+    options: dict[str, Any] = dict(spec.dataset_options)
+    return kind(
+        spec.task,
+        name=spec.dataset.removeprefix("folder:"),
+        data_dir=spec.execution.data_dir,
+        batch_size=batch_size or spec.batch_size,
+        seed=spec.seed,
+        augment=spec.augment,
+        augment_options=dict(spec.augment_options),
+        target_mode=spec.target_mode,
+        image_size=spec.image_size,
+        workers=workers,
+        options=options,
+    )

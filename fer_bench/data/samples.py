@@ -1,0 +1,120 @@
+"""Samples: what every reader returns, whatever the layout on disk was."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "validation", "test")
+
+
+class Images(Protocol):
+    """A sequence of images that decodes what is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        """One image: uint8, (H, W) grey or (H, W, 3) RGB."""
+        ...
+
+
+@dataclass
+class Samples:
+    """A dataset as read.
+
+    Args:
+        ids: shape (N,), text, unique.
+        images: N images.
+        split: shape (N,), one of ``train``, ``validation``, ``test``.
+        targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions or (N, D) values.
+        layout: which of the known layouts the files were in.
+        groups: shape (N,), text: the person or clip of each sample; None where unknown.
+        columns: whatever else is known per sample (landmarks, votes, clip, ...).
+        notes: what a reader of the results should know about this copy.
+        quarantined: files that could not be read, with the reason.
+        checksums: identity of each split, where the reader can say more than :func:`split_checksum`.
+    """
+
+    ids: npt.NDArray[np.str_]
+    images: Images
+    split: npt.NDArray[np.str_]
+    targets: dict[str, npt.NDArray[np.generic]]
+    layout: str
+    groups: npt.NDArray[np.str_] | None = None
+    columns: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def where(self, split: str) -> npt.NDArray[np.int64]:
+        """Positions of the samples of one split."""
+        return np.flatnonzero(self.split == split)
+
+    def select(self, keep: npt.NDArray[np.bool_]) -> Samples:
+        """Only the samples of a mask."""
+        at = np.flatnonzero(keep)
+        return Samples(
+            ids=self.ids[at],
+            images=Subset(self.images, at),
+            split=self.split[at],
+            targets={name: column[at] for name, column in self.targets.items()},
+            layout=self.layout,
+            groups=None if self.groups is None else self.groups[at],
+            columns={name: column[at] for name, column in self.columns.items()},
+            notes=list(self.notes),
+            quarantined=list(self.quarantined),
+            checksums=dict(self.checksums),
+        )
+
+
+class Subset:
+    """Some images of a sequence, by position."""
+
+    def __init__(self, images: Images, positions: npt.NDArray[np.int64]) -> None:
+        # Subsets of subsets collapse, so that reading an image stays one indexing away.
+        self._images = images._images if isinstance(images, Subset) else images
+        self._positions = images._positions[positions] if isinstance(images, Subset) else positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        return self._images[int(self._positions[index])]
+
+
+def split_checksum(digests: npt.NDArray[np.uint8]) -> str:
+    """Identity of a set of samples, whatever their order.
+
+    Args:
+        digests: shape (N, 20), one SHA-1 per sample, as :func:`sample_digests` makes them.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    order = np.lexsort(digests.T[::-1])
+    return hashlib.sha256(np.ascontiguousarray(digests[order]).tobytes()).hexdigest()[:16]
+
+
+def sample_digests(images: Images | npt.NDArray[np.uint8], labels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """SHA-1 over pixels and label of every sample.
+
+    Args:
+        images: N images.
+        labels: shape (N,) or (N, D).
+
+    Returns:
+        Shape (N, 20), uint8.
+    """
+    digests = np.empty((len(labels), 20), dtype=np.uint8)
+    for i in range(len(labels)):
+        content = hashlib.sha1(np.ascontiguousarray(images[i]).tobytes(), usedforsecurity=False)
+        content.update(np.ascontiguousarray(labels[i]).tobytes())
+        digests[i] = np.frombuffer(content.digest(), dtype=np.uint8)
+    return digests

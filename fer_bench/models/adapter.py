@@ -1,0 +1,48 @@
+"""InputAdapter: the one place where an 8-bit image becomes a network's input."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "centred": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+
+
+class InputAdapter(nn.Module):
+    """uint8 images of one or three channels and any size to normalised floats of the network's channels and size.
+
+    It is part of the network, so that training, prediction, the live camera and an exported file cannot disagree about it, and it runs on the
+    device: 48 px bytes travel to the accelerator, not 224 px floats.
+
+    Args:
+        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25) or ``unit`` (0 to 1).
+        size: side of the output in pixels; None keeps the input's size.
+        channels: 1 or 3. Grey is repeated for three; colour is averaged by ITU-R BT.601 luma weights for one.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    luma: torch.Tensor
+
+    def __init__(self, normalization: str = "centred", size: int | None = None, channels: int = 3) -> None:
+        super().__init__()
+        mean, std = NORMALIZATIONS[normalization]
+        self.size, self.channels = size, channels
+        self.register_buffer("mean", torch.tensor(mean[:channels]).view(1, -1, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std[:channels]).view(1, -1, 1, 1) * 255, persistent=False)
+        self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Adapt (B, 1 or 3, H, W), uint8 or float in 0..255, to float (B, channels, size, size) in channels-last memory."""
+        x = images.float()
+        if self.channels == 1 and x.shape[1] == 3:
+            x = (x * self.luma).sum(dim=1, keepdim=True)
+        if self.size is not None and (x.shape[2] != self.size or x.shape[3] != self.size):
+            x = nn.functional.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False, antialias=x.shape[2] > self.size)
+        if self.channels == 3 and x.shape[1] == 1:
+            x = x.expand(-1, 3, -1, -1)
+        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

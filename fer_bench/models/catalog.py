@@ -1,0 +1,76 @@
+"""Names of networks; torch-free, so that a name is judged before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fer_bench.errors import SpecError
+from fer_bench.registry import Registry, unknown_name
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What is known of a network before it is built.
+
+    Args:
+        source: ``own``, ``torchvision`` or ``timm``.
+        builder: name of the function or model in that source.
+        image_size: side of the input that it was designed for.
+        weights: name of the torchvision weights that ``weights=imagenet`` means.
+        about: one line.
+    """
+
+    source: str
+    builder: str
+    image_size: int
+    weights: str = ""
+    about: str = ""
+
+
+MODELS: Registry[ModelEntry] = Registry("model")
+
+
+def _torchvision(alias: str, builder: str, weights: str, about: str) -> None:
+    MODELS.add(alias, ModelEntry("torchvision", builder, 224, weights, about))
+
+
+_V1 = "IMAGENET1K_V1"
+for _depth in (18, 34, 50, 101, 152):
+    _torchvision(f"resnet{_depth}", f"resnet{_depth}", _V1, f"ResNet-{_depth} (He et al. 2016)")
+_torchvision("resnext50", "resnext50_32x4d", _V1, "ResNeXt-50 32x4d (Xie et al. 2017)")
+_torchvision("resnext101", "resnext101_32x8d", _V1, "ResNeXt-101 32x8d (Xie et al. 2017)")
+_torchvision("wide_resnet50", "wide_resnet50_2", _V1, "Wide ResNet-50-2 (Zagoruyko and Komodakis 2016)")
+_torchvision("wide_resnet101", "wide_resnet101_2", _V1, "Wide ResNet-101-2 (Zagoruyko and Komodakis 2016)")
+for _depth in (121, 161, 169, 201):
+    _torchvision(f"densenet{_depth}", f"densenet{_depth}", _V1, f"DenseNet-{_depth} (Huang et al. 2017)")
+for _depth in (11, 13, 16, 19):
+    _torchvision(f"vgg{_depth}", f"vgg{_depth}", _V1, f"VGG-{_depth} without batch norm (Simonyan and Zisserman 2015)")
+    _torchvision(f"vgg{_depth}_bn", f"vgg{_depth}_bn", _V1, f"VGG-{_depth} with batch norm")
+_torchvision("alexnet", "alexnet", _V1, "AlexNet (Krizhevsky et al. 2012)")
+MODELS.add("five_layer_cnn", ModelEntry("own", "five_layer_cnn", 48, about="the five-layer CNN of the FER2013 report"))
+
+# The seventeen of An, Liu and Zheng (2020), in the order of their Table 5.
+SEVENTEEN = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "resnext101", "wide_resnet50", "wide_resnet101",
+    "densenet121", "densenet161", "densenet169", "densenet201", "vgg11", "vgg13", "vgg16", "vgg19",
+)  # fmt: skip
+
+
+def find_model(name: str) -> ModelEntry:
+    """Look a network up by alias, or as ``timm:<name>``.
+
+    Raises:
+        UnknownNameError: with suggestions.
+        SpecError: ``timm:`` without a name.
+    """
+    if not name.startswith("timm:"):
+        return MODELS[name]
+    inner = name.removeprefix("timm:")
+    if not inner:
+        problem = "model 'timm:' lacks a name."
+        raise SpecError(problem, "For example timm:convnext_tiny.")
+    import timm  # noqa: PLC0415
+
+    if inner.split(".")[0] not in timm.list_models():
+        raise unknown_name("model", name, [f"timm:{known}" for known in timm.list_models()])
+    return ModelEntry("timm", inner, 224, about="timm")

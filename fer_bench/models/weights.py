@@ -1,0 +1,96 @@
+"""Where weights come from: nowhere, a hub, or a file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from fer_bench.errors import FerBenchError, WeightsError
+from fer_bench.models.catalog import ModelEntry
+
+T = TypeVar("T")
+WAYS_OUT = (
+    "Train from scratch with weights=none (see the scratch recipes), or fetch the file on a machine with network access and pass its path as weights=PATH."
+)
+
+
+def hub_or_explain(fetch: Callable[[], T], what: str) -> T:
+    """Run something that downloads weights, and turn every network failure into one that says what to do."""
+    try:
+        return fetch()
+    except FerBenchError:
+        raise
+    except Exception as error:  # hubs raise whatever their HTTP library raises
+        problem = f"the pretrained weights of {what} cannot be downloaded ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no detail'})."
+        raise WeightsError(problem, WAYS_OUT) from None
+
+
+def load_hub(body: nn.Module, entry: ModelEntry) -> None:
+    """Load torchvision's ImageNet weights into a body that still has its thousand outputs."""
+    import torchvision  # noqa: PLC0415
+
+    chosen = torchvision.models.get_model_weights(entry.builder)[entry.weights]
+    body.load_state_dict(hub_or_explain(lambda: chosen.get_state_dict(progress=False, check_hash=True), entry.builder))
+
+
+def read_file(path: str) -> dict[str, Any]:
+    """Read a checkpoint or state dict without running any code that it may hold.
+
+    Raises:
+        WeightsError: missing, damaged, or holding more than tensors and plain values.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        problem = f"weights = {path!r}: there is no such file."
+        raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file.")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file as load_safetensors  # noqa: PLC0415
+
+            return dict(load_safetensors(str(file)))
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        problem = f"{file}: not a readable checkpoint ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
+        raise WeightsError(problem, "The file is damaged or holds code; use another one.") from None
+    if not isinstance(content, dict):
+        problem = f"{file}: holds a {type(content).__name__}, not a state dict."
+        raise WeightsError(problem, "Save model.state_dict() and use that.")
+    return content
+
+
+def load_file(network: nn.Module, path: str) -> None:
+    """Load a checkpoint of this suite, a whole network's state dict, or a body's state dict.
+
+    A final layer of another size is left fresh; every other mismatch is an error that names the tensor and both shapes.
+
+    Raises:
+        WeightsError: unreadable, or not of this architecture.
+    """
+    content = read_file(path)
+    state = content.get("state_dict", content.get("model", content))
+    state = {key.removeprefix("module.").removeprefix("network."): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    own = network.state_dict()
+    if state and not any(key in own for key in state):
+        state = {f"body.{key}": value for key, value in state.items()}
+    matching = {key: value for key, value in state.items() if key in own}
+    if len(matching) < 0.5 * len(own):
+        problem = f"{path}: {len(matching)} of {len(own)} tensors have a name that this network knows; it is of another architecture."
+        raise WeightsError(problem, "Choose the model that the file was made with.")
+    heads = set(list(own)[-2:])
+    for key, value in list(matching.items()):
+        if value.shape != own[key].shape:
+            if key in heads:
+                del matching[key]
+                continue
+            problem = f"{path}: {key} has shape {tuple(value.shape)}, the network needs {tuple(own[key].shape)}."
+            raise WeightsError(problem, "Choose the model, the image size and the options that the file was made with.")
+    absent = [key for key in own if key not in matching and key not in heads and not key.endswith("num_batches_tracked")]
+    if absent:
+        problem = f"{path}: {len(absent)} tensors are missing, the first is {absent[0]}."
+        raise WeightsError(problem, "Choose the model that the file was made with.")
+    network.load_state_dict(matching, strict=False)

@@ -1,0 +1,135 @@
+"""From a name to a network that takes 8-bit images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer_bench.errors import SpecError
+from fer_bench.models import weights as weight_files
+from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.catalog import ModelEntry, find_model
+
+
+class Network(nn.Module):
+    """An input adapter and a body.
+
+    Args:
+        adapter: turns uint8 images into the body's input.
+        body: returns logits or values.
+    """
+
+    def __init__(self, adapter: InputAdapter, body: nn.Module) -> None:
+        super().__init__()
+        self.adapter = adapter
+        self.body = body
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, C) of images (B, 1 or 3, H, W), uint8 or 0..255."""
+        return self.body(self.adapter(images))
+
+
+def build_network(
+    name: str,
+    num_outputs: int,
+    *,
+    weights: str = "none",
+    image_size: int | None = None,
+    native_size: int | None = None,
+    normalization: str = "auto",
+    options: dict[str, Any] | None = None,
+) -> Network:
+    """Build a network by name.
+
+    Args:
+        name: an alias of the catalogue or ``timm:<name>``.
+        num_outputs: classes or values.
+        weights: ``none``, ``imagenet`` or the path of a file.
+        image_size: side of the input; None: the images' own size for networks that take any size, the designed size otherwise.
+        native_size: side of the dataset's images.
+        normalization: ``auto`` chooses ImageNet's constants with ImageNet's weights, centred otherwise.
+        options: settings of the model itself; torchvision's residual networks also take ``stem="low_resolution"``.
+
+    Returns:
+        The network.
+
+    Raises:
+        UnknownNameError, SpecError, WeightsError: with what to do next.
+    """
+    entry = find_model(name)
+    given = dict(options or {})
+    side = image_size or (entry.image_size if weights == "imagenet" or native_size is None or entry.source == "own" else native_size)
+    kind = ("imagenet" if weights == "imagenet" else "centred") if normalization == "auto" else normalization
+    try:
+        body = _BUILDERS[entry.source](entry, num_outputs, weights == "imagenet", side, given)
+    except TypeError as error:
+        problem = f"model {name!r} cannot be built with {given}: {error}."
+        raise SpecError(problem, "Correct model_options.") from None
+    network = Network(InputAdapter(kind, side), body)
+    if weights not in ("none", "imagenet"):
+        weight_files.load_file(network, weights)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+    if pretrained:
+        problem = f"there are no ImageNet weights for {entry.builder}."
+        raise SpecError(problem, "Use weights=none, or the path of a file.")
+    from fer_bench.models.five_layer_cnn import FiveLayerCNN  # noqa: PLC0415
+
+    return FiveLayerCNN(num_outputs, image_size=side, **options)
+
+
+def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+    import torchvision  # noqa: PLC0415
+
+    stem = options.pop("stem", "imagenet")
+    aligned = {} if "densenet" not in entry.builder else {"memory_efficient": False}
+    body = torchvision.models.get_model(entry.builder, weights=None, **aligned, **options)
+    if pretrained:
+        weight_files.load_hub(body, entry)
+    _replace_classifier(body, num_outputs)
+    if stem == "low_resolution":
+        _low_resolution_stem(body)
+    elif stem != "imagenet":
+        problem = f"model_options.stem = {stem!r} is unknown."
+        raise SpecError(problem, "Use imagenet or low_resolution.")
+    return body
+
+
+def _timm(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+    import timm  # noqa: PLC0415
+
+    if not pretrained:
+        return timm.create_model(entry.builder, pretrained=False, num_classes=num_outputs, **options)
+    return weight_files.hub_or_explain(lambda: timm.create_model(entry.builder, pretrained=True, num_classes=num_outputs, **options), entry.builder)
+
+
+_BUILDERS = {"own": _own, "torchvision": _torchvision, "timm": _timm}
+
+
+def _replace_classifier(body: nn.Module, num_outputs: int) -> None:
+    """Put a fresh linear layer where ImageNet's thousand outputs were."""
+    for name in ("fc", "classifier"):
+        head = getattr(body, name, None)
+        if isinstance(head, nn.Linear):
+            setattr(body, name, nn.Linear(head.in_features, num_outputs))
+            return
+        if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
+            head[-1] = nn.Linear(head[-1].in_features, num_outputs)
+            return
+
+
+def _low_resolution_stem(body: nn.Module) -> None:
+    """Stride 1 and no pooling in the stem: a 48 px face is not shrunk to 12 px before the first block."""
+    if hasattr(body, "conv1") and hasattr(body, "maxpool"):
+        body.conv1 = nn.Conv2d(3, body.conv1.out_channels, 3, stride=1, padding=1, bias=False)
+        body.maxpool = nn.Identity()
+    elif hasattr(body, "features") and hasattr(body.features, "conv0"):
+        body.features.conv0 = nn.Conv2d(3, body.features.conv0.out_channels, 3, stride=1, padding=1, bias=False)
+        body.features.pool0 = nn.Identity()
+    else:
+        problem = f"{type(body).__name__} has no stem that could be replaced."
+        raise SpecError(problem, "Leave model_options.stem out.")

@@ -1,0 +1,113 @@
+"""Record: one run as one JSON file: what was run, on what, what came out, and where its predictions lie."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fer_bench.errors import RecordError
+
+SCHEMA_VERSION = 1
+Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
+
+
+class PredictionsFile(BaseModel):
+    """A predictions file beside the record.
+
+    Args:
+        file: its name, in the record's own folder.
+        sha256: of the whole file.
+        n: rows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    sha256: str
+    n: int
+
+
+class Record(BaseModel):
+    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside it.
+
+    Args:
+        row: identity of the settings without the seed; records that share it are one row of the leaderboard.
+        outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
+            no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
+        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    row: str
+    kind: Kind = "trained"
+    protocol: str
+    protocol_version: int = 1
+    task: str
+    dataset: str
+    model: str
+    recipe: str = ""
+    seed: int | None = None
+    status: Literal["finished", "nan", "failed"] = "finished"
+    message: str = ""
+    metrics: dict[str, Any] = {}
+    validation_metrics: dict[str, Any] = {}
+    n_scored: int = 0
+    spec: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    code: dict[str, Any] = {}
+    hardware: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    parameters: dict[str, int] = {}
+    predictions: dict[str, PredictionsFile] = {}
+    outcomes: str = ""
+    caveats: list[str] = []
+    notes: list[str] = []
+    created: str = Field("", description="UTC, ISO 8601")
+
+    def to_json(self) -> str:
+        """The file's content."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read a record.
+
+        Raises:
+            RecordError: unreadable, truncated, or of a schema that this version does not know; names the file and the key.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            problem = f"{path}: the record cannot be read ({error.strerror})."
+            raise RecordError(problem) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "the file"
+            problem = f"{path}: damaged record: {key}: {first['msg']}."
+            raise RecordError(problem, "Restore it from version control, or delete it and repeat the run.") from None
+
+
+def pack_outcomes(correct: npt.NDArray[np.bool_]) -> str:
+    """Bits to text: base64 of the packed bits, most significant first."""
+    return base64.b64encode(np.packbits(correct).tobytes()).decode("ascii")
+
+
+def unpack_outcomes(text: str, n: int) -> npt.NDArray[np.bool_]:
+    """Text to ``n`` bits.
+
+    Raises:
+        RecordError: fewer bits than samples.
+    """
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8))
+    if len(bits) < n:
+        problem = f"outcomes: {len(bits)} bits for {n} samples."
+        raise RecordError(problem)
+    return bits[:n].astype(bool)

@@ -1,0 +1,145 @@
+"""The store: records and predictions in plain files; the one place that writes them.
+
+``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first
+and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fer_bench import paths
+from fer_bench.errors import FerBenchError, HardwareError, RecordError
+from fer_bench.predictions import Predictions, write_atomically
+from fer_bench.results.record import PredictionsFile, Record
+
+
+def folder_name(model: str) -> str:
+    """A model's name as a folder name (``timm:x`` becomes ``timm_x``)."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in model)
+
+
+class Store:
+    """All results below one folder.
+
+    Args:
+        root: the folder that holds ``results/``; None: the project's ``leaderboards/``.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or paths.leaderboards_dir()
+
+    @property
+    def results(self) -> Path:
+        """The folder of records."""
+        return self.root / "results"
+
+    def path(self, protocol: str, model: str, run_id: str) -> Path:
+        """Where a record lies, or would lie."""
+        return self.results / protocol / folder_name(model) / f"{run_id}.json"
+
+    def find(self, protocol: str, model: str, run_id: str) -> Record | None:
+        """A record, or None."""
+        path = self.path(protocol, model, run_id)
+        return Record.load(path) if path.is_file() else None
+
+    def files(self, protocol: str | None = None) -> list[Path]:
+        """All record files, sorted."""
+        return sorted(self.results.glob(f"{protocol or '*'}/*/*.json"))
+
+    def records(self, protocol: str | None = None) -> Iterator[Record]:
+        """All records, in the order of their file names.
+
+        Raises:
+            RecordError: a damaged record, by name; a leaderboard made of the rest would be a lie by omission.
+        """
+        for path in self.files(protocol):
+            record = Record.load(path)
+            if record.protocol != path.parent.parent.name or record.run_id != path.stem:
+                problem = f"{path}: the record says it is {record.protocol}/{record.run_id}."
+                raise RecordError(problem, "Move it back to where it belongs.")
+            yield record
+
+    def protocols(self) -> list[str]:
+        """Names of the protocols that have a record."""
+        return sorted({path.parent.parent.name for path in self.files()})
+
+    def get(self, reference: str) -> Record:
+        """A record by run id (or its beginning), ``protocol/model/run_id``, or the path of its file.
+
+        Raises:
+            RecordError: no such record, or more than one.
+        """
+        if reference.endswith(".json") and Path(reference).is_file():
+            return Record.load(Path(reference))
+        found = [path for path in self.files() if path.stem.startswith(reference) or f"{'/'.join(path.parts[-3:-1])}/{path.stem}".startswith(reference)]
+        exact = [path for path in found if path.stem == reference]
+        found = exact or found
+        if len(found) == 1:
+            return Record.load(found[0])
+        problem = f"{'no record' if not found else f'{len(found)} records'} match {reference!r} in {self.results}."
+        hint = "Give more of the run id." if found else "`fer-bench list runs` shows all of them."
+        raise RecordError(problem, hint)
+
+    def folder(self, record: Record) -> Path:
+        """The folder of a record and its predictions."""
+        return self.path(record.protocol, record.model, record.run_id).parent
+
+    def predictions(self, record: Record, split: str = "test") -> Predictions:
+        """Load a record's predictions, checked against its hash.
+
+        Raises:
+            RecordError: it has none of that split, or the file is missing or another.
+        """
+        entry = record.predictions.get(split)
+        if entry is None:
+            problem = f"record {record.run_id} has no {split} predictions."
+            raise RecordError(problem)
+        return Predictions.load(self.folder(record) / entry.file, entry.sha256)
+
+    def put(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> Record:
+        """Write predictions and record.
+
+        Args:
+            record: without its ``predictions`` entries, which are filled in here.
+            predictions: by split.
+
+        Returns:
+            The record as written.
+
+        Raises:
+            HardwareError: the disk is full or read-only; nothing half-written stays.
+        """
+        folder = self.folder(record)
+        entries: dict[str, PredictionsFile] = {}
+        try:
+            for split, content in (predictions or {}).items():
+                name = f"{record.run_id}.{split}.npz"
+                data = content.to_bytes()
+                write_atomically(folder / name, data)
+                entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
+            done = record.model_copy(update={"predictions": entries})
+            write_atomically(folder / f"{record.run_id}.json", done.to_json().encode())
+        except OSError as error:
+            problem = f"the result cannot be written to {folder}: {error.strerror or error}."
+            raise HardwareError(problem, "Free some space and give the same command again; training is not repeated.") from None
+        return done
+
+    def require_space(self, n_bytes: int = 64 * 2**20) -> None:
+        """Refuse to begin what could not be written down in the end.
+
+        Raises:
+            HardwareError: less than ``n_bytes`` are free.
+        """
+        place = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+        try:
+            free = shutil.disk_usage(place).free
+        except OSError as error:
+            problem = f"{place}: {error}."
+            raise FerBenchError(problem) from None
+        if free < n_bytes:
+            problem = f"the disk of {place} has {free // 2**20} MiB free."
+            raise HardwareError(problem, f"Free at least {n_bytes // 2**20} MiB.")

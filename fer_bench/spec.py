@@ -1,0 +1,238 @@
+"""RunSpec: everything that decides a result, layered from ``benchmarks/*.yaml`` and the command line; the one place that reads YAML.
+
+The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral default leaves the identity
+of older runs alone. For the same reason a default in this file is never changed; what a user gets by default stands in ``benchmarks/defaults.yaml``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fer_bench import paths
+from fer_bench.errors import SpecError
+from fer_bench.registry import unknown_name
+
+Scalar = bool | int | float | str | None
+Options = dict[str, Scalar | list[Scalar]]
+
+
+class Execution(BaseModel):
+    """How and where a run is carried out; changes no result, so it is not part of the digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: str | None = None
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: int = Field(1, ge=1)
+    num_nodes: int = Field(1, ge=1)
+    strategy: str = "auto"
+    workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
+    strict_determinism: bool = False
+    wandb: Literal["off", "offline", "online"] = "off"
+    max_memory_halvings: int = Field(3, ge=0)
+
+
+class RunSpec(BaseModel):
+    """One run: dataset, task, model, seed, and how it is trained and tested. Frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # what
+    dataset: str = "synthfaces"
+    dataset_options: Options = {}
+    task: str = "fer7"
+    model: str = "five_layer_cnn"
+    model_options: Options = {}
+    weights: str = "none"
+    image_size: int | None = Field(None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it")
+    normalization: Literal["auto", "imagenet", "centred", "unit"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**31)
+    # training
+    epochs: int = Field(30, gt=0)
+    batch_size: int = Field(128, gt=1, description="effective batch over all devices")
+    optimizer: str = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    optimizer_options: Options = {}
+    schedule: str = "one_cycle"
+    schedule_options: Options = {}
+    loss: str = "cross_entropy"
+    loss_options: Options = {}
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
+    labels: str = Field("", description="a consensus file whose labels replace the dataset's own in training")
+    augment: str = "none"
+    augment_options: Options = {}
+    early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
+    gradient_clip: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    # testing
+    tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
+    tta_kind: Literal["random", "flip", "ten_crop"] = "random"
+    # naming and execution: not part of the digest
+    recipe: str = Field("", description="a short name of the settings, shown beside the model")
+    execution: Execution = Execution()
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol by which the run is judged."""
+        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+
+    def identity(self) -> dict[str, Any]:
+        """What the run is, as plain types, without its seed, its name and where it is carried out."""
+        return self.model_dump(mode="json", exclude={"seed", "recipe", "execution"}, exclude_defaults=True)
+
+    def digest(self) -> str:
+        """Ten hexadecimal digits that stand for :meth:`identity`: the same for all seeds of one row."""
+        return _digest(self.identity())
+
+    def run_id(self) -> str:
+        """Name of the run's record."""
+        return f"{self.digest()}-s{self.seed}"
+
+    def training_id(self) -> str:
+        """Name of the training: runs that differ only in how they are tested share it."""
+        plain = self.model_copy(update={"tta": 0, "tta_kind": "random"})
+        return plain.run_id()
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        SpecError: the file is missing, is no YAML, or is no mapping; names file and line.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = f"there is no file {path}."
+        raise SpecError(problem, "Check the name.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{path} cannot be read: {error}."
+        raise SpecError(problem) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
+        raise SpecError(problem) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        problem = f"{path}: expected a mapping of settings, found a {type(content).__name__}."
+        raise SpecError(problem)
+    return content
+
+
+def layered(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge defaults, the dataset's file, the model's file and the flags, later ones winning.
+
+    Args:
+        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out.
+
+    Returns:
+        Settings for :func:`build`. A model's file may hold a section ``datasets: {name: {...}}`` that counts only there.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    folder = paths.benchmarks_dir()
+    settings = read_yaml(folder / "defaults.yaml")
+    dataset = str(given.get("dataset", settings.get("dataset", RunSpec.model_fields["dataset"].default)))
+    model = str(given.get("model", settings.get("model", RunSpec.model_fields["model"].default)))
+    for path in (folder / "datasets" / f"{dataset.split(':')[0]}.yaml", folder / "models" / f"{model.replace(':', '_')}.yaml"):
+        if path.is_file():
+            layer = read_yaml(path)
+            own = layer.pop("datasets", {}).get(dataset, {})
+            settings = merge(merge(settings, layer), own)
+    return merge(settings, given)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Overlay one mapping of settings on another.
+
+    A dictionary of options is merged key by key, unless the layer above also chooses another name for what the options belong to
+    (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        owner = key.removesuffix("_options")
+        switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
+        merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value
+    for owner in ("augment", "optimizer", "schedule", "loss", "model"):
+        options = f"{owner}_options"
+        if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
+            merged[options] = {}
+    return merged
+
+
+def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
+    """Check settings and freeze them.
+
+    Args:
+        settings: as :func:`layered` returns them.
+        where: what is being read, for the error.
+
+    Raises:
+        SpecError: an unknown key (with a suggestion) or a value out of range.
+    """
+    try:
+        return RunSpec.model_validate(dict(settings))
+    except ValidationError as error:
+        raise spec_error(error, where) from None
+
+
+def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
+    """Turn pydantic's findings into one line that names the key, the value and what would be right."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = Execution.model_fields if key.startswith("execution.") else model.model_fields
+        unknown = unknown_name("setting", key.removeprefix("execution."), fields)
+        problem = f"{where}: {unknown.problem}"
+        return SpecError(problem, unknown.hint)
+    more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    problem = f"{where}: {key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    return SpecError(problem, "Correct the value.")
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
+
+    Raises:
+        SpecError: no ``=``, or an unreadable value.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            problem = f"--set {assignment!r}: expected KEY=VALUE."
+            raise SpecError(problem, "For example --set augment_options.rotate=10.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            problem = f"--set {key}: the value {text!r} cannot be read."
+            raise SpecError(problem, "Quote it.") from None
+        # YAML 1.1 reads 1e-3 as text; every user means the number.
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                pass
+        outer, dot, inner = key.partition(".")
+        if dot:
+            settings.setdefault(outer, {})[inner] = value
+        else:
+            settings[outer] = value
+    return settings

@@ -1,0 +1,87 @@
+"""ExpressionTask: one label out of a set (FER7, FER8, Emo8, Arousal3, Valence3, ...)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import nn
+
+from fer_bench.labels import LabelSet
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.losses import LOSSES, balanced_weights
+
+
+class ExpressionTask(AffectTask):
+    """Classification over a label set.
+
+    Args:
+        spec: the run.
+        network: returns logits (B, C).
+        label_set: the classes.
+        class_counts: shape (C,), training samples per class; needed for ``class_weights: balanced``.
+    """
+
+    def __init__(self, spec: RunSpec, network: nn.Module, label_set: LabelSet, class_counts: Any = None) -> None:
+        self.label_set = label_set
+        self._class_counts = class_counts
+        super().__init__(spec, network)
+
+    def configure_losses(self) -> None:
+        """The named loss, with class weights and label smoothing where asked for."""
+        weight = balanced_weights(self._class_counts) if self.spec.class_weights == "balanced" and self._class_counts is not None else None
+        factory = LOSSES[self.spec.loss]
+        self.loss = factory(self.label_set, weight=weight, label_smoothing=self.spec.label_smoothing, **dict(self.spec.loss_options))
+
+    def configure_metrics(self) -> None:
+        """Accuracy and macro-F1 on validation, running accuracy and loss on training."""
+        n = len(self.label_set)
+        self.train_accuracy = torchmetrics.classification.MulticlassAccuracy(n, average="micro")
+        self.validation_metrics = torchmetrics.MetricCollection(
+            {
+                "accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="micro"),
+                "macro_f1": torchmetrics.classification.MulticlassF1Score(n, average="macro"),
+                "balanced_accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="macro"),
+            },
+            prefix="validation/",
+        )
+        self.train_loss = torchmetrics.MeanMetric()
+        self.validation_loss = torchmetrics.MeanMetric()
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Loss of one batch; metrics are kept on the device and read once an epoch."""
+        target = batch["target"]
+        if self.spec.target_mode == "probability":
+            target = torch.multinomial(target, 1).squeeze(1)
+        logits = self(batch["image"])
+        loss: torch.Tensor = self.loss(logits.float(), target)
+        self.train_loss.update(loss.detach(), len(target))
+        self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training scores."""
+        self.log("train/loss", self.train_loss.compute())
+        self.log("train/accuracy", self.train_accuracy.compute())
+        self.train_loss.reset()
+        self.train_accuracy.reset()
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Add one batch to the epoch's scores."""
+        logits = self(batch["image"]).float()
+        # Plain cross-entropy: comparable between runs whatever loss they were trained with.
+        self.validation_loss.update(nn.functional.cross_entropy(logits, batch["target"]), len(logits))
+        self.validation_metrics.update(logits, batch["target"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's validation scores."""
+        self.log("validation/loss", self.validation_loss.compute(), prog_bar=True)
+        self.log_dict(self.validation_metrics.compute(), prog_bar=True)
+        self.validation_loss.reset()
+        self.validation_metrics.reset()
+
+    def outputs(self, logits: torch.Tensor) -> torch.Tensor:
+        """Class probabilities, (B, C)."""
+        return logits.softmax(dim=1)

@@ -1,0 +1,69 @@
+"""Losses by name. Each takes logits (B, C) and targets, and returns a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer_bench.errors import SpecError
+from fer_bench.labels import LabelSet
+from fer_bench.registry import Registry
+
+LossFactory = Callable[..., nn.Module]
+LOSSES: Registry[LossFactory] = Registry("loss")
+
+
+class SoftCrossEntropy(nn.Module):
+    """Cross-entropy against class ids (B,) or distributions (B, C).
+
+    Args:
+        weight: shape (C,), one factor per class, or None.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.inner = nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch."""
+        return self.inner(logits, targets)
+
+
+class MultiTargetLoss(nn.Module):
+    """FER+'s multi-target loss: any of an image's accepted emotions will do (Barsoum et al. 2016, equation 5).
+
+    Targets are binary (B, C), smoothed; the loss is the negative log of the largest product of target and probability.
+    """
+
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if weight is not None or label_smoothing:
+            problem = "loss 'multi_target' takes neither class weights nor label smoothing."
+            raise SpecError(problem, "Leave them out.")
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch."""
+        if targets.ndim == 1:
+            targets = nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        return -(targets.clamp_min(1e-12).log() + logits.log_softmax(dim=1)).amax(dim=1).mean()
+
+
+LOSSES.add("cross_entropy", SoftCrossEntropy)
+LOSSES.add("multi_target", MultiTargetLoss)
+
+
+def balanced_weights(counts: Any) -> torch.Tensor:
+    """Class weights n / (C n_c), scikit-learn's ``balanced``.
+
+    Args:
+        counts: shape (C,), training samples per class.
+
+    Returns:
+        Shape (C,), float32; a class without samples gets 0.
+    """
+    n = torch.as_tensor(counts, dtype=torch.float32)
+    return torch.where(n > 0, n.sum() / (len(n) * n.clamp_min(1)), torch.zeros(()))

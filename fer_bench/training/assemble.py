@@ -1,0 +1,77 @@
+"""From a spec to a task: network, label set and loss put together; shared by training, evaluation and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fer_bench.errors import WeightsError
+from fer_bench.models.catalog import find_model
+from fer_bench.models.weights import read_file
+from fer_bench.models.zoo import build_network
+from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.expression import ExpressionTask
+from fer_bench.tasks.losses import LOSSES
+from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES
+
+
+def check_names(spec: RunSpec) -> Protocol:
+    """Resolve every name of a spec before any data is opened.
+
+    Raises:
+        UnknownNameError: with suggestions.
+    """
+    from fer_bench.data.augment import AUGMENTATIONS  # noqa: PLC0415
+    from fer_bench.data.load import dataset_class  # noqa: PLC0415
+
+    dataset_class(spec.dataset)
+    find_model(spec.model)
+    for registry, name in ((LOSSES, spec.loss), (OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
+        registry[name]  # type: ignore[index]
+    return protocol_for(spec.dataset, spec.task)
+
+
+def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = None, class_counts: Any = None, pretrained: bool = True) -> AffectTask:
+    """Build the LightningModule of a spec.
+
+    Args:
+        spec: the run.
+        protocol: gives the label set.
+        native_size: side of the dataset's images in pixels.
+        class_counts: shape (C,), for balanced class weights.
+        pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
+    """
+    network = build_network(
+        spec.model,
+        protocol.task.n_outputs,
+        weights=spec.weights if pretrained else "none",
+        image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
+        native_size=native_size,
+        normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if spec.weights == "imagenet" else "centred"),
+        options=dict(spec.model_options),
+    )
+    assert protocol.task.labels is not None
+    return ExpressionTask(spec, network, protocol.task.labels, class_counts)
+
+
+def load_weights(task: AffectTask, path: Path) -> None:
+    """Load a checkpoint of this suite into a task built from the same spec.
+
+    Raises:
+        WeightsError: damaged, or of another network.
+    """
+    content = read_file(str(path))
+    state = content.get("state_dict")
+    if not isinstance(state, dict):
+        problem = f"{path}: not a checkpoint of this suite (no state_dict)."
+        raise WeightsError(problem, "Delete the run's folder and train again.")
+    own = task.state_dict()
+    wanted = {key: value for key, value in state.items() if key in own and isinstance(value, torch.Tensor)}
+    if set(key for key in own if key.startswith("network.")) - set(wanted):
+        problem = f"{path}: the checkpoint is of another network."
+        raise WeightsError(problem, "Delete the run's folder and train again.")
+    task.load_state_dict(wanted, strict=False)

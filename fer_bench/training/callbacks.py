@@ -1,0 +1,87 @@
+"""Callbacks: seeds that survive a resume, the run's history, and the end of a run whose loss is lost."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import lightning as L
+import torch
+
+from fer_bench.errors import RunNanError
+
+
+class EpochSeed(L.Callback):
+    """Seed every random number generator from (seed, epoch, rank) before each epoch.
+
+    Checkpoints hold no generator states; with this, an epoch draws the same dropout masks whether or not the run was interrupted before it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Seed this epoch."""
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1_009 + trainer.global_rank)
+
+
+class History(L.Callback):
+    """Scores of every epoch, carried in the checkpoint, so that a resumed run has all of them.
+
+    Args:
+        verbose: print one line an epoch, where there is no terminal for a progress bar.
+    """
+
+    def __init__(self, verbose: bool) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self.verbose = verbose
+        self._began = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Nothing: training scores are not there yet."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the epoch's scores; registered after the task's own hook has logged them."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # A NaN cannot be written as JSON; the guard ends such a run anyway.
+        finite = {name: value for name, value in scores.items() if math.isfinite(value)}
+        self.epochs = self.epochs[: trainer.current_epoch]
+        self.epochs.append({"epoch": trainer.current_epoch, "seconds": time.perf_counter() - self._began, "lr": _lr(trainer), **finite})
+        if self.verbose and trainer.is_global_zero:
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()) if name.endswith(("loss", "accuracy", "ccc")))
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {self.epochs[-1]['seconds']:.0f} s", flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.epochs = list(state_dict["epochs"])
+
+
+class NanGuard(L.Callback):
+    """End a run whose loss is NaN or infinite; Lightning would go on and call it finished."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look once an epoch: looking at every step would make a GPU wait."""
+        for name in ("train/loss", "validation/loss"):
+            value = trainer.callback_metrics.get(name)
+            if value is not None and not math.isfinite(float(value)):
+                problem = f"{name} became {float(value)} in epoch {trainer.current_epoch + 1}."
+                raise RunNanError(problem, "Lower the learning rate, clip the gradient (--set gradient_clip=1), or use --precision 32-true.")
+
+
+def _lr(trainer: L.Trainer) -> float:
+    return float(trainer.optimizers[0].param_groups[0]["lr"]) if trainer.optimizers else 0.0
+
+
+def on_terminal() -> bool:
+    """Whether progress bars can be shown."""
+    return sys.stderr.isatty() and sys.stdout.isatty()

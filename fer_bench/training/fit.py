@@ -1,0 +1,135 @@
+"""fit(): train until done, from the last epoch if there is one, within the memory that there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.errors import FerBenchError, HardwareError, WeightsError
+from fer_bench.models.weights import read_file
+from fer_bench.predictions import write_atomically
+from fer_bench.protocols import Protocol
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
+from fer_bench.training.callbacks import History, on_terminal
+from fer_bench.training.machine import Device
+from fer_bench.training.trainer import build_trainer
+
+
+class Interrupted(FerBenchError):
+    """The run was told to stop before its last epoch; what it has done is kept."""
+
+    exit_code = 143
+
+
+def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path) -> dict[str, Any]:
+    """Train a task, or read what an earlier call has trained.
+
+    Args:
+        spec: the run.
+        protocol: names the metric that selects the best epoch.
+        task: freshly built; it is trained in place.
+        datamodule: its data.
+        device: resolved hardware.
+        folder: holds ``last.ckpt`` (after every epoch), ``best.ckpt`` and, when done, ``trained.json``.
+
+    Returns:
+        Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and accumulation.
+
+    Raises:
+        Interrupted: on SIGTERM.
+        RunNanError: the loss is NaN or infinite.
+        WeightsError: the checkpoint to go on from is damaged.
+    """
+    done = folder / "trained.json"
+    if done.is_file():
+        facts: dict[str, Any] = json.loads(done.read_text())
+        return facts
+    accumulate = 1
+    for halvings in range(spec.execution.max_memory_halvings + 1):
+        try:
+            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate)
+            break
+        except torch.OutOfMemoryError:
+            if halvings == spec.execution.max_memory_halvings or datamodule.batch_size < 4:
+                problem = f"out of memory on {device.accelerator} even with batches of {datamodule.batch_size}."
+                raise HardwareError(problem, "Use a smaller --batch-size, image size or model.") from None
+            torch.cuda.empty_cache()
+            # The same effective batch from smaller pieces; batch norm sees the pieces, so the record says that it happened.
+            datamodule.batch_size //= 2
+            accumulate *= 2
+    _only_rank_zero_goes_on()
+    write_atomically(done, json.dumps(facts).encode())
+    return facts
+
+
+def _attempt(
+    spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path, accumulate: int
+) -> dict[str, Any]:
+    last = folder / "last.ckpt"
+    resumed = last.is_file()
+    if resumed:
+        _check(last)
+    history = History(verbose=not on_terminal())
+    trainer = build_trainer(spec, protocol, device, folder, history, accumulate)
+    began = time.perf_counter()
+    try:
+        trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)
+    except SystemExit:
+        # Lightning's SIGTERM handler leaves this way, with exit code 0.
+        raise Interrupted(*_interrupted(history, spec)) from None
+    if trainer.interrupted or trainer.received_sigterm or (trainer.current_epoch < spec.epochs and not trainer.should_stop):
+        raise Interrupted(*_interrupted(history, spec))
+    checkpoints = trainer.checkpoint_callback
+    best_epoch = _best_epoch(history, checkpoints.monitor, checkpoints.mode)
+    seconds = sum(epoch["seconds"] for epoch in history.epochs)
+    return {
+        "epochs": len(history.epochs),
+        "best_epoch": best_epoch + 1,
+        "selected_by": checkpoints.monitor,
+        "selected_value": history.epochs[best_epoch].get(checkpoints.monitor),
+        "seconds": round(seconds, 3),
+        "last_attempt_seconds": round(time.perf_counter() - began, 3),
+        "images_per_second": round(len(history.epochs) * len(datamodule.targets("train")) / seconds, 1) if seconds else None,
+        "resumed": resumed,
+        "micro_batch": datamodule.batch_size,
+        "accumulate": accumulate,
+        "curves": _curves(history),
+    }
+
+
+def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
+    return f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.", "Give the same command again: it goes on from there."
+
+
+def _check(last: Path) -> None:
+    try:
+        content = read_file(str(last))
+    except WeightsError as error:
+        raise WeightsError(error.problem, f"Delete {last.parent} to train from the start.") from None
+    if "state_dict" not in content:
+        problem = f"{last}: not a checkpoint of this suite."
+        raise WeightsError(problem, f"Delete {last.parent} to train from the start.")
+
+
+def _best_epoch(history: History, monitor: str, mode: str) -> int:
+    values = [epoch.get(monitor, float("-inf") if mode == "max" else float("inf")) for epoch in history.epochs]
+    return values.index(max(values) if mode == "max" else min(values))
+
+
+def _curves(history: History) -> dict[str, list[float | None]]:
+    names = sorted({name for epoch in history.epochs for name in epoch} - {"epoch"})
+    return {name: [epoch.get(name) for epoch in history.epochs] for name in names}
+
+
+def _only_rank_zero_goes_on() -> None:
+    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
+        sys.stdout.flush()
+        sys.exit(0)

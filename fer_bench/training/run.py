@@ -1,0 +1,175 @@
+"""run(spec): the path of one run, read straight down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from filelock import FileLock, Timeout
+
+from fer_bench import paths
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.load import build_datamodule
+from fer_bench.data.samples import SPLITS
+from fer_bench.errors import FerBenchError, RunNanError
+from fer_bench.protocols import Protocol
+from fer_bench.results import provenance
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct, score
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
+from fer_bench.training import machine
+from fer_bench.training.assemble import build_task, check_names, load_weights
+from fer_bench.training.fit import fit
+from fer_bench.training.inference import predict
+
+
+def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Record:
+    """Train, select on validation, test once, score, and write the record.
+
+    Args:
+        spec: everything that decides the result.
+        store: where the record goes; None: the project's leaderboards.
+        force: repeat a run whose record exists.
+
+    Returns:
+        The record; the existing one if the run was already done.
+
+    Raises:
+        FerBenchError: whatever the user can act on. A run whose loss became NaN has written a record with status ``nan`` before that.
+    """
+    protocol = check_names(spec)
+    device = machine.resolve(spec)
+    store = store or Store()
+    store.require_space()
+    datamodule = build_datamodule(spec, batch_size=max(spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), 2), workers=device.workers)
+    datamodule.setup()
+    facts = data_facts(datamodule, protocol)
+    run_id = name_run(spec, protocol, facts, store)
+    existing = store.find(protocol.name, spec.model, run_id)
+    if existing is not None and existing.status == "finished" and not force:
+        return existing
+
+    folder = paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
+    with lock(folder):
+        if force:
+            (folder / "trained.json").unlink(missing_ok=True)
+            (folder / "last.ckpt").unlink(missing_ok=True)
+        L.seed_everything(spec.seed, workers=True, verbose=False)
+        first = datamodule.split_dataset("validation").images[0]
+        counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts)
+        draft = _draft(spec, protocol, run_id, facts, device, task)
+        try:
+            training = fit(spec, protocol, task, datamodule, device, folder)
+        except RunNanError as error:
+            store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}))
+            raise
+        load_weights(task, folder / "best.ckpt")
+        began = time.perf_counter()
+        predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
+        training["prediction_seconds"] = round(time.perf_counter() - began, 3)
+        record = draft.model_copy(
+            update={
+                "metrics": score(protocol, predictions["test"]),
+                "validation_metrics": score(protocol, predictions["validation"]),
+                "n_scored": len(predictions["test"]),
+                "outcomes": pack_outcomes(correct(predictions["test"])) if protocol.task.kind == "classes" else "",
+                "training": training,
+                "created": provenance.now(),
+            }
+        )
+        return store.put(record, predictions)
+
+
+def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, Any]:
+    """What is known of the data: layout, sizes, identity, duplicates, and whether it is the copy that the protocol ranks."""
+    samples = datamodule.read_samples
+    checksums = samples.checksums
+    facts: dict[str, Any] = {
+        "layout": samples.layout,
+        "n": {split: len(samples.where(split)) for split in SPLITS},
+        "checksums": checksums,
+        "known_copy": all(checksums.get(split) == value for split, value in protocol.checksums.items()) if protocol.checksums else None,
+        "notes": samples.notes,
+        "n_quarantined": len(samples.quarantined),
+        "quarantined": [f"{path}: {reason}" for path, reason in samples.quarantined[:50]],
+    }
+    if "duplicate" in samples.columns:
+        facts["n_test_duplicates"] = int(samples.columns["duplicate"][samples.where("test")].sum())
+    return facts
+
+
+def name_run(spec: RunSpec, protocol: Protocol, facts: dict[str, Any], store: Store) -> str:
+    """The run's id; another copy of the data gets a suffix, so that it never passes for, or overwrites, the known one's record."""
+    plain = spec.run_id()
+    suffix = "-x" + str(facts["checksums"].get("test", ""))[:6]
+    if facts["known_copy"] is False:
+        return plain + suffix
+    if facts["known_copy"] is None:
+        existing = store.find(protocol.name, spec.model, plain)
+        if existing is not None and existing.data.get("checksums") != facts["checksums"]:
+            return plain + suffix
+    return plain
+
+
+def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any], device: machine.Device, task: AffectTask) -> Record:
+    parameters = {
+        "trainable": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
+        "total": sum(p.numel() for p in task.network.parameters()),
+    }
+    hardware = provenance.machine() | {
+        "accelerator": device.accelerator,
+        "devices": spec.execution.devices,
+        "precision": device.precision,
+        "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
+    }
+    notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
+    return Record(
+        run_id=run_id,
+        row=run_id.replace(f"-s{spec.seed}", "", 1),
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        task=spec.task,
+        dataset=spec.dataset,
+        model=spec.model,
+        recipe=spec.recipe,
+        seed=spec.seed,
+        spec=spec.model_dump(mode="json", exclude={"execution"}),
+        data=facts,
+        code=provenance.code(),
+        hardware=hardware,
+        parameters=parameters,
+        caveats=list(protocol.caveats),
+        notes=notes,
+    )
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the first.
+
+    Raises:
+        FerBenchError: the same run is already in progress.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
+        yield
+        return
+    guard = FileLock(folder / "run.lock")
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
+        raise FerBenchError(problem, "Wait for it, or stop it and give the command again: it goes on from its last epoch.") from None
+    try:
+        yield
+    finally:
+        guard.release()

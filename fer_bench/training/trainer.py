@@ -1,0 +1,99 @@
+"""The one place that builds a Trainer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from fer_bench.errors import MissingPackageError
+from fer_bench.protocols import Protocol
+from fer_bench.spec import RunSpec
+from fer_bench.training.callbacks import EpochSeed, History, NanGuard, on_terminal
+from fer_bench.training.machine import Device
+
+
+def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Path, history: History, accumulate: int = 1) -> L.Trainer:
+    """Build the Trainer of a run.
+
+    Args:
+        spec: the run.
+        protocol: names the metric by which the best epoch is chosen, on validation.
+        device: resolved hardware.
+        folder: of the run; checkpoints and logs go there.
+        history: collects the epochs' scores.
+        accumulate: batches per optimiser step.
+    """
+    _quiet()
+    monitor = f"validation/{protocol.primary if protocol.primary != 'weighted_f1' else 'macro_f1'}"
+    mode = "max" if protocol.higher_is_better else "min"
+    checkpoints = ModelCheckpoint(
+        folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, save_last=True, enable_version_counter=False, auto_insert_metric_name=False
+    )
+    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), checkpoints]
+    if spec.early_stopping:
+        callbacks.append(EarlyStopping(monitor, mode=mode, patience=spec.early_stopping))
+    if spec.ema:
+        from lightning.pytorch.callbacks import EMAWeightAveraging  # noqa: PLC0415
+
+        callbacks.append(EMAWeightAveraging(decay=spec.ema))
+    execution = spec.execution
+    bars = on_terminal()
+    if bars:
+        from lightning.pytorch.callbacks import RichProgressBar  # noqa: PLC0415
+
+        callbacks.append(RichProgressBar(leave=False))
+    return L.Trainer(
+        accelerator=device.accelerator,
+        devices=execution.devices,
+        num_nodes=execution.num_nodes,
+        strategy=execution.strategy,
+        precision=device.precision,
+        max_epochs=spec.epochs,
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=spec.gradient_clip or None,
+        deterministic=True if execution.strict_determinism else "warn",
+        # Samplers already deal the data out, see data/base.py.
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        logger=_loggers(spec, folder),
+        log_every_n_steps=50,
+        num_sanity_val_steps=0,
+        enable_progress_bar=bars,
+        enable_model_summary=False,
+    )
+
+
+def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
+    # CSVLogger empties a version that it is given again: one per attempt.
+    logs = folder / "logs"
+    attempt = len(list(logs.glob("attempt_*"))) if logs.is_dir() else 0
+    loggers: list[Any] = [CSVLogger(folder, name="logs", version=f"attempt_{attempt}")]
+    if spec.execution.wandb != "off":
+        try:
+            from lightning.pytorch.loggers import WandbLogger  # noqa: PLC0415
+
+            loggers.append(
+                WandbLogger(
+                    project="fer_bench", name=spec.run_id(), id=spec.run_id(), save_dir=folder, offline=spec.execution.wandb == "offline", config=spec.identity()
+                )
+            )
+        except ModuleNotFoundError:
+            problem = "--wandb needs the package wandb."
+            raise MissingPackageError(problem, "Install it (pip install 'fer_bench[wandb]'), or leave --wandb out.") from None
+    return loggers
+
+
+def _quiet() -> None:
+    os.environ.setdefault("POSSIBLE_USER_WARNINGS", "0")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists and is not empty.*", ".*The number of training batches.*", ".*srun.*", ".*lr_scheduler.step.*", ".*litlogger.*"):
+        warnings.filterwarnings("ignore", message)
