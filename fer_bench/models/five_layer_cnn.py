@@ -3,7 +3,7 @@
 The report prints the first layers and the totals: 1,326,567 trainable parameters and 2,176 batch-norm statistics for 48 x 48 x 3 input. That fits one
 reading: four blocks of two 3 x 3 convolutions (32, 64, 128, 256 filters), each convolution followed by its activation and then batch norm, each block by
 2 x 2 max pooling and dropout; then two dense layers of 64 with batch norm, and the output layer. The kind of activation and the dropout rates are not
-printed; ELU, 0.2 and 0.5 are ours.
+printed; ReLU, 0.2 and 0.5 are ours (ELU costs a third of the speed on a CPU).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FiveLayerCNN(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         image_size: int = 48,
-        activation: str = "elu",
+        activation: str = "relu",
         dropout: float = 0.2,
         head_dropout: float = 0.5,
         width: int = 32,

@@ -16,6 +16,7 @@ from fer_bench.errors import FerBenchError, HardwareError, WeightsError
 from fer_bench.models.weights import read_file
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
+from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.training.callbacks import History, on_terminal
@@ -101,6 +102,7 @@ def _attempt(
         "resumed": resumed,
         "micro_batch": datamodule.batch_size,
         "accumulate": accumulate,
+        "code": {key: provenance.code()[key] for key in ("version", "commit", "modified")},
         "curves": _curves(history),
     }
 

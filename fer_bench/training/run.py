@@ -47,6 +47,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     """
     protocol = check_names(spec)
     device = machine.resolve(spec)
+    machine.keep_freed_memory()
     store = store or Store()
     store.require_space()
     datamodule = build_datamodule(spec, batch_size=max(spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), 2), workers=device.workers)
