@@ -254,7 +254,7 @@ def fleiss_kappa(counts: npt.ArrayLike) -> float:
 
 
 def icc31(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
-    """ICC(3,1), a single rating, raters fixed, consistency (Shrout and Fleiss 1979; McGraw and Wong 1996, table 7).
+    """ICC(3,1), a single rating, raters fixed, consistency (Shrout and Fleiss 1979; McGraw and Wong 1996).
 
     Blind to one rater's constant offset. Equals ``regression.icc31`` for two raters.
 
@@ -274,7 +274,7 @@ def icc31(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
 
 
 def icc21(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
-    """ICC(2,1), a single rating, raters random, absolute agreement (Shrout and Fleiss 1979; McGraw and Wong 1996, table 7).
+    """ICC(2,1), a single rating, raters random, absolute agreement (Shrout and Fleiss 1979; McGraw and Wong 1996).
 
     Args:
         ratings: shape (N, R); items that not all raters answered are left out.

@@ -42,7 +42,7 @@ def test_mean_std():
 
 
 @pytest.mark.parametrize(
-    # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+    # Newcombe 1998, Statistics in Medicine 17: the score method on his four examples.
     ("k", "n", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
