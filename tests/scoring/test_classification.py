@@ -189,6 +189,13 @@ def test_a_sample_without_an_answer_lowers_every_probability_score():
     assert np.nansum(uniform["confidence"]) == 0.25
 
 
+def test_a_sample_without_an_answer_ranks_last():
+    # As the uniform distribution, at 1/3, it would rank before the two others of its class.
+    probabilities = [[0.3, 0.6, 0.1], [0.2, 0.1, 0.7], [math.nan] * 3]
+    scores = probability_scores([1, 2, 0], probabilities)
+    assert scores["average_precision"] == [pytest.approx(1 / 3), 1.0, 1.0]
+
+
 def test_a_certain_mistake_is_clipped_and_counted():
     scores = probability_scores([0, 1], [[0.0, 1.0], [0.0, 1.0]])
     assert scores["n_clipped"] == 1
