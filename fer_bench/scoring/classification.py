@@ -137,7 +137,7 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         macro_ap: scikit-learn's average precision, one-vs-rest, unweighted mean over the classes that have targets; average_precision:
         its list per class; nll: mean negative log-likelihood in nats (probabilities clipped below at 2.2e-16; n_clipped says how many);
         brier: mean over samples of the squared error summed over classes, in [0, 2]; ece: expected calibration error in [0, 1]
-        (Guo et al. 2017, eq. 3); n, n_unanswered; reasons: key of each None to why it is undefined.
+        (Guo et al. 2017); n, n_unanswered; reasons: key of each None to why it is undefined.
 
     Raises:
         RecordError: shapes do not fit, or rows are not probabilities.

@@ -246,7 +246,7 @@ def paired_bootstrap_confusion(
 def _generator(seed: int) -> np.random.RandomState:
     # NumPy promises that RandomState's streams never change, and makes no such promise for Generator's methods (NEP 19): whoever
     # verifies a published interval may have another NumPy.
-    return np.random.RandomState(seed)  # noqa: NPY002
+    return np.random.RandomState(seed)
 
 
 def _multinomial(counts: npt.NDArray[np.int64], n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
