@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_bench.data.augment import Augmenter
+from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.samples import SPLITS, Images, Samples
 from fer_bench.errors import BadDataError, SpecError
 
@@ -150,6 +151,7 @@ class AffectDataModule(L.LightningDataModule):
         if self.samples is not None:
             return
         samples = self.read()
+        flag_duplicates(samples)
         if self.task not in samples.targets:
             problem = f"dataset {self.name!r} has no labels for the task {self.task!r}."
             raise SpecError(problem, f"It has {', '.join(sorted(samples.targets))}.")

@@ -64,7 +64,8 @@ def find_csv(data_dir: str | None) -> Path | None:
 
 
 def _from_csv(path: Path) -> Samples:
-    arrays, facts = files.cached("fer2013", f"{READER_VERSION}-{files.file_sha256(path)}", lambda: _parse(path))
+    key = f"{READER_VERSION}-{files.file_sha256(path)}"
+    arrays, facts = files.cached("fer2013", key, lambda: _parse(path))
     usage = np.array(SPLITS)[arrays["split"]]
     n = len(usage)
     return Samples(
@@ -76,6 +77,7 @@ def _from_csv(path: Path) -> Samples:
         columns={"row": np.arange(n)},
         notes=list(facts["notes"]),
         checksums=facts["checksums"],
+        key=f"fer2013-{key}",
     )
 
 

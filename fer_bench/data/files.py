@@ -55,6 +55,11 @@ def file_sha256(path: Path) -> str:
     return digest
 
 
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text, as a cache key of fixed length."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def listing_sha256(root: Path, files: Iterable[Path]) -> str:
     """Key of a folder of files: relative names, sizes and times of change, without reading them."""
     digest = hashlib.sha256()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -99,7 +98,7 @@ def read_folder(
     """
     found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
     key = f"{READER_VERSION}-{files.listing_sha256(root, found)}-{label_set.name}-{side}-{gray}-{bool(official)}"
-    arrays, facts = files.cached(name, hashlib.sha256(key.encode()).hexdigest(), lambda: _decode(root, found, label_set, side, gray, official))
+    arrays, facts = files.cached(name, files.text_sha256(key), lambda: _decode(root, found, label_set, side, gray, official))
     ids = arrays["ids"]
     split = np.array(facts["split_names"])[arrays["split"]]
     labels = np.asarray(arrays["label"], dtype=np.int64)
@@ -114,6 +113,7 @@ def read_folder(
         groups=groups,
         notes=notes,
         quarantined=[(str(p), str(reason)) for p, reason in facts["quarantined"]],
+        key=f"{name}-{key}-{identity}-{shares}",
     )
     samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
     return samples

@@ -36,7 +36,8 @@ class Samples:
         columns: whatever else is known per sample (landmarks, votes, clip, ...).
         notes: what a reader of the results should know about this copy.
         quarantined: files that could not be read, with the reason.
-        checksums: identity of each split, where the reader can say more than :func:`split_checksum`.
+        checksums: identity of each split, by which rows on different copies are told apart.
+        key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
     ids: npt.NDArray[np.str_]
@@ -49,6 +50,7 @@ class Samples:
     notes: list[str] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
+    key: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,6 +73,7 @@ class Samples:
             notes=list(self.notes),
             quarantined=list(self.quarantined),
             checksums=dict(self.checksums),
+            key=self.key,
         )
 
 
