@@ -1,0 +1,67 @@
+"""What ``fer-bench audit`` says of a copy of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
+    """Lines about one copy of a dataset.
+
+    Args:
+        dataset: its name.
+        task: whose labels are counted.
+        data_dir: where it lies.
+        pairs: how many duplicate pairs are listed.
+    """
+    from fer_bench.data.duplicates import find_duplicates
+    from fer_bench.data.load import build_datamodule
+    from fer_bench.data.samples import SPLITS
+    from fer_bench.protocols import protocol_for
+    from fer_bench.spec import Execution, RunSpec
+
+    protocol = protocol_for(dataset, task)
+    datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    datamodule.setup()
+    samples = datamodule.read_samples
+    yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
+    labels = protocol.task.labels
+    for split in SPLITS:
+        known = protocol.checksums.get(split)
+        checksum = samples.checksums.get(split, "-")
+        verdict = "" if known is None else " (the known copy)" if known == checksum else " (NOT the known copy: its rows are listed apart)"
+        yield f"  {split:10s} {len(samples.where(split)):6d}  checksum {checksum}{verdict}"
+        if labels is not None:
+            counts = np.bincount(datamodule.targets(split), minlength=len(labels))
+            yield "             " + ", ".join(f"{name} {count}" for name, count in zip(labels.names, counts, strict=True))
+    for note in samples.notes:
+        yield f"  note: {note}"
+    for path, reason in samples.quarantined:
+        yield f"  quarantined: {path}: {reason}"
+    yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
+
+
+def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Iterator[str]:
+    from fer_bench.data.base import AffectDataModule
+    from fer_bench.data.duplicates import NEAR, DuplicatePairs
+
+    assert isinstance(datamodule, AffectDataModule)
+    assert isinstance(found, DuplicatePairs)
+    samples = datamodule.read_samples
+    n_test = len(samples.where("test"))
+    exact = int(found.exact.sum())
+    near = len(found.test) - exact
+    yield (
+        f"  duplicates: {exact} of {n_test} test samples occur pixel for pixel in train or validation, "
+        f"{near} more nearly so (correlation >= {NEAR}): {len(found.test) / max(n_test, 1):.1%}"
+    )
+    labels = samples.targets[task]
+    if len(found.test) and labels.ndim == 1:
+        agree = float((labels[found.test] == labels[found.other]).mean())
+        yield f"  of these pairs {agree:.1%} carry the same label"
+    order = np.argsort(-found.correlation, kind="stable")[:pairs]
+    for i in order:
+        a, b = int(found.test[i]), int(found.other[i])
+        yield f"    {samples.ids[a]} (test) ~ {samples.ids[b]} ({samples.split[b]}), correlation {found.correlation[i]:.3f}"

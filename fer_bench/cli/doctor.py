@@ -1,0 +1,81 @@
+"""What ``fer-bench doctor`` finds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+
+from fer_bench import __version__, paths
+from fer_bench.results import provenance
+
+OPTIONAL = {
+    "albumentations": "augmentation",
+    "cv2": "decoding of images",
+    "timm": "timm:<name> models",
+    "wandb": "--wandb",
+    "mediapipe": "face landmarks",
+}
+
+
+def findings() -> Iterator[str]:
+    """One line per finding; what is missing begins with ``!``."""
+    machine = provenance.machine()
+    yield f"fer_bench {__version__}, {machine['processor'] or machine['architecture']}, {machine['cores']} cores"
+    yield from _torch()
+    for module, use in OPTIONAL.items():
+        if importlib.util.find_spec(module) is None:
+            yield f"! {module} is missing: needed for {use}. pip install 'fer_bench[all]'"
+    for name, folder in (
+        ("settings", paths.benchmarks_dir()),
+        ("leaderboards", paths.leaderboards_dir()),
+        ("runs", paths.runs_dir()),
+        ("data", paths.data_root()),
+        ("cache", paths.cache_dir()),
+    ):
+        near = next(place for place in (folder, *folder.parents) if place.exists())
+        free = shutil.disk_usage(near).free / 2**30
+        writable = os.access(near, os.W_OK)
+        state = "" if folder.exists() else " (not there yet)"
+        yield f"{'' if writable else '! '}{name:12s} {folder}{state}, {free:.0f} GiB free{'' if writable else ', not writable'}"
+    yield from _data()
+
+
+def _torch() -> Iterator[str]:
+    if importlib.util.find_spec("torch") is None:
+        yield "! torch is missing: training needs it; verify and leaderboard do not. pip install 'fer_bench[train]'"
+        return
+    import torch
+
+    from fer_bench.spec import RunSpec
+    from fer_bench.training.machine import resolve
+
+    device = resolve(RunSpec())
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    yield f"torch {metadata.version('torch')}, lightning {metadata.version('lightning')}; trains on {device.accelerator} at {device.precision}" + (
+        f"; {', '.join(gpus)}" if gpus else "; no GPU"
+    )
+
+
+def _data() -> Iterator[str]:
+    from fer_bench.errors import FerBenchError
+
+    root = paths.data_root()
+    for name in ("fer2013", "ferplus"):
+        try:
+            if name == "fer2013":
+                from fer_bench.data.fer2013 import find_csv
+
+                found = find_csv(None)
+            else:
+                from fer_bench.data.ferplus import VOTES_NAME
+
+                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None)
+        except FerBenchError as error:
+            yield f"! {name}: {error}"
+            continue
+        except ImportError:
+            return
+        yield f"{name:12s} {found}" if found else f"{name:12s} not there as a CSV file (looked in {root / name} and {root})"

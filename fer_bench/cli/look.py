@@ -1,0 +1,116 @@
+"""Verbs that only look: ``list``, ``doctor``, ``audit``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
+
+from fer_bench.registry import unknown_name
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("list")(list_verb)
+    app.command("doctor")(doctor_verb)
+    app.command("audit")(audit_verb)
+
+
+def list_verb(
+    what: Annotated[str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, protocols, suites or runs.")],
+    contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+) -> None:
+    """List names: one a line, with a word about each."""
+    if what not in _LISTS:
+        raise unknown_name("list", what, _LISTS)
+    for name, about in _LISTS[what]():
+        if contains in name:
+            typer.echo(f"{name:28s} {about}".rstrip())
+
+
+def doctor_verb() -> None:
+    """Say what this machine has, where things are looked for, and what is missing."""
+    from fer_bench.cli.doctor import findings
+
+    for line in findings():
+        typer.echo(line)
+
+
+def audit_verb(
+    dataset: Annotated[str, typer.Argument(help="The dataset.")],
+    task: Annotated[str, typer.Option(help="Task whose labels are counted.")] = "fer7",
+    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
+) -> None:
+    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
+    from fer_bench.cli.audit import report
+
+    for line in report(dataset, task, data_dir, pairs):
+        typer.echo(line)
+
+
+def _datasets() -> Iterable[tuple[str, str]]:
+    from fer_bench.data.load import DATASETS
+
+    yield from ((name, f"--dataset {'folder:NAME' if name == 'folder' else name}") for name in sorted(DATASETS))
+
+
+def _models() -> Iterable[tuple[str, str]]:
+    from fer_bench.models.catalog import MODELS
+
+    yield from ((name, MODELS[name].about) for name in MODELS)
+    yield "timm:<name>", "any of timm's networks, e.g. timm:convnext_tiny"
+
+
+def _tasks() -> Iterable[tuple[str, str]]:
+    from fer_bench.protocols import TASKS
+
+    for name in TASKS:
+        labels = TASKS[name].labels
+        yield name, ", ".join(labels.names) if labels else "valence, arousal"
+
+
+def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:
+    def names() -> Iterable[tuple[str, str]]:
+        import importlib
+
+        module, attribute = path.split(":")
+        yield from ((name, "") for name in getattr(importlib.import_module(module), attribute))
+
+    return names
+
+
+def _protocols() -> Iterable[tuple[str, str]]:
+    from fer_bench.protocols import PROTOCOLS
+
+    yield from ((name, PROTOCOLS[name].title) for name in PROTOCOLS)
+
+
+def _suites() -> Iterable[tuple[str, str]]:
+    from fer_bench import paths
+    from fer_bench.spec import read_yaml
+
+    for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
+        yield path.stem, str(read_yaml(path).get("about", ""))
+
+
+def _runs() -> Iterable[tuple[str, str]]:
+    from fer_bench.results.store import Store
+
+    for record in Store().records():
+        yield f"{record.protocol}/{record.model}/{record.run_id}", f"{record.status} {record.recipe}"
+
+
+_LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
+    "datasets": _datasets,
+    "models": _models,
+    "tasks": _tasks,
+    "losses": _registry("fer_bench.tasks.losses:LOSSES"),
+    "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
+    "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),
+    "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS"),
+    "protocols": _protocols,
+    "suites": _suites,
+    "runs": _runs,
+}

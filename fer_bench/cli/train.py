@@ -1,0 +1,131 @@
+"""Verbs that train: ``run`` and ``suite``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fer_bench.errors import FerBenchError, SpecError
+
+Opt = typer.Option
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("run")(run_verb)
+    app.command("suite")(suite_verb)
+
+
+def run_verb(
+    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, ...")] = None,
+    model: Annotated[str | None, Opt(help="Network: five_layer_cnn, resnext101, timm:<name>, ...")] = None,
+    task: Annotated[str | None, Opt(help="Task: fer7, fer8, ...")] = None,
+    seed: Annotated[int | None, Opt(help="Seed of everything random.")] = None,
+    epochs: Annotated[int | None, Opt(help="Epochs.")] = None,
+    batch_size: Annotated[int | None, Opt(help="Effective batch over all devices.")] = None,
+    lr: Annotated[float | None, Opt(help="(Peak) learning rate.")] = None,
+    weights: Annotated[str | None, Opt(help="imagenet, none, or the path of a file.")] = None,
+    loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
+    augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
+    tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
+    tta_kind: Annotated[str | None, Opt(help="random, flip or ten_crop.")] = None,
+    precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
+    recipe: Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")] = None,
+    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+    accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
+    devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
+    strategy: Annotated[str | None, Opt(help="Lightning's strategy: auto, ddp, ...")] = None,
+    num_nodes: Annotated[int | None, Opt(help="Nodes.")] = None,
+    workers: Annotated[int | None, Opt(help="Loader processes; -1 chooses.")] = None,
+    wandb: Annotated[str | None, Opt(help="off, offline or online.")] = None,
+    force: Annotated[bool, Opt("--force", help="Repeat a run whose record exists.")] = False,
+    sets: Annotated[list[str] | None, Opt("--set", metavar="KEY=VALUE", help="Any other setting; repeatable.")] = None,
+) -> None:
+    """Train, select on validation, test once, score, write the record, and render the leaderboard."""
+    from fer_bench import spec as specs
+
+    flags: dict[str, Any] = {
+        "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
+        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe,
+    }  # fmt: skip
+    flags = {key: value for key, value in flags.items() if value is not None}
+    flags["execution"] = _given(
+        data_dir=data_dir, accelerator=accelerator, devices=devices, strategy=strategy, num_nodes=num_nodes, workers=workers, wandb=wandb
+    )
+    spec = specs.build(specs.merge(specs.layered(flags), specs.parse_assignments(sets or [])), "the command line")
+    _run(spec, force)
+
+
+def suite_verb(
+    file: Annotated[Path, typer.Argument(help="A suite: a YAML file, or the name of one in benchmarks/suites.")],
+    dry_run: Annotated[bool, Opt("--dry-run", help="Only list what would be done.")] = False,
+    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+    accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
+    devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
+    only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
+    seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
+) -> None:
+    """Do every run of a suite that the store lacks."""
+    from fer_bench.results.store import Store
+    from fer_bench.sweeps.grid import missing, read_suite
+
+    chosen = read_suite(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices), _seeds(seeds))
+    if only:
+        chosen = [spec for spec in chosen if only in spec.recipe or only in spec.model]
+    todo = missing(chosen, Store())
+    typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.")
+    if dry_run:
+        for spec in todo:
+            typer.echo(f"  {spec.run_id()}  {spec.protocol}  {spec.model}  {spec.recipe or '-'}  seed {spec.seed}")
+        return
+    failures = 0
+    for number, spec in enumerate(todo, start=1):
+        typer.echo(f"[{number}/{len(todo)}] {spec.model} {spec.recipe} seed {spec.seed}")
+        try:
+            _run(spec, force=False)
+        except FerBenchError as error:
+            # One bad run must not cost the others; interruption ends the suite.
+            if error.exit_code > 2:
+                raise
+            failures += 1
+            typer.echo(f"  failed: {error}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _run(spec: Any, force: bool) -> None:
+    from fer_bench.training.run import run
+
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.store import Store
+
+    store = Store()
+    record = run(spec, store, force=force)
+    render_all(store)
+    value = record.metrics.get(_primary(record.protocol, record.dataset, record.task))
+    shown = f"{value:.4f}" if isinstance(value, float) else "-"
+    typer.echo(f"{record.run_id}: {record.protocol} {record.model}: {shown} on {record.n_scored} test samples")
+    typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
+    typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def _primary(protocol: str, dataset: str, task: str) -> str:
+    from fer_bench.protocols import protocol_for
+
+    return protocol_for(dataset, task).primary
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    return {key: value for key, value in flags.items() if value is not None}
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        problem = f"--seeds {text!r}: expected whole numbers."
+        raise SpecError(problem, "For example --seeds 0,1,2.") from None

@@ -1,0 +1,92 @@
+"""A suite: from one YAML file to the list of its runs. Pure but for reading files.
+
+::
+
+    about: what this is
+    defaults: {dataset: fer2013, task: fer7, model: five_layer_cnn}
+    seeds: [0, 1, 2]
+    runs:
+      - {recipe: plain}
+      - {recipe: weighted, class_weights: balanced, seeds: [0]}
+      - {recipe: grid, grid: {lr: [0.001, 0.0005], batch_size: [32, 64]}}
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from fer_bench import paths
+from fer_bench import spec as specs
+from fer_bench.errors import SpecError
+from fer_bench.registry import unknown_name
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
+
+_TOP = ("about", "defaults", "seeds", "runs", "layered")
+
+
+def find_suite(file: Path) -> Path:
+    """A path as it is, or the name of a suite in ``benchmarks/suites``.
+
+    Raises:
+        UnknownNameError: neither exists.
+    """
+    if file.is_file():
+        return file
+    folder = paths.benchmarks_dir() / "suites"
+    named = folder / f"{file.name.removesuffix('.yaml')}.yaml"
+    if named.is_file():
+        return named
+    raise unknown_name("suite", str(file), [path.stem for path in folder.glob("*.yaml")])
+
+
+def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None) -> list[RunSpec]:
+    """All runs of a suite, in order.
+
+    Args:
+        file: path or name.
+        execution: where the runs are carried out; changes no result.
+        seeds: replace the suite's own.
+
+    Raises:
+        SpecError: an unknown key or a bad value, with the file and the number of the run.
+    """
+    path = find_suite(file)
+    content = specs.read_yaml(path)
+    for key in content:
+        if key not in _TOP:
+            unknown = unknown_name("key", key, _TOP)
+            problem = f"{path}: {unknown.problem}"
+            raise SpecError(problem, unknown.hint)
+    runs = content.get("runs")
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        problem = f"{path}: 'runs' must be a list of settings."
+        raise SpecError(problem)
+    chosen: list[RunSpec] = []
+    for number, run in enumerate(runs, start=1):
+        settings = specs.merge(content.get("defaults", {}), run)
+        own_seeds = seeds or settings.pop("seeds", content.get("seeds", [0]))
+        settings.pop("seeds", None)
+        grid = settings.pop("grid", {})
+        # A paper's recipe stands in full in its suite: nothing of this project's own recipe for the model may leak in.
+        base = specs.layered(settings) if content.get("layered", False) else settings
+        for values in itertools.product(*grid.values()):
+            for seed in own_seeds:
+                point = specs.merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
+                point["execution"] = execution or {}
+                chosen.append(specs.build(point, f"{path}, run {number}"))
+    return list({spec.run_id(): spec for spec in chosen}.values())
+
+
+def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:
+    """The runs that have no finished record yet; also one on another copy of the data counts as done."""
+    done = {path.stem.split("-x")[0] for path in store.files() if _finished(path)}
+    return [spec for spec in chosen if spec.run_id() not in done]
+
+
+def _finished(path: Path) -> bool:
+    from fer_bench.results.record import Record
+
+    return Record.load(path).status in ("finished", "nan")
