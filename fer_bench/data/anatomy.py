@@ -7,13 +7,11 @@ the crown near y = -1.15. Every drawn feature is built around the landmarks, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-Colour = tuple[int, int, int]
+from fer_bench.data.strokes import Array, Colour, smooth
 
 ACTION_UNITS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 43)
 """The facial action units (FACS) a face can show, each 0 to 1; 43 is the closing of the eyes."""
@@ -147,37 +145,6 @@ class FaceParams:
     blur: float = 0.0
 
 
-@lru_cache(maxsize=256)
-def _spline_matrix(knots: int, per_segment: int, closed: bool) -> Array:
-    """Weights (samples, knots) of a Catmull-Rom spline through the knots."""
-    segments = knots if closed else knots - 1
-    t = np.linspace(0, segments, segments * per_segment, endpoint=False) if closed else np.linspace(0, segments, segments * per_segment + 1)
-    i = np.minimum(t.astype(int), segments - 1)
-    f = t - i
-    weights = np.stack([-0.5 * f + f**2 - 0.5 * f**3, 1 - 2.5 * f**2 + 1.5 * f**3, 0.5 * f + 2 * f**2 - 1.5 * f**3, -0.5 * f**2 + 0.5 * f**3])
-    matrix = np.zeros((len(t), knots))
-    rows = np.arange(len(t))
-    for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
-        k = (i + offset) % knots if closed else np.clip(i + offset, 0, knots - 1)
-        np.add.at(matrix, (rows, k), weight)
-    return matrix
-
-
-def smooth(knots: npt.ArrayLike, per_segment: int = 4, closed: bool = False) -> Array:
-    """Catmull-Rom spline through points.
-
-    Args:
-        knots: shape (K, 2).
-        per_segment: points per segment.
-        closed: whether the curve returns to its start.
-
-    Returns:
-        Shape (N, 2).
-    """
-    points = np.asarray(knots, dtype=np.float64)
-    return _spline_matrix(len(points), per_segment, closed) @ points
-
-
 _T = np.linspace(0, 1, 5)
 _INNER, _OUTER = _T**1.4, (1 - _T) ** 1.1
 _ARCH = np.sin(np.pi * np.array([0.08, 0.4, 0.56, 0.72, 0.86]))
@@ -241,12 +208,12 @@ def _mouth(p: Identity, au: dict[int, float], asymmetry: float) -> Array:
     for side in (-1, 1):
         gain = _side_gain(asymmetry, side)
         smile, dimple = au[12] * gain, au[14] * gain
-        width = p.mouth_width * (1 + 0.3 * smile + 0.1 * dimple + 0.24 * au[20] - 0.1 * au[23] - 0.1 * au[17] - 0.3 * au[26] * (1 - 0.7 * max(smile, au[20])))
-        y = p.mouth_y + 0.45 * jaw - 0.12 * smile - 0.045 * dimple + 0.1 * au[15] + 0.035 * au[20] - 0.015 * au[10]
+        width = p.mouth_width * (1 + 0.34 * smile + 0.1 * dimple + 0.24 * au[20] - 0.1 * au[23] - 0.1 * au[17] - 0.3 * au[26] * (1 - 0.7 * max(smile, au[20])))
+        y = p.mouth_y + 0.45 * jaw - 0.008 - 0.15 * smile - 0.045 * dimple + 0.1 * au[15] + 0.035 * au[20] - 0.015 * au[10]
         corners.append((side * width, y))
     (left, y_left), (right, y_right) = corners
     thin = (1 - 0.55 * au[23]) * (1 - 0.25 * au[20])
-    middle = p.mouth_y + 0.012 * au[12] - 0.02 * au[15] - 0.03 * au[17]
+    middle = p.mouth_y + 0.02 * au[12] - 0.02 * au[15] - 0.03 * au[17]
     lift = 0.02 * au[25] + 0.06 * au[10] * (1 - 0.4 * au[17]) + 0.03 * au[9] + 0.025 * au[12] * au[25]
     part = min(au[25] + 0.6 * au[26], 1.0)
     gap_up, gap_down = part * (0.012 + 0.6 * lift), part * (0.02 + 0.03 * au[25]) + 1.05 * jaw * part
@@ -255,7 +222,7 @@ def _mouth(p: Identity, au: dict[int, float], asymmetry: float) -> Array:
 
     def line(x: Array) -> Array:
         """Height of the line between the lips at x, -1 (left corner) to 1."""
-        bend = np.abs(x) ** 1.7
+        bend = np.abs(x) ** 1.6
         return middle - lift + 0.5 * lift * bend + (np.where(x < 0, y_left, y_right) - middle + 0.5 * lift) * bend
 
     def place(x: Array) -> Array:
@@ -293,34 +260,4 @@ def landmarks(params: FaceParams) -> Array:
             right_eye[[3, 2, 1, 0, 5, 4]],
             _mouth(p, au, params.asymmetry),
         ]
-    )
-
-
-def project(points: Array, relief: npt.ArrayLike, lift: npt.ArrayLike, params: FaceParams, side: float) -> Array:
-    """Turn points of the face and put them into the picture (orthographic projection of an ellipsoid).
-
-    Args:
-        points: shape (N, 2), face units.
-        relief: shape (N,) or a number; 1 for points on the front of the head, 0 for its outline.
-        lift: shape (N,) or a number; distance before the surface (the nose), face units.
-        params: the face; its pose is used.
-        side: side of the picture in pixels.
-
-    Returns:
-        Shape (N, 2), pixels; pixel centres are at integers plus one half.
-    """
-    x, y = points[:, 0], points[:, 1]
-    z = np.asarray(relief) * 0.72 * np.sqrt(np.maximum(1 - (x / 0.98) ** 2 - (y / 1.35) ** 2, 0)) + np.asarray(lift)
-    yaw, pitch, roll = np.radians([params.yaw, params.pitch, params.roll])
-    turned = x * np.cos(yaw) + z * np.sin(yaw)
-    depth = z * np.cos(yaw) - x * np.sin(yaw)
-    nodded = y * np.cos(pitch) + depth * np.sin(pitch)
-    c, s = np.cos(roll), np.sin(roll)
-    unit = 0.43 * side * params.scale
-    return np.stack(
-        [
-            (turned * c - nodded * s) * unit + (0.5 + params.shift[0]) * side,
-            (turned * s + nodded * c) * unit + (0.53 + params.shift[1]) * side,
-        ],
-        axis=1,
     )

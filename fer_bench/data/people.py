@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_bench.data.anatomy import ACTION_UNITS, Array, Colour, Identity
+from fer_bench.data.anatomy import ACTION_UNITS, BEARDS, GLASSES, HAIR_STYLES, Identity
+from fer_bench.data.strokes import Array, Colour
 from fer_bench.labels import EMO8, FER8
 
 # Attention and trust colour a face that shows none of FER+'s emotions: they make Plutchik's other two spokes visible.
@@ -92,13 +93,13 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         hair_kind = 6 + int(u[4] < 0.4)
     hair = _HAIRS[hair_kind] * (1 + 0.1 * z[3])
     masculine = u[5] < 0.5
-    style = str(rng.choice(["bald", "buzz", "short", "parted", "fringe", "long", "curly", "bun", "beanie", "scarf"], p=_STYLE_ODDS[int(masculine)]))
-    beard = str(rng.choice(["none", "stubble", "moustache", "goatee", "full"], p=(0.5, 0.2, 0.08, 0.08, 0.14))) if masculine and age > 0.12 else "none"
-    glasses = str(rng.choice(["round", "square", "half"])) if u[6] < 0.18 else "none"
+    style = str(rng.choice(HAIR_STYLES, p=_STYLE_ODDS[int(masculine)]))
+    beard = str(rng.choice(BEARDS, p=(0.5, 0.2, 0.08, 0.08, 0.14))) if masculine and age > 0.12 else "none"
+    glasses = str(rng.choice(GLASSES[1:])) if u[6] < 0.18 else "none"
     lipstick = 0.7 if not masculine and u[7] < 0.3 else 0.0
     lips = (0.62 * skin + 0.38 * np.array((180, 50, 60))) * (1 - lipstick) + lipstick * np.array((176, 34, 52))
     rest = np.zeros(len(ACTION_UNITS))
-    for unit, spread in ((1, 0.12), (2, 0.14), (4, 0.14), (5, 0.12), (7, 0.12), (12, 0.1), (15, 0.14), (17, 0.1), (23, 0.12), (6, 0.08)):
+    for unit, spread in ((1, 0.12), (2, 0.14), (4, 0.14), (5, 0.12), (7, 0.12), (12, 0.1), (15, 0.09), (17, 0.06), (23, 0.12), (6, 0.08)):
         rest[ACTION_UNITS.index(unit)] = spread * abs(rng.standard_normal())
     return Identity(
         face_width=0.74 + 0.045 * z[4] + (0.015 if masculine else -0.015),

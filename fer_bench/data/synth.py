@@ -12,9 +12,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.anatomy import Array, Colour, FaceParams, Identity
+from fer_bench.data.anatomy import FaceParams, Identity
 from fer_bench.data.drawing import draw_face
 from fer_bench.data.people import EMO8_OF, EXPRESSIONS, VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes, seen_as
+from fer_bench.data.strokes import Array, Colour
 from fer_bench.errors import SpecError
 from fer_bench.labels import FER7, FER8, class_map
 
@@ -200,7 +201,8 @@ def _course(rng: np.random.Generator, emotion: int, difficulty: float) -> tuple[
 
 
 def _colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    base, second = rng.uniform(30, 225, 3), rng.uniform(-60, 60, 3)
+    base, second = rng.uniform(40, 215) + rng.uniform(-45, 45, 3), rng.uniform(-60, 60) + rng.uniform(-25, 25, 3)
+    base = np.clip(base, 0, 255)
     r, g, b = base.astype(int).tolist()
     r2, g2, b2 = np.clip(base + second, 0, 255).astype(int).tolist()
     return (r, g, b), (r2, g2, b2)
