@@ -102,7 +102,7 @@ def paint_face(canvas: Image, params: FaceParams, side: float, body: bool = True
         canvas: uint8 (H, W, 3) RGB, painted in place; may be a view of a larger picture.
         params: the face; background, noise, blur, brightness and contrast are not used here.
         side: side in pixels of the square picture the parameters speak of; the square starts at the canvas' origin.
-        body: whether neck and shoulders are painted too.
+        body: whether the shoulders are painted too.
         smooth_edges: whether edges are anti-aliased while painting (not needed where the canvas is shrunk by three or more).
 
     Returns:
@@ -111,7 +111,7 @@ def paint_face(canvas: Image, params: FaceParams, side: float, body: bool = True
     points = landmarks(params)
     au = dict(zip(ACTION_UNITS, params.action, strict=True))
     person = params.identity
-    skin = [*back_hair(person), *head(params, points, au)[0 if body else 2 :], *beard(person, points)]
+    skin = [*back_hair(person), *head(params, points, au)[0 if body else 1 :], *beard(person, points)]
     lines = creases(params, points, au)
     hair = front_hair(person)
     features = [

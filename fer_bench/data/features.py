@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fer_bench.data.anatomy import FaceParams
@@ -9,6 +11,7 @@ from fer_bench.data.strokes import Array, Colour, Stroke, ellipse, mix, smooth
 
 _WHITE: Colour = (236, 234, 230)
 _DARK: Colour = (38, 22, 24)
+_CREASE = np.stack([np.zeros(10), 0.03 + 0.022 * np.sin(np.linspace(0, np.pi, 10))], axis=1)  # from the upper lid to the crease above
 
 
 def head(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
@@ -43,18 +46,16 @@ def eye(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]
         centre = points[[0, 3]].mean(axis=0)
         x, y = centre[0] + 0.055 * params.gaze[0], centre[1] - 0.012 + 0.03 * params.gaze[1]
         radius = 0.074
-        top, bottom = upper[:, 1], lower[::-1, 1]
-        for r, colour in ((radius, mix(p.iris, (0, 0, 0), 0.15)), (0.5 * radius, (16, 12, 12))):
-            ball = ellipse(x, y, r, r)
-            ball[:, 1] = np.clip(ball[:, 1], np.interp(ball[:, 0], upper[:, 0], top), np.interp(ball[:, 0], lower[::-1, 0], bottom))
-            strokes.append(Stroke(ball, colour))
-        glint = (x - 0.025, y - 0.03)
-        if np.interp(glint[0], upper[:, 0], top) < glint[1] - 0.01:
-            strokes.append(Stroke(ellipse(glint[0], glint[1], 0.014, 0.014, 6), (250, 250, 250)))
+        balls = np.concatenate([ellipse(x, y, radius, radius), ellipse(x, y, 0.5 * radius, 0.5 * radius), ellipse(x - 0.025, y - 0.03, 0.014, 0.014, 6)])
+        ceiling = np.interp(balls[:, 0], upper[:, 0], upper[:, 1])
+        glint = bool(ceiling[-1] < y - 0.045)
+        balls[:, 1] = np.minimum(np.maximum(balls[:, 1], ceiling), np.interp(balls[:, 0], lower[::-1, 0], lower[::-1, 1]))
+        strokes += [Stroke(balls[:16], mix(p.iris, (0, 0, 0), 0.15)), Stroke(balls[16:32], (16, 12, 12))]
+        if glint:
+            strokes.append(Stroke(balls[32:], (250, 250, 250)))
     strokes.append(Stroke(lower, mix(p.skin, _DARK, 0.4), 0.014))
     strokes.append(Stroke(upper, lid_line, 0.034))
-    crease = smooth(points[[0, 1, 2, 3]] + np.array([[0, -0.03], [0, -0.05], [0, -0.05], [0, -0.03]]), 3)
-    strokes.append(Stroke(crease, mix(p.skin, _DARK, 0.32), 0.016))
+    strokes.append(Stroke(upper - _CREASE, mix(p.skin, _DARK, 0.32), 0.016))
     return strokes
 
 
@@ -63,8 +64,9 @@ def brow(params: FaceParams, points: Array, inner_first: bool) -> list[Stroke]:
     taper = np.array([0.35, 0.8, 1.0, 1.05, 0.95]) * p.brow_thickness
     if inner_first:
         taper = taper[::-1]
-    edge = np.stack([np.zeros(5), taper], axis=1)
-    band = np.concatenate([smooth(points - 0.5 * edge, 3), smooth(points + 0.5 * edge, 3)[::-1]])
+    edge = np.zeros((5, 2))
+    edge[:, 1] = 0.5 * taper
+    band = np.concatenate([smooth(points - edge, 3), smooth(points + edge, 3)[::-1]])
     return [Stroke(band, p.brow, lift=0.03)]
 
 
@@ -118,55 +120,74 @@ def mouth(params: FaceParams, points: Array, au: dict[int, float]) -> list[Strok
     return strokes
 
 
-def _line(knots: list[tuple[float, float]], strength: float, width: float = 0.03, lift: float = 0.0) -> list[Stroke]:
-    """A crease of the skin; its grey value is what it leaves of the light, out of 255."""
-    if strength < 0.06:
-        return []
-    grey = int(255 * (1 - min(0.62 * strength, 0.6)))
-    return [Stroke(smooth(knots, 3), (grey, grey, grey), width, lift=lift)]
+class _Crease(NamedTuple):
+    """A line of the skin by three knots; ``strength`` 0 to 1."""
+
+    knots: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    strength: float
+    width: float = 0.03
+    lift: float = 0.0
+
+
+def _cheek_lines(params: FaceParams, points: Array, au: dict[int, float], side: int) -> list[_Crease]:
+    """Nasolabial fold, dimple and the line below the corner of the mouth."""
+    p, age = params.identity, params.identity.age
+    gain = min(max(1 + params.asymmetry * side, 0.0), 1.0)
+    corner = points[48] if side < 0 else points[54]
+    wing, x, y = float(points[35, 0]), float(abs(corner[0])), float(corner[1])
+    fold = max(gain * au[12], gain * 0.8 * au[10], 0.75 * au[9], 0.5 * gain * au[14]) * 0.6 + 0.35 * age**1.5
+    top = p.nose_y - 0.06 - 0.05 * au[9]
+    middle = (side * (0.5 * (wing + x) + 0.09), 0.45 * p.nose_y + 0.55 * y - 0.06)
+    return [
+        _Crease(((side * (wing + 0.02), top), middle, (side * (x + 0.07), y + 0.02)), fold, 0.032),
+        _Crease(((side * (x + 0.03), y - 0.04), (side * (x + 0.05), y + 0.02), (side * (x + 0.03), y + 0.07)), 0.7 * gain * au[14]),
+        _Crease(((side * x, y + 0.01), (side * (x + 0.03), y + 0.07), (side * (x + 0.02), y + 0.14)), 0.6 * au[15] + 0.3 * age * age),
+    ]
+
+
+def _eye_lines(params: FaceParams, au: dict[int, float], side: int) -> list[_Crease]:
+    """Crow's feet, the bag under the eye, the furrow between the brows and the wrinkles of the nose."""
+    p, age = params.identity, params.identity.age
+    ex, ew = p.eye_distance, p.eye_width
+    outer, inner = side * (ex + ew), side * (ex - ew)
+    crow = 0.7 * au[6] + 0.4 * age * age
+    lines = [
+        _Crease(((outer + side * 0.05, -0.2 + 0.4 * dy), (outer + side * 0.1, -0.195 + 0.9 * dy), (outer + side * 0.15, -0.19 + 1.4 * dy)), crow, 0.02)
+        for dy in (-0.05, 0.0, 0.05)
+    ]
+    under = -0.15 + p.eye_open * 0.62
+    lines.append(_Crease(((inner, under - 0.01), (side * ex, under + 0.035), (outer, under - 0.02)), 0.55 * au[6] + 0.35 * au[7] + 0.5 * age * age, 0.022))
+    lines.append(_Crease(((side * 0.055, -0.34 + 0.05 * au[4]), (side * 0.06, -0.41), (side * 0.065, -0.48)), au[4] * 0.95, 0.026))
+    lines.append(_Crease(((side * 0.03, -0.1 - 0.03 * au[9]), (side * 0.07, -0.08), (side * 0.11, -0.06)), 0.9 * au[9], 0.024, 0.05))
+    lines.append(_Crease(((side * 0.03, -0.18), (side * 0.07, -0.17), (side * 0.12, -0.16)), 0.8 * au[9], 0.022, 0.05))
+    return lines
 
 
 def creases(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
-    p = params.identity
-    age = p.age
-    strokes = []
-    wing, corner_y = float(points[35, 0]), p.nose_y
-    nose_raise = 0.05 * au[9]
-    for side, corner in ((-1, points[48]), (1, points[54])):
-        gain = min(max(1 + params.asymmetry * side, 0.0), 1.0)
-        x, y = float(abs(corner[0])), float(corner[1])
-        fold = max(gain * au[12], gain * 0.8 * au[10], 0.75 * au[9], 0.5 * gain * au[14]) * 0.6 + 0.35 * age**1.5
-        knots = [(side * (wing + 0.02), corner_y - 0.06 - nose_raise), (side * (0.5 * (wing + x) + 0.09), 0.45 * corner_y + 0.55 * y - 0.06), (side * (x + 0.07), y + 0.02)]
-        strokes += _line(knots, fold, 0.032)
-        strokes += _line([(side * (x + 0.03), y - 0.04), (side * (x + 0.05), y + 0.02), (side * (x + 0.03), y + 0.07)], 0.7 * gain * au[14])
-        strokes += _line([(side * x, y + 0.01), (side * (x + 0.03), y + 0.07), (side * (x + 0.02), y + 0.14)], 0.6 * au[15] + 0.3 * age * age)
-        ex, ew = p.eye_distance, p.eye_width
-        crow = 0.7 * au[6] + 0.4 * age * age
-        for dy in (-0.05, 0.0, 0.05):
-            start = (side * (ex + ew + 0.05), -0.2 + 0.4 * dy)
-            strokes += _line([start, (side * (ex + ew + 0.15), -0.19 + 1.4 * dy)], crow, 0.02)
-        bag = 0.55 * au[6] + 0.35 * au[7] + 0.5 * age * age
-        under = -0.2 + p.eye_open * 0.62 + 0.05
-        strokes += _line([(side * (ex - ew), under - 0.01), (side * ex, under + 0.035), (side * (ex + ew), under - 0.02)], bag, 0.022)
-        strokes += _line([(side * (0.05 + 0.005), -0.34 + 0.05 * au[4]), (side * 0.065, -0.48)], au[4] * 0.95, 0.026)
-        strokes += _line([(side * 0.03, -0.1 - 0.03 * au[9]), (side * 0.11, -0.06)], 0.9 * au[9], 0.024, 0.05)
-        strokes += _line([(side * 0.03, -0.18), (side * 0.12, -0.16)], 0.8 * au[9], 0.022, 0.05)
-    brow = float(points[19:25, 1].mean())
+    """Lines of the skin, from age and from what the face does; their colour is what they leave of the light, out of 255."""
+    age = params.identity.age
+    lines = []
+    for side in (-1, 1):
+        lines += _cheek_lines(params, points, au, side) + _eye_lines(params, au, side)
+    brow_y = float(points[19:25, 1].mean())
     raised = 0.5 * (au[1] + au[2]) + 0.3 * (au[1] * au[4])
     for i, dy in enumerate((0.12, 0.2, 0.28)):
         span = 0.42 - 0.05 * i if au[2] > 0.3 or au[1] < 0.3 else 0.2
-        y = brow - dy
-        strokes += _line([(-span, y + 0.02), (0.0, y - 0.015), (span, y + 0.02)], 0.5 * raised * (0.35 + age) + 0.45 * age**2.5, 0.02)
+        y = brow_y - dy
+        lines.append(_Crease(((-span, y + 0.02), (0.0, y - 0.015), (span, y + 0.02)), 0.5 * raised * (0.35 + age) + 0.45 * age**2.5, 0.02))
     chin = float(points[57, 1])
-    strokes += _line([(-0.13, chin + 0.06), (0.0, chin + 0.035), (0.13, chin + 0.06)], 0.25 + 0.5 * au[17], 0.035)
+    lines.append(_Crease(((-0.13, chin + 0.06), (0.0, chin + 0.035), (0.13, chin + 0.06)), 0.25 + 0.5 * au[17], 0.035))
     for x in (-0.06, 0.0, 0.06):
-        strokes += _line([(x, chin + 0.13), (x + 0.015, chin + 0.17)], 0.6 * au[17], 0.028)
-    return strokes
+        lines.append(_Crease(((x, chin + 0.13), (x + 0.008, chin + 0.15), (x + 0.015, chin + 0.17)), 0.6 * au[17], 0.028))
+    lines = [one for one in lines if one.strength >= 0.06]
+    curves = smooth(np.array([one.knots for one in lines]), 3)
+    greys = [int(255 * (1 - min(0.62 * one.strength, 0.6))) for one in lines]
+    return [Stroke(curve, (g, g, g), one.width, lift=one.lift) for curve, g, one in zip(curves, greys, lines, strict=True)]
 
 
 def accessories(params: FaceParams) -> list[Stroke]:
     p = params.identity
-    strokes = []
+    strokes: list[Stroke] = []
     if p.glasses != "none":
         frame: Colour = (36, 34, 40) if sum(p.hair) % 2 else (120, 84, 46)
         for side in (-1, 1):

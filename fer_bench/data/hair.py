@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from fer_bench.data.anatomy import Identity
@@ -24,8 +26,13 @@ def _dome(p: Identity, volume: float, low: float) -> Array:
     return arc
 
 
-def back_hair(p: Identity) -> list[Stroke]:
+@lru_cache(maxsize=32)
+def back_hair(p: Identity) -> tuple[Stroke, ...]:
     """What lies behind the head."""
+    return tuple(_back(p))
+
+
+def _back(p: Identity) -> list[Stroke]:
     w, v = p.face_width, 0.1 + 0.22 * p.hair_volume
     dark = shaded(p.hair, 0.72)
     if p.hair_style == "long":
@@ -71,8 +78,13 @@ def _flowing(p: Identity, v: float) -> list[Stroke]:
     return [_cap(p, v + 0.06, curtain, p.hair, 0.6), *gloss_lines]
 
 
-def front_hair(p: Identity) -> list[Stroke]:
+@lru_cache(maxsize=32)
+def front_hair(p: Identity) -> tuple[Stroke, ...]:
     """What lies before the forehead."""
+    return tuple(_front(p))
+
+
+def _front(p: Identity) -> list[Stroke]:
     w, line, v = p.face_width, p.hairline, 0.04 + 0.16 * p.hair_volume
     even = _mirrored([(0.98 * w, -0.3), (0.86 * w, line + 0.14), (0.45 * w, line - 0.06), (0, line - 0.08)])
     if p.hair_style == "bald":

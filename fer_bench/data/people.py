@@ -99,7 +99,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
     lipstick = 0.7 if not masculine and u[7] < 0.3 else 0.0
     lips = (0.62 * skin + 0.38 * np.array((180, 50, 60))) * (1 - lipstick) + lipstick * np.array((176, 34, 52))
     rest = np.zeros(len(ACTION_UNITS))
-    for unit, spread in ((1, 0.12), (2, 0.14), (4, 0.14), (5, 0.12), (7, 0.12), (12, 0.1), (15, 0.09), (17, 0.06), (23, 0.12), (6, 0.08)):
+    for unit, spread in ((1, 0.1), (2, 0.11), (4, 0.11), (5, 0.1), (6, 0.07), (7, 0.1), (12, 0.08), (15, 0.08), (17, 0.05), (23, 0.1)):
         rest[ACTION_UNITS.index(unit)] = spread * abs(rng.standard_normal())
     return Identity(
         face_width=0.74 + 0.045 * z[4] + (0.015 if masculine else -0.015),
@@ -134,7 +134,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         beard=beard,
         glasses=glasses,
         rest=tuple(np.clip(rest, 0, 0.3).tolist()),
-        expressivity=float(0.78 + 0.4 * u[13]),
+        expressivity=float(0.82 + 0.36 * u[13]),
     )
 
 
@@ -151,7 +151,7 @@ def draw_prototypes(rng: np.random.Generator) -> Array:
         variants = _VARIANTS[name]
         for unit, strength in variants[int(rng.integers(len(variants)))].items():
             table[row, ACTION_UNITS.index(unit)] = strength
-    return table * np.clip(rng.normal(1.0, 0.16, table.shape), 0.4, 1.4)
+    return table * np.clip(rng.normal(1.0, 0.13, table.shape), 0.4, 1.4)
 
 
 def action_of(strengths: Array, prototypes: Array, identity: Identity) -> tuple[float, ...]:

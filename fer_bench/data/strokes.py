@@ -73,12 +73,12 @@ def smooth(knots: npt.ArrayLike, per_segment: int = 4, closed: bool = False) -> 
     """Catmull-Rom spline through points.
 
     Args:
-        knots: shape (K, 2).
+        knots: shape (K, 2), or (M, K, 2) for many curves at once.
         per_segment: points per segment.
         closed: whether the curve returns to its start.
 
     Returns:
-        Shape (N, 2).
+        Shape (N, 2) or (M, N, 2).
     """
     points = np.asarray(knots, dtype=np.float64)
-    return _spline_matrix(len(points), per_segment, closed) @ points
+    return _spline_matrix(points.shape[-2], per_segment, closed) @ points

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -23,8 +24,8 @@ VERSION = 1
 """Raised whenever the same configuration gives other pictures or labels."""
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
-FRAMES_PER_CLIP = 6
-CLIPS_PER_IDENTITY = 4
+FRAMES_PER_CLIP = 5
+CLIPS_PER_IDENTITY = 2
 VOTE_COLUMNS: tuple[str, ...] = (*FER8.names, "unknown", "NF")
 
 _FER7_OF = class_map(FER8, FER7)
@@ -181,9 +182,9 @@ def _course(rng: np.random.Generator, emotion: int, difficulty: float) -> tuple[
     """Strengths of all expressions in each frame, shape (frames, 10), and the tint of the rest: (expression, strength)."""
     strengths = np.zeros((FRAMES_PER_CLIP, len(EXPRESSIONS)))
     envelope = _envelope(rng)
-    peak = rng.uniform(1 - 0.75 * difficulty, 1.0)
+    peak = rng.uniform(1 - 0.65 * difficulty, 1.0)
     other = int(rng.choice(_NEIGHBOURS[emotion]))
-    changes, mixed, share = rng.random() < 0.3 * difficulty + 0.1, rng.random() < difficulty, rng.uniform(0.0, 0.5)
+    changes, mixed, share = rng.random() < 0.24 * difficulty + 0.05, rng.random() < difficulty, rng.uniform(0.0, 0.4)
     if emotion:
         strengths[:, emotion] = envelope * peak
         if changes:  # from one emotion into another instead of from and to rest
@@ -221,25 +222,25 @@ def draw_look(rng: np.random.Generator, identity: Identity, difficulty: float) -
     """
     d = difficulty
     z = np.clip(rng.standard_normal(8), -2, 2)
-    occluded = rng.random() < 0.14 * d
+    occluded = rng.random() < 0.1 * d
     occluder = str(rng.choice(["hand", "bar", "strand", "mask", "corner"], p=(0.3, 0.15, 0.3, 0.1, 0.15)))
     backgrounds = ("plain", "gradient", "window", "blobs", "stripes")
     return FaceParams(
         identity=identity,
-        roll=(2 + 10 * d) * z[0],
-        yaw=(3 + 16 * d) * z[1],
-        pitch=(1.5 + 7 * d) * z[2],
+        roll=(2 + 7 * d) * z[0],
+        yaw=(3 + 11 * d) * z[1],
+        pitch=(1.5 + 5 * d) * z[2],
         scale=1.0 + 0.1 * d * z[3],
         shift=(0.04 * d * z[4], 0.04 * d * z[5]),
         light_angle=float(rng.uniform(-180, 0)) if rng.random() < 0.85 else float(rng.uniform(0, 180)),
-        light_strength=float(rng.uniform(0.05, 0.3 + 1.2 * d)),
-        brightness=1.0 + 0.24 * d * z[6],
-        contrast=float(np.clip(1.0 + 0.3 * d * z[7], 0.55, 1.3)),
+        light_strength=float(rng.uniform(0.05, 0.3 + 0.8 * d)),
+        brightness=1.0 + 0.2 * d * z[6],
+        contrast=float(np.clip(1.0 + 0.24 * d * z[7], 0.55, 1.3)),
         background=backgrounds[int(rng.integers(5))],
         background_colours=_colours(rng),
         occluder=occluder if occluded else "none",
         occluder_at=(float(rng.uniform(-0.45, 0.45)), float(rng.uniform(0.1, 0.7))),
-        noise=float(rng.uniform(0, 4 + 14 * d)),
+        noise=float(rng.uniform(0, 4 + 8 * d)),
         blur=float(max(rng.uniform(-0.02, 0.03 * d), 0.0)),
     )
 
@@ -270,7 +271,7 @@ def _locate(config: SynthConfig, index: int) -> tuple[int, int]:
     raise IndexError(problem)
 
 
-def _leaf(strength: float) -> int:
+def leaf(strength: float) -> int:
     """Position of the intensity in a spoke of Emo24: 0 strong, 1 medium, 2 weak."""
     return 0 if strength > 0.72 else 1 if strength > 0.45 else 2
 
@@ -316,17 +317,16 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
     emo8 = int(EMO8_OF[expression])
     feeling = np.clip(strengths @ VALENCE_AROUSAL + rng.normal(0, 0.04, 2), -1, 1)
     hidden = 0.35 if look.occluder in ("hand", "mask") else 0.15 if look.occluder != "none" else 0.0
-    grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)
     offsets = np.cumsum([0, *(-(-n // FRAMES_PER_CLIP) for n in config.counts)])
     people = np.cumsum([0, *(-(-n // (FRAMES_PER_CLIP * CLIPS_PER_IDENTITY)) for n in config.counts)])
     return Sample(
-        image=(grey + 0.5).astype(np.uint8),
+        image=cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY),
         landmarks=points,
         split=SPLITS[split],
         fer7=int(_FER7_OF[fer8]),
         fer8=fer8,
         emo8=emo8,
-        emo24=3 * emo8 + _leaf(felt),
+        emo24=3 * emo8 + leaf(felt),
         arousal3=_third(float(feeling[1]), 0.0, 0.4),
         valence3=_third(float(feeling[0]), -0.2, 0.2),
         valence=float(feeling[0]),
