@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.data.strokes import Array, Colour, smooth
 
 ACTION_UNITS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 43)
 """The facial action units (FACS) a face can show, each 0 to 1; 43 is the closing of the eyes."""
 
-HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "curly", "bun", "beanie", "scarf")
+HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "curly", "pigtails", "beanie", "scarf")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 GLASSES = ("none", "round", "square", "half")
 OCCLUDERS = ("none", "hand", "bar", "strand", "mask", "corner")

@@ -7,6 +7,7 @@ than the picture, shaded, and shrunk; nothing here loops over pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ _LIFT = np.zeros(68)
 _LIFT[17:27], _LIFT[27:31], _LIFT[31:36], _LIFT[48:] = 0.03, (0.05, 0.1, 0.15, 0.2), 0.14, 0.04
 
 
-def project(points: Array, relief: npt.ArrayLike, lift: npt.ArrayLike, params: FaceParams, side: float) -> Array:
+def project(points: Array, relief: Array | float, lift: Array | float, params: FaceParams, side: float) -> Array:
     """Turn points of the face and put them into the picture (orthographic projection of an ellipsoid).
 
     Args:
@@ -62,7 +63,7 @@ def _place(strokes: Sequence[Stroke], points: Array, params: FaceParams, side: f
     placed = project(np.concatenate([*[s.points for s in strokes], points]), relief, lift, params, side)
     fixed = np.round((placed - 0.5) * (1 << _SHIFT)).astype(np.int32)
     ends = np.cumsum([0, *counts]).tolist()
-    return [fixed[a:b] for a, b in zip(ends, ends[1:], strict=False)], placed[ends[-1] :]
+    return [fixed[a:b] for a, b in pairwise(ends)], placed[ends[-1] :]
 
 
 def _paint(canvas: Image, strokes: Sequence[Stroke], shapes: Sequence[Fixed], unit: float, style: int) -> None:

@@ -15,6 +15,7 @@ _CREASE = np.stack([np.zeros(10), 0.03 + 0.022 * np.sin(np.linspace(0, np.pi, 10
 
 
 def head(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
+    """Shoulders, neck, ears, head and cheeks, in this order."""
     p = params.identity
     w = p.face_width
     shade = mix(p.skin, (60, 25, 20), 0.28)
@@ -60,6 +61,7 @@ def eye(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]
 
 
 def brow(params: FaceParams, points: Array, inner_first: bool) -> list[Stroke]:
+    """One brow; ``points`` holds its five landmarks."""
     p = params.identity
     taper = np.array([0.35, 0.8, 1.0, 1.05, 0.95]) * p.brow_thickness
     if inner_first:
@@ -71,6 +73,7 @@ def brow(params: FaceParams, points: Array, inner_first: bool) -> list[Stroke]:
 
 
 def nose(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
+    """Nose; ``points`` holds its nine landmarks."""
     p = params.identity
     dark, line = mix(p.skin, (70, 20, 20), 0.55), mix(p.skin, (80, 30, 25), 0.38)
     tip, wings = points[3], points[4:]
@@ -90,6 +93,7 @@ def nose(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke
 
 
 def mouth(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
+    """Lips, teeth and tongue; ``points`` holds the twenty landmarks of the mouth."""
     p = params.identity
     outer_top, outer_bottom = smooth(points[:7], 3), smooth([*points[6:12], points[0]], 3)
     inner_top, inner_bottom = smooth(points[[0, *range(13, 16), 6]], 3), smooth(points[[6, *range(17, 20), 0]], 3)
@@ -186,12 +190,13 @@ def creases(params: FaceParams, points: Array, au: dict[int, float]) -> list[Str
 
 
 def accessories(params: FaceParams) -> list[Stroke]:
+    """Glasses, and whatever hides a part of the face."""
     p = params.identity
     strokes: list[Stroke] = []
     if p.glasses != "none":
         frame: Colour = (36, 34, 40) if sum(p.hair) % 2 else (120, 84, 46)
         for side in (-1, 1):
-            x, ry = side * p.eye_distance, 0.15 if p.glasses == "round" else 0.125
+            x, ry = side * p.eye_distance, 0.125 if p.glasses == "square" else 0.155
             rim = ellipse(x, -0.17, 0.2, ry)
             if p.glasses != "round":
                 rim = np.array([x, -0.17]) + np.array([[-0.21, -ry], [0.21, -ry], [0.19, ry], [-0.19, ry]])

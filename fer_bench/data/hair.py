@@ -37,10 +37,11 @@ def _back(p: Identity) -> list[Stroke]:
     dark = shaded(p.hair, 0.72)
     if p.hair_style == "long":
         w += v
-        fall = [(-w, -0.4), (-0.8 * w, -1.05), (0, -1.25 - 0.3 * v), (0.8 * w, -1.05), (w, -0.4), (1.08 * w, 0.5), (0.98 * w, 1.5), (-0.98 * w, 1.5), (-1.08 * w, 0.5)]
+        fall = _mirrored([(0.98 * w, 1.5), (1.08 * w, 0.5), (w, -0.4), (0.8 * w, -1.05), (0, -1.25 - 0.3 * v)])
         return [Stroke(smooth(fall, closed=True), dark, relief=0, lift=-0.3)]
-    if p.hair_style == "bun":
-        return [Stroke(ellipse(0.0, -1.3, 0.28, 0.26), dark, relief=0, lift=-0.1)]
+    if p.hair_style == "pigtails":
+        tail = np.array([(0.95, -0.2), (1.2, -0.3), (1.36, 0.1), (1.3, 0.55), (1.16, 0.7), (1.12, 0.3)]) * (w, 0.8 + 0.4 * p.hair_volume)
+        return [Stroke(smooth(tail * (s, 1), closed=True), dark, relief=0, lift=-0.15) for s in (-1, 1)]
     if p.hair_style == "curly":
         t = np.linspace(0.82 * np.pi, 2.18 * np.pi, 12)
         x, y = (w + 0.6 * v) * np.cos(t), -0.36 + (0.82 + 0.7 * v) * np.sin(t)
@@ -66,13 +67,14 @@ def _flowing(p: Identity, v: float) -> list[Stroke]:
     """Styles with a hairline of their own: parted, fringe, long."""
     w, line = p.face_width, p.hairline
     if p.hair_style == "parted":
-        side = [(1.0 * w, -0.12), (0.9 * w, line + 0.2), (0.5 * w, line - 0.12), (0.3 * w, line - 0.2), (-0.2 * w, line + 0.02), (-0.75 * w, line + 0.24), (-w, -0.1)]
+        ends = [(0.9, 0.2), (0.5, -0.12), (0.3, -0.2), (-0.2, 0.02), (-0.75, 0.24)]
+        side = [(w, -0.12), *[(x * w, line + dy) for x, dy in ends], (-w, -0.1)]
         gloss = [(0.3 * w, line - 0.2), (-0.1 * w, line - 0.28), (-0.6 * w, line - 0.05)]
         return [_cap(p, v + 0.04, side, p.hair, -0.05), _gloss(gloss, p, 0.05)]
     if p.hair_style == "fringe":
         low = line + 0.24
-        ends = [(0.9, -0.02), (0.6, 0.03), (0.4, -0.03), (0.1, 0.03), (-0.2, -0.02), (-0.5, 0.03), (-0.9, -0.02)]
-        return [_cap(p, v + 0.05, [(w, 0.05), *[(x * w, low + dy) for x, dy in ends], (-w, 0.05)], p.hair, 0.1)]
+        tips = [(0.9, -0.02), (0.6, 0.03), (0.4, -0.03), (0.1, 0.03), (-0.2, -0.02), (-0.5, 0.03), (-0.9, -0.02)]
+        return [_cap(p, v + 0.05, [(w, 0.05), *[(x * w, low + dy) for x, dy in tips], (-w, 0.05)], p.hair, 0.1)]
     curtain = _mirrored([(0.97 * w, 0.5), (0.9 * w, -0.2), (0.62 * w, line + 0.12), (0.0, line - 0.2)])
     gloss_lines = [_gloss([(s * 0.06, line - 0.25), (s * 0.6 * w, line), (s * w, -0.1)], p, 0.035) for s in (-1, 1)]
     return [_cap(p, v + 0.06, curtain, p.hair, 0.6), *gloss_lines]
@@ -99,7 +101,7 @@ def _front(p: Identity) -> list[Stroke]:
         return [_cap(p, 0.12, edge, p.clothes, -0.5), Stroke(band, shaded(p.clothes, 0.75), 0.16, relief=0, lift=0.05)]
     if p.hair_style == "scarf":
         edge = _mirrored([(1.0 * w, 0.1), (0.9 * w, -0.3), (0.66 * w, line + 0.1), (0, line + 0.02)])
-        rim = smooth([(w, 0.0), (0.86 * w, 0.52), (0.44 * w, 0.95 * p.chin_y), (0, 1.03 * p.chin_y), (-0.44 * w, 0.95 * p.chin_y), (-0.86 * w, 0.52), (-w, 0.0)])
+        rim = smooth(_mirrored([(w, 0.0), (0.86 * w, 0.52), (0.44 * w, 0.95 * p.chin_y), (0, 1.03 * p.chin_y)]))
         return [_cap(p, 0.12, edge, p.clothes, 0.1), Stroke(rim, p.clothes, 0.17, relief=0, lift=0.05)]
     strands = [_gloss([(x * w, line - 0.1), (1.05 * x * w, line - 0.22), (0.9 * x * w, line - 0.36)], p, 0.028) for x in (-0.5, -0.1, 0.35)]
     return [_cap(p, v, even, p.hair), *strands]
@@ -122,7 +124,8 @@ def beard(p: Identity, points: Array) -> list[Stroke]:
         strokes.append(Stroke(np.concatenate([smooth(points[1:16:2], 2), smooth(inner, 3)]), colour, relief=0.2))
     if p.beard in ("moustache", "full", "goatee"):
         lip = float(points[51, 1])
-        hair = [(xl - 0.02, yl - 0.04), (0.5 * xl, 0.4 * top + 0.6 * lip - 0.02), (0.0, top), (0.5 * xr, 0.4 * top + 0.6 * lip - 0.02), (xr + 0.02, yr - 0.04), (0.0, lip + 0.01)]
+        side = 0.4 * top + 0.6 * lip - 0.02
+        hair = [(xl - 0.02, yl - 0.04), (0.5 * xl, side), (0.0, top), (0.5 * xr, side), (xr + 0.02, yr - 0.04), (0.0, lip + 0.01)]
         strokes.append(Stroke(smooth(hair, 3, closed=True), colour, lift=0.05))
     if p.beard == "goatee":
         low, chin = float(points[57, 1]), float(points[8, 1])

@@ -266,7 +266,8 @@ def _paint_back(canvas: Image, params: FaceParams, unit: float, cx: float, cy: f
     skin = mix(person.skin, (60, 25, 20), 0.2)
 
     def oval(x: float, y: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
-        cv2.ellipse(canvas, (round(cx + x * unit), round(cy + y * unit)), (max(round(rx * unit), 1), max(round(ry * unit), 1)), 0, 0, 360, colour, -1, cv2.LINE_AA)
+        centre, axes = (round(cx + x * unit), round(cy + y * unit)), (max(round(rx * unit), 1), max(round(ry * unit), 1))
+        cv2.ellipse(canvas, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
 
     oval(0, 1.0, 0.44, 0.42, skin)
     for s in (-1, 1):

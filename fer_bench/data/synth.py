@@ -172,8 +172,8 @@ def _order(seed: int, split: int, block: int) -> tuple[int, ...]:
 def _envelope(rng: np.random.Generator) -> Array:
     """Strength of the expression in each frame: from rest to the apex and back, not always from the start or to the end."""
     frames = np.arange(FRAMES_PER_CLIP)
-    onset, offset = rng.uniform(0.9, 1.8, 2)
-    start, end = rng.uniform(-0.1, 0.5), FRAMES_PER_CLIP - rng.uniform(0.4, 1.6) + rng.uniform(0, 1.0)
+    onset, offset = rng.uniform(0.8, 1.6, 2)
+    start, end = rng.uniform(0.0, 0.9), FRAMES_PER_CLIP - rng.uniform(-0.3, 0.9)
     t = np.clip(np.minimum((frames + start) / onset, (end - frames) / offset), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -252,7 +252,7 @@ def _clip(seed: int, difficulty: float, split: int, number: int) -> _Clip:
     emotion = _order(seed, split, number // 20)[number % 20]
     strengths, tint = _course(rng, emotion, difficulty)
     felt = strengths[:, :8].copy()
-    felt[:, 0] = 0.28  # weaker than this is no expression
+    felt[:, 0] = 0.26  # weaker than this is no expression
     look = replace(draw_look(rng, identity, difficulty), asymmetry=float(np.clip(0.12 * rng.standard_normal(), -1, 1)))
     side = float(rng.choice((-1.0, 1.0)))
     if emotion == 7:
@@ -273,7 +273,7 @@ def _locate(config: SynthConfig, index: int) -> tuple[int, int]:
 
 def leaf(strength: float) -> int:
     """Position of the intensity in a spoke of Emo24: 0 strong, 1 medium, 2 weak."""
-    return 0 if strength > 0.72 else 1 if strength > 0.45 else 2
+    return 0 if strength > 0.8 else 1 if strength > 0.5 else 2
 
 
 def _third(value: float, low: float, high: float) -> int:
