@@ -53,7 +53,7 @@ class SynthConfig:
     n_test: int = 1500
     size: int = 48
     seed: int = 0
-    difficulty: float = 0.5
+    difficulty: float = 0.35
 
     def __post_init__(self) -> None:
         problems = [f"{name} = {n}: must not be negative" for name, n in zip(SPLITS, self.counts, strict=True) if n < 0]
@@ -313,7 +313,7 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
     picture, points = draw_face(params, config.size, rng)
     fer8 = int(clip.emotion[frame])
     kind, tint = clip.tint
-    expression, felt = (fer8, float(strengths[1:8].sum())) if fer8 else (kind, tint * 0.99)
+    expression, felt = (fer8, float(strengths[fer8])) if fer8 else (kind, tint * 0.99)
     emo8 = int(EMO8_OF[expression])
     feeling = np.clip(strengths @ VALENCE_AROUSAL + rng.normal(0, 0.04, 2), -1, 1)
     hidden = 0.35 if look.occluder in ("hand", "mask") else 0.15 if look.occluder != "none" else 0.0
