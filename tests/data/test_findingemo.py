@@ -1,0 +1,196 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fer_bench.data.findingemo import clean_split, index_findingemo, paper_split
+from fer_bench.data.findingemo_annotations import AROUSAL3_OF, VALENCE3_OF, image_id, read_annotations
+from fer_bench.errors import BadDataError, MissingDataError, UnknownNameError
+from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
+
+HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
+
+
+def row(image="Run_1/Sad people party/a.jpg", user="u1", reject="Keep", valence="-2", arousal="3", emotion="Grief", ambiguity="1"):
+    return f"{user},/home/x/{image},{reject},,\"['Adults', 'Youth']\",{valence},{arousal},{emotion},\"['Staging']\",{ambiguity},False,2022-01-01 10:00:00"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*rows, header=HEADER, index=False):
+        if index:
+            header, rows = "," + header, [f"{i},{r}" for i, r in enumerate(rows)]
+        path = tmp_path / "annotations_single.ann"
+        path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_reads_with_and_without_index_column(write, index):
+    (a,) = read_annotations(write(row(), index=index))
+    assert (a.line, a.user, a.image, a.rejected) == (2, "u1", "Sad people party/a.jpg", False)
+    assert (a.valence, a.arousal, a.ambiguity) == (-2, 3, 1)
+    assert (EMO24.names[a.emo24], EMO8.names[a.emo8], a.ring) == ("grief", "sadness", 0)
+    assert (a.valence3, a.arousal3) == (0, 1)
+
+
+def test_bins_of_the_paper():
+    assert [VALENCE3_OF[v] for v in range(-3, 4)] == [0, 0, 1, 1, 1, 2, 2]
+    assert [AROUSAL3_OF[a] for a in range(7)] == [0, 0, 1, 1, 1, 2, 2]
+
+
+def test_24_emotions_to_8_leaves():
+    leaves = {EMO24.names[i]: EMO8.names[EMO24_TO_EMO8[i]] for i in range(24)}
+    assert leaves["boredom"] == leaves["loathing"] == "disgust"
+    assert leaves["pensiveness"] == "sadness"
+    assert leaves["interest"] == leaves["vigilance"] == "anticipation"
+    assert leaves["distraction"] == "surprise"
+    assert Counter(leaves.values()) == dict.fromkeys(EMO8.names, 3)
+
+
+def test_wheel_distances():
+    d = {(a, b): EMO8.distances[EMO8.index(a)][EMO8.index(b)] for a, b in itertools.product(EMO8.names, repeat=2)}
+    assert d["joy", "surprise"] == 3
+    assert d["joy", "anger"] == 2
+    for a, b in [("joy", "sadness"), ("trust", "disgust"), ("fear", "anger"), ("surprise", "anticipation")]:
+        assert d[a, b] == d[b, a] == 4
+
+
+def test_blanks_and_rejects(write):
+    blank, rejected, floats = read_annotations(
+        write(row(emotion="", valence="", ambiguity="nan"), row(reject="Reject", emotion="Undefined"), row(valence="2.0", emotion=" joy "))
+    )
+    assert (blank.emo8, blank.valence3, blank.ambiguity) == (None, None, None)
+    assert rejected.rejected
+    assert (floats.valence, floats.emo8) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"valence": "4"}, "valence is '4', not an integer from -3 to 3"),
+        ({"arousal": "-1"}, "arousal is '-1'"),
+        ({"arousal": "2.5"}, "arousal is '2.5'"),
+        ({"ambiguity": "high"}, "ambiguity is 'high'"),
+        ({"emotion": "Hangry"}, "'Hangry' is not on"),
+        ({"reject": "Maybe"}, "neither Keep nor Reject"),
+        ({"user": " "}, "user is blank"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_line(write, bad, says):
+    path = write(row(), row(**bad), row())
+    with pytest.raises(BadDataError, match=says) as error:
+        read_annotations(path)
+    assert f"{path}, line 3" in str(error.value)
+
+
+def test_other_files_are_refused(write, tmp_path):
+    with pytest.raises(BadDataError, match="'reject' is missing; found: user, image_path"):
+        read_annotations(write(header="user,image_path"))
+    with pytest.raises(BadDataError, match="line 2: the header has 12 columns"):
+        read_annotations(write("a,b,c"))
+    with pytest.raises(MissingDataError):
+        read_annotations(tmp_path / "none.ann")
+    (tmp_path / "binary.ann").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(BadDataError):
+        read_annotations(tmp_path / "binary.ann")
+
+
+def test_image_id_of_any_path():
+    assert image_id("/a/b/c d/e.jpg") == image_id("Run\\c d\\e.jpg") == "c d/e.jpg"
+    assert image_id("cafe\u0301/x.jpg") == image_id("caf\u00e9/x.jpg")
+
+
+@pytest.fixture
+def copy(tmp_path, write):
+    """Annotations of six images, of which three are there."""
+    path = write(
+        row("Run_1/one/a.jpg"),
+        row("Run_2/one/b.jpg", emotion="Joy", valence="3", arousal="6"),
+        row("Run_2/two/a.jpg"),
+        row("Run_2/two/gone.jpg"),
+        row("Run_2/two/c.jpg", reject="Reject"),
+        row("Run_2/two/d.jpg", emotion=""),
+        row("Run_2/two/a.jpg", user="u2", emotion="Rage"),
+    )
+    root = tmp_path / "images"
+    for name in ("Run_1/one/a.jpg", "Run_2/one/a.jpg", "one/b.jpg", "Run_2/two/a.jpg", "Run_2/two/d.jpg", "notes.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return path, root
+
+
+def test_index_counts_what_is_there(copy):
+    index = index_findingemo(*copy)
+    assert index.ids == ["one/a.jpg", "one/b.jpg", "two/a.jpg"]
+    assert [s.path for s in index.samples] == ["Run_1/one/a.jpg", "one/b.jpg", "Run_2/two/a.jpg"]
+    assert index.missing == ("two/gone.jpg",)
+    counts = index.coverage.as_dict()
+    manifest = counts.pop("manifest")
+    assert counts == {"annotated": 4, "matched": 3, "missing": 1, "rejected": 1, "incomplete": 1, "repeated": 1}
+    assert len(manifest) == 64
+    assert index.targets("emo8").tolist() == [4, 0, 4]
+    assert index.targets("valence3").tolist() == [0, 2, 0]
+    assert index.targets("arousal3").tolist() == [1, 2, 1]
+    with pytest.raises(UnknownNameError, match="emo8"):
+        index.targets("emo9")
+
+
+def test_manifest_changes_with_the_images_only(copy, tmp_path):
+    annotations, root = copy
+    before = index_findingemo(annotations, root).coverage.manifest
+    (root / "unrelated.jpg").write_bytes(b"x")
+    moved = root.rename(tmp_path / "elsewhere")
+    assert index_findingemo(annotations, moved).coverage.manifest == before
+    (moved / "one/b.jpg").write_bytes(b"another size")
+    changed = index_findingemo(annotations, moved).coverage.manifest
+    (moved / "one/b.jpg").unlink()
+    assert len({before, changed, index_findingemo(annotations, moved).coverage.manifest}) == 3
+
+
+def test_nothing_there(copy, tmp_path):
+    annotations, _ = copy
+    with pytest.raises(MissingDataError, match="no such folder"):
+        index_findingemo(annotations, tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingDataError, match="none of the 4 annotated images"):
+        index_findingemo(annotations, tmp_path / "empty")
+
+
+@pytest.fixture
+def population():
+    emo8 = np.repeat(np.arange(8), [100, 50, 30, 5, 40, 10, 1, 64])
+    return [f"folder/{i}.jpg" for i in range(len(emo8))], emo8
+
+
+def test_paper_split_keeps_each_class(population):
+    ids, emo8 = population
+    split = paper_split(ids, emo8, seed=3)
+    assert set(split) == {"train", "test"}
+    assert np.bincount(emo8[split == "test"], minlength=8).tolist() == [20, 10, 6, 1, 8, 2, 0, 13]
+
+
+def test_clean_split_has_the_same_test_part(population):
+    ids, emo8 = population
+    paper, clean = paper_split(ids, emo8, seed=3), clean_split(ids, emo8, seed=3)
+    assert ((paper == "test") == (clean == "test")).all()
+    assert np.bincount(emo8[clean == "validation"], minlength=8).tolist() == [10, 5, 3, 1, 4, 1, 0, 6]
+
+
+def test_splits_depend_on_ids_and_seed_only(population):
+    ids, emo8 = population
+    split = dict(zip(ids, clean_split(ids, emo8, seed=1), strict=True))
+    order = np.random.default_rng(0).permutation(len(ids))
+    shuffled = [ids[i] for i in order]
+    assert split == dict(zip(shuffled, clean_split(shuffled, emo8[order], seed=1), strict=True))
+    assert split != dict(zip(ids, clean_split(ids, emo8, seed=2), strict=True))
+
+
+def test_a_missing_image_moves_few_others(population):
+    ids, emo8 = population
+    split = dict(zip(ids, clean_split(ids, emo8), strict=True))
+    fewer = dict(zip(ids[1:], clean_split(ids[1:], emo8[1:]), strict=True))
+    assert sum(split[i] != fewer[i] for i in fewer) <= 2
