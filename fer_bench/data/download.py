@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import ssl
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -147,6 +149,7 @@ class _Run:
         queue = iter(wanted)
         limits = self.limits
         async with httpx.AsyncClient(
+            verify=_certificates(),
             timeout=limits.idle_timeout,
             follow_redirects=True,
             max_redirects=limits.max_redirects,
@@ -248,6 +251,14 @@ class _Run:
                     if received > self.limits.max_bytes:
                         raise _LinkError(too_large)
                     file.write(chunk)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Trusted certificates: slow to read, so only once."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _defect(path: Path) -> str | None:

@@ -1,0 +1,1 @@
+"""Studies that are not training runs: statistics of datasets and annotations."""

@@ -1,0 +1,153 @@
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_bench.data.findingemo_annotations import read_annotations
+from fer_bench.errors import BadDataError, FerBenchError, MissingDataError
+from fer_bench.labels import EMO8, EMO24
+from fer_bench.studies.findingemo import study_findingemo
+from fer_bench.studies.findingemo_statistics import agreement, emotion_distance, emotion_table, overlap_scores
+
+HEADER = ",user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*rows):
+        """Rows of (user, image, emotion or None for a reject, valence, arousal)."""
+        lines = [HEADER]
+        for i, (user, image, emotion, valence, arousal) in enumerate(rows):
+            verdict, values = ("Reject", ",,") if emotion is None else ("Keep", f"{valence},{arousal},{emotion}")
+            ambiguity = "" if emotion is None else i % 7
+            lines.append(f"{i},{user},/Run/x/{image}.jpg,{verdict},,\"['Adults']\",{values},\"['Staging']\",{ambiguity},False,2022-01-01")
+        path = tmp_path / "annotations.ann"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def several(write):
+    return write(
+        ("u1", "a", "Joy", 3, 4),
+        ("u2", "a", "Serenity", 2, 2),
+        ("u3", "a", "Interest", 2, 1),
+        ("u1", "b", "Joy", 3, 6),
+        ("u2", "b", "Grief", -3, 0),
+        ("u1", "c", None, 0, 0),
+        ("u2", "c", "Fear", -1, 3),
+        ("u1", "d", None, 0, 0),
+        ("u2", "d", None, 0, 0),
+        ("u3", "e", "Rage", -2, 5),
+        ("u3", "e", "Joy", 3, 5),  # a second time by the same annotator: does not count for agreement
+        ("u1", "f", "Trust", 1, 2),
+        ("u2", "f", "Trust", 1, 2),
+        ("u3", "f", None, 0, 0),
+    )
+
+
+def test_tables(several):
+    kept = [a for a in read_annotations(several) if not a.rejected]
+    joy = emotion_table(kept, leaves=True)[EMO8.index("joy")]
+    assert (joy.name, joy.count, joy.share) == ("joy", 4, 4 / 10)
+    assert (joy.valence.mean, joy.valence.std) == (np.mean([3, 2, 3, 3]), pytest.approx(np.std([3, 2, 3, 3], ddof=1)))
+    assert joy.arousal.mean == np.mean([4, 2, 6, 5])
+    serenity = emotion_table(kept, leaves=False)[EMO24.index("serenity")]
+    assert (serenity.count, serenity.arousal.mean, math.isnan(serenity.arousal.std)) == (1, 2, True)
+    empty = emotion_table(kept, leaves=True)[EMO8.index("disgust")]
+    assert (empty.count, math.isnan(empty.valence.mean)) == (0, True)
+
+
+def test_agreement(several):
+    found = agreement(read_annotations(several))
+    assert found.annotators == {1: 1, 2: 3, 3: 2}
+    assert found.verdicts == {"keep": 3, "reject": 1, "undecided": 1}
+    assert found.labels8 == {1: 1, 2: 2}
+    assert found.labels24 == {1: 1, 2: 1, 3: 1}
+    # a: joy and anticipation, one step; b: joy and sadness, opposite
+    assert found.distance8 == {1: 1, 4: 1}
+    # a: joy to interest, a leaf and a ring; b: joy to grief, four leaves and a ring
+    assert found.distance24 == {4: 1, 13: 1}
+    assert found.pairs == {(0, 7): 1, (0, 4): 1}
+    assert (found.arousal.mean, found.valence.mean) == (pytest.approx((3 + 6 + 0) / 3), pytest.approx((1 + 6 + 0) / 3))
+    assert {n: s.mean for n, s in found.arousal_by_n.items()} == {2: 3, 3: 3}
+    assert {n: s.n for n, s in found.valence_by_n.items()} == {2: 2, 3: 1}
+
+
+def test_distance_of_emotions():
+    def distance(a, b):
+        return emotion_distance(EMO24.index(a), EMO24.index(b))
+
+    assert distance("joy", "boredom") == pytest.approx(3 + 1 / 3)  # the paper's example, figure 13
+    assert distance("ecstasy", "serenity") == pytest.approx(2 / 3)
+    assert distance("rage", "terror") == 4
+    assert distance("joy", "joy") == 0
+
+
+def test_overlap_scores(write):
+    rows = [(f"u{i}", image, "Joy", 2, 3) for i in range(4) for image in ("a", "b")]
+    rows += [("odd", "a", "Rage", 2, 6), ("odd", "b", None, 0, 0), ("alone", "c", "Joy", 1, 1)]
+    scores = overlap_scores(read_annotations(write(*rows)))
+    assert set(scores) == {"u0", "u1", "u2", "u3", "odd"}
+    # a: kept and valence right, arousal and leaf wrong: 2 of 4. b: rejected what the others keep: 0 of 4, or ignored.
+    assert (scores["odd"].images, scores["odd"].score, scores["odd"].alternative) == (2, 2 / 8, 2 / 4)
+    assert scores["u0"].score == scores["u0"].alternative == 1
+
+
+def test_overlap_score_of_a_rejected_image(write):
+    scores = overlap_scores(read_annotations(write(("u1", "a", None, 0, 0), ("u2", "a", None, 0, 0), ("u3", "a", "Joy", 1, 1))))
+    assert {user: s.score for user, s in scores.items()} == {"u3": 0.0}  # for the others, one keeps and one rejects
+
+
+def test_page_and_figures(several, tmp_path):
+    page = study_findingemo(several, tmp_path / "out")
+    text = page.read_text(encoding="utf-8")
+    pngs = sorted(p.name for p in page.parent.iterdir() if p != page)
+    assert len(pngs) == 9
+    for name in pngs:
+        assert f"]({name})" in text
+        with Image.open(page.parent / name) as image:
+            image.load()
+            assert image.format == "PNG"
+    assert "| joy | 4 | 40.0% | 4.25 ± 1.71 | 2.75 ± 0.50 |" in text
+    assert "| joy, anticipation | 1 |" in text
+    assert "| images | 1 | 3 | 2 |" in text
+    assert "14 annotations of 6 images by 3 annotators" in text
+    assert "nan" not in text
+
+
+def test_single_annotations_have_no_agreement_and_remove_its_figures(several, write, tmp_path):
+    page = study_findingemo(several, tmp_path / "out")
+    assert (page.parent / "distances.png").exists()
+    single = write(("u1", "a", "Joy", 3, 4), ("u1", "b", "Fear", -3, 4))
+    study_findingemo(single, tmp_path / "out")
+    text = page.read_text(encoding="utf-8")
+    assert "there is no agreement to measure" in text
+    assert sorted(p.name for p in page.parent.iterdir()) == ["annotators.png", "emotions.png", "findingemo.md", "scales.png", "valence_arousal.png"]
+    assert "distances.png" not in text
+    again = study_findingemo(single, tmp_path / "again").parent
+    assert {p.name: p.read_bytes() for p in again.iterdir()} == {p.name: p.read_bytes() for p in page.parent.iterdir()}
+
+
+def test_errors_leave_nothing(write, tmp_path):
+    with pytest.raises(BadDataError, match="no row keeps"):
+        study_findingemo(write(("u1", "a", None, 0, 0)), tmp_path / "out")
+    with pytest.raises(BadDataError, match="line 2: valence"):
+        study_findingemo(write(("u1", "a", "Joy", 9, 0)), tmp_path / "out")
+    with pytest.raises(MissingDataError):
+        study_findingemo(tmp_path / "none.ann", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FerBenchError, match="cannot write"):
+        study_findingemo(write(("u1", "a", "Joy", 3, 4)), tmp_path / "file")
+
+
+def test_is_torch_free():
+    code = "import sys, fer_bench.studies.findingemo; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
