@@ -6,7 +6,6 @@ Source: Mertens et al., FindingEmo (2024), sections 2.3.3 and 2.4, appendices A.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from fer_bench.data.findingemo_annotations import Annotation, read_annotations
 from fer_bench.errors import BadDataError, HardwareError
 from fer_bench.labels import EMO8
+from fer_bench.predictions import write_atomically
 from fer_bench.studies.findingemo_figures import draw
 from fer_bench.studies.findingemo_statistics import (
     Agreement,
@@ -70,23 +70,14 @@ def study_findingemo(annotations: Path, out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, png in figures.items():
-            _write(out / name, png)
+            write_atomically(out / name, png)
         for name in _CAPTIONS.keys() - figures.keys():
             (out / name).unlink(missing_ok=True)
-        _write(out / PAGE, page.encode())
+        write_atomically(out / PAGE, page.encode())
     except OSError as error:
         problem = f"{out}: cannot write: {error.strerror or error}."
         raise HardwareError(problem, "Check free space and permissions.") from error
     return out / PAGE
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _page(
