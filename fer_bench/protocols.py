@@ -102,7 +102,7 @@ declare(
         dataset="ferplus",
         task=TASKS["fer8"],
         title="FER+, eight expressions",
-        about="FER2013's faces with the majority vote of ten taggers; images without a majority for one of the eight emotions are left out, as the authors' script does.",
+        about="FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left out, as the authors' script does.",
     )
 )
 

@@ -6,6 +6,7 @@ of older runs alone. For the same reason a default in this file is never changed
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -226,10 +227,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             raise SpecError(problem, "Quote it.") from None
         # YAML 1.1 reads 1e-3 as text; every user means the number.
         if isinstance(value, str):
-            try:
+            with contextlib.suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
         outer, dot, inner = key.partition(".")
         if dot:
             settings.setdefault(outer, {})[inner] = value

@@ -96,10 +96,9 @@ def suite_verb(
 
 
 def _run(spec: Any, force: bool) -> None:
-    from fer_bench.training.run import run
-
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
+    from fer_bench.training.run import run
 
     store = Store()
     record = run(spec, store, force=force)

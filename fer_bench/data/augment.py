@@ -71,7 +71,7 @@ def _compose(settings: Mapping[str, Any]) -> Callable[..., dict[str, Any]] | Any
     # The package looks for a newer version of itself at import, over the network.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
-        import albumentations as A  # noqa: PLC0415
+        import albumentations as A
     except ImportError:
         problem = "augmentation needs the package albumentations."
         raise MissingPackageError(problem, "Install it (pip install 'fer_bench[train]'), or use --augment none.") from None

@@ -235,4 +235,3 @@ class AffectDataModule(L.LightningDataModule):
             # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels with the keys.
             persistent_workers=self.workers > 0,
         )
-

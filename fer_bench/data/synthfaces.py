@@ -70,7 +70,9 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
 
 def _draw(config: SynthConfig) -> tuple[files.Arrays, dict[str, Any]]:
     faces = generate(config)
-    arrays: files.Arrays = {name: getattr(faces, name) for name in (*_LABELS, "images", "valence", "arousal", "landmarks", "identity", "clip", "frame", "votes")}
+    arrays: files.Arrays = {
+        name: getattr(faces, name) for name in (*_LABELS, "images", "valence", "arousal", "landmarks", "identity", "clip", "frame", "votes")
+    }
     arrays["split"] = np.array([SPLITS.index(str(name)) for name in faces.split], dtype=np.int8)
     for mode in ("cross_entropy", "multi_target"):
         soft = np.stack([process_votes(row, mode) for row in faces.votes])

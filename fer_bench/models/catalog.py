@@ -69,7 +69,7 @@ def find_model(name: str) -> ModelEntry:
     if not inner:
         problem = "model 'timm:' lacks a name."
         raise SpecError(problem, "For example timm:convnext_tiny.")
-    import timm  # noqa: PLC0415
+    import timm
 
     if inner.split(".")[0] not in timm.list_models():
         raise unknown_name("model", name, [f"timm:{known}" for known in timm.list_models()])

@@ -26,13 +26,14 @@ def hub_or_explain(fetch: Callable[[], T], what: str) -> T:
     except FerBenchError:
         raise
     except Exception as error:  # hubs raise whatever their HTTP library raises
-        problem = f"the pretrained weights of {what} cannot be downloaded ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no detail'})."
+        detail = str(error).splitlines()[0][:120] if str(error) else "no detail"
+        problem = f"the pretrained weights of {what} cannot be downloaded ({type(error).__name__}: {detail})."
         raise WeightsError(problem, WAYS_OUT) from None
 
 
 def load_hub(body: nn.Module, entry: ModelEntry) -> None:
     """Load torchvision's ImageNet weights into a body that still has its thousand outputs."""
-    import torchvision  # noqa: PLC0415
+    import torchvision
 
     chosen = torchvision.models.get_model_weights(entry.builder)[entry.weights]
     body.load_state_dict(hub_or_explain(lambda: chosen.get_state_dict(progress=False, check_hash=True), entry.builder))
@@ -50,7 +51,7 @@ def read_file(path: str) -> dict[str, Any]:
         raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file.")
     try:
         if file.suffix == ".safetensors":
-            from safetensors.torch import load_file as load_safetensors  # noqa: PLC0415
+            from safetensors.torch import load_file as load_safetensors
 
             return dict(load_safetensors(str(file)))
         content = torch.load(file, map_location="cpu", weights_only=True)

@@ -77,13 +77,13 @@ def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, optio
     if pretrained:
         problem = f"there are no ImageNet weights for {entry.builder}."
         raise SpecError(problem, "Use weights=none, or the path of a file.")
-    from fer_bench.models.five_layer_cnn import FiveLayerCNN  # noqa: PLC0415
+    from fer_bench.models.five_layer_cnn import FiveLayerCNN
 
     return FiveLayerCNN(num_outputs, image_size=side, **options)
 
 
 def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
-    import torchvision  # noqa: PLC0415
+    import torchvision
 
     stem = options.pop("stem", "imagenet")
     aligned = {} if "densenet" not in entry.builder else {"memory_efficient": False}
@@ -100,7 +100,7 @@ def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: in
 
 
 def _timm(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
-    import timm  # noqa: PLC0415
+    import timm
 
     if not pretrained:
         return timm.create_model(entry.builder, pretrained=False, num_classes=num_outputs, **options)

@@ -12,7 +12,19 @@ from typing import Any
 
 import fer_bench
 
-PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "albumentations", "numpy", "scikit-learn", "opencv-python", "opencv-python-headless", "mediapipe")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "timm",
+    "torchmetrics",
+    "albumentations",
+    "numpy",
+    "scikit-learn",
+    "opencv-python",
+    "opencv-python-headless",
+    "mediapipe",
+)
 
 
 def code() -> dict[str, Any]:

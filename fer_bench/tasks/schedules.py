@@ -50,7 +50,9 @@ def one_cycle(
 ) -> dict[str, Any]:
     """One cycle (Smith 2018): up over the share ``warmup`` of all steps, then down to lr / (start x end), by cosines."""
     total = max(epochs * steps, 2)
-    inner = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=total, pct_start=warmup, div_factor=start, final_div_factor=end, cycle_momentum=False)
+    inner = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=total, pct_start=warmup, div_factor=start, final_div_factor=end, cycle_momentum=False
+    )
     return {"scheduler": inner, "interval": "step"}
 
 

@@ -25,8 +25,8 @@ def check_names(spec: RunSpec) -> Protocol:
     Raises:
         UnknownNameError: with suggestions.
     """
-    from fer_bench.data.augment import AUGMENTATIONS  # noqa: PLC0415
-    from fer_bench.data.load import dataset_class  # noqa: PLC0415
+    from fer_bench.data.augment import AUGMENTATIONS
+    from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
     find_model(spec.model)
@@ -71,7 +71,7 @@ def load_weights(task: AffectTask, path: Path) -> None:
         raise WeightsError(problem, "Delete the run's folder and train again.")
     own = task.state_dict()
     wanted = {key: value for key, value in state.items() if key in own and isinstance(value, torch.Tensor)}
-    if set(key for key in own if key.startswith("network.")) - set(wanted):
+    if {key for key in own if key.startswith("network.")} - set(wanted):
         problem = f"{path}: the checkpoint is of another network."
         raise WeightsError(problem, "Delete the run's folder and train again.")
     task.load_state_dict(wanted, strict=False)

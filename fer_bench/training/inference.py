@@ -46,9 +46,7 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
     return Predictions(np.asarray(samples.ids[at]), datamodule.targets(split), outputs.astype(np.float32), flags, groups)
 
 
-def _run(
-    task: AffectTask, datamodule: AffectDataModule, split: str, device: Device, views: list[View], view: int | None = None
-) -> npt.NDArray[np.float64]:
+def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Device, views: list[View], view: int | None = None) -> npt.NDArray[np.float64]:
     loader = datamodule.predict_loader(split, augmented=view is not None, view=view or 0)
     kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(device.precision)
     parts = []

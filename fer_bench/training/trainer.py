@@ -40,13 +40,13 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     if spec.early_stopping:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=spec.early_stopping))
     if spec.ema:
-        from lightning.pytorch.callbacks import EMAWeightAveraging  # noqa: PLC0415
+        from lightning.pytorch.callbacks import EMAWeightAveraging
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
     execution = spec.execution
     bars = on_terminal()
     if bars:
-        from lightning.pytorch.callbacks import RichProgressBar  # noqa: PLC0415
+        from lightning.pytorch.callbacks import RichProgressBar
 
         callbacks.append(RichProgressBar(leave=False))
     return L.Trainer(
@@ -78,11 +78,16 @@ def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
     loggers: list[Any] = [CSVLogger(folder, name="logs", version=f"attempt_{attempt}")]
     if spec.execution.wandb != "off":
         try:
-            from lightning.pytorch.loggers import WandbLogger  # noqa: PLC0415
+            from lightning.pytorch.loggers import WandbLogger
 
             loggers.append(
                 WandbLogger(
-                    project="fer_bench", name=spec.run_id(), id=spec.run_id(), save_dir=folder, offline=spec.execution.wandb == "offline", config=spec.identity()
+                    project="fer_bench",
+                    name=spec.run_id(),
+                    id=spec.run_id(),
+                    save_dir=folder,
+                    offline=spec.execution.wandb == "offline",
+                    config=spec.identity(),
                 )
             )
         except ModuleNotFoundError:
@@ -95,5 +100,12 @@ def _quiet() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "0")
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists and is not empty.*", ".*The number of training batches.*", ".*srun.*", ".*lr_scheduler.step.*", ".*litlogger.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*The number of training batches.*",
+        ".*srun.*",
+        ".*lr_scheduler.step.*",
+        ".*litlogger.*",
+    ):
         warnings.filterwarnings("ignore", message)
