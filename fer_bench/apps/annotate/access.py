@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fer_bench.apps.annotate.http import single
 from fer_bench.apps.annotate.pages import Pages
+from fer_bench.apps.annotate.pictures import Pictures
 from fer_bench.apps.annotate.store import Rater, Role, Store
 from fer_bench.apps.annotate.study import Study
 from fer_bench.apps.annotate.tokens import keyed_digest, same, token_hash
@@ -26,6 +27,7 @@ class Site:
     study: Study
     store: Store
     pages: Pages
+    pictures: Pictures
 
     def cookie(self, role: str) -> str:
         """Cookie name: two studies on one host do not log each other out."""

@@ -41,7 +41,7 @@ class Pages:
 
     def __init__(self, file: StudyFile) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, auto_reload=False, trim_blocks=True, lstrip_blocks=True
         )
         self._environment.filters["paragraphs"] = paragraphs
         self._environment.globals.update(
@@ -64,4 +64,4 @@ class Pages:
 
     def error(self, status: int, message: str) -> HTMLResponse:
         """A page that says what went wrong; it names nothing of the study, since anybody may see it."""
-        return self.page("error.html", status=status, message=message)
+        return self.page("error.html", status=status, code=status, message=message)

@@ -7,7 +7,7 @@ import random
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from fer_bench.apps.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, require_staff, set_cookie, site_of
@@ -125,9 +125,9 @@ async def image(request: Request) -> Response:
     """An image of the study, for the screener only."""
     site, _, _ = _screening(request)
     found = site.store.images.get(request.path_params["item_id"])
-    if found is None or not found.file.is_file():
+    if found is None:
         raise HTTPException(404, "There is no such picture.")
-    return FileResponse(found.file, media_type=found.media_type, headers={"Cache-Control": "private, max-age=600", "Vary": "Cookie"})
+    return await site.pictures.response(found)
 
 
 ROUTES = [

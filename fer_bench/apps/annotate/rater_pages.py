@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from fer_bench.apps.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, has_consented, rater_of, set_cookie, site_of
@@ -114,10 +114,12 @@ async def save_task(request: Request) -> Response:
 
 def _reached(site: Site, rater: Rater, position: int) -> Place | None:
     """A place the rater has come to: one that was answered or skipped, or the first that is open."""
-    place = site.store.place(rater.rater_id, position) if position <= _MAX_POSITION else None
-    if place is None or (place.status is None and position != site.store.progress(rater.rater_id).next_open):
+    if position > _MAX_POSITION:
         return None
-    return place
+    # in this order: an answer committed between the two look-ups, from another tab, must not make the place seem out of reach
+    next_open = site.store.progress(rater.rater_id).next_open
+    place = site.store.place(rater.rater_id, position)
+    return None if place is None or (place.status is None and position != next_open) else place
 
 
 def _may_change(site: Site, place: Place) -> bool:
@@ -158,10 +160,9 @@ async def image(request: Request) -> Response:
     site, rater = site_of(request), rater_of(request)
     item_id = request.path_params["item_id"]
     found = site.store.images.get(item_id)
-    if found is None or not has_consented(site, rater) or not site.store.has_item(rater.rater_id, item_id) or not found.file.is_file():
+    if found is None or not has_consented(site, rater) or not site.store.has_item(rater.rater_id, item_id):
         raise HTTPException(404, "There is no such picture in your session.")
-    # kept for minutes so that the next picture can be fetched ahead; the response time starts when it is on the screen
-    return FileResponse(found.file, media_type=found.media_type, headers={"Cache-Control": "private, max-age=600", "Vary": "Cookie"})
+    return await site.pictures.response(found)
 
 
 async def done(request: Request) -> Response:

@@ -10,7 +10,7 @@ import math
 
 from fer_bench.apps.annotate.study import SAM_POINTS
 
-_VIEW = 'viewBox="0 0 64 84" class="sam" aria-hidden="true" focusable="false"'
+_VIEW = 'viewBox="-3 0 70 84" class="sam" aria-hidden="true" focusable="false"'
 _BODY = '<path class="sam-body" d="M12 82 V60 Q12 48 24 48 H40 Q52 48 52 60 V82 Z"/><path class="sam-line" d="M20 82 V66 M44 82 V66"/>'
 _HEAD = '<rect class="sam-skin" x="11" y="3" width="42" height="42" rx="15"/>'
 
@@ -84,7 +84,7 @@ def _burst(excitement: float) -> str:
 
 
 def _tremble(excitement: float) -> str:
-    if excitement < 0.6:
+    if excitement < 0.7:
         return ""
     marks = ["M6 54 Q3 60 6 66", "M58 54 Q61 60 58 66"]
     if excitement > 0.8:

@@ -18,8 +18,9 @@ from starlette.staticfiles import StaticFiles
 
 from fer_bench.apps.annotate import admin_pages, prescreen_pages, rater_pages
 from fer_bench.apps.annotate.access import Site
-from fer_bench.apps.annotate.http import SecurityHeaders
+from fer_bench.apps.annotate.http import SECURITY_HEADERS, SecurityHeaders
 from fer_bench.apps.annotate.pages import HERE, Pages
+from fer_bench.apps.annotate.pictures import Pictures
 from fer_bench.apps.annotate.prescreen_pages import class_order
 from fer_bench.apps.annotate.store import Store
 from fer_bench.apps.annotate.study import Study
@@ -47,6 +48,8 @@ async def _database_error(request: Request, _: Exception) -> Response:
 
 async def _bug(request: Request, _: Exception) -> Response:
     response: Response = request.app.state.site.pages.error(500, "Something went wrong on our side. Answers saved before are safe. Please try again.")
+    # this one is made outside of all middleware
+    response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
     return response
 
 
@@ -75,7 +78,7 @@ def create_app(study: Study, store: Store) -> Starlette:
         exception_handlers={HTTPException: _http_error, sqlite3.Error: _database_error, Exception: _bug},
         lifespan=lifespan,
     )
-    app.state.site = Site(study, store, Pages(study.file))
+    app.state.site = Site(study, store, Pages(study.file), Pictures())
     app.state.class_order = class_order(study, store) if study.file.prescreen else {}
     return app
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fer_bench.apps.annotate.answers import Answer
 from fer_bench.apps.annotate.database import connect, enter_study, now, prepare
@@ -329,7 +329,8 @@ def _place(db: sqlite3.Connection, rater_id: int, position: int) -> Place | None
         return None
     answer = Answer()
     if row["status"] is not None:
-        answer = Answer(**{name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS})
+        values: dict[str, Any] = {name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS}
+        answer = Answer(**values)
     return Place(
         rater_id, position, row["item_id"], row["presentation"], row["kind"], row["first_shown_ms"], row["revision"] or 0, row["status"], answer
     )  # fmt: skip

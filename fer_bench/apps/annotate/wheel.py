@@ -7,7 +7,7 @@ import math
 from fer_bench.apps.annotate.answers import leaf
 from fer_bench.labels import EMO24
 
-_RINGS = (26.0, 68.0, 108.0, 146.0)
+_RINGS = (24.0, 80.0, 120.0, 158.0)
 _HALF = math.pi / 8
 
 
@@ -22,17 +22,25 @@ def wheel_svg() -> str:
         spoke, ring = divmod(index, 3)
         middle = spoke * math.pi / 4
         inner, outer = _RINGS[ring], _RINGS[ring + 1]
-        x, y = _point((inner + outer) / 2, middle)
         cells.append(
             f'<g class="cell leaf-{leaf(emotion)} ring-{ring}" data-value="{emotion}">'
-            f'<path d="{_cell(inner, outer, middle)}"/><text x="{x:.1f}" y="{y:.1f}">{emotion}</text></g>'
+            f'<path d="{_cell(inner, outer, middle)}"/><text transform="{_text_place(ring, spoke)}">{emotion}</text></g>'
         )
-    centre = '<g class="cell cell-none" data-value="none"><circle r="24"/><text>none</text></g>'
-    return f'<svg class="wheel" viewBox="-160 -160 320 320" aria-hidden="true" focusable="false">{"".join(cells)}{centre}</svg>'
+    centre = '<g class="cell cell-none" data-value="none"><circle r="22"/><text>none</text></g>'
+    return f'<svg class="wheel" viewBox="-162 -162 324 324" aria-hidden="true" focusable="false">{"".join(cells)}{centre}</svg>'
 
 
 def _point(radius: float, angle: float) -> tuple[float, float]:
     return radius * math.sin(angle), -radius * math.cos(angle)
+
+
+def _text_place(ring: int, spoke: int) -> str:
+    """The inner ring is long and narrow: its words run along the radius, all others across it, none upside down."""
+    angle = spoke * 45
+    x, y = _point((_RINGS[ring] + _RINGS[ring + 1]) / 2, math.radians(angle))
+    turn = angle - 90 if ring == 0 else angle
+    upright = (turn + 90) % 180 - 90
+    return f"translate({x:.1f} {y:.1f}) rotate({upright})"
 
 
 def _cell(inner: float, outer: float, middle: float) -> str:

@@ -76,8 +76,8 @@
     for (const set of form.querySelectorAll("fieldset[data-question]")) set.classList.toggle("current", set === now);
   };
   const focusQuestion = (set) => {
-    const target = set.querySelector("input:checked") || set.querySelector("input");
-    target.focus({ preventScroll: true });
+    // the question, not its first option: a ring around one option would suggest it
+    set.focus({ preventScroll: true });
     set.scrollIntoView({ block: "nearest" });
     highlight();
   };
@@ -90,7 +90,7 @@
   };
   const say = (text, bad) => {
     message.textContent = text;
-    message.className = bad ? "error" : "quiet";
+    message.className = text === "" ? "" : bad ? "error" : "quiet";
   };
 
   // The wheel: a click on a cell is a click on its radio button.
@@ -114,6 +114,7 @@
       const chosen = leaf.querySelectorAll("input")[Number(key) - 1];
       showLeaf(null);
       chosen.click();
+      say("", false);
       goOn(set);
       return true;
     }
@@ -125,7 +126,6 @@
       goOn(set);
     } else {
       showLeaf(row);
-      row.querySelector("input").focus({ preventScroll: true });
       say(`Leaf ${key}: now the strength, 1 strong, 2 middle, 3 weak.`, false);
     }
     return true;
@@ -195,6 +195,7 @@
   window.addEventListener("pageshow", () => { submitting = false; });
   window.addEventListener("pagehide", () => { if (!submitting) keepDraft(); });
 
+  for (const set of form.querySelectorAll("fieldset[data-question]")) set.tabIndex = -1;
   dropOldDrafts();
   restoreDraft();
   showQuestions();
