@@ -257,7 +257,8 @@ def _check_counts(source: YamlFile, study: Study) -> None:
 
 
 def _explain(source: YamlFile, error: pydantic.ValidationError) -> SpecError:
-    first = error.errors(include_url=False, include_context=False)[0]
+    # a misspelt key is also a missing one: the misspelling says more
+    first = min(error.errors(include_url=False, include_context=False), key=lambda found: found["type"] != "extra_forbidden")
     keys = tuple(first["loc"])
     key = ".".join(str(part) for part in keys) or "the file"
     if first["type"] == "extra_forbidden":

@@ -42,8 +42,8 @@ def read_yaml(path: Path) -> YamlFile:
         SpecError: the file is missing, too large, not UTF-8, not YAML, not a mapping, or repeats a key.
     """
     text = _read_text(path)
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             problem = f"{path}, line 1: expected keys and values, found none."
@@ -58,8 +58,6 @@ def read_yaml(path: Path) -> YamlFile:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = f"{path}: cannot be read as YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}."
         raise SpecError(problem, "Save it as plain UTF-8 text.") from None
-    finally:
-        loader.dispose()
     return YamlFile(path, content, lines)
 
 
