@@ -59,6 +59,7 @@ class Browser:
         self.writer: asyncio.StreamWriter | None = None
 
     async def request(self, kind: str, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """Send a request and note how long the answer took; ConnectionError if the server is gone."""
         start = time.perf_counter()
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -81,6 +82,7 @@ class Browser:
         return int(lines[0].split()[1]), headers, content
 
     def close(self) -> None:
+        """Drop the connection; the next request opens another."""
         if self.writer is not None:
             self.writer.close()
         self.reader = self.writer = None
@@ -254,7 +256,9 @@ def main() -> int:
     arguments = parser.parse_args()
     figures = run(arguments.raters, arguments.images, arguments.think, arguments.kill, arguments.limit)
     print(json.dumps(figures, indent=2))
-    wrong = figures["lost"] or figures["changed"] or figures["doubled"] or figures["damaged"] or figures["unexpected"] or figures["finished"] != arguments.raters
+    wrong = (
+        figures["lost"] or figures["changed"] or figures["doubled"] or figures["damaged"] or figures["unexpected"] or figures["finished"] != arguments.raters
+    )
     times = figures["times"]
     assert isinstance(times, dict)
     slow = not arguments.kill and times["all"]["p99_ms"] > arguments.p99

@@ -59,7 +59,7 @@ def read_answers(database: Path) -> pd.DataFrame:
         raise BadDataError(problem, "Is this the database of an annotation study?") from None
     for name in _LISTS:
         table[name] = [";".join(json.loads(values)) for values in table[name]]
-    table.insert(columns.index("wheel") + 1, "wheel_leaf", [leaf(emotion) for emotion in table["wheel"]])
+    table.insert(columns.index("wheel") + 1, "wheel_leaf", [leaf(emotion) if isinstance(emotion, str) else None for emotion in table["wheel"]])
     for name in table.columns:
         table[name] = table[name].astype("Int64" if name in _INTEGERS else "string")
     return table

@@ -41,7 +41,12 @@ class Pages:
 
     def __init__(self, file: StudyFile) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, auto_reload=False, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._environment.filters["paragraphs"] = paragraphs
         self._environment.globals.update(

@@ -31,7 +31,9 @@ def test_a_rejected_image_needs_nothing_else_and_keeps_nothing_else() -> None:
     ("field", "values"),
     [
         ("valence", ["0"]), ("valence", ["10"]), ("valence", ["-1"]), ("valence", ["5.0"]), ("valence", ["５"]), ("valence", ["nan"]), ("valence", [""]),
-        ("valence", ["5", "6"]), ("valence", ["5", "5"]), ("arousal", [" 5"]), ("ambiguity", ["7"]), ("category", ["joyful"]), ("category", ["happy'; DROP TABLE answers;--"]),
+        
+        ("valence", ["5", "6"]), ("valence", ["5", "5"]), ("arousal", [" 5"]), ("ambiguity", ["7"]), ("category", ["joyful"]),
+        ("category", ["happy'; DROP TABLE answers;--"]),
         ("wheel", ["happy"]), ("decision", ["maybe"]), ("decision", []), ("deciding_factors", []), ("deciding_factors", ["staging", "weather"]),
         ("dominance", ["5"]), ("rater_id", ["2"]),
     ],
@@ -48,7 +50,9 @@ def test_questions_follow_the_form() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "value"), [("0", 0), ("1234", 1234), ("86400000", 86_400_000), ("86400001", None), ("-1", None), ("", None), ("1e3", None), ("٣", None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("1234", 1234), ("86400000", 86_400_000), ("86400001", None), ("-1", None), ("", None), ("1e3", None), ("٣", None)]
+)
 def test_response_times(text: str, value: int | None) -> None:
     assert parse_response_ms(text) == value
 

@@ -135,7 +135,14 @@ def test_mouse_skip_back_and_two_tabs(tmp_path: Path, page: Any) -> None:
 
 
 def test_the_full_form_by_keyboard(tmp_path: Path, page: Any) -> None:
-    full = {"categories": [], "decision": True, "wheel": True, "ambiguity": True, "deciding_factors": ["neutral", "staging"], "age_groups": ["children", "adults"]}
+    full = {
+        "categories": [],
+        "decision": True,
+        "wheel": True,
+        "ambiguity": True,
+        "deciding_factors": ["neutral", "staging"],
+        "age_groups": ["children", "adults"],
+    }
     site = Site(tmp_path, form=full, catch=None)
     site.begin(page)
     for key in "1" + "53" + "2" + "3" + "4":  # keep; leaf 5, third ring; valence, arousal, ambiguity
@@ -179,7 +186,7 @@ def test_without_scripts_and_on_a_phone(tmp_path: Path, browser: Any) -> None:
     phone = browser.new_context(viewport={"width": 360, "height": 740})
     tab = phone.new_page()
     tab.goto(f"{site.url}/r/{site.store.renew_rater('r001')}")
-    tab.click("text=Continue")
+    tab.click("a.button")
     tab.wait_for_url("**/task/1")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     phone.close()
@@ -192,11 +199,11 @@ def test_prescreening_by_keyboard(tmp_path: Path, page: Any) -> None:
     page.click("a.button")
     page.click("tbody a >> nth=0")
     for count in ("1", "2"):
-        page.wait_for_timeout(150)
+        page.wait_for_load_state("networkidle")
         page.keyboard.press("m")
-        page.wait_for_function(f"document.getElementById('chosen').textContent === '{count}'")
+        page.wait_for_selector(f"#chosen:text-is('{count}')")
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.getElementById('place').textContent === '3'")
+    page.wait_for_selector("#place:text-is('3')")
     page.keyboard.press("m")
     page.wait_for_selector("#problem:has-text('chosen already')")
     page.reload()

@@ -15,7 +15,8 @@ SCRIPT = Path(__file__).parents[3] / "benchmarks" / "perf" / "annotate_load.py"
 
 def load_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("annotate_load", SCRIPT)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["annotate_load"] = module
     spec.loader.exec_module(module)

@@ -68,7 +68,7 @@ def test_long_format_round_trip(store: Store, tmp_path: Path) -> None:
 
 
 def test_export_errors(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(FerBenchError, match="unknown suffix '.xlsx'"):
+    with pytest.raises(FerBenchError, match=r"unknown suffix '\.xlsx'"):
         write_table(read_answers(store.path), tmp_path / "out.xlsx")
     with pytest.raises(FerBenchError, match="cannot be written"):
         write_table(read_answers(store.path), tmp_path / "absent" / "out.csv")

@@ -104,7 +104,9 @@ def test_pages_do_not_tell_class_kind_or_file(study: Study) -> None:
         client.post(f"/task/{position}", data=form(client, position))
 
 
-@pytest.mark.parametrize("path", ["/", "/consent", "/instructions", "/task/0", "/done", "/admin", "/admin/answers.csv", "/admin/answers.parquet", "/prescreen", "/prescreen/0"])
+@pytest.mark.parametrize(
+    "path", ["/", "/consent", "/instructions", "/task/0", "/done", "/admin", "/admin/answers.csv", "/admin/answers.parquet", "/prescreen", "/prescreen/0"]
+)
 def test_without_a_token_nothing_is_seen(study: Study, path: str) -> None:
     reply = study.client().get(path)
     assert reply.status_code == 401
@@ -115,7 +117,16 @@ def test_without_a_token_nothing_is_seen(study: Study, path: str) -> None:
 def test_wrong_tokens(study: Study) -> None:
     study.rater()
     admin = study.store.new_staff_token("admin")
-    for path in ("/r/x", f"/r/{'A' * 43}", f"/r/{admin}", "/r/'%20OR%201=1", "/admin/enter/x", f"/admin/enter/{'A' * 43}", f"/prescreen/enter/{admin}", "/r/%00"):
+    for path in (
+        "/r/x",
+        f"/r/{'A' * 43}",
+        f"/r/{admin}",
+        "/r/'%20OR%201=1",
+        "/admin/enter/x",
+        f"/admin/enter/{'A' * 43}",
+        f"/prescreen/enter/{admin}",
+        "/r/%00",
+    ):
         reply = study.client().get(path)
         assert reply.status_code == 404
         assert "set-cookie" not in reply.headers
@@ -171,7 +182,15 @@ def test_pages_need_no_other_host_and_no_inline_code(study: Study) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"valence": "10"}, {"valence": "0"}, {"arousal": "x"}, {"category": "Robert'); DROP TABLE answers;--"}, {"category": "<script>alert(1)</script>"}, {"valence": ""}, {"dominance": "3"}],
+    [
+        {"valence": "10"},
+        {"valence": "0"},
+        {"arousal": "x"},
+        {"category": "Robert'); DROP TABLE answers;--"},
+        {"category": "<script>alert(1)</script>"},
+        {"valence": ""},
+        {"dominance": "3"},
+    ],
 )
 def test_answers_out_of_range_are_refused_and_told(study: Study, changes: dict[str, str]) -> None:
     client = study.rater()
@@ -185,7 +204,9 @@ def test_answers_out_of_range_are_refused_and_told(study: Study, changes: dict[s
     assert client.post("/task/0", data=form(client, 0)).headers["location"] == "/task/1"
 
 
-@pytest.mark.parametrize("changes", [{"action": "delete"}, {"action": ""}, {"revision": "-1"}, {"revision": "x"}, {"revision": "9" * 30}, {"csrf": ""}, {"csrf": "0" * 32}])
+@pytest.mark.parametrize(
+    "changes", [{"action": "delete"}, {"action": ""}, {"revision": "-1"}, {"revision": "x"}, {"revision": "9" * 30}, {"csrf": ""}, {"csrf": "0" * 32}]
+)
 def test_tampered_bookkeeping(study: Study, changes: dict[str, str]) -> None:
     client = study.rater()
     assert client.post("/task/0", data=form(client, 0, **changes)).status_code in {400, 403}
@@ -222,7 +243,18 @@ def test_bodies(study: Study) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../../study.yaml", "..%2f..%2fstudy.yaml", "%2e%2e/study.yaml", "/etc/passwd", "happy/000.png", "happy%2f000.png", "' OR 1=1 --", "0" * 32, "a\0b", "..\\study.yaml"],
+    [
+        "../../study.yaml",
+        "..%2f..%2fstudy.yaml",
+        "%2e%2e/study.yaml",
+        "/etc/passwd",
+        "happy/000.png",
+        "happy%2f000.png",
+        "' OR 1=1 --",
+        "0" * 32,
+        "a\0b",
+        "..\\study.yaml",
+    ],
 )
 def test_only_images_of_the_session_can_be_asked_for(study: Study, tmp_path: Path, path: str) -> None:
     client = study.rater()
@@ -271,7 +303,9 @@ def test_two_tabs(study: Study) -> None:
 
 def test_skip_and_back(study: Study, tmp_path: Path) -> None:
     client = study.rater()
-    assert client.post("/task/0", data={key: value for key, value in form(client, 0, action="skip").items() if key not in GOOD}).headers["location"] == "/task/1"
+    assert (
+        client.post("/task/0", data={key: value for key, value in form(client, 0, action="skip").items() if key not in GOOD}).headers["location"] == "/task/1"
+    )
     assert 'href="/task/0"' in client.get("/task/1").text
     assert client.post("/task/0", data=form(client, 0)).headers["location"] == "/task/1"
     assert list(read_answers(study.store.path)["status"]) == ["answered"]
@@ -366,7 +400,7 @@ def test_prescreening(study: Study) -> None:
     assert client.get("/prescreen/99").status_code == 404
     assert client.get("/prescreen/0/batch?from=zzz").json()["from"] == 0
     client.get("/prescreen/0?at=2")
-    assert "Image <span id=\"place\">3</span>" in client.get("/prescreen/0").text  # a reload goes on where it was
+    assert 'Image <span id="place">3</span>' in client.get("/prescreen/0").text  # a reload goes on where it was
 
 
 def test_without_a_prescreen_key_there_is_no_prescreening(tmp_path: Path) -> None:
@@ -382,7 +416,16 @@ def test_the_findingemo_form(tmp_path: Path) -> None:
     made = Study(tmp_path, form=full, catch=[{"image": "extra/laughing.png", "expect": {"decision": "keep", "wheel": ["joy"]}}])
     client = made.rater()
     page = client.get("/task/0").text
-    data = {"csrf": hidden(page, "csrf"), "revision": "0", "response_ms": "", "action": "save", "decision": "keep", "wheel": "ecstasy", "valence": "8", "arousal": "7"}
+    data = {
+        "csrf": hidden(page, "csrf"),
+        "revision": "0",
+        "response_ms": "",
+        "action": "save",
+        "decision": "keep",
+        "wheel": "ecstasy",
+        "valence": "8",
+        "arousal": "7",
+    }
     incomplete = client.post("/task/0", data=data)
     assert incomplete.status_code == 422
     assert incomplete.text.count("Please choose") == 3

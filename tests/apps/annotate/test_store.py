@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -116,7 +115,7 @@ def test_the_database_refuses_what_validation_missed(store: Store) -> None:
 def test_settings_that_make_commits_durable(store: Store, tmp_path: Path) -> None:
     assert store.reader.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert store._writer._connection.execute("PRAGMA synchronous").fetchone()[0] == 2
-    assert stat.S_IMODE(os.stat(tmp_path / "answers.sqlite3").st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "answers.sqlite3").stat().st_mode) == 0o600
     with pytest.raises(sqlite3.OperationalError):
         store.reader.execute("DELETE FROM raters")
 

@@ -24,10 +24,15 @@ def test_example_is_a_valid_study(tmp_path: Path) -> None:
     path = write_example(tmp_path / "study.yaml")
     StudyFile.model_validate(read_yaml(path).content)
     # every key that is commented out is valid too
-    text = re.sub(r"(?m)^(\s*)# (?=(table|per_rater|reject_reasons|deciding_factors|age_groups|practice|catch|prescreen|completion_url|  [-\w ]))", r"\1", path.read_text())
+    text = re.sub(
+        r"(?m)^(\s*)# (?=(table|per_rater|reject_reasons|deciding_factors|age_groups|practice|catch|prescreen|completion_url|  [-\w ]))",
+        r"\1",
+        path.read_text(),
+    )
     path.write_text(text.replace("wheel: false", "wheel: true"))
     full = StudyFile.model_validate(read_yaml(path).content)
-    assert full.practice and full.catch and full.prescreen and full.completion_url and full.images.per_rater == 50
+    assert all((full.practice, full.catch, full.prescreen, full.completion_url))
+    assert full.images.per_rater == 50
     with pytest.raises(SpecError, match="exists"):
         write_example(path)
 
