@@ -31,7 +31,7 @@ def test_a_rejected_image_needs_nothing_else_and_keeps_nothing_else() -> None:
     ("field", "values"),
     [
         ("valence", ["0"]), ("valence", ["10"]), ("valence", ["-1"]), ("valence", ["5.0"]), ("valence", ["５"]), ("valence", ["nan"]), ("valence", [""]),
-        
+
         ("valence", ["5", "6"]), ("valence", ["5", "5"]), ("arousal", [" 5"]), ("ambiguity", ["7"]), ("category", ["joyful"]),
         ("category", ["happy'; DROP TABLE answers;--"]),
         ("wheel", ["happy"]), ("decision", ["maybe"]), ("decision", []), ("deciding_factors", []), ("deciding_factors", ["staging", "weather"]),
