@@ -1,0 +1,1 @@
+"""Programs for people: the annotation web app, the real-time demo."""

@@ -1,0 +1,126 @@
+"""Answers in long format: one row per rater, image and presentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from fer_bench.apps.annotate.answers import leaf
+from fer_bench.apps.annotate.database import connect
+from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
+
+_QUERY = """
+SELECT (SELECT value FROM meta WHERE key = 'study') AS study, a.study_version, r.name AS rater, a.item_id, i.image, i.label AS original_label,
+       p.kind, a.presentation, p.position, a.status, a.decision, a.reject_reasons, a.category, a.wheel, a.valence, a.arousal, a.ambiguity,
+       a.deciding_factors, a.age_groups, a.response_ms, a.server_ms, a.revision, a.saved_at
+FROM answers a JOIN presentations p USING (rater_id, item_id, presentation) JOIN raters r USING (rater_id) JOIN items i USING (item_id)
+ORDER BY r.rater_id, p.position
+"""
+_INTEGERS = ("presentation", "position", "valence", "arousal", "ambiguity", "response_ms", "server_ms", "revision")
+_LISTS = ("reject_reasons", "deciding_factors", "age_groups")
+
+
+def read_answers(database: Path) -> pd.DataFrame:
+    """All answers and skips of a study.
+
+    Args:
+        database: the study's database; it may be in use by a running server.
+
+    Returns:
+        One row per (rater, image, presentation): study, study_version (under which the answer was given), rater, item_id, image,
+        original_label, kind (practice, main, catch), presentation (2 for a repetition), position, status (answered, skipped), decision,
+        reject_reasons, category, wheel, wheel_leaf, valence (1..9), arousal (1..9), ambiguity (0..6), deciding_factors, age_groups
+        (several values parted by ``;``), response_ms (browser's clock), server_ms (server's clock, since first shown),
+        revision (1 unless changed later), saved_at (UTC).
+
+    Raises:
+        BadDataError: the file is no database of this program.
+    """
+    if not database.is_file():
+        problem = f"{database}: there is no such database."
+        raise BadDataError(problem, "It is written by `fer-bench annotate links` and `serve`; name it with --db if it lies elsewhere.")
+    try:
+        db = connect(database, read_only=True)
+        try:
+            cursor = db.execute(_QUERY)
+            columns = [column[0] for column in cursor.description]
+            table = pd.DataFrame([tuple(row) for row in cursor.fetchall()], columns=columns)
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        problem = f"{database}: cannot be read: {error}."
+        raise BadDataError(problem, "Is this the database of an annotation study?") from None
+    for name in _LISTS:
+        table[name] = [";".join(json.loads(values)) for values in table[name]]
+    table.insert(columns.index("wheel") + 1, "wheel_leaf", [leaf(emotion) if isinstance(emotion, str) else None for emotion in table["wheel"]])
+    for name in table.columns:
+        table[name] = table[name].astype("Int64" if name in _INTEGERS else "string")
+    return table
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as UTF-8 CSV with a header; missing values are empty."""
+    text = StringIO()
+    table.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue().encode()
+
+
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """A table as Parquet.
+
+    Raises:
+        MissingPackageError: pyarrow is not installed.
+    """
+    buffer = BytesIO()
+    try:
+        table.to_parquet(buffer, index=False, engine="pyarrow")
+    except ImportError:
+        problem = "pyarrow is needed to write Parquet."
+        raise MissingPackageError(problem, 'Run: pip install "fer_bench[annotate]", or export to CSV.') from None
+    return buffer.getvalue()
+
+
+WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {".csv": csv_bytes, ".parquet": parquet_bytes}
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table as CSV or Parquet, by suffix; an existing file is replaced in one step.
+
+    Raises:
+        FerBenchError: the suffix is unknown, or the file cannot be written.
+    """
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None:
+        problem = f"{path}: unknown suffix {path.suffix!r}."
+        raise FerBenchError(problem, "Use .csv or .parquet.")
+    return write_atomically(path, writer(table))
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write a file under a temporary name in the same folder, then put it in place.
+
+    Raises:
+        FerBenchError: it cannot be written.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        problem = f"{path}: cannot be written: {error.strerror}."
+        raise FerBenchError(problem, "Nothing was changed.") from None
+    return path

@@ -1,0 +1,126 @@
+"""``fer-bench annotate``: studies in which people annotate images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fer_bench.errors import FerBenchError, MissingPackageError
+
+if TYPE_CHECKING:
+    from fer_bench.apps.annotate.links import Link
+    from fer_bench.apps.annotate.store import Store
+
+app = typer.Typer(help="Let people annotate images: categories, valence, arousal.", no_args_is_help=True)
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database [default: beside the study file].")]
+
+
+def _open(study_file: Path, database: Path | None) -> Store:
+    from fer_bench.apps.annotate.database import default_database
+    from fer_bench.apps.annotate.store import Store
+    from fer_bench.apps.annotate.study import load_study
+
+    return Store(load_study(study_file), database or default_database(study_file))
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.yaml")) -> None:
+    """Write an example study file with every key."""
+    from fer_bench.apps.annotate.study import write_example
+
+    typer.echo(f"wrote {write_example(path)}")
+
+
+@app.command()
+def links(
+    study: StudyArgument,
+    base_url: Annotated[str, typer.Option(help="Address under which raters reach the server.")] = "http://127.0.0.1:8000",
+    raters: Annotated[int, typer.Option(min=0, max=10_000, help="Create so many raters with running numbers.")] = 0,
+    name: Annotated[list[str] | None, typer.Option(help="Create a rater of this name; may be repeated.")] = None,
+    renew: Annotated[list[str] | None, typer.Option(help="Make a new link for this rater; the old one stops working.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Make a new link to the admin page.")] = False,
+    screener: Annotated[bool, typer.Option("--screener", help="Make a new link for pre-screening.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the links to this CSV instead of the terminal.")] = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Create personal links. They are shown once: the database keeps only hashes."""
+    from fer_bench.apps.annotate.links import rater_links, renewed_link, staff_link, write_links
+
+    store = _open(study, database)
+    try:
+        made: list[Link] = []
+        names = [*(name or []), *store.free_names(raters)]
+        if names:
+            made += rater_links(store, base_url, names)
+        made += [renewed_link(store, base_url, rater) for rater in renew or []]
+        made += [staff_link(store, base_url, role) for role, wanted in (("admin", admin), ("screener", screener)) if wanted]  # type: ignore[arg-type]
+    finally:
+        store.close()
+    if not made:
+        problem = "no link was asked for."
+        raise FerBenchError(problem, "Use --raters, --name, --renew, --admin or --screener.")
+    if out is not None:
+        typer.echo(f"wrote {len(made)} links to {write_links(made, out)}; keep that file to yourself")
+        return
+    for link in made:
+        typer.echo(f"{link.name}\t{link.url}")
+
+
+@app.command()
+def serve(
+    study: StudyArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    database: DatabaseOption = None,
+) -> None:
+    """Serve the study to raters until interrupted."""
+    from fer_bench.apps.annotate.database import default_database
+    from fer_bench.apps.annotate.study import load_study
+
+    try:
+        from fer_bench.apps.annotate.server import serve as run
+    except ModuleNotFoundError as error:
+        problem = f"{error.name} is needed to serve a study."
+        raise MissingPackageError(problem, 'Run: pip install "fer_bench[annotate]".') from None
+    loaded = load_study(study)
+    file = loaded.file
+    typer.echo(f"{file.title} ({file.name}, version {file.version}): {len(loaded.main)} images, {len(loaded.catch)} catch images")
+    typer.echo(f"listening on http://{host}:{port}; raters need their personal links (`fer-bench annotate links`)")
+    if host not in {"127.0.0.1", "localhost", "::1"}:
+        typer.echo("other machines can connect: put a proxy that speaks HTTPS in front, since links and answers are private", err=True)
+    run(loaded, database or default_database(study), host, port)
+
+
+@app.command()
+def export(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .csv or .parquet.")],
+    database: DatabaseOption = None,
+) -> None:
+    """Write all answers in long format: one row per rater, image and presentation. The server may be running."""
+    from fer_bench.apps.annotate.database import default_database
+    from fer_bench.apps.annotate.export import read_answers, write_table
+
+    table = read_answers(database or default_database(study))
+    typer.echo(f"wrote {len(table)} answers to {write_table(table, out)}")
+
+
+@app.command()
+def prescreen(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write: path,label.")],
+    database: DatabaseOption = None,
+) -> None:
+    """Write the images chosen in pre-screening, for images.table of the annotation study."""
+    from fer_bench.apps.annotate.chosen import write_chosen
+
+    store = _open(study, database)
+    try:
+        counts = write_chosen(store, out)
+    finally:
+        store.close()
+    typer.echo(f"wrote {out}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fer_bench.apps.annotate.store import Store
+from fer_bench.apps.annotate.study import load_study
+
+from .fakes import write_study
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(load_study(write_study(tmp_path)), tmp_path / "answers.sqlite3")
+    yield opened
+    opened.close()
