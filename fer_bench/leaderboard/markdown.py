@@ -1,0 +1,316 @@
+"""Boards as Markdown; pure and deterministic. What is written by hand around the markers stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from fer_bench.errors import FerBenchError
+from fer_bench.leaderboard.names import row_names
+from fer_bench.leaderboard.rank import Board, Placed
+from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
+from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.leaderboard.significance import ALPHA
+from fer_bench.results.record import Record
+from fer_bench.results.store import folder_name
+
+BEGIN = "<!-- fer_bench:begin -->"
+END = "<!-- fer_bench:end -->"
+# Shares that readers know as per cent; everything else is shown as the number that it is.
+PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
+TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "weighted_f1": "Weighted F1",
+    "macro_ap": "Macro-AP",
+    "ece": "ECE",
+    "nll": "NLL",
+    "ccc": "CCC",
+    "pcc": "PCC",
+    "rmse": "RMSE",
+    "rmse_scaled": "RMSE, scaled",
+}
+_BESIDE = {"classes": ("accuracy", "macro_f1", "balanced_accuracy", "ece"), "values": ("mean/ccc", "mean/pcc", "mean/rmse_scaled")}
+_MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
+_NONE = "–"
+_LONGEST_REASON = 160
+_PAIRS_NAMED = 10
+# An underscore between letters emphasises nothing.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
+
+
+class Column(NamedTuple):
+    """A column of the ranking; left out where no row has anything in it, unless it is kept."""
+
+    title: str
+    cell: Callable[[Placed], str]
+    right: bool = True
+    keep: bool = False
+
+
+def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
+    """The generated part of a board's page.
+
+    Args:
+        board: the ranking.
+        reported: claims of all papers; those on other protocols are skipped.
+    """
+    names = row_names([placed.row for placed in board.placed])
+    protocol = board.protocol
+    parts = [f"# {protocol.title or protocol.name}"]
+    parts += [protocol.about] if protocol.about else []
+    parts += [f"**{_escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
+    parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += _apart(board)
+    parts += _claims(board, reported)
+    return "\n\n".join(parts) + "\n"
+
+
+def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
+    """The generated part of the index: one line per board with its best row."""
+    rows = []
+    for board in sorted(boards, key=lambda board: board.protocol.name):
+        protocol, best = board.protocol, board.best
+        shared = sum(placed.rank == 1 for placed in board.placed if placed is not best)
+        name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
+        label = "nothing measured yet"
+        if best:
+            remarks = "; ".join([*best.row.caveats, *([f"{shared} more not told apart from it"] if shared else [])])
+            label = f"{_escape(name)}{_MARKS[best.row.kind]}" + (f" ({_escape(remarks)})" if remarks else "")
+        claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+        value = f"{title(protocol.primary)} {_mean_std(best.row, protocol.primary)}{_sign(protocol.primary)}" if best else _NONE
+        cells = [f"[{_escape(protocol.title or protocol.name)}]({protocol.name}.md)", label, value]
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
+    header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
+    table = _table(header, rows, [False, False, False, True, True, True, True]) if rows else "There is no leaderboard yet."
+    return (
+        "\n\n".join(["# Leaderboards", "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes them all.", table])
+        + "\n"
+    )
+
+
+def place_between_markers(existing: str | None, generated: str, where: str) -> str:
+    """A page with its generated part renewed.
+
+    Args:
+        existing: the page as it is; None for a new one. A page without markers gets them at its end.
+        generated: the new generated part.
+        where: the page's name, for the error.
+
+    Raises:
+        FerBenchError: markers that are not one pair in order; nothing can tell then what was written by hand.
+    """
+    block = f"{BEGIN}\n{generated}{END}\n"
+    if existing is None or not existing.strip():
+        return block
+    if BEGIN not in existing and END not in existing:
+        return existing.rstrip("\n") + "\n\n" + block
+    before, begin, rest = existing.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before + after:
+        problem = f"{where}: the markers {BEGIN} and {END} must occur once each, in this order."
+        raise FerBenchError(problem, "Put them back around the generated part, or delete the file.")
+    return before + block.rstrip("\n") + after
+
+
+def title(name: str) -> str:
+    """A metric as readers call it."""
+    return TITLES.get(name.rsplit("/", 1)[-1], name)
+
+
+def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
+    primary = title(board.protocol.primary)
+    samples = f"{board.n_test:,} test samples"
+    if board.n_duplicates:
+        samples += f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates* leaves those out"
+    lines = [
+        f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its 95 % interval says how far another "
+        "draw of as many test samples would move it (bootstrap; of several seeds, the mean of their ends)."
+    ]
+    if board.test:
+        lines.append(
+            f"*p* belongs to the difference from the row directly above, by {board.test}; it is not corrected for the number of rows. "
+            "Rows share a rank if they do not differ significantly "
+            f"(p ≥ {ALPHA}) from the first row of that rank: which of them is listed first means nothing."
+        )
+        lines.append(_significant(board, names))
+    else:
+        lines.append("Differences were not tested: their order may be chance.")
+    return " ".join(lines)
+
+
+def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
+    """Which neighbours differ, in words."""
+    if len(board.placed) < 2:
+        return "There is one row: nothing to compare it with."
+    pairs = [
+        f"{_escape(names[above.row.model, above.row.key])} over {_escape(names[below.row.model, below.row.key])}"
+        for above, below in zip(board.placed, board.placed[1:], strict=False)
+        if below.p_above is not None and below.p_above < ALPHA
+    ]
+    if not pairs:
+        return "No two neighbouring rows differ significantly."
+    more = f", and {len(pairs) - _PAIRS_NAMED} more" if len(pairs) > _PAIRS_NAMED else ""
+    return f"Of the {len(board.placed) - 1} differences between neighbours, {len(pairs)} can be told from chance: {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
+
+
+def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
+    columns = _columns(board, names)
+    cells = [[column.cell(placed) for placed in board.placed] for column in columns]
+    shown = [i for i, column in enumerate(columns) if column.keep or any(cell != _NONE for cell in cells[i])]
+    rows = list(zip(*(cells[i] for i in shown), strict=True))
+    return _table([columns[i].title for i in shown], rows, [columns[i].right for i in shown])
+
+
+def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
+    primary, kind = board.protocol.primary, board.protocol.task.kind
+    sign = _sign(primary)
+    beside = [name for name in _BESIDE[kind] if name != primary]
+    return [
+        Column("Rank", lambda p: _NONE if p.rank is None else str(p.rank), keep=True),
+        Column("Model", lambda p: _escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
+        Column(f"{title(primary)}{sign}", lambda p: f"**{_mean_std(p.row, primary)}**", keep=True),
+        Column("95 % interval", lambda p: _interval(p.row, primary)),
+        Column(f"Without duplicates{sign} (n)", lambda p: _clean(p.row, primary)),
+        *(Column(f"{title(name)}{_sign(name)}", lambda p, name=name: _number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
+        Column("Parameters (M)", lambda p: _parameters(p.row)),
+        Column("Runs by seed", lambda p: _links(p.row.records), right=False, keep=True),
+        Column("Epochs", lambda p: _epochs(p.row)),
+        Column("p", lambda p: _p(p.p_above)),
+        Column("Caveats", lambda p: _escape("; ".join(p.row.caveats)) or _NONE, right=False),
+    ]
+
+
+def _apart(board: Board) -> list[str]:
+    if not board.apart:
+        return []
+    primary = board.protocol.primary
+    rows = []
+    for entry in board.apart:
+        record = entry.record
+        name = f"{_escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
+        value = metric(record.metrics, primary) if record.status == "finished" else None
+        rows.append([name, f"[{record.run_id}]({_link(record)})", _number(value, primary), _escape(_shorten(entry.reason))])
+    return [
+        "## Listed apart",
+        "Records that are not ranked.",
+        _table(["Model", "Record", f"{title(primary)}{_sign(primary)}", "Reason"], rows, [False, False, True, False]),
+    ]
+
+
+def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
+    primary = board.protocol.primary
+    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol == board.protocol.name]
+    if not claims:
+        return []
+    rows = [
+        [_escape(row.model), _escape(row.setting) or _NONE, _claimed(row, primary), _others(row, primary), _where(source, row), _escape(row.notes) or _NONE]
+        for source, row in claims
+    ]
+    header = ["Model", "Setting", f"{title(primary)}{_sign(primary)}", "Other scores", "Where", "Notes"]
+    sources = {source.short: source for source, _ in claims}
+    listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
+    said = "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes say so."
+    return ["## What the papers claim", said, _table(header, rows, [False, False, True, False, False, False]), listed]
+
+
+def _claimed(row: ReportedRow, name: str) -> str:
+    return _value(row.metrics[name], name) if name in row.metrics else _NONE
+
+
+def _others(row: ReportedRow, primary: str) -> str:
+    return ", ".join(f"{_claim_title(name)} {_value(value, name)}{_sign(name)}" for name, value in row.metrics.items() if name != primary) or _NONE
+
+
+def _claim_title(name: str) -> str:
+    """Papers also give scores of other splits (``train_accuracy``)."""
+    split, _, rest = name.partition("_")
+    return f"{title(rest).lower()} on {split}" if split in ("train", "validation") and rest in TITLES else title(name)
+
+
+def _value(value: Value, name: str) -> str:
+    return _number(value.mean, name) + ("" if value.std is None else f" ± {_number(value.std, name)}")
+
+
+def _where(source: Source, row: ReportedRow) -> str:
+    return f"{_escape(source.short)}, {_escape(row.location)}"
+
+
+def _citation(source: Source) -> str:
+    text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
+    return _escape(text) + (f" <{source.url}>" if source.url else "")
+
+
+def _mean_std(row: Row, name: str) -> str:
+    std = row.std(name)
+    return _number(row.value(name), name) + ("" if std is None else f" ± {_number(std, name)}")
+
+
+def _interval(row: Row, name: str) -> str:
+    pair = row.interval(name)
+    return _NONE if pair is None else f"{_number(pair[0], name)} to {_number(pair[1], name)}"
+
+
+def _clean(row: Row, primary: str) -> str:
+    value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")
+    return _NONE if value is None or n is None else f"{_number(value, primary)} ({int(n):,})"
+
+
+def _number(value: float | None, name: str) -> str:
+    if value is None:
+        return _NONE
+    return f"{100 * value:.2f}" if _is_share(name) else f"{value:.3f}"
+
+
+def _is_share(name: str) -> bool:
+    return name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_") in PER_CENT
+
+
+def _sign(name: str) -> str:
+    return " %" if _is_share(name) else ""
+
+
+def _parameters(row: Row) -> str:
+    total = row.records[0].parameters.get("total")
+    return _NONE if total is None else f"{total / 1e6:.2f}"
+
+
+def _epochs(row: Row) -> str:
+    counts = sorted({count for record in row.records if isinstance(count := record.training.get("epochs", record.spec.get("epochs")), int)})
+    if not counts:
+        return _NONE
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _links(records: Iterable[Record]) -> str:
+    links = [f"[{'record' if record.seed is None else record.seed}]({_link(record)})" for record in records]
+    return f"{len(links)}: {' '.join(links)}"
+
+
+def _link(record: Record) -> str:
+    return str(PurePosixPath("results", record.protocol, folder_name(record.model), f"{record.run_id}.json"))
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is: names hold underscores, messages hold anything."""
+    line = " ".join(text.split())
+    return _SPECIAL.sub(r"\\\g<0>", line)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
+    rule = ["---:" if side else "---" for side in right]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))

@@ -1,0 +1,88 @@
+"""From the store to the pages: every board, and the index of boards."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from fer_bench.errors import HardwareError
+from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown, place_between_markers
+from fer_bench.leaderboard.rank import Board, rank
+from fer_bench.leaderboard.reported import Reported, read_reported
+from fer_bench.predictions import write_atomically
+from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, Task, protocol_for
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+
+INDEX = "README.md"
+
+
+def render_all(store: Store, check: bool = False) -> list[Path]:
+    """Bring all pages up to date with the records.
+
+    Args:
+        store: records below ``results/``, papers' claims below ``reported/``; the pages lie in its root.
+        check: write nothing.
+
+    Returns:
+        The pages that were, or would have been, written.
+
+    Raises:
+        FerBenchError: a damaged record, a wrong claim, a page with broken markers, a full disk; no page is written then, or only whole ones.
+    """
+    with FileLock(_lock_file(store.root)):
+        pages = render(store)
+        changed = [path for path, content in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != content]
+        if not check:
+            try:
+                for path in changed:
+                    write_atomically(path, pages[path].encode())
+            except OSError as error:
+                problem = f"the leaderboards cannot be written to {store.root}: {error.strerror or error}."
+                raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again.") from None
+        return changed
+
+
+def render(store: Store) -> dict[Path, str]:
+    """The pages as they should be, by path; writes nothing."""
+    reported = read_reported(store.root / "reported")
+    boards = build_boards(store, reported)
+    pages = {store.root / f"{board.protocol.name}.md": board_markdown(board, reported) for board in boards}
+    if boards or (store.root / INDEX).is_file():
+        pages[store.root / INDEX] = index_markdown(boards, reported)
+    return {path: place_between_markers(path.read_text(encoding="utf-8") if path.is_file() else None, content, str(path)) for path, content in pages.items()}
+
+
+def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
+    """Boards of all protocols that have a record, a paper's claim, or a page from earlier days, by name."""
+    records: dict[str, list[Record]] = {}
+    for record in store.records():
+        records.setdefault(record.protocol, []).append(record)
+    pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in path.read_text(encoding="utf-8")}
+    names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
+    return [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions) for name in names]
+
+
+def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: Sequence[Reported]) -> Protocol:
+    """The protocol of a name: declared, or of a user's own dataset, or one that so far only papers speak of."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if records.get(name):
+        return protocol_for(records[name][0].dataset, records[name][0].task)
+    dataset, _, task = name.rpartition("-")
+    if dataset and task in TASKS:
+        return protocol_for(dataset, task)
+    metrics = [metric for paper in reported for row in paper.rows if row.protocol == name for metric in row.metrics]
+    return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
+
+
+def _lock_file(root: Path) -> Path:
+    """Outside the repository, one per leaderboards folder and user."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"fer_bench-{user}-{digest}.lock"
