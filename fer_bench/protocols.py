@@ -93,6 +93,7 @@ declare(
         dataset="fer2013",
         task=TASKS["fer7"],
         n_test=3589,
+        checksums={"train": "7898fc55b7e556e5", "validation": "dd2183b2cdbc0c89", "test": "188f335dbbc6b5a2"},
         title="FER2013, seven expressions",
         about="Official splits: Training to train, PublicTest to select, PrivateTest to test, once.",
     )
@@ -101,6 +102,8 @@ declare(
     Protocol(
         dataset="ferplus",
         task=TASKS["fer8"],
+        n_test=3153,
+        checksums={"train": "7898fc558fbfa724", "validation": "dd2183b2f9b55a8e", "test": "188f335d6263ce7b"},
         title="FER+, eight expressions",
         about="FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left out, as the authors' script does.",
     )

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import look, results, train
+from fer_bench.cli import annotate, look, results, train
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
 
 for module in (train, results, look):
     module.add_verbs(app)
+app.add_typer(annotate.app, name="annotate")
 
 
 def main() -> None:

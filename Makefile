@@ -1,0 +1,52 @@
+# fer_bench: `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FLAGS := $(if $(DATASET),--dataset $(DATASET)) $(if $(MODEL),--model $(MODEL)) $(if $(TASK),--task $(TASK)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench test lint format leaderboard verify perf clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo; echo '  make bench [DATASET=] [MODEL=] [TASK=] [SEED=] [EPOCHS=] [WEIGHTS=] [DATA_DIR=] [ARGS=]'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fer_bench needs Python 3.11 or newer; name one with PYTHON=..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+setup: $(STAMP) ## Make .venv and install everything at the pinned versions
+
+bench: $(STAMP) ## Train, test once, and put a scored row into the leaderboard
+	$(BIN)/fer-bench run $(FLAGS) $(ARGS)
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Bring the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+leaderboard: $(STAMP) ## Render every leaderboard from the records
+	$(BIN)/fer-bench leaderboard $(ARGS)
+
+verify: $(STAMP) ## Recompute every published score from its predictions
+	$(BIN)/fer-bench verify $(ARGS)
+
+perf: $(STAMP) ## Measure speed, as ratios side by side
+	$(BIN)/python benchmarks/perf/startup.py
+	$(BIN)/python benchmarks/perf/training.py
+
+clean: ## Remove the environment and everything that can be made again
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
