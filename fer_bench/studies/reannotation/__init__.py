@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#from fer_bench.studies.reannotation.run import study_reannotation
+from fer_bench.studies.reannotation.run import study_reannotation
 from fer_bench.studies.reannotation.study import NetworkOutputs
 
-__all__ = ["NetworkOutputs", ]
+__all__ = ["NetworkOutputs", "study_reannotation"]

@@ -57,12 +57,28 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
     catch = (table["kind"] == "catch").to_numpy()
     asked = catch & (original >= 0) & (expression >= 0)
     return _assemble(
-        _title(table), table[~catch], labels, categories, expression[~catch], original[~catch], affect[:, ~catch], (int((expression[asked] == original[asked]).sum()), int(asked.sum())), notes
+        _title(table),
+        table[~catch],
+        labels,
+        categories,
+        expression[~catch],
+        original[~catch],
+        affect[:, ~catch],
+        (int((expression[asked] == original[asked]).sum()), int(asked.sum())),
+        notes,
     )
 
 
 def _assemble(
-    title: str, table: pd.DataFrame, labels: LabelSet, categories: tuple[str, ...], expression: Int, original: Int, affect: Float, catch: tuple[int, int], notes: list[str]
+    title: str,
+    table: pd.DataFrame,
+    labels: LabelSet,
+    categories: tuple[str, ...],
+    expression: Int,
+    original: Int,
+    affect: Float,
+    catch: tuple[int, int],
+    notes: list[str],
 ) -> Study:
     ids, image = np.unique(table["image"].to_numpy(dtype=str), return_inverse=True)
     raters, rater = np.unique(table["rater"].to_numpy(dtype=str), return_inverse=True)

@@ -16,7 +16,18 @@ from fer_bench.studies.consensus import Consensus
 from fer_bench.studies.reannotation.networks import Network
 from fer_bench.studies.reannotation.study import Float, Int, Study
 
-_COLUMNS = ("rank", "id", "original", "consensus", "confidence", "original_posterior", "votes_for_original", "votes_for_consensus", "votes", "confident_learning")
+_COLUMNS = (
+    "rank",
+    "id",
+    "original",
+    "consensus",
+    "confidence",
+    "original_posterior",
+    "votes_for_original",
+    "votes_for_consensus",
+    "votes",
+    "confident_learning",
+)
 
 
 @dataclass(frozen=True)

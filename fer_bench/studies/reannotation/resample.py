@@ -62,7 +62,11 @@ def resample_sums(
 
 
 def resample_rows(
-    statistic: Callable[..., dict[str, npt.ArrayLike]], arrays: tuple[npt.NDArray[np.generic], ...], n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+    statistic: Callable[..., dict[str, npt.ArrayLike]],
+    arrays: tuple[npt.NDArray[np.generic], ...],
+    n_resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> dict[str, Estimate]:
     """Statistics that need the images themselves.
 

@@ -21,7 +21,21 @@ _NEUTRAL, _HAPPY = FER8.index("neutral"), FER8.index("happiness")
 _CENTRES = {"valence": np.array([0.0, 0.7, 0.1, -0.6, -0.6, -0.5, -0.5, -0.1]), "arousal": np.array([-0.3, 0.2, 0.6, -0.3, 0.5, 0.1, 0.6, -0.1])}
 _SCATTER = 0.2
 _POINTS = np.linspace(-1, 1, 9)
-_HEADER = ("study", "study_version", "rater", "item", "image", "original_label", "presentation", "kind", "expression", "valence", "arousal", "response_ms", "skipped")
+_HEADER = (
+    "study",
+    "study_version",
+    "rater",
+    "item",
+    "image",
+    "original_label",
+    "presentation",
+    "kind",
+    "expression",
+    "valence",
+    "arousal",
+    "response_ms",
+    "skipped",
+)
 
 
 @dataclass(frozen=True)
