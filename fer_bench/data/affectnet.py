@@ -8,7 +8,6 @@ AffectNet has no public test set: its validation set is the test of the literatu
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.affectnet_index import RawIndex, raw_index
+from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8, LabelSet
 
@@ -78,7 +78,7 @@ def read_affectnet(
         root: folder that holds the release, or its parent.
         label_set: FER8, or FER7 (contempt is then dropped and counted).
         need: labels that a row must have to be kept.
-        validation: share of train that becomes validation, in each class alike, 0 to 1.
+        validation: share of train that becomes validation, of each class at least one image, 0 (none) to 1.
         seed: chooses which rows become validation.
         cache: folder for the index; without it the index is built anew each time.
 
@@ -102,8 +102,9 @@ def read_affectnet(
         raise BadDataError(problem, "Check that the folder holds a complete release.")
     expression, ids, is_train = expression[keep], raw.ids[keep], raw.is_train[keep]
     split = np.where(is_train, "train", "test").astype("<U10")
-    carved = hashed_validation(ids[is_train], expression[is_train], validation, seed)
-    split[np.flatnonzero(is_train)[carved]] = "validation"
+    if validation > 0:
+        carved = carve(ids[is_train], expression[is_train], validation, seed=seed)
+        split[np.flatnonzero(is_train)[carved]] = "validation"
     return AffectNet(
         release=raw.release,
         root=raw.root,
@@ -118,33 +119,6 @@ def read_affectnet(
         dropped=dropped,
         clipped=int((clipped & keep).sum()),
     )
-
-
-def hashed_validation(ids: npt.NDArray[np.str_], classes: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose a stratified validation set by the hashes of the ids, whatever the order of the rows.
-
-    Args:
-        ids: shape (N,), unique.
-        classes: shape (N,), class of each row.
-        share: of each class, 0 to 1; rounded to the nearest row.
-        seed: enters every hash.
-
-    Returns:
-        Shape (N,), True for validation.
-
-    Raises:
-        ValueError: ``share`` is not in [0, 1).
-    """
-    if not 0 <= share < 1:
-        message = f"the share of validation must lie in [0, 1), not {share}"
-        raise ValueError(message)
-    hashes = np.array([int.from_bytes(hashlib.blake2b(f"{seed}:{i}".encode(), digest_size=8).digest(), "big") for i in ids.tolist()], dtype=np.uint64)
-    chosen = np.zeros(len(ids), dtype=bool)
-    for value in np.unique(classes):
-        rows = np.flatnonzero(classes == value)
-        first = np.argsort(hashes[rows], kind="stable")[: round(share * len(rows))]
-        chosen[rows[first]] = True
-    return chosen
 
 
 def _drop_reasons(raw: RawIndex, label_set: LabelSet, need: frozenset[Need]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_bench.data import affectnet_index
-from fer_bench.data.affectnet import describe, hashed_validation, read_affectnet
+from fer_bench.data.affectnet import describe, read_affectnet
 from fer_bench.data.affectnet_index import COLUMNS
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8
@@ -55,7 +55,7 @@ def write_2021(root: Path, n: int = 40, as_text: bool = False, landmarks: bool =
         notes.mkdir()
         for i in range(count):
             (root / folder / "images" / f"{i}.jpg").write_bytes(b"jpg")
-            for kind, value in (("exp", i % 8), ("val", round(-1 + i / 20, 2)), ("aro", round(1 - i / 20, 2))):
+            for kind, value in (("exp", i % 8), ("val", round(-1 + i % 40 / 20, 2)), ("aro", round(1 - i % 40 / 20, 2))):
                 np.save(notes / f"{i}_{kind}.npy", np.array(str(value) if as_text else value))
             if landmarks:
                 np.save(notes / f"{i}_lnd.npy", LANDMARKS)
@@ -170,18 +170,21 @@ def test_nothing_there_says_what_was_looked_for(tmp_path: Path) -> None:
         read_affectnet(tmp_path / "absent")
 
 
-def test_validation_is_a_function_of_ids_and_seed() -> None:
-    ids = np.array([f"train/{i}" for i in range(2000)])
-    classes = np.repeat(np.arange(8), 250)
-    chosen = hashed_validation(ids, classes, 0.1, seed=0)
-    order = np.random.default_rng(1).permutation(2000)
-    assert np.bincount(classes[chosen]).tolist() == [25] * 8
-    assert set(ids[order][hashed_validation(ids[order], classes[order], 0.1, seed=0)]) == set(ids[chosen])
-    other = hashed_validation(ids, classes, 0.1, seed=1)
-    assert 0.02 < (other & chosen).sum() / chosen.sum() < 0.25
-    # A row that leaves the release moves at most its own class' boundary.
-    fewer = hashed_validation(ids[1:], classes[1:], 0.1, seed=0)
-    assert (fewer != chosen[1:]).sum() <= 1
+def test_validation_is_carved_from_train_by_id_and_class(tmp_path: Path) -> None:
+    write_2021(tmp_path, n=160)
+    index = read_affectnet(tmp_path, validation=0.2)
+    chosen = index.split == "validation"
+    assert np.bincount(index.expression[chosen]).tolist() == [4] * 8
+    assert all(i.startswith("train/") for i in index.ids[chosen])
+    assert (index.split == "test").tolist() == [i.startswith("val/") for i in index.ids]
+    other = read_affectnet(tmp_path, validation=0.2, seed=1)
+    assert 0 < (chosen & (other.split == "validation")).sum() < chosen.sum()
+    # Images that leave the release take no other image with them.
+    for i in range(0, 160, 16):
+        (tmp_path / f"train_set/images/{i}.jpg").unlink()
+    fewer = read_affectnet(tmp_path, validation=0.2)
+    kept = set(fewer.ids[fewer.split == "validation"]) & set(index.ids[chosen])
+    assert len(kept) >= (fewer.split == "validation").sum() - 1
 
 
 def test_cache_is_used_until_the_release_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

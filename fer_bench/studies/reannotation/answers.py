@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -90,8 +90,8 @@ def _assemble(
     second = np.r_[False, first[:-1]] & ~first
     rows, again, before = order[first], order[second], order[np.flatnonzero(second) - 1]
 
-    def matrix(values: Int | Float, empty: float) -> Int | Float:
-        out = np.full((len(raters), len(ids)), empty, dtype=values.dtype)
+    def matrix(values: Int | Float, empty: float) -> Any:
+        out: Any = np.full((len(raters), len(ids)), empty, dtype=values.dtype)
         out[rater[rows], image[rows]] = values[rows]
         return out
 
@@ -138,7 +138,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     for column in ("expression", *AFFECT, "original_label", "presentation", "kind", "skipped", "study"):
         if column not in table.columns:
             table[column] = ""
-    return table.apply(lambda column: column.str.strip())
+    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    return stripped
 
 
 def _fail(path: Path, row: int, problem: str) -> NoReturn:

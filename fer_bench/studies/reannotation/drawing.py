@@ -60,8 +60,8 @@ def name_ticks(axis: Axes, names: tuple[str, ...] | list[str], along: str = "x")
         axis.set_yticks(range(len(names)), names)
 
 
-def heatmap(axis: Axes, values: npt.NDArray[np.float64], low: float, high: float, colours: str, texts: npt.NDArray[np.str_] | None = None) -> object:
-    """A matrix as coloured cells, with texts where given; returns the image for a colour bar."""
+def heatmap(axis: Axes, values: npt.NDArray[np.float64], low: float, high: float, colours: str, texts: npt.NDArray[np.str_] | None = None) -> None:
+    """A matrix as coloured cells, with texts where given."""
     image = axis.imshow(values, vmin=low, vmax=high, cmap=colours, aspect="auto", interpolation="nearest")
     axis.spines[:].set_visible(False)
     if texts is not None:
@@ -69,4 +69,3 @@ def heatmap(axis: Axes, values: npt.NDArray[np.float64], low: float, high: float
             red, green, blue, _ = image.cmap(image.norm(values[i, j])) if np.isfinite(values[i, j]) else (1, 1, 1, 1)
             dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.55
             axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    return image

@@ -94,7 +94,7 @@ def original_to_vote(analysis: Analysis) -> Figure | None:
     texts = np.array([["" if s < 0.005 else f"{100 * s:.0f}" for s in row] for row in shares])
     heatmap(axis, shares, 0, 1, "Blues", texts)
     name_ticks(axis, study.categories)
-    name_ticks(axis, [f"{study.categories[r]} ({int(round(cells[r].sum()))})" for r in rows], "y")
+    name_ticks(axis, [f"{study.categories[r]} ({round(cells[r].sum())})" for r in rows], "y")
     axis.set_xlabel("max vote")
     axis.set_ylabel("original label (images)")
     axis.set_title("Where the images of each label went, in %")
@@ -138,9 +138,8 @@ def rater_matrices(analysis: Analysis) -> Figure | None:
     if not matrices:
         return None
     figure, axes = new_figure(3.5 * len(matrices), 3.4, len(matrices))
-    image = None
     for axis, (what, (names, matrix)) in zip(axes[0], matrices, strict=True):
-        image = heatmap(axis, matrix, 0, 1, "viridis")
+        heatmap(axis, matrix, 0, 1, "viridis")
         name_ticks(axis, names)
         name_ticks(axis, names, "y")
         axis.tick_params(labelsize=6)
@@ -152,7 +151,7 @@ def rater_matrices(analysis: Analysis) -> Figure | None:
             edge = len(analysis.study.raters) - 0.5
             axis.axhline(edge, color="white")
             axis.axvline(edge, color="white")
-    figure.colorbar(image, ax=axes[0].tolist(), shrink=0.8, label="correlation")
+    figure.colorbar(axes[0, 0].images[0], ax=axes[0].tolist(), shrink=0.8, label="correlation")
     return figure
 
 

@@ -80,7 +80,7 @@ def _join(study: Study, name: str, outputs: NetworkOutputs) -> Network:
     if None in classes:
         problem = f"predictions {name!r}: class {names[classes.index(None)]!r} is not one of {study.label_set.name}: {', '.join(study.label_set.names)}."
         raise BadDataError(problem, "Predictions and study must speak of the same classes.")
-    answered = ~np.isnan(values).any(axis=1)
+    answered = np.asarray(~np.isnan(values).any(axis=1))
     probabilities = np.zeros((len(rows), len(study.label_set)))
     np.add.at(probabilities.T, np.array(classes, dtype=np.int64), values.T)
     probabilities[~answered] = np.nan

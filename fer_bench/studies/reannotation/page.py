@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fer_bench.studies.consensus import Consensus
 from fer_bench.studies.reannotation.analysis import Analysis
 from fer_bench.studies.reannotation.label_errors import error_table
 from fer_bench.studies.reannotation.raters import same_per_rater
@@ -197,13 +196,10 @@ def _consensus(analysis: Analysis) -> str:
     sure = consensus.confidence[voted]
     differs = int((consensus.labels != analysis.max_vote)[voted].sum())
     return (
-        f"## Consensus\n\n`consensus.csv` holds one label per image: {how}. Mean confidence {sure.mean():.3f}; {_share_below(consensus, 0.5)} of the images below 0.5. "
+        f"## Consensus\n\n`consensus.csv` holds one label per image: {how}. "
+        f"Mean confidence {sure.mean():.3f}; {100 * (sure < 0.5).mean():.1f} % of the images below 0.5. "
         f"It differs from the max vote (ties at random) on {differs:,} of {int(voted.sum()):,} images."
     )
-
-
-def _share_below(consensus: Consensus, limit: float) -> str:
-    return f"{100 * (consensus.confidence[consensus.labels >= 0] < limit).mean():.1f} %"
 
 
 def _errors(analysis: Analysis) -> str:
@@ -235,14 +231,13 @@ def _varied(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _method(analysis: Analysis) -> str:
-    return (
-        "## How to read the intervals\n\n"
-        f"Brackets hold 95 % percentile intervals from {analysis.n_resamples:,} bootstrap resamples of the images (of the pairs, for repeats), unless another kind is "
-        "named. Raters are kept as they are: the intervals speak about other images, not about other people. Labels from the consensus are not "
-        "re-estimated in each resample. The human ceiling compares one person with the majority (or mean) of the others; a tie shares the credit. "
-        "The correlation of expressions image by image treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p of equal "
-        "answers; the profile correlation compares only how often each category was chosen."
-    )
+    return f"""## How to read the intervals
+
+Brackets hold 95 % percentile intervals from {analysis.n_resamples:,} bootstrap resamples of the images (of the pairs, for repeats), unless
+another kind is named. Raters are kept as they are: the intervals speak about other images, not about other people. Labels from the consensus
+are not re-estimated in each resample. The human ceiling compares one person with the majority (or mean) of the others; a tie shares the credit.
+The correlation of expressions image by image treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p of equal answers;
+the profile correlation compares only how often each category was chosen."""
 
 
 def _figure(figures: dict[str, str], name: str, alt: str) -> str:

@@ -84,7 +84,7 @@ def affect_estimates(ratings: Float, n_resamples: int = 1000, seed: int = 0) -> 
             "spread": divide(spread, spread.mean()),
         }
 
-    answered = ~np.isnan(ratings).all(axis=1)
+    answered = np.asarray(~np.isnan(ratings).all(axis=1))
     estimates = resample_rows(statistic, (ratings[answered].T,), n_resamples, seed)
     estimates |= {"correlation": _mean_correlation(ratings[answered], n_resamples, seed)}
     return {name: _over_all_raters(e, answered) if e.value.ndim else e for name, e in estimates.items()}

@@ -95,8 +95,8 @@ def sections(analysis: Analysis, simulation: Simulation) -> Sequence[str]:
             f"(largest error {100 * np.abs(real - accuracies).max():.1f} points)."
         )
     return (
-        "**Simulated answers: these numbers say nothing about people.** Raters were given known accuracies, leanings, offsets and noise; the table compares what "
-        "was planted (over endlessly many images) with what the analysis found in this sample.",
+        "**Simulated answers: these numbers say nothing about people.** Raters were given known accuracies, leanings, offsets and noise; the table compares "
+        "what was planted (over endlessly many images) with what the analysis found in this sample.",
         "## Planted and recovered",
         table(("measure", "planted", "found [95 % interval]", "inside"), rows),
         table(("measures", "number", "inside their interval", "mean absolute error"), several),

@@ -26,7 +26,8 @@ class Estimate(NamedTuple):
 
     def covers(self, truth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Elementwise, whether the interval holds a value."""
-        return np.asarray((self.low <= truth) & (np.asarray(truth) <= self.high))
+        value = np.asarray(truth, dtype=np.float64)
+        return np.asarray((self.low <= value) & (value <= self.high))
 
 
 Sums = dict[str, Float]
@@ -62,7 +63,7 @@ def resample_sums(
 
 
 def resample_rows(
-    statistic: Callable[..., dict[str, npt.ArrayLike]],
+    statistic: Callable[..., Mapping[str, npt.ArrayLike]],
     arrays: tuple[npt.NDArray[np.generic], ...],
     n_resamples: int = 1000,
     seed: int = 0,

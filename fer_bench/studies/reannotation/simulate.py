@@ -252,4 +252,5 @@ def _answers(crowd: Crowd, truth: Int, affect: dict[str, Float], rng: np.random.
 def _draw(chances: Float, rng: np.random.Generator) -> Int:
     """One category per row of probabilities, shape (N, K) to (N,)."""
     edges = np.cumsum(chances, axis=1)
-    return np.minimum((rng.random((len(chances), 1)) > edges).sum(axis=1), chances.shape[1] - 1)
+    drawn: Int = (rng.random((len(chances), 1)) > edges).sum(axis=1)
+    return np.asarray(np.minimum(drawn, chances.shape[1] - 1))

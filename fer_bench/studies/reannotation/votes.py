@@ -34,7 +34,7 @@ def read_ferplus(path: Path) -> Study:
         path: ``fer2013new.csv`` or the folder that holds it together with ``fer2013.csv`` (or ``icml_face_data.csv``).
 
     Returns:
-        The study; ids are the row numbers of ``fer2013.csv``, from 0.
+        The study; ids are the row numbers of ``fer2013.csv`` with five digits, from 00000, as in the readers of both datasets.
 
     Raises:
         MissingDataError: the labels are not beside the votes.
@@ -61,13 +61,13 @@ def read_ferplus(path: Path) -> Study:
     sizes, images = np.unique(table.sum(axis=1), return_counts=True)
     return Study(
         title="FER+ votes against FER2013 labels",
-        ids=tuple(str(i) for i in range(len(table))),
+        ids=tuple(f"{i:05d}" for i in range(len(table))),
         label_set=FER8,
         categories=CATEGORIES,
         original=class_map(FER7, FER8)[labels["emotion"].to_numpy(dtype=np.int64)],
         counts=table,
         notes=(
-            f"Read as vote counts from `{file.name}`, joined to `{labels_file.name}` by row; ids are row numbers from 0.",
+            f"Read as vote counts from `{file.name}`, joined to `{labels_file.name}` by row; ids are row numbers from 00000.",
             "Votes per image: " + ", ".join(f"{size} ({n} images)" for size, n in zip(sizes.tolist(), images.tolist(), strict=True)) + ".",
             "The votes do not say which tagger gave them: rater-rater correlations, ICC and Dawid-Skene are not possible.",
         ),
