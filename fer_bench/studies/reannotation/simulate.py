@@ -167,14 +167,15 @@ def networks(simulation: Simulation, seed: int = 0) -> dict[str, NetworkOutputs]
     }
 
 
-def planted(crowd: Crowd, seed: int = 0) -> dict[str, Float]:
+def planted(crowd: Crowd, seed: int = 0, n_drawn: int = 50_000) -> dict[str, Float]:
     """What the analysis should find with these raters and endlessly many images.
 
-    All but the ceiling of expressions (50,000 images drawn) are exact.
+    All but the ceilings of expressions are exact; those come from many drawn images.
 
     Args:
         crowd: the raters.
         seed: of the drawn images.
+        n_drawn: number of drawn images.
 
     Returns:
         By the names of the estimates: ``alpha``, ``correlation``, ``bias`` (R, K), ``same``, ``kept_votes``, ``vote_share`` (K,),
@@ -186,7 +187,7 @@ def planted(crowd: Crowd, seed: int = 0) -> dict[str, Float]:
     agree = np.einsum("c,rck,sck->rs", prior, confusions, confusions)
     pairs = np.triu_indices(n_raters, k=1)
     rng = np.random.default_rng([seed, 3])
-    truth = rng.choice(K, 50_000, p=prior)
+    truth = rng.choice(K, n_drawn, p=prior)
     drawn = np.stack([_draw(confusions[r][truth], rng) for r in range(n_raters)], axis=1)
     ceiling = leave_one_out(drawn, K)
     out: dict[str, Float] = {
