@@ -28,7 +28,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
 
     Args:
         path: CSV (UTF-8, one header line) or Parquet.
-        label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the first set that knows all labels.
+        label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that knows all labels.
         scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default told by looking.
 
     Returns:
@@ -157,7 +157,7 @@ def _mapped(path: Path, column: pd.Series[str], known: dict[str, str], name: str
 
 def _fitting_set(path: Path, table: pd.DataFrame) -> LabelSet:
     found = {v.lower() for c in ("expression", "original_label") for v in table[c].unique() if v and v.lower() not in UNKNOWN}
-    for labels in (FER8 if found & {"contempt", "contemptuous"} else FER7, FER8, *(LABEL_SETS[name] for name in LABEL_SETS)):
+    for labels in (FER8 if found & {"contempt", "contemptuous"} else FER7, FER8, *sorted((LABEL_SETS[name] for name in LABEL_SETS), key=len)):
         if all(labels.find(label) is not None for label in found):
             return labels
     problem = f"{path}: no label set has all the labels found: {', '.join(sorted(found))[:300]}."

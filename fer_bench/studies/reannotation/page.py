@@ -196,7 +196,7 @@ def _consensus(analysis: Analysis) -> str:
     sure = consensus.confidence[voted]
     differs = int((consensus.labels != analysis.max_vote)[voted].sum())
     return (
-        f"## Consensus\n\n`consensus.csv` holds one label per image: {how}. "
+        f"## Consensus\n\nThe command writes one label per image to `consensus.csv`: {how}. "
         f"Mean confidence {sure.mean():.3f}; {100 * (sure < 0.5).mean():.1f} % of the images below 0.5. "
         f"It differs from the max vote (ties at random) on {differs:,} of {int(voted.sum()):,} images."
     )
@@ -213,7 +213,7 @@ def _errors(analysis: Analysis) -> str:
         f"The consensus is another category than the label for {len(errors.rows):,} of {errors.n_labelled:,} labelled images; "
         f"for {int(errors.not_a_class.sum()):,} of them it is no class at all. Confident learning (cleanlab, the consensus as probabilities) holds "
         f"{int(errors.flagged.sum()):,} labels for wrong: {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. "
-        f"`label_errors.csv` lists them all, largest margin first; here are its first, at most two of each move:"
+        f"The command writes them all to `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
     )
     return f"## Likely label errors\n\n{text}\n\n{table(header, rows)}"
 
