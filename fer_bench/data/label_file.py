@@ -63,7 +63,7 @@ def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
         try:
             for row in reader:
                 if reader.line_num == 1:
-                    _check(tuple(row) == HEADER, path, 1, f"the header is {','.join(row)!r}, not {','.join(HEADER)!r}")
+                    _check(tuple(row) == HEADER, path, 1, f"the header is {','.join(row)!r}, not {','.join(HEADER)}")
                     continue
                 _check(len(row) == len(HEADER), path, reader.line_num, f"{len(row)} value(s) instead of {len(HEADER)}")
                 identifier, label, confidence = row

@@ -41,7 +41,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
     table = _read_table(path)
     kind = _mapped(path, table["kind"], KINDS, "kind")
     skipped = _mapped(path, table["skipped"], {**dict.fromkeys(_TRUE, "1"), **dict.fromkeys(_FALSE, "0")}, "skipped") == "1"
-    table = table[((kind != "practice") & ~skipped).to_numpy()].assign(kind=kind)
+    table = table.assign(kind=kind)[((kind != "practice") & ~skipped).to_numpy()]
     for column in ("rater", "image"):
         empty = np.flatnonzero((table[column] == "").to_numpy())
         if len(empty):
@@ -201,7 +201,7 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
     if scale is None and is_sam and is_unit:
         problem = f"{path}: every rating is 1, which is on both scales."
         raise BadDataError(problem, "Say which one: --scale sam9 (1 to 9) or --scale unit (-1 to 1).")
-    chosen = scale or ("sam9" if is_sam else "unit")
+    chosen = scale or ("unit" if is_unit else "sam9")
     if not (is_sam if chosen == "sam9" else is_unit):
         allowed = ((values >= 1) & (values <= 9)) if chosen == "sam9" else (np.abs(values) <= 1)
         bad = np.flatnonzero((~allowed & ~np.isnan(values)).any(axis=0))
