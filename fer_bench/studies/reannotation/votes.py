@@ -1,4 +1,7 @@
-"""Read vote counts without rater identities: FER+'s ten taggers per FER2013 face."""
+"""Read vote counts without rater identities: FER+'s ten taggers per FER2013 face.
+
+Only votes and labels are read: no pixels, and none of the packages that the FER+ datamodule needs.
+"""
 
 from __future__ import annotations
 
