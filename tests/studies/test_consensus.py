@@ -63,6 +63,7 @@ def test_vote_posterior_follows_the_majority_and_breaks_ties_by_frequency() -> N
 
 
 def test_dawid_skene_learns_whom_to_believe() -> None:
+    pytest.importorskip("crowdkit")
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 300)
     careful = [np.where(rng.random(300) < 0.95, truth, rng.integers(0, 3, 300)) for _ in range(2)]

@@ -65,6 +65,7 @@ def test_few_columns_and_unit_scale(tmp_path: Path) -> None:
 
 
 def test_parquet_reads_like_csv(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
     csv = read_answers(write(tmp_path, LONG))
     table = pd.read_csv(tmp_path / "answers.csv")
     table.to_parquet(tmp_path / "answers.parquet")

@@ -25,6 +25,8 @@ from fer_bench.studies.reannotation.study import Study, count_votes
 
 
 def test_planted_values_are_recovered_and_written(tmp_path: Path) -> None:
+    pytest.importorskip("crowdkit")
+    pytest.importorskip("cleanlab")
     simulation = simulate()
     answers = tmp_path / "answers.csv"
     write_answers(answers, simulation)
@@ -131,6 +133,7 @@ def test_real_ferplus(tmp_path: Path) -> None:
     folder = os.environ.get("FER_BENCH_TEST_FER2013")
     if not folder:
         pytest.skip("FER_BENCH_TEST_FER2013 does not name a folder with fer2013.csv and fer2013new.csv")
+    pytest.importorskip("cleanlab")
     page = study_reannotation(Path(folder), tmp_path, n_resamples=50)
     stored = json.loads((tmp_path / "results.json").read_text())["votes"]
     assert stored["kept_votes"]["value"] == pytest.approx(0.5549, abs=1e-3)

@@ -179,6 +179,7 @@ def test_networks_that_do_not_fit_are_refused() -> None:
 
 
 def test_label_errors_find_planted_ones() -> None:
+    pytest.importorskip("cleanlab")
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 8, 600)
     counts = np.stack([rng.multinomial(10, 0.85 * np.eye(8)[t] + 0.15 / 8) for t in truth])
