@@ -1,0 +1,95 @@
+"""Labels from elsewhere (a consensus of raters, a corrected copy) as a file: ``id,label,confidence``."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.labels import LabelSet
+
+HEADER = ("id", "label", "confidence")
+
+
+def write_labels(path: Path, ids: Sequence[str], labels: npt.NDArray[np.int64], confidence: npt.NDArray[np.float64], label_set: LabelSet) -> int:
+    """Write a label file; images without a class are left out.
+
+    Args:
+        path: the CSV file, replaced as a whole.
+        ids: N ids of the dataset.
+        labels: shape (N,), class ids; -1 for "no class of this set".
+        confidence: shape (N,), 0 to 1.
+        label_set: gives the classes their names.
+
+    Returns:
+        Number of rows written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    rows = [(i, label_set.names[label], f"{c:.4f}") for i, label, c in zip(ids, labels.tolist(), confidence.tolist(), strict=True) if label >= 0]
+    with part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows(rows)
+    part.replace(path)
+    return len(rows)
+
+
+def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
+    """Read a label file strictly: a wrong row is an error, never a guess.
+
+    Args:
+        path: CSV file with the header ``id,label,confidence``.
+        label_set: the set that the labels must belong to (synonyms are forgiven).
+
+    Returns:
+        Id to class id.
+
+    Raises:
+        MissingDataError: the file does not exist.
+        BadDataError: a line is wrong; the message names file and line.
+    """
+    if not path.is_file():
+        problem = f"{path}: no such label file."
+        raise MissingDataError(problem, "`fer-bench study reannotation` writes one as consensus.csv.")
+    labels: dict[str, int] = {}
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            for row in reader:
+                if reader.line_num == 1:
+                    _check(tuple(row) == HEADER, path, 1, f"the header is {','.join(row)!r}, not {','.join(HEADER)}")
+                    continue
+                _check(len(row) == len(HEADER), path, reader.line_num, f"{len(row)} value(s) instead of {len(HEADER)}")
+                identifier, label, confidence = row
+                found = label_set.find(label)
+                _check(identifier != "", path, reader.line_num, "the id is empty")
+                _check(identifier not in labels, path, reader.line_num, f"id {identifier!r} stands here a second time")
+                _check(found is not None, path, reader.line_num, f"label {label!r} is not one of {label_set.name}: {', '.join(label_set.names)}")
+                _check(_is_share(confidence), path, reader.line_num, f"confidence {confidence!r} is not a number from 0 to 1")
+                labels[identifier] = -1 if found is None else found
+        except (csv.Error, UnicodeDecodeError) as error:
+            problem = f"{path}, line {reader.line_num}: not readable as CSV in UTF-8 ({error})."
+            raise BadDataError(problem) from None
+    if not labels:
+        problem = f"{path}: no labels in it."
+        raise BadDataError(problem, "`fer-bench study reannotation` writes such a file.")
+    return labels
+
+
+def _check(right: bool, path: Path, line: int, problem: str) -> None:
+    if not right:
+        problem = f"{path}, line {line}: {problem}."
+        raise BadDataError(problem, "Correct the line, or write the file anew with `fer-bench study reannotation`.")
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
