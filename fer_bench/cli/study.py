@@ -1,0 +1,92 @@
+"""Verbs that study data rather than train on it: ``study`` and ``download``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+study = typer.Typer(help="Studies of datasets and of the people who annotate them.", no_args_is_help=True)
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.add_typer(study, name="study")
+    app.command("download")(download_verb)
+
+
+@study.command("findingemo")
+def findingemo_verb(
+    annotations: Annotated[Path, typer.Argument(help="annotations_single.ann, or a file of that format.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
+) -> None:
+    """Statistics of FindingEmo's annotations: tables, figures and a page."""
+    from fer_bench.studies.findingemo import study_findingemo
+
+    typer.echo(f"page {study_findingemo(annotations, out or _folder('findingemo'))}")
+
+
+@study.command("reannotation")
+def reannotation_verb(
+    answers: Annotated[Path, typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv beside fer2013.csv.")],
+    predictions: Annotated[list[str] | None, typer.Option(help="A run whose predictions join as one more rater; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
+) -> None:
+    """Compare people with labels, with each other and with networks: figures and a page."""
+    from fer_bench.studies.reannotation import study_reannotation
+
+    networks = _networks(predictions or [])
+    typer.echo(f"page {study_reannotation(answers, out or _folder('reannotation'), predictions=networks or None)}")
+
+
+@study.command("simulated")
+def simulated_verb(out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None) -> None:
+    """Simulate raters with known biases, and see whether the analysis recovers them."""
+    from fer_bench.studies.reannotation.recovery import study_simulated
+
+    typer.echo(f"page {study_simulated(out or _folder('simulated'))}")
+
+
+def download_verb(
+    dataset: Annotated[str, typer.Argument(help="findingemo")],
+    urls: Annotated[Path, typer.Option(help="dataset_urls_exploded.json")],
+    data_dir: Annotated[str | None, typer.Option(help="Where the images go: <data root>/findingemo.")] = None,
+    retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Ask again for what was gone.")] = False,
+) -> None:
+    """Fetch a dataset's images from their list of addresses; goes on where it was stopped."""
+    from fer_bench import paths
+    from fer_bench.data.download import download_findingemo
+    from fer_bench.registry import unknown_name
+
+    if dataset != "findingemo":
+        raise unknown_name("downloadable dataset", dataset, ["findingemo"])
+    report = download_findingemo(urls, paths.data_root(data_dir) / "findingemo", retry_gone=retry_gone)
+    for outcome, count in sorted(report.counts.items()):
+        typer.echo(f"{outcome:16s} {count}")
+    typer.echo(f"what is gone: {report.gone_csv}")
+
+
+def _folder(name: str) -> Path:
+    from fer_bench import paths
+
+    return paths.leaderboards_dir() / "studies" / name
+
+
+def _networks(references: list[str]) -> dict[str, Any]:
+    from fer_bench.errors import SpecError
+    from fer_bench.protocols import TASKS
+    from fer_bench.results.store import Store
+
+    store = Store()
+    networks: dict[str, Any] = {}
+    for reference in references:
+        record = store.get(reference)
+        labels = TASKS[record.task].labels
+        if labels is None and record.task != "va":
+            problem = f"run {reference!r} predicts {record.task}, which is neither classes nor valence and arousal."
+            raise SpecError(problem, "Choose another run.")
+        predictions = store.predictions(record)
+        name = f"{record.model} {record.recipe}".strip() + f", seed {record.seed}"
+        networks[name] = (predictions.ids, predictions.outputs, labels.names if labels else ("valence", "arousal"))
+    return networks
