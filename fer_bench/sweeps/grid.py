@@ -64,7 +64,7 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         problem = f"{path}: 'runs' must be a list of settings."
         raise SpecError(problem)
-    chosen: list[RunSpec] = []
+    chosen: dict[str, RunSpec] = {}
     for number, run in enumerate(runs, start=1):
         settings = specs.merge(content.get("defaults", {}), run)
         own_seeds = seeds or settings.pop("seeds", content.get("seeds", [0]))
@@ -76,8 +76,10 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
             for seed in own_seeds:
                 point = specs.merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
                 point["execution"] = execution or {}
-                chosen.append(specs.build(point, f"{path}, run {number}"))
-    return list({spec.run_id(): spec for spec in chosen}.values())
+                spec = specs.build(point, f"{path}, run {number}")
+                # A grid's point that is also a run of its own keeps the name that came first.
+                chosen.setdefault(spec.run_id(), spec)
+    return list(chosen.values())
 
 
 def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:
