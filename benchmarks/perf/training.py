@@ -87,7 +87,9 @@ def main() -> None:
         print(f"  {name:18s} {value:7.0f} images/s   rounds: {', '.join(f'{v:.0f}' for v in speeds[name])}")
     best_usual = max(value for name, value in medians.items() if name.startswith("usual"))
     paired = [float(np.median(np.array(speeds["suite"]) / np.array(other))) for other in (speeds["raw"],)]
-    print(f"suite / usual {medians['suite'] / best_usual:.2f}x (aim: at least 2.4)   suite / raw {medians['suite'] / medians['raw']:.2f}x, by round {paired[0]:.2f}x (aim: at least 0.95)")
+    print(
+        f"suite / usual {medians['suite'] / best_usual:.2f}x (aim: at least 2.4)   suite / raw {medians['suite'] / medians['raw']:.2f}x, by round {paired[0]:.2f}x (aim: at least 0.95)"
+    )
 
 
 def suite(spec: RunSpec, device, datamodule, folder: Path, n: int) -> float:

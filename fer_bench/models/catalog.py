@@ -14,7 +14,7 @@ class ModelEntry:
 
     Args:
         source: ``own``, ``torchvision`` or ``timm``.
-        builder: name of the function or model in that source.
+        builder: name of the function or model in that source; ``module:Class`` for our own.
         image_size: side of the input that it was designed for.
         weights: name of the torchvision weights that ``weights=imagenet`` means.
         about: one line.
@@ -47,7 +47,7 @@ for _depth in (11, 13, 16, 19):
     _torchvision(f"vgg{_depth}", f"vgg{_depth}", _V1, f"VGG-{_depth} without batch norm (Simonyan and Zisserman 2015)")
     _torchvision(f"vgg{_depth}_bn", f"vgg{_depth}_bn", _V1, f"VGG-{_depth} with batch norm")
 _torchvision("alexnet", "alexnet", _V1, "AlexNet (Krizhevsky et al. 2012)")
-MODELS.add("five_layer_cnn", ModelEntry("own", "five_layer_cnn", 48, about="the five-layer CNN of the FER2013 report"))
+MODELS.add("five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report"))
 
 # The seventeen of An, Liu and Zheng (2020), in the order of their Table 5.
 SEVENTEEN = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -74,12 +75,12 @@ def build_network(
 
 
 def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+    module, attribute = entry.builder.split(":")
     if pretrained:
-        problem = f"there are no ImageNet weights for {entry.builder}."
+        problem = f"there are no ImageNet weights for {attribute}."
         raise SpecError(problem, "Use weights=none, or the path of a file.")
-    from fer_bench.models.five_layer_cnn import FiveLayerCNN
-
-    return FiveLayerCNN(num_outputs, image_size=side, **options)
+    own: nn.Module = getattr(importlib.import_module(module), attribute)(num_outputs, image_size=side, **options)
+    return own
 
 
 def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
