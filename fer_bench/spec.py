@@ -76,6 +76,8 @@ class RunSpec(BaseModel):
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    method: Literal["plain", "multitask", "two_stage"] = "plain"
+    method_options: Options = {}
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
     tta_kind: Literal["random", "flip", "ten_crop"] = "random"
@@ -171,7 +173,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         owner = key.removesuffix("_options")
         switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
         merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value
-    for owner in ("augment", "optimizer", "schedule", "loss", "model"):
+    for owner in ("augment", "optimizer", "schedule", "loss", "model", "method"):
         options = f"{owner}_options"
         if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
             merged[options] = {}

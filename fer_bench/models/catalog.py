@@ -48,6 +48,9 @@ for _depth in (11, 13, 16, 19):
     _torchvision(f"vgg{_depth}_bn", f"vgg{_depth}_bn", _V1, f"VGG-{_depth} with batch norm")
 _torchvision("alexnet", "alexnet", _V1, "AlexNet (Krizhevsky et al. 2012)")
 MODELS.add("five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report"))
+MODELS.add(
+    "autoencoder", ModelEntry("own", "fer_bench.models.autoencoder:AutoencoderClassifier", 48, about="encoder, decoder and classifier of the autoencoder paper")
+)
 
 # The seventeen of An, Liu and Zheng (2020), in the order of their Table 5.
 SEVENTEEN = (

@@ -52,8 +52,28 @@ class MultiTargetLoss(nn.Module):
         return -(targets.clamp_min(1e-12).log() + logits.log_softmax(dim=1)).amax(dim=1).mean()
 
 
+class SigmoidCrossEntropy(nn.Module):
+    """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2), its sign mended.
+
+    The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.
+    """
+
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = label_smoothing
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch."""
+        if targets.ndim == 1:
+            targets = nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        targets = targets * (1 - self.smoothing) + self.smoothing / logits.shape[1]
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets, weight=self.weight, reduction="none").sum(dim=1).mean()
+
+
 LOSSES.add("cross_entropy", SoftCrossEntropy)
 LOSSES.add("multi_target", MultiTargetLoss)
+LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 
 
 def balanced_weights(counts: Any) -> torch.Tensor:

@@ -13,6 +13,7 @@ from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import build_network
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.expression import ExpressionTask
 from fer_bench.tasks.losses import LOSSES
@@ -55,7 +56,8 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         options=dict(spec.model_options),
     )
     assert protocol.task.labels is not None
-    return ExpressionTask(spec, network, protocol.task.labels, class_counts)
+    kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
+    return kind(spec, network, protocol.task.labels, class_counts)
 
 
 def load_weights(task: AffectTask, path: Path) -> None:

@@ -1,0 +1,125 @@
+"""AutoencodingTask: a classifier that shares its encoder with a decoder (An, Liu and Zheng, section 4.2).
+
+*multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation (1); then the classifier alone, on the frozen
+code. Both are one training: the second stage begins after ``reconstruction_epochs``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import nn
+
+from fer_bench.errors import SpecError
+from fer_bench.labels import LabelSet
+from fer_bench.models.autoencoder import AutoencoderClassifier
+from fer_bench.models.zoo import Network
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.expression import ExpressionTask
+
+OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruction_lr": 0.0}
+
+
+class AutoencodingTask(ExpressionTask):
+    """Classification with reconstruction. ``method_options``: ``reconstruction_weight`` (lambda), and for two stages ``reconstruction_epochs`` and
+    ``reconstruction_lr`` (the paper: 0.05).
+
+    The reconstruction error is the mean squared error of pixels in [0, 1].
+
+    Args:
+        spec: the run; ``method`` is ``multitask`` or ``two_stage``.
+        network: a :class:`Network` around an :class:`AutoencoderClassifier` with a decoder.
+        label_set: the classes.
+        class_counts: shape (C,).
+
+    Raises:
+        SpecError: another network, an unknown option, or two stages without epochs for the first.
+    """
+
+    def __init__(self, spec: RunSpec, network: nn.Module, label_set: LabelSet, class_counts: Any = None) -> None:
+        if not isinstance(network, Network) or not isinstance(network.body, AutoencoderClassifier) or network.body.decoder is None:
+            problem = f"method = {spec.method!r} needs a network with a decoder, not {spec.model!r}."
+            raise SpecError(problem, "Use model=autoencoder.")
+        unknown = set(spec.method_options) - set(OPTIONS)
+        if unknown:
+            problem = f"method_options.{min(unknown)}: there is no such option."
+            raise SpecError(problem, f"Options: {', '.join(OPTIONS)}.")
+        options = {**OPTIONS, **spec.method_options}
+        self.weight = float(options["reconstruction_weight"])  # type: ignore[arg-type]
+        self.first_stage = int(options["reconstruction_epochs"]) if spec.method == "two_stage" else 0  # type: ignore[arg-type]
+        if spec.method == "two_stage" and not 0 < self.first_stage < spec.epochs:
+            problem = (
+                f"method = 'two_stage' with epochs = {spec.epochs}: method_options.reconstruction_epochs = {self.first_stage} leaves a stage without epochs."
+            )
+            raise SpecError(problem, "Set method_options.reconstruction_epochs between 1 and epochs - 1.")
+        super().__init__(spec, network, label_set, class_counts)
+        self.adapter, self.body = network.adapter, network.body
+
+    def configure_metrics(self) -> None:
+        """The expression task's, and the reconstruction error on validation."""
+        super().configure_metrics()
+        self.validation_reconstruction = torchmetrics.MeanMetric()
+
+    @property
+    def reconstructing_only(self) -> bool:
+        """Whether this is the first of two stages."""
+        return bool(self.current_epoch < self.first_stage)
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze encoder and decoder, their running statistics too, once the second stage begins."""
+        if self.spec.method == "two_stage" and not self.reconstructing_only:
+            for part in (self.body.encoder, self.body.decoder):
+                part.eval()
+                part.requires_grad_(requires_grad=False)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Loss of one batch."""
+        if self.spec.method == "two_stage" and not self.reconstructing_only:
+            return super().training_step(batch, batch_idx)
+        logits, error = self._both(batch["image"])
+        if self.reconstructing_only:
+            loss = error
+        else:
+            classification: torch.Tensor = self.loss(logits.float(), batch["target"])
+            loss = classification + self.weight * error
+        target = batch["target"]
+        self.train_loss.update(loss.detach(), len(target))
+        self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
+        return loss
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Add one batch to the epoch's scores."""
+        super().validation_step(batch, batch_idx)
+        self.validation_reconstruction.update(self._both(batch["image"])[1], len(batch["target"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's validation scores."""
+        super().on_validation_epoch_end()
+        self.log("validation/reconstruction", self.validation_reconstruction.compute())
+        self.validation_reconstruction.reset()
+
+    def configure_optimizers(self) -> Any:
+        """As usual, with an own learning rate of the first stage where one is given."""
+        configured = super().configure_optimizers()
+        lr = float(self.spec.method_options.get("reconstruction_lr") or 0)  # type: ignore[arg-type]
+        if self.spec.method == "two_stage" and lr:
+            optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+            # What the first stage trains gets no gradient in the second, and the other way round: one optimiser serves both.
+            parts = {id(p) for part in (self.body.encoder, self.body.decoder) for p in part.parameters()}
+            for group in list(optimizer.param_groups):
+                chosen = [p for p in group["params"] if id(p) in parts]
+                group["params"] = [p for p in group["params"] if id(p) not in parts]
+                optimizer.add_param_group({**{k: v for k, v in group.items() if k != "params"}, "params": chosen, "lr": lr, "initial_lr": lr})
+        return configured
+
+    def reconstructions(self, images: torch.Tensor) -> torch.Tensor:
+        """Reconstructions (B, 3, S, S) in [0, 1] (not clipped) of uint8 images."""
+        return self.body.reconstruct(self.adapter(images))[1]
+
+    def _both(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.adapter(images)
+        codes, reconstructed = self.body.reconstruct(x)
+        pixels = (x * self.adapter.std + self.adapter.mean) / 255
+        return self.body.classifier(codes), nn.functional.mse_loss(reconstructed.float(), pixels)
