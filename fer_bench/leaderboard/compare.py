@@ -10,7 +10,7 @@ import numpy as np
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.markdown import in_units, title
 from fer_bench.leaderboard.names import row_names
-from fer_bench.leaderboard.rows import Row
+from fer_bench.leaderboard.rows import Row, protocol_of
 from fer_bench.leaderboard.significance import (
     ALPHA,
     ByReplicates,
@@ -22,7 +22,7 @@ from fer_bench.leaderboard.significance import (
     table_p,
 )
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct
 
@@ -64,9 +64,8 @@ class Comparison:
         """Whether the two can be told apart (p < 0.05)."""
         return self.p < ALPHA
 
-    @property
-    def sentence(self) -> str:
-        """The finding in words."""
+    def text(self) -> str:
+        """The finding in one sentence."""
         values = f"{title(self.metric)} {in_units(self.value_a, self.metric)} and {in_units(self.value_b, self.metric)}"
         interval = f"{in_units(self.low, self.metric)} to {in_units(self.high, self.metric)}"
         numbers = f"difference {in_units(self.difference, self.metric)}, 95 % interval {interval}, p = {self.p:.3g}, {self.test}, n = {self.n:,}"
@@ -88,7 +87,7 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ, which is named.
     """
     rows = find_row(store, a), find_row(store, b)
-    protocols = tuple(protocol_for(row.records[0].dataset, row.records[0].task) for row in rows)
+    protocols = tuple(protocol_of(row.records[0]) for row in rows)
     names = _names(rows, (a, b))
     _require_same("label set", names, [protocol.task.name for protocol in protocols])
     _require_same("primary metric", names, [protocol.primary for protocol in protocols])
@@ -99,7 +98,20 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         _by_accuracy(store, rows) if protocol.task.kind == "classes" and protocol.primary == "accuracy" else _by_replicates(store, rows, protocol)
     )
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return Comparison(*names, protocol.primary, *values, values[0] - values[1], low, high, p, test, n, protocol.higher_is_better)
+    return Comparison(
+        a=names[0],
+        b=names[1],
+        metric=protocol.primary,
+        value_a=values[0],
+        value_b=values[1],
+        difference=values[0] - values[1],
+        low=low,
+        high=high,
+        p=p,
+        test=test,
+        n=n,
+        higher_is_better=protocol.higher_is_better,
+    )
 
 
 def find_row(store: Store, reference: str) -> Row:

@@ -51,7 +51,7 @@ def test_seeds_of_a_row_are_joined():
 
 
 def test_rows_that_cannot_be_told_apart_share_a_rank():
-    # Nested sets of right answers: a, b differ in 6 samples (p = 0.031 > only between neighbours when fewer), see the counts.
+    # Nested sets of right answers: neighbours differ in four samples, the first and the third in eight.
     def first(k):
         return np.arange(1000) < k
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fake_records import N, put, record, run
 
-from fer_bench.errors import FerBenchError, RecordError, VerificationError
+from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.verify import compare_values, verify
 from fer_bench.predictions import Predictions
@@ -44,7 +44,9 @@ def test_untouched_records_verify(store):
     assert (report.ok, report.n_verified, report.n_without) == (True, 3, 1)
     report.require_ok()
     assert verify(store, ["toy-fer7"]) == report
-    assert verify(store, ["elsewhere"]).n_verified == 0
+    assert verify(store, []) == report
+    with pytest.raises(UnknownNameError, match=r"unknown protocol 'toy-fer8'.*'toy-fer7'"):
+        verify(store, ["toy-fer8"])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_untouched_records_verify(store):
         (lambda c: c["predictions"].pop("validation"), "predictions.validation"),
         (lambda c: c.update(status="done"), "the file"),
         (lambda c: c.update(run_id="zzz"), "the file"),
-        (lambda c: c.update(task="fer8"), "predictions.test"),
+        (lambda c: c.update(task="fer8"), "protocol"),
         (lambda c: c.update(task="nonsense"), "protocol"),
     ],
 )
@@ -120,10 +122,10 @@ def test_compare_runs_by_mcnemar(store):
     assert found.difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
     assert (found.low, found.high) == pytest.approx(paired_bootstrap(a, b)[1:3], abs=0.006)
     assert found.significant
-    assert found.sentence.startswith("net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval")
+    assert found.text().startswith("net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval")
     back = compare(store, "bbb", "aaa-s0")
     assert (back.p, back.difference) == (found.p, -found.difference)
-    assert back.sentence.startswith("net is better than other")
+    assert back.text().startswith("net is better than other")
 
 
 def test_compare_rows_averages_seeds(store):
@@ -132,7 +134,7 @@ def test_compare_rows_averages_seeds(store):
     assert found.test == "paired bootstrap"
     same = compare(store, "aaa-s0", "aaa-s1")
     assert not same.significant
-    assert same.sentence.startswith("aaa-s0 and aaa-s1 cannot be told apart")
+    assert same.text().startswith("aaa-s0 and aaa-s1 cannot be told apart")
 
 
 def test_compare_weighted_f1(tmp_path):
