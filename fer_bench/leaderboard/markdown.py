@@ -121,6 +121,11 @@ def title(name: str) -> str:
     return TITLES.get(name.rsplit("/", 1)[-1], name)
 
 
+def in_units(value: float, name: str) -> str:
+    """A score as text, with its unit."""
+    return _number(value, name) + _sign(name)
+
+
 def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     primary = title(board.protocol.primary)
     samples = f"{board.n_test:,} test samples"

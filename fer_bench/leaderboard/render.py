@@ -14,6 +14,7 @@ from fer_bench.errors import HardwareError
 from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown, place_between_markers
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
+from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, Task, protocol_for
 from fer_bench.results.record import Record
@@ -73,7 +74,7 @@ def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: 
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if records.get(name):
-        return protocol_for(records[name][0].dataset, records[name][0].task)
+        return protocol_of(records[name][0])
     dataset, _, task = name.rpartition("-")
     if dataset and task in TASKS:
         return protocol_for(dataset, task)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fer_bench.protocols import Protocol
+from fer_bench.errors import RecordError
+from fer_bench.protocols import PROTOCOLS, Protocol, protocol_for
 from fer_bench.results.record import Kind, Record
 from fer_bench.scoring.intervals import Interval, mean_std
 
@@ -23,6 +24,22 @@ def metric(metrics: Mapping[str, Any], name: str) -> float | None:
         for part in name.split("/"):
             value = value.get(part) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def protocol_of(record: Record) -> Protocol:
+    """The protocol by which a record was judged.
+
+    Raises:
+        UnknownNameError: its task does not exist.
+        RecordError: its protocol is not that of its dataset and task.
+    """
+    if record.protocol in PROTOCOLS:
+        return PROTOCOLS[record.protocol]
+    protocol = protocol_for(record.dataset, record.task)
+    if protocol.name != record.protocol:
+        problem = f"record {record.run_id}: protocol {record.protocol!r} is not that of dataset {record.dataset!r} and task {record.task!r}."
+        raise RecordError(problem, "Use the version of fer_bench that wrote it.")
+    return protocol
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,8 @@ class Row:
 
     def interval(self, name: str) -> Interval:
         """95 % bootstrap interval over test samples; of several seeds, the mean of their lower and of their upper ends."""
-        pairs = [(record.metrics.get("intervals") or {}).get(name) for record in self.records]
-        if any(pair is None for pair in pairs):
+        pairs = [pair for record in self.records if (pair := (record.metrics.get("intervals") or {}).get(name)) is not None]
+        if len(pairs) < len(self.records):
             return None
         return math.fsum(pair[0] for pair in pairs) / len(pairs), math.fsum(pair[1] for pair in pairs) / len(pairs)
 

@@ -196,7 +196,8 @@ def table_p(table: npt.NDArray[np.int64]) -> float:
         approximate = math.erfc(abs(mean) / math.sqrt(2 * variance / n)) if variance > 0 else 0.0
         if not _UNCLEAR[0] <= approximate <= _UNCLEAR[1]:
             return approximate
-    return replicates_p(resampled_gain(table))
+    p = replicates_p(resampled_gain(table))
+    return 1.0 if p is None else p
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
@@ -204,7 +205,7 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     discordant = only_a + only_b
     if discordant < 25:
         tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
-        return min(1.0, 2 * tail / 2**discordant)
+        return min(1.0, 2 * tail / float(2**discordant))
     return math.erfc(math.sqrt(max(0, abs(only_a - only_b) - 1) ** 2 / discordant / 2))
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
+from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol
+from fer_bench.registry import unknown_name
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -61,7 +63,6 @@ class VerificationReport:
         """Whether every number follows from its predictions."""
         return not self.differences
 
-    @property
     def summary(self) -> str:
         """One sentence."""
         files = len({difference.file for difference in self.differences})
@@ -75,7 +76,7 @@ class VerificationReport:
             VerificationError: names the first difference.
         """
         if self.differences:
-            problem = f"{self.summary} The first: {self.differences[0]}."
+            problem = f"{self.summary()} The first: {self.differences[0]}."
             raise VerificationError(problem, "Restore the files from version control, or repeat the runs.")
 
 
@@ -84,16 +85,23 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
 
     Args:
         store: records and predictions.
-        protocols: names of those to verify; None: all.
+        protocols: names of those to verify; none: all.
 
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
         samples are not in the order of the other records of the same copy, on which paired tests rely.
+
+    Raises:
+        UnknownNameError: a protocol without records.
     """
     differences: list[Difference] = []
     n_verified = n_without = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
-    for name in [None] if protocols is None else sorted(set(protocols)):
+    known = store.protocols()
+    for name in protocols or ():
+        if name not in known:
+            raise unknown_name("protocol", name, known)
+    for name in sorted(set(protocols)) if protocols else known:
         for path in store.files(name):
             try:
                 record = _load(path)
@@ -118,7 +126,7 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         order: ids seen so far, by protocol and checksum of the test split; is filled.
     """
     try:
-        protocol = protocol_for(record.dataset, record.task)
+        protocol = protocol_of(record)
     except FerBenchError as error:
         yield Difference(path, "protocol", record.protocol, error.problem)
         return

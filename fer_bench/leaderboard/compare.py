@@ -1,0 +1,189 @@
+"""compare(): two rows, or two runs, on the same test samples: the difference, how sure it is, and a sentence that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_bench.errors import RecordError
+from fer_bench.leaderboard.markdown import in_units, title
+from fer_bench.leaderboard.names import row_names
+from fer_bench.leaderboard.rows import Row, protocol_of
+from fer_bench.leaderboard.significance import (
+    ALPHA,
+    ByReplicates,
+    Float,
+    align,
+    choose_test,
+    joint_table,
+    resampled_gain,
+    table_p,
+)
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Row a against row b on the same test samples.
+
+    Args:
+        a: name of the first.
+        b: name of the second.
+        metric: the primary metric.
+        value_a: mean over seeds.
+        value_b: mean over seeds.
+        difference: value_a - value_b.
+        low: lower end of its 95 % bootstrap interval.
+        high: upper end.
+        p: two-sided.
+        test: by what.
+        n: test samples.
+        higher_is_better: direction of the metric.
+    """
+
+    a: str
+    b: str
+    metric: str
+    value_a: float
+    value_b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    test: str
+    n: int
+    higher_is_better: bool
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two can be told apart (p < 0.05)."""
+        return self.p < ALPHA
+
+    def text(self) -> str:
+        """The finding in one sentence."""
+        values = f"{title(self.metric)} {in_units(self.value_a, self.metric)} and {in_units(self.value_b, self.metric)}"
+        interval = f"{in_units(self.low, self.metric)} to {in_units(self.high, self.metric)}"
+        numbers = f"difference {in_units(self.difference, self.metric)}, 95 % interval {interval}, p = {self.p:.3g}, {self.test}, n = {self.n:,}"
+        if self.significant:
+            better, worse = (self.a, self.b) if (self.difference > 0) == self.higher_is_better else (self.b, self.a)
+            return f"{better} is better than {worse}: {values} ({numbers})."
+        return f"{self.a} and {self.b} cannot be told apart: {values} ({numbers})."
+
+
+def compare(store: Store, a: str, b: str) -> Comparison:
+    """Compare two rows, or two runs, by their stored predictions.
+
+    Args:
+        store: records and predictions.
+        a: a row's digest, a run id, or the beginning of either.
+        b: the other.
+
+    Raises:
+        RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ, which is named.
+    """
+    rows = find_row(store, a), find_row(store, b)
+    protocols = tuple(protocol_of(row.records[0]) for row in rows)
+    names = _names(rows, (a, b))
+    _require_same("label set", names, [protocol.task.name for protocol in protocols])
+    _require_same("primary metric", names, [protocol.primary for protocol in protocols])
+    _require_same("checksum of the test split", names, [_checksum(row) for row in rows])
+    protocol = protocols[0]
+    values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
+    p, drawn, test, n = (
+        _by_accuracy(store, rows) if protocol.task.kind == "classes" and protocol.primary == "accuracy" else _by_replicates(store, rows, protocol)
+    )
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    return Comparison(
+        a=names[0],
+        b=names[1],
+        metric=protocol.primary,
+        value_a=values[0],
+        value_b=values[1],
+        difference=values[0] - values[1],
+        low=low,
+        high=high,
+        p=p,
+        test=test,
+        n=n,
+        higher_is_better=protocol.higher_is_better,
+    )
+
+
+def find_row(store: Store, reference: str) -> Row:
+    """A run, or the finished runs of a row.
+
+    Raises:
+        RecordError: nothing finished is called that, or more than one row is.
+    """
+    if any(path.stem == reference for path in store.files()):
+        records = [store.get(reference)]
+    else:
+        records = [record for record in store.records() if record.row.startswith(reference)]
+        exact = [record for record in records if record.row == reference]
+        records = exact or records or [store.get(reference)]
+    found = {(record.protocol, record.model, record.row) for record in records}
+    if len(found) > 1:
+        problem = f"{len(found)} rows begin with {reference!r}: {', '.join('/'.join(row) for row in sorted(found))}."
+        raise RecordError(problem, "Give more of the digest, or a run id.")
+    finished = sorted(
+        (record for record in records if record.status == "finished"), key=lambda record: (-1 if record.seed is None else record.seed, record.run_id)
+    )
+    if not finished:
+        problem = f"{reference}: none of its runs has finished."
+        raise RecordError(problem, "Only finished runs can be compared.")
+    return Row(finished[0].row, tuple(finished))
+
+
+def _by_accuracy(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:
+    splits = _aligned(store, rows)
+    right = [np.sum([correct(predictions) for predictions in split], axis=0).astype(np.uint16) for split in splits]
+    table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
+    test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
+    return table_p(table), resampled_gain(table), test, int(table.sum())
+
+
+def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tuple[float, Float, str, int]:
+    test = choose_test(protocol, store.predictions)
+    p = test.p(rows[0], rows[1])
+    if not isinstance(test, ByReplicates) or p is None:
+        problem = f"{protocol.name}: no test is known for {protocol.primary}, or it is undefined on most resamples."
+        raise RecordError(problem)
+    drawn = test.replicates(rows[0]) - test.replicates(rows[1])
+    return p, drawn[~np.isnan(drawn)], "paired bootstrap", rows[0].records[0].n_scored
+
+
+def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:
+    reference = store.predictions(rows[0].records[0])
+    return [[align(store.predictions(record), reference, f"{record.protocol}/{record.model}/{record.run_id}") for record in row.records] for row in rows]
+
+
+def _names(rows: Sequence[Row], references: Sequence[str]) -> list[str]:
+    """The rows' names; of two runs of one row, their ids."""
+    if rows[0].key == rows[1].key and rows[0].model == rows[1].model:
+        return list(references)
+    names = row_names(rows)
+    return [names[row.model, row.key] for row in rows]
+
+
+def _value(row: Row, name: str, who: str) -> float:
+    value = row.value(name)
+    if value is None:
+        problem = f"{who}: {name} is undefined."
+        raise RecordError(problem, "There is nothing to compare.")
+    return value
+
+
+def _checksum(row: Row) -> str:
+    found = {str((record.data.get("checksums") or {}).get("test", "not stated")) for record in row.records}
+    return " and ".join(sorted(found))
+
+
+def _require_same(what: str, names: Sequence[str], values: Sequence[str]) -> None:
+    if values[0] != values[1]:
+        problem = f"{names[0]} and {names[1]} cannot be compared: the {what} differs ({values[0]} and {values[1]})."
+        raise RecordError(problem, "Compare runs that were tested on the same samples and labels.")

@@ -1,0 +1,215 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from fake_records import CHECKSUMS, PROTOCOL, N, predictions, put, record, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_bench.errors import RecordError
+from fer_bench.leaderboard.names import row_names
+from fer_bench.leaderboard.rank import rank
+from fer_bench.leaderboard.rows import Row, sort_records
+from fer_bench.leaderboard.significance import (
+    ByReplicates,
+    choose_test,
+    confusion_replicates,
+    joint_table,
+    mcnemar_p,
+    resample_weights,
+    resampled_gain,
+    table_p,
+)
+from fer_bench.protocols import TASKS, Protocol
+from fer_bench.results.record import pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.classification import predicted_classes
+from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
+
+PINNED = dataclasses.replace(PROTOCOL, n_test=N, checksums=CHECKSUMS, version=2)
+
+
+def records(*runs):
+    return [made for made, _ in runs]
+
+
+def outcomes(right, **fields):
+    """A record that answered exactly these samples rightly."""
+    return record(metrics={"accuracy": float(np.mean(right))}, n_scored=len(right), outcomes=pack_outcomes(np.asarray(right)), **fields)
+
+
+def test_seeds_of_a_row_are_joined():
+    made = records(run(0.70, seed=0), run(0.72, seed=1), run(0.74, seed=2), run(0.5, row="r1"))
+    board = rank(PROTOCOL, made)
+    first = board.placed[0]
+    assert [len(placed.row.records) for placed in board.placed] == [3, 1]
+    values = [r.metrics["accuracy"] for r in made[:3]]
+    assert first.value == pytest.approx(np.mean(values), abs=1e-12)
+    assert first.row.std("accuracy") == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    assert first.row.interval("accuracy") == pytest.approx(np.mean([r.metrics["intervals"]["accuracy"] for r in made[:3]], axis=0), abs=1e-12)
+    assert board.placed[1].row.std("accuracy") is None
+
+
+def test_rows_that_cannot_be_told_apart_share_a_rank():
+    # Nested sets of right answers: neighbours differ in four samples, the first and the third in eight.
+    def first(k):
+        return np.arange(1000) < k
+
+    made = [outcomes(first(k), row=name, model=name) for name, k in (("a", 700), ("b", 696), ("c", 692), ("d", 600))]
+    board = rank(PROTOCOL, made)
+    # a-b: 4 discordant, p = 0.125; b-c: the same; a-c: 8 discordant, p = 0.0078: c opens a rank though b is as near to it as to a.
+    assert [(p.row.model, p.rank) for p in board.placed] == [("a", 1), ("b", 1), ("c", 3), ("d", 4)]
+    assert [p.p_above for p in board.placed[:3]] == [None, pytest.approx(0.125), pytest.approx(0.125)]
+    assert board.placed[3].p_above < 1e-10
+
+
+def test_ties_go_by_name_and_share():
+    right = np.arange(100) < 60
+    board = rank(PROTOCOL, [outcomes(right, row="r" + name, model=name) for name in ("beta", "alpha", "gamma")])
+    assert [(p.row.model, p.rank, p.p_above) for p in board.placed] == [("alpha", 1, None), ("beta", 1, 1.0), ("gamma", 1, 1.0)]
+
+
+def test_lower_is_better_turns_the_order():
+    protocol = Protocol("toy", dataclasses.replace(TASKS["fer7"], primary="nll"))
+    board = rank(protocol, [record(model=name, row=name, metrics={"nll": v}, n_scored=5) for name, v in (("a", 0.9), ("b", 0.4), ("c", 0.9))])
+    assert [(p.row.model, p.rank, p.p_above) for p in board.placed] == [("b", 1, None), ("a", 2, None), ("c", 2, None)]
+    assert board.test == ""
+
+
+def test_people_stand_in_the_table_but_not_in_the_ranking():
+    made = records(run(0.9, "best", "r1"), run(0.7, "tagger", "r2", kind="human"), run(0.5, "worst", "r3"))
+    board = rank(PROTOCOL, made)
+    assert [(p.row.model, p.rank) for p in board.placed] == [("best", 1), ("tagger", None), ("worst", 2)]
+    assert rank(PROTOCOL, made[1:]).best.row.model == "worst"
+    assert rank(PROTOCOL, made[1:2]).best is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"status": "nan"}, "NaN"),
+        ({"status": "failed", "message": "disk full"}, "failed: disk full"),
+        ({"protocol_version": 1}, "protocol version 1, current is 2"),
+        ({"data": {"checksums": CHECKSUMS | {"test": "other"}}}, "another copy"),
+        ({"data": {"checksums": CHECKSUMS | {"train": "other"}}}, "another copy"),
+        ({"data": {}}, "does not say"),
+        ({"n_scored": N - 1}, f"scored {N - 1} samples"),
+        ({"metrics": {"accuracy": None, "reasons": {"accuracy": "no samples"}}}, "accuracy is undefined: no samples"),
+    ],
+)
+def test_listed_apart(fields, reason):
+    good = [run(0.7, seed=s, protocol_version=2)[0] for s in (0, 1)]
+    bad = run(0.9, seed=2, protocol_version=2)[0].model_copy(update=fields)
+    board = rank(PINNED, [*good, bad])
+    assert [(entry.record.seed, reason in entry.reason) for entry in board.apart] == [(2, True)]
+    assert [len(p.row.records) for p in board.placed] == [2]
+    assert board.placed[0].row.caveats == ("1 more run listed apart",)
+    assert rank(PINNED, good).apart == ()
+
+
+def test_only_the_test_split_must_be_named():
+    ensemble = run(0.7, kind="ensemble", protocol_version=2, data={"checksums": {"test": CHECKSUMS["test"]}})[0]
+    assert rank(PINNED, [ensemble]).apart == ()
+
+
+def test_without_pinned_checksums_the_most_common_copy_is_ranked():
+    mine, theirs = {"checksums": {"test": "mine"}}, {"checksums": {"test": "theirs"}}
+    made = [run(0.7, row=f"r{i}", data=data, n=n)[0] for i, (data, n) in enumerate([(mine, 300), (theirs, N), (theirs, N)])]
+    found = sort_records(PROTOCOL, made)
+    assert found.n_test == N
+    assert [entry.record.row for entry in found.apart] == ["r0"]
+    assert [entry.record.row for entry in sort_records(PROTOCOL, [made[0]]).apart] == []
+
+
+@given(st.permutations(range(6)))
+@settings(max_examples=20, deadline=None)
+def test_order_of_records_does_not_matter(order):
+    made = [outcomes(np.arange(50) % 7 < k, row=f"r{k}", model="m", seed=s) for k in (2, 3, 4) for s in (0, 1)]
+    expected = rank(PROTOCOL, made)
+    assert rank(PROTOCOL, [made[i] for i in order]) == expected
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+@settings(max_examples=80, deadline=None)
+def test_mcnemar_equals_the_scoring_rooms(only_a, only_b):
+    a = np.arange(130) < only_a
+    b = (np.arange(130) >= 60) & (np.arange(130) < 60 + only_b)
+    assert mcnemar_p(only_a, only_b) == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
+    assert table_p(joint_table(a.astype(np.uint16), 1, b.astype(np.uint16), 1)) == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
+
+
+@pytest.mark.parametrize(("gain", "n"), [(0.01, 400), (0.05, 400), (0.0, 3000), (0.012, 3000), (0.018, 3000), (0.03, 3000)])
+def test_seeded_rows_agree_with_the_row_by_row_bootstrap(gain, n):
+    generator = np.random.default_rng(3)
+    a = (generator.random((3, n)) < 0.70 + gain).sum(axis=0).astype(np.uint16)
+    b = (generator.random((2, n)) < 0.70).sum(axis=0).astype(np.uint16)
+    table = joint_table(a, 3, b, 2)
+    reference = paired_bootstrap(a / 3, b / 2, n_resamples=3000, seed=1)
+    p = reference.p
+    assert table_p(table) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 1000) + 0.004)
+    assert np.quantile(resampled_gain(table), [0.025, 0.975]) == pytest.approx([reference.low, reference.high], abs=0.004 * np.sqrt(3000 / n))
+    assert table_p(table.T) == pytest.approx(table_p(table), abs=0.03)
+
+
+def test_equal_rows_of_several_seeds_have_p_one():
+    right = np.arange(300) % 4
+    assert table_p(joint_table(right.astype(np.uint16), 3, right.astype(np.uint16), 3)) == 1.0
+
+
+def test_other_statistics_agree_with_the_paired_confusion_bootstrap(tmp_path):
+    protocol = Protocol("toy", TASKS["emo8"])
+    store = Store(tmp_path)
+    a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
+    board = rank(protocol, [a, b], store.predictions)
+    pa, pb = store.predictions(a), store.predictions(b)
+    reference = paired_bootstrap_confusion(pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000)
+    assert board.placed[1].p_above == pytest.approx(reference.p, abs=4 * np.sqrt(reference.p / 1000))
+    drawn = choose_test(protocol, store.predictions)
+    difference = drawn.replicates(Row("a", (a,))) - drawn.replicates(Row("b", (b,)))
+    assert np.quantile(difference, [0.025, 0.975]) == pytest.approx([reference.low, reference.high], abs=0.01)
+
+
+def test_replicates_follow_ids_not_places(tmp_path):
+    protocol = Protocol("toy", TASKS["emo8"])
+    store = Store(tmp_path)
+    made, splits = run(0.66, row="a", protocol=protocol)
+    turned = made.model_copy(update={"run_id": "b-s0", "row": "b"}), {"test": splits["test"].select(np.arange(N)[::-1])}
+    a, b = put(store, (made, splits), turned)
+    test = ByReplicates(confusion_replicates("weighted_f1", 8), store.predictions)
+    assert test.p(Row("a", (a,)), Row("b", (b,))) == 1.0
+    foreign = predictions(0.6, 1, N, 8)
+    foreign.ids[3] = "stranger"
+    c = store.put(made.model_copy(update={"run_id": "c-s0", "row": "c"}), {"test": foreign})
+    with pytest.raises(RecordError, match=r"c-s0: 2 test ids are not in both, 's00003'"):
+        test.p(Row("a", (a,)), Row("c", (c,)))
+
+
+def test_groups_are_resampled_whole():
+    groups = np.repeat(["x", "y", "z", "w"], 5)
+    weights = resample_weights(20, groups)
+    assert (weights.reshape(1000, 4, 5) == weights.reshape(1000, 4, 5)[:, :, :1]).all()
+    assert (weights.sum(axis=1) == 20).all()
+    assert len(np.unique(resample_weights(20, None)[0])) > 1
+
+
+def test_damaged_outcomes_name_the_record():
+    good = outcomes(np.arange(100) < 50, row="a")
+    bad = good.model_copy(update={"row": "b", "run_id": "b-s0", "outcomes": good.outcomes[:8]})
+    with pytest.raises(RecordError, match=r"toy-fer7/net/b-s0.*outcomes"):
+        rank(PROTOCOL, [good, bad])
+
+
+def test_names_say_what_differs():
+    def row(key, recipe="", **spec):
+        return Row(key, (record(row=key, recipe=recipe, spec={"lr": 0.1, "optimizer_options": {"momentum": 0.9}, "seed": 4} | spec),))
+
+    rows = [row("a"), row("b", lr=0.01), row("c", optimizer_options={"momentum": 0.8}), row("d", tta=10, tta_kind="flip"), row("e", "paper", lr=3)]
+    assert list(row_names(rows).values()) == [
+        "net: lr 0.1, optimizer_options.momentum 0.9",
+        "net: lr 0.01, optimizer_options.momentum 0.9",
+        "net: lr 0.1, optimizer_options.momentum 0.8",
+        "net + TTA 10 flip",
+        "net (paper)",
+    ]
+    same = [row("0123456789abc"), row("x")]
+    assert list(row_names(same).values()) == ["net: 0123456789", "net: x"]

@@ -1,0 +1,194 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from fake_records import N, put, record, run
+
+from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
+from fer_bench.leaderboard.compare import compare
+from fer_bench.leaderboard.verify import compare_values, verify
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import TASKS, Protocol
+from fer_bench.results.record import pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.classification import predicted_classes
+from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
+from fer_bench.scoring.score import correct
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path)
+    put(made, run(0.70, row="aaa", seed=0, duplicates=30), run(0.72, row="aaa", seed=1, duplicates=30), run(0.6, "other", "bbb", duplicates=30))
+    put(made, (record(row="ccc", status="nan"), {}))
+    return made
+
+
+def tamper(store, run_id, change):
+    path = next(path for path in store.files() if path.stem == run_id)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def flip(content):
+    bits = np.unpackbits(np.frombuffer(__import__("base64").b64decode(content["outcomes"]), dtype=np.uint8))[:N].astype(bool)
+    bits[3] = not bits[3]
+    content["outcomes"] = pack_outcomes(bits)
+
+
+def test_untouched_records_verify(store):
+    report = verify(store)
+    assert (report.ok, report.n_verified, report.n_without) == (True, 3, 1)
+    report.require_ok()
+    assert verify(store, ["toy-fer7"]) == report
+    assert verify(store, []) == report
+    with pytest.raises(UnknownNameError, match=r"unknown protocol 'toy-fer8'.*'toy-fer7'"):
+        verify(store, ["toy-fer8"])
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda c: c["metrics"].update(accuracy=c["metrics"]["accuracy"] + 2e-9), "metrics.accuracy"),
+        (lambda c: c["metrics"]["clean"].update(macro_f1=0.9), "metrics.clean.macro_f1"),
+        (lambda c: c["metrics"]["intervals"]["accuracy"].__setitem__(0, 0.1), "metrics.intervals.accuracy.0"),
+        (lambda c: c["metrics"]["confusion"][2].__setitem__(1, 99), "metrics.confusion.2.1"),
+        (lambda c: c["metrics"].pop("ece"), "metrics.ece"),
+        (lambda c: c["metrics"].update(shine=1.0), "metrics.shine"),
+        (lambda c: c["metrics"].update(nll=None), "metrics.nll"),
+        (lambda c: c["validation_metrics"].update(accuracy=0.99), "validation_metrics.accuracy"),
+        (lambda c: c.update(n_scored=N + 1), "n_scored"),
+        (lambda c: c["predictions"]["test"].update(n=N + 1), "predictions.test.n"),
+        (flip, "outcomes"),
+        (lambda c: c.update(outcomes="?"), "outcomes"),
+        (lambda c: c.update(outcomes=""), "outcomes"),
+        (lambda c: c["predictions"].pop("test"), "predictions.test"),
+        (lambda c: c["predictions"].pop("validation"), "predictions.validation"),
+        (lambda c: c.update(status="done"), "the file"),
+        (lambda c: c.update(run_id="zzz"), "the file"),
+        (lambda c: c.update(task="fer8"), "protocol"),
+        (lambda c: c.update(task="nonsense"), "protocol"),
+    ],
+)
+def test_tampered_record(store, change, key):
+    path = tamper(store, "aaa-s1", change)
+    report = verify(store)
+    assert report.differences[0].file == path
+    assert report.differences[0].key == key
+    assert {difference.file for difference in report.differences} == {path}
+    with pytest.raises(VerificationError, match=re.escape(str(path))) as caught:
+        report.require_ok()
+    assert caught.value.exit_code == 1
+
+
+def test_rounding_within_the_tolerance_is_no_difference(store):
+    tamper(store, "aaa-s1", lambda c: c["metrics"].update(accuracy=c["metrics"]["accuracy"] + 5e-10))
+    assert verify(store).ok
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_tampered_predictions(store, split):
+    entry = store.get("aaa-s1").predictions[split]
+    path = store.folder(store.get("aaa-s1")) / entry.file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert [(d.key, "SHA-256 differs" in d.recomputed) for d in verify(store).differences] == [(f"predictions.{split}", True)]
+    path.unlink()
+    assert [(d.key, "missing" in d.recomputed) for d in verify(store).differences] == [(f"predictions.{split}", True)]
+
+
+def test_other_order_of_samples_is_found(store):
+    made, splits = run(0.65, row="ddd", duplicates=30)
+    test = splits["test"].select(np.arange(N)[::-1])
+    store.put(made.model_copy(update={"outcomes": pack_outcomes(correct(test))}), splits | {"test": test})
+    assert [(d.file.stem, d.key) for d in verify(store).differences] == [("ddd-s0", "predictions.test.ids")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "recomputed", "same"), [(1, 1.0, True), (None, 0.0, False), (True, 1, False), ([1], [1, 2], False), ("a", "a", True), (1e-10, 0, True)]
+)
+def test_compare_values(stored, recomputed, same):
+    assert (list(compare_values(stored, recomputed, "k")) == []) is same
+
+
+def test_compare_runs_by_mcnemar(store):
+    found = compare(store, "aaa-s0", "bbb-s0")
+    a, b = (correct(store.predictions(store.get(name))) for name in ("aaa-s0", "bbb-s0"))
+    assert found.p == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
+    assert found.difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(paired_bootstrap(a, b)[1:3], abs=0.006)
+    assert found.significant
+    assert found.text().startswith("net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval")
+    back = compare(store, "bbb", "aaa-s0")
+    assert (back.p, back.difference) == (found.p, -found.difference)
+    assert back.text().startswith("net is better than other")
+
+
+def test_compare_rows_averages_seeds(store):
+    found = compare(store, "aaa", "bbb")
+    assert found.value_a == pytest.approx(0.71, abs=1e-9)
+    assert found.test == "paired bootstrap"
+    same = compare(store, "aaa-s0", "aaa-s1")
+    assert not same.significant
+    assert same.text().startswith("aaa-s0 and aaa-s1 cannot be told apart")
+
+
+def test_compare_weighted_f1(tmp_path):
+    protocol = Protocol("toy", TASKS["emo8"])
+    store = Store(tmp_path)
+    a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
+    found = compare(store, "a-s0", "b-s0")
+    pa, pb = store.predictions(a), store.predictions(b)
+    reference = paired_bootstrap_confusion(pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000)
+    assert found.difference == pytest.approx(reference.difference, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.01)
+
+
+def test_compare_follows_ids(store):
+    made, splits = run(0.70, row="aaa", seed=0, duplicates=30)
+    turned = splits["test"].select(np.arange(N)[::-1])
+    store.put(made.model_copy(update={"run_id": "ddd-s0", "row": "ddd"}), {"test": turned})
+    found = compare(store, "aaa-s0", "ddd")
+    assert (found.difference, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
+
+
+def strange(splits, what):
+    test = splits["test"]
+    ids, targets = test.ids.copy(), test.targets.copy()
+    if what == "ids":
+        ids[5] = "stranger"
+    else:
+        targets[5] = (targets[5] + 1) % 7
+    return {"test": Predictions(ids, targets, test.outputs)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "message"),
+    [
+        ({}, "ids", "2 test ids are not in both, 's00005'"),
+        ({}, "targets", "the target of test sample 's00005' is another one"),
+        ({"data": {"checksums": {"test": "other"}}}, "", r"the checksum of the test split differs \(cccccccc and other\)"),
+    ],
+)
+def test_compare_refuses_other_samples(store, fields, what, message):
+    made, splits = run(0.6, "strange", "ddd", **fields)
+    store.put(made, strange(splits, what) if what else splits)
+    with pytest.raises(RecordError, match=message):
+        compare(store, "aaa", "ddd")
+
+
+def test_compare_refuses_other_labels_and_unknown_rows(store):
+    put(store, run(0.6, row="eee", protocol=Protocol("toy", TASKS["fer8"])))
+    with pytest.raises(RecordError, match=r"the label set differs \(fer7 and fer8\)"):
+        compare(store, "aaa", "eee")
+    with pytest.raises(RecordError, match="none of its runs has finished"):
+        compare(store, "aaa", "ccc")
+    with pytest.raises(FerBenchError, match="no record match"):
+        compare(store, "aaa", "nowhere")
+    put(store, run(0.6, row="aab"))
+    with pytest.raises(RecordError, match="2 rows begin with 'aa'"):
+        compare(store, "aa", "bbb")
