@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -67,7 +67,7 @@ class Augmenter:
         return result
 
 
-def _compose(settings: Mapping[str, Any]) -> Callable[..., dict[str, Any]] | Any:
+def _compose(settings: Mapping[str, Any]) -> Any:
     # The package looks for a newer version of itself at import, over the network.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:

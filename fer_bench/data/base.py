@@ -59,7 +59,7 @@ class SplitDataset(Dataset[Batch]):
         return np.asarray(image) if self.augmenter is None else self.augmenter(np.asarray(image))
 
 
-def whole_batch(batch: Batch) -> Batch:
+def whole_batch(batch: Any) -> Any:
     """Collate function of a dataset that already returns batches."""
     return batch
 
@@ -155,7 +155,7 @@ class AffectDataModule(L.LightningDataModule):
         if self.task not in samples.targets:
             problem = f"dataset {self.name!r} has no labels for the task {self.task!r}."
             raise SpecError(problem, f"It has {', '.join(sorted(samples.targets))}.")
-        labels = samples.targets[self.task]
+        labels: npt.NDArray[Any] = samples.targets[self.task]
         if labels.ndim == 1 and (labels < 0).any():
             samples = samples.select(labels >= 0)
         for split in SPLITS:

@@ -82,8 +82,8 @@ class Subset:
 
     def __init__(self, images: Images, positions: npt.NDArray[np.int64]) -> None:
         # Subsets of subsets collapse, so that reading an image stays one indexing away.
-        self._images = images._images if isinstance(images, Subset) else images
-        self._positions = images._positions[positions] if isinstance(images, Subset) else positions
+        self._images: Images = images._images if isinstance(images, Subset) else images
+        self._positions: npt.NDArray[np.int64] = images._positions[positions] if isinstance(images, Subset) else positions
 
     def __len__(self) -> int:
         return len(self._positions)

@@ -1,8 +1,8 @@
 """The convolutional autoencoder of An, Liu and Zheng, "Emotion Detection with CNN Ensembles and CNN Autoencoders", Tables 2 to 4.
 
 Table 2 prints three poolings, but its linear layer takes 256 x 3 x 3, which 48 px reach only after four, and the decoder of Table 3 has four unpoolings: a
-fourth pooling after the last pair of convolutions is missing from the table, and is added here. Table 4 ends the classifier in a sigmoid; the classifier here returns
-logits, and the loss decides (softmax cross-entropy by default, ``sigmoid_cross_entropy`` for the paper's).
+fourth pooling after the last pair of convolutions is missing from the table, and is added here. Table 4 ends the classifier in a sigmoid; the classifier here
+returns logits, and the loss decides (softmax cross-entropy by default, ``sigmoid_cross_entropy`` for the paper's).
 """
 
 from __future__ import annotations

@@ -125,12 +125,11 @@ def _replace_classifier(body: nn.Module, num_outputs: int) -> None:
 
 def _low_resolution_stem(body: nn.Module) -> None:
     """Stride 1 and no pooling in the stem: a 48 px face is not shrunk to 12 px before the first block."""
-    if hasattr(body, "conv1") and hasattr(body, "maxpool"):
-        body.conv1 = nn.Conv2d(3, body.conv1.out_channels, 3, stride=1, padding=1, bias=False)
-        body.maxpool = nn.Identity()
-    elif hasattr(body, "features") and hasattr(body.features, "conv0"):
-        body.features.conv0 = nn.Conv2d(3, body.features.conv0.out_channels, 3, stride=1, padding=1, bias=False)
-        body.features.pool0 = nn.Identity()
-    else:
-        problem = f"{type(body).__name__} has no stem that could be replaced."
-        raise SpecError(problem, "Leave model_options.stem out.")
+    holder: Any = getattr(body, "features", body)
+    for convolution, pooling, of in (("conv1", "maxpool", body), ("conv0", "pool0", holder)):
+        if hasattr(of, convolution) and hasattr(of, pooling):
+            setattr(of, convolution, nn.Conv2d(3, getattr(of, convolution).out_channels, 3, stride=1, padding=1, bias=False))
+            setattr(of, pooling, nn.Identity())
+            return
+    problem = f"{type(body).__name__} has no stem that could be replaced."
+    raise SpecError(problem, "Leave model_options.stem out.")

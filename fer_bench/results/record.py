@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench.errors import RecordError
 
-SCHEMA_VERSION = 1
 Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
 
 
@@ -44,7 +43,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run_id: str
     row: str
     kind: Kind = "trained"

@@ -1,7 +1,7 @@
 """AutoencodingTask: a classifier that shares its encoder with a decoder (An, Liu and Zheng, section 4.2).
 
-*multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation (1); then the classifier alone, on the frozen
-code. Both are one training: the second stage begins after ``reconstruction_epochs``.
+*multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation (1); then the classifier alone, on the
+frozen code. Both are one training: the second stage begins after ``reconstruction_epochs``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruc
 
 
 class AutoencodingTask(ExpressionTask):
-    """Classification with reconstruction. ``method_options``: ``reconstruction_weight`` (lambda), and for two stages ``reconstruction_epochs`` and
-    ``reconstruction_lr`` (the paper: 0.05).
+    """Classification with reconstruction.
 
+    ``method_options``: ``reconstruction_weight`` (lambda), and for two stages ``reconstruction_epochs`` and ``reconstruction_lr`` (the paper: 0.05).
     The reconstruction error is the mean squared error of pixels in [0, 1].
 
     Args:
@@ -55,7 +55,7 @@ class AutoencodingTask(ExpressionTask):
             )
             raise SpecError(problem, "Set method_options.reconstruction_epochs between 1 and epochs - 1.")
         super().__init__(spec, network, label_set, class_counts)
-        self.adapter, self.body = network.adapter, network.body
+        self.adapter, self.body, self.decoder = network.adapter, network.body, network.body.decoder
 
     def configure_metrics(self) -> None:
         """The expression task's, and the reconstruction error on validation."""
@@ -70,7 +70,7 @@ class AutoencodingTask(ExpressionTask):
     def on_train_epoch_start(self) -> None:
         """Freeze encoder and decoder, their running statistics too, once the second stage begins."""
         if self.spec.method == "two_stage" and not self.reconstructing_only:
-            for part in (self.body.encoder, self.body.decoder):
+            for part in (self.body.encoder, self.decoder):
                 part.eval()
                 part.requires_grad_(requires_grad=False)
 
@@ -107,7 +107,7 @@ class AutoencodingTask(ExpressionTask):
         if self.spec.method == "two_stage" and lr:
             optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
             # What the first stage trains gets no gradient in the second, and the other way round: one optimiser serves both.
-            parts = {id(p) for part in (self.body.encoder, self.body.decoder) for p in part.parameters()}
+            parts = {id(p) for part in (self.body.encoder, self.decoder) for p in part.parameters()}
             for group in list(optimizer.param_groups):
                 chosen = [p for p in group["params"] if id(p) in parts]
                 group["params"] = [p for p in group["params"] if id(p) not in parts]

@@ -61,6 +61,7 @@ class SigmoidCrossEntropy(nn.Module):
     def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.smoothing = label_smoothing
+        self.weight: torch.Tensor | None
         self.register_buffer("weight", weight)
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

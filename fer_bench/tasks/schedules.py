@@ -12,7 +12,7 @@ from torch import nn
 from fer_bench.errors import SpecError
 from fer_bench.registry import Registry
 
-OPTIMIZERS: Registry[type[torch.optim.Optimizer]] = Registry("optimizer")
+OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 OPTIMIZERS.add("sgd", torch.optim.SGD)
 OPTIMIZERS.add("adam", torch.optim.Adam)
 OPTIMIZERS.add("adamw", torch.optim.AdamW)

@@ -32,7 +32,7 @@ def check_names(spec: RunSpec) -> Protocol:
     dataset_class(spec.dataset)
     find_model(spec.model)
     for registry, name in ((LOSSES, spec.loss), (OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
-        registry[name]  # type: ignore[index]
+        registry[name]
     return protocol_for(spec.dataset, spec.task)
 
 
