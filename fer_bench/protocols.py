@@ -110,6 +110,32 @@ declare(
 )
 
 
+VIA = "-via-"
+
+
+def find_task(name: str) -> Task:
+    """A task by name; ``<target>-via-<source>`` is the target's task restricted to the classes that the source's label set has too.
+
+    A network of another label set is judged by such a task: ``fer8-via-fer7`` has seven of FER8's classes, in FER8's order, and no contempt.
+
+    Raises:
+        UnknownNameError: no such task.
+        SpecError: the two have fewer than two classes in common.
+    """
+    target, via, source = name.partition(VIA)
+    if not via:
+        return TASKS[name]
+    labels, other = TASKS[target].labels, TASKS[source].labels
+    if labels is None or other is None:
+        problem = f"task {name!r}: only label sets can be mapped."
+        raise SpecError(problem)
+    shared = tuple(label for label in labels.names if other.find(label) is not None)
+    if len(shared) < 2:
+        problem = f"task {name!r}: {target} and {source} have {len(shared)} classes in common."
+        raise SpecError(problem, "Choose a dataset whose labels can be mapped.")
+    return Task(name, "classes", TASKS[target].primary, LabelSet(name, shared, labels.synonyms))
+
+
 def protocol_for(dataset: str, task: str) -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.
 
@@ -117,10 +143,22 @@ def protocol_for(dataset: str, task: str) -> Protocol:
         UnknownNameError: the task does not exist.
         SpecError: the dataset's name cannot be part of a file name.
     """
-    chosen = TASKS[task]
+    chosen = find_task(task)
     name = dataset.removeprefix("folder:")
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
         problem = f"dataset name {name!r}: only letters, digits, '_', '-' and '.' can be used."
         raise SpecError(problem, "Rename the folder.")
     key = f"{name}-{task}"
-    return PROTOCOLS[key] if key in PROTOCOLS else Protocol(name, chosen, title=f"{name}, {task}")
+    if key in PROTOCOLS:
+        return PROTOCOLS[key]
+    target, via, source = task.partition(VIA)
+    if not via:
+        return Protocol(name, chosen, title=f"{name}, {task}")
+    declared = PROTOCOLS.get(f"{name}-{target}")
+    return Protocol(
+        name,
+        chosen,
+        checksums=declared.checksums if declared else {},
+        title=f"{declared.title if declared else name}: networks of {source}",
+        about=f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets have are scored.",
+    )

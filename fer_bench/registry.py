@@ -75,6 +75,10 @@ class Registry(Generic[T]):
         except KeyError:
             raise unknown_name(self.kind, name, self._items) from None
 
+    def get(self, name: str) -> T | None:
+        """Look a name up; None where it is unknown."""
+        return self._items.get(name)
+
     def __contains__(self, name: object) -> bool:
         return name in self._items
 

@@ -75,14 +75,14 @@ def _folder(name: str) -> Path:
 
 def _networks(references: list[str]) -> dict[str, Any]:
     from fer_bench.errors import SpecError
-    from fer_bench.protocols import TASKS
+    from fer_bench.protocols import find_task
     from fer_bench.results.store import Store
 
     store = Store()
     networks: dict[str, Any] = {}
     for reference in references:
         record = store.get(reference)
-        labels = TASKS[record.task].labels
+        labels = find_task(record.task).labels
         if labels is None and record.task != "va":
             problem = f"run {reference!r} predicts {record.task}, which is neither classes nor valence and arousal."
             raise SpecError(problem, "Choose another run.")

@@ -1,0 +1,64 @@
+"""Verbs that use a trained network: ``evaluate``, ``matrix``, ``predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("evaluate")(evaluate_verb)
+    app.command("matrix")(matrix_verb)
+    app.command("predict")(predict_verb)
+
+
+def evaluate_verb(
+    run: Annotated[str, typer.Argument(help="A run id.")],
+    on: Annotated[str, typer.Option(help="The dataset to test on.")],
+    task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Test a trained network on another dataset; labels are mapped by name."""
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.store import Store
+    from fer_bench.spec import build
+    from fer_bench.training.evaluate import evaluate
+
+    execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, "the command line").execution
+    store = Store()
+    record = evaluate(store, run, on, task, execution)
+    render_all(store)
+    typer.echo(f"{record.run_id}: {record.protocol}: accuracy {record.metrics['accuracy']:.4f} on {record.n_scored} test samples")
+    for note in record.notes:
+        typer.echo(f"  {note}")
+
+
+def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
+    """Render train-on x test-on as a table and a picture."""
+    from fer_bench.leaderboard.matrix import write_matrix
+    from fer_bench.results.store import Store
+
+    typer.echo(f"page {write_matrix(Store(), model)}")
+
+
+def predict_verb(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    run: Annotated[str, typer.Option(help="A run id.")],
+    csv: Annotated[Path | None, typer.Option(help="Write a table instead of printing it.")] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Predict images with a trained network."""
+    from fer_bench.apps.predict import predict_files, write_table
+    from fer_bench.results.store import Store
+
+    rows = predict_files(Store(), run, images, accelerator)
+    if csv is None:
+        for row in rows:
+            typer.echo(row.line())
+    else:
+        write_table(rows, csv)
+        typer.echo(f"{len(rows)} images, {sum(row.error != '' for row in rows)} unreadable: {csv}")

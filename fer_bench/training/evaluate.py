@@ -1,0 +1,144 @@
+"""A network trained on one dataset, tested on another: labels are mapped by name, and what has no counterpart is left out and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.data.load import build_datamodule
+from fer_bench.errors import SpecError
+from fer_bench.labels import LabelSet
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import PROTOCOLS, VIA, Protocol, protocol_for
+from fer_bench.results import provenance
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct, score
+from fer_bench.spec import Execution, layered
+from fer_bench.training import machine
+from fer_bench.training.inference import predict
+from fer_bench.training.run import data_facts
+from fer_bench.training.trained import Trained, load_run
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How outputs and targets of two label sets meet.
+
+    Args:
+        columns: shape (K,), the source's output of each shared class.
+        rows: shape (C_target,), the shared class of each target class, or -1.
+        dropped_source: classes that only the network has.
+        dropped_target: classes that only the dataset has.
+    """
+
+    columns: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    dropped_source: tuple[str, ...]
+    dropped_target: tuple[str, ...]
+
+
+def map_labels(source: LabelSet, target: LabelSet, shared: LabelSet) -> Mapping:
+    """Map two label sets onto what they share.
+
+    Args:
+        source: of the network.
+        target: of the dataset.
+        shared: their common classes, spelt as the target's.
+    """
+    columns = np.array([source.index(name) for name in shared.names], dtype=np.int64)
+    rows = np.array([shared.names.index(name) if name in shared.names else -1 for name in target.names], dtype=np.int64)
+    dropped_source = tuple(name for i, name in enumerate(source.names) if i not in columns)
+    return Mapping(columns, rows, dropped_source, tuple(name for name in target.names if name not in shared.names))
+
+
+def apply_mapping(mapping: Mapping, predictions: Predictions) -> Predictions:
+    """Keep shared classes: outputs are renormalised, samples of other classes are left out.
+
+    Args:
+        mapping: of the label sets.
+        predictions: outputs of the source (N, C_source), targets of the target.
+    """
+    targets = mapping.rows[predictions.targets.astype(np.int64)]
+    outputs = predictions.outputs[:, mapping.columns].astype(np.float64)
+    # A network that is sure of a class that is not there still answers: with the likeliest of the rest.
+    outputs = (outputs + 1e-12) / (outputs + 1e-12).sum(axis=1, keepdims=True)
+    mapped = Predictions(predictions.ids, targets, outputs.astype(np.float32), predictions.flags, predictions.groups)
+    return mapped.select(targets >= 0)
+
+
+def evaluate(store: Store, reference: str, dataset: str, task: str | None = None, execution: Execution | None = None) -> Record:
+    """Test a trained network on another dataset, once, and write the record.
+
+    Args:
+        store: where the run lies and the record goes.
+        reference: the run.
+        dataset: to test on.
+        task: of the dataset; None: the one whose label set fits best.
+        execution: where the data lies and what computes.
+
+    Raises:
+        SpecError: the label sets have too little in common.
+    """
+    trained = load_run(store, reference, execution)
+    if trained.protocol.task.labels is None:
+        problem = f"run {trained.record.run_id} predicts values; only classes can be mapped."
+        raise SpecError(problem)
+    target_task = task or _default_task(dataset, trained.spec.task)
+    name = target_task if target_task == trained.spec.task else f"{target_task}{VIA}{trained.spec.task}"
+    protocol = protocol_for(dataset, name)
+    spec = trained.spec.model_copy(update={"dataset": dataset, "task": target_task, "target_mode": "hard", "dataset_options": {}})
+    device = machine.resolve(spec)
+    datamodule = build_datamodule(spec, workers=device.workers)
+    datamodule.setup()
+    predictions = predict(trained.task, datamodule, "test", device, spec)
+    n_all = len(predictions)
+    notes = [f"trained on {trained.protocol.name} (run {trained.record.run_id})"]
+    if name != target_task:
+        mapping = _mapping(trained, protocol, target_task)
+        predictions = apply_mapping(mapping, predictions)
+        notes.append(
+            f"left out: {n_all - len(predictions)} of {n_all} test samples ({', '.join(mapping.dropped_target) or 'no class'}), "
+            f"and the outputs {', '.join(mapping.dropped_source) or 'none'}"
+        )
+    record = trained.record.model_copy(
+        update={
+            "run_id": f"{trained.record.run_id}-on-{protocol.dataset}",
+            "row": f"{trained.record.row}-on-{protocol.dataset}",
+            "kind": "evaluated",
+            "protocol": protocol.name,
+            "protocol_version": protocol.version,
+            "task": name,
+            "dataset": dataset,
+            "recipe": f"trained on {trained.spec.dataset}" + (f", {trained.record.recipe}" if trained.record.recipe else ""),
+            "metrics": score(protocol, predictions),
+            "validation_metrics": {},
+            "n_scored": len(predictions),
+            "data": data_facts(datamodule, protocol) | {"trained_on": trained.record.data},
+            "code": provenance.code(),
+            "outcomes": pack_outcomes(correct(predictions)),
+            "notes": notes,
+            "caveats": [],
+            "created": provenance.now(),
+            "predictions": {},
+        }
+    )
+    return store.put(record, {"test": predictions})
+
+
+def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
+    target = protocol_for(protocol.dataset, target_task).task.labels
+    source, shared = trained.protocol.task.labels, protocol.task.labels
+    assert source is not None
+    assert target is not None
+    assert shared is not None
+    return map_labels(source, target, shared)
+
+
+def _default_task(dataset: str, source_task: str) -> str:
+    """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
+    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith("folder:"):
+        return source_task
+    return str(layered({"dataset": dataset}).get("task", source_task))
