@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from fer_bench.predictions import Predictions
@@ -27,7 +29,7 @@ def predictions(accuracy, seed, n=N, n_classes=7, duplicates=0, sample_seed=0, g
     return Predictions(np.array([f"s{i:05d}" for i in range(n)]), targets, outputs.astype(np.float32), flags, groups)
 
 
-def record(model="net", row="r0", seed=0, protocol=PROTOCOL, test=None, **fields):
+def record(model="net", row="r0", seed=0, protocol=PROTOCOL, test=None, scores=None, **fields):
     content = {
         "run_id": f"{row}-s{seed}",
         "row": row,
@@ -41,20 +43,26 @@ def record(model="net", row="r0", seed=0, protocol=PROTOCOL, test=None, **fields
         "parameters": {"trainable": 1_000_000, "total": 1_250_000},
     }
     if test is not None:
-        content |= {"metrics": score(protocol, test), "n_scored": len(test), "outcomes": pack_outcomes(correct(test))}
+        content |= {"metrics": scores, "n_scored": len(test), "outcomes": pack_outcomes(correct(test))}
         duplicates = test.flags.get("duplicate")
         if duplicates is not None:
             content["data"] = content["data"] | {"n_test_duplicates": int(duplicates.sum())}
     return Record(**(content | fields))
 
 
+@functools.cache
+def _scored(protocol_name, task, accuracy, seed, n, duplicates, sample_seed):
+    protocol = Protocol(protocol_name, TASKS[task])
+    made = predictions(accuracy, seed, n, len(protocol.task.labels), duplicates, sample_seed)
+    return made, score(protocol, made)
+
+
 def run(accuracy, model="net", row="r0", seed=0, protocol=PROTOCOL, n=N, duplicates=0, **fields):
-    """A finished record and its predictions."""
-    n_classes = len(protocol.task.labels)
+    """A finished record and its predictions; scored once per test session, so nobody may change what it returns."""
     shift = 1000 * sum(map(ord, model + row)) + seed
-    test = predictions(accuracy, shift + 7, n, n_classes, duplicates)
-    validation = predictions(accuracy, shift + 8, 100, n_classes, sample_seed=5)
-    made = record(model, row, seed, protocol, test, validation_metrics=score(protocol, validation), **fields)
+    test, metrics = _scored(protocol.dataset, protocol.task.name, accuracy, shift + 7, n, duplicates, 0)
+    validation, validation_metrics = _scored(protocol.dataset, protocol.task.name, accuracy, shift + 8, 100, 0, 5)
+    made = record(model, row, seed, protocol, test, metrics, validation_metrics=validation_metrics, **fields)
     return made, {"test": test, "validation": validation}
 
 

@@ -12,10 +12,12 @@ from fer_bench.leaderboard.rank import rank
 from fer_bench.leaderboard.rows import Row, sort_records
 from fer_bench.leaderboard.significance import (
     ByReplicates,
+    align,
     choose_test,
     confusion_replicates,
     joint_table,
     mcnemar_p,
+    replicates_p,
     resample_weights,
     resampled_gain,
     table_p,
@@ -182,6 +184,22 @@ def test_replicates_follow_ids_not_places(tmp_path):
     c = store.put(made.model_copy(update={"run_id": "c-s0", "row": "c"}), {"test": foreign})
     with pytest.raises(RecordError, match=r"c-s0: 2 test ids are not in both, 's00003'"):
         test.p(Row("a", (a,)), Row("c", (c,)))
+
+
+@pytest.mark.parametrize(("below", "ties", "p"), [(0, 0, 2 / 1001), (24, 0, 50 / 1001), (20, 4, 50 / 1001), (500, 0, 1.0), (990, 0, 22 / 1001)])
+def test_p_counts_the_rarer_side_twice(below, ties, p):
+    drawn = np.concatenate([np.full(below, -0.1), np.zeros(ties), np.full(1000 - below - ties, 0.1)])
+    assert replicates_p(drawn) == pytest.approx(p, abs=1e-12)
+    assert replicates_p(np.where(np.arange(1000) < 501, np.nan, drawn)) is None
+
+
+def test_align_any_order_to_any_other():
+    made = predictions(0.6, 1, 30)
+    generator = np.random.default_rng(0)
+    one, other = made.select(generator.permutation(30)), made.select(generator.permutation(30))
+    aligned = align(one, other, "here")
+    assert (aligned.ids == other.ids).all()
+    assert (aligned.outputs == other.outputs).all()
 
 
 def test_groups_are_resampled_whole():
