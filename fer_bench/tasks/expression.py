@@ -47,8 +47,9 @@ class ExpressionTask(AffectTask):
             },
             prefix="validation/",
         )
-        self.train_loss = torchmetrics.MeanMetric()
-        self.validation_loss = torchmetrics.MeanMetric()
+        # By default these leave NaN out of the mean, and a run whose loss is lost would look healthy.
+        self.train_loss = torchmetrics.MeanMetric(nan_strategy="disable")
+        self.validation_loss = torchmetrics.MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Loss of one batch; metrics are kept on the device and read once an epoch."""

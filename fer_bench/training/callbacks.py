@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from fer_bench.errors import RunNanError
 
@@ -83,6 +84,17 @@ class Patience(EarlyStopping):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop again where the checkpoint says that patience had run out."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The best epoch so far, remembered also when the run's folder has been moved since; the base class would forget it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint, with paths in the folder as it is called now."""
+        folder = Path(str(self.dirpath))
+        here = {name: str(folder / Path(state_dict[name]).name) if state_dict[name] else "" for name in ("best_model_path", "kth_best_model_path")}
+        scores = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **here, "dirpath": self.dirpath, "best_k_models": scores})
 
 
 def _lr(trainer: L.Trainer) -> float:

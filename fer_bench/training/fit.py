@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fer_bench.data.base import AffectDataModule
-from fer_bench.errors import HardwareError, Interrupted
+from fer_bench.errors import HardwareError, Interrupted, WeightsError
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -46,8 +46,8 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
     """
     done = folder / "trained.json"
     if done.is_file():
-        facts: dict[str, Any] = json.loads(done.read_text())
-        return facts
+        return _read(done)
+    facts: dict[str, Any]
     accumulate = 1
     # A failed attempt has already moved the weights.
     fresh = copy.deepcopy(task.state_dict())
@@ -71,6 +71,17 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
             torch.cuda.empty_cache()
     if is_first(spec.execution):
         write_atomically(done, json.dumps(facts).encode())
+    return facts
+
+
+def _read(done: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(done.read_text())
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "best_epoch" not in facts:
+        problem = f"{done}: damaged."
+        raise WeightsError(problem, f"Delete {done.parent} to train from the start.")
     return facts
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
-from fer_bench.training.callbacks import EpochSeed, History, NanGuard, Patience, on_terminal
+from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, NanGuard, Patience, on_terminal
 from fer_bench.training.machine import Device
 
 
@@ -33,10 +33,10 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     _quiet()
     monitor = f"validation/{protocol.primary}"
     mode = "max" if protocol.higher_is_better else "min"
-    checkpoints = ModelCheckpoint(
-        folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, save_last=True, enable_version_counter=False, auto_insert_metric_name=False
-    )
-    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), checkpoints]
+    best = BestCheckpoint(folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
+    # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), best, last]
     if spec.early_stopping:
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.ema:
