@@ -60,6 +60,12 @@ class RunNanError(FerBenchError):
     exit_code = 1
 
 
+class Interrupted(FerBenchError):
+    """A run was told to stop before its last epoch; what it has done is kept."""
+
+    exit_code = 143
+
+
 class VerificationError(FerBenchError):
     """A published number does not follow from its predictions."""
 

@@ -203,6 +203,8 @@ class AffectDataModule(L.LightningDataModule):
         dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
         rank, world = self._place()
         sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
+        # In a resumed run, loader processes are handed their first batches before the Trainer calls set_epoch.
+        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
 

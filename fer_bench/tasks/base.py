@@ -60,4 +60,9 @@ class AffectTask(L.LightningModule):
         optimizer = build_optimizer(spec.optimizer, self.network, spec.lr, spec.weight_decay, dict(spec.optimizer_options))
         steps = max(int(self.trainer.estimated_stepping_batches) // spec.epochs, 1)
         schedule = build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, steps, dict(spec.schedule_options))
-        return optimizer if schedule is None else {"optimizer": optimizer, "lr_scheduler": schedule}
+        if schedule is None:
+            return optimizer
+        if "monitor" in schedule:
+            # By epoch, Lightning would step it after the epoch's checkpoint is written: a resumed run would be one step short.
+            schedule |= {"interval": "step", "frequency": self.trainer.num_training_batches}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

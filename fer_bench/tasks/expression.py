@@ -11,7 +11,7 @@ from torch import nn
 from fer_bench.labels import LabelSet
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
-from fer_bench.tasks.losses import LOSSES, balanced_weights
+from fer_bench.tasks.losses import balanced_weights, build_loss
 
 
 class ExpressionTask(AffectTask):
@@ -32,23 +32,24 @@ class ExpressionTask(AffectTask):
     def configure_losses(self) -> None:
         """The named loss, with class weights and label smoothing where asked for."""
         weight = balanced_weights(self._class_counts) if self.spec.class_weights == "balanced" and self._class_counts is not None else None
-        factory = LOSSES[self.spec.loss]
-        self.loss = factory(self.label_set, weight=weight, label_smoothing=self.spec.label_smoothing, **dict(self.spec.loss_options))
+        self.loss = build_loss(self.spec.loss, self.label_set, weight, self.spec.label_smoothing, dict(self.spec.loss_options))
 
     def configure_metrics(self) -> None:
-        """Accuracy and macro-F1 on validation, running accuracy and loss on training."""
+        """Every metric that a protocol can select by on validation, running accuracy and loss on training."""
         n = len(self.label_set)
         self.train_accuracy = torchmetrics.classification.MulticlassAccuracy(n, average="micro")
         self.validation_metrics = torchmetrics.MetricCollection(
             {
                 "accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="micro"),
                 "macro_f1": torchmetrics.classification.MulticlassF1Score(n, average="macro"),
+                "weighted_f1": torchmetrics.classification.MulticlassF1Score(n, average="weighted"),
                 "balanced_accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="macro"),
             },
             prefix="validation/",
         )
-        self.train_loss = torchmetrics.MeanMetric()
-        self.validation_loss = torchmetrics.MeanMetric()
+        # By default these leave NaN out of the mean, and a run whose loss is lost would look healthy.
+        self.train_loss = torchmetrics.MeanMetric(nan_strategy="disable")
+        self.validation_loss = torchmetrics.MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Loss of one batch; metrics are kept on the device and read once an epoch."""
@@ -61,12 +62,16 @@ class ExpressionTask(AffectTask):
         self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's training scores."""
-        self.log("train/loss", self.train_loss.compute())
-        self.log("train/accuracy", self.train_accuracy.compute())
+    def on_train_epoch_start(self) -> None:
+        """Forget what an attempt that ended within an epoch has left."""
         self.train_loss.reset()
         self.train_accuracy.reset()
+
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks that read them."""
+        if self.trainer.is_last_batch:
+            for name, metric in (("train/loss", self.train_loss), ("train/accuracy", self.train_accuracy)):
+                self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
@@ -75,12 +80,15 @@ class ExpressionTask(AffectTask):
         self.validation_loss.update(nn.functional.cross_entropy(logits, batch["target"]), len(logits))
         self.validation_metrics.update(logits, batch["target"])
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an attempt that ended within validation has left."""
+        self.validation_loss.reset()
+        self.validation_metrics.reset()
+
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores."""
         self.log("validation/loss", self.validation_loss.compute(), prog_bar=True)
         self.log_dict(self.validation_metrics.compute(), prog_bar=True)
-        self.validation_loss.reset()
-        self.validation_metrics.reset()
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
         """Class probabilities, (B, C)."""

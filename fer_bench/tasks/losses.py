@@ -77,6 +77,19 @@ LOSSES.add("multi_target", MultiTargetLoss)
 LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 
 
+def build_loss(name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any]) -> nn.Module:
+    """Build a loss by name.
+
+    Raises:
+        SpecError: an option that the loss does not have.
+    """
+    try:
+        return LOSSES[name](label_set, weight=weight, label_smoothing=label_smoothing, **options)
+    except TypeError as error:
+        problem = f"loss {name!r}: {str(error).split(') ')[-1]}."
+        raise SpecError(problem, "Correct loss_options.") from None
+
+
 def balanced_weights(counts: Any) -> torch.Tensor:
     """Class weights n / (C n_c), scikit-learn's ``balanced``.
 

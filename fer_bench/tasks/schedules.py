@@ -39,7 +39,7 @@ def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float
     groups: Iterable[dict[str, Any]] = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     try:
         return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr, **given)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         problem = f"optimizer {name!r}: {str(error).split(') ')[-1]}."
         raise SpecError(problem, "Correct optimizer_options.") from None
 
@@ -96,6 +96,6 @@ def build_schedule(name: str, optimizer: torch.optim.Optimizer, lr: float, epoch
         return None
     try:
         return factory(optimizer, lr, epochs, steps, **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         problem = f"schedule {name!r}: {str(error).split(') ')[-1]}."
         raise SpecError(problem, "Correct schedule_options.") from None

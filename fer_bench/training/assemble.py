@@ -66,14 +66,30 @@ def load_weights(task: AffectTask, path: Path) -> None:
     Raises:
         WeightsError: damaged, or of another network.
     """
-    content = read_file(str(path))
-    state = content.get("state_dict")
-    if not isinstance(state, dict):
-        problem = f"{path}: not a checkpoint of this suite (no state_dict)."
-        raise WeightsError(problem, "Delete the run's folder and train again.")
+    state = read_checkpoint(path)["state_dict"]
     own = task.state_dict()
     wanted = {key: value for key, value in state.items() if key in own and isinstance(value, torch.Tensor)}
-    if {key for key in own if key.startswith("network.")} - set(wanted):
+    if any(key not in wanted or wanted[key].shape != value.shape for key, value in own.items() if key.startswith("network.")):
         problem = f"{path}: the checkpoint is of another network."
-        raise WeightsError(problem, "Delete the run's folder and train again.")
+        raise WeightsError(problem, f"Delete {path.parent} and train again.")
     task.load_state_dict(wanted, strict=False)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that training has written.
+
+    Raises:
+        WeightsError: missing, damaged, or something else; names the folder to delete.
+    """
+    hint = f"Delete {path.parent} to train from the start."
+    if not path.is_file():
+        problem = f"{path}: the checkpoint is missing."
+        raise WeightsError(problem, hint)
+    try:
+        content = read_file(str(path))
+    except WeightsError as error:
+        raise WeightsError(error.problem, hint) from None
+    if not isinstance(content.get("state_dict"), dict):
+        problem = f"{path}: not a checkpoint of this suite (no state_dict)."
+        raise WeightsError(problem, hint)
+    return content

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from fer_bench.errors import RunNanError
 
@@ -22,9 +24,10 @@ class EpochSeed(L.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Seed this epoch."""
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1_009 + trainer.global_rank)
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Seed this epoch before its first batch: by now the loader has drawn what it draws, which is more without worker processes than with them."""
+        if batch_idx == 0:
+            torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1_009 + trainer.global_rank)
 
 
 class History(L.Callback):
@@ -43,11 +46,8 @@ class History(L.Callback):
         """Start the clock."""
         self._began = time.perf_counter()
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Nothing: training scores are not there yet."""
-
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the epoch's scores; registered after the task's own hook has logged them."""
+        """Keep the epoch's scores, which the task has logged by its last batch."""
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # A NaN cannot be written as JSON; the guard ends such a run anyway.
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
@@ -76,6 +76,25 @@ class NanGuard(L.Callback):
             if value is not None and not math.isfinite(float(value)):
                 problem = f"{name} became {float(value)} in epoch {trainer.current_epoch + 1}."
                 raise RunNanError(problem, "Lower the learning rate, clip the gradient (--set gradient_clip=1), or use --precision 32-true.")
+
+
+class Patience(EarlyStopping):
+    """Early stopping that also remembers, in a run that was killed right behind its last epoch, that it was the last."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop again where the checkpoint says that patience had run out."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The best epoch so far, remembered also when the run's folder has been moved since; the base class would forget it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint, with paths in the folder as it is called now."""
+        folder = Path(str(self.dirpath))
+        here = {name: str(folder / Path(state_dict[name]).name) if state_dict[name] else "" for name in ("best_model_path", "kth_best_model_path")}
+        scores = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **here, "dirpath": self.dirpath, "best_k_models": scores})
 
 
 def _lr(trainer: L.Trainer) -> float:

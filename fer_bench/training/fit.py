@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,17 @@ from typing import Any
 import torch
 
 from fer_bench.data.base import AffectDataModule
-from fer_bench.errors import FerBenchError, HardwareError, WeightsError
-from fer_bench.models.weights import read_file
+from fer_bench.errors import HardwareError, Interrupted, WeightsError
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
+from fer_bench.training.assemble import read_checkpoint
 from fer_bench.training.callbacks import History, on_terminal
 from fer_bench.training.machine import Device
-from fer_bench.training.trainer import build_trainer
-
-
-class Interrupted(FerBenchError):
-    """The run was told to stop before its last epoch; what it has done is kept."""
-
-    exit_code = 143
+from fer_bench.training.ranks import is_first
+from fer_bench.training.trainer import build_trainer, close_loggers
 
 
 def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path) -> dict[str, Any]:
@@ -51,23 +46,42 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
     """
     done = folder / "trained.json"
     if done.is_file():
-        facts: dict[str, Any] = json.loads(done.read_text())
-        return facts
+        return _read(done)
+    facts: dict[str, Any]
     accumulate = 1
-    for halvings in range(spec.execution.max_memory_halvings + 1):
-        try:
+    # A failed attempt has already moved the weights.
+    fresh = copy.deepcopy(task.state_dict())
+    # Where several processes train together, the others do not know that one of them ran out of memory.
+    halvings_left = spec.execution.max_memory_halvings if spec.execution.devices * spec.execution.num_nodes == 1 else 0
+    while True:
+        with contextlib.suppress(torch.OutOfMemoryError):
             facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate)
             break
-        except torch.OutOfMemoryError:
-            if halvings == spec.execution.max_memory_halvings or datamodule.batch_size < 4:
-                problem = f"out of memory on {device.accelerator} even with batches of {datamodule.batch_size}."
-                raise HardwareError(problem, "Use a smaller --batch-size, image size or model.") from None
+        # Out here, for while the exception lives it holds on to the memory of the attempt.
+        if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
+            problem = f"out of memory on {device.accelerator} with batches of {datamodule.batch_size}."
+            raise HardwareError(problem, "Use a smaller --batch-size (a power of two can be halved on its own), image size or model.")
+        halvings_left -= 1
+        # The same effective batch from smaller pieces; batch norm sees the pieces, so the record says that it happened.
+        datamodule.batch_size //= 2
+        accumulate *= 2
+        task.zero_grad(set_to_none=True)
+        task.load_state_dict(fresh)
+        if device.accelerator == "cuda":
             torch.cuda.empty_cache()
-            # The same effective batch from smaller pieces; batch norm sees the pieces, so the record says that it happened.
-            datamodule.batch_size //= 2
-            accumulate *= 2
-    _only_rank_zero_goes_on()
-    write_atomically(done, json.dumps(facts).encode())
+    if is_first(spec.execution):
+        write_atomically(done, json.dumps(facts).encode())
+    return facts
+
+
+def _read(done: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(done.read_text())
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "best_epoch" not in facts:
+        problem = f"{done}: damaged."
+        raise WeightsError(problem, f"Delete {done.parent} to train from the start.")
     return facts
 
 
@@ -77,7 +91,7 @@ def _attempt(
     last = folder / "last.ckpt"
     resumed = last.is_file()
     if resumed:
-        _check(last)
+        read_checkpoint(last)
     history = History(verbose=not on_terminal())
     trainer = build_trainer(spec, protocol, device, folder, history, accumulate)
     began = time.perf_counter()
@@ -86,6 +100,8 @@ def _attempt(
     except SystemExit:
         # Lightning's SIGTERM handler leaves this way, with exit code 0.
         raise Interrupted(*_interrupted(history, spec)) from None
+    finally:
+        close_loggers(trainer)
     if trainer.interrupted or trainer.received_sigterm or (trainer.current_epoch < spec.epochs and not trainer.should_stop):
         raise Interrupted(*_interrupted(history, spec))
     checkpoints = trainer.checkpoint_callback
@@ -111,16 +127,6 @@ def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
     return f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.", "Give the same command again: it goes on from there."
 
 
-def _check(last: Path) -> None:
-    try:
-        content = read_file(str(last))
-    except WeightsError as error:
-        raise WeightsError(error.problem, f"Delete {last.parent} to train from the start.") from None
-    if "state_dict" not in content:
-        problem = f"{last}: not a checkpoint of this suite."
-        raise WeightsError(problem, f"Delete {last.parent} to train from the start.")
-
-
 def _best_epoch(history: History, monitor: str, mode: str) -> int:
     values = [epoch.get(monitor, float("-inf") if mode == "max" else float("inf")) for epoch in history.epochs]
     return values.index(max(values) if mode == "max" else min(values))
@@ -129,9 +135,3 @@ def _best_epoch(history: History, monitor: str, mode: str) -> int:
 def _curves(history: History) -> dict[str, list[float | None]]:
     names = sorted({name for epoch in history.epochs for name in epoch} - {"epoch"})
     return {name: [epoch.get(name) for epoch in history.epochs] for name in names}
-
-
-def _only_rank_zero_goes_on() -> None:
-    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
-        sys.stdout.flush()
-        sys.exit(0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fer_bench.errors import HardwareError
+from fer_bench.errors import HardwareError, SpecError
 from fer_bench.spec import Execution, RunSpec
 
 
@@ -38,12 +38,17 @@ def resolve(spec: RunSpec) -> Device:
 
     Raises:
         HardwareError: an accelerator or a number of devices was asked for that is not there.
+        SpecError: the effective batch cannot be shared evenly by the devices.
     """
     accelerator = _accelerator(spec.execution)
     available = torch.cuda.device_count() if accelerator == "cuda" else 1
     if accelerator == "cuda" and spec.execution.devices > available:
         problem = f"devices = {spec.execution.devices}: this machine has {available} GPU{'s' if available != 1 else ''}."
         raise HardwareError(problem, f"Use --devices {available}.")
+    world = spec.execution.devices * spec.execution.num_nodes
+    if spec.batch_size % world or spec.batch_size < 2 * world:
+        problem = f"batch_size = {spec.batch_size} cannot be shared by {world} devices."
+        raise SpecError(problem, f"Use a multiple of {world}, at least {2 * world}.")
     precision = spec.precision if spec.precision != "auto" else _fastest_precision(accelerator)
     if precision == "16-mixed" and accelerator == "cpu":
         problem = "precision = '16-mixed' needs a GPU."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +22,13 @@ from fer_bench.results import provenance
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
-from fer_bench.spec import RunSpec
+from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names, load_weights
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
+from fer_bench.training.ranks import distribution, is_first
 
 
 def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Record:
@@ -50,7 +50,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     machine.keep_freed_memory()
     store = store or Store()
     store.require_space()
-    datamodule = build_datamodule(spec, batch_size=max(spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), 2), workers=device.workers)
+    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     run_id = name_run(spec, protocol, facts, store)
@@ -59,8 +59,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         return existing
 
     folder = paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
-    with lock(folder):
-        if force:
+    with lock(folder, spec.execution):
+        if force and is_first(spec.execution):
             (folder / "trained.json").unlink(missing_ok=True)
             (folder / "last.ckpt").unlink(missing_ok=True)
         L.seed_everything(spec.seed, workers=True, verbose=False)
@@ -69,7 +69,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts)
         draft = _draft(spec, protocol, run_id, facts, device, task)
         try:
-            training = fit(spec, protocol, task, datamodule, device, folder)
+            with distribution(spec.execution):
+                training = fit(spec, protocol, task, datamodule, device, folder)
         except RunNanError as error:
             store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}))
             raise
@@ -155,14 +156,14 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, execution: Execution) -> Iterator[None]:
     """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the first.
 
     Raises:
         FerBenchError: the same run is already in progress.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
+    if not is_first(execution):
         yield
         return
     guard = FileLock(folder / "run.lock")

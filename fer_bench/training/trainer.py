@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
-from fer_bench.training.callbacks import EpochSeed, History, NanGuard, on_terminal
+from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, NanGuard, Patience, on_terminal
 from fer_bench.training.machine import Device
 
 
@@ -31,14 +31,14 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         accumulate: batches per optimiser step.
     """
     _quiet()
-    monitor = f"validation/{protocol.primary if protocol.primary != 'weighted_f1' else 'macro_f1'}"
+    monitor = f"validation/{protocol.primary}"
     mode = "max" if protocol.higher_is_better else "min"
-    checkpoints = ModelCheckpoint(
-        folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, save_last=True, enable_version_counter=False, auto_insert_metric_name=False
-    )
-    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), checkpoints]
+    best = BestCheckpoint(folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
+    # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), best, last]
     if spec.early_stopping:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=spec.early_stopping))
+        callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
@@ -69,6 +69,13 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         enable_progress_bar=bars,
         enable_model_summary=False,
     )
+
+
+def close_loggers(trainer: L.Trainer) -> None:
+    """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last one."""
+    for logger in trainer.loggers:
+        if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
+            logger.experiment.finish(quiet=True)
 
 
 def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
@@ -107,5 +114,6 @@ def _quiet() -> None:
         ".*srun.*",
         ".*lr_scheduler.step.*",
         ".*litlogger.*",
+        ".*treespec.*",
     ):
         warnings.filterwarnings("ignore", message)
