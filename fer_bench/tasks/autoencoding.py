@@ -69,6 +69,7 @@ class AutoencodingTask(ExpressionTask):
 
     def on_train_epoch_start(self) -> None:
         """Freeze encoder and decoder, their running statistics too, once the second stage begins."""
+        super().on_train_epoch_start()
         if self.spec.method == "two_stage" and not self.reconstructing_only:
             for part in (self.body.encoder, self.decoder):
                 part.eval()

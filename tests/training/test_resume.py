@@ -199,7 +199,9 @@ def test_a_damaged_checkpoint_is_named(home, finished, name, damage):
     if damage == "another":
         torch.save({"weights": torch.zeros(3)}, path)
     else:
-        path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"not a checkpoint\n" * 50, "pickle": b"\x80\x04cos\nsystem\n."}[damage])
+        path.write_bytes(
+            {"truncated": content[: len(content) // 2], "empty": b"", "text": b"not a checkpoint\n" * 50, "pickle": b"\x80\x04cos\nsystem\n."}[damage]
+        )
     store.path(reference.protocol, reference.model, reference.run_id).unlink()
     if name == "last.ckpt":
         (path.parent / "trained.json").unlink()

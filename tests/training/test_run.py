@@ -258,7 +258,9 @@ def test_out_of_memory_halves_the_batch_and_doubles_the_accumulation(home, tiny,
 
 def test_a_failed_attempt_leaves_no_trace_in_the_weights(home, tiny, monkeypatch):
     """One attempt with batches of 16 by accumulation gives the same bits whether or not one with 32 came before it."""
-    monkeypatch.setattr(ExpressionTask, "on_train_start", lambda self: weights.append(self.network.state_dict()["body.classifier.weight"].clone()), raising=False)
+    monkeypatch.setattr(
+        ExpressionTask, "on_train_start", lambda self: weights.append(self.network.state_dict()["body.classifier.weight"].clone()), raising=False
+    )
     weights = []
     out_of_memory(monkeypatch, 1, at_batch=2)
     record = run(tiny())
