@@ -43,8 +43,8 @@ def build_ensemble(
         members: run ids; None: every ``trained`` record that can be ranked.
         top_k: only so many of the best, or ``best``: as many as score best together under the rule; None: all.
         rule: ``majority``, ``weighted`` or ``soft``.
-        order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and Zheng (2020, section 5.1.2) did it; the row
-            then says *selected on test*.
+        order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and Zheng (2020) did
+            it, section 5.1.2; the row then says *selected on test*.
         selection: ``greedy`` or ``stack``, which begin from the ``top_k`` members and decide on validation alone; with the rule ``soft``.
         pool: narrows the members that are taken where none are named.
         bags: of the greedy selection.

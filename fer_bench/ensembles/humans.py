@@ -1,17 +1,18 @@
 """People as rows of a leaderboard: the taggers of FER+.
 
-FER+ gives ten votes per face, but not whose they are. So the votes of each image are dealt, by a seeded shuffle, to ten *seats*, one vote each, and a seat is a
-record: its output for an image is the vote in that seat, 1 for the emotion chosen; a vote for "unknown" or "not a face" is no answer, which counts as wrong as it
-would for a model. This way people are scored by the very function, on the very targets and images, that models are scored by; ``verify`` recomputes each seat from
-its predictions; paired tests work; and since every vote sits in exactly one seat, the row's mean accuracy *is* the expected accuracy of a vote drawn at random:
-dealing changes it by nothing. A seat is no person, though: the deviation between seats is the luck of the deal, not how much people differ.
+FER+ gives ten votes per face, but not whose they are. So the votes of each image are dealt, by a seeded shuffle, to ten *seats*, one vote each, and a seat
+is a record: its output for an image is the vote in that seat, 1 for the emotion chosen; a vote for "unknown" or "not a face" is no answer, which counts as
+wrong, as it would for a model. So people are scored by the very function, on the very targets and images, that models are scored by; ``verify``
+recomputes each seat from its predictions; paired tests work; and since every vote sits in exactly one seat, the row's mean accuracy *is* the expected
+accuracy of a vote drawn at random: the deal does not change it. A seat is no person, though: the deviation between seats is the luck of the deal, not how
+much people differ.
 
-Two things flatter or hurt people there, and the record says both.
+Two things flatter people there, and the record says both.
 *The vote is part of its own target.* The leave-one-out expectation, one random vote against the majority of the other nine, is computed exactly
-(:func:`~fer_bench.scoring.agreement.leave_one_out_confusion`) from the vote counts, which are stored as a third file, ``votes``; it cannot be the row itself,
-because the others' majority is another target, sometimes a tie, than the one that every other row of the protocol is judged by.
-*The images were chosen by agreement.* The protocol keeps an image only if more than half of the votes that count agree on one emotion, so the faces that people
-disagree about are gone. The agreement over all test images stands beside it.
+(:func:`~fer_bench.scoring.agreement.leave_one_out_confusion`) from the vote counts, which are stored as a third file, ``votes``; it cannot be the row
+itself, because the others' majority is another target, sometimes a tie, than the one that every other row of the protocol is judged by.
+*The images were chosen by agreement.* The protocol keeps an image only if more than half of the votes that count agree on one emotion, so the faces that
+people disagree about are gone. The agreement over all test images stands beside it.
 """
 
 from __future__ import annotations

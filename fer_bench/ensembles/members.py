@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def find_members(store: Store, protocol: Protocol, references: Sequence[str] | N
     else:
         chosen = [store.get(reference if "/" not in reference or reference.endswith(".json") else _full(reference, protocol)) for reference in references]
     chosen.sort(key=name_of)
-    for record, following in zip(chosen, chosen[1:], strict=False):
+    for record, following in itertools.pairwise(chosen):
         if name_of(record) == name_of(following):
             problem = f"member {name_of(record)} is named twice."
             raise SpecError(problem, "Name each member once; the greedy selection gives weight to those that deserve it.")

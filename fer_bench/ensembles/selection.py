@@ -79,8 +79,9 @@ def greedy(
 ) -> npt.NDArray[np.int64]:
     """Forward selection with replacement from a library of models (Caruana et al. 2004, sections 2.1 to 2.3).
 
-    The ensemble is the mean of its members' probabilities. It begins with the best members on validation (sorted initialisation: as many of the first ``initial``
-    as score best together), then takes, again and again, the member whose addition scores best; what is kept is the best ensemble on the way, the smallest of
+    The ensemble is the mean of its members' probabilities. It begins with the best members on validation (sorted initialisation: as many of the first
+    ``initial`` as score best together), then takes, again and again, the member whose addition scores best; what is kept is the best ensemble on the way,
+    the smallest of
     equal ones. Members may be taken more than once, which gives them weight. Equal candidates: the better one alone, then by name.
 
     Args:

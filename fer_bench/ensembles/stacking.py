@@ -41,9 +41,9 @@ class Stacker:
         Returns:
             Shape (N, C), probabilities; NaN where no member answered.
         """
-        logits = features(outputs) @ self.coefficients.T + self.intercept
+        logits: Float = features(outputs) @ self.coefficients.T + self.intercept
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        unanswered = np.isnan(outputs).any(axis=2).all(axis=0)
+        unanswered: npt.NDArray[np.bool_] = np.asarray(np.isnan(outputs).any(axis=2).all(axis=0))
         return np.asarray(np.where(unanswered[:, None], np.nan, exponentials / exponentials.sum(axis=1, keepdims=True)))
 
     def to_json(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Rules that join the outputs of several members into one.
 
-``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much as the member's weight, its accuracy on
-validation. ``soft``: mean of the probabilities. Tied classes of the first two: the one with the highest mean probability over members, then the lower id. A member
-without an answer (a row of NaN) abstains; where all do, the ensemble has no answer either.
+``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much as the member's weight, its accuracy
+on validation. ``soft``: mean of the probabilities. Tied classes of the first two: the one with the highest mean probability over members, then the lower id.
+A member without an answer (a row of NaN) abstains; where all do, the ensemble has no answer either.
 """
 
 from __future__ import annotations
