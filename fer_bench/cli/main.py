@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import annotate, ensemble, look, results, train
+from fer_bench.cli import annotate, ensemble, look, report, results, train
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, results, ensemble, look):
+for module in (train, results, ensemble, report, look):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

@@ -81,8 +81,7 @@ def greedy(
 
     The ensemble is the mean of its members' probabilities. It begins with the best members on validation (sorted initialisation: as many of the first
     ``initial`` as score best together), then takes, again and again, the member whose addition scores best; what is kept is the best ensemble on the way,
-    the smallest of
-    equal ones. Members may be taken more than once, which gives them weight. Equal candidates: the better one alone, then by name.
+    the smallest of equal ones. Members may be taken more than once, which gives them weight. Equal candidates: the better one alone, then by name.
 
     Args:
         validation: the library.
