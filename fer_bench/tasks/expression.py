@@ -32,7 +32,7 @@ class ExpressionTask(AffectTask):
     def configure_losses(self) -> None:
         """The named loss, with class weights and label smoothing where asked for."""
         weight = balanced_weights(self._class_counts) if self.spec.class_weights == "balanced" and self._class_counts is not None else None
-        self.loss = build_loss(self.spec.loss, self.label_set, weight, self.spec.label_smoothing, dict(self.spec.loss_options))
+        self.loss = build_loss(self.spec.loss, self.label_set, weight, self.spec.label_smoothing, dict(self.spec.loss_options), self._class_counts)
 
     def configure_metrics(self) -> None:
         """Every metric that a protocol can select by on validation, running accuracy and loss on training."""

@@ -11,6 +11,7 @@ from torch import nn
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.registry import Registry
+from fer_bench.tasks.losses_unbalanced import UnbalancedCrossEntropyLoss
 
 LossFactory = Callable[..., nn.Module]
 LOSSES: Registry[LossFactory] = Registry("loss")
@@ -22,9 +23,10 @@ class SoftCrossEntropy(nn.Module):
     Args:
         weight: shape (C,), one factor per class, or None.
         label_smoothing: share of the target that is spread over all classes.
+        counts: shape (C,), training samples per class; every loss is given them, some need them.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
         super().__init__()
         self.inner = nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing)
 
@@ -39,7 +41,7 @@ class MultiTargetLoss(nn.Module):
     Targets are binary (B, C), smoothed; the loss is the negative log of the largest product of target and probability.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
         super().__init__()
         if weight is not None or label_smoothing:
             problem = "loss 'multi_target' takes neither class weights nor label smoothing."
@@ -58,7 +60,7 @@ class SigmoidCrossEntropy(nn.Module):
     The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
         super().__init__()
         self.smoothing = label_smoothing
         self.weight: torch.Tensor | None
@@ -77,14 +79,30 @@ LOSSES.add("multi_target", MultiTargetLoss)
 LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 
 
-def build_loss(name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any]) -> nn.Module:
+@LOSSES.register("unbalanced_cross_entropy")
+def unbalanced(label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> nn.Module:
+    """FindingEmo's loss, which weighs a mistake by its distance; it brings its own class weights.
+
+    Raises:
+        SpecError: the label set has no distances, or other weights or smoothing are asked for too.
+    """
+    if label_set.distances is None:
+        problem = f"loss 'unbalanced_cross_entropy' needs distances between classes; {label_set.name} has none."
+        raise SpecError(problem, "Use cross_entropy.")
+    if weight is not None or label_smoothing:
+        problem = "loss 'unbalanced_cross_entropy' has class weights of its own and no label smoothing."
+        raise SpecError(problem, "Leave class_weights and label_smoothing out.")
+    return UnbalancedCrossEntropyLoss(counts, label_set.distances)
+
+
+def build_loss(name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any], counts: Any = None) -> nn.Module:
     """Build a loss by name.
 
     Raises:
         SpecError: an option that the loss does not have.
     """
     try:
-        return LOSSES[name](label_set, weight=weight, label_smoothing=label_smoothing, **options)
+        return LOSSES[name](label_set, weight=weight, label_smoothing=label_smoothing, counts=counts, **options)
     except TypeError as error:
         problem = f"loss {name!r}: {str(error).split(') ')[-1]}."
         raise SpecError(problem, "Correct loss_options.") from None

@@ -78,7 +78,7 @@ def test_people_never_cross_carved_splits(tmp_path):
     assert not owners[0] & owners[2]
     assert not owners[1] & owners[2]
     plain = read(tmp_path)
-    crossing = set(i.split("/")[1][:4] for i in plain.ids[plain.where("train")]) & set(i.split("/")[1][:4] for i in plain.ids[plain.where("test")])
+    crossing = {i.split("/")[1][:4] for i in plain.ids[plain.where("train")]} & {i.split("/")[1][:4] for i in plain.ids[plain.where("test")]}
     assert crossing, "the same faces without the pattern must cross, or this test shows nothing"
 
 

@@ -42,7 +42,7 @@ def test_the_record_holds_everything(trained):
 
 
 def test_the_metrics_follow_from_the_predictions_file(trained):
-    spec, record, store, _ = trained
+    _spec, record, store, _ = trained
     predictions = store.predictions(record)
     samples = read_synthfaces(SMALL)
     has_label = samples.targets["fer7"] >= 0
@@ -164,7 +164,7 @@ def test_training_scores_belong_to_their_epoch(home, tiny, monkeypatch):
 
 
 def test_the_same_spec_twice_gives_the_same_bits_with_any_number_of_workers(home, trained, tiny):
-    spec, record, store, _ = trained
+    _spec, record, store, _ = trained
     for name, workers in (("again", 0), ("workers", 2)):
         other = Store(home / name)
         with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,124 @@
+"""Verbs over stored predictions: ``ensemble`` and ``humans``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fer_bench.errors import SpecError, UnknownNameError
+
+if TYPE_CHECKING:
+    from fer_bench.protocols import Protocol
+    from fer_bench.results.store import Store
+
+Opt = typer.Option
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("ensemble")(ensemble_verb)
+    app.command("humans")(humans_verb)
+
+
+def ensemble_verb(
+    protocol: Annotated[str, Opt(help="Protocol: fer2013-fer7, ...; `fer-bench list protocols`.")],
+    members: Annotated[list[str] | None, Opt(help="Run ids, repeatable or separated by commas; without it every trained record that can be ranked.")] = None,
+    top_k: Annotated[str | None, Opt(help="Only so many of the best, or 'best': as many as score best together.")] = None,
+    rule: Annotated[str, Opt(help="majority, weighted or soft.")] = "soft",
+    order: Annotated[str, Opt(help="Split whose score orders members: validation, or test (marked: selected on test).")] = "validation",
+    selection: Annotated[str | None, Opt(help="greedy (Caruana et al. 2004) or stack (logistic regression), both on validation.")] = None,
+    bags: Annotated[int, Opt(help="Bags of the greedy selection.")] = 0,
+    model: Annotated[list[str] | None, Opt(help="Only members of this model; repeatable.")] = None,
+    recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
+    seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
+    tta: Annotated[bool, Opt("--tta/--no-tta", help="Whether rows with test-time augmentation may be members.")] = True,
+) -> None:
+    """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
+    from fer_bench.ensembles.build import build_ensemble
+    from fer_bench.ensembles.members import Pool
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.store import Store
+
+    store = Store()
+    named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
+    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta)
+    chosen = _protocol(store, protocol)
+    # Unknown rules and the like are refused by name further down.
+    options: dict[str, Any] = {"rule": rule, "order": order, "selection": selection}
+    record = build_ensemble(store, chosen, named or None, _top_k(top_k), **options, pool=pool, bags=bags)
+    render_all(store)
+    value, before = record.metrics[chosen.primary], record.validation_metrics[chosen.primary]
+    typer.echo(
+        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {value:.4f} on {record.n_scored} test samples, {before:.4f} on validation"
+    )
+    for entry in record.training["members"]:
+        typer.echo(f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation {entry['validation_accuracy']:.4f}")
+    typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
+    typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
+    typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def humans_verb(
+    dataset: Annotated[str, typer.Argument(help="ferplus: the dataset that comes with votes.")] = "ferplus",
+    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+) -> None:
+    """Put the people who labelled a dataset onto its leaderboard."""
+    if dataset != "ferplus":
+        problem = f"{dataset}: there are no votes of single people to score."
+        raise SpecError(problem, "Known: ferplus.")
+    from fer_bench import spec as specs
+    from fer_bench.data.duplicates import flag_duplicates
+    from fer_bench.data.load import build_datamodule
+    from fer_bench.ensembles.humans import TaggedSplit, build_human_rows
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.protocols import protocol_for
+    from fer_bench.results.store import Store
+    from fer_bench.training.run import data_facts
+
+    protocol = protocol_for("ferplus", "fer8")
+    settings = specs.build({"dataset": "ferplus", "task": "fer8", "execution": {"data_dir": data_dir} if data_dir else {}}, "the command line")
+    datamodule = build_datamodule(settings)
+    datamodule.setup()
+    facts = data_facts(datamodule, protocol)
+    # Read anew: the datamodule holds only the images that the task keeps, the agreement needs all of them.
+    samples = datamodule.read()
+    flag_duplicates(samples)
+    splits = {}
+    for split in ("validation", "test"):
+        at = samples.where(split)
+        flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if split == "test" and "duplicate" in samples.columns else {}
+        splits[split] = TaggedSplit(samples.ids[at], samples.columns["votes"][at], samples.targets["fer8"][at], flags)  # type: ignore[arg-type]
+    store = Store()
+    records = build_human_rows(store, protocol, splits, facts)
+    render_all(store)
+    mean = sum(record.metrics["accuracy"] for record in records) / len(records)
+    found = records[0].training["agreement"]
+    typer.echo(f"{protocol.name} {records[0].model}: {mean:.4f} on {records[0].n_scored} test samples, {len(records)} votes each")
+    for images, values in found.items():
+        typer.echo(f"  one vote against the majority of the others, {images.replace('_', ' ')} ({values['n']}): {values['leave_one_out']:.4f}")
+    typer.echo(f"records     {store.folder(records[0])}")
+    typer.echo(f"leaderboard {store.root / (protocol.name + '.md')}")
+
+
+def _protocol(store: Store, name: str) -> Protocol:
+    """A declared protocol, or that of the records of a user's own dataset."""
+    from fer_bench.protocols import PROTOCOLS, protocol_for
+    from fer_bench.registry import unknown_name
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    record = next(store.records(name), None)
+    if record is None:
+        error: UnknownNameError = unknown_name("protocol", name, [*PROTOCOLS, *store.protocols()])
+        raise error
+    return protocol_for(record.dataset, record.task)
+
+
+def _top_k(text: str | None) -> Any:
+    if text is None or text == "best":
+        return text
+    if not text.isdecimal():
+        problem = f"--top-k {text!r}: expected a whole number, or 'best'."
+        raise SpecError(problem)
+    return int(text)

@@ -1,0 +1,1 @@
+"""Votes and selections over stored predictions; needs no PyTorch and no dataset."""

@@ -1,0 +1,95 @@
+"""How much another member helps: number of members against the score of every rule (figure 3 of An, Liu and Zheng 2020)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.ensembles.selection import metric_of
+from fer_bench.ensembles.votes import RULES, Float, Rule, prefixes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLOURS: dict[Rule, str] = {"majority": "#0072B2", "weighted": "#E69F00", "soft": "#009E73"}
+_MARKERS: dict[Rule, str] = {"majority": "o", "weighted": "s", "soft": "^"}
+_NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
+
+
+def rule_curves(outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64], weights: Sequence[float], metric: str = "accuracy") -> dict[str, list[float]]:
+    """Score of the first member, the first two, ... and all M, by every rule.
+
+    Args:
+        outputs: M arrays (N, C), in the order in which members are added.
+        targets: shape (N,).
+        weights: M numbers, of the rule ``weighted``.
+        metric: a statistic of the confusion matrix.
+
+    Returns:
+        M scores of each rule.
+    """
+    return {rule: [_score(joint, targets, metric) for joint in prefixes(rule, outputs, weights if rule == "weighted" else None)] for rule in RULES}
+
+
+def best_size(scores: Sequence[float]) -> int:
+    """The number of members, at least two, with the highest score; the smallest of equal ones."""
+    return 2 + int(np.argmax(scores[1:]))
+
+
+def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Mapping[str, float | None]) -> bytes:
+    """Draw the curves of validation and test beside each other.
+
+    Args:
+        curve: ``metric``, ``order`` and, of ``validation`` and ``test``, the curves of :func:`rule_curves`.
+        rule: of the ensemble.
+        n_members: of the ensemble.
+        scores: of the ensemble, by split.
+
+    Returns:
+        A PNG file; the same curve always gives the same bytes.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    metric = _NAMES.get(str(curve["metric"]), str(curve["metric"]))
+    for axes, split in zip(panels, ("validation", "test"), strict=True):
+        numbers = np.arange(1, len(curve[split][RULES[0]]) + 1)
+        for each in RULES:
+            width = 2.0 if each == rule else 1.1
+            axes.plot(numbers, 100 * np.array(curve[split][each]), marker=_MARKERS[each], markersize=4, linewidth=width, color=_COLOURS[each], label=each)
+        own = scores.get(split)
+        if own is not None:
+            label = f"this ensemble: {n_members} of {len(numbers)}, {100 * own:.2f} %"
+            axes.plot([n_members], [100 * own], marker="*", markersize=15, linestyle="none", color="#D55E00", markeredgecolor="white", label=label, zorder=5)
+        axes.set_title(split)
+        axes.set_xlabel(f"number of members, best on {curve['order']} first")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    panels[0].set_ylabel(f"{metric} (%)")
+    return png_of(figure)
+
+
+def png_of(figure: Figure, dpi: int = 100, colours: int = 128) -> bytes:
+    """A figure as a PNG file with a palette: a third of the bytes, which matter in a repository of results; the same figure always gives the same bytes."""
+    from PIL import Image
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi)
+    with Image.open(drawn) as image:
+        small = image.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    png = io.BytesIO()
+    small.save(png, format="PNG", optimize=True)
+    return png.getvalue()
+
+
+def _score(joint: Float, targets: npt.NDArray[np.int64], metric: str) -> float:
+    # As it would be stored: in single precision.
+    return float(metric_of(joint.astype(np.float32).astype(np.float64)[None], targets, metric)[0])

@@ -1,0 +1,125 @@
+"""report(): one self-contained page, and its figures as files beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_bench import __version__
+from fer_bench.errors import HardwareError, RecordError
+from fer_bench.predictions import write_atomically
+from fer_bench.protocols import PROTOCOLS, Protocol, protocol_for
+from fer_bench.report import figures
+from fer_bench.report.rows import SCORES, Section, Shown, build_section, group, mean_of, name_of_row
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+
+PAGE = "report.html"
+MOST_ROWS = 20
+
+
+def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS) -> Path:
+    """Write the report of a run, or of all rows of a protocol.
+
+    Args:
+        store: records and predictions.
+        reference: a protocol's name, or a run as :meth:`Store.get` finds it.
+        out: folder, made where it is missing; gets the page and the PNG files.
+        most_rows: of a protocol, only so many of the best rows are shown in full.
+
+    Returns:
+        The page.
+
+    Raises:
+        RecordError: no such run, or one that did not finish, or predictions that are missing or altered.
+        HardwareError: the folder cannot be written.
+    """
+    if reference in store.protocols() or reference in PROTOCOLS:
+        content, sections = _of_protocol(store, reference, most_rows)
+    else:
+        content, sections = _of_run(store, reference)
+    several = len(sections) > 1
+    files = {f"{figure.name}.png": figure.png for figure in content["figures"]}
+    for section in sections:
+        files |= {f"{section.anchor}-{figure.name}.png" if several else f"{figure.name}.png": figure.png for figure in section.figures}
+    page = render(content, sections)
+    try:
+        for name, png in files.items():
+            write_atomically(out / name, png)
+        write_atomically(out / PAGE, page.encode())
+    except OSError as error:
+        problem = f"the report cannot be written to {out}: {error.strerror or error}."
+        raise HardwareError(problem, "Check free space and permissions, or give another folder with --out.") from None
+    return out / PAGE
+
+
+def render(content: dict[str, Any], sections: Sequence[Section]) -> str:
+    """The page; pure. Images are embedded, so that the one file can be sent to anybody."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(loader=PackageLoader("fer_bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return environment.get_template("report.html").render(version=__version__, sections=sections, **content)
+
+
+def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]]:
+    record = store.get(reference)
+    if record.status != "finished":
+        problem = f"run {record.run_id} has the status {record.status}: there is nothing to report."
+        raise RecordError(problem, record.message)
+    protocol = protocol_for(record.dataset, record.task)
+    siblings = next(row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row))
+    content = _heading(protocol) | {"title": f"{name_of_row(record)}, run {record.run_id}", "figures": [], "summary": [], "omitted": 0}
+    return content, [build_section(store, protocol, [record], siblings)]
+
+
+def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any], list[Section]]:
+    rows = group(store.records(name))
+    if not rows:
+        problem = f"protocol {name} has no finished run in {store.results}."
+        raise RecordError(problem, "`fer-bench list runs` shows what there is.")
+    protocol = PROTOCOLS[name] if name in PROTOCOLS else protocol_for(rows[0][0].dataset, rows[0][0].task)
+    sign = -1.0 if protocol.higher_is_better else 1.0
+
+    def place(row: tuple[Record, ...]) -> tuple[bool, float, str]:
+        value = mean_of(row, protocol.primary)
+        return value is None, 0.0 if value is None else sign * value, name_of_row(row[0])
+
+    rows.sort(key=place)
+    sections = [build_section(store, protocol, row) for row in rows[:most_rows]]
+    figure = _comparison(protocol, rows[:most_rows])
+    content = _heading(protocol) | {
+        "title": protocol.title or protocol.name,
+        "figures": [Shown("rows", f"The best {len(sections)} rows by {_primary(protocol)} on test.", figure)] if figure else [],
+        "summary": [(section.anchor, section.title, section.records[0].kind, len(section.records), _shown(protocol, section)) for section in sections],
+        "omitted": len(rows) - len(sections),
+    }
+    return content, sections
+
+
+def _heading(protocol: Protocol) -> dict[str, Any]:
+    return {"protocol": protocol.name, "about": protocol.about, "caveats": list(protocol.caveats), "primary": _primary(protocol)}
+
+
+def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes | None:
+    from fer_bench.scoring.intervals import mean_std
+
+    lines = []
+    for row in rows:
+        mean = mean_of(row, protocol.primary)
+        if mean is None:
+            continue
+        pairs = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
+        interval = (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs)) if all(pairs) else None
+        lines.append((name_of_row(row[0]), mean, mean_std([float(record.metrics[protocol.primary]) for record in row])[1], interval))
+    return figures.comparison(lines, _primary(protocol)) if len(lines) > 1 else None
+
+
+def _primary(protocol: Protocol) -> str:
+    return SCORES.get(protocol.primary, protocol.primary)
+
+
+def _shown(protocol: Protocol, section: Section) -> str:
+    return next((test for title, _, test in section.scores if title == _primary(protocol)), "–")

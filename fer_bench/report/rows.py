@@ -1,0 +1,219 @@
+"""From records to what a page says of each row: its figures, its scores, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fer_bench.ensembles.curve import draw_curve
+from fer_bench.errors import RecordError
+from fer_bench.protocols import Protocol
+from fer_bench.report import figures
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.scoring.intervals import mean_std
+
+SCORES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "weighted_f1": "Weighted F1",
+    "macro_ap": "Macro-AP",
+    "nll": "NLL",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+_PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure on the page."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """One row on the page.
+
+    Args:
+        anchor: of the row, unique on the page; begins the names of its figures where there are several rows.
+        title: its name.
+        records: of its runs, by seed.
+        scores: name, then ``validation`` and ``test`` as text.
+        facts: name and text.
+        tables: heading, header, rows.
+        figures: in order.
+    """
+
+    anchor: str
+    title: str
+    records: tuple[Record, ...]
+    scores: list[tuple[str, str, str]] = field(default_factory=list)
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
+    figures: list[Shown] = field(default_factory=list)
+
+
+def group(records: Iterable[Record]) -> list[tuple[Record, ...]]:
+    """Finished records by row, each by seed."""
+    rows: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.status == "finished":
+            rows.setdefault((record.model, record.row), []).append(record)
+    return [tuple(sorted(row, key=lambda record: (record.seed or 0, record.run_id))) for row in rows.values()]
+
+
+def mean_of(records: Sequence[Record], name: str) -> float | None:
+    """Mean over runs of a test score; None where one lacks it."""
+    values = [record.metrics.get(name) for record in records]
+    known = [float(value) for value in values if isinstance(value, int | float)]
+    return mean_std(known)[0] if len(known) == len(values) else None
+
+
+def name_of_row(record: Record) -> str:
+    """Model, recipe and views."""
+    views = f" + TTA {record.spec['tta']} {record.spec.get('tta_kind', '')}".rstrip() if record.spec.get("tta") else ""
+    return record.model + (f" ({record.recipe})" if record.recipe else "") + views
+
+
+def build_section(store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record] = ()) -> Section:
+    """Draw and write what there is to say of a row.
+
+    Args:
+        store: holds the predictions.
+        protocol: theirs.
+        records: runs whose scores are shown; finished.
+        siblings: all seeds of the row, for the learning curves; empty: the records.
+
+    Raises:
+        RecordError: the protocol is not of classes, or predictions are missing or altered.
+    """
+    if protocol.task.labels is None:
+        problem = f"protocol {protocol.name}: there are reports of classes only."
+        raise RecordError(problem)
+    first = records[0]
+    section = Section(f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records))
+    for name, title in SCORES.items():
+        if any(name in record.metrics for record in records):
+            section.scores.append((title, _score(records, name, "validation"), _score(records, name, "test")))
+    section.facts.extend(_facts(records))
+    section.tables.extend(_tables(first))
+    section.figures.extend(_figures(store, protocol, records, siblings or records, protocol.task.labels.names))
+    return section
+
+
+def _figures(store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record], names: Sequence[str]) -> Iterable[Shown]:
+    runs = [record.training.get("curves") or {} for record in siblings]
+    best = [record.training.get("best_epoch") for record in siblings]
+    curves = figures.learning_curves([run for run in runs if run], best, ("loss", "accuracy", protocol.primary))
+    if curves:
+        seeds = "one seed" if len(siblings) == 1 else f"mean of {len(siblings)} seeds ± standard deviation"
+        yield Shown("learning_curves", f"Learning curves, {seeds}; dotted: the epoch that was kept, best on validation.", curves)
+    if "curve" in records[0].training:
+        scores = {"validation": records[0].validation_metrics.get(protocol.primary), "test": records[0].metrics.get(protocol.primary)}
+        curve = draw_curve(records[0].training["curve"], records[0].spec["rule"], records[0].spec["n_members"], scores)
+        yield Shown("members", "Number of members against score, by every rule.", curve)
+    over = "" if len(records) == 1 else f", summed over {len(records)} runs"
+    for split in ("validation", "test"):
+        matrices = [_metrics(record, split)["confusion"] for record in records if "confusion" in _metrics(record, split)]
+        if not matrices:
+            continue
+        total = np.sum([np.asarray(matrix) for matrix in matrices], axis=0)
+        caption = f"Confusion matrix on {split}{over}: counts, and per cent of each true class."
+        yield Shown(f"confusion_{split}", caption, figures.confusion(total, names, f"{split}{over}"))
+    matrices = [record.metrics["confusion"] for record in records if "confusion" in record.metrics]
+    if matrices:
+        title = "test" if len(matrices) == 1 else f"test, mean of {len(matrices)} runs"
+        yield Shown(
+            "per_class", "F1, precision and recall of each class on test, with the number of its samples.", figures.per_class_f1(matrices, names, title)
+        )
+    if records[0].kind != "human":
+        for split in ("validation", "test"):
+            loaded = [store.predictions(record, split) for record in records if split in record.predictions]
+            if loaded:
+                targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
+                caption = f"Reliability on {split}: accuracy against confidence in 15 bins, and the share of samples in each."
+                yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, split))
+
+
+def _metrics(record: Record, split: str) -> dict[str, Any]:
+    return record.metrics if split == "test" else record.validation_metrics
+
+
+def _score(records: Sequence[Record], name: str, split: str) -> str:
+    values = [_metrics(record, split).get(name) for record in records]
+    known = [float(value) for value in values if isinstance(value, int | float)]
+    if len(known) != len(values):
+        return "–"
+    mean, deviation = mean_std(known)
+    text = _number(mean, name) + ("" if deviation is None else f" ± {_number(deviation, name)}")
+    pairs = [(_metrics(record, split).get("intervals") or {}).get(name) for record in records]
+    if all(pairs):
+        text += f" [{', '.join(_number(float(np.mean([pair[end] for pair in pairs])), name) for end in (0, 1))}]"
+    return text
+
+
+def _number(value: float | None, name: str) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %" if name in _PER_CENT else f"{value:.3f}"
+
+
+def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
+    first = records[0]
+    yield "kind", first.kind
+    yield "runs", ", ".join(record.run_id for record in records)
+    yield "samples", f"{first.n_scored} scored on test" + (f", {first.metrics['n_unanswered']} without an answer" if first.metrics.get("n_unanswered") else "")
+    clean = first.metrics.get("clean")
+    if clean:
+        values = [record.metrics["clean"]["accuracy"] for record in records if record.metrics.get("clean", {}).get("accuracy") is not None]
+        yield "without duplicates", f"accuracy {_number(mean_std(values)[0], 'accuracy')} on {clean['n']}"
+    if first.parameters.get("total"):
+        yield "parameters", f"{first.parameters['total'] / 1e6:.2f} M"
+    for key, title in (("epochs", "epochs"), ("best_epoch", "best epoch"), ("images_per_second", "images per second in training")):
+        values = [record.training[key] for record in records if record.training.get(key) is not None]
+        if values:
+            yield title, ", ".join(map(str, dict.fromkeys(values)))
+    if first.data.get("checksums"):
+        known = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}.get(first.data.get("known_copy"), "")
+        yield "data", " ".join([f"test {first.data['checksums'].get('test', '–')}", f"({known})" if known else ""]).strip()
+    hardware = [str(first.hardware[key]) for key in ("gpu", "processor", "accelerator", "precision") if first.hardware.get(key)]
+    if hardware:
+        yield "machine", ", ".join(hardware)
+    if first.code:
+        commit = str(first.code.get("commit") or "")[:10]
+        changed = " with local changes" if first.code.get("modified") else ""
+        yield "code", f"fer_bench {first.code.get('version', '')} {commit}{changed}".strip()
+    for title, lines in (("caveats", first.caveats), ("notes", first.notes)):
+        if lines:
+            yield title, "; ".join(lines)
+
+
+def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+    members = record.training.get("members")
+    if record.kind == "ensemble" and members:
+        rows = [
+            [
+                f"{entry['model']}/{entry['run_id']}",
+                f"{entry['weight']:.4g}",
+                _number(entry["validation_accuracy"], "accuracy"),
+                _number(entry["test_accuracy"], "accuracy"),
+            ]
+            for entry in members
+        ]
+        yield "Members", ["member", "weight", "accuracy on validation", "on test"], rows
+    found = record.training.get("agreement")
+    if record.kind == "human" and found:
+        names = {"leave_one_out": "one vote against the majority of the others", "leave_one_out_emotions": "the same among votes for an emotion"}
+        keys = {**names, "krippendorff_alpha": "Krippendorff's alpha", "fleiss_kappa": "Fleiss' kappa"}
+        header = ["", *(f"{images.replace('_', ' ')} ({values['n']})" for images, values in found.items())]
+        yield (
+            "Agreement of people",
+            header,
+            [[text, *(_number(values[key], "accuracy" if key in names else "") for values in found.values())] for key, text in keys.items()],
+        )
