@@ -61,7 +61,7 @@ class Samples:
 
     def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Samples:
         """The samples of a mask or of positions, in that order."""
-        at = np.flatnonzero(keep) if keep.dtype == bool else keep
+        at: npt.NDArray[np.int64] = np.flatnonzero(keep) if keep.dtype == bool else keep.astype(np.int64)
         return Samples(
             ids=self.ids[at],
             images=Subset(self.images, at),
