@@ -16,7 +16,7 @@ def add_verbs(app: typer.Typer) -> None:
 def report_verb(
     what: Annotated[str, typer.Argument(metavar="RUN|PROTOCOL", help="A run id (or its beginning), the path of a record, or a protocol.")],
     out: Annotated[Path | None, typer.Option(help="Folder; without it reports/ among the runs.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Of a protocol, show so many of the best rows.")] = 20,
+    rows: Annotated[int, typer.Option(min=1, help="Of a protocol, show so many of the best rows.")] = 10,
 ) -> None:
     """Draw learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
     from fer_bench import paths

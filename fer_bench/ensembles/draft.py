@@ -55,6 +55,8 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
     notes = ["members that are ordered or weighted by validation stopped their own training there too: validation scores flatter"]
     if options["selection"]:
         notes.append("validation scores are of the samples that the selection was fitted on; only the test scores are of unseen samples")
+    if options["rule"] != "soft":
+        notes.append("outputs are shares of votes: a class without a vote has almost no probability, so NLL says little")
     counts = {key: [record.parameters.get(key) for record in chosen] for key in ("trainable", "total")}
     return Record(
         run_id=run_id,
@@ -82,6 +84,7 @@ def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:
     """The row's name beside ``ensemble``."""
     by = f" by {options['order']}"
     if options["selection"] == "greedy":
-        return f"greedy selection of {n} from {n_candidates}{by if options['order'] == 'test' else ''}"
+        bags = f", {options['bags']} bags" if options["bags"] else ""
+        return f"greedy selection of {n} from {n_candidates}{bags}{by if options['order'] == 'test' else ''}"
     rule = "stacked" if options["selection"] == "stack" else f"{options['rule']} vote" if options["rule"] != "soft" else "mean of probabilities"
     return f"{rule}, all {n}{by if options['order'] == 'test' else ''}" if n == n_candidates else f"{rule}, top {n} of {n_candidates}{by}"

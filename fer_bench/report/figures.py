@@ -137,10 +137,10 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
     # An interval of a mean over resamples may lie beside the value; an error bar cannot.
     reach = np.maximum(np.stack([f1 - ends[0], ends[1] - f1]), 0.0)
     axes.barh(
-        places, f1, height=0.62, color=BLUE, alpha=0.85, xerr=reach, error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": "black"}, label="F1, 95 % interval"
+        places, f1, height=0.62, color=BLUE, alpha=0.45, xerr=reach, error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": "black"}, label="F1, 95 % interval"
     )
-    axes.plot(precision, places, linestyle="none", marker=">", markersize=7, color=ORANGE, markeredgecolor="white", label="precision")
-    axes.plot(recall, places, linestyle="none", marker="o", markersize=6.5, color=GREEN, markeredgecolor="white", label="recall")
+    axes.plot(precision, places - 0.2, linestyle="none", marker=">", markersize=7, color=ORANGE, markeredgecolor="white", label="precision")
+    axes.plot(recall, places + 0.2, linestyle="none", marker="o", markersize=6.5, color=GREEN, markeredgecolor="white", label="recall")
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(names, support, strict=True)])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
@@ -167,9 +167,8 @@ def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float
             axes.errorbar(100 * mean, place, xerr=100 * deviation, color="black", capsize=3, linewidth=1.2)
         axes.plot(100 * mean, place, marker="o", markersize=6, color=BLUE, markeredgecolor="white")
     axes.set_yticks(places, [_shorten(name) for name, *_ in rows], fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"{label} on test (%); wide bar: 95 % interval over samples, black: standard deviation over seeds")
-    axes.xaxis.label.set_size(8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(f"{label} on test (%)\nwide: 95 % interval over samples; black: standard deviation over seeds", fontsize=9)
     _plain(axes)
     return png_of(figure)
 

@@ -17,7 +17,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
 PAGE = "report.html"
-MOST_ROWS = 20
+MOST_ROWS = 10
 
 
 def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS) -> Path:

@@ -189,9 +189,8 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
         commit = str(first.code.get("commit") or "")[:10]
         changed = " with local changes" if first.code.get("modified") else ""
         yield "code", f"fer_bench {first.code.get('version', '')} {commit}{changed}".strip()
-    for title, lines in (("caveats", first.caveats), ("notes", first.notes)):
-        if lines:
-            yield title, "; ".join(lines)
+    if first.notes:
+        yield "notes", "; ".join(first.notes)
 
 
 def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
