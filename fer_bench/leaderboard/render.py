@@ -15,7 +15,7 @@ from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.predictions import write_atomically
-from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, Task, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for, protocol_named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -73,7 +73,11 @@ def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: 
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if records.get(name):
-        return protocol_for(records[name][0].dataset, records[name][0].task)
+        return protocol_named(name, records[name][0].dataset, records[name][0].task)
+    for fold_by, variant in VARIANTS.items():
+        dataset, _, task = name.removesuffix(f"-{variant}").rpartition("-")
+        if name.endswith(f"-{variant}") and dataset and task in TASKS:
+            return protocol_for(dataset, task, fold_by)
     dataset, _, task = name.rpartition("-")
     if dataset and task in TASKS:
         return protocol_for(dataset, task)

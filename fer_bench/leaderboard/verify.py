@@ -13,7 +13,7 @@ import numpy as np
 
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol, protocol_named
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -118,7 +118,7 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         order: ids seen so far, by protocol and checksum of the test split; is filled.
     """
     try:
-        protocol = protocol_for(record.dataset, record.task)
+        protocol = protocol_named(record.protocol, record.dataset, record.task)
     except FerBenchError as error:
         yield Difference(path, "protocol", record.protocol, error.problem)
         return
