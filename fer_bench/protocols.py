@@ -124,6 +124,15 @@ declare(
 )
 
 
+for _name, _title in (("fer8", "eight expressions"), ("fer7", "seven expressions")):
+    declare(
+        Protocol(
+            "affectnet",
+            TASKS[_name],
+            title=f"AffectNet, {_title}",
+            about="AffectNet's validation set (500 faces per expression) is the test of the literature; validation is carved from train.",
+        )
+    )
 for _name in ("va", "valence", "arousal"):
     _title = "valence and arousal" if _name == "va" else _name
     declare(Protocol("synthfaces", TASKS[_name], title=f"synthfaces, {_title}", about="Drawn faces with drawn feelings: shows that the suite works, not more."))

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fer_bench import paths
 from fer_bench.errors import SpecError
 from fer_bench.folding import Folding, folding_of
+from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -89,7 +90,7 @@ class RunSpec(BaseModel):
     @property
     def protocol(self) -> str:
         """Name of the protocol by which the run is judged."""
-        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "").name
 
     @property
     def folding(self) -> Folding | None:

@@ -159,6 +159,9 @@ class AffectDataModule(L.LightningDataModule):
         samples = self.read()
         if self.folding is not None:
             samples = fold_samples(samples, self.folding)
+        if "no_face" in samples.columns:
+            # In test such a frame stays, as a wrong answer: see training/inference.py.
+            samples = samples.select(~samples.columns["no_face"].astype(bool) | (samples.split == "test"))
         flag_duplicates(samples)
         if self.task in VA and self.task not in samples.targets and "va" in samples.targets:
             samples.targets[self.task] = samples.targets["va"][:, [VA.index(self.task)]]
