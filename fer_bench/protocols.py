@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fer_bench.errors import SpecError
@@ -10,7 +10,10 @@ from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
 
 # Metrics of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset({"loss", "nll", "brier", "ece", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"loss", "nll", "brier", "ece", "rmse", "mae", "rmse_scaled", "mae_scaled"})
+# What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
+VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
+_CAVEATS = {"identity": (), "clip": ("a person can be in train and in test",), "frame": ("leaky: frames of one clip are in train and in test",)}
 
 
 @dataclass(frozen=True)
@@ -22,22 +25,27 @@ class Task:
         kind: ``classes`` or ``values``.
         labels: the label set, for classes.
         primary: the metric that ranks.
+        dimensions: names of the values, for values.
     """
 
     name: str
     kind: Literal["classes", "values"]
     primary: str
     labels: LabelSet | None = None
+    dimensions: tuple[str, ...] = ()
 
     @property
     def n_outputs(self) -> int:
         """Width of a prediction."""
-        return len(self.labels) if self.labels else 2
+        return len(self.labels) if self.labels else len(self.dimensions)
 
 
 TASKS: Registry[Task] = Registry("task")
 for _name in LABEL_SETS:
     TASKS.add(_name, Task(_name, "classes", "weighted_f1" if _name in ("emo8", "emo24", "arousal3", "valence3") else "accuracy", LABEL_SETS[_name]))
+TASKS.add("va", Task("va", "values", "ccc", dimensions=("valence", "arousal")))
+for _name in ("valence", "arousal"):
+    TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,9 @@ class Protocol:
         title: heading of the leaderboard.
         about: what a reader must know, in one or two sentences.
         caveats: ``selected on test``, ``leaky``, ...
+        scale: (low, high) of the dataset's values; predictions and errors are in these units.
+        fold_by: what its folds keep together; empty where the splits are given.
+        variant: end of the name where the same dataset and task are judged in more than one way.
     """
 
     dataset: str
@@ -63,11 +74,14 @@ class Protocol:
     title: str = ""
     about: str = ""
     caveats: tuple[str, ...] = ()
+    scale: tuple[float, float] = (-1.0, 1.0)
+    fold_by: str = ""
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        """``<dataset>-<task>``."""
-        return f"{self.dataset}-{self.task.name}"
+        """``<dataset>-<task>``, and the variant where there is one."""
+        return f"{self.dataset}-{self.task.name}" + (f"-{self.variant}" if self.variant else "")
 
     @property
     def primary(self) -> str:
@@ -136,8 +150,54 @@ def find_task(name: str) -> Task:
     return Task(name, "classes", TASKS[target].primary, LabelSet(name, shared, labels.synonyms))
 
 
-def protocol_for(dataset: str, task: str) -> Protocol:
+for _name, _title in (("fer8", "eight expressions"), ("fer7", "seven expressions")):
+    declare(
+        Protocol(
+            "affectnet",
+            TASKS[_name],
+            title=f"AffectNet, {_title}",
+            about="AffectNet's validation set (500 faces per expression) is the test of the literature; validation is carved from train.",
+        )
+    )
+for _name in ("va", "valence", "arousal"):
+    _title = "valence and arousal" if _name == "va" else _name
+    declare(Protocol("synthfaces", TASKS[_name], title=f"synthfaces, {_title}", about="Drawn faces with drawn feelings: shows that the suite works, not more."))
+    declare(
+        Protocol(
+            "affectnet",
+            TASKS[_name],
+            title=f"AffectNet, {_title}",
+            about="AffectNet's validation set is the test of the literature; validation is carved from train.",
+        )
+    )
+    declare(
+        Protocol(
+            "afew_va",
+            TASKS[_name],
+            title=f"AFEW-VA, {_title}",
+            about="Five folds by actor; every frame is tested once, and the score is that of all frames together. Values from -10 to 10.",
+            scale=(-10.0, 10.0),
+            fold_by="identity",
+        )
+    )
+    declare(
+        Protocol(
+            "semaine",
+            TASKS[_name],
+            title=f"SEMAINE, {_title}",
+            about="Five folds by subject; every tenth frame, each tested once, and the score is that of all frames together.",
+            fold_by="identity",
+        )
+    )
+
+
+def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.
+
+    Args:
+        dataset: name, ``folder:NAME`` for class folders.
+        task: name of the task.
+        fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another protocol, of its own name.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -149,16 +209,54 @@ def protocol_for(dataset: str, task: str) -> Protocol:
         problem = f"dataset name {name!r}: only letters, digits, '_', '-' and '.' can be used."
         raise SpecError(problem, "Rename the folder.")
     key = f"{name}-{task}"
-    if key in PROTOCOLS:
-        return PROTOCOLS[key]
     target, via, source = task.partition(VIA)
-    if not via:
-        return Protocol(name, chosen, title=f"{name}, {task}")
-    declared = PROTOCOLS.get(f"{name}-{target}")
-    return Protocol(
-        name,
-        chosen,
-        checksums=declared.checksums if declared else {},
-        title=f"{declared.title if declared else name}: networks of {source}",
-        about=f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets have are scored.",
+    if via:
+        declared = PROTOCOLS.get(f"{name}-{target}")
+        return Protocol(
+            name,
+            chosen,
+            checksums=declared.checksums if declared else {},
+            title=f"{declared.title if declared else name}: networks of {source}",
+            about=f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets have are scored.",
+        )
+    plain = PROTOCOLS[key] if key in PROTOCOLS else Protocol(name, chosen, title=f"{name}, {task}")
+    if fold_by in ("", plain.fold_by):
+        return plain
+    return replace(
+        plain,
+        n_test=None,
+        checksums={},
+        title=f"{plain.title}, folds by {fold_by}",
+        about=f"As {plain.name}, but " + (f"the folds keep each {fold_by} together." if fold_by != "frame" else "single frames were dealt out to folds."),
+        caveats=plain.caveats + _CAVEATS[fold_by],
+        fold_by=fold_by,
+        variant=VARIANTS[fold_by],
     )
+
+
+def protocol_named(name: str, dataset: str, task: str) -> Protocol:
+    """The protocol that a record names; it says itself how its folds were cut.
+
+    Args:
+        name: of the protocol.
+        dataset: of the record.
+        task: of the record.
+
+    Raises:
+        UnknownNameError: the task does not exist.
+        SpecError: no protocol of this dataset and task is called so.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    ways = [protocol_for(dataset, task, fold_by) for fold_by in ("", *VARIANTS)]
+    for protocol in ways:
+        if protocol.name == name:
+            return protocol
+    problem = f"protocol {name!r}: dataset {dataset!r} and task {task!r} have none of this name."
+    raise SpecError(problem, f"Known: {', '.join(dict.fromkeys(protocol.name for protocol in ways))}.")
+
+
+def siblings(protocol: Protocol) -> list[Protocol]:
+    """The other ways in which the same dataset and task are judged."""
+    ways = {way.name: way for fold_by in ("", *VARIANTS) for way in (protocol_for(protocol.dataset, protocol.task.name, fold_by),)}
+    return [way for name, way in ways.items() if name != protocol.name]

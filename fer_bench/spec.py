@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
+from fer_bench.folding import Folding, folding_of
+from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -72,6 +74,7 @@ class RunSpec(BaseModel):
     labels: str = Field("", description="a consensus file whose labels replace the dataset's own in training")
     augment: str = "none"
     augment_options: Options = {}
+    steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
     early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
@@ -81,6 +84,7 @@ class RunSpec(BaseModel):
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
     tta_kind: Literal["random", "flip", "ten_crop"] = "random"
+    snapshot: str = Field("best", pattern=r"^(best|last|epoch_[1-9][0-9]*)$", description="weights that are tested: of the best, the last or a numbered epoch")
     # naming and execution: not part of the digest
     recipe: str = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
@@ -88,7 +92,12 @@ class RunSpec(BaseModel):
     @property
     def protocol(self) -> str:
         """Name of the protocol by which the run is judged."""
-        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "").name
+
+    @property
+    def folding(self) -> Folding | None:
+        """How ``dataset_options`` cut the dataset into folds, if they do."""
+        return folding_of(self.dataset_options)
 
     def identity(self) -> dict[str, Any]:
         """What the run is, as plain types, without its seed, its name and where it is carried out."""
@@ -104,7 +113,7 @@ class RunSpec(BaseModel):
 
     def training_id(self) -> str:
         """Name of the training: runs that differ only in how they are tested share it."""
-        plain = self.model_copy(update={"tta": 0, "tta_kind": "random"})
+        plain = self.model_copy(update={"tta": 0, "tta_kind": "random", "snapshot": "best"})
         return plain.run_id()
 
 
@@ -141,7 +150,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def layered(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge defaults, the dataset's file, the model's file and the flags, later ones winning.
+    """Merge defaults, the dataset's file, the model's file, the task's file and the flags, later ones winning.
 
     Args:
         flags: settings by field name; ``execution`` may be a mapping; values that are None are left out.
@@ -154,11 +163,16 @@ def layered(flags: Mapping[str, Any]) -> dict[str, Any]:
     settings = read_yaml(folder / "defaults.yaml")
     dataset = str(given.get("dataset", settings.get("dataset", RunSpec.model_fields["dataset"].default)))
     model = str(given.get("model", settings.get("model", RunSpec.model_fields["model"].default)))
-    for path in (folder / "datasets" / f"{dataset.split(':')[0]}.yaml", folder / "models" / f"{model.replace(':', '_')}.yaml"):
+    of_dataset = folder / "datasets" / f"{dataset.split(':')[0]}.yaml"
+    task = given.get("task", (read_yaml(of_dataset) if of_dataset.is_file() else {}).get("task", settings.get("task", "")))
+    for path in (of_dataset, folder / "models" / f"{model.replace(':', '_')}.yaml"):
         if path.is_file():
             layer = read_yaml(path)
             own = layer.pop("datasets", {}).get(dataset, {})
             settings = merge(merge(settings, layer), own)
+    # Last: what datasets and models advise on losses is meant for classes.
+    of_task = folder / "tasks" / f"{task}.yaml"
+    settings = merge(settings, read_yaml(of_task)) if of_task.is_file() else settings
     return merge(settings, given)
 
 

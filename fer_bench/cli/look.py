@@ -107,6 +107,7 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "models": _models,
     "tasks": _tasks,
     "losses": _registry("fer_bench.tasks.losses:LOSSES"),
+    "value-losses": _registry("fer_bench.tasks.value_losses:VALUE_LOSSES"),
     "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
     "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),
     "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS"),

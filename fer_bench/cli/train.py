@@ -32,6 +32,8 @@ def run_verb(
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
     tta_kind: Annotated[str | None, Opt(help="random, flip or ten_crop.")] = None,
     precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
+    folds: Annotated[int | None, Opt(help="Cross-validate: run this many folds as one experiment.")] = None,
+    fold_by: Annotated[str | None, Opt(help="What folds keep together: identity, clip or frame (leaky).")] = None,
     recipe: Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")] = None,
     data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
@@ -54,7 +56,8 @@ def run_verb(
     flags["execution"] = _given(
         data_dir=data_dir, accelerator=accelerator, devices=devices, strategy=strategy, num_nodes=num_nodes, workers=workers, wandb=wandb
     )
-    spec = specs.build(specs.merge(specs.layered(flags), specs.parse_assignments(sets or [])), "the command line")
+    settings = specs.merge(specs.layered(flags), {"dataset_options": _given(folds=folds, fold_by=fold_by)} if folds or fold_by else {})
+    spec = specs.build(specs.merge(settings, specs.parse_assignments(sets or [])), "the command line")
     _run(spec, force)
 
 
@@ -98,22 +101,24 @@ def suite_verb(
 def _run(spec: Any, force: bool) -> None:
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
+    from fer_bench.sweeps.folds import describe, is_experiment, run_folds
     from fer_bench.training.run import run
 
     store = Store()
-    record = run(spec, store, force=force)
+    record = run_folds(spec, store, force=force) if is_experiment(spec) else run(spec, store, force=force)
     render_all(store)
-    value = record.metrics.get(_primary(record.protocol, record.dataset, record.task))
-    shown = f"{value:.4f}" if isinstance(value, float) else "-"
+    primary = _primary(record.protocol, record.dataset, record.task)
+    value = record.metrics.get(primary)
+    shown = describe(record, primary) if record.data.get("folds") else f"{value:.4f}" if isinstance(value, float) else "-"
     typer.echo(f"{record.run_id}: {record.protocol} {record.model}: {shown} on {record.n_scored} test samples")
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
 
 
 def _primary(protocol: str, dataset: str, task: str) -> str:
-    from fer_bench.protocols import protocol_for
+    from fer_bench.protocols import protocol_named
 
-    return protocol_for(dataset, task).primary
+    return protocol_named(protocol, dataset, task).primary
 
 
 def _given(**flags: Any) -> dict[str, Any]:

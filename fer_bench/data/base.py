@@ -19,9 +19,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fer_bench.data.augment import Augmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.samples import SPLITS, Images, Samples
+from fer_bench.data.splits import fold_samples
 from fer_bench.errors import BadDataError, SpecError
+from fer_bench.folding import KEYS as FOLDING_KEYS
+from fer_bench.folding import Folding, folding_of
 
 Batch = dict[str, torch.Tensor]
+VA = ("valence", "arousal")
 
 
 class SplitDataset(Dataset[Batch]):
@@ -107,10 +111,11 @@ class AffectDataModule(L.LightningDataModule):
         image_size: side for datasets whose images have no fixed size.
         channels: 1 or 3.
         workers: loader processes.
-        options: the dataset's own settings.
+        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever splits it comes with.
     """
 
     dataset = ""
+    default_folding: Folding | None = None
 
     def __init__(
         self,
@@ -134,7 +139,8 @@ class AffectDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.augmenter = Augmenter(augment, augment_options)
         self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
-        self.options = options or {}
+        self.folding = folding_of(options or {}) or self.default_folding
+        self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
         self.samples: Samples | None = None
         self.relabel: npt.NDArray[Any] | None = None
 
@@ -151,13 +157,22 @@ class AffectDataModule(L.LightningDataModule):
         if self.samples is not None:
             return
         samples = self.read()
+        if self.folding is not None:
+            samples = fold_samples(samples, self.folding)
+        if "no_face" in samples.columns:
+            # In test such a frame stays, as a wrong answer: see training/inference.py.
+            samples = samples.select(~samples.columns["no_face"].astype(bool) | (samples.split == "test"))
         flag_duplicates(samples)
+        if self.task in VA and self.task not in samples.targets and "va" in samples.targets:
+            samples.targets[self.task] = samples.targets["va"][:, [VA.index(self.task)]]
         if self.task not in samples.targets:
             problem = f"dataset {self.name!r} has no labels for the task {self.task!r}."
             raise SpecError(problem, f"It has {', '.join(sorted(samples.targets))}.")
         labels: npt.NDArray[Any] = samples.targets[self.task]
         if labels.ndim == 1 and (labels < 0).any():
             samples = samples.select(labels >= 0)
+        elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
+            samples = samples.select(~np.isnan(labels).any(axis=1))
         for split in SPLITS:
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."

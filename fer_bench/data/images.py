@@ -1,51 +1,182 @@
-"""Decode single images (OpenCV)."""
+"""Image files that are decoded when they are asked for: cropped, resized, and kept in a cache that fills as it is used."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import paths
+from fer_bench.errors import BadDataError
 
-def decode(content: bytes, *, gray: bool) -> npt.NDArray[np.uint8] | None:
-    """Decode a file's content.
+Landmarks = npt.NDArray[np.float32]
+_PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+def decode(path: Path) -> npt.NDArray[np.uint8]:
+    """One image file as RGB, uint8 (H, W, 3).
+
+    Raises:
+        BadDataError: the file is missing or damaged.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        problem = f"{path}: {'not a readable image' if path.is_file() else 'there is no such file'}."
+        raise BadDataError(problem, "Unpack it again, or delete it: samples without a file are left out and counted.")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def png_size(path: Path) -> tuple[int, int] | str:
+    """Width and height of a PNG file from its first bytes, or what is wrong with it: no PNG, or truncated."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+            file.seek(-8, os.SEEK_END)
+            tail = file.read(8)
+    except OSError as error:
+        return "no image file" if isinstance(error, FileNotFoundError) else "truncated"
+    if head[:8] != _PNG_BEGIN or len(head) < 24:
+        return "not a PNG file"
+    if tail != _PNG_END:
+        return "truncated"
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
+def face_box(landmarks: npt.NDArray[np.floating], margin: float = 0.1) -> npt.NDArray[np.float64]:
+    """The box around the extreme landmarks, widened.
 
     Args:
-        content: of the file.
-        gray: to one channel.
+        landmarks: shape (..., 68, 2), x and y in pixels.
+        margin: share of the box' own width and height that is added on each side.
 
     Returns:
-        uint8 (H, W) or (H, W, 3) RGB; None for what is no image.
+        Shape (..., 4): left, top, right, bottom; it may reach outside the image.
     """
-    if not content:
-        return None
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
-    if image is None:
-        return None
-    return np.asarray(image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    low, high = landmarks.min(axis=-2).astype(np.float64), landmarks.max(axis=-2).astype(np.float64)
+    added = (high - low) * margin
+    return np.concatenate([low - added, high + added], axis=-1)
 
 
-def resize(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Resize to a square: by area where it shrinks, linearly where it grows."""
-    if image.shape[:2] == (side, side):
-        return image
-    method = cv2.INTER_AREA if min(image.shape[:2]) > side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8)
+def pixels_of(box: npt.ArrayLike, width: int, height: int) -> tuple[int, int, int, int] | None:
+    """The whole pixels of a box within an image: left, top, right, bottom (exclusive); None where nothing is left of it."""
+    left, top, right, bottom = (float(v) for v in np.asarray(box, dtype=np.float64))
+    x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
+    x1, y1 = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
+    return (x0, y0, x1, y1) if x1 - x0 >= 2 and y1 - y0 >= 2 else None
 
 
-def read_image(path: Path, side: int | None = None, *, gray: bool = True) -> npt.NDArray[np.uint8] | None:
-    """Read an image file; None where it cannot be read or decoded.
+def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], size: int) -> npt.NDArray[np.uint8]:
+    """Cut a box out and scale it to a square, whatever its proportions (the thesis does so).
 
     Args:
-        path: of the file.
-        side: resize to this square; None leaves the size.
-        gray: to one channel.
+        image: (H, W, 3).
+        box: left, top, right, bottom, within the image.
+        size: side of the result.
     """
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    image = decode(content, gray=gray)
-    return image if image is None or side is None else resize(image, side)
+    x0, y0, x1, y1 = box
+    part = image[y0:y1, x0:x1]
+    method = cv2.INTER_AREA if max(part.shape[:2]) > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=method), dtype=np.uint8)
+
+
+def carry(landmarks: npt.NDArray[np.floating], box: npt.ArrayLike, size: int) -> Landmarks:
+    """Landmarks as they lie in the crop.
+
+    Args:
+        landmarks: shape (..., 68, 2), x and y in the image.
+        box: shape (..., 4), as :func:`crop` takes it.
+        size: side of the crop.
+    """
+    edges = np.asarray(box, dtype=np.float64)[..., None, :]
+    return ((landmarks - edges[..., :2]) * (size / (edges[..., 2:] - edges[..., :2]))).astype(np.float32)
+
+
+class FileImages:
+    """Images in files, decoded one by one.
+
+    Args:
+        root: folder that the paths are relative to.
+        files: N paths.
+        size: side of the result.
+        boxes: shape (N, 4), left, top, right, bottom in pixels; a row of -1, or None: the whole image.
+        cache: name of a cache that keeps the decoded crops; empty: none. It must name everything that the crops depend on.
+    """
+
+    def __init__(
+        self, root: Path, files: Sequence[str] | npt.NDArray[np.str_], size: int, boxes: npt.NDArray[np.generic] | None = None, cache: str = ""
+    ) -> None:
+        self.root, self.files, self.size, self.boxes = root, np.asarray(files, dtype=str), size, boxes
+        self._store = CropStore(cache, len(self.files), size) if cache else None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        """One image, (size, size, 3) RGB."""
+        if self._store is not None and (known := self._store.get(index)) is not None:
+            return known
+        path = self.root / str(self.files[index])
+        image = decode(path)
+        height, width = image.shape[:2]
+        given = None if self.boxes is None else np.asarray(self.boxes[index], dtype=np.float64)
+        box = (0, 0, width, height) if given is None or (given == -1).all() else pixels_of(given, width, height)
+        if box is None:
+            problem = f"{path}: the face box lies outside the image of {width} x {height} px."
+            raise BadDataError(problem, "Delete the file: samples without one are left out and counted.")
+        result = crop(image, box, self.size)
+        if self._store is not None:
+            self._store.put(index, result)
+        return result
+
+
+class CropStore:
+    """Crops on disk, each written when it is first decoded; safe among processes, because all write the same bytes to the same place.
+
+    Args:
+        name: of the cache.
+        n: crops.
+        size: their side.
+    """
+
+    def __init__(self, name: str, n: int, size: int) -> None:
+        self._folder = paths.cache_dir() / "crops" / f"{name}-{n}-{size}"
+        self._n, self._size = n, size
+        self._bytes = size * size * 3
+        self._process = -1
+        self._full = False
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_pixels", "_done")} | {"_process": -1}
+
+    def get(self, index: int) -> npt.NDArray[np.uint8] | None:
+        """A crop, or None if it is not there yet."""
+        if not self._open() or os.pread(self._done, 1, index) != b"\x01":
+            return None
+        content = os.pread(self._pixels, self._bytes, index * self._bytes)
+        return np.frombuffer(content, dtype=np.uint8).reshape(self._size, self._size, 3).copy() if len(content) == self._bytes else None
+
+    def put(self, index: int, image: npt.NDArray[np.uint8]) -> None:
+        """Keep a crop; a full disk only means that it is decoded again next time."""
+        if self._full or not self._open():
+            return
+        try:
+            # pwrite, not a memory map: on a full disk that would end the process with SIGBUS.
+            if os.pwrite(self._pixels, image.tobytes(), index * self._bytes) == self._bytes:
+                os.pwrite(self._done, b"\x01", index)
+        except OSError:
+            self._full = True
+
+    def _open(self) -> bool:
+        if self._process == os.getpid():
+            return True
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._pixels, self._done = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("pixels", "done"))
+        except OSError:
+            return False
+        self._process = os.getpid()
+        return True

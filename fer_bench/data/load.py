@@ -14,6 +14,9 @@ DATASETS: dict[str, tuple[str, str]] = {
     "synthfaces": ("fer_bench.data.synthfaces", "SynthFacesDataModule"),
     "fer2013": ("fer_bench.data.fer2013", "FER2013DataModule"),
     "ferplus": ("fer_bench.data.ferplus", "FERPlusDataModule"),
+    "affectnet": ("fer_bench.data.affectnet_module", "AffectNetDataModule"),
+    "afew_va": ("fer_bench.data.afew_va", "AfewVaDataModule"),
+    "semaine": ("fer_bench.data.semaine", "SemaineDataModule"),
     "folder": ("fer_bench.data.folder", "FolderDataModule"),
 }
 

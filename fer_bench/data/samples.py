@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,8 @@ class Samples:
         columns: whatever else is known per sample (landmarks, votes, clip, ...).
         notes: what a reader of the results should know about this copy.
         quarantined: files that could not be read, with the reason.
-        checksums: identity of each split, by which rows on different copies are told apart.
+        checksums: identity of each split, by which rows on different copies are told apart; ``all`` where the reader makes no splits.
+        facts: what else a record should say of the data, ready for JSON.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
@@ -51,6 +52,7 @@ class Samples:
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
     key: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,6 +76,7 @@ class Samples:
             quarantined=list(self.quarantined),
             checksums=dict(self.checksums),
             key=self.key,
+            facts=dict(self.facts),
         )
 
 

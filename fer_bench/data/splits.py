@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+
+from fer_bench.data.samples import Samples
+from fer_bench.errors import BadDataError, SpecError
+from fer_bench.folding import Folding
+
+# Of what is left when the fold that is tested has been taken out.
+VALIDATION_SHARE = 0.125
 
 
 def carve(
@@ -46,6 +55,89 @@ def carve(
         n = max(round(share * len(members)), 1 if len(members) > 1 else 0)
         chosen[members[np.argsort(ranks[members], kind="stable")[:n]]] = True
     return chosen
+
+
+def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: int = 0) -> npt.NDArray[np.int64]:
+    """Deal whole groups out to folds of nearly equal size: the largest group first, each to the smallest fold.
+
+    Args:
+        groups: shape (N,), text; what must not be torn apart.
+        folds: how many.
+        salt: separates different choices from the same groups.
+        seed: another seed, another choice.
+
+    Returns:
+        Shape (N,): the fold of each sample, 0 to ``folds`` - 1.
+
+    Raises:
+        BadDataError: fewer groups than folds.
+    """
+    names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < folds:
+        problem = f"{len(names)} groups cannot be dealt out to {folds} folds."
+        raise BadDataError(problem, f"Use at most {len(names)} folds, or fold by something finer.")
+    ranks = [_rank(str(name), salt, seed) for name in names]
+    heap = [(0, fold) for fold in range(folds)]
+    fold_of = np.empty(len(names), dtype=np.int64)
+    for group in sorted(range(len(names)), key=lambda g: (-int(sizes[g]), ranks[g])):
+        size, fold = heapq.heappop(heap)
+        fold_of[group] = fold
+        heapq.heappush(heap, (size + int(sizes[group]), fold))
+    return fold_of[inverse]
+
+
+def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArray[np.str_]:
+    """Splits of one fold of a cross-validation: the fold is tested, validation is carved from the rest, by the same groups.
+
+    Args:
+        groups: shape (N,), text; what must not be torn apart.
+        folds: how many.
+        fold: which one is tested.
+
+    Returns:
+        Shape (N,), ``train``, ``validation`` or ``test``; no group is in two of them.
+
+    Raises:
+        BadDataError: too few groups.
+    """
+    tested = deal(groups, folds) == fold
+    rest = np.flatnonzero(~tested)
+    split = np.where(tested, "test", "train").astype("<U10")
+    split[rest[carve(groups[rest], np.zeros(len(rest), dtype=np.int64), VALIDATION_SHARE, groups[rest], salt=f"validation of fold {fold}")]] = "validation"
+    if not (split == "train").any():
+        problem = f"{len(np.unique(groups))} groups leave nothing to train on beside test and validation."
+        raise BadDataError(problem, "Fold by something finer.")
+    return split
+
+
+def fold_samples(samples: Samples, folding: Folding) -> Samples:
+    """A dataset with the splits of one fold in place of its own.
+
+    Args:
+        samples: with the columns ``identity`` and ``clip`` for folds that keep those together.
+        folding: names the fold.
+
+    Raises:
+        SpecError: no fold is named, or the dataset does not know what should be kept together.
+    """
+    if folding.fold is None:
+        problem = f"dataset_options.folds = {folding.folds}: one training needs to know which fold it tests."
+        raise SpecError(problem, "Run all of them with --folds, or name one with dataset_options.fold.")
+    if folding.by != "frame" and folding.by not in samples.columns:
+        known = [name for name in ("identity", "clip") if name in samples.columns]
+        problem = f"dataset_options.fold_by = {folding.by!r}: this dataset does not say which {folding.by} a sample is of."
+        raise SpecError(problem, f"Use {' or '.join([*known, 'frame'])}.")
+    groups = samples.ids if folding.by == "frame" else samples.columns[folding.by].astype(str)
+    split = fold_split(groups, folding.folds, folding.fold)
+    whole = samples.checksums.get("all") or _joined(samples.checksums)
+    name = f"{whole}|{folding.by}|{folding.folds}|{folding.fold}"
+    checksums = {part: hashlib.sha256(f"{name}|{part}".encode()).hexdigest()[:16] for part in ("train", "validation", "test")} if whole else {}
+    facts = {"fold": {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": whole}}
+    return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**samples.facts, **facts})
+
+
+def _joined(checksums: dict[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(checksums.items())).encode()).hexdigest()[:16] if checksums else ""
 
 
 def _rank(name: str, salt: str, seed: int) -> float:

@@ -12,7 +12,9 @@ from fer_bench.leaderboard.names import row_names
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
+from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import folder_name
 
@@ -31,9 +33,14 @@ TITLES = {
     "ccc": "CCC",
     "pcc": "PCC",
     "rmse": "RMSE",
-    "rmse_scaled": "RMSE, scaled",
+    "rmse_scaled": "RMSE on −1 to 1",
+    "icc31": "ICC(3,1)",
+    "mae": "MAE",
+    "sagr": "SAGR",
 }
-_BESIDE = {"classes": ("accuracy", "macro_f1", "balanced_accuracy", "ece"), "values": ("mean/ccc", "mean/pcc", "mean/rmse_scaled")}
+_BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
+_BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
+_UNIT = (-1.0, 1.0)
 _MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
 _NONE = "–"
 _LONGEST_REASON = 160
@@ -64,6 +71,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [protocol.about] if protocol.about else []
     parts += [f"**{_escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += _siblings(board, names)
     parts += _apart(board)
     parts += _claims(board, reported)
     return "\n\n".join(parts) + "\n"
@@ -117,8 +125,10 @@ def place_between_markers(existing: str | None, generated: str, where: str) -> s
 
 
 def title(name: str) -> str:
-    """A metric as readers call it."""
-    return TITLES.get(name.rsplit("/", 1)[-1], name)
+    """A metric as readers call it; of one dimension, with its name."""
+    dimension, _, metric_name = name.rpartition("/")
+    plain = TITLES.get(metric_name, metric_name if dimension else name)
+    return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
 
 
 def in_units(value: float, name: str) -> str:
@@ -131,9 +141,10 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     samples = f"{board.n_test:,} test samples"
     if board.n_duplicates:
         samples += f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates* leaves those out"
+    grouped = " over whole clips or people" if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records) else ""
     lines = [
         f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its 95 % interval says how far another "
-        "draw of as many test samples would move it (bootstrap; of several seeds, the mean of their ends)."
+        f"draw of as many test samples would move it (bootstrap{grouped}; of several seeds, the mean of their ends)."
     ]
     if board.test:
         lines.append(
@@ -172,13 +183,15 @@ def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
 
 def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
     primary, kind = board.protocol.primary, board.protocol.task.kind
+    averaged = f"folds/averaged/{primary}"
     sign = _sign(primary)
-    beside = [name for name in _BESIDE[kind] if name != primary]
+    beside = [name for name in (_BESIDE if kind == "classes" else _of_values(board.protocol)) if name != primary]
     return [
         Column("Rank", lambda p: _NONE if p.rank is None else str(p.rank), keep=True),
         Column("Model", lambda p: _escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
         Column(f"{title(primary)}{sign}", lambda p: f"**{_mean_std(p.row, primary)}**", keep=True),
         Column("95 % interval", lambda p: _interval(p.row, primary)),
+        Column(f"Mean of folds{sign}", lambda p: _number(p.row.value(averaged), primary)),
         Column(f"Without duplicates{sign} (n)", lambda p: _clean(p.row, primary)),
         *(Column(f"{title(name)}{_sign(name)}", lambda p, name=name: _number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
         Column("Parameters (M)", lambda p: _parameters(p.row)),
@@ -187,6 +200,32 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column("p", lambda p: _p(p.p_above)),
         Column("Caveats", lambda p: _escape("; ".join(p.row.caveats)) or _NONE, right=False),
     ]
+
+
+def _of_values(protocol: Protocol) -> list[str]:
+    """Each dimension's scores; errors in the dataset's units and, where those are others, on the common scale."""
+    names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
+    single = len(protocol.task.dimensions) < 2
+    return [f"{dimension}/{name}" for dimension in protocol.task.dimensions for name in names if not (single and name == protocol.primary)]
+
+
+def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """The same settings under other splits of the same dataset."""
+    primary = board.protocol.primary
+    found = side_by_side(board.protocol, [placed.row for placed in board.placed], board.siblings)
+    if not board.siblings:
+        return []
+    links = [f"[{_escape(s.protocol.title)}]({s.protocol.name}.md)" + _remark(s.protocol) for s in board.siblings]
+    about = f"Of this board: {_escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
+    if not found:
+        return ["## Under other splits", about + " No settings were run under both."]
+    header = ["Model", f"{title(primary)} here", *(f"{title(primary)}, {_escape(s.protocol.variant or 'declared folds')}" for s in board.siblings)]
+    rows = [[_escape(names[e.row.model, e.row.key]), *(_number(value, primary) for value in (e.here, *e.there))] for e in found]
+    return ["## Under other splits", about, _table(header, rows, [False] + [True] * (len(header) - 1))]
+
+
+def _remark(protocol: Protocol) -> str:
+    return f" (**{_escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
 
 
 def _apart(board: Board) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
+from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
@@ -39,6 +40,7 @@ class Board:
         n_test: samples per record; None without any.
         n_duplicates: test samples with a near copy in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
+        siblings: other ways in which the same dataset and task are judged.
     """
 
     protocol: Protocol
@@ -47,6 +49,7 @@ class Board:
     n_test: int | None
     n_duplicates: int | None
     test: str
+    siblings: tuple[Sibling, ...] = ()
 
     @property
     def best(self) -> Placed | None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -15,8 +16,9 @@ from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.rows import protocol_of
+from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.predictions import write_atomically
-from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, Task, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -66,7 +68,15 @@ def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
         records.setdefault(record.protocol, []).append(record)
     pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in path.read_text(encoding="utf-8")}
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
-    return [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions) for name in names]
+    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions) for name in names]
+    return [replace(board, siblings=_siblings(board, boards)) for board in boards]
+
+
+def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
+    """Boards of the same dataset and task that have rows."""
+    protocol = board.protocol
+    alike = [other for other in boards if (other.protocol.dataset, other.protocol.task) == (protocol.dataset, protocol.task) and other is not board]
+    return tuple(Sibling(other.protocol, tuple(placed.row for placed in other.placed)) for other in alike if other.placed)
 
 
 def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: Sequence[Reported]) -> Protocol:
@@ -75,6 +85,10 @@ def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: 
         return PROTOCOLS[name]
     if records.get(name):
         return protocol_of(records[name][0])
+    for fold_by, variant in VARIANTS.items():
+        dataset, _, task = name.removesuffix(f"-{variant}").rpartition("-")
+        if name.endswith(f"-{variant}") and dataset and task in TASKS:
+            return protocol_for(dataset, task, fold_by)
     dataset, _, task = name.rpartition("-")
     if dataset and task in TASKS:
         return protocol_for(dataset, task)

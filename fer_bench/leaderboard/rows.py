@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fer_bench.errors import RecordError
-from fer_bench.protocols import PROTOCOLS, Protocol, protocol_for
+from fer_bench.errors import RecordError, SpecError
+from fer_bench.protocols import Protocol, protocol_named
 from fer_bench.results.record import Kind, Record
 from fer_bench.scoring.intervals import Interval, mean_std
 
@@ -33,13 +33,11 @@ def protocol_of(record: Record) -> Protocol:
         UnknownNameError: its task does not exist.
         RecordError: its protocol is not that of its dataset and task.
     """
-    if record.protocol in PROTOCOLS:
-        return PROTOCOLS[record.protocol]
-    protocol = protocol_for(record.dataset, record.task)
-    if protocol.name != record.protocol:
+    try:
+        return protocol_named(record.protocol, record.dataset, record.task)
+    except SpecError:
         problem = f"record {record.run_id}: protocol {record.protocol!r} is not that of dataset {record.dataset!r} and task {record.task!r}."
-        raise RecordError(problem, "Use the version of fer_bench that wrote it.")
-    return protocol
+        raise RecordError(problem, "Use the version of fer_bench that wrote it.") from None
 
 
 @dataclass(frozen=True)
@@ -134,8 +132,10 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
             most records share is the current one, and the number of samples that most of its records scored is n_test.
         records: of this protocol, in any order.
     """
-    ordered = sorted(records, key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id))
-    candidates = [record for record in ordered if record.status == "finished" and record.protocol_version == protocol.version]
+    ordered = sorted(
+        _without_parts(records), key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id)
+    )
+    candidates = [record for record in ordered if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")]
     copy = protocol.checksums or _most_common_copy(candidates)
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
@@ -152,12 +152,21 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     return Sorted(rows, tuple(apart), n_test, duplicates)
 
 
+def _without_parts(records: Iterable[Record]) -> list[Record]:
+    """Leave out the folds of experiments that are there: their samples are in the experiment's record."""
+    found = list(records)
+    parts = {str(part) for record in found for part in record.data.get("folds") or ()}
+    return [record for record in found if record.run_id not in parts]
+
+
 def _why_apart(record: Record, protocol: Protocol, copy: Mapping[str, str], n_test: int | None) -> str:
     """Why a record is not ranked; empty if it is."""
     if record.status != "finished":
         return "the loss became NaN" if record.status == "nan" else f"failed: {record.message}".rstrip(": ")
     if record.protocol_version != protocol.version:
         return f"protocol version {record.protocol_version}, current is {protocol.version}"
+    if fold := record.data.get("fold"):
+        return f"fold {fold['fold'] + 1} of {fold['folds']} alone; the score of all of them needs --folds {fold['folds']}"
     if not _same_copy(record, copy):
         return "another copy of the data" if record.data.get("checksums") else "does not say on which copy of the data"
     if record.n_scored != n_test:

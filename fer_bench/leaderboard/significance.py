@@ -19,6 +19,8 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_statistics, predicted_classes
+from fer_bench.scoring.moments import STATISTICS, mean_replicates
+from fer_bench.scoring.regression import Range, answer_missing
 
 ALPHA = 0.05
 N_RESAMPLES = 1000
@@ -143,12 +145,28 @@ def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
     return replicate
 
 
+def value_replicates(statistic: str, scale: Range) -> Replicate:
+    """Replicates of one of :data:`~fer_bench.scoring.moments.STATISTICS`, averaged over dimensions, for :class:`ByReplicates`.
+
+    Args:
+        statistic: its name.
+        scale: (low, high) of the dataset; its middle stands for a missing answer, as in the score.
+    """
+
+    def replicate(predictions: Predictions, weights: npt.NDArray[np.uint8]) -> Float:
+        return mean_replicates(predictions.targets, answer_missing(predictions.outputs, scale), weights, statistic)
+
+    return replicate
+
+
 def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
     """The test that fits a protocol's primary metric; a new kind of metric gets its replicates here."""
     if protocol.task.kind == "classes" and protocol.primary == "accuracy":
         return ByOutcomes()
     if protocol.task.labels is not None and protocol.primary in CONFUSION_STATISTICS and load is not None:
         return ByReplicates(confusion_replicates(protocol.primary, len(protocol.task.labels)), load)
+    if protocol.task.kind == "values" and protocol.primary in STATISTICS and load is not None:
+        return ByReplicates(value_replicates(protocol.primary, protocol.scale), load)
     return Untested()
 
 

@@ -82,7 +82,7 @@ def bootstrap_confusion(
         resampled[:, cells] = weights
         statistics = confusion_statistics(resampled.reshape(-1, *counts.shape))
         drawn.append({name: statistics[name] for name in names})
-    return {name: _percentiles(np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0), confidence) for name in names}
+    return {name: percentiles(np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0), confidence) for name in names}
 
 
 def bootstrap(
@@ -109,7 +109,7 @@ def bootstrap(
     """
     samples = [np.asarray(array) for array in arrays]
     values = [_number(statistic(*(array[rows] for array in samples))) for rows in _resamples(_common_length(samples, groups), n_resamples, seed, groups)]
-    return _percentiles(np.array(values), confidence)
+    return percentiles(np.array(values), confidence)
 
 
 def mcnemar(correct_a: npt.ArrayLike, correct_b: npt.ArrayLike) -> tuple[float, float]:
@@ -197,7 +197,7 @@ def paired_bootstrap_statistic(
     difference = _number(statistic(truth, a)) - _number(statistic(truth, b))
     resamples = _resamples(n_samples, n_resamples, seed, groups)
     drawn = np.array([_number(statistic(truth[rows], a[rows])) - _number(statistic(truth[rows], b[rows])) for rows in resamples])
-    if np.isnan(difference) or _percentiles(drawn, confidence) is None:
+    if np.isnan(difference) or percentiles(drawn, confidence) is None:
         return None
     return _difference(difference, drawn[~np.isnan(drawn)], confidence)
 
@@ -290,7 +290,8 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _percentiles(drawn: Float, confidence: float) -> Interval:
+def percentiles(drawn: Float, confidence: float) -> Interval:
+    """The middle share of resampled values; None where fewer than half of them are defined."""
     known = drawn[~np.isnan(drawn)]
     if known.size == 0 or known.size < _DEFINED_SHARE * drawn.size:
         return None

@@ -12,6 +12,7 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_matrix, predicted_classes, probability_scores, scores_from_confusion
 from fer_bench.scoring.intervals import bootstrap_confusion
+from fer_bench.scoring.value_scores import score_values
 
 
 def score(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
@@ -29,8 +30,7 @@ def score(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
         RecordError: targets or outputs do not fit the protocol.
     """
     if protocol.task.labels is None:
-        problem = f"protocol {protocol.name}: values cannot be scored yet."
-        raise RecordError(problem)
+        return score_values(protocol.task.dimensions, protocol.scale, predictions)
     n_classes = len(protocol.task.labels)
     if predictions.outputs.ndim != 2 or predictions.outputs.shape[1] != n_classes:
         problem = f"outputs of shape {predictions.outputs.shape} do not fit the {n_classes} classes of {protocol.name}."

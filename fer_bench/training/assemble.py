@@ -16,8 +16,9 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.expression import ExpressionTask
-from fer_bench.tasks.losses import LOSSES
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES
+from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
+from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 
 
 def check_names(spec: RunSpec) -> Protocol:
@@ -25,15 +26,22 @@ def check_names(spec: RunSpec) -> Protocol:
 
     Raises:
         UnknownNameError: with suggestions.
+        SpecError: names that do not go together, such as a loss of classes for a task of values.
     """
     from fer_bench.data.augment import AUGMENTATIONS
     from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
     find_model(spec.model)
-    for registry, name in ((LOSSES, spec.loss), (OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
+    for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
         registry[name]
-    return protocol_for(spec.dataset, spec.task)
+    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
+    if protocol.task.kind == "classes":
+        check_class_loss(spec.loss)
+    else:
+        check_value_settings(spec)
+        build_value_loss(spec.loss, dict(spec.loss_options))
+    return protocol
 
 
 def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = None, class_counts: Any = None, pretrained: bool = True) -> AffectTask:
@@ -41,7 +49,7 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
 
     Args:
         spec: the run.
-        protocol: gives the label set.
+        protocol: gives the label set, or the dimensions and their scale.
         native_size: side of the dataset's images in pixels.
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
@@ -55,7 +63,8 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if spec.weights == "imagenet" else "centred"),
         options=dict(spec.model_options),
     )
-    assert protocol.task.labels is not None
+    if protocol.task.labels is None:
+        return ValenceArousalTask(spec, network, protocol)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
     return kind(spec, network, protocol.task.labels, class_counts)
 

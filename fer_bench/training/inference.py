@@ -42,6 +42,8 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
     samples = datamodule.read_samples
     at = samples.where(split)
     flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if "duplicate" in samples.columns and split == "test" else {}
+    if "no_face" in samples.columns:
+        outputs[samples.columns["no_face"][at].astype(bool)] = np.nan
     groups = None if samples.groups is None else samples.groups[at]
     return Predictions(np.asarray(samples.ids[at]), datamodule.targets(split), outputs.astype(np.float32), flags, groups)
 

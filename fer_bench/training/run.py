@@ -74,7 +74,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         except RunNanError as error:
             store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}))
             raise
-        load_weights(task, folder / "best.ckpt")
+        load_weights(task, folder / f"{spec.snapshot}.ckpt")
         began = time.perf_counter()
         predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
         training["prediction_seconds"] = round(time.perf_counter() - began, 3)
@@ -103,6 +103,7 @@ def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, An
         "known_copy": all(checksums.get(split) == value for split, value in protocol.checksums.items()) if protocol.checksums else None,
         "notes": samples.notes,
         "n_quarantined": len(samples.quarantined),
+        **samples.facts,
         "quarantined": [f"{path}: {reason}" for path, reason in samples.quarantined[:50]],
     }
     if "duplicate" in samples.columns:

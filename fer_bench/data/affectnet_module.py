@@ -1,0 +1,108 @@
+"""AffectNet as a datamodule: expressions (fer8, fer7) or valence and arousal; images are decoded by the loader's workers."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench import paths
+from fer_bench.data import files
+from fer_bench.data.affectnet import AffectNet, read_affectnet
+from fer_bench.data.affectnet_index import COLUMNS
+from fer_bench.data.base import VA, AffectDataModule
+from fer_bench.data.images import FileImages
+from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.errors import MissingDataError, SpecError
+from fer_bench.labels import FER7, FER8
+
+SIDE = 224
+HOW_TO_GET = "AffectNet is given to researchers on request by its authors (mohammadmahoor.com/affectnet)."
+_EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
+
+
+class AffectNetDataModule(AffectDataModule):
+    """AffectNet, either release. Options: ``validation``, the share of train that is carved for validation (0.05), and those of folds."""
+
+    dataset = "affectnet"
+
+    def read(self) -> Samples:
+        """Index the release; images are decoded when they are asked for."""
+        options = dict(self.options)
+        validation = options.pop("validation", 0.05)
+        if options:
+            problem = f"dataset 'affectnet' has no option {sorted(options)[0]!r}."
+            raise SpecError(problem, "It has validation.")
+        if not isinstance(validation, int | float) or not 0 < validation < 1:
+            problem = f"dataset_options.validation = {validation!r} is no share between 0 and 1."
+            raise SpecError(problem, "For example 0.05.")
+        return read_affectnet_samples(self.data_dir, self.task, size=self.image_size or SIDE, validation=float(validation))
+
+
+def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE, validation: float = 0.05) -> Samples:
+    """Read the rows of AffectNet that have a label of a task.
+
+    Args:
+        data_dir: the data root or the dataset's folder; None: the usual places.
+        task: ``fer8``, ``fer7``, ``va``, ``valence`` or ``arousal``.
+        size: side of the images; the old release's face boxes are cut out first.
+        validation: share of train that becomes validation.
+
+    Returns:
+        Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids and labels, not over pixels: that would mean to decode
+        290,000 images first.
+
+    Raises:
+        SpecError: another task.
+        MissingDataError: neither release is there.
+    """
+    if task not in (*_EXPRESSIONS, "va", *VA):
+        problem = f"dataset 'affectnet' has no labels for the task {task!r}."
+        raise SpecError(problem, f"It has {', '.join((*_EXPRESSIONS, 'va', *VA))}.")
+    index = _find(data_dir, task, validation)
+    targets: dict[str, npt.NDArray[np.generic]] = (
+        {task: index.expression} if task in _EXPRESSIONS else {"va": np.stack([index.valence, index.arousal], axis=1).astype(np.float32)}
+    )
+    (labels,) = targets.values()
+    left_out = [f"{count} left out: {reason}" for reason, count in sorted(index.dropped.items())]
+    return Samples(
+        ids=index.ids,
+        images=FileImages(index.root, index.paths, size, _corners(index.boxes)),
+        split=index.split,
+        targets=targets,
+        layout="image lists (CSV)" if index.release == "lists" else "release of 2021 (.npy)",
+        columns={"landmarks": index.landmarks},
+        notes=[*left_out, *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else [])],
+        checksums={split: _checksum(index.ids[index.split == split], labels[index.split == split]) for split in SPLITS},
+    )
+
+
+def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
+    label_set = _EXPRESSIONS.get(task, FER8)
+    need = ("expression",) if task in _EXPRESSIONS else ("valence_arousal",)
+    folders = [place for place in files.candidates("affectnet", data_dir) if place.is_dir()]
+    for place in folders:
+        try:
+            return read_affectnet(place, label_set, need=need, validation=validation, cache=paths.cache_dir() / "affectnet")  # type: ignore[arg-type]
+        except MissingDataError as error:
+            missing = error
+            if "none of the" in error.problem:
+                raise
+    looked_for = (f"Manually_Annotated_file_lists/training.csv ({', '.join(COLUMNS[:1])}, ...)", "train_set/images and train_set/annotations")
+    raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (missing if folders else None)
+
+
+def _corners(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """x, y, width, height to left, top, right, bottom; rows of -1 stay."""
+    none = (boxes == -1).all(axis=1)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    corners[none] = -1
+    return corners.astype(np.float32)
+
+
+def _checksum(ids: npt.NDArray[np.str_], labels: npt.NDArray[np.generic]) -> str:
+    order = np.argsort(ids, kind="stable")
+    digest = hashlib.sha256("\n".join(ids[order].tolist()).encode())
+    digest.update(np.ascontiguousarray(labels[order]).tobytes())
+    return digest.hexdigest()[:16]

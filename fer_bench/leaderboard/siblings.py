@@ -1,0 +1,48 @@
+"""The same settings judged by other splits, side by side: what a leak between train and test is worth; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fer_bench.folding import KEYS
+from fer_bench.leaderboard.rows import Row
+from fer_bench.protocols import Protocol
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another protocol of the same dataset and task, and its ranked rows."""
+
+    protocol: Protocol
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One row's primary metric here and under each sibling; None where those settings were not run."""
+
+    row: Row
+    here: float | None
+    there: tuple[float | None, ...]
+
+
+def side_by_side(protocol: Protocol, rows: Sequence[Row], siblings: Sequence[Sibling]) -> list[SideBySide]:
+    """Rows that have a counterpart under at least one sibling, in the order given."""
+    known = [{_settings(row): row for row in sibling.rows} for sibling in siblings]
+    found = []
+    for row in rows:
+        partners = [rows_there.get(_settings(row)) for rows_there in known]
+        if any(partners):
+            there = tuple(None if partner is None else partner.value(protocol.primary) for partner in partners)
+            found.append(SideBySide(row, row.value(protocol.primary), there))
+    return found
+
+
+def _settings(row: Row) -> str:
+    """Everything that was chosen but the folds."""
+    spec = {key: value for key, value in row.records[0].spec.items() if key not in ("seed", "recipe", "execution")}
+    options = spec.get("dataset_options") or {}
+    spec["dataset_options"] = {key: value for key, value in options.items() if key not in KEYS}
+    return json.dumps([row.kind, row.model, spec], sort_keys=True)

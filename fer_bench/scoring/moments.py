@@ -1,0 +1,145 @@
+"""Scores of values from sums over samples: what makes a bootstrap over thousands of frames a matrix product.
+
+CCC, PCC, ICC(3,1), RMSE and MAE are functions of seven sums. A resample of whole groups is a weighted sum of the groups' sums, so its cost depends on the
+number of groups alone, and weights of many resamples are one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.errors import RecordError
+from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
+from fer_bench.scoring.undefined import Float, divide
+
+STATISTICS = ("ccc", "pcc", "icc31", "rmse", "mae")
+_BLOCK = 8_000_000
+# Variances of equal numbers that rounding leaves, relative to the largest of the resamples.
+_CONSTANT = 1e-12
+
+
+def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Float:
+    """Sums over each group of samples.
+
+    Args:
+        targets: shape (N, D).
+        outputs: shape (N, D), without NaN.
+        groups: shape (N,), clip or person; None: every sample for itself.
+
+    Returns:
+        Shape (G, D, 7): n, t, o, tt, oo, to, |t - o|, groups in the order of ``np.unique``; t and o are taken about the mean of all targets, which
+        changes no score and keeps the sums small.
+
+    Raises:
+        RecordError: shapes do not fit.
+    """
+    t, o = np.asarray(targets, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
+    if t.shape != o.shape or t.ndim != 2 or (groups is not None and len(np.asarray(groups)) != len(t)):
+        problem = f"targets of shape {t.shape} and outputs of shape {o.shape} must both be (samples, dimensions), with one group each."
+        raise RecordError(problem)
+    centre = t.mean(axis=0) if len(t) else 0.0
+    t, o = t - centre, o - centre
+    terms = np.stack([np.ones_like(t), t, o, t * t, o * o, t * o, np.abs(t - o)], axis=2)
+    if groups is None:
+        return terms
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    out = np.zeros((len(names), *terms.shape[1:]))
+    np.add.at(out, member, terms)
+    return out
+
+
+def statistics(total: Float) -> dict[str, Float]:
+    """Scores of summed terms.
+
+    Args:
+        total: shape (..., 7), sums of :func:`sums` over whatever was drawn.
+
+    Returns:
+        Each of :data:`STATISTICS`, shape (...); NaN where it is undefined.
+    """
+    n, t, o, tt, oo, to, off = np.moveaxis(total, -1, 0)
+    mean_t, mean_o = divide(t, n), divide(o, n)
+    var_t, var_o, cov = divide(tt, n) - mean_t**2, divide(oo, n) - mean_o**2, divide(to, n) - mean_t * mean_o
+    var_t, var_o = _exact_zero(var_t, divide(tt, n)), _exact_zero(var_o, divide(oo, n))
+    cov = np.where((var_t == 0) | (var_o == 0), 0.0, cov)
+    squared = np.maximum(divide(tt - 2 * to + oo, n), 0.0)
+    return {
+        "ccc": divide(2 * cov, var_t + var_o + (mean_t - mean_o) ** 2),
+        "pcc": np.clip(divide(cov, np.sqrt(var_t * var_o)), -1.0, 1.0),
+        "icc31": divide(2 * cov, var_t + var_o),
+        "rmse": np.sqrt(squared),
+        "mae": divide(off, n),
+    }
+
+
+def bootstrap_values(
+    targets: npt.ArrayLike,
+    outputs: npt.ArrayLike,
+    names: tuple[str, ...],
+    groups: npt.ArrayLike | None = None,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """Percentile bootstrap intervals of :data:`STATISTICS` of each dimension, and of their means over dimensions.
+
+    Args:
+        targets: shape (N, D).
+        outputs: shape (N, D), without NaN.
+        names: of the D dimensions.
+        groups: shape (N,): whole groups are resampled, because frames of one clip are not independent samples.
+        n_resamples: number of resamples.
+        seed: of the resampling.
+        confidence: level of the interval.
+
+    Returns:
+        ``valence/ccc`` and so on, and ``ccc`` and so on for the mean; None where fewer than half of the resamples are defined, or where there is one
+        group only.
+    """
+    per_group = sums(targets, outputs, groups)
+    keys = [*(f"{name}/{key}" for name in names for key in STATISTICS), *STATISTICS]
+    if len(per_group) < 2:
+        return dict.fromkeys(keys)
+    drawn = statistics(np.concatenate([_weighted(block, per_group) for block in _weights(len(per_group), n_resamples, seed)]))
+    intervals = {f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in STATISTICS}
+    return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in STATISTICS}
+
+
+def _weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Blocks (b, G) of how often each group is in each resample; the draws are those of :func:`fer_bench.scoring.intervals.bootstrap`."""
+    generator = np.random.RandomState(seed)
+    size = max(1, _BLOCK // n_groups)
+    for start in range(0, n_resamples, size):
+        draws = [generator.randint(n_groups, size=n_groups, dtype=np.int64) for _ in range(min(size, n_resamples - start))]
+        yield np.stack([np.bincount(draw, minlength=n_groups) for draw in draws])
+
+
+def _weighted(weights: npt.NDArray[np.generic], per_group: Float) -> Float:
+    """Sums of each resample, shape (B, D, 7), of weights (B, G)."""
+    flat = per_group.reshape(len(per_group), -1)
+    return np.asarray(weights.astype(np.float64) @ flat).reshape(len(weights), *per_group.shape[1:])
+
+
+def mean_replicates(targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt.NDArray[np.generic], name: str) -> Float:
+    """A statistic, averaged over dimensions, on each resample.
+
+    Args:
+        targets: shape (N, D).
+        outputs: shape (N, D), without NaN.
+        weights: shape (B, N), how often each sample is in each resample.
+        name: of :data:`STATISTICS`.
+
+    Returns:
+        Shape (B,); NaN where undefined.
+    """
+    per_sample = sums(targets, outputs)
+    size = max(1, _BLOCK // max(1, len(per_sample)))
+    total = np.concatenate([_weighted(weights[start : start + size], per_sample) for start in range(0, len(weights), size)])
+    return np.asarray(statistics(total)[name].mean(axis=1), dtype=np.float64)
+
+
+def _exact_zero(variance: Float, scale: Float) -> Float:
+    return np.where(variance <= _CONSTANT * np.maximum(scale, 1e-300), 0.0, variance)

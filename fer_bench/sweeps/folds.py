@@ -1,0 +1,169 @@
+"""A cross-validation as one experiment: every fold trained and tested as a run of its own, and one record over all of them.
+
+The experiment's record holds the predictions of all folds together, each sample once, and is what a leaderboard ranks: its scores are *pooled*; the mean
+over folds of their own scores stands beside it as *averaged*. A fold whose record exists is not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fer_bench.errors import RunNanError, SpecError
+from fer_bench.folding import Folding
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.results import provenance
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.value_scores import FOLD_FLAG
+from fer_bench.spec import RunSpec
+
+Run = Callable[..., Record]
+
+
+def is_experiment(spec: RunSpec) -> bool:
+    """Whether a spec asks for all folds: it names how many, and no single one."""
+    return spec.folding is not None and spec.folding.fold is None
+
+
+def fold_specs(spec: RunSpec) -> list[RunSpec]:
+    """The runs of an experiment, by fold.
+
+    Raises:
+        SpecError: the spec asks for no folds, or for a single one.
+    """
+    folding = _folding(spec)
+    return [spec.model_copy(update={"dataset_options": {**spec.dataset_options, "fold": fold}}) for fold in range(folding.folds)]
+
+
+def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False, run: Run | None = None) -> Record:
+    """Run the folds that have no record yet, and write the experiment's record.
+
+    Args:
+        spec: ``dataset_options`` hold ``folds`` and ``fold_by``, and no ``fold``.
+        store: where records go; None: the project's leaderboards.
+        force: repeat folds whose record exists.
+        run: carries out one fold; None: :func:`fer_bench.training.run.run`.
+
+    Returns:
+        The experiment's record.
+
+    Raises:
+        SpecError: the spec asks for no folds.
+        RunNanError: a fold's loss became NaN; the experiment's record says so.
+    """
+    if run is None:
+        from fer_bench.training.run import run as one_run
+
+        run = one_run
+    folding = _folding(spec)
+    store = store or Store()
+    protocol = protocol_for(spec.dataset, spec.task, folding.by)
+    records: list[Record] = []
+    for number, fold_spec in enumerate(fold_specs(spec), start=1):
+        try:
+            records.append(run(fold_spec, store, force=force))
+        except RunNanError as error:
+            store.put(_draft(spec, protocol).model_copy(update={"status": "nan", "message": f"fold {number} of {folding.folds}: {error.problem}"}))
+            raise
+    return store.put(*joined(spec, protocol, records, [store.predictions(record) for record in records]))
+
+
+def joined(spec: RunSpec, protocol: Protocol, records: Sequence[Record], predictions: Sequence[Predictions]) -> tuple[Record, dict[str, Predictions]]:
+    """The experiment's record and its predictions, from those of its folds.
+
+    Args:
+        spec: of the experiment.
+        protocol: of the experiment.
+        records: one per fold.
+        predictions: of the test split of each.
+
+    Raises:
+        SpecError: the folds were run on different copies of the data.
+    """
+    copies = {record.data.get("fold", {}).get("copy", "") for record in records}
+    if len(copies) > 1:
+        problem = f"the folds of {spec.run_id()} were run on {len(copies)} different copies of the data."
+        raise SpecError(problem, "Run them again with --force.")
+    test = pooled(predictions)
+    (copy,) = copies
+    first = records[0]
+    total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
+    record = _draft(spec, protocol).model_copy(
+        update={
+            "metrics": score(protocol, test),
+            "n_scored": len(test),
+            "outcomes": pack_outcomes(correct(test)) if protocol.task.kind == "classes" else "",
+            "data": {
+                "layout": first.data.get("layout"),
+                "n": {"test": len(test)},
+                "checksums": {"test": copy} if copy else {},
+                "known_copy": None,
+                "notes": first.data.get("notes", []),
+                "n_quarantined": first.data.get("n_quarantined", 0),
+                "folds": [record.run_id for record in records],
+                "fold_by": protocol.fold_by,
+            },
+            "training": {**total, "epochs": first.training.get("epochs"), "folds": len(records)},
+            "hardware": first.hardware,
+            "parameters": first.parameters,
+        }
+    )
+    return record, {"test": test}
+
+
+def pooled(predictions: Sequence[Predictions]) -> Predictions:
+    """Predictions of all folds together, by id, with a flag per fold; every sample is in one fold, or the folds overlap and this raises a RecordError."""
+    order = np.argsort(np.concatenate([part.ids for part in predictions]), kind="stable")
+    fold = np.repeat(np.arange(len(predictions)), [len(part) for part in predictions])[order]
+    groups = None if any(part.groups is None for part in predictions) else np.concatenate([part.groups for part in predictions if part.groups is not None])
+    return Predictions(
+        np.concatenate([part.ids for part in predictions])[order],
+        np.concatenate([part.targets for part in predictions])[order],
+        np.concatenate([part.outputs for part in predictions])[order],
+        {f"{FOLD_FLAG}{number}": fold == number for number in range(len(predictions))},
+        None if groups is None else groups[order],
+    )
+
+
+def _folding(spec: RunSpec) -> Folding:
+    folding = spec.folding
+    if folding is None or folding.fold is not None:
+        problem = "a cross-validation needs dataset_options.folds, and no dataset_options.fold."
+        raise SpecError(problem, "For example --folds 5.")
+    return folding
+
+
+def _draft(spec: RunSpec, protocol: Protocol) -> Record:
+    """The experiment's record before anything is known of its result."""
+    return Record(
+        run_id=spec.run_id(),
+        row=spec.digest(),
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        task=spec.task,
+        dataset=spec.dataset,
+        model=spec.model,
+        recipe=spec.recipe,
+        seed=spec.seed,
+        spec=spec.model_dump(mode="json", exclude={"execution"}),
+        code=provenance.code(),
+        caveats=list(protocol.caveats),
+        created=provenance.now(),
+    )
+
+
+def describe(record: Record, primary: str) -> str:
+    """One line: the pooled score, and the average over folds with its spread."""
+    folds: dict[str, Any] = record.metrics.get("folds") or {}
+    value, mean, std = record.metrics.get(primary), (folds.get("averaged") or {}).get(primary), (folds.get("std") or {}).get(primary)
+    text = f"pooled {primary} {_number(value)}"
+    return text if mean is None else f"{text}; averaged over {folds['n']} folds {_number(mean)} ± {_number(std)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,96 @@
+"""Losses of valence and arousal by name. Each takes outputs and targets (B, D), both on the scale -1 to 1, and returns a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer_bench.errors import SpecError
+from fer_bench.registry import Registry
+from fer_bench.tasks.losses import LOSSES
+
+VALUE_LOSSES: Registry[Callable[..., nn.Module]] = Registry("loss of values")
+_SUGGESTION = "mse, mae, huber, ccc, or a sum such as mse+ccc"
+_TINY = 1e-8
+
+
+class CCCLoss(nn.Module):
+    """One minus the concordance correlation coefficient over the batch, averaged over dimensions (Lin 1989; population moments)."""
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch, 0 to 2; in a batch whose targets are all equal it rewards answering just those."""
+        mean_o, mean_t = outputs.mean(dim=0), targets.mean(dim=0)
+        cov = ((outputs - mean_o) * (targets - mean_t)).mean(dim=0)
+        spread = outputs.var(dim=0, unbiased=False) + targets.var(dim=0, unbiased=False) + (mean_o - mean_t).square()
+        return (1 - 2 * cov / (spread + _TINY)).mean()
+
+
+VALUE_LOSSES.add("mse", nn.MSELoss)
+VALUE_LOSSES.add("mae", nn.L1Loss)
+VALUE_LOSSES.add("huber", nn.HuberLoss)
+VALUE_LOSSES.add("ccc", CCCLoss)
+
+
+class SumLoss(nn.Module):
+    """A weighted sum of losses.
+
+    Args:
+        parts: the losses.
+        weights: one factor each.
+    """
+
+    def __init__(self, parts: list[nn.Module], weights: list[float]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.weights = weights
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch."""
+        total: torch.Tensor = sum(weight * part(outputs, targets) for weight, part in zip(self.weights, self.parts, strict=True))  # type: ignore[assignment]
+        return total
+
+
+def build_value_loss(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a loss of values by name.
+
+    Args:
+        name: a registered loss, or several joined by ``+``.
+        options: ``delta`` of ``huber`` (on the scale -1 to 1), and ``weights``, one factor per loss of a sum.
+
+    Raises:
+        UnknownNameError: no such loss.
+        SpecError: a loss of classes, or an option that the losses do not have.
+    """
+    names = name.split("+")
+    for part in names:
+        if part not in VALUE_LOSSES and part in LOSSES:
+            problem = f"loss {part!r} is for classes; valence and arousal are values."
+            raise SpecError(problem, f"Use {_SUGGESTION}.")
+    factories = [VALUE_LOSSES[part] for part in names]
+    given = dict(options or {})
+    weights = given.pop("weights", [1.0] * len(names))
+    delta = {"delta": given.pop("delta")} if "delta" in given and "huber" in names else {}
+    if given:
+        problem = f"loss_options.{sorted(given)[0]}: loss {name!r} has no such option."
+        raise SpecError(problem, "Sums have weights, huber has delta.")
+    if not isinstance(weights, list) or len(weights) != len(names) or not all(isinstance(w, int | float) and w >= 0 for w in weights):
+        problem = f"loss_options.weights = {weights!r}: loss {name!r} needs {len(names)} numbers that are not negative."
+        raise SpecError(problem, "For example [1, 0.5] for mse+ccc.")
+    parts = [factory(**delta) if part == "huber" else factory() for part, factory in zip(names, factories, strict=True)]
+    return parts[0] if weights == [1.0] else SumLoss(parts, [float(w) for w in weights])
+
+
+def check_class_loss(name: str) -> None:
+    """Refuse a loss of values, or none at all, where classes are trained.
+
+    Raises:
+        UnknownNameError: no such loss.
+        SpecError: a loss of values.
+    """
+    if name not in LOSSES and any(part in VALUE_LOSSES for part in name.split("+")):
+        problem = f"loss {name!r} is for values; this task has classes."
+        raise SpecError(problem, f"Use one of {', '.join(LOSSES)}, or a task such as va.")
+    LOSSES[name]
