@@ -36,7 +36,7 @@ def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only
     report = verify(Store(), protocols)
     for difference in report.differences:
         typer.echo(str(difference), err=True)
-    typer.echo(report.summary)
+    typer.echo(report.summary())
     if report.differences:
         raise typer.Exit(1)
 

@@ -136,8 +136,8 @@ def _hillclimb(validation: ValidationSet, metric: str, max_steps: int | None, in
 
 
 def _summands(outputs: Float) -> tuple[Float, Float]:
-    unanswered = np.isnan(outputs).any(axis=2)
-    return np.where(unanswered[:, :, None], 0.0, outputs), (~unanswered).astype(np.float64)
+    unanswered: npt.NDArray[np.bool_] = np.asarray(np.isnan(outputs).any(axis=2))
+    return np.where(unanswered[:, :, None], 0.0, outputs), np.asarray(~unanswered, dtype=np.float64)
 
 
 def _score(sums: Float, answered: Float, targets: npt.NDArray[np.int64], metric: str) -> Float:

@@ -189,8 +189,8 @@ def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour
     # Runs that stopped early thin the band out; where one is left there is no deviation.
     deviation = np.sqrt(np.nansum((table - mean) ** 2, axis=0) / np.where(known > 1, known - 1, np.nan))
     axes.fill_between(epochs, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0)
-    for line in table:
-        axes.plot(epochs, line, color=colour, linewidth=0.6, alpha=0.45)
+    for single in table:
+        axes.plot(epochs, single, color=colour, linewidth=0.6, alpha=0.45)
 
 
 def _matrix(axes: Axes, values: Float, shown: Float, columns: Sequence[str], rows: Sequence[str], title: str, form: str) -> None:

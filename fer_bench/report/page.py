@@ -111,7 +111,7 @@ def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes
         mean = mean_of(row, protocol.primary)
         if mean is None:
             continue
-        pairs = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
+        pairs: list[Any] = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
         interval = (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs)) if all(pairs) else None
         lines.append((name_of_row(row[0]), mean, mean_std([float(record.metrics[protocol.primary]) for record in row])[1], interval))
     return figures.comparison(lines, _primary(protocol)) if len(lines) > 1 else None

@@ -154,7 +154,7 @@ def _score(records: Sequence[Record], name: str, split: str) -> str:
         return "–"
     mean, deviation = mean_std(known)
     text = _number(mean, name) + ("" if deviation is None else f" ± {_number(deviation, name)}")
-    pairs = [(_metrics(record, split).get("intervals") or {}).get(name) for record in records]
+    pairs: list[Any] = [(_metrics(record, split).get("intervals") or {}).get(name) for record in records]
     if all(pairs):
         text += f" [{', '.join(_number(float(np.mean([pair[end] for pair in pairs])), name) for end in (0, 1))}]"
     return text
@@ -180,7 +180,8 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
         if values:
             yield title, ", ".join(map(str, dict.fromkeys(values)))
     if first.data.get("checksums"):
-        known = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}.get(first.data.get("known_copy"), "")
+        copies: dict[bool | None, str] = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}
+        known = copies.get(first.data.get("known_copy"), "")
         yield "data", " ".join([f"test {first.data['checksums'].get('test', '–')}", f"({known})" if known else ""]).strip()
     hardware = [str(first.hardware[key]) for key in ("gpu", "processor", "accelerator", "precision") if first.hardware.get(key)]
     if hardware:

@@ -49,7 +49,7 @@ class SumLoss(nn.Module):
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of a batch."""
-        total: torch.Tensor = sum(weight * part(outputs, targets) for weight, part in zip(self.weights, self.parts, strict=True))  # type: ignore[assignment]
+        total: torch.Tensor = sum(weight * part(outputs, targets) for weight, part in zip(self.weights, self.parts, strict=True))
         return total
 
 
