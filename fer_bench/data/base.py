@@ -136,6 +136,8 @@ class AffectDataModule(L.LightningDataModule):
         self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
         self.options = options or {}
         self.samples: Samples | None = None
+        # Where a resumed run goes on.
+        self.first_epoch = 0
         self.relabel: npt.NDArray[Any] | None = None
 
     @abstractmethod
@@ -203,8 +205,8 @@ class AffectDataModule(L.LightningDataModule):
         dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
         rank, world = self._place()
         sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
-        # In a resumed run, loader processes are handed their first batches before the Trainer calls set_epoch.
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
+        # Loader processes are handed their first batches before the Trainer calls set_epoch.
+        sampler.set_epoch(self.first_epoch)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
 
