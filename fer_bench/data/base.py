@@ -142,6 +142,8 @@ class AffectDataModule(L.LightningDataModule):
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
         self.samples: Samples | None = None
+        # Where a resumed run goes on.
+        self.first_epoch = 0
         self.relabel: npt.NDArray[Any] | None = None
 
     @abstractmethod
@@ -218,8 +220,8 @@ class AffectDataModule(L.LightningDataModule):
         dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
         rank, world = self._place()
         sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
-        # In a resumed run, loader processes are handed their first batches before the Trainer calls set_epoch.
-        sampler.set_epoch(self.trainer.current_epoch if self.trainer is not None else 0)
+        # Loader processes are handed their first batches before the Trainer calls set_epoch.
+        sampler.set_epoch(self.first_epoch)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
 

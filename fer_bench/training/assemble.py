@@ -98,7 +98,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = read_file(str(path))
     except WeightsError as error:
         raise WeightsError(error.problem, hint) from None
-    if not isinstance(content.get("state_dict"), dict):
-        problem = f"{path}: not a checkpoint of this suite (no state_dict)."
+    if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("epoch"), int):
+        problem = f"{path}: not a checkpoint of this suite."
         raise WeightsError(problem, hint)
     return content

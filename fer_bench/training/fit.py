@@ -90,8 +90,7 @@ def _attempt(
 ) -> dict[str, Any]:
     last = folder / "last.ckpt"
     resumed = last.is_file()
-    if resumed:
-        read_checkpoint(last)
+    datamodule.first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     history = History(verbose=not on_terminal())
     trainer = build_trainer(spec, protocol, device, folder, history, accumulate)
     began = time.perf_counter()
