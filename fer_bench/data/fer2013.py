@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files, folder
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
+from fer_bench.data.samples import SPLITS, Images, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
 
@@ -23,6 +24,7 @@ SIDE = 48
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 OFFICIAL = {"train": 28709, "validation": 3589, "test": 3589}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+_NAMED_BY_ROW = re.compile(r"/(\w+?)_0*(\d+)\.\w+$")
 HOW_TO_GET = "FER2013 is the data of Kaggle's 'Challenges in Representation Learning: Facial Expression Recognition Challenge'; fer2013.csv is in its archive."
 
 
@@ -43,7 +45,8 @@ def read_fer2013(data_dir: str | None) -> Samples:
         data_dir: the data root or the dataset's folder; None: the usual places.
 
     Returns:
-        Samples with ids of five digits (the row of ``fer2013.csv``) and the target ``fer7``. For image folders the ids are file names.
+        Samples with ids of five digits (the row of ``fer2013.csv``) and the target ``fer7``. For image folders the ids are file names, unless the copy is
+        complete and every file is named by its row (``Training_00017.png``): then the samples are those of the CSV, in its order.
 
     Raises:
         MissingDataError: no known layout was found.
@@ -54,7 +57,7 @@ def read_fer2013(data_dir: str | None) -> Samples:
         return _from_csv(path)
     for place in folders:
         if folder.has_class_folders(place, FER7):
-            return folder.read_folder("fer2013", place, FER7, side=SIDE, official=OFFICIAL)
+            return _by_row(folder.read_folder("fer2013", place, FER7, side=SIDE, official=OFFICIAL))
     raise files.missing("fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders, HOW_TO_GET)
 
 
@@ -85,7 +88,7 @@ def _parse(path: Path) -> tuple[files.Arrays, dict[str, Any]]:
     pixels: list[npt.NDArray[np.uint8]] = []
     labels: list[int] = []
     split: list[int] = []
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = [name.strip().lower() for name in file.readline().rstrip("\r\n").split(",")]
         if not {"emotion", "pixels", "usage"} <= set(header):
             problem = f"{path}, line 1: expected the columns emotion, pixels and Usage, found {', '.join(header)[:80]!r}."
@@ -129,7 +132,7 @@ def _pixels(cell: str, where: str) -> npt.NDArray[np.uint8]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            values = np.fromstring(cell, dtype=np.int16, sep=" ")
+            values = np.fromstring(cell, dtype=np.int64, sep=" ")
         except (DeprecationWarning, ValueError):
             problem = f"{where}: the pixels hold something that is no number."
             raise BadDataError(problem, files_hint()) from None
@@ -159,13 +162,32 @@ def _facts(arrays: files.Arrays, path: Path) -> dict[str, Any]:
             absent = [FER7.names[c] for c in range(len(FER7)) if c not in present]
             problem = f"{path}: {name} has no image of {', '.join(absent)}."
             raise BadDataError(problem, "A class without images cannot be learnt or scored; use a complete copy.")
-    digests = sample_digests(arrays["images"], arrays["label"])
+    return {"notes": notes, "checksums": _checksums(arrays["images"], arrays["label"], np.array(SPLITS)[arrays["split"]])}
+
+
+def _checksums(images: Images | npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], split: npt.NDArray[np.str_]) -> dict[str, str]:
+    digests = sample_digests(images, labels)
     # Several published copies differ in the encoding of the faces that FER+ gives no name; they identify no copy.
     named = np.ones(len(digests), dtype=bool)
-    if counts == OFFICIAL:
+    if {name: int((split == name).sum()) for name in SPLITS} == OFFICIAL:
         named[UNNAMED_ROWS] = False
-    checksums = {name: split_checksum(digests[named & (arrays["split"] == i)]) for i, name in enumerate(SPLITS) if counts[name]}
-    return {"notes": notes, "checksums": checksums}
+    return {name: split_checksum(digests[named & (split == name)]) for name in SPLITS if (split == name).any()}
+
+
+def _by_row(samples: Samples) -> Samples:
+    """Class folders as the CSV that they were unpacked from, where the file names still carry its rows; as they are otherwise."""
+    names = [_NAMED_BY_ROW.search(str(name)) for name in samples.ids]
+    rows = np.array([int(name[2]) if name else -1 for name in names])
+    if sorted(rows) != list(range(sum(OFFICIAL.values()))):
+        return samples
+    if any(USAGES.get(name[1]) != split for name, split in zip(names, samples.split, strict=True) if name):
+        return samples
+    ordered = samples.select(np.argsort(rows))
+    ordered.ids = np.array([f"{row:05d}" for row in range(len(rows))])
+    ordered.columns = {"row": np.arange(len(rows))}
+    ordered.checksums = _checksums(ordered.images, ordered.targets["fer7"].astype(np.int8), ordered.split)
+    ordered.key = f"{samples.key}-by-row"
+    return ordered
 
 
 def _unnamed_rows() -> npt.NDArray[np.int64]:

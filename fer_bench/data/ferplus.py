@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.fer2013 import USAGES, find_csv, read_fer2013
+from fer_bench.data.fer2013 import CSV_NAMES, USAGES, find_csv, read_fer2013
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8
@@ -53,13 +53,15 @@ def read_ferplus(data_dir: str | None) -> Samples:
     path = next((place / VOTES_NAME for place in places if (place / VOTES_NAME).is_file()), None)
     if path is None:
         raise files.missing("ferplus", [VOTES_NAME], list(dict.fromkeys(places)), HOW_TO_GET)
-    if find_csv(data_dir) is None and not any((place / "fer2013.csv").is_file() for place in places):
-        raise files.missing("ferplus", ["fer2013.csv", "icml_face_data.csv"], files.candidates("fer2013", data_dir), "The votes need the faces, row by row.")
-    faces = read_fer2013(data_dir if find_csv(data_dir) else str(next(place for place in places if (place / "fer2013.csv").is_file())))
+    faces_at = next((place for place in places for name in CSV_NAMES if (place / name).is_file()), None)
+    if faces_at is None:
+        raise files.missing("ferplus", CSV_NAMES, files.candidates("fer2013", data_dir), "The votes need the faces, row by row.")
+    faces = read_fer2013(data_dir if find_csv(data_dir) else str(faces_at))
     votes, usage = read_votes(path)
     if len(votes) != len(faces) or (usage != faces.split).any():
-        row = len(votes) if len(votes) != len(faces) else int(np.flatnonzero(usage != faces.split)[0])
-        problem = f"{path}: {len(votes)} rows of votes do not match the {len(faces)} rows of {faces.layout} (first at row {min(row, len(votes))})."
+        common = min(len(votes), len(faces))
+        row = next(iter(np.flatnonzero(usage[:common] != faces.split[:common])), common)
+        problem = f"{path}: {len(votes)} rows of votes do not match the {len(faces)} rows of {faces.layout} (first at line {row + 2})."
         raise BadDataError(problem, "Both files must be the official, complete ones.")
     return _join(faces, votes, path)
 
@@ -109,7 +111,7 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]
         Votes (N, 10) in the order of ``COLUMNS``, and the split of each row (N,).
 
     Raises:
-        BadDataError: another header, a count that is no number, a row whose votes do not sum to ten, with the line number.
+        BadDataError: another header, a count that is no number, a row without votes or with more than twenty, with the line number.
     """
     votes, usage = [], []
     with path.open(newline="", encoding="utf-8-sig") as file:
@@ -121,6 +123,8 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]
             raise BadDataError(problem, HINT)
         at = [header.index(name) for name in COLUMNS]
         for number, row in enumerate(reader, start=2):
+            if not row:
+                continue
             where = f"{path}, line {number}"
             if len(row) != len(header):
                 problem = f"{where}: {len(row)} columns instead of {len(header)}; the file is truncated or malformed."

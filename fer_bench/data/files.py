@@ -19,6 +19,8 @@ from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.predictions import write_atomically
 
 Arrays = dict[str, npt.NDArray[Any]]
+# Of an entry in the cache; entries of another format are left alone.
+_FORMAT = 2
 
 
 def candidates(dataset: str, data_dir: str | None) -> list[Path]:
@@ -82,25 +84,38 @@ def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, A
 
     Raises:
         HardwareError: the disk is full.
+        BadDataError: the cached copy is damaged, or the source cannot be read.
     """
-    folder = paths.cache_dir() / dataset / key[:24]
+    folder = paths.cache_dir() / dataset / f"{_FORMAT}-{key[:24]}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not (folder / "facts.json").is_file():
             with FileLock(str(folder) + ".lock"):
                 if not (folder / "facts.json").is_file():
-                    _put(folder, *build())
+                    _put(folder, *_built(build))
     except OSError as error:
-        if isinstance(error, FileNotFoundError | IsADirectoryError):
-            raise
         problem = f"the cache {folder} cannot be written: {error.strerror or error}."
         raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE.") from None
-    facts = json.loads((folder / "facts.json").read_text())
     try:
-        arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
-    except (ValueError, EOFError, OSError) as error:
+        return _open(folder)
+    except (ValueError, EOFError, OSError, KeyError, TypeError) as error:
         problem = f"the cached copy {folder} is damaged ({error})."
         raise BadDataError(problem, "Delete that folder; it is made anew.") from None
+
+
+def _built(build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:
+    try:
+        return build()
+    except OSError as error:
+        # The source's fault, not the cache's.
+        problem = f"{error.filename or 'the source'} cannot be read: {error.strerror or error}."
+        raise BadDataError(problem, "Check the disk and the permissions.") from None
+
+
+def _open(folder: Path) -> tuple[Arrays, dict[str, Any]]:
+    content = json.loads((folder / "facts.json").read_text())
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in content["arrays"]}
+    facts: dict[str, Any] = content["facts"]
     return arrays, facts
 
 
@@ -109,7 +124,7 @@ def _put(folder: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
     try:
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array)
-        (part / "facts.json").write_text(json.dumps(facts))
+        (part / "facts.json").write_text(json.dumps({"arrays": sorted(arrays), "facts": facts}))
         if folder.exists():
             shutil.rmtree(folder)
         part.rename(folder)

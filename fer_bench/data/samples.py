@@ -59,9 +59,9 @@ class Samples:
         """Positions of the samples of one split."""
         return np.flatnonzero(self.split == split)
 
-    def select(self, keep: npt.NDArray[np.bool_]) -> Samples:
-        """Only the samples of a mask."""
-        at = np.flatnonzero(keep)
+    def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Samples:
+        """The samples of a mask or of positions, in that order."""
+        at = np.flatnonzero(keep) if keep.dtype == bool else keep
         return Samples(
             ids=self.ids[at],
             images=Subset(self.images, at),

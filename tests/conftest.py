@@ -1,0 +1,52 @@
+"""Every test has its own cache, runs, leaderboards and data folders; nothing outside ``tmp_path`` is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    for name in ("cache", "runs", "leaderboards", "data"):
+        monkeypatch.setenv(f"FER_BENCH_{name.upper()}", str(tmp_path / name))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def drawn_cache(tmp_path_factory):
+    """A cache in which the small synthfaces are drawn already, once per session."""
+    from fer_bench.data.synthfaces import read_synthfaces
+
+    folder = tmp_path_factory.mktemp("drawn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_BENCH_CACHE", str(folder))
+        read_synthfaces(SMALL_SYNTH)
+    return folder
+
+
+@pytest.fixture
+def small_synth(drawn_cache, own_folders, monkeypatch):
+    """Options of a small synthfaces whose pictures lie in the cache."""
+    monkeypatch.setenv("FER_BENCH_CACHE", str(drawn_cache))
+    return dict(SMALL_SYNTH)
+
+
+@pytest.fixture(scope="session")
+def real_cache(tmp_path_factory):
+    """One cache for all tests on the real FER2013: it is parsed once a session."""
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.fixture
+def real_faces(real_cache, own_folders, monkeypatch):
+    """The folder of the real FER2013, which ``FER_BENCH_TEST_FER2013`` names."""
+    folder = os.environ.get("FER_BENCH_TEST_FER2013")
+    if not folder or not (Path(folder) / "fer2013.csv").is_file():
+        pytest.skip("FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
+    monkeypatch.setenv("FER_BENCH_CACHE", str(real_cache))
+    return Path(folder)
