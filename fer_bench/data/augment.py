@@ -23,7 +23,8 @@ AUGMENTATIONS.add("cnn_ensembles_paper", {"flip": 0.5, "rotate": 45.0, "border":
 AUGMENTATIONS.add("affectnet_paper", {"flip": 0.5, "rotate": 10.0, "shear": 0.1 * 57.29578})
 AUGMENTATIONS.add("strong", {"flip": 0.5, "rotate": 20.0, "shift": 0.12, "scale": 0.15, "brightness": 0.3, "erase": 0.3})
 
-_KEYS = ("flip", "rotate", "shift", "scale", "shear", "brightness", "erase", "border")
+# Options and their largest values; the least is 0.
+_KEYS = {"flip": 1.0, "rotate": 180.0, "shift": 1.0, "scale": 0.95, "shear": 89.0, "brightness": 1.0, "erase": 1.0, "border": 1.0}
 
 
 class Augmenter:
@@ -37,17 +38,20 @@ class Augmenter:
 
     Raises:
         UnknownNameError: no such augmentation.
-        SpecError: no such option.
+        SpecError: no such option, or a value out of range.
         MissingPackageError: albumentations is not installed.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         settings = {**AUGMENTATIONS[name], **(options or {})}
-        for key in settings:
+        for key, value in settings.items():
             if key not in _KEYS:
                 problem = f"augment_options.{key}: there is no such option."
                 raise SpecError(problem, f"Options: {', '.join(_KEYS)}.")
-        self._pipeline = _compose(settings) if any(settings.get(key) for key in _KEYS[:-1]) else None
+            if not isinstance(value, int | float) or not 0 <= value <= _KEYS[key]:
+                problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
+                raise SpecError(problem, "Correct the value.")
+        self._pipeline = _compose(settings) if any(settings.get(key) for key in _KEYS if key != "border") else None
 
     @property
     def is_identity(self) -> bool:

@@ -48,14 +48,22 @@ class FolderDataModule(AffectDataModule):
         if options:
             problem = f"dataset 'folder' has no option {sorted(options)[0]!r}."
             raise SpecError(problem, "It has identity, validation and test.")
+        shares = (_share("validation", validation), _share("test", test))
         folders = files.candidates(self.name, self.data_dir)
         for place in folders:
             if has_class_folders(place, label_set):
                 return read_folder(
-                    self.name, place, label_set, identity=str(identity), shares=(float(validation), float(test)), gray=self.channels == 1, side=self.image_size
+                    self.name, place, label_set, identity=str(identity), shares=shares, gray=self.channels == 1, side=self.image_size
                 )
         names = ", ".join(label_set.names)
         raise files.missing(self.name, ("class folders",), folders, f"Make one folder per class ({names}), inside train/ and test/ if you have splits.")
+
+
+def _share(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        problem = f"dataset_options.{key} = {value!r}: a share must lie between 0 and 1."
+        raise SpecError(problem, "For example 0.1.")
+    return float(value)
 
 
 def has_class_folders(root: Path, label_set: LabelSet) -> bool:
@@ -96,7 +104,7 @@ def read_folder(
     Raises:
         BadDataError: a folder that is no class, an empty class, more than 1 % unreadable images, an image of the wrong size.
     """
-    found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _is_clutter(p.relative_to(root))]
     key = f"{READER_VERSION}-{files.listing_sha256(root, found)}-{label_set.name}-{side}-{gray}-{bool(official)}"
     arrays, facts = files.cached(name, files.text_sha256(key), lambda: _decode(root, found, label_set, side, gray, official))
     ids = arrays["ids"]
@@ -117,6 +125,11 @@ def read_folder(
     )
     samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
     return samples
+
+
+def _is_clutter(path: Path) -> bool:
+    # What macOS and file managers leave behind looks like images by its name.
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def _decode(

@@ -14,6 +14,7 @@ from fer_bench.data.ferplus import process_votes
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.synth import VERSION, SynthConfig, generate
 from fer_bench.errors import SpecError
+from fer_bench.registry import unknown_name
 from fer_bench.spec import spec_error
 
 _LABELS = ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3")
@@ -39,6 +40,11 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
     Raises:
         SpecError: an option that does not exist, or is out of range.
     """
+    for key in options or {}:
+        if key not in SynthConfig.__dataclass_fields__:
+            unknown = unknown_name("option", key, SynthConfig.__dataclass_fields__)
+            problem = f"dataset_options of synthfaces: {unknown.problem}"
+            raise SpecError(problem, unknown.hint)
     try:
         config = TypeAdapter(SynthConfig).validate_python(options or {})
     except ValidationError as error:

@@ -18,6 +18,8 @@ class ModelEntry:
         image_size: side of the input that it was designed for.
         weights: name of the torchvision weights that ``weights=imagenet`` means.
         about: one line.
+        smallest: least side of the input that its pooling leaves something of.
+        fixed_size: it takes the size that it was built for and no other (position embeddings, dense layers over positions).
     """
 
     source: str
@@ -25,13 +27,18 @@ class ModelEntry:
     image_size: int
     weights: str = ""
     about: str = ""
+    smallest: int = 1
+    fixed_size: bool = False
 
 
 MODELS: Registry[ModelEntry] = Registry("model")
 
 
+_SMALLEST = {"alexnet": 63, "densenet": 32, "vgg": 32}
+
+
 def _torchvision(alias: str, builder: str, weights: str, about: str) -> None:
-    MODELS.add(alias, ModelEntry("torchvision", builder, 224, weights, about))
+    MODELS.add(alias, ModelEntry("torchvision", builder, 224, weights, about, next((n for start, n in _SMALLEST.items() if alias.startswith(start)), 1)))
 
 
 _V1 = "IMAGENET1K_V1"
@@ -47,7 +54,7 @@ for _depth in (11, 13, 16, 19):
     _torchvision(f"vgg{_depth}", f"vgg{_depth}", _V1, f"VGG-{_depth} without batch norm (Simonyan and Zisserman 2015)")
     _torchvision(f"vgg{_depth}_bn", f"vgg{_depth}_bn", _V1, f"VGG-{_depth} with batch norm")
 _torchvision("alexnet", "alexnet", _V1, "AlexNet (Krizhevsky et al. 2012)")
-MODELS.add("five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report"))
+MODELS.add("five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16))
 MODELS.add(
     "autoencoder", ModelEntry("own", "fer_bench.models.autoencoder:AutoencoderClassifier", 48, about="encoder, decoder and classifier of the autoencoder paper")
 )
@@ -76,4 +83,6 @@ def find_model(name: str) -> ModelEntry:
 
     if inner.split(".")[0] not in timm.list_models():
         raise unknown_name("model", name, [f"timm:{known}" for known in timm.list_models()])
-    return ModelEntry("timm", inner, 224, about="timm")
+    designed = timm.get_pretrained_cfg(inner, allow_unregistered=True)
+    size, fixed = (designed.input_size[-1], bool(designed.fixed_input_size)) if designed else (224, False)
+    return ModelEntry("timm", inner, size, about="timm", fixed_size=fixed)

@@ -27,6 +27,9 @@ class FiveLayerCNN(nn.Module):
         dropout: after each block.
         head_dropout: after each dense layer.
         width: filters of the first block.
+
+    Raises:
+        ValueError: an activation that is not known, or a width or dropout out of range.
     """
 
     def __init__(
@@ -40,6 +43,12 @@ class FiveLayerCNN(nn.Module):
         width: int = 32,
     ) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            message = f"activation is {activation!r}, not one of {', '.join(ACTIVATIONS)}"
+            raise ValueError(message)
+        if width < 1:
+            message = f"width is {width}, not 1 or more"
+            raise ValueError(message)
         act = ACTIVATIONS[activation]
         widths = [in_channels, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []

@@ -23,7 +23,8 @@ def hub_or_explain(fetch: Callable[[], T], what: str) -> T:
     """Run something that downloads weights, and turn every network failure into one that says what to do."""
     try:
         return fetch()
-    except FerBenchError:
+    except (FerBenchError, TypeError):
+        # A TypeError is a setting that the model does not have.
         raise
     except Exception as error:  # hubs raise whatever their HTTP library raises
         detail = str(error).splitlines()[0][:120] if str(error) else "no detail"
@@ -53,9 +54,12 @@ def read_file(path: str) -> dict[str, Any]:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file as load_safetensors
 
-            return dict(load_safetensors(str(file)))
+            try:
+                return dict(load_safetensors(str(file)))
+            except Exception as error:  # its own class of errors, which derives from nothing narrower
+                raise ValueError(str(error)) from None
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError, TypeError, ImportError) as error:
         problem = f"{file}: not a readable checkpoint ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
         raise WeightsError(problem, "The file is damaged or holds code; use another one.") from None
     if not isinstance(content, dict):
@@ -73,8 +77,9 @@ def load_file(network: nn.Module, path: str) -> None:
         WeightsError: unreadable, or not of this architecture.
     """
     content = read_file(path)
-    state = content.get("state_dict", content.get("model", content))
-    state = {key.removeprefix("module.").removeprefix("network."): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    inner = content.get("state_dict", content.get("model", content))
+    named = inner.items() if isinstance(inner, dict) else ()
+    state = {str(key).removeprefix("module.").removeprefix("network."): value for key, value in named if isinstance(value, torch.Tensor)}
     own = network.state_dict()
     if state and not any(key in own for key in state):
         state = {f"body.{key}": value for key, value in state.items()}

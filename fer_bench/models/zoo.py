@@ -61,17 +61,27 @@ def build_network(
     """
     entry = find_model(name)
     given = dict(options or {})
-    side = image_size or (entry.image_size if weights == "imagenet" or native_size is None or entry.source == "own" else native_size)
+    side = image_size or _side(entry, weights, native_size)
+    if side < entry.smallest:
+        problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."
+        raise SpecError(problem, f"Leave image_size out, or set it to {entry.image_size}.")
     kind = ("imagenet" if weights == "imagenet" else "centred") if normalization == "auto" else normalization
     try:
-        body = _BUILDERS[entry.source](entry, num_outputs, weights == "imagenet", side, given)
-    except TypeError as error:
+        if "num_classes" in given:
+            raise TypeError("num_classes follows from the task")
+        body = _BUILDERS[entry.source](entry, num_outputs, weights == "imagenet", side, dict(given))
+    except (TypeError, ValueError) as error:
         problem = f"model {name!r} cannot be built with {given}: {error}."
         raise SpecError(problem, "Correct model_options.") from None
     network = Network(InputAdapter(kind, side), body)
     if weights not in ("none", "imagenet"):
         weight_files.load_file(network, weights)
     return network.to(memory_format=torch.channels_last)
+
+
+def _side(entry: ModelEntry, weights: str, native_size: int | None) -> int:
+    designed = weights == "imagenet" or entry.source == "own" or entry.fixed_size
+    return entry.image_size if designed or native_size is None or native_size < entry.smallest else native_size
 
 
 def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
@@ -103,6 +113,8 @@ def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: in
 def _timm(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
     import timm
 
+    if entry.fixed_size and side != entry.image_size:
+        options.setdefault("img_size", side)
     if not pretrained:
         return timm.create_model(entry.builder, pretrained=False, num_classes=num_outputs, **options)
     return weight_files.hub_or_explain(lambda: timm.create_model(entry.builder, pretrained=True, num_classes=num_outputs, **options), entry.builder)
