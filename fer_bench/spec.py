@@ -183,7 +183,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
     """
     merged = dict(base)
-    for key, value in over.items():
+    for name, value in over.items():
+        key = str(name)
         owner = key.removesuffix("_options")
         switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
         merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value

@@ -103,9 +103,13 @@ def unpack_outcomes(text: str, n: int) -> npt.NDArray[np.bool_]:
     """Text to ``n`` bits.
 
     Raises:
-        RecordError: fewer bits than samples.
+        RecordError: fewer bits than samples, or no base64.
     """
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8))
+    try:
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8))
+    except ValueError as error:
+        problem = f"outcomes: {error}."
+        raise RecordError(problem) from None
     if len(bits) < n:
         problem = f"outcomes: {len(bits)} bits for {n} samples."
         raise RecordError(problem)

@@ -57,29 +57,46 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
     content = specs.read_yaml(path)
     for key in content:
         if key not in _TOP:
-            unknown = unknown_name("key", key, _TOP)
+            unknown = unknown_name("key", str(key), _TOP)
             problem = f"{path}: {unknown.problem}"
             raise SpecError(problem, unknown.hint)
     runs = content.get("runs")
-    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+    if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
         problem = f"{path}: 'runs' must be a list of settings."
-        raise SpecError(problem)
+        raise SpecError(problem, "For example runs: [{recipe: plain}].")
+    defaults = content.get("defaults", {})
+    if not isinstance(defaults, dict):
+        problem = f"{path}: 'defaults' must be a mapping of settings."
+        raise SpecError(problem, "For example defaults: {dataset: fer2013}.")
     chosen: dict[str, RunSpec] = {}
     for number, run in enumerate(runs, start=1):
-        settings = specs.merge(content.get("defaults", {}), run)
-        own_seeds = seeds or settings.pop("seeds", content.get("seeds", [0]))
-        settings.pop("seeds", None)
+        where = f"{path}, run {number}"
+        settings = specs.merge(defaults, run)
+        own_seeds = _values(settings.pop("seeds", content.get("seeds", [0])), f"{where}: 'seeds'", "seeds: [0, 1, 2]")
+        own_seeds = seeds or own_seeds
         grid = settings.pop("grid", {})
+        if not isinstance(grid, dict):
+            problem = f"{where}: 'grid' must map settings to lists of values."
+            raise SpecError(problem, "For example grid: {lr: [0.1, 0.01]}.")
+        for key, values in grid.items():
+            _values(values, f"{where}: 'grid' of {key!r}", f"grid: {{{key}: [0.1, 0.01]}}")
         # A paper's recipe stands in full in its suite: nothing of this project's own recipe for the model may leak in.
         base = specs.layered(settings) if content.get("layered", False) else settings
         for values in itertools.product(*grid.values()):
             for seed in own_seeds:
                 point = specs.merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
                 point["execution"] = execution or {}
-                spec = specs.build(point, f"{path}, run {number}")
+                spec = specs.build(point, where)
                 # A grid's point that is also a run of its own keeps the name that came first.
                 chosen.setdefault(spec.run_id(), spec)
     return list(chosen.values())
+
+
+def _values(found: Any, what: str, example: str) -> list[Any]:
+    if not isinstance(found, list) or not found:
+        problem = f"{what} must be a list of values, not {found!r}."
+        raise SpecError(problem, f"For example {example}.")
+    return found
 
 
 def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes_va import write_avec, write_semaine
 
 from fer_bench.data import semaine
 from fer_bench.data.faces import Face
 from fer_bench.data.semaine import SemaineDataModule, annotation_rows, read_semaine
 from fer_bench.data.semaine_sessions import find_recordings, merge_traces
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
+from tests.data.fakes_va import write_avec, write_semaine
 
 
 class BrightestBlock:

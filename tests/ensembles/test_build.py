@@ -91,13 +91,18 @@ def test_the_papers_way_orders_and_sizes_on_test(store):
     assert record.metrics["accuracy"] == max(curve["test"]["majority"][1:])
 
 
-@pytest.mark.parametrize("options", [{"selection": "greedy"}, {"selection": "greedy", "bags": 4}, {"rule": "weighted", "top_k": "best"}, {"selection": "stack"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"selection": "greedy"}, {"selection": "greedy", "bags": 4}, {"rule": "weighted", "top_k": "best"}, {"selection": "stack"}], ids=str
+)
 def test_other_test_predictions_lead_to_the_same_selection(tmp_path, options):
     chosen = []
     for name in ("as_they_are", "reversed"):
         store = Store(tmp_path / name)
         for seed in range(5):
-            splits = {"validation": predictions(seed, "validation", 0.8 + 0.15 * seed), "test": predictions(seed if name == "as_they_are" else 40 - seed, "test")}
+            splits = {
+                "validation": predictions(seed, "validation", 0.8 + 0.15 * seed),
+                "test": predictions(seed if name == "as_they_are" else 40 - seed, "test"),
+            }
             store.put(*member(seed, splits=splits))
         record = build_ensemble(store, PROTOCOL, **options)
         chosen.append(([(entry["run_id"], entry["weight"]) for entry in record.training["members"]], record.training.get("stacker"), record.validation_metrics))
@@ -127,8 +132,14 @@ REFUSED = {
     "test_ids": (other("test", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)), r"net9/r9-s9: 420 test ids are not both"),
     "fewer_samples": (other("test", lambda p: p.select(np.arange(200))), r"net9/r9-s9: 10 test ids"),
     "validation_ids": (other("validation", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)), r"net9/r9-s9: 280 validation ids"),
-    "targets": (other("test", lambda p: Predictions(p.ids, (p.targets + (np.arange(len(p)) == 3)) % 7, p.outputs)), r"net9/r9-s9: the target of test sample 't0003'"),
-    "checksums": ({"data": {"checksums": CHECKSUMS | {"test": "d" * 8}}}, r"net9/r9-s9 was made on another copy of the data than .* \(checksums of test differ\)"),
+    "targets": (
+        other("test", lambda p: Predictions(p.ids, (p.targets + (np.arange(len(p)) == 3)) % 7, p.outputs)),
+        r"net9/r9-s9: the target of test sample 't0003'",
+    ),
+    "checksums": (
+        {"data": {"checksums": CHECKSUMS | {"test": "d" * 8}}},
+        r"net9/r9-s9 was made on another copy of the data than .* \(checksums of test differ\)",
+    ),
     "version": ({"protocol_version": 2}, r"net9/r9-s9 is of the protocol's version 2"),
     "status": ({"status": "nan"}, r"net9/r9-s9 has the status nan"),
     "task": ({"task": "fer8"}, r"net9/r9-s9 has the label set fer8"),
@@ -243,7 +254,9 @@ def test_an_ensemble_that_does_not_follow_from_its_members_is_found(store):
     kept = {split: store.predictions(record, split) for split in SIZES}
     swapped = Predictions(kept["test"].ids, kept["test"].targets, np.roll(kept["test"].outputs, 1, axis=1))
     store.put(record.model_copy(update={"metrics": score(PROTOCOL, swapped)}), kept | {"test": swapped})
-    assert recompute_from_members(store, record := store.get(record.run_id)) == [f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"]
+    assert recompute_from_members(store, record := store.get(record.run_id)) == [
+        f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"
+    ]
     heavier = [entry | {"weight": 1.0} for entry in record.training["members"]]
     store.put(record.model_copy(update={"training": record.training | {"members": heavier}}), kept)
     assert any("weights" in text for text in recompute_from_members(store, store.get(record.run_id)))
