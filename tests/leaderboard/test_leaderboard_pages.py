@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fake_records import PROTOCOL, put, record, run
 
 from fer_bench.errors import FerBenchError, RecordError, SpecError
 from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, place_between_markers
@@ -14,6 +13,7 @@ from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.reported import read_reported
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.results.store import Store
+from tests.leaderboard.fake_records import PROTOCOL, put, record, run
 
 OWN_CLAIMS = Path(__file__).parents[2] / "leaderboards" / "reported"
 CLAIM = {

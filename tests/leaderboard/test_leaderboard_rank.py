@@ -2,7 +2,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fake_records import CHECKSUMS, PROTOCOL, N, predictions, put, record, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.classification import predicted_classes
 from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
+from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, predictions, put, record, run
 
 PINNED = dataclasses.replace(PROTOCOL, n_test=N, checksums=CHECKSUMS, version=2)
 

@@ -3,7 +3,6 @@ import re
 
 import numpy as np
 import pytest
-from fake_records import N, put, record, run
 
 from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
@@ -15,6 +14,7 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.classification import predicted_classes
 from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
 from fer_bench.scoring.score import correct
+from tests.leaderboard.fake_records import N, put, record, run
 
 
 @pytest.fixture
