@@ -87,7 +87,7 @@ class Predictions:
                 flags = {name.removeprefix("flag_"): arrays[name] for name in arrays.files if name.startswith("flag_")}
                 groups = arrays["groups"] if "groups" in arrays.files else None
                 return cls(arrays["ids"], arrays["targets"], arrays["outputs"], flags, groups)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             problem = f"{path}: not a predictions file ({error})."
             raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
 

@@ -9,6 +9,18 @@ from typing import Generic, TypeVar
 from fer_bench.errors import UnknownNameError
 
 T = TypeVar("T")
+# What `fer-bench list` can list.
+LISTED = {
+    "dataset": "datasets",
+    "model": "models",
+    "task": "tasks",
+    "loss": "losses",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
+    "augmentation": "augmentations",
+    "protocol": "protocols",
+    "suite": "suites",
+}
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
@@ -26,10 +38,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if near:
         hint = "Did you mean " + " or ".join(repr(n) for n in near) + "?"
-    elif len(names) <= 12:
+    elif len(names) <= 12 or kind not in LISTED:
         hint = "Known: " + ", ".join(names) + "."
     else:
-        hint = f"`fer-bench list {kind}s` shows the {len(names)} known ones."
+        hint = f"`fer-bench list {LISTED[kind]}` shows the {len(names)} known ones."
     return UnknownNameError(f"unknown {kind} {name!r}.", hint)
 
 

@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
@@ -24,6 +24,9 @@ from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# One line, short enough to be shown.
+Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
+_LONGEST = 120
 
 
 class Execution(BaseModel):
@@ -48,10 +51,10 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: str = "synthfaces"
+    dataset: Name = "synthfaces"
     dataset_options: Options = {}
-    task: str = "fer7"
-    model: str = "five_layer_cnn"
+    task: Name = "fer7"
+    model: Name = "five_layer_cnn"
     model_options: Options = {}
     weights: str = "none"
     image_size: int | None = Field(None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it")
@@ -86,7 +89,7 @@ class RunSpec(BaseModel):
     tta_kind: Literal["random", "flip", "ten_crop"] = "random"
     snapshot: str = Field("best", pattern=r"^(best|last|epoch_[1-9][0-9]*)$", description="weights that are tested: of the best, the last or a numbered epoch")
     # naming and execution: not part of the digest
-    recipe: str = Field("", description="a short name of the settings, shown beside the model")
+    recipe: Name = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
 
     @property
@@ -168,7 +171,11 @@ def layered(flags: Mapping[str, Any]) -> dict[str, Any]:
     for path in (of_dataset, folder / "models" / f"{model.replace(':', '_')}.yaml"):
         if path.is_file():
             layer = read_yaml(path)
-            own = layer.pop("datasets", {}).get(dataset, {})
+            sections = layer.pop("datasets", {})
+            own = sections.get(dataset, {}) if isinstance(sections, dict) else None
+            if not isinstance(own, dict):
+                problem = f"{path}: 'datasets' must hold one mapping of settings per dataset."
+                raise SpecError(problem, "For example datasets: {fer2013: {epochs: 24}}.")
             settings = merge(merge(settings, layer), own)
     # Last: what datasets and models advise on losses is meant for classes.
     of_task = folder / "tasks" / f"{task}.yaml"
@@ -221,8 +228,13 @@ def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunS
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
     return SpecError(problem, "Correct the value.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
@@ -242,11 +254,14 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             problem = f"--set {key}: the value {text!r} cannot be read."
             raise SpecError(problem, "Quote it.") from None
-        # YAML 1.1 reads 1e-3 as text; every user means the number.
-        if isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
+        if isinstance(value, str) and value == text.strip():
             with contextlib.suppress(ValueError):
                 value = float(value)
         outer, dot, inner = key.partition(".")
+        if not outer or (dot and not inner) or (dot and not isinstance(settings.get(outer, {}), dict)):
+            problem = f"--set {assignment!r}: {key!r} is no setting, or no option of one."
+            raise SpecError(problem, "For example --set augment_options.rotate=10.")
         if dot:
             settings.setdefault(outer, {})[inner] = value
         else:
