@@ -254,9 +254,7 @@ def test_an_ensemble_that_does_not_follow_from_its_members_is_found(store):
     kept = {split: store.predictions(record, split) for split in SIZES}
     swapped = Predictions(kept["test"].ids, kept["test"].targets, np.roll(kept["test"].outputs, 1, axis=1))
     store.put(record.model_copy(update={"metrics": score(PROTOCOL, swapped)}), kept | {"test": swapped})
-    assert recompute_from_members(store, record := store.get(record.run_id)) == [
-        f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"
-    ]
+    assert recompute_from_members(store, store.get(record.run_id)) == [f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"]
     heavier = [entry | {"weight": 1.0} for entry in record.training["members"]]
     store.put(record.model_copy(update={"training": record.training | {"members": heavier}}), kept)
     assert any("weights" in text for text in recompute_from_members(store, store.get(record.run_id)))

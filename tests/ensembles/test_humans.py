@@ -78,7 +78,7 @@ def test_images_with_other_numbers_of_votes_are_refused():
 
 
 def test_the_row_is_the_expected_accuracy_of_one_vote(rows):
-    _store, splits, records = rows
+    _, splits, records = rows
     assert len(records) == 10
     assert len({record.row for record in records}) == 1
     test = splits["test"]

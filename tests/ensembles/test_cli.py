@@ -1,0 +1,50 @@
+import pytest
+from typer.testing import CliRunner
+
+from fer_bench.cli.main import app
+from fer_bench.errors import FerBenchError
+from fer_bench.results.store import Store
+from tests.ensembles.stored import PROTOCOL, fill
+
+
+@pytest.fixture
+def store():
+    made = Store()
+    fill(made, 3)
+    return made
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_ensemble(store, tmp_path):
+    result = call("ensemble", "--protocol", PROTOCOL.name, "--members", "r0-s0,r1-s1", "--members", "r2-s2", "--top-k", "2", "--rule", "majority")
+    assert result.exit_code == 0
+    made = next(record for record in store.records() if record.kind == "ensemble")
+    assert result.output.startswith(f"{made.run_id}: toy-fer7 ensemble (majority vote, top 2 of 3 by validation): ")
+    assert made.run_id in (store.root / "toy-fer7.md").read_text()
+    call("ensemble", "--protocol", PROTOCOL.name, "--seed", "0", "--seed", "1", "--no-tta")
+    assert {len(record.training["members"]) for record in store.records() if record.kind == "ensemble"} == {2}
+    assert call("report", made.run_id, "--out", str(tmp_path / "out")).exit_code == 0
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert (tmp_path / "out" / "members.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ensemble", "--protocol", "toi-fer7"], "unknown protocol 'toi-fer7'.*Did you mean 'toy-fer7'"),
+        (["ensemble", "--protocol", "toy-fer7", "--rule", "mean"], "unknown rule 'mean'"),
+        (["ensemble", "--protocol", "toy-fer7", "--top-k", "many"], "expected a whole number"),
+        (["ensemble", "--protocol", "fer2013-fer7"], "fer2013-fer7 has 0 that fit"),
+        (["humans", "fer2013"], "no votes of single people"),
+        (["report", "nothing"], "no record"),
+    ],
+)
+def test_errors_say_what_is_wrong(store, arguments, message):
+    with pytest.raises(FerBenchError, match=message):
+        call(*arguments)
