@@ -20,12 +20,14 @@ def test_no_group_is_torn_apart(sizes, folds, seed):
     fold = deal(groups, folds)
     assert all(len(set(fold[groups == g])) == 1 for g in set(groups))
     counts = np.bincount(fold, minlength=folds)
-    assert counts.min() > 0 and counts.max() - counts.min() <= max(sizes)
+    assert counts.min() > 0
+    assert counts.max() - counts.min() <= max(sizes)
     for k in range(folds):
         split = fold_split(groups, folds, k)
         assert ((split == "test") == (fold == k)).all()
         parts = [set(groups[split == name]) for name in ("train", "validation", "test")]
-        assert all(parts) and sum(map(len, parts)) == len(set(groups))
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set(groups))
 
 
 def test_the_order_of_samples_does_not_matter():

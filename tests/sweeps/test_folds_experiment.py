@@ -61,7 +61,9 @@ def store(tmp_path):
 
 def test_one_record_per_fold_and_one_for_all(store):
     record = run_folds(experiment(), store, run=Trainer())
-    assert record.n_scored == N and len(record.data["folds"]) == 5 and len(list(store.records())) == 6
+    assert record.n_scored == N
+    assert len(record.data["folds"]) == 5
+    assert len(list(store.records())) == 6
     folds = [store.get(run_id) for run_id in record.data["folds"]]
     assert record.metrics["folds"]["averaged"]["ccc"] == pytest.approx(np.mean([fold.metrics["ccc"] for fold in folds]))
     assert record.metrics["folds"]["std"]["valence/pcc"] == pytest.approx(np.std([fold.metrics["valence"]["pcc"] for fold in folds], ddof=1))
@@ -87,7 +89,8 @@ def test_a_fold_that_fails_leaves_a_record_that_says_so(store):
     with pytest.raises(RunNanError):
         run_folds(experiment(), store, run=Trainer(fail_at=3))
     record = store.find("afew_va-va", "resnet18", experiment().run_id())
-    assert record.status == "nan" and record.message.startswith("fold 4 of 5")
+    assert record.status == "nan"
+    assert record.message.startswith("fold 4 of 5")
     assert run_folds(experiment(), store, run=Trainer()).status == "finished"
 
 
@@ -104,27 +107,32 @@ def test_the_board_ranks_experiments_and_shows_the_leak(store):
     leaky = run_folds(experiment("frame"), store, run=Trainer(0.5))
     pages = {path.stem: text for path, text in render(store).items()}
     board = pages["afew_va-va"]
-    assert "Listed apart" not in board and "fold 1 of 5" not in board
+    assert "Listed apart" not in board
+    assert "fold 1 of 5" not in board
     for text in (f"{clean.metrics['ccc']:.3f}", f"{worse.metrics['ccc']:.3f}", "Mean of folds", "Valence RMSE on −1 to 1", "Arousal PCC"):
         assert text in board
     assert "bootstrap over whole clips" in board
     side = board[board.index("## Under other splits") :]
-    assert "(afew_va-va-frames.md)" in side and "leaky" in side
+    assert "(afew_va-va-frames.md)" in side
+    assert "leaky" in side
     assert f"| {clean.metrics['ccc']:.3f} | {leaky.metrics['ccc']:.3f} |" in side
     other = pages["afew_va-va-frames"]
-    assert "**leaky" in other and f"| {leaky.metrics['ccc']:.3f} | {clean.metrics['ccc']:.3f} |" in other
+    assert "**leaky" in other
+    assert f"| {leaky.metrics['ccc']:.3f} | {clean.metrics['ccc']:.3f} |" in other
 
 
 def test_a_fold_alone_is_listed_apart(store):
     (first, *_) = fold_specs(experiment())
     Trainer()(first, store)
     (board,) = (text for path, text in render(store).items() if path.stem == "afew_va-va")
-    assert "fold 1 of 5 alone" in board and "--folds 5" in board
+    assert "fold 1 of 5 alone" in board
+    assert "--folds 5" in board
 
 
 def test_which_specs_are_experiments():
     assert is_experiment(experiment())
-    assert not is_experiment(fold_specs(experiment())[0]) and not is_experiment(specs.build({"dataset": "afew_va"}))
+    assert not is_experiment(fold_specs(experiment())[0])
+    assert not is_experiment(specs.build({"dataset": "afew_va"}))
     assert len({spec.run_id() for spec in [experiment(), *fold_specs(experiment())]}) == 6
     with pytest.raises(SpecError, match="--folds 5"):
         fold_specs(specs.build({"dataset": "afew_va"}))

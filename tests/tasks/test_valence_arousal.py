@@ -135,5 +135,6 @@ def test_new_fields_leave_old_identities_alone():
     plain = specs.build({"dataset": "fer2013", "model": "five_layer_cnn"})
     assert plain.identity() == {"dataset": "fer2013"}
     last = plain.model_copy(update={"snapshot": "last"})
-    assert last.run_id() != plain.run_id() and last.training_id() == plain.training_id()
+    assert last.run_id() != plain.run_id()
+    assert last.training_id() == plain.training_id()
     assert plain.model_copy(update={"steps_per_epoch": 8}).training_id() != plain.training_id()
