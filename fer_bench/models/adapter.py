@@ -8,6 +8,7 @@ from torch import nn
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "centred": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
@@ -19,7 +20,7 @@ class InputAdapter(nn.Module):
     device: 48 px bytes travel to the accelerator, not 224 px floats.
 
     Args:
-        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25) or ``unit`` (0 to 1).
+        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1) or ``unit`` (0 to 1).
         size: side of the output in pixels; None keeps the input's size.
         channels: 1 or 3. Grey is repeated for three; colour is averaged by ITU-R BT.601 luma weights for one.
     """

@@ -127,4 +127,4 @@ def check_value_settings(spec: RunSpec) -> None:
         given = getattr(spec, key)
         if given != value:
             problem = f"{key} = {given!r} means nothing for the values of task {spec.task!r}."
-            raise SpecError(problem, f"Use {key}={value or 'nothing'}.")
+            raise SpecError(problem, f"Use {key}={value if value != '' else 'nothing'}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fer_bench.errors import WeightsError
+from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import build_network
@@ -19,6 +19,7 @@ from fer_bench.tasks.expression import ExpressionTask
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
+from fer_bench.training.callbacks import snapshot_epoch
 
 
 def check_names(spec: RunSpec) -> Protocol:
@@ -35,6 +36,10 @@ def check_names(spec: RunSpec) -> Protocol:
     find_model(spec.model)
     for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
         registry[name]
+    kept = snapshot_epoch(spec)
+    if kept is not None and kept > spec.epochs:
+        problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
+        raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
     protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from fer_bench.errors import RunNanError
+from fer_bench.spec import RunSpec
 
 
 class EpochSeed(L.Callback):
@@ -64,6 +65,28 @@ class History(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.epochs = list(state_dict["epochs"])
+
+
+class KeepEpoch(L.Callback):
+    """Keep the weights after one numbered epoch as ``epoch_<n>.ckpt``.
+
+    Args:
+        folder: of the run.
+        epoch: counted from 1.
+    """
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        self.folder, self.epoch = folder, epoch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save at the epoch's end."""
+        if trainer.current_epoch + 1 == self.epoch:
+            trainer.save_checkpoint(self.folder / f"epoch_{self.epoch}.ckpt")
+
+
+def snapshot_epoch(spec: RunSpec) -> int | None:
+    """The numbered epoch whose weights a run tests; None where it tests the best or the last."""
+    return int(spec.snapshot.removeprefix("epoch_")) if spec.snapshot.startswith("epoch_") else None
 
 
 class NanGuard(L.Callback):

@@ -19,7 +19,7 @@ from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.training.assemble import read_checkpoint
-from fer_bench.training.callbacks import History, on_terminal
+from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.machine import Device
 from fer_bench.training.ranks import is_first
 from fer_bench.training.trainer import build_trainer, close_loggers
@@ -45,6 +45,7 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
         WeightsError: the checkpoint to go on from is damaged.
     """
     done = folder / "trained.json"
+    _forget_if_too_late(spec, folder)
     if done.is_file():
         return _read(done)
     facts: dict[str, Any]
@@ -105,6 +106,8 @@ def _attempt(
         raise Interrupted(*_interrupted(history, spec))
     checkpoints = trainer.checkpoint_callback
     best_epoch = _best_epoch(history, checkpoints.monitor, checkpoints.mode)
+    images = len(datamodule.targets("train"))
+    images = min(images, spec.steps_per_epoch * spec.batch_size) if spec.steps_per_epoch else images
     seconds = sum(epoch["seconds"] for epoch in history.epochs)
     return {
         "epochs": len(history.epochs),
@@ -113,13 +116,23 @@ def _attempt(
         "selected_value": history.epochs[best_epoch].get(checkpoints.monitor),
         "seconds": round(seconds, 3),
         "last_attempt_seconds": round(time.perf_counter() - began, 3),
-        "images_per_second": round(len(history.epochs) * len(datamodule.targets("train")) / seconds, 1) if seconds else None,
+        "images_per_second": round(len(history.epochs) * images / seconds, 1) if seconds else None,
         "resumed": resumed,
         "micro_batch": datamodule.batch_size,
         "accumulate": accumulate,
         "code": {key: provenance.code()[key] for key in ("version", "commit", "modified")},
         "curves": _curves(history),
     }
+
+
+def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
+    """Start anew where a numbered epoch is asked for that an earlier call has passed without keeping it."""
+    kept, last = snapshot_epoch(spec), folder / "last.ckpt"
+    if kept is None or (folder / f"{spec.snapshot}.ckpt").is_file() or not last.is_file():
+        return
+    if int(read_file(str(last)).get("epoch", kept)) + 1 >= kept:
+        (folder / "trained.json").unlink(missing_ok=True)
+        last.unlink()
 
 
 def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:

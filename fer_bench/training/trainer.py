@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
-from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, NanGuard, Patience, on_terminal
+from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.machine import Device
 
 
@@ -37,6 +37,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), best, last]
+    if (kept := snapshot_epoch(spec)) is not None:
+        callbacks.append(KeepEpoch(folder, kept))
     if spec.early_stopping:
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.ema:
@@ -56,6 +58,7 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         strategy=execution.strategy,
         precision=device.precision,
         max_epochs=spec.epochs,
+        limit_train_batches=spec.steps_per_epoch * accumulate or None,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=spec.gradient_clip or None,
         deterministic=True if execution.strict_determinism else "warn",
