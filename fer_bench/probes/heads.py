@@ -331,7 +331,9 @@ class _Stack:
             loss[at] = losses(name, logits[at], targets[at])
         cells = (torch.arange(m, device=logits.device)[:, None] * c + targets) * c + logits.argmax(dim=-1)
         confusion = torch.bincount(cells.flatten(), minlength=m * c * c).view(m, c, c)
-        return loss.double().cpu().numpy(), confusion_statistics(confusion.cpu().numpy())["weighted_f1"]
+        values, f1 = loss.double().cpu().numpy(), confusion_statistics(confusion.cpu().numpy())["weighted_f1"]
+        # The classes that a head answers after its loss became NaN mean nothing.
+        return values, np.where(np.isfinite(values), f1, np.nan)
 
     @staticmethod
     def _flat(tensor: Tensor) -> Tensor:
