@@ -105,10 +105,8 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         targets={name: np.asarray(column) for name, column in targets.items()},
         layout=f"{ANNOTATIONS} and images",
         columns={"digest": digests},
-        notes=[
-            f"{coverage.matched} of {coverage.annotated} annotated images are there ({coverage.missing} missing); manifest {coverage.manifest[:16]}",
-            f"split 70/10/20 per Emo8 class, seed {split_seed}",
-        ],
+        notes=[f"{coverage.matched} of {coverage.annotated} annotated images are there", f"split 70/10/20 per Emo8 class, seed {split_seed}"],
+        facts={"coverage": coverage.as_dict()},
         quarantined=[(name, "cannot be decoded") for name in bad],
     ).select(readable)
     kept = samples.columns.pop("digest").astype(np.uint8)

@@ -218,13 +218,13 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
     # Networks that take any size were trained on their dataset's own.
-    size = spec.image_size or (None if spec.weights == "imagenet" else int(build_datamodule(spec).read_samples.images[0].shape[0]))
     pretrained = spec.weights == "imagenet"
+    native = record.data.get("image_size") or int(build_datamodule(spec).read_samples.images[0].shape[0])
     network = build_network(
         spec.model,
         protocol_for(spec.dataset, spec.task).task.n_outputs,
         image_size=spec.image_size or (find_model(spec.model).image_size if pretrained else None),
-        native_size=size,
+        native_size=native,
         normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if pretrained else "centred"),
         options=dict(spec.model_options),
     )

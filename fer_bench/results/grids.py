@@ -91,6 +91,12 @@ class StackedPredictions:
             raise RecordError(problem, "Restore it from version control, or repeat the grid.") from None
 
 
+def record_file(record: Record) -> str:
+    """Name of the file that holds a record: its own, or that of its grid."""
+    entry = next((entry for entry in record.predictions.values() if entry.head is not None), None)
+    return f"{record.run_id}.json" if entry is None else entry.file.split(".")[0] + SUFFIX
+
+
 def grid_to_json(records: Sequence[Record]) -> str:
     """Content of a grid's file: what all records share, then one record a line."""
     dumps = [record.model_dump(mode="json") for record in records]

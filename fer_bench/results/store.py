@@ -157,7 +157,7 @@ class Store:
 
         Args:
             grid: its name.
-            records: one per head, of one protocol and model, without their ``predictions`` entries, which are filled in here for finished ones.
+            records: one per head, of one protocol and model, without their ``predictions`` entries, which are filled in here.
             predictions: by split; head h belongs to record h.
 
         Returns:
@@ -176,8 +176,6 @@ class Store:
                 entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
             done = [
                 record.model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
-                if record.status == "finished"
-                else record
                 for h, record in enumerate(records)
             ]
             write_atomically(path, grid_to_json(done).encode())
