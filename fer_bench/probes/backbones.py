@@ -154,7 +154,8 @@ def _file(name: str, weights: str, file: str, source: str, data_dir: str | None)
     return str(path)
 
 
-def _state(path: str) -> dict[str, torch.Tensor]:
+def read_state(path: str) -> dict[str, torch.Tensor]:
+    """Tensors of a checkpoint by the names that torchvision gives them today."""
     content = read_file(path)
     state = content.get("state_dict", content)
     # DataParallel wraps the whole network or, for AlexNet and VGG, its features.
@@ -168,7 +169,7 @@ def _places(arch: str, weights: str, data_dir: str | None) -> nn.Module:
     network = build_network(arch, N_PLACES, weights="none", image_size=256)
     if weights != "none":
         path = _file(f"{arch}-places365", weights, f"{arch}_places365.pth.tar", "the official Places365 models of the CSAIL Vision group", data_dir)
-        state = _state(path)
+        state = read_state(path)
         own = network.body.state_dict()
         absent = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
         wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
@@ -202,7 +203,7 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     network = KragelEmoNet()
     if weights != "none":
         path = _file(EMONET, weights, "emonet.pth", "EAVISE's PyTorch port of Kragel's EmoNet", data_dir)
-        network.load_converted(_state(path), path)
+        network.load_converted(read_state(path), path)
     return nn.Sequential(KragelInput(), network)
 
 

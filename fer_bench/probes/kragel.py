@@ -17,18 +17,23 @@ SIDE = 227
 
 
 class KragelEmoNet(nn.Module):
-    """AlexNet with grouped convolutions and local response normalisation; returns logits (B, 20) of (B, 3, 227, 227), RGB, 0 to 255 less the mean."""
+    """AlexNet with grouped convolutions and local response normalisation; returns logits (B, 20) of (B, 3, 227, 227), RGB, 0 to 255 less the mean.
 
-    def __init__(self, num_outputs: int = N_OUTPUTS) -> None:
+    Args:
+        num_outputs: classes.
+        dense: width of the two dense layers.
+    """
+
+    def __init__(self, num_outputs: int = N_OUTPUTS, dense: int = 4096) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4)
         self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
         self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
         self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
-        self.fc6 = nn.Conv2d(256, 4096, 6)
-        self.fc7 = nn.Conv2d(4096, 4096, 1)
-        self.fc8 = nn.Conv2d(4096, num_outputs, 1)
+        self.fc6 = nn.Conv2d(256, dense, 6)
+        self.fc7 = nn.Conv2d(dense, dense, 1)
+        self.fc8 = nn.Conv2d(dense, num_outputs, 1)
         self.norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
         self.pool = nn.MaxPool2d(3, stride=2)
 

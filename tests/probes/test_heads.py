@@ -16,14 +16,6 @@ from fer_bench.tasks.rules_findingemo import StoppingRule, learning_rate_factor
 N, D = 150, 20
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def data(n=N, n_classes=8, seed=0, dtype=torch.float64, width=D):
     generator = np.random.default_rng(seed)
     targets = np.concatenate([np.arange(n_classes), generator.integers(n_classes, size=n - n_classes)])
