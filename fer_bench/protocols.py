@@ -190,6 +190,28 @@ for _name in ("va", "valence", "arousal"):
         )
     )
 
+for _name, _title in (("emo8", "eight emotions"), ("emo24", "24 emotions"), ("arousal3", "three levels of arousal"), ("valence3", "three levels of valence")):
+    declare(
+        Protocol(
+            "synthscenes",
+            TASKS[_name],
+            n_test=400,
+            title=f"synthscenes, {_title}",
+            about="Drawn scenes with drawn feelings: shows that the suite works, not more.",
+        )
+    )
+    declare(
+        Protocol(
+            "findingemo",
+            TASKS[_name],
+            title=f"FindingEmo, {_title}",
+            about=(
+                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to select on; the paper itself selected on test. "
+                "Links to the images rot, so every copy is another subset: only rows of the same copy are ranked against each other."
+            ),
+        )
+    )
+
 
 def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.

@@ -17,6 +17,8 @@ DATASETS: dict[str, tuple[str, str]] = {
     "affectnet": ("fer_bench.data.affectnet_module", "AffectNetDataModule"),
     "afew_va": ("fer_bench.data.afew_va", "AfewVaDataModule"),
     "semaine": ("fer_bench.data.semaine", "SemaineDataModule"),
+    "synthscenes": ("fer_bench.data.synthscenes", "SynthScenesDataModule"),
+    "findingemo": ("fer_bench.data.findingemo_module", "FindingEmoDataModule"),
     "folder": ("fer_bench.data.folder", "FolderDataModule"),
 }
 

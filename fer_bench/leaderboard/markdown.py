@@ -15,6 +15,7 @@ from fer_bench.leaderboard.rows import Row, metric
 from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.protocols import Protocol
+from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
 from fer_bench.results.store import folder_name
 
@@ -336,12 +337,16 @@ def _p(value: float | None) -> str:
 
 
 def _links(records: Iterable[Record]) -> str:
-    links = [f"[{'record' if record.seed is None else record.seed}]({_link(record)})" for record in records]
-    return f"{len(links)}: {' '.join(links)}"
+    seeds: dict[str, list[str]] = {}
+    for record in records:
+        seeds.setdefault(_link(record), []).append("record" if record.seed is None else str(record.seed))
+    # The seeds of a grid share a file.
+    links = [f"[{named[0] if len(named) == 1 else 'all'}]({file})" for file, named in seeds.items()]
+    return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
 
 
 def _link(record: Record) -> str:
-    return str(PurePosixPath("results", record.protocol, folder_name(record.model), f"{record.run_id}.json"))
+    return str(PurePosixPath("results", record.protocol, folder_name(record.model), record_file(record)))
 
 
 def _shorten(text: str) -> str:

@@ -16,6 +16,7 @@ from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
+from fer_bench.results.grids import load_grid
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -102,11 +103,9 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         if name not in known:
             raise unknown_name("protocol", name, known)
     for name in sorted(set(protocols)) if protocols else known:
-        for path in store.files(name):
-            try:
-                record = _load(path)
-            except RecordError as error:
-                differences.append(Difference(path, "the file", None, error.problem))
+        for path, record in _entries(store, name):
+            if isinstance(record, RecordError):
+                differences.append(Difference(path, "the file", None, record.problem))
                 continue
             if record.status != "finished":
                 n_without += 1
@@ -162,6 +161,20 @@ def compare_values(stored: Any, recomputed: Any, key: str) -> Iterator[tuple[str
             yield from compare_values(*pair, f"{key}.{i}")
     elif not _equal(stored, recomputed):
         yield key, stored, recomputed
+
+
+def _entries(store: Store, protocol: str | None) -> Iterator[tuple[Path, Record | RecordError]]:
+    """Every record with its file, those of grids one by one; the error where a file cannot be read."""
+    for path in store.files(protocol):
+        try:
+            yield path, _load(path)
+        except RecordError as error:
+            yield path, error
+    for path in store.grids(protocol):
+        try:
+            yield from ((path.with_name(f"{path.name}#{record.run_id}"), record) for record in load_grid(path))
+        except RecordError as error:
+            yield path, error
 
 
 def _load(path: Path) -> Record:

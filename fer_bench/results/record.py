@@ -22,6 +22,7 @@ class PredictionsFile(BaseModel):
         file: its name, in the record's own folder.
         sha256: of the whole file.
         n: rows.
+        head: position in a file that holds the outputs of a whole grid; None in a file of one run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,6 +30,7 @@ class PredictionsFile(BaseModel):
     file: str
     sha256: str
     n: int
+    head: int | None = Field(None, ge=0)
 
 
 class Record(BaseModel):
@@ -39,6 +41,7 @@ class Record(BaseModel):
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
             no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+        ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -69,6 +72,7 @@ class Record(BaseModel):
     outcomes: str = ""
     caveats: list[str] = []
     notes: list[str] = []
+    ranked: bool = True
     created: str = Field("", description="UTC, ISO 8601")
 
     def to_json(self) -> str:

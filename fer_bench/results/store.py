@@ -1,19 +1,21 @@
 """The store: records and predictions in plain files; the one place that writes them.
 
 ``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first
-and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's.
+and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's. The records of a grid share a file,
+see :mod:`fer_bench.results.grids`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fer_bench import paths
 from fer_bench.errors import FerBenchError, HardwareError, RecordError
 from fer_bench.predictions import Predictions, write_atomically
+from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.record import PredictionsFile, Record
 
 
@@ -31,6 +33,8 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or paths.leaderboards_dir()
+        # The records of a grid follow each other: one file is enough.
+        self._opened: tuple[Path, str, StackedPredictions] | None = None
 
     @property
     def results(self) -> Path:
@@ -47,11 +51,19 @@ class Store:
         return Record.load(path) if path.is_file() else None
 
     def files(self, protocol: str | None = None) -> list[Path]:
-        """All record files, sorted."""
-        return sorted(self.results.glob(f"{protocol or '*'}/*/*.json"))
+        """All files of single records, sorted."""
+        return sorted(path for path in self.results.glob(f"{protocol or '*'}/*/*.json") if not path.name.endswith(SUFFIX))
+
+    def grids(self, protocol: str | None = None) -> list[Path]:
+        """All files of grids, sorted."""
+        return sorted(self.results.glob(f"{protocol or '*'}/*/*{SUFFIX}"))
+
+    def grid_path(self, protocol: str, model: str, grid: str) -> Path:
+        """Where a grid lies, or would lie."""
+        return self.results / protocol / folder_name(model) / f"{grid}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
-        """All records, in the order of their file names.
+        """All records, in the order of their file names, those of grids last.
 
         Raises:
             RecordError: a damaged record, by name; a leaderboard made of the rest would be a lie by omission.
@@ -62,10 +74,12 @@ class Store:
                 problem = f"{path}: the record says it is {record.protocol}/{record.run_id}."
                 raise RecordError(problem, "Move it back to where it belongs.")
             yield record
+        for path in self.grids(protocol):
+            yield from load_grid(path)
 
     def protocols(self) -> list[str]:
         """Names of the protocols that have a record."""
-        return sorted({path.parent.parent.name for path in self.files()})
+        return sorted({path.parent.parent.name for path in [*self.files(), *self.grids()]})
 
     def get(self, reference: str) -> Record:
         """A record by run id (or its beginning), ``protocol/model/run_id``, or the path of its file.
@@ -80,6 +94,11 @@ class Store:
         found = exact or found
         if len(found) == 1:
             return Record.load(found[0])
+        if not found:
+            heads = [r for path in self.grids() for r in load_grid(path) if f"{r.protocol}/{folder_name(r.model)}/{r.run_id}".startswith(reference)]
+            heads = heads or [r for path in self.grids() for r in load_grid(path) if r.run_id.startswith(reference)]
+            if len(heads) == 1:
+                return heads[0]
         problem = f"{'no record' if not found else f'{len(found)} records'} match {reference!r} in {self.results}."
         hint = "Give more of the run id." if found else "`fer-bench list runs` shows all of them."
         raise RecordError(problem, hint)
@@ -98,7 +117,12 @@ class Store:
         if entry is None:
             problem = f"record {record.run_id} has no {split} predictions."
             raise RecordError(problem)
-        return Predictions.load(self.folder(record) / entry.file, entry.sha256)
+        path = self.folder(record) / entry.file
+        if entry.head is None:
+            return Predictions.load(path, entry.sha256)
+        if self._opened is None or self._opened[:2] != (path, entry.sha256):
+            self._opened = (path, entry.sha256, StackedPredictions.load(path, entry.sha256))
+        return self._opened[2].of(entry.head)
 
     def put(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> Record:
         """Write predictions and record.
@@ -126,6 +150,39 @@ class Store:
         except OSError as error:
             problem = f"the result cannot be written to {folder}: {error.strerror or error}."
             raise HardwareError(problem, "Free some space and give the same command again; training is not repeated.") from None
+        return done
+
+    def put_grid(self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]) -> list[Record]:
+        """Write the records of a grid and their predictions.
+
+        Args:
+            grid: its name.
+            records: one per head, of one protocol and model, without their ``predictions`` entries, which are filled in here.
+            predictions: by split; head h belongs to record h.
+
+        Returns:
+            The records as written.
+
+        Raises:
+            HardwareError: the disk is full or read-only; nothing half-written stays.
+        """
+        path = self.grid_path(records[0].protocol, records[0].model, grid)
+        entries: dict[str, PredictionsFile] = {}
+        try:
+            for split, content in predictions.items():
+                data = content.to_bytes()
+                name = f"{grid}.grid.{split}.npz"
+                write_atomically(path.parent / name, data)
+                entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
+            done = [
+                record.model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
+                for h, record in enumerate(records)
+            ]
+            write_atomically(path, grid_to_json(done).encode())
+        except OSError as error:
+            problem = f"the result cannot be written to {path.parent}: {error.strerror or error}."
+            raise HardwareError(problem, "Free some space and give the same command again.") from None
+        self._opened = None
         return done
 
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:

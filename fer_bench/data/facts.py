@@ -1,0 +1,29 @@
+"""What a record says of the data that it was made on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.samples import SPLITS
+from fer_bench.protocols import Protocol
+
+
+def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, Any]:
+    """What is known of the data: layout, sizes, identity, duplicates, and whether it is the copy that the protocol ranks."""
+    samples = datamodule.read_samples
+    checksums = samples.checksums
+    facts: dict[str, Any] = {
+        "layout": samples.layout,
+        "image_size": int(samples.images[0].shape[0]),
+        "n": {split: len(samples.where(split)) for split in SPLITS},
+        "checksums": checksums,
+        "known_copy": all(checksums.get(split) == value for split, value in protocol.checksums.items()) if protocol.checksums else None,
+        "notes": samples.notes,
+        "n_quarantined": len(samples.quarantined),
+        **samples.facts,
+        "quarantined": [f"{path}: {reason}" for path, reason in samples.quarantined[:50]],
+    }
+    if "duplicate" in samples.columns:
+        facts["n_test_duplicates"] = int(samples.columns["duplicate"][samples.where("test")].sum())
+    return facts

@@ -1,0 +1,130 @@
+"""findingemo: FindingEmo's photographs as batches, over the index that ``data/findingemo.py`` makes of a copy."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.data import files
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.findingemo import TASKS, FindingEmoIndex, clean_split, index_findingemo
+from fer_bench.data.letterbox import letterbox
+from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.errors import BadDataError, SpecError
+
+ANNOTATIONS = "annotations_single.ann"
+_OPTIONS = {"width": 800, "height": 600, "fit": "letterbox", "split_seed": 0}
+_FITS = ("letterbox", "stretch")
+MAX_BAD_SHARE = 0.01
+
+
+class FindingEmoDataModule(AffectDataModule):
+    """Looks for ``annotations_single.ann`` and the images, at any depth, in ``<data root>/findingemo`` or in the data root itself.
+
+    Options: ``width`` and ``height`` of the frame (800 x 600, as in the paper), ``fit`` (``letterbox`` keeps the proportions, ``stretch`` fills the frame, as
+    Places365 and EmoNet do) and ``split_seed``.
+    """
+
+    dataset = "findingemo"
+
+    def read(self) -> Samples:
+        """Match annotations and images; nothing is decoded but once per copy, to find unreadable files."""
+        options = {**_OPTIONS, **self.options}
+        unknown = sorted(set(options) - set(_OPTIONS))
+        if unknown or options["fit"] not in _FITS:
+            problem = f"dataset_options of findingemo: {unknown[0]!r} is unknown." if unknown else f"dataset_options of findingemo: fit = {options['fit']!r}."
+            raise SpecError(problem, f"There are {', '.join(_OPTIONS)}; fit is {' or '.join(_FITS)}.")
+        folders = files.candidates(self.name, self.data_dir)
+        for folder in folders:
+            if (folder / ANNOTATIONS).is_file():
+                index = index_findingemo(folder / ANNOTATIONS, folder)
+                return read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
+        how = "`fer-bench download findingemo` fetches the images; the annotations come with the authors' code."
+        raise files.missing(self.name, (ANNOTATIONS,), folders, how)
+
+
+class Photographs:
+    """Images of a copy, decoded and framed when asked for: (height, width, 3) uint8, RGB."""
+
+    def __init__(self, root: Path, names: list[str], width: int, height: int, fit: str) -> None:
+        self.root, self.names, self.width, self.height, self.fit = root, names, width, height, fit
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        path = self.root / self.names[int(index)]
+        # OpenCV cannot open paths with some characters on some systems; bytes always work.
+        bgr = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            problem = f"{path} cannot be decoded."
+            raise BadDataError(problem, "Fetch it again, or delete it.")
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        if self.fit == "letterbox":
+            return letterbox(rgb, self.width, self.height)
+        return np.asarray(cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int, fit: str = "letterbox", split_seed: int = 0) -> Samples:
+    """Samples of an indexed copy.
+
+    Args:
+        index: what is there.
+        root: the images' folder.
+        width: of the frame.
+        height: of the frame.
+        fit: ``letterbox`` or ``stretch``.
+        split_seed: of the split.
+
+    Returns:
+        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part carved from its train part.
+
+    Raises:
+        BadDataError: more than 1 % of the images cannot be decoded.
+    """
+    names = [sample.path for sample in index.samples]
+    listing = files.listing_sha256(root, [root / name for name in names])
+    arrays, facts = files.cached("findingemo", files.text_sha256(f"1-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names))
+    readable = np.asarray(arrays["readable"])
+    bad = [str(name) for name in facts["unreadable"]]
+    if len(bad) > MAX_BAD_SHARE * len(names):
+        problem = f"{root}: {len(bad)} of {len(names)} images cannot be decoded; the first is {bad[0]}."
+        raise BadDataError(problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`.")
+    targets = {task: index.targets(task) for task in TASKS}
+    coverage = index.coverage
+    digests = np.stack([_named(digest, i, row) for digest, i, row in zip(arrays["digests"], index.ids, np.stack(list(targets.values()), 1), strict=True)])
+    samples = Samples(
+        ids=np.array(index.ids),
+        images=Photographs(root, names, width, height, fit),
+        split=clean_split(index.ids, targets["emo8"], split_seed),
+        targets={name: np.asarray(column) for name, column in targets.items()},
+        layout=f"{ANNOTATIONS} and images",
+        columns={"digest": digests},
+        notes=[f"{coverage.matched} of {coverage.annotated} annotated images are there", f"split 70/10/20 per Emo8 class, seed {split_seed}"],
+        facts={"coverage": coverage.as_dict()},
+        quarantined=[(name, "cannot be decoded") for name in bad],
+    ).select(readable)
+    kept = samples.columns.pop("digest").astype(np.uint8)
+    samples.checksums = {name: split_checksum(kept[samples.where(name)]) for name in SPLITS}
+    return samples
+
+
+def _named(digest: npt.NDArray[np.uint8], name: str, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    content = digest.tobytes() + name.encode() + labels.astype(np.int64).tobytes()
+    return np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
+
+
+def _inspect(root: Path, names: list[str]) -> tuple[files.Arrays, dict[str, Any]]:
+    digests = np.zeros((len(names), 20), dtype=np.uint8)
+    readable = np.zeros(len(names), dtype=bool)
+    for i, name in enumerate(names):
+        content = (root / name).read_bytes()
+        digests[i] = np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
+        # An eighth of the size is enough to see whether a file decodes, and several times faster.
+        readable[i] = bool(content) and cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_REDUCED_COLOR_8) is not None
+    return {"digests": digests, "readable": readable}, {"unreadable": [names[int(i)] for i in np.flatnonzero(~readable)]}

@@ -1,0 +1,1 @@
+"""Frozen backbones: cached features, whole grids of linear heads trained at once, late fusion of streams."""

@@ -1,0 +1,233 @@
+"""Frozen networks that turn images into features: torchvision's, timm's, Places365's, Kragel's EmoNet, and this suite's own runs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer_bench import paths
+from fer_bench.data.load import build_datamodule
+from fer_bench.errors import SpecError, WeightsError
+from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.catalog import find_model
+from fer_bench.models.weights import load_file, read_file
+from fer_bench.models.zoo import Network, build_network
+from fer_bench.probes.kragel import KragelEmoNet, KragelInput
+from fer_bench.probes.settings import EMONET
+from fer_bench.protocols import protocol_for
+from fer_bench.registry import unknown_name
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
+
+PLACES = ("alexnet", "resnet18", "resnet50", "densenet161")
+N_PLACES = 365
+OUTPUTS = ("features", "predictions")
+# Names of torchvision's DenseNets before 2017: "denselayer1.norm.1.weight" is "denselayer1.norm1.weight" today.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network.
+
+    Args:
+        name: ``resnet18``, ``resnet18-places365``, ``emonet-kragel``, ``timm:<name>``, ``run:<run id>``.
+        module: takes uint8 images (B, 1 or 3, H, W), returns (B, D) float.
+        digest: sha256 over the tensors that it holds.
+        preprocessing: image size and normalisation, in words that differ whenever they do.
+        parameters: of the whole network.
+    """
+
+    name: str
+    module: nn.Module
+    digest: str
+    preprocessing: str
+    parameters: int
+
+
+def penultimate(network: nn.Module) -> nn.Module:
+    """The network without its last layer: it returns what that layer would have been given, flattened to (B, D).
+
+    Args:
+        network: torchvision's, timm's, this suite's own, or a :class:`Network` around one of them. It is left as it is; the result shares its weights, but
+            for timm's, which are copied.
+
+    Raises:
+        SpecError: no last linear layer was found.
+    """
+    if isinstance(network, Network):
+        return _with(network, "body", penultimate(network.body))
+    if hasattr(network, "reset_classifier"):
+        body = copy.deepcopy(network)
+        body.reset_classifier(0)
+        return body
+    for name in ("fc", "classifier"):
+        head = getattr(network, name, None)
+        if isinstance(head, nn.Linear):
+            return _with(network, name, nn.Identity())
+        if isinstance(head, nn.Sequential) and len(head) and isinstance(head[-1], nn.Linear):
+            return _with(network, name, nn.Sequential(*list(head)[:-1]))
+    problem = f"{type(network).__name__} has no last linear layer that could be left out."
+    raise SpecError(problem, "Use its predictions, or another backbone.")
+
+
+def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
+    """A shallow copy of a module with one child replaced."""
+    copied = copy.copy(module)
+    copied.__dict__["_modules"] = {**module._modules, name: child}
+    return copied
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Sha256 (hexadecimal) over names, types, shapes and bytes of a state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def build_backbone(
+    name: str, *, weights: str = "auto", outputs: str = "features", image_size: int | None = None, store: Store | None = None, data_dir: str | None = None
+) -> Backbone:
+    """Build a frozen network by name.
+
+    Args:
+        name: see :class:`Backbone`.
+        weights: ``auto`` is ImageNet's for names of the catalogue and of timm, and a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws
+            weights (always the same); else the path of a file.
+        outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own classes. EmoNet has predictions only.
+        image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep to their own).
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        UnknownNameError, SpecError, WeightsError: with what to do next.
+    """
+    if outputs not in OUTPUTS:
+        kind = "kind of outputs"
+        raise unknown_name(kind, outputs, OUTPUTS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
+    parameters = sum(p.numel() for p in network.parameters())
+    if outputs == "predictions" or name == EMONET:
+        module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
+    else:
+        module = nn.Sequential(penultimate(network), nn.Flatten())
+    module = module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
+
+
+def _network(name: str, weights: str, image_size: int | None, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
+    if name == EMONET:
+        return _emonet(weights, data_dir), "227 px, mean"
+    if name.endswith("-places365"):
+        return _places(name.removesuffix("-places365"), weights, data_dir), "256 px, centre 224, imagenet"
+    if name.startswith("run:"):
+        return _run(name.removeprefix("run:"), store, data_dir)
+    find_model(name)
+    chosen = "imagenet" if weights == "auto" else weights
+    size = image_size or (find_model(name).image_size if find_model(name).source == "own" else None)
+    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224)
+    return _resized(network, size, "imagenet"), f"{size or 'as given'} px, imagenet"
+
+
+def _resized(network: Network, size: int | None, normalization: str) -> Network:
+    network.adapter = InputAdapter(normalization, size)
+    return network
+
+
+def _file(name: str, weights: str, file: str, source: str, data_dir: str | None) -> str:
+    """Path of a weights file that is not fetched by the package."""
+    path = Path(weights).expanduser() if weights != "auto" else paths.data_root(data_dir) / "weights" / file
+    if not path.is_file():
+        problem = f"backbone {name!r}: there is no file {path}."
+        raise WeightsError(problem, f"Fetch {file} ({source}) and put it there, or pass its path as weights.")
+    return str(path)
+
+
+def read_state(path: str) -> dict[str, torch.Tensor]:
+    """Tensors of a checkpoint by the names that torchvision gives them today."""
+    content = read_file(path)
+    state = content.get("state_dict", content)
+    # DataParallel wraps the whole network or, for AlexNet and VGG, its features.
+    return {_OLD_DENSENET.sub(r"\1\2", key.replace("module.", "")): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _places(arch: str, weights: str, data_dir: str | None) -> nn.Module:
+    if arch not in PLACES:
+        kind = "Places365 backbone"
+        raise unknown_name(kind, f"{arch}-places365", [f"{known}-places365" for known in PLACES])
+    network = build_network(arch, N_PLACES, weights="none", image_size=256)
+    if weights != "none":
+        path = _file(f"{arch}-places365", weights, f"{arch}_places365.pth.tar", "the official Places365 models of the CSAIL Vision group", data_dir)
+        state = read_state(path)
+        own = network.body.state_dict()
+        absent = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+        wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
+        if absent or wrong:
+            what = f"lacks {absent[0]}" if absent else f"has {wrong[0]} of shape {tuple(state[wrong[0]].shape)}"
+            problem = f"{path}: {what}; it is no {arch} with {N_PLACES} places."
+            raise WeightsError(problem, f"Use the official {arch}_places365.pth.tar.")
+        network.body.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+    network.adapter = nn.Sequential(InputAdapter("imagenet", 256), CentreCrop(224))  # type: ignore[assignment]
+    return network
+
+
+class CentreCrop(nn.Module):
+    """The middle of an image.
+
+    Args:
+        side: in pixels.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Crop (B, C, H, W)."""
+        top, left = (images.shape[2] - self.side) // 2, (images.shape[3] - self.side) // 2
+        return images[:, :, top : top + self.side, left : left + self.side]
+
+
+def _emonet(weights: str, data_dir: str | None) -> nn.Module:
+    network = KragelEmoNet()
+    if weights != "none":
+        path = _file(EMONET, weights, "emonet.pth", "EAVISE's PyTorch port of Kragel's EmoNet", data_dir)
+        network.load_converted(read_state(path), path)
+    return nn.Sequential(KragelInput(), network)
+
+
+def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
+    record = store.get(reference)
+    settings: dict[str, Any] = {**record.spec, "execution": {"data_dir": data_dir}}
+    if record.kind != "trained":
+        problem = f"run {reference!r} is no trained network but of kind {record.kind}."
+        raise SpecError(problem, "Choose a run that `fer-bench run` made.")
+    spec = RunSpec.model_validate(settings)
+    checkpoint = paths.runs_dir() / (spec.training_id() + record.run_id.removeprefix(spec.run_id())) / "best.ckpt"
+    if not checkpoint.is_file():
+        problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
+        raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
+    # Networks that take any size were trained on their dataset's own.
+    pretrained = spec.weights == "imagenet"
+    native = record.data.get("image_size") or int(build_datamodule(spec).read_samples.images[0].shape[0])
+    network = build_network(
+        spec.model,
+        protocol_for(spec.dataset, spec.task).task.n_outputs,
+        image_size=spec.image_size or (find_model(spec.model).image_size if pretrained else None),
+        native_size=native,
+        normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if pretrained else "centred"),
+        options=dict(spec.model_options),
+    )
+    load_file(network, str(checkpoint))
+    return network, f"{network.adapter.size} px, {spec.normalization if spec.normalization != 'auto' else 'imagenet' if pretrained else 'centred'}"

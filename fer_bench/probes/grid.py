@@ -1,0 +1,238 @@
+"""run_grid(): all heads of a grid trained, chosen on validation, tested once, and written as records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.facts import data_facts
+from fer_bench.data.load import build_datamodule
+from fer_bench.errors import SpecError
+from fer_bench.predictions import Predictions
+from fer_bench.probes.features import Place
+from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
+from fer_bench.probes.settings import ProbeSettings, row_id
+from fer_bench.probes.streams import Stream, check_stream, fuse, load_stream
+from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.results import provenance
+from fer_bench.results.grids import StackedPredictions, load_grid
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct, score
+from fer_bench.spec import RunSpec
+
+SELECTED_ON_TEST = "selected on test"
+ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
+_TESTED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the heads of a grid see.
+
+    Args:
+        datamodule: of the dataset.
+        streams: put side by side.
+        values: by split, shape (n, D), float32.
+    """
+
+    datamodule: AffectDataModule
+    streams: tuple[Stream, ...]
+    values: dict[str, npt.NDArray[np.float32]]
+
+    def split(self, name: str, device: torch.device) -> Split:
+        """Features and targets of one split on a device."""
+        return Split(torch.from_numpy(self.values[name]).to(device), torch.from_numpy(self.datamodule.targets(name)).to(device))
+
+    def common(self, name: str) -> Predictions:
+        """Ids, targets, flags and groups of one split, without outputs."""
+        samples = self.datamodule.read_samples
+        at = samples.where(name)
+        flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if "duplicate" in samples.columns and name == "test" else {}
+        groups = None if samples.groups is None else samples.groups[at]
+        return Predictions(np.asarray(samples.ids[at]), self.datamodule.targets(name), np.zeros((len(at), 1), dtype=np.float32), flags, groups)
+
+
+def run_grid(
+    settings: ProbeSettings, store: Store | None = None, *, place: Place | None = None, data_dir: str | None = None, force: bool = False
+) -> list[Record]:
+    """Train every head of a grid, and write one record per head.
+
+    Of each grid two rows are ranked: the learning rate and loss whose mean over the seeds is best on validation, and the one that is best on test, which carries
+    the caveat ``selected on test`` and is what the paper reports. Where both are the same, it is one row. The rest is kept and verified, not ranked.
+
+    Args:
+        settings: everything that decides the result.
+        store: where records go; None: the project's leaderboards.
+        place: device and precision.
+        data_dir: data root.
+        force: repeat a grid that is there.
+
+    Returns:
+        The records; those that are there if the grid was already run.
+
+    Raises:
+        FerBenchError: whatever the user can act on.
+    """
+    protocol, labels = protocol_for(settings.dataset, settings.task), protocol_for(settings.dataset, settings.task).task.labels
+    if labels is None:
+        problem = f"task {settings.task!r} has no classes."
+        raise SpecError(problem, "Probes are for class tasks.")
+    heads = [Head(lr, loss, seed) for lr in settings.lr for loss in settings.loss for seed in settings.seeds]
+    for stream in settings.streams:
+        check_stream(stream)
+    store, place = store or Store(), place or Place()
+    store.require_space()
+    datamodule = _datamodule(settings, place, data_dir)
+    facts = data_facts(datamodule, protocol)
+    grid = settings.grid_id(facts["checksums"])
+    path = store.grid_path(protocol.name, settings.model, grid)
+    if path.is_file() and not force:
+        return load_grid(path)
+    began = time.perf_counter()
+    inputs = read_inputs(settings, datamodule, place, store, data_dir)
+    read = time.perf_counter()
+    trained = train_heads(
+        heads, inputs.split("train", place.device), inputs.split("validation", place.device), labels,
+        batch_size=settings.batch_size, max_epochs=settings.max_epochs, patience=settings.patience,
+    )  # fmt: skip
+    seconds = {"features": round(read - began, 3), "heads": round(time.perf_counter() - read, 3)}
+    stacked = {name: _stack(inputs, trained, name, place.device) for name in _TESTED}
+    draft = _draft(settings, protocol, facts, inputs, place, grid, seconds)
+    records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
+    return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
+
+
+def read_inputs(settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None) -> Inputs:
+    """All streams of the settings, put side by side."""
+    streams = tuple(load_stream(name, settings, datamodule, place, store, data_dir) for name in settings.streams)
+    samples = datamodule.read_samples
+    return Inputs(datamodule, streams, fuse(streams, {split: samples.where(split) for split in ("train", *_TESTED)}, settings.standardise))
+
+
+def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[Record]:
+    """Say which rows of a grid are ranked.
+
+    Args:
+        records: one per head.
+        protocol: names the metric.
+        recipe: what the rows are, in words.
+
+    Returns:
+        The records, in their order, with recipe, caveats and ``ranked`` filled in. A row with a head whose loss became NaN is never chosen; if there is no
+        other, all are ranked, so that the failure is seen.
+    """
+    means = {split: _means(records, protocol.primary, split) for split in _TESTED}
+    sign = 1.0 if protocol.higher_is_better else -1.0
+    best = {split: max(values, key=lambda row: (sign * values[row], row)) if (values := means[split]) else None for split in _TESTED}
+    done = []
+    for record in records:
+        updates: dict[str, Any] = {"recipe": recipe, "ranked": best["validation"] is None}
+        if record.row == best["validation"]:
+            also = ", also best on test" if record.row == best["test"] else ""
+            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_VALIDATION}{also}"}
+        elif record.row == best["test"]:
+            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_TEST}", "caveats": [*record.caveats, SELECTED_ON_TEST]}
+        done.append(record.model_copy(update=updates))
+    return done
+
+
+def _means(records: Sequence[Record], primary: str, split: str) -> dict[str, float]:
+    """Mean over seeds of the primary metric, of the rows all of whose heads have one."""
+    values: dict[str, list[float | None]] = {}
+    for record in records:
+        metrics = record.metrics if split == "test" else record.validation_metrics
+        values.setdefault(record.row, []).append(metrics.get(primary))
+    return {row: float(np.mean([v for v in found if v is not None])) for row, found in values.items() if None not in found}
+
+
+def table(records: Sequence[Record], primary: str) -> list[tuple[float, str, float | None, float | None, float | None, int]]:
+    """The grid at a glance: learning rate, loss, mean on validation, mean and standard deviation (ddof 1) on test, seeds; in the order of the grid."""
+    rows: dict[str, list[Record]] = {}
+    for record in records:
+        rows.setdefault(record.row, []).append(record)
+    validation, test = (_means(records, primary, split) for split in _TESTED)
+    out = []
+    for row, members in rows.items():
+        values = [member.metrics.get(primary) for member in members]
+        std = float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
+        out.append((float(members[0].spec["lr"]), str(members[0].spec["loss"]), validation.get(row), test.get(row), std, len(members)))
+    return out
+
+
+def _datamodule(settings: ProbeSettings, place: Place, data_dir: str | None) -> AffectDataModule:
+    spec = RunSpec.model_validate(
+        {"dataset": settings.dataset, "dataset_options": dict(settings.dataset_options), "task": settings.task, "execution": {"data_dir": data_dir}}
+    )
+    datamodule = build_datamodule(spec, workers=place.workers)
+    datamodule.setup()
+    return datamodule
+
+
+def _stack(inputs: Inputs, trained: TrainedHeads, split: str, device: torch.device) -> StackedPredictions:
+    outputs = trained.probabilities(inputs.split(split, device).features)
+    return StackedPredictions(inputs.common(split), outputs.astype(np.float16))
+
+
+def _about(settings: ProbeSettings) -> str:
+    return "linear probe" if len(settings.streams) == 1 else "late fusion"
+
+
+def _draft(
+    settings: ProbeSettings, protocol: Protocol, facts: Mapping[str, Any], inputs: Inputs, place: Place, grid: str, seconds: Mapping[str, float]
+) -> Record:
+    width = inputs.values["train"].shape[1]
+    trainable = (width + 1) * protocol.task.n_outputs
+    spec = settings.model_dump(mode="json", exclude={"lr", "loss", "seeds", "recipe", "max_epochs"})
+    notes = [f"{stream.name}: {name} {value}" for stream in inputs.streams for name, value in stream.facts.items()]
+    gpu = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else None
+    return Record(
+        run_id=grid,
+        row=grid,
+        kind="probe",
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        task=settings.task,
+        dataset=settings.dataset,
+        model=settings.model,
+        spec={**spec, "epochs": settings.max_epochs, "width": width, "grid": {"lr": list(settings.lr), "loss": list(settings.loss), "seeds": len(settings.seeds)}},
+        data={**facts, "features": {stream.name: stream.key for stream in inputs.streams}},
+        code=provenance.code(),
+        hardware=provenance.machine() | {"accelerator": place.device.type, "precision": place.precision, "gpu": gpu},
+        parameters={"trainable": trainable, "total": trainable + sum(stream.parameters for stream in inputs.streams)},
+        training={"grid_seconds": dict(seconds)},
+        caveats=list(protocol.caveats),
+        notes=notes if facts["known_copy"] is not False else [*notes, "another copy of the data than the one that the protocol ranks"],
+        created=provenance.now(),
+    )
+
+
+def _record(draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int) -> Record:
+    head = trained.heads[h]
+    row = row_id(draft.row, head.lr, head.loss)
+    common = {
+        "run_id": f"{row}-s{head.seed}",
+        "row": row,
+        "seed": head.seed,
+        "spec": {**draft.spec, "lr": head.lr, "loss": head.loss, "seed": head.seed},
+        "training": {**draft.training, "epochs": int(trained.epochs[h]), "best_epoch": int(trained.chosen_epoch[h])},
+    }
+    if trained.chosen_epoch[h] < 0:
+        return draft.model_copy(update={**common, "status": "nan", "message": "the loss was never finite"})
+    test, validation = stacked["test"].of(h), stacked["validation"].of(h)
+    return draft.model_copy(
+        update={
+            **common,
+            "metrics": score(protocol, test),
+            "validation_metrics": score(protocol, validation),
+            "n_scored": len(test),
+            "outcomes": pack_outcomes(correct(test)),
+        }
+    )

@@ -1,0 +1,170 @@
+"""ProbeSettings: everything that decides a grid of linear heads on frozen features; torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fer_bench import paths
+from fer_bench.errors import SpecError
+from fer_bench.registry import unknown_name
+from fer_bench.spec import Options, read_yaml, spec_error
+from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
+
+# The paper's grid (Mertens et al. 2024, section 3).
+RATES = (0.1, 0.01, 0.001, 0.0001)
+BOTH_LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
+EMONET = "emonet-kragel"
+_SUITE_KEYS = ("about", "defaults", "probes")
+
+
+class ProbeSettings(BaseModel):
+    """A grid of heads on one input, which is one stream or several put side by side.
+
+    Args:
+        streams: what the heads see, ``KIND:NAME``, see :mod:`fer_bench.probes.streams`.
+        weights: where a backbone's weights come from, by its name, where that is not ``auto``.
+        standardise: scale each input to mean 0 and standard deviation 1 on train; streams of different kinds need it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: str = "synthscenes"
+    dataset_options: Options = {}
+    task: str = "emo8"
+    streams: tuple[str, ...] = Field(min_length=1)
+    weights: dict[str, str] = {}
+    image_size: int | None = Field(None, ge=8, le=1024)
+    standardise: bool = False
+    lr: tuple[float, ...] = RATES
+    loss: tuple[str, ...] = BOTH_LOSSES
+    seeds: tuple[int, ...] = tuple(range(10))
+    batch_size: int = Field(64, gt=0)
+    max_epochs: int = Field(MAX_EPOCHS, gt=0)
+    patience: int = Field(PATIENCE, gt=0)
+    # naming: not part of the digest
+    recipe: str = ""
+
+    @field_validator("streams", "lr", "loss", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values or len(set(values)) != len(values):
+            message = "must name at least one, and none twice"
+            raise ValueError(message)
+        return values
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol by which the heads are judged."""
+        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+
+    @property
+    def model(self) -> str:
+        """Name of the rows: the backbone, or what is fused."""
+        return "+".join(_short(stream) for stream in self.streams)
+
+    def identity(self) -> dict[str, Any]:
+        """What the grid is, as plain types."""
+        return self.model_dump(mode="json", exclude={"recipe"}, exclude_defaults=True)
+
+    def grid_id(self, checksums: Mapping[str, str]) -> str:
+        """Name of the grid on one copy of the data."""
+        return _digest({"grid": self.identity(), "checksums": dict(checksums)})
+
+
+def row_id(grid: str, lr: float, loss: str) -> str:
+    """Name of a row: one learning rate and loss of one grid, over all seeds."""
+    return _digest({"grid": grid, "lr": lr, "loss": loss})
+
+
+def build_probe(values: Mapping[str, Any], where: str = "the settings") -> ProbeSettings:
+    """Check settings and freeze them.
+
+    Raises:
+        SpecError: an unknown key (with a suggestion) or a value out of range.
+    """
+    try:
+        return ProbeSettings.model_validate(dict(values))
+    except ValidationError as error:
+        raise spec_error(error, where, ProbeSettings) from None
+
+
+def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over those of the dataset's YAML file: its task and its options."""
+    dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
+    path = paths.benchmarks_dir() / "datasets" / f"{dataset.split(':')[0]}.yaml"
+    layer = read_yaml(path) if path.is_file() else {}
+    own = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
+    options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
+    return {**own, **values, **({"dataset_options": options} if options else {})}
+
+
+def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[ProbeSettings]:
+    """All grids of a suite, in order.
+
+    ::
+
+        about: what this is
+        defaults: {dataset: findingemo}
+        probes:
+          - {streams: ["features:vgg16"], matrix: {task: [emo8, arousal3]}}
+
+    Args:
+        file: path, or name of a suite in ``benchmarks/suites``.
+        over: settings that count more than the suite's.
+
+    Raises:
+        SpecError: an unknown key or a bad value, with the file and the number of the entry.
+        UnknownNameError: no such suite.
+    """
+    folder = paths.benchmarks_dir() / "suites"
+    path = file if file.is_file() else folder / f"{file.name.removesuffix('.yaml')}.yaml"
+    if not path.is_file():
+        kind = "suite"
+        raise unknown_name(kind, str(file), [found.stem for found in folder.glob("*.yaml")])
+    content = read_yaml(path)
+    for key in content:
+        if key not in _SUITE_KEYS:
+            unknown = unknown_name("key", key, _SUITE_KEYS)
+            problem = f"{path}: {unknown.problem}"
+            raise SpecError(problem, unknown.hint)
+    entries = content.get("probes")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problem = f"{path}: 'probes' must be a list of settings."
+        raise SpecError(problem)
+    grids = []
+    for number, entry in enumerate(entries, start=1):
+        matrix = entry.get("matrix", {})
+        settings = {**content.get("defaults", {}), **{key: value for key, value in entry.items() if key != "matrix"}}
+        for values in itertools.product(*matrix.values()):
+            point = {**settings, **_filled(dict(zip(matrix, values, strict=True)), settings), **(over or {})}
+            grids.append(build_probe(with_dataset_defaults(point), f"{path}, entry {number}"))
+    return grids
+
+
+def _filled(point: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``."""
+    backbone = point.pop("backbone", None)
+    if backbone is None:
+        return point
+    streams = [str(stream).replace("{backbone}", str(backbone)) for stream in settings.get("streams", ["features:{backbone}"])]
+    return {**point, "streams": streams}
+
+
+def _short(stream: str) -> str:
+    kind, _, name = stream.partition(":")
+    if kind == "faces":
+        return kind
+    # EmoNet has nothing but predictions.
+    return name if kind == "features" or name == EMONET else f"{name}-{kind}"
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

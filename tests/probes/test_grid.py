@@ -1,0 +1,232 @@
+"""A grid end to end on drawn scenes: records, verification, leaderboard, fusion, command line."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fer_bench.probes.streams as streams_module
+from fer_bench.cli.main import app
+from fer_bench.errors import RecordError, SpecError, UnknownNameError
+from fer_bench.leaderboard.render import render
+from fer_bench.leaderboard.verify import verify
+from fer_bench.predictions import Predictions
+from fer_bench.probes.backbones import Backbone
+from fer_bench.probes.grid import choose, run_grid, table
+from fer_bench.probes.settings import build_probe, read_probe_suite
+from fer_bench.probes.streams import Stream, fuse, pool_faces
+from fer_bench.protocols import protocol_for
+from fer_bench.results.grids import StackedPredictions, load_grid
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import score
+
+OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
+GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1, 2), "max_epochs": 6, "patience": 2, "standardise": True}
+
+
+@pytest.fixture(autouse=True)
+def _small_backbones(monkeypatch):
+    """Every backbone is a mean over a coarse grid of the picture."""
+    from torch import nn
+
+    class Coarse(nn.Module):
+        def __init__(self, width, probabilities):
+            super().__init__()
+            self.width, self.probabilities = width, probabilities
+
+        def forward(self, images):
+            values = nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), (1, self.width)).flatten(1) / 64
+            return values.softmax(1) if self.probabilities else values
+
+    def build(name, *, outputs="features", weights="auto", **_):
+        wide = {"features": 12, "predictions": 7}[outputs]
+        return Backbone(name, Coarse(wide, outputs == "predictions"), f"{name}{weights}", outputs, 1000)
+
+    monkeypatch.setattr(streams_module, "build_backbone", build)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "leaderboards")
+
+
+def probe(**over):
+    return build_probe({"streams": ("features:resnet18",), **GRID, **over})
+
+
+def test_a_grid_is_recorded_verified_and_ranked(store):
+    records = run_grid(probe(), store)
+    assert len(records) == 2 * 2 * 3
+    assert len({record.row for record in records}) == 4
+    assert list(store.records()) == records
+    assert store.files() == []
+    report = verify(store)
+    assert (report.n_verified, report.ok) == (12, True)
+
+    one = records[5]
+    assert (one.kind, one.seed, one.spec["loss"], one.spec["lr"]) == ("probe", 2, "unbalanced_cross_entropy", 0.1)
+    assert one.parameters["trainable"] == 13 * 8
+    test = store.predictions(one)
+    assert score(protocol_for("synthscenes", "emo8"), test) == one.metrics
+    assert store.get(one.run_id) == one
+    assert store.get(f"synthscenes-emo8/resnet18/{one.run_id}") == one
+
+    ranked = {record.row: record for record in records if record.ranked}
+    assert 1 <= len(ranked) <= 2
+    means = {lr_loss[:2]: lr_loss for lr_loss in table(records, "weighted_f1")}
+    best = max(means.values(), key=lambda entry: entry[2])
+    chosen = next(record for record in ranked.values() if "chosen on validation" in record.recipe)
+    assert (chosen.spec["lr"], chosen.spec["loss"]) == best[:2]
+    assert chosen.caveats == []
+    assert all(record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe)
+    page = render(store)[store.root / "synthscenes-emo8.md"]
+    assert page.count("linear probe, chosen on validation") == 1
+    assert f"3: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
+
+
+def test_what_was_run_is_not_run_again(store):
+    first = run_grid(probe(), store)
+    content = store.grids()[0].read_bytes()
+    assert run_grid(probe(recipe="other name"), store) == first
+    assert store.grids()[0].read_bytes() == content
+    assert run_grid(probe(batch_size=32), store)[0].row != first[0].row
+    assert len(store.grids()) == 2
+
+
+def test_the_file_is_compact_and_damage_is_named(store):
+    records = run_grid(probe(), store)
+    (path,) = store.grids()
+    content = json.loads(path.read_text())
+    assert {"data", "code", "hardware", "protocol", "kind"} <= set(content["shared"])
+    assert not {"data", "code"} & set(content["records"][0])
+    assert load_grid(path) == records
+    content["records"][0]["metrics"]["accuracy"] = 0.99
+    path.write_text(json.dumps(content))
+    report = verify(store)
+    assert [d.key for d in report.differences] == ["metrics.accuracy"]
+    assert records[0].run_id in str(report.differences[0].file)
+    content["records"].append(content["records"][0])
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match="twice"):
+        list(store.records())
+    path.write_text("{")
+    with pytest.raises(RecordError, match="damaged grid"):
+        list(store.records())
+    assert not verify(store).ok
+
+
+def test_altered_predictions_are_found(store):
+    record = run_grid(probe(), store)[0]
+    (path,) = store.folder(record).glob("*.test.npz")
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(RecordError, match="SHA-256"):
+        Store(store.root).predictions(record)
+    assert len(verify(Store(store.root)).differences) == 12
+
+
+def test_stacked_predictions_survive_the_file(tmp_path):
+    outputs = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 5)).astype(np.float16)
+    common = Predictions(np.array(list("abcde")), np.arange(5) % 3, np.zeros((5, 1), dtype=np.float32), {"duplicate": np.arange(5) > 3}, np.array(list("ppqqq")))
+    stacked = StackedPredictions(common, outputs)
+    (tmp_path / "x.npz").write_bytes(stacked.to_bytes())
+    import hashlib
+
+    again = StackedPredictions.load(tmp_path / "x.npz", hashlib.sha256(stacked.to_bytes()).hexdigest())
+    one = again.of(2)
+    assert np.array_equal(one.outputs, outputs[2].astype(np.float32))
+    assert one.ids.tolist() == list("abcde")
+    assert one.flags["duplicate"].tolist() == [False, False, False, False, True]
+    assert one.groups.tolist() == list("ppqqq")
+    with pytest.raises(RecordError, match="no head 4"):
+        again.of(4)
+
+
+def head_record(row, seed, validation, test, **over):
+    content = {"run_id": f"{row}-s{seed}", "row": row, "kind": "probe", "protocol": "synthscenes-emo8", "task": "emo8", "dataset": "synthscenes", "model": "m"}
+    return Record(**content, seed=seed, metrics={"weighted_f1": test}, validation_metrics={"weighted_f1": validation}, **over)
+
+
+def test_rows_are_chosen_by_their_mean_and_the_testers_carry_a_caveat():
+    protocol = protocol_for("synthscenes", "emo8")
+    records = [
+        head_record("a", 0, 0.9, 0.2), head_record("a", 1, 0.3, 0.2),
+        head_record("b", 0, 0.5, 0.1), head_record("b", 1, 0.8, 0.1),
+        head_record("c", 0, 0.1, 0.9), head_record("c", 1, 0.1, 0.3),
+    ]  # fmt: skip
+    found = {record.row: record for record in choose(records, protocol, "probe")}
+    assert (found["b"].ranked, found["b"].recipe, found["b"].caveats) == (True, "probe, chosen on validation", [])
+    assert (found["c"].ranked, found["c"].recipe, found["c"].caveats) == (True, "probe, chosen on test", ["selected on test"])
+    assert not found["a"].ranked
+    both = {record.row: record for record in choose(records[2:4], protocol, "probe")}
+    assert both["b"].recipe == "probe, chosen on validation, also best on test"
+    assert both["b"].caveats == []
+    broken = [record.model_copy(update={"status": "nan", "metrics": {}, "validation_metrics": {}}) for record in records[:2]]
+    found = choose([*broken, *records[2:]], protocol, "probe")
+    assert [record.ranked for record in found] == [False, False, True, True, True, True]
+    assert all(record.ranked for record in choose(broken, protocol, "probe"))
+
+
+def test_fusion_of_all_kinds_of_streams(store):
+    settings = probe(streams=("features:resnet18", "predictions:resnet18-places365", "emo8:resnet18", "faces:run:abc"), loss=("cross_entropy",))
+    assert settings.model == "resnet18+resnet18-places365-predictions+resnet18-emo8+faces"
+    records = run_grid(settings, store)
+    assert records[0].spec["width"] == 12 + 7 + 8 + 15
+    assert records[0].recipe.startswith("late fusion")
+    assert any("n_without_face" in note for note in records[0].notes)
+    assert verify(store).ok
+
+
+def test_faces_are_pooled_per_image():
+    probabilities = np.array([[1, 0], [0, 1], [0.5, 0.5]], dtype=np.float32)
+    pooled = pool_faces(probabilities, np.array([0, 0, 2]), 3)
+    np.testing.assert_allclose(pooled, [[0.5, 0.5, 0.5, 0.5, 1], [0, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 1]])
+
+
+def test_streams_are_standardised_on_train_only():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(5, 3, size=(30, 4)), np.ones((30, 2))
+    at = {"train": np.arange(20), "test": np.arange(20, 30)}
+    fused = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=True)
+    np.testing.assert_allclose(fused["train"][:, :4].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(fused["train"][:, :4].std(0), 1, atol=1e-5)
+    np.testing.assert_allclose(fused["test"][:, :4], (first[20:] - first[:20].mean(0)) / first[:20].std(0), rtol=1e-4, atol=1e-5)
+    assert (fused["test"][:, 4:] == 0).all()
+    plain = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=False)
+    np.testing.assert_allclose(plain["test"], np.concatenate([first, second], 1)[20:], rtol=1e-6)
+
+
+def test_wrong_streams_and_settings_are_refused_before_anything_is_read(store):
+    with pytest.raises(UnknownNameError, match="features"):
+        run_grid(probe(streams=("feature:resnet18",)), store)
+    with pytest.raises(SpecError, match="lacks a name"):
+        run_grid(probe(streams=("faces:",)), store)
+    with pytest.raises(SpecError, match="none twice"):
+        probe(seeds=(1, 1))
+    with pytest.raises(UnknownNameError, match="cross_entropy"):
+        run_grid(probe(loss=("cross_entropi",)), store)
+    with pytest.raises(SpecError, match="'patience'"):
+        build_probe({"streams": ["features:x"], "patiense": 3})
+
+
+@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 108), ("synthscenes_fusion", 6)])
+def test_the_suites_are_read(suite, n):
+    from pathlib import Path
+
+    grids = read_probe_suite(Path(suite))
+    assert len(grids) == n
+    assert len({(grid.model, grid.protocol, grid.streams) for grid in grids}) == n
+    assert all("{" not in stream for grid in grids for stream in grid.streams)
+
+
+def test_the_command_line(store, tmp_path):
+    suite = tmp_path / "s.yaml"
+    options = "{n_train: 40, n_validation: 16, n_test: 20, width: 96, height: 72}"
+    suite.write_text(f"probes:\n  - {{streams: ['features:resnet18'], dataset_options: {options}, lr: [0.01], seeds: [0, 1], max_epochs: 2}}\n")
+    found = CliRunner().invoke(app, ["probe", str(suite), "--accelerator", "cpu"])
+    assert found.exit_code == 0, found.output
+    assert "over 2 seeds" in found.output
+    assert (store.root / "synthscenes-emo8.md").is_file()
+    found = CliRunner().invoke(app, ["fuse", "features:vgg16", "faces:run:x", "--dry-run"])
+    assert "vgg16+faces  40 heads" in found.output
