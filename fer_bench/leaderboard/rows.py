@@ -133,7 +133,8 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
         records: of this protocol, in any order.
     """
     ordered = sorted(
-        _without_parts(record for record in records if record.ranked), key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id)
+        _without_parts(record for record in records if record.ranked),
+        key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id),
     )
     candidates = [record for record in ordered if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")]
     copy = protocol.checksums or _most_common_copy(candidates)

@@ -202,7 +202,12 @@ def _draft(
         task=settings.task,
         dataset=settings.dataset,
         model=settings.model,
-        spec={**spec, "epochs": settings.max_epochs, "width": width, "grid": {"lr": list(settings.lr), "loss": list(settings.loss), "seeds": len(settings.seeds)}},
+        spec={
+            **spec,
+            "epochs": settings.max_epochs,
+            "width": width,
+            "grid": {"lr": list(settings.lr), "loss": list(settings.loss), "seeds": len(settings.seeds)},
+        },
         data={**facts, "features": {stream.name: stream.key for stream in inputs.streams}},
         code=provenance.code(),
         hardware=provenance.machine() | {"accelerator": place.device.type, "precision": place.precision, "gpu": gpu},

@@ -68,7 +68,9 @@ class KragelEmoNet(nn.Module):
             for module, weight, bias in zip(own, weights, biases, strict=True):
                 shape = module.weight.shape
                 # A linear layer's columns follow MATLAB's order: channel, then column, then row of the feature map.
-                fitting = weight.view(shape[0], shape[1], shape[3], shape[2]).transpose(2, 3) if weight.ndim == 2 and weight.numel() == shape.numel() else weight
+                fitting = (
+                    weight.view(shape[0], shape[1], shape[3], shape[2]).transpose(2, 3) if weight.ndim == 2 and weight.numel() == shape.numel() else weight
+                )
                 if fitting.shape != shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]
                     problem = f"{where}: a weight of shape {tuple(weight.shape)} where EmoNet has {tuple(shape)}."
                     raise WeightsError(problem, "Use the converted weights of Kragel's EmoNet (emonet.pth).")

@@ -130,7 +130,7 @@ def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
     kept, last = snapshot_epoch(spec), folder / "last.ckpt"
     if kept is None or (folder / f"{spec.snapshot}.ckpt").is_file() or not last.is_file():
         return
-    if int(read_file(str(last)).get("epoch", kept)) + 1 >= kept:
+    if int(read_checkpoint(last)["epoch"]) + 1 >= kept:
         (folder / "trained.json").unlink(missing_ok=True)
         last.unlink()
 

@@ -128,7 +128,9 @@ def test_altered_predictions_are_found(store):
 
 def test_stacked_predictions_survive_the_file(tmp_path):
     outputs = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 5)).astype(np.float16)
-    common = Predictions(np.array(list("abcde")), np.arange(5) % 3, np.zeros((5, 1), dtype=np.float32), {"duplicate": np.arange(5) > 3}, np.array(list("ppqqq")))
+    common = Predictions(
+        np.array(list("abcde")), np.arange(5) % 3, np.zeros((5, 1), dtype=np.float32), {"duplicate": np.arange(5) > 3}, np.array(list("ppqqq"))
+    )
     stacked = StackedPredictions(common, outputs)
     (tmp_path / "x.npz").write_bytes(stacked.to_bytes())
     import hashlib
