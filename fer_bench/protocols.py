@@ -206,7 +206,7 @@ for _name, _title in (("emo8", "eight emotions"), ("emo24", "24 emotions"), ("ar
             TASKS[_name],
             title=f"FindingEmo, {_title}",
             about=(
-                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to select on; the paper itself selected on test. "
+                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to select on; the paper selected on test. "
                 "Links to the images rot, so every copy is another subset: only rows of the same copy are ranked against each other."
             ),
         )

@@ -137,7 +137,8 @@ def main():
         target = TARGETS.get(width)
         verdict = "" if target is None else f" (target {target:g}: {'reached' if plain / stacked >= target else 'missed'})"
         print(
-            f"{width:5d} dims, {len(heads)} heads, {given.threads} threads: stacked {1e3 * stacked / steps:7.2f} ms a step, one by one {1e3 * plain / steps:7.2f} ms,"
+            f"{width:5d} dims, {len(heads)} heads, {given.threads} threads:"
+            f" stacked {1e3 * stacked / steps:7.2f} ms a step, one by one {1e3 * plain / steps:7.2f} ms,"
             f" ratio {plain / stacked:5.1f}{verdict}; probabilities differ by at most {off.max():.1e} (99.9 %: {np.quantile(off, 0.999):.1e}),"
             f" weights in double precision by {worst:.1e};"
             f" without a cache (ResNet-18 at 224 px, {1e3 * per_image:.1f} ms an image, composed) {uncached / cached:,.0f} times as long"

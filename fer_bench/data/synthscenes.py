@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import cv2
@@ -17,6 +17,7 @@ from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checks
 from fer_bench.data.scenes import SceneConfig, draw_scene, generate_scenes
 from fer_bench.data.synth import VERSION
 from fer_bench.errors import SpecError
+from fer_bench.registry import unknown_name
 from fer_bench.spec import spec_error
 
 CROP_SIDE = 48
@@ -53,6 +54,12 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     if not isinstance(shrink, int) or not 1 <= shrink <= 8:
         problem = f"dataset_options of synthscenes: shrink = {shrink!r} is no whole number from 1 to 8."
         raise SpecError(problem, "Correct the value.")
+    known = [field.name for field in fields(SceneConfig)]
+    for name in given:
+        if name not in known:
+            unknown = unknown_name("option", name, [*known, "shrink"])
+            problem = f"dataset_options of synthscenes: {unknown.problem}"
+            raise SpecError(problem, unknown.hint)
     try:
         config = TypeAdapter(SceneConfig).validate_python(given)
     except ValidationError as error:

@@ -65,7 +65,7 @@ def run_grid(
 ) -> list[Record]:
     """Train every head of a grid, and write one record per head.
 
-    Of each grid two rows are ranked: the learning rate and loss whose mean over the seeds is best on validation, and the one that is best on test, which carries
+    Of each grid two rows are ranked: the learning rate and loss whose mean over the seeds is best on validation, and the one that is best on test, which has
     the caveat ``selected on test`` and is what the paper reports. Where both are the same, it is one row. The rest is kept and verified, not ranked.
 
     Args:

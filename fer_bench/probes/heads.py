@@ -1,11 +1,11 @@
 """Linear heads on cached features, a whole grid of them at once.
 
-A grid trains the same small model many times: learning rates x losses x seeds. One after the other, each step of each head is a handful of operations on small
-tensors whose cost is mostly the dispatch of the operations. Here all heads live in one tensor: one gather, one batched product forward, one backward, one Adam
-step. A head's seed decides its initial weights and its order of the data, so heads that share a seed share the gathered batch.
+A grid trains the same small model many times: learning rates x losses x seeds. One after the other, each step of each head is a handful of operations on
+small tensors whose cost is mostly the dispatch of the operations. Here all heads live in one tensor: one gather, one batched product forward, one backward,
+one Adam step. A head's seed decides its initial weights and its order of the data, so heads that share a seed share the gathered batch.
 
-Heads are packed into rows: ``weight`` has shape (R, K, C, D), row r holds up to K heads of one seed. After every epoch finished heads are taken out and the rest
-is packed anew, so that a finished head costs nothing.
+Heads are packed into rows: ``weight`` has shape (R, K, C, D), row r holds up to K heads of one seed. After every epoch finished heads are taken out and the
+rest is packed anew, so that a finished head costs nothing.
 
 Source of schedule, stopping rule and optimiser: Mertens et al., FindingEmo (2024), section 3; Adam: Kingma and Ba (2015).
 """

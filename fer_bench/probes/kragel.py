@@ -1,7 +1,7 @@
 """Kragel's EmoNet: the full AlexNet of 2012 with twenty outputs (Kragel et al., Emotion schemas are embedded in the human visual system, 2019).
 
-Not the valence-arousal EmoNet of Toisoul et al. Two conversions of the original MATLAB weights are around: one whose dense layers are linear and expect the last
-feature map column by column, as MATLAB stores it, and one whose dense layers are convolutions. Both are read.
+Not the valence-arousal EmoNet of Toisoul et al. Two conversions of the original MATLAB weights are around: one whose dense layers are linear and expect the
+last feature map column by column, as MATLAB stores it, and one whose dense layers are convolutions. Both are read.
 """
 
 from __future__ import annotations

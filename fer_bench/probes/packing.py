@@ -51,13 +51,15 @@ def pack(members: npt.NDArray[np.int64], seeds: npt.NDArray[np.int64]) -> Packin
         return float(np.ceil(counts / width).sum() * (width + _ROW_COST))
 
     width = min(range(1, int(counts.max()) + 1), key=lambda k: (cost(k), k))
-    order, slots, row_seeds = [], [], []
+    order: list[npt.NDArray[np.int64]] = []
+    slots: list[npt.NDArray[np.int64]] = []
+    row_seeds: list[int] = []
     for name in names:
         own = np.flatnonzero(seeds == name)
         for start in range(0, len(own), width):
             part = own[start : start + width]
             slots.append(len(row_seeds) * width + np.arange(len(part)))
             order.append(part)
-            row_seeds.append(name)
+            row_seeds.append(int(name))
     positions = np.concatenate(order)
     return Packing(members[positions], positions, np.concatenate(slots), np.array(row_seeds, dtype=np.int64), width)

@@ -100,7 +100,7 @@ def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
     path = paths.benchmarks_dir() / "datasets" / f"{dataset.split(':')[0]}.yaml"
     layer = read_yaml(path) if path.is_file() else {}
-    own = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
+    own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
     return {**own, **values, **({"dataset_options": options} if options else {})}
 

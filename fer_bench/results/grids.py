@@ -1,7 +1,8 @@
 """Grids: many records of one kind in one file, and their predictions in another.
 
-A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed. ``<grid>.grid.json`` holds what they share once and what
-differs per record, one record a line; ``<grid>.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is stored.
+A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed. ``<grid>.grid.json`` holds what they share once
+and what differs per record, one record a line; ``<grid>.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is
+stored.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def load_grid(path: Path) -> list[Record]:
 
 
 def _joined(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    sections = {key: {**shared[key], **own[key]} for key in ("spec", "predictions") if key in own and key in shared}
+    sections: dict[str, Any] = {key: {**shared[key], **own[key]} for key in ("spec", "predictions") if key in own and key in shared}
     return {**shared, **own, **sections}
 
 

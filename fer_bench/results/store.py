@@ -1,8 +1,8 @@
 """The store: records and predictions in plain files; the one place that writes them.
 
 ``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first
-and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's. The records of a grid share a file,
-see :mod:`fer_bench.results.grids`.
+and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's. The records of a
+grid share a file, see :mod:`fer_bench.results.grids`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_old_densenet_names(tmp_path):
 
 def test_wrong_files_are_named(tmp_path):
     torch.save({"state_dict": torchvision.models.resnet18(num_classes=1000).state_dict()}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="fc.weight of shape"):
+    with pytest.raises(WeightsError, match=r"fc\.weight of shape"):
         build_backbone("resnet18-places365", weights=str(tmp_path / "w.pth"))
     with pytest.raises(WeightsError, match="resnet50_places365"):
         build_backbone("resnet50-places365")

@@ -1,6 +1,7 @@
 """A grid end to end on drawn scenes: records, verification, leaderboard, fusion, command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from typer.testing import CliRunner
 import fer_bench.probes.streams as streams_module
 from fer_bench.cli.main import app
 from fer_bench.errors import RecordError, SpecError, UnknownNameError
+from fer_bench.leaderboard.markdown import board_markdown
+from fer_bench.leaderboard.rank import rank
 from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
@@ -23,7 +26,7 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
-GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1, 2), "max_epochs": 6, "patience": 2, "standardise": True}
+GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1), "max_epochs": 6, "patience": 2, "standardise": True}
 
 
 @pytest.fixture(autouse=True)
@@ -58,15 +61,15 @@ def probe(**over):
 
 def test_a_grid_is_recorded_verified_and_ranked(store):
     records = run_grid(probe(), store)
-    assert len(records) == 2 * 2 * 3
+    assert len(records) == 2 * 2 * 2
     assert len({record.row for record in records}) == 4
     assert list(store.records()) == records
     assert store.files() == []
     report = verify(store)
-    assert (report.n_verified, report.ok) == (12, True)
+    assert (report.n_verified, report.ok) == (8, True)
 
-    one = records[5]
-    assert (one.kind, one.seed, one.spec["loss"], one.spec["lr"]) == ("probe", 2, "unbalanced_cross_entropy", 0.1)
+    one = records[3]
+    assert (one.kind, one.seed, one.spec["loss"], one.spec["lr"]) == ("probe", 1, "unbalanced_cross_entropy", 0.1)
     assert one.parameters["trainable"] == 13 * 8
     test = store.predictions(one)
     assert score(protocol_for("synthscenes", "emo8"), test) == one.metrics
@@ -81,9 +84,14 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert (chosen.spec["lr"], chosen.spec["loss"]) == best[:2]
     assert chosen.caveats == []
     assert all(record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe)
-    page = render(store)[store.root / "synthscenes-emo8.md"]
+    # The protocol's own test set is larger: there these rows are listed apart.
+    assert "scored 20 samples, the protocol has 400" in render(store)[store.root / "synthscenes-emo8.md"]
+    board = rank(replace(protocol_for("synthscenes", "emo8"), n_test=20), store.records(), store.predictions)
+    assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
+    assert all(len(placed.row.records) == 2 for placed in board.placed)
+    page = board_markdown(board, [])
     assert page.count("linear probe, chosen on validation") == 1
-    assert f"3: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
+    assert f"2: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
 
 
 def test_what_was_run_is_not_run_again(store):
@@ -118,12 +126,12 @@ def test_the_file_is_compact_and_damage_is_named(store):
 
 
 def test_altered_predictions_are_found(store):
-    record = run_grid(probe(), store)[0]
+    record = run_grid(probe(lr=(0.1,), loss=("cross_entropy",)), store)[0]
     (path,) = store.folder(record).glob("*.test.npz")
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(RecordError, match="SHA-256"):
         Store(store.root).predictions(record)
-    assert len(verify(Store(store.root)).differences) == 12
+    assert len(verify(Store(store.root)).differences) == 2
 
 
 def test_stacked_predictions_survive_the_file(tmp_path):

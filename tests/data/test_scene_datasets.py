@@ -1,0 +1,119 @@
+"""The two scene datasets as datamodules: drawn scenes, and FindingEmo in its real layout."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.findingemo_module import FindingEmoDataModule
+from fer_bench.data.load import dataset_class
+from fer_bench.data.synthscenes import SynthScenesDataModule, crop_face
+from fer_bench.errors import BadDataError, MissingDataError, SpecError
+from fer_bench.labels import LABEL_SETS
+
+OPTIONS = {"n_train": 20, "n_validation": 6, "n_test": 8, "width": 160, "height": 120}
+HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_scenes_as_batches_with_their_faces():
+    module = SynthScenesDataModule("valence3", options=OPTIONS, batch_size=5)
+    samples = module.read_samples
+    assert {task: len(samples.targets[task]) for task in ("emo8", "emo24", "arousal3", "valence3")} == dict.fromkeys(
+        ("emo8", "emo24", "arousal3", "valence3"), 34
+    )
+    assert all(samples.targets[task].max() < len(LABEL_SETS[task]) for task in samples.targets)
+    batch = next(iter(module.val_dataloader()))
+    assert batch["image"].shape == (6, 3, 60, 80)
+    boxes, counts = samples.columns["boxes"], samples.columns["n_faces"]
+    assert counts.sum() > 20
+    assert np.array_equal(np.isfinite(boxes[:, :, 0]).sum(1), counts)
+    found = boxes[np.isfinite(boxes[:, :, 0])]
+    assert (found[:, 2] <= 80).all()
+    assert (found[:, 3] <= 60).all()
+    faces = samples.columns["faces"]
+    assert faces.shape == (34, 5, 48, 48)
+    assert all((faces[i, :n].std(axis=(1, 2)) > 5).all() and not faces[i, n:].any() for i, n in enumerate(counts))
+    again = SynthScenesDataModule("emo8", options=OPTIONS).read_samples
+    assert again.checksums == samples.checksums
+    assert SynthScenesDataModule("emo8", options={**OPTIONS, "seed": 1}).read_samples.checksums != samples.checksums
+    for wrong in ({"shrink": 0}, {"n_trian": 3}):
+        with pytest.raises(SpecError):
+            SynthScenesDataModule("emo8", options=wrong).read()
+
+
+def test_a_crop_is_centred_on_its_box():
+    image = np.zeros((60, 80, 3), dtype=np.uint8)
+    image[20:30, 40:50] = 255
+    crop = crop_face(image, np.array([35, 15, 55, 35], dtype=np.float32), 20)
+    assert crop[10, 10] == 255
+    assert crop[2, 2] == crop[18, 2] == 0
+    assert abs(int(crop.mean()) - 255 // 4) < 12
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Forty photographs of two emotions, wide and tall, in nested folders."""
+    root = tmp_path / "data" / "findingemo"
+    rows = []
+    for i in range(40):
+        name = f"Run_1/party {i % 4}/img{i}.png"
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = np.full((30, 60, 3) if i % 2 else (60, 30, 3), 100 + i, dtype=np.uint8)
+        cv2.imwrite(str(root / name), picture)
+        rows.append(f"u{i},/home/x/{name},Keep,,[],{'-2' if i < 20 else '3'},{i % 7},{'Grief' if i < 20 else 'Joy'},[],1,False,2022-01-01")
+    (root / "annotations_single.ann").write_text("\n".join([HEADER, *rows]) + "\n")
+    return root
+
+
+def module(copy, **options) -> AffectDataModule:
+    return FindingEmoDataModule("emo8", data_dir=str(copy.parent), options={"width": 40, "height": 30, **options})
+
+
+def test_findingemo_in_its_real_layout(copy):
+    found = module(copy)
+    samples = found.read_samples
+    assert {split: len(samples.where(split)) for split in ("train", "validation", "test")} == {"train": 28, "validation": 4, "test": 8}
+    assert samples.facts["coverage"]["matched"] == 40
+    assert np.bincount(found.targets("test"), minlength=8)[[0, 4]].tolist() == [4, 4]
+    image = samples.images[0]
+    assert image.shape == (30, 40, 3)
+    assert (image[0] == 0).all() or (image[:, 0] == 0).all()
+    stretched = module(copy, fit="stretch").read_samples
+    assert (stretched.images[0] > 0).all()
+    assert set(samples.targets) == {"emo8", "emo24", "arousal3", "valence3"}
+
+
+def test_another_picture_or_another_label_is_another_copy(copy):
+    before = module(copy).read_samples.checksums
+    path = copy / "Run_1/party 0/img0.png"
+    cv2.imwrite(str(path), np.full((30, 60, 3), 7, dtype=np.uint8))
+    changed = module(copy).read_samples.checksums
+    assert changed != before
+    file = copy / "annotations_single.ann"
+    file.write_text(file.read_text().replace("-2,1,Grief", "-2,2,Grief"))
+    assert module(copy).read_samples.checksums != changed
+
+
+def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):
+    (copy / "Run_1/party 0/img0.png").write_bytes(b"\x89PNG")
+    with pytest.raises(BadDataError, match="1 of 40"):
+        module(copy).read()
+    monkeypatch.setattr("fer_bench.data.findingemo_module.MAX_BAD_SHARE", 0.1)
+    samples = module(copy).read()
+    assert len(samples) == 39
+    assert samples.quarantined == [("Run_1/party 0/img0.png", "cannot be decoded")]
+
+
+def test_findingemo_says_what_is_missing(copy, tmp_path):
+    with pytest.raises(MissingDataError, match=r"annotations_single\.ann"):
+        FindingEmoDataModule("emo8", data_dir=str(tmp_path / "none")).read()
+    for wrong in ({"widht": 3}, {"fit": "crop"}):
+        with pytest.raises(SpecError, match="fit is letterbox or stretch"):
+            module(copy, **wrong).read()
+    assert dataset_class("findingemo") is FindingEmoDataModule
+    assert dataset_class("synthscenes") is SynthScenesDataModule
