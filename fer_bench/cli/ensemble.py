@@ -69,12 +69,12 @@ def humans_verb(
         raise SpecError(problem, "Known: ferplus.")
     from fer_bench import spec as specs
     from fer_bench.data.duplicates import flag_duplicates
+    from fer_bench.data.facts import data_facts
     from fer_bench.data.load import build_datamodule
     from fer_bench.ensembles.humans import TaggedSplit, build_human_rows
     from fer_bench.leaderboard.render import render_all
     from fer_bench.protocols import protocol_for
     from fer_bench.results.store import Store
-    from fer_bench.training.run import data_facts
 
     protocol = protocol_for("ferplus", "fer8")
     settings = specs.build({"dataset": "ferplus", "task": "fer8", "execution": {"data_dir": data_dir} if data_dir else {}}, "the command line")

@@ -66,7 +66,8 @@ def penultimate(network: nn.Module) -> nn.Module:
         return _with(network, "body", penultimate(network.body))
     if hasattr(network, "reset_classifier"):
         body = copy.deepcopy(network)
-        body.reset_classifier(0)
+        reset: Any = body.reset_classifier
+        reset(0)
         return body
     for name in ("fc", "classifier"):
         head = getattr(network, name, None)

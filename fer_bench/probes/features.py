@@ -167,7 +167,8 @@ def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> np
     with torch.inference_mode(), torch.autocast(place.device.type, dtype=kind or torch.bfloat16, enabled=kind is not None):
         found = module(images.to(place.device, non_blocking=True)).float()
     # What is beyond half precision would come back as infinity.
-    return found.clamp(-_HALF_LIMIT, _HALF_LIMIT).to(torch.float16).cpu().numpy()
+    half: npt.NDArray[np.float16] = found.clamp(-_HALF_LIMIT, _HALF_LIMIT).to(torch.float16).cpu().numpy()
+    return half
 
 
 def _loader(images: Images, positions: Sequence[int], batch_size: int, workers: int) -> DataLoader[Any]:
@@ -180,7 +181,7 @@ def _resume(part: Path, marker: Path, n: int) -> tuple[int, Any]:
     """How many images an interrupted pass has done, and its file; (0, None) where there is none that can be trusted."""
     try:
         progress = json.loads(marker.read_text())
-        out = np.lib.format.open_memmap(part, mode="r+")  # type: ignore[no-untyped-call]
+        out = np.lib.format.open_memmap(part, mode="r+")
         if out.dtype == np.float16 and list(out.shape) == progress["shape"] and out.shape[0] == n and 0 <= progress["done"] <= n:
             return int(progress["done"]), out
     except (OSError, ValueError, KeyError, TypeError):
@@ -189,7 +190,7 @@ def _resume(part: Path, marker: Path, n: int) -> tuple[int, Any]:
 
 
 def _begin(part: Path, shape: tuple[int, int]) -> Any:
-    out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
+    out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
     if hasattr(os, "posix_fallocate"):
         # A memory map that outgrows the disk ends the process; taking the space now is an error that can be told.
         with part.open("r+b") as file:

@@ -161,8 +161,8 @@ def table(records: Sequence[Record], primary: str) -> list[tuple[float, str, flo
     validation, test = (_means(records, primary, split) for split in _TESTED)
     out = []
     for row, members in rows.items():
-        values = [member.metrics.get(primary) for member in members]
-        std = float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
+        values = [value for member in members if (value := member.metrics.get(primary)) is not None]
+        std = float(np.std(values, ddof=1)) if len(values) == len(members) > 1 else None
         out.append((float(members[0].spec["lr"]), str(members[0].spec["loss"]), validation.get(row), test.get(row), std, len(members)))
     return out
 

@@ -46,7 +46,8 @@ class KragelEmoNet(nn.Module):
         x = self.pool(functional.relu(self.conv5(x)))
         x = functional.relu(self.fc6(x))
         x = functional.relu(self.fc7(x))
-        return self.fc8(x).flatten(1)
+        logits: torch.Tensor = self.fc8(x).flatten(1)
+        return logits
 
     def load_converted(self, state: dict[str, torch.Tensor], where: str) -> None:
         """Load either conversion: the tensors are matched by their order, which both keep, and by their shapes.

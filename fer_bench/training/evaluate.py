@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
@@ -19,7 +20,6 @@ from fer_bench.scoring.score import correct, score
 from fer_bench.spec import Execution, layered
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
-from fer_bench.training.run import data_facts
 from fer_bench.training.trained import Trained, load_run
 
 
