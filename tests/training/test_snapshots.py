@@ -27,4 +27,5 @@ def test_snapshots_share_a_training(tmp_path, monkeypatch):
     assert last.metrics["rmse"] != first.metrics["rmse"]
     assert again.metrics["rmse"] in (last.metrics["rmse"], first.metrics["rmse"])
     # Two steps of four images, twice.
-    assert again.training["epochs"] == 2 and len(list((folder / "logs").iterdir())) == 2
+    assert again.training["epochs"] == 2
+    assert len(list((folder / "logs").iterdir())) == 2
