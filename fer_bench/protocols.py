@@ -276,9 +276,3 @@ def protocol_named(name: str, dataset: str, task: str) -> Protocol:
             return protocol
     problem = f"protocol {name!r}: dataset {dataset!r} and task {task!r} have none of this name."
     raise SpecError(problem, f"Known: {', '.join(dict.fromkeys(protocol.name for protocol in ways))}.")
-
-
-def siblings(protocol: Protocol) -> list[Protocol]:
-    """The other ways in which the same dataset and task are judged."""
-    ways = {way.name: way for fold_by in ("", *VARIANTS) for way in (protocol_for(protocol.dataset, protocol.task.name, fold_by),)}
-    return [way for name, way in ways.items() if name != protocol.name]

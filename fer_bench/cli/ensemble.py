@@ -103,7 +103,7 @@ def humans_verb(
 
 def _protocol(store: Store, name: str) -> Protocol:
     """A declared protocol, or that of the records of a user's own dataset."""
-    from fer_bench.protocols import PROTOCOLS, protocol_for
+    from fer_bench.protocols import PROTOCOLS, protocol_named
     from fer_bench.registry import unknown_name
 
     if name in PROTOCOLS:
@@ -112,7 +112,7 @@ def _protocol(store: Store, name: str) -> Protocol:
     if record is None:
         error: UnknownNameError = unknown_name("protocol", name, [*PROTOCOLS, *store.protocols()])
         raise error
-    return protocol_for(record.dataset, record.task)
+    return protocol_named(name, record.dataset, record.task)
 
 
 def _top_k(text: str | None) -> Any:

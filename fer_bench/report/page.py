@@ -10,7 +10,7 @@ from typing import Any
 from fer_bench import __version__
 from fer_bench.errors import HardwareError, RecordError
 from fer_bench.predictions import write_atomically
-from fer_bench.protocols import PROTOCOLS, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, Protocol, protocol_named
 from fer_bench.report import figures
 from fer_bench.report.rows import SCORES, Section, Shown, build_section, group, mean_of, name_of_row
 from fer_bench.results.record import Record
@@ -69,7 +69,7 @@ def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]
     if record.status != "finished":
         problem = f"run {record.run_id} has the status {record.status}: there is nothing to report."
         raise RecordError(problem, record.message)
-    protocol = protocol_for(record.dataset, record.task)
+    protocol = protocol_named(record.protocol, record.dataset, record.task)
     siblings = next(row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row))
     content = _heading(protocol) | {"title": f"{name_of_row(record)}, run {record.run_id}", "figures": [], "summary": [], "omitted": 0}
     return content, [build_section(store, protocol, [record], siblings)]
@@ -80,7 +80,7 @@ def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any
     if not rows:
         problem = f"protocol {name} has no finished run in {store.results}."
         raise RecordError(problem, "`fer-bench list runs` shows what there is.")
-    protocol = PROTOCOLS[name] if name in PROTOCOLS else protocol_for(rows[0][0].dataset, rows[0][0].task)
+    protocol = PROTOCOLS[name] if name in PROTOCOLS else protocol_named(name, rows[0][0].dataset, rows[0][0].task)
     sign = -1.0 if protocol.higher_is_better else 1.0
 
     def place(row: tuple[Record, ...]) -> tuple[bool, float, str]:

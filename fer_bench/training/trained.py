@@ -55,12 +55,15 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
     if record.kind != "trained" or not record.spec:
         problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
         raise WeightsError(problem, "Choose a run of kind 'trained'.")
+    if folds := record.data.get("folds"):
+        problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
+        raise WeightsError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     spec = build({**record.spec, "execution": execution or Execution()}, f"the record of {record.run_id}")
-    best = run_folder(spec, record.run_id) / "best.ckpt"
+    best = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
     if not best.is_file():
         problem = f"the checkpoint of run {record.run_id} is not at {best}."
         raise WeightsError(problem, "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with --force.")
-    protocol = protocol_for(spec.dataset, spec.task)
+    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
     native = int(record.data.get("image_size") or spec.image_size or 48)
     task = build_task(spec, protocol, native_size=native, pretrained=False)
     load_weights(task, best)

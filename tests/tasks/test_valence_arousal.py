@@ -71,7 +71,7 @@ def test_wrong_losses_are_refused(name, options, error, said):
 
 @pytest.mark.parametrize("name", ["mse", "mse+ccc"])
 def test_losses_of_values_are_refused_for_classes(name):
-    with pytest.raises(SpecError, match="is for values.*cross_entropy"):
+    with pytest.raises(SpecError, match=r"is for values.*cross_entropy"):
         check_class_loss(name)
 
 

@@ -1,0 +1,58 @@
+"""Face landmarks: the map to iBUG's 68 points, and the errors before a face is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_bench.data.faces import IBUG_68, landmarker_file, open_detector
+from fer_bench.errors import BadDataError, MissingDataError
+
+MODEL, FACES = os.environ.get("FER_BENCH_LANDMARKER"), os.environ.get("FER_BENCH_TEST_FER2013")
+
+
+def test_the_map_names_68_different_points_of_the_mesh():
+    assert len(set(IBUG_68)) == 68
+    assert min(IBUG_68) >= 0
+    assert max(IBUG_68) < 468
+
+
+def test_a_missing_model_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("FER_BENCH_LANDMARKER", raising=False)
+    with pytest.raises(MissingDataError, match=r"models/face_landmarker\.task.*FER_BENCH_LANDMARKER"):
+        landmarker_file(None, str(tmp_path))
+    monkeypatch.setenv("FER_BENCH_LANDMARKER", str(tmp_path / "elsewhere.task"))
+    with pytest.raises(MissingDataError, match="elsewhere"):
+        landmarker_file()
+
+
+def test_a_damaged_model_is_named(tmp_path):
+    pytest.importorskip("mediapipe")
+    (tmp_path / "bad.task").write_bytes(b"no model")
+    with pytest.raises(BadDataError, match=r"bad\.task"), open_detector(str(tmp_path / "bad.task")):
+        pass
+
+
+@pytest.mark.skipif(not MODEL or not FACES, reason="needs FER_BENCH_LANDMARKER and FER_BENCH_TEST_FER2013")
+def test_real_faces_have_their_parts_in_place():
+    pytest.importorskip("mediapipe")
+    with (Path(FACES) / "fer2013.csv").open() as file:
+        next(file)
+        faces = [np.fromstring(next(file).split(",")[1], dtype=np.uint8, sep=" ").reshape(48, 48) for _ in range(16)]
+    found = right = 0
+    with open_detector(MODEL) as detector:
+        assert detector.detect(np.full((128, 128, 3), 90, dtype=np.uint8)) == []
+        for face in faces:
+            large = cv2.copyMakeBorder(cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC), 64, 64, 64, 64, cv2.BORDER_REPLICATE)
+            for one in detector.detect(cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)):
+                found += 1
+                points = one.landmarks
+                brows, nose, left_eye, right_eye, mouth = (points[a:b].mean(axis=0) for a, b in ((17, 27), (31, 36), (36, 42), (42, 48), (48, 68)))
+                right += bool(brows[1] < left_eye[1] < nose[1] < mouth[1] < points[8, 1] and left_eye[0] < right_eye[0] and points[0, 0] < points[16, 0])
+    assert found >= 10
+    # A head may lie on its side.
+    assert right >= found - 1
