@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fer_bench.errors import WeightsError
+from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import build_network
@@ -26,15 +26,18 @@ def check_names(spec: RunSpec) -> Protocol:
 
     Raises:
         UnknownNameError: with suggestions.
-        SpecError: names that do not go together, such as a loss of classes for a task of values.
+        SpecError: settings that do not go together, such as a loss of classes for a task of values.
     """
-    from fer_bench.data.augment import AUGMENTATIONS
+    from fer_bench.data.augment import AUGMENTATIONS, Augmenter
     from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
     find_model(spec.model)
     for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
         registry[name]
+    if spec.tta and spec.tta_kind == "random" and Augmenter(spec.augment, dict(spec.augment_options)).is_identity:
+        problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
+        raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
     protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
