@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torchmetrics
 from torch import nn
 
 from fer_bench.errors import SpecError
@@ -17,6 +16,7 @@ from fer_bench.labels import LabelSet
 from fer_bench.models.autoencoder import AutoencoderClassifier
 from fer_bench.models.zoo import Network
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import MeanLoss
 from fer_bench.tasks.expression import ExpressionTask
 
 OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruction_lr": 0.0}
@@ -60,7 +60,7 @@ class AutoencodingTask(ExpressionTask):
     def configure_metrics(self) -> None:
         """The expression task's, and the reconstruction error on validation."""
         super().configure_metrics()
-        self.validation_reconstruction = torchmetrics.MeanMetric()
+        self.validation_reconstruction = MeanLoss()
 
     @property
     def reconstructing_only(self) -> bool:
@@ -99,7 +99,6 @@ class AutoencodingTask(ExpressionTask):
         """Log the epoch's validation scores."""
         super().on_validation_epoch_end()
         self.log("validation/reconstruction", self.validation_reconstruction.compute())
-        self.validation_reconstruction.reset()
 
     def configure_optimizers(self) -> Any:
         """As usual, with an own learning rate of the first stage where one is given."""

@@ -9,10 +9,35 @@ from typing import Any
 
 import lightning as L
 import torch
+import torchmetrics
 from torch import nn
 
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
+
+
+class MeanLoss(torchmetrics.Metric):
+    """Mean of batches' mean losses, weighted by their sizes, over all processes.
+
+    ``torchmetrics.MeanMetric`` leaves NaN out, so that a lost loss looks healthy; told not to, it leaves out the weights (1.9.0).
+    """
+
+    total: torch.Tensor
+    n: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("n", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, loss: torch.Tensor, n: int) -> None:
+        """Add the mean loss of ``n`` samples."""
+        self.total = self.total + loss * n
+        self.n = self.n + n
+
+    def compute(self) -> torch.Tensor:
+        """The mean, a scalar."""
+        return self.total / self.n
 
 
 class AffectTask(L.LightningModule):
@@ -22,6 +47,8 @@ class AffectTask(L.LightningModule):
         spec: the run.
         network: takes uint8 images (B, 1 or 3, H, W).
     """
+
+    train_loss: MeanLoss
 
     def __init__(self, spec: RunSpec, network: nn.Module) -> None:
         super().__init__()
@@ -39,7 +66,7 @@ class AffectTask(L.LightningModule):
         raise NotImplementedError
 
     def configure_metrics(self) -> None:
-        """Set the metrics of training and validation."""
+        """Set ``self.train_loss``, and the metrics of validation."""
         raise NotImplementedError
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
@@ -53,6 +80,29 @@ class AffectTask(L.LightningModule):
     def predict_step(self, batch: dict[str, torch.Tensor], batch_idx: int = 0) -> torch.Tensor:
         """Predictions of a batch, (B, C), float32."""
         return self.outputs(self(batch["image"]).float())
+
+    def training_scores(self) -> dict[str, torchmetrics.Metric]:
+        """Metrics of training by the names they are logged under."""
+        return {"train/loss": self.train_loss}
+
+    def on_train_epoch_start(self) -> None:
+        """Forget what an attempt that ended within an epoch has left."""
+        self._reset_metrics()
+
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks that read them."""
+        if self.trainer.is_last_batch:
+            for name, metric in self.training_scores().items():
+                self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start validation's scores anew; those of training have been logged by now."""
+        self._reset_metrics()
+
+    def _reset_metrics(self) -> None:
+        for child in self.children():
+            if isinstance(child, torchmetrics.Metric | torchmetrics.MetricCollection):
+                child.reset()
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by name, from the spec."""

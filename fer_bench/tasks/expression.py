@@ -10,7 +10,7 @@ from torch import nn
 
 from fer_bench.labels import LabelSet
 from fer_bench.spec import RunSpec
-from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.base import AffectTask, MeanLoss
 from fer_bench.tasks.losses import balanced_weights, build_loss
 
 
@@ -47,9 +47,8 @@ class ExpressionTask(AffectTask):
             },
             prefix="validation/",
         )
-        # By default these leave NaN out of the mean, and a run whose loss is lost would look healthy.
-        self.train_loss = torchmetrics.MeanMetric(nan_strategy="disable")
-        self.validation_loss = torchmetrics.MeanMetric(nan_strategy="disable")
+        self.train_loss = MeanLoss()
+        self.validation_loss = MeanLoss()
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Loss of one batch; metrics are kept on the device and read once an epoch."""
@@ -62,16 +61,9 @@ class ExpressionTask(AffectTask):
         self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        """Forget what an attempt that ended within an epoch has left."""
-        self.train_loss.reset()
-        self.train_accuracy.reset()
-
-    def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks that read them."""
-        if self.trainer.is_last_batch:
-            for name, metric in (("train/loss", self.train_loss), ("train/accuracy", self.train_accuracy)):
-                self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
+    def training_scores(self) -> dict[str, torchmetrics.Metric]:
+        """Loss and accuracy."""
+        return {**super().training_scores(), "train/accuracy": self.train_accuracy}
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
@@ -79,11 +71,6 @@ class ExpressionTask(AffectTask):
         # Plain cross-entropy: comparable between runs whatever loss they were trained with.
         self.validation_loss.update(nn.functional.cross_entropy(logits, batch["target"]), len(logits))
         self.validation_metrics.update(logits, batch["target"])
-
-    def on_validation_epoch_start(self) -> None:
-        """Forget what an attempt that ended within validation has left."""
-        self.validation_loss.reset()
-        self.validation_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores."""

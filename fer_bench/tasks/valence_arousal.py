@@ -11,7 +11,7 @@ from torch import nn
 from fer_bench.errors import SpecError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
-from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.base import AffectTask, MeanLoss
 from fer_bench.tasks.value_losses import build_value_loss
 
 
@@ -72,7 +72,7 @@ class ValenceArousalTask(AffectTask):
 
     def configure_metrics(self) -> None:
         """Mean squared error and CCC on validation, running loss on training."""
-        self.train_loss = torchmetrics.MeanMetric()
+        self.train_loss = MeanLoss()
         self.validation_error = torchmetrics.MeanSquaredError(num_outputs=len(self.dimensions))
         self.validation_ccc = StreamingCCC(len(self.dimensions))
 
@@ -91,11 +91,6 @@ class ValenceArousalTask(AffectTask):
         self.train_loss.update(loss.detach(), len(outputs))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's training loss."""
-        self.log("train/loss", self.train_loss.compute())
-        self.train_loss.reset()
-
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
         outputs, targets = self(batch["image"]).float(), self.to_unit(batch["target"])
@@ -108,8 +103,6 @@ class ValenceArousalTask(AffectTask):
         scores: dict[str, Any] = {"validation/loss": errors.mean(), "validation/ccc": ccc.mean(), "validation/rmse": errors.sqrt().mean()}
         scores |= {f"validation/{name}_ccc": ccc[d] for d, name in enumerate(self.dimensions)}
         self.log_dict(scores, prog_bar=True)
-        self.validation_error.reset()
-        self.validation_ccc.reset()
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
         """Values in the dataset's units, (B, D)."""

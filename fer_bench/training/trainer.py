@@ -78,7 +78,7 @@ def close_loggers(trainer: L.Trainer) -> None:
     """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last one."""
     for logger in trainer.loggers:
         if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
-            logger.experiment.finish(quiet=True)
+            logger.experiment.finish()
 
 
 def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
@@ -118,5 +118,7 @@ def _quiet() -> None:
         ".*lr_scheduler.step.*",
         ".*litlogger.*",
         ".*treespec.*",
+        # The metrics have been synchronised when they are logged.
+        ".*sync_dist=True.*",
     ):
         warnings.filterwarnings("ignore", message)

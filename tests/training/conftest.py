@@ -91,7 +91,7 @@ def start(home):
     processes = []
 
     def begin(*arguments, before=""):
-        code = f"import sys, torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nsys.argv = ['fer-bench', *sys.argv[1:]]\nmain()\n"
+        code = f"import torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nmain()\n"
         script = home / f"begin{len(processes)}.py"
         script.write_text(code)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "FER_BENCH_HOME": str(ROOT)}

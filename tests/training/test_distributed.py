@@ -62,7 +62,7 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
         assert record.training["micro_batch"] == 16
         assert {len(curve) for curve in record.training["curves"].values()} == {2}
     # One process reports, one leaderboard is written.
-    assert output.count("on 44 test samples") == 2
+    assert output.count(f"on {len(wanted)} test samples") == 2
     seen = [json.loads(line) for rank in range(2) for line in (home / "runs" / f"seen{rank}").read_text().splitlines()]
     n_train = records[0].data["n"]["train"]
     for seed in range(2):
