@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 import subprocess
 import sys
 
@@ -199,7 +200,7 @@ def test_a_full_disk_while_the_result_is_written(fer_bench, own_folders, monkeyp
     fsync = os.fsync
 
     def full(descriptor):
-        if "leaderboards" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        if "leaderboards" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+from fer_bench.data.base import AffectDataModule
 from fer_bench.data.synthfaces import read_synthfaces
 from fer_bench.errors import FerBenchError, HardwareError, RunNanError, SpecError
 from fer_bench.results.store import Store
@@ -121,8 +122,8 @@ def test_the_best_epoch_is_chosen_on_validation_and_test_is_predicted_once(home,
     monkeypatch.setattr(fit_room, "History", Keep)
     monkeypatch.setattr(run_room, "predict", predict)
     asked = []
-    loader = run_room.AffectDataModule.predict_loader
-    monkeypatch.setattr(run_room.AffectDataModule, "predict_loader", lambda self, split, **k: asked.append(split) or loader(self, split, **k))
+    loader = AffectDataModule.predict_loader
+    monkeypatch.setattr(AffectDataModule, "predict_loader", lambda self, split, **k: asked.append(split) or loader(self, split, **k))
     record = run(tiny(epochs=3))
     assert sorted(predicted) == sorted(asked) == ["test", "validation"]
     assert record.training["best_epoch"] == best + 1
