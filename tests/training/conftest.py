@@ -117,7 +117,7 @@ def flags(spec):
     return [*given, *(part for text in sets for part in ("--set", text))]
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=120.0):
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

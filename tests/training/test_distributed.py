@@ -43,13 +43,13 @@ runs:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_a_suite_of_two_runs_on_two_processes(home, start):
     """Two, because the second must not take what the first has left behind for a launcher's environment."""
     (home / "pair.yaml").write_text(SUITE)
     (home / "runs").mkdir()
     process = start("suite", str(home / "pair.yaml"), "--accelerator", "cpu", "--devices", "2", before=WATCH)
-    output, error = process.communicate(timeout=200)
+    output, error = process.communicate(timeout=450)
     assert process.returncode == 0, error
     records = list(Store().records())
     assert sorted(record.seed for record in records) == [0, 1]

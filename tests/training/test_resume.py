@@ -232,16 +232,19 @@ def test_damaged_facts_of_the_training_are_named(home, finished, content):
         run(spec)
 
 
-@pytest.mark.slow
-def test_the_command_line_names_a_damaged_checkpoint_in_one_line(home, finished, start):
+def test_the_command_line_names_a_damaged_checkpoint_in_one_line(home, finished, monkeypatch, capsys):
+    from fer_bench.cli.main import main
+
     spec, reference, store = finished
     (path,) = (home / "runs").glob("*/last.ckpt")
     path.write_bytes(path.read_bytes()[:1000])
     (path.parent / "trained.json").unlink()
     store.path(reference.protocol, reference.model, reference.run_id).unlink()
-    process = start(*flags(spec))
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 2
+    monkeypatch.setattr(sys, "argv", ["fer-bench", *flags(spec)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert str(path) in error
 
