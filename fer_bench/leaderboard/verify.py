@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
 from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.predictions import Predictions
@@ -138,6 +139,8 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         yield Difference(path, "n_scored", record.n_scored, len(test))
     if protocol.task.kind == "classes":
         yield from _outcomes(record, path, test)
+    if record.kind == "ensemble":
+        yield from (Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record))
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
         ids, first = order.setdefault((record.protocol, checksum), (_digest(test), record.run_id))

@@ -215,7 +215,7 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
     spec = RunSpec.model_validate(settings)
-    checkpoint = paths.runs_dir() / (spec.training_id() + record.run_id.removeprefix(spec.run_id())) / "best.ckpt"
+    checkpoint = paths.runs_dir() / (spec.training_id() + record.run_id.removeprefix(spec.run_id())) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
