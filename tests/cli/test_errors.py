@@ -204,7 +204,7 @@ def test_a_full_disk_while_the_result_is_written(fer_bench, own_folders, monkeyp
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
-    if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112
+    if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc")
     monkeypatch.setattr(os, "fsync", full)
     run = ("run", *TINY, "--epochs", "1", "--batch-size", "7", "--accelerator", "cpu")
