@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class Predictions:
                 flags = {name.removeprefix("flag_"): arrays[name] for name in arrays.files if name.startswith("flag_")}
                 groups = arrays["groups"] if "groups" in arrays.files else None
                 return cls(arrays["ids"], arrays["targets"], arrays["outputs"], flags, groups)
-        except (ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (ValueError, LookupError, EOFError, TypeError, AttributeError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             problem = f"{path}: not a predictions file ({error})."
             raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
 

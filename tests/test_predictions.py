@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -85,6 +86,7 @@ DAMAGES = {
     "half": lambda good: good[: len(good) // 2],
     "a changed byte early": lambda good: good[:70] + bytes([good[70] ^ 255]) + good[71:],
     "changed bytes in an array": lambda good: good[:200] + bytes(b ^ 255 for b in good[200:260]) + good[260:],
+    "a stream that does not inflate": lambda good: good[:51] + b"\xff" * 8 + good[59:],
     "a lone array": lambda good: b"\x93NUMPY\x01\x00",
 }
 
@@ -97,6 +99,18 @@ def test_damaged_files_are_named(tmp_path, damage):
         Predictions.load(path)
     assert str(path) in error.value.problem
     assert "\n" not in str(error.value)
+
+
+def test_damage_anywhere_is_noticed_or_does_no_harm(tmp_path):
+    made = predictions()
+    good, path = made.to_bytes(), tmp_path / "x.npz"
+    for at in range(0, len(good), 5):
+        path.write_bytes(good[:at] + b"\xff" * 8 + good[at + 8 :])
+        with contextlib.suppress(RecordError):
+            found = Predictions.load(path)
+            assert (found.outputs == made.outputs).all()
+            assert (found.targets == made.targets).all()
+            assert found.ids.tolist() == made.ids.tolist()
 
 
 def test_archives_without_the_columns_or_with_code_are_refused(tmp_path):
