@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.decoding import read_image
+from fer_bench.data.decoding import SUFFIXES, read_image
 from fer_bench.errors import MissingDataError
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 
 BATCH = 64
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,6 @@ class AffectDataModule(L.LightningDataModule):
         self.samples: Samples | None = None
         # Where a resumed run goes on.
         self.first_epoch = 0
-        self.relabel: npt.NDArray[Any] | None = None
 
     @abstractmethod
     def read(self) -> Samples:

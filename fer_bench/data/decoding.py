@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
 
 def decode(content: bytes, *, gray: bool) -> npt.NDArray[np.uint8] | None:
     """Decode a file's content.

@@ -7,19 +7,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
+from fer_bench.data.decoding import SUFFIXES, read_image, resize
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 
 READER_VERSION = "1"
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation", "publictest": "validation", "dev": "validation",
@@ -144,16 +143,14 @@ def _decode(
         if label is None:
             unknown[path.parent.name] += 1
             continue
-        image = _read(path, gray)
+        image = read_image(path, gray=gray)
         if image is None:
             bad.append((str(path.relative_to(root)), "cannot be decoded"))
             continue
         if official and image.shape[:2] != (target, target):
             problem = f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, not {target} x {target}."
             raise BadDataError(problem, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
-        if image.shape[:2] != (target, target):
-            image = cv2.resize(image, (target, target), interpolation=cv2.INTER_AREA if min(image.shape[:2]) > target else cv2.INTER_LINEAR)
-        images.append(image)
+        images.append(resize(image, target))
         ids.append(path.relative_to(root).as_posix())
         labels.append(label)
         split.append(names.index(where))
@@ -167,19 +164,6 @@ def _decode(
         "digests": sample_digests(stacked, np.array(labels, dtype=np.int8)),
     }
     return arrays, {"quarantined": bad, "split_names": names}
-
-
-def _read(path: Path, gray: bool) -> npt.NDArray[np.uint8] | None:
-    try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    except OSError:
-        return None
-    if content.size == 0:
-        return None
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
-    if image is None:
-        return None
-    return np.asarray(image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _refuse(root: Path, label_set: LabelSet, labels: npt.NDArray[np.int64], unknown: Counter[str], bad: list[tuple[str, str]], n: int) -> None:

@@ -23,6 +23,7 @@ from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
+from fer_bench.results.begin import run_folder
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 
@@ -215,7 +216,7 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
     spec = RunSpec.model_validate(settings)
-    checkpoint = paths.runs_dir() / (spec.training_id() + record.run_id.removeprefix(spec.run_id())) / f"{spec.snapshot}.ckpt"
+    checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")

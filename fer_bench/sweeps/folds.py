@@ -16,6 +16,7 @@ from fer_bench.folding import Folding
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results import provenance
+from fer_bench.results.begin import begin_record
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -140,21 +141,7 @@ def _folding(spec: RunSpec) -> Folding:
 
 def _draft(spec: RunSpec, protocol: Protocol) -> Record:
     """The experiment's record before anything is known of its result."""
-    return Record(
-        run_id=spec.run_id(),
-        row=spec.digest(),
-        protocol=protocol.name,
-        protocol_version=protocol.version,
-        task=spec.task,
-        dataset=spec.dataset,
-        model=spec.model,
-        recipe=spec.recipe,
-        seed=spec.seed,
-        spec=spec.model_dump(mode="json", exclude={"execution"}),
-        code=provenance.code(),
-        caveats=list(protocol.caveats),
-        created=provenance.now(),
-    )
+    return begin_record(spec, protocol, spec.run_id()).model_copy(update={"created": provenance.now()})
 
 
 def describe(record: Record, primary: str) -> str:

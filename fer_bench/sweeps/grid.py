@@ -21,6 +21,7 @@ from fer_bench import paths
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 
@@ -106,6 +107,4 @@ def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:
 
 
 def _finished(path: Path) -> bool:
-    from fer_bench.results.record import Record
-
     return Record.load(path).status in ("finished", "nan")

@@ -120,7 +120,7 @@ def _attempt(
         "resumed": resumed,
         "micro_batch": datamodule.batch_size,
         "accumulate": accumulate,
-        "code": {key: provenance.code()[key] for key in ("version", "commit", "modified")},
+        "code": {key: value for key, value in provenance.code().items() if key in ("version", "commit", "modified")},
         "curves": _curves(history),
     }
 

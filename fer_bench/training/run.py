@@ -12,12 +12,12 @@ import lightning as L
 import torch
 from filelock import FileLock, Timeout
 
-from fer_bench import paths
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
+from fer_bench.results.begin import begin_record, run_folder
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -57,7 +57,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     if existing is not None and existing.status == "finished" and not force:
         return existing
 
-    folder = paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
+    folder = run_folder(spec, run_id)
     with lock(folder, spec.execution):
         if force and is_first(spec.execution):
             (folder / "trained.json").unlink(missing_ok=True)
@@ -115,24 +115,7 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
     notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
-    return Record(
-        run_id=run_id,
-        row=run_id.replace(f"-s{spec.seed}", "", 1),
-        protocol=protocol.name,
-        protocol_version=protocol.version,
-        task=spec.task,
-        dataset=spec.dataset,
-        model=spec.model,
-        recipe=spec.recipe,
-        seed=spec.seed,
-        spec=spec.model_dump(mode="json", exclude={"execution"}),
-        data=facts,
-        code=provenance.code(),
-        hardware=hardware,
-        parameters=parameters,
-        caveats=list(protocol.caveats),
-        notes=notes,
-    )
+    return begin_record(spec, protocol, run_id).model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes})
 
 
 @contextlib.contextmanager

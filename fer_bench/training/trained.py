@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from fer_bench import paths
 from fer_bench.errors import WeightsError
 from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, RunSpec, build
@@ -32,11 +31,6 @@ class Trained:
     protocol: Protocol
     task: AffectTask
     native_size: int
-
-
-def run_folder(spec: RunSpec, run_id: str) -> Path:
-    """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested share."""
-    return paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
 
 
 def load_run(store: Store, reference: str, execution: Execution | None = None) -> Trained:

@@ -1,0 +1,34 @@
+"""What a run's record and folder are called, decided in one place for every room that trains or looks for what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_bench import paths
+from fer_bench.protocols import Protocol
+from fer_bench.results import provenance
+from fer_bench.results.record import Record
+from fer_bench.spec import RunSpec
+
+
+def run_folder(spec: RunSpec, run_id: str) -> Path:
+    """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested share."""
+    return paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
+
+
+def begin_record(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:
+    """A run's record before anything is known of its result."""
+    return Record(
+        run_id=run_id,
+        row=run_id.replace(f"-s{spec.seed}", "", 1),
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        task=spec.task,
+        dataset=spec.dataset,
+        model=spec.model,
+        recipe=spec.recipe,
+        seed=spec.seed,
+        spec=spec.model_dump(mode="json", exclude={"execution"}),
+        code=provenance.code(),
+        caveats=list(protocol.caveats),
+    )
