@@ -13,6 +13,8 @@ from fer_bench.registry import Registry
 LOWER_IS_BETTER = frozenset({"loss", "nll", "brier", "ece", "rmse", "mae", "rmse_scaled", "mae_scaled"})
 # What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
+# What a protocol's name has in it where predictions are judged by other labels than the dataset's own.
+LABELS = "-labels-"
 _CAVEATS = {"identity": (), "clip": ("a person can be in train and in test",), "frame": ("leaky: frames of one clip are in train and in test",)}
 
 
@@ -256,6 +258,32 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     )
 
 
+def relabelled(protocol: Protocol, labels: str) -> Protocol:
+    """The same test images under other labels, such as a consensus of raters; only the images that the labels name are scored.
+
+    Args:
+        protocol: of the dataset's own labels.
+        labels: short name of the other ones.
+
+    Raises:
+        SpecError: the name cannot be part of a file name, or the protocol is not one of classes.
+    """
+    if protocol.task.labels is None:
+        problem = f"protocol {protocol.name!r} is one of values: only classes can be relabelled."
+        raise SpecError(problem)
+    if not labels.replace("_", "").replace("-", "").replace(".", "").isalnum() or labels.startswith("."):
+        problem = f"labels {labels!r}: only letters, digits, '_', '-' and '.' can be used in the name of a label file."
+        raise SpecError(problem, "Rename the file.")
+    return replace(
+        protocol,
+        n_test=None,
+        checksums={},
+        title=f"{protocol.title}: labels {labels}",
+        about=f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test images that these name.",
+        variant=f"{protocol.variant}{LABELS if protocol.variant else LABELS[1:]}{labels}",
+    )
+
+
 def protocol_named(name: str, dataset: str, task: str) -> Protocol:
     """The protocol that a record names; it says itself how its folds were cut.
 
@@ -270,6 +298,9 @@ def protocol_named(name: str, dataset: str, task: str) -> Protocol:
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
+    own, other, labels = name.partition(LABELS)
+    if other:
+        return relabelled(protocol_named(own, dataset, task), labels)
     ways = [protocol_for(dataset, task, fold_by) for fold_by in ("", *VARIANTS)]
     for protocol in ways:
         if protocol.name == name:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fer_bench import paths
-from fer_bench.errors import SpecError
+from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
@@ -27,6 +28,7 @@ Options = dict[str, Scalar | list[Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
+_DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 class Execution(BaseModel):
@@ -43,6 +45,7 @@ class Execution(BaseModel):
     strict_determinism: bool = False
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
+    labels_file: str | None = Field(None, description="where the label file lies that the digest in ``labels`` stands for")
 
 
 class RunSpec(BaseModel):
@@ -74,7 +77,7 @@ class RunSpec(BaseModel):
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
-    labels: str = Field("", description="a consensus file whose labels replace the dataset's own in training")
+    labels: str = Field("", description="a label file (a consensus of raters) whose labels replace the dataset's own in training; kept as its digest")
     augment: str = "none"
     augment_options: Options = {}
     steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
@@ -213,9 +216,34 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
     try:
-        return RunSpec.model_validate(dict(settings))
+        return RunSpec.model_validate(_pin_labels(settings))
     except ValidationError as error:
         raise spec_error(error, where) from None
+
+
+def _pin_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the digest of the label file where its path stands: what is in the file decides the result, not where it lies."""
+    pinned = dict(settings)
+    labels = pinned.get("labels", "")
+    if not isinstance(labels, str) or not labels or _DIGEST.fullmatch(labels):
+        return pinned
+    path = Path(labels).resolve()
+    execution = pinned.get("execution", {})
+    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
+    return pinned | {"labels": file_digest(path), "execution": execution | {"labels_file": str(path)}}
+
+
+def file_digest(path: Path) -> str:
+    """Twelve hexadecimal digits of a label file's SHA-256.
+
+    Raises:
+        MissingDataError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        problem = f"label file {path}: cannot be read ({error.strerror})."
+        raise MissingDataError(problem, "`fer-bench study reannotation` writes one as consensus.csv.") from None
 
 
 def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,6 +33,22 @@ def init(path: Annotated[Path, typer.Argument(help="The study file to write.")] 
     from fer_bench.apps.annotate.study import write_example
 
     typer.echo(f"wrote {write_example(path)}")
+
+
+@app.command()
+def images(
+    dataset: Annotated[str, typer.Argument(help="fer2013, synthfaces, ...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write: <class>/<sample id>.png.")],
+    task: Annotated[str | None, typer.Option(help="Whose labels name the folders.")] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="train, validation or test.")] = "test",
+    per_class: Annotated[int, typer.Option(min=0, help="So many of each class, drawn at random; 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+) -> None:
+    """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
+    from fer_bench.apps.annotate.from_dataset import write_images
+
+    typer.echo(f"wrote {write_images(dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir)} images below {out}")
 
 
 @app.command()

@@ -17,20 +17,31 @@ def add_verbs(app: typer.Typer) -> None:
 
 def evaluate_verb(
     run: Annotated[str, typer.Argument(help="A run id.")],
-    on: Annotated[str, typer.Option(help="The dataset to test on.")],
+    on: Annotated[str | None, typer.Option(help="The dataset to test on.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Instead of another dataset: a label file that judges the run's stored predictions.")] = None,
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Test a trained network on another dataset; labels are mapped by name."""
+    """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels."""
+    from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
     from fer_bench.spec import build
-    from fer_bench.training.evaluate import evaluate
 
+    if (on is None) == (labels is None):
+        problem = "evaluate needs one of --on and --labels."
+        raise SpecError(problem, "For example --on ferplus, or --labels consensus.csv.")
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, "the command line").execution
     store = Store()
-    record = evaluate(store, run, on, task, execution)
+    if labels is not None:
+        from fer_bench.studies.relabelled import score_relabelled
+
+        record = score_relabelled(store, run, labels)
+    else:
+        from fer_bench.training.evaluate import evaluate
+
+        record = evaluate(store, run, str(on), task, execution)
     render_all(store)
     typer.echo(f"{record.run_id}: {record.protocol}: accuracy {record.metrics['accuracy']:.4f} on {record.n_scored} test samples")
     for note in record.notes:

@@ -32,6 +32,7 @@ def run_verb(
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
     tta_kind: Annotated[str | None, Opt(help="random, flip or ten_crop.")] = None,
     precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
+    labels: Annotated[str | None, Opt(help="A label file (a consensus of raters) that replaces the labels of the training images it names.")] = None,
     folds: Annotated[int | None, Opt(help="Cross-validate: run this many folds as one experiment.")] = None,
     fold_by: Annotated[str | None, Opt(help="What folds keep together: identity, clip or frame (leaky).")] = None,
     recipe: Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")] = None,
@@ -50,7 +51,7 @@ def run_verb(
 
     flags: dict[str, Any] = {
         "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
-        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe,
+        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels,
     }  # fmt: skip
     flags = {key: value for key, value in flags.items() if value is not None}
     flags["execution"] = _given(

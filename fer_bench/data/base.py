@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_bench.data.augment import Augmenter
 from fer_bench.data.duplicates import flag_duplicates
+from fer_bench.data.label_file import relabel_training
 from fer_bench.data.samples import SPLITS, Images, Samples
 from fer_bench.data.splits import fold_samples
 from fer_bench.errors import BadDataError, SpecError
@@ -111,6 +113,7 @@ class AffectDataModule(L.LightningDataModule):
         image_size: side for datasets whose images have no fixed size.
         channels: 1 or 3.
         workers: loader processes.
+        labels: a label file whose labels replace the dataset's own in training.
         options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever splits it comes with.
     """
 
@@ -132,6 +135,7 @@ class AffectDataModule(L.LightningDataModule):
         image_size: int | None = None,
         channels: int = 1,
         workers: int = 0,
+        labels: Path | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -139,6 +143,7 @@ class AffectDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.augmenter = Augmenter(augment, augment_options)
         self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
+        self.labels = labels
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
         self.samples: Samples | None = None
@@ -169,6 +174,8 @@ class AffectDataModule(L.LightningDataModule):
         if self.task not in samples.targets:
             problem = f"dataset {self.name!r} has no labels for the task {self.task!r}."
             raise SpecError(problem, f"It has {', '.join(sorted(samples.targets))}.")
+        if self.labels is not None:
+            relabel_training(samples, self.task, self.labels)
         labels: npt.NDArray[Any] = samples.targets[self.task]
         if labels.ndim == 1 and (labels < 0).any():
             samples = samples.select(labels >= 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from fer_bench.data.base import AffectDataModule
+from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
-from fer_bench.spec import RunSpec
+from fer_bench.spec import RunSpec, file_digest
 
 # name -> (module, class)
 DATASETS: dict[str, tuple[str, str]] = {
@@ -46,6 +48,10 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         workers: loader processes.
     """
     kind = dataset_class(spec.dataset)
+    labels = Path(spec.execution.labels_file or spec.labels) if spec.labels else None
+    if labels is not None and file_digest(labels) != spec.labels:
+        problem = f"label file {labels} has changed since the run was specified."
+        raise SpecError(problem, "Give the command again.")
     options: dict[str, Any] = dict(spec.dataset_options)
     return kind(
         spec.task,
@@ -58,5 +64,6 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         target_mode=spec.target_mode,
         image_size=spec.image_size,
         workers=workers,
+        labels=labels,
         options=options,
     )

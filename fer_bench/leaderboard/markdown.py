@@ -193,6 +193,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column(f"{title(primary)}{sign}", lambda p: f"**{_mean_std(p.row, primary)}**", keep=True),
         Column("95 % interval", lambda p: _interval(p.row, primary)),
         Column(f"Mean of folds{sign}", lambda p: _number(p.row.value(averaged), primary)),
+        Column(f"By the dataset's own labels{sign}", lambda p: _number(p.row.by_own_labels(primary), primary)),
         Column(f"Without duplicates{sign} (n)", lambda p: _clean(p.row, primary)),
         *(Column(f"{title(name)}{_sign(name)}", lambda p, name=name: _number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
         Column("Parameters (M)", lambda p: _parameters(p.row)),

@@ -49,7 +49,9 @@ def collect(records: Iterable[Record], model: str) -> dict[str, dict[str, Cell]]
     own: dict[str, list[Record]] = defaultdict(list)
     across: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if record.model != model or record.status != "finished" or record.spec.get("tta") or record.data.get("known_copy") is False:
+        if record.model != model or record.status != "finished" or record.spec.get("tta"):
+            continue
+        if record.data.get("known_copy") is False or "judged_by" in record.data:
             continue
         if record.kind == "trained":
             own[record.row].append(record)

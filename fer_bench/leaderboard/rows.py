@@ -86,6 +86,11 @@ class Row:
         known = [value for value in values if value is not None]
         return math.fsum(known) / len(known) if len(known) == len(values) else None
 
+    def by_own_labels(self, name: str) -> float | None:
+        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None elsewhere."""
+        values = [(record.data.get("judged_by") or {}).get("scores_by_own_labels", {}).get(name) for record in self.records]
+        return None if None in values else mean_std([float(value) for value in values if value is not None])[0]
+
     def std(self, name: str) -> float | None:
         """Standard deviation over seeds (ddof 1); None for one seed."""
         values = [metric(record.metrics, name) for record in self.records]

@@ -44,6 +44,9 @@ def check_names(spec: RunSpec) -> Protocol:
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
     protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
+    if spec.labels and spec.target_mode != "hard":
+        problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
+        raise SpecError(problem, "Use target_mode=hard.")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
     else:

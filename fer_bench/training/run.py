@@ -115,6 +115,8 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
     notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
+    if labels := facts.get("labels"):
+        notes.append(f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training labels are others")
     return begin_record(spec, protocol, run_id).model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes})
 
 

@@ -14,7 +14,7 @@ from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, St
 
 Scale = Literal["sam9", "unit"]
 
-OTHER_NAMES = {"category": "expression", "label": "original_label", "item_id": "item", "rater_id": "rater"}
+OTHER_NAMES = {"category": "expression", "label": "original_label", "item_id": "item", "rater_id": "rater", "status": "skipped"}
 UNKNOWN = {"unknown": "unknown", "uncertain": "unknown", "none": "unknown", "nf": "not a face", "no-face": "not a face", "not a face": "not a face"}
 KINDS = {"item": "item", "main": "item", "": "item", "repeat": "repeat", "catch": "catch", "practice": "practice"}
 _TRUE, _FALSE = {"1", "true", "yes", "skipped"}, {"", "0", "false", "no", "answered"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_bench.data.sample_names import find_samples
 from fer_bench.errors import BadDataError
 from fer_bench.scoring.agreement import nominal_rater_correlations, rater_correlations
 from fer_bench.scoring.regression import ccc, pcc, rmse
@@ -62,10 +63,10 @@ def join(study: Study, outputs: Mapping[str, NetworkOutputs]) -> tuple[Network, 
 
 
 def _join(study: Study, name: str, outputs: NetworkOutputs) -> Network:
-    place = {str(i): row for row, i in enumerate(outputs.ids)}
-    rows = np.array([place.get(i, -1) for i in study.ids], dtype=np.int64)
+    known = [str(i) for i in outputs.ids]
+    rows = find_samples(study.ids, known)
     if not (rows >= 0).any():
-        problem = f"predictions {name!r}: none of its {len(place)} ids (such as {next(iter(place), '')!r}) is in the study (such as {study.ids[0]!r})."
+        problem = f"predictions {name!r}: none of its {len(known)} ids (such as {next(iter(known), '')!r}) is in the study (such as {study.ids[0]!r})."
         raise BadDataError(problem, "Give predictions for the images of the study, under the same ids.")
     values = np.where(rows[:, None] >= 0, np.asarray(outputs.values, dtype=np.float64)[rows], np.nan)
     names = [n.lower() for n in outputs.names]
