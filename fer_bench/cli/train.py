@@ -73,16 +73,20 @@ def suite_verb(
 ) -> None:
     """Do every run of a suite that the store lacks."""
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import missing, read_suite
+    from fer_bench.sweeps.grid import missing, missing_tests, read_plan
 
-    chosen = read_suite(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices), _seeds(seeds))
+    plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices), _seeds(seeds))
     if only:
-        chosen = [spec for spec in chosen if only in spec.recipe or only in spec.model]
-    todo = missing(chosen, Store())
-    typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.")
+        plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
+    chosen = [spec for spec, _ in plan]
+    todo, tests = missing(chosen, Store()), missing_tests(plan, Store())
+    also = f" {len(tests)} tests on other datasets to do." if tests else ""
+    typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.{also}")
     if dry_run:
         for spec in todo:
             typer.echo(f"  {spec.run_id()}  {spec.protocol}  {spec.model}  {spec.recipe or '-'}  seed {spec.seed}")
+        for spec, dataset in tests:
+            typer.echo(f"  {spec.run_id()}  tested on {dataset}")
         return
     failures = 0
     for number, spec in enumerate(todo, start=1):
@@ -95,8 +99,31 @@ def suite_verb(
                 raise
             failures += 1
             typer.echo(f"  failed: {error}", err=True)
+    failures += _test_abroad(tests)
     if failures:
         raise typer.Exit(1)
+
+
+def _test_abroad(tests: list[tuple[Any, str]]) -> int:
+    """Test networks on other datasets; returns how many could not be."""
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.store import Store
+    from fer_bench.training.evaluate import evaluate
+
+    store, failures = Store(), 0
+    for spec, dataset in tests:
+        try:
+            record = evaluate(store, spec.run_id(), dataset, execution=spec.execution)
+        except FerBenchError as error:
+            if error.exit_code > 2:
+                raise
+            failures += 1
+            typer.echo(f"  {spec.run_id()} on {dataset} failed: {error}", err=True)
+        else:
+            typer.echo(f"  {record.run_id}: {record.protocol} on {record.n_scored} samples")
+    if tests:
+        render_all(store)
+    return failures
 
 
 def _run(spec: Any, force: bool) -> None:

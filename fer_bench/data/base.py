@@ -21,7 +21,7 @@ from fer_bench.data.augment import Augmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.label_file import relabel_training
 from fer_bench.data.samples import SPLITS, Images, Samples
-from fer_bench.data.splits import fold_samples
+from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.folding import KEYS as FOLDING_KEYS
 from fer_bench.folding import Folding, folding_of
@@ -147,6 +147,8 @@ class AffectDataModule(L.LightningDataModule):
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
         self.samples: Samples | None = None
+        # Set for a network of another dataset: then a dataset that is cut into folds is one test set.
+        self.test_only = False
         # Where a resumed run goes on.
         self.first_epoch = 0
 
@@ -163,7 +165,9 @@ class AffectDataModule(L.LightningDataModule):
         if self.samples is not None:
             return
         samples = self.read()
-        if self.folding is not None:
+        if self.folding is not None and self.test_only:
+            samples = all_as_test(samples)
+        elif self.folding is not None:
             samples = fold_samples(samples, self.folding)
         if "no_face" in samples.columns:
             # In test such a frame stays, as a wrong answer: see training/inference.py.
@@ -181,7 +185,7 @@ class AffectDataModule(L.LightningDataModule):
             samples = samples.select(labels >= 0)
         elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
             samples = samples.select(~np.isnan(labels).any(axis=1))
-        for split in SPLITS:
+        for split in ("test",) if self.test_only else SPLITS:
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."
                 raise BadDataError(problem, "Use a complete copy.")

@@ -136,6 +136,18 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
     return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**samples.facts, **facts})
 
 
+def all_as_test(samples: Samples) -> Samples:
+    """A dataset that is cut into folds as one test set, in the order in which an experiment over its folds keeps its samples.
+
+    Args:
+        samples: all of them; nothing may have been trained on any.
+    """
+    ordered = samples.select(np.argsort(samples.ids, kind="stable"))
+    whole = samples.checksums.get("all") or _joined(samples.checksums)
+    split = np.full(len(samples), "test", dtype="<U10")
+    return replace(ordered, split=split, checksums={"test": whole} if whole else {}, facts={**samples.facts, "tested": "all samples"})
+
+
 def _joined(checksums: dict[str, str]) -> str:
     return hashlib.sha256(repr(sorted(checksums.items())).encode()).hexdigest()[:16] if checksums else ""
 

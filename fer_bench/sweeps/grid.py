@@ -9,6 +9,7 @@
       - {recipe: plain}
       - {recipe: weighted, class_weights: balanced, seeds: [0]}
       - {recipe: grid, grid: {lr: [0.001, 0.0005], batch_size: [32, 64]}}
+      - {recipe: abroad, test_on: [ferplus]}    # also tested on another dataset
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
     Raises:
         SpecError: an unknown key or a bad value, with the file and the number of the run.
     """
+    return [spec for spec, _ in read_plan(file, execution, seeds)]
+
+
+def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None) -> list[tuple[RunSpec, tuple[str, ...]]]:
+    """All runs of a suite, each with the other datasets that its network is tested on; arguments and errors as of :func:`read_suite`."""
     path = find_suite(file)
     content = specs.read_yaml(path)
     for key in content:
@@ -69,12 +75,14 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
     if not isinstance(defaults, dict):
         problem = f"{path}: 'defaults' must be a mapping of settings."
         raise SpecError(problem, "For example defaults: {dataset: fer2013}.")
-    chosen: dict[str, RunSpec] = {}
+    chosen: dict[str, tuple[RunSpec, tuple[str, ...]]] = {}
     for number, run in enumerate(runs, start=1):
         where = f"{path}, run {number}"
         settings = specs.merge(defaults, run)
         own_seeds = _values(settings.pop("seeds", content.get("seeds", [0])), f"{where}: 'seeds'", "seeds: [0, 1, 2]")
         own_seeds = seeds or own_seeds
+        on = settings.pop("test_on", None)
+        abroad = tuple(str(name) for name in _values(on, f"{where}: 'test_on'", "test_on: [ferplus]")) if on is not None else ()
         grid = settings.pop("grid", {})
         if not isinstance(grid, dict):
             problem = f"{where}: 'grid' must map settings to lists of values."
@@ -89,7 +97,7 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
                 point["execution"] = execution or {}
                 spec = specs.build(point, where)
                 # A grid's point that is also a run of its own keeps the name that came first.
-                chosen.setdefault(spec.run_id(), spec)
+                chosen.setdefault(spec.run_id(), (spec, abroad))
     return list(chosen.values())
 
 
@@ -98,6 +106,22 @@ def _values(found: Any, what: str, example: str) -> list[Any]:
         problem = f"{what} must be a list of values, not {found!r}."
         raise SpecError(problem, f"For example {example}.")
     return found
+
+
+def missing_tests(plan: list[tuple[RunSpec, tuple[str, ...]]], store: Store) -> list[tuple[RunSpec, str]]:
+    """Tests on other datasets that have no record yet, of runs whether done or not."""
+    done: dict[str, set[str]] = {}
+    for path in store.files():
+        run_id, on, dataset = path.stem.partition("-on-")
+        if on:
+            done.setdefault(dataset, set()).add(run_id)
+    lacking = []
+    for spec, abroad in plan:
+        record = store.find(spec.protocol, spec.model, spec.run_id())
+        # A cross-validation is tested by one of its folds.
+        own = {spec.run_id(), *(record.data.get("folds") or () if record else ())}
+        lacking += [(spec, dataset) for dataset in abroad if not own & done.get(dataset.removeprefix("folder:"), set())]
+    return lacking
 
 
 def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:

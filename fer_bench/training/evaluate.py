@@ -69,8 +69,24 @@ def apply_mapping(mapping: Mapping, predictions: Predictions) -> Predictions:
     return mapped.select(targets >= 0)
 
 
+def rescale(predictions: Predictions, source: tuple[float, float], target: tuple[float, float]) -> Predictions:
+    """Carry predicted values from one dataset's scale to another's, end to end.
+
+    Args:
+        predictions: outputs (N, D) in units of the source; the targets are the target's already.
+        source: (low, high) of the dataset that was trained on.
+        target: (low, high) of the dataset that is tested on.
+    """
+    share = (predictions.outputs.astype(np.float64) - source[0]) / (source[1] - source[0])
+    outputs = (target[0] + share * (target[1] - target[0])).astype(np.float32)
+    return Predictions(predictions.ids, predictions.targets, outputs, predictions.flags, predictions.groups)
+
+
 def evaluate(store: Store, reference: str, dataset: str, task: str | None = None, execution: Execution | None = None) -> Record:
     """Test a trained network on another dataset, once, and write the record.
+
+    Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut into folds, is tested whole:
+    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken.
 
     Args:
         store: where the run lies and the record goes.
@@ -80,23 +96,35 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         execution: where the data lies and what computes.
 
     Raises:
-        SpecError: the label sets have too little in common.
+        SpecError: the label sets have too little in common, the dimensions are others, or it is the dataset that was trained on.
     """
-    trained = load_run(store, reference, execution)
-    if trained.protocol.task.labels is None:
-        problem = f"run {trained.record.run_id} predicts values; only classes can be mapped."
-        raise SpecError(problem)
-    target_task = task or _default_task(dataset, trained.spec.task)
-    name = target_task if target_task == trained.spec.task else f"{target_task}{VIA}{trained.spec.task}"
+    trained = load_run(store, _best_fold(store, store.get(reference)), execution)
+    if dataset == trained.spec.dataset:
+        problem = f"run {trained.record.run_id} was trained on {dataset}; its record has its test score there."
+        raise SpecError(problem, "Choose another dataset.")
+    source = trained.protocol
+    values = source.task.labels is None
+    target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
+    name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
     protocol = protocol_for(dataset, name)
-    spec = trained.spec.model_copy(update={"dataset": dataset, "task": target_task, "target_mode": "hard", "dataset_options": {}})
+    if protocol.task.dimensions != source.task.dimensions:
+        problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
+        raise SpecError(problem, "Leave --task out, or choose a run of that task.")
+    spec = trained.spec.model_copy(update={"dataset": dataset, "task": target_task, "target_mode": "hard", "dataset_options": {}, "labels": ""})
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
+    datamodule.test_only = True
     datamodule.setup()
     predictions = predict(trained.task, datamodule, "test", device, spec)
-    n_all = len(predictions)
-    notes = [f"trained on {trained.protocol.name} (run {trained.record.run_id})"]
-    if name != target_task:
+    notes = [f"trained on {source.name} (run {trained.record.run_id})"]
+    if datamodule.folding is not None:
+        notes.append(f"tested on all {len(predictions)} samples of {dataset}: none of them was trained on")
+    if values:
+        predictions = rescale(predictions, source.scale, protocol.scale)
+        if source.scale != protocol.scale:
+            notes.append(f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end")
+    elif name != target_task:
+        n_all = len(predictions)
         mapping = _mapping(trained, protocol, target_task)
         predictions = apply_mapping(mapping, predictions)
         notes.append(
@@ -118,7 +146,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
             "n_scored": len(predictions),
             "data": data_facts(datamodule, protocol) | {"trained_on": trained.record.data},
             "code": provenance.code(),
-            "outcomes": pack_outcomes(correct(predictions)),
+            "outcomes": "" if values else pack_outcomes(correct(predictions)),
             "notes": notes,
             "caveats": [],
             "created": provenance.now(),
@@ -126,6 +154,13 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         }
     )
     return store.put(record, {"test": predictions})
+
+
+def _best_fold(store: Store, record: Record) -> str:
+    """The run itself; of a cross-validation, the fold that did best on its own validation."""
+    folds = [store.get(run_id) for run_id in record.data.get("folds") or ()]
+    primary = protocol_for(record.dataset, record.task).primary
+    return max(folds, key=lambda fold: (fold.validation_metrics.get(primary) or 0.0, fold.run_id)).run_id if folds else record.run_id
 
 
 def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:

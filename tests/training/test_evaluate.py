@@ -1,0 +1,80 @@
+"""A network on other people's data: classes by name, values from scale to scale, a folded dataset as one test set."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_bench.errors import SpecError
+from fer_bench.labels import FER7, FER8, LabelSet
+from fer_bench.leaderboard.verify import verify
+from fer_bench.predictions import Predictions
+from fer_bench.results.store import Store
+from fer_bench.spec import Execution
+from fer_bench.training.evaluate import apply_mapping, evaluate, map_labels, rescale
+from fer_bench.training.run import run
+from tests.data.fakes_va import write_afew_va
+
+
+def test_outputs_are_renormalised_over_what_is_shared():
+    shared = LabelSet("fer8-via-fer7", tuple(name for name in FER8.names if FER7.find(name) is not None))
+    mapping = map_labels(FER7, FER8, shared)
+    assert mapping.dropped_source == ()
+    assert mapping.dropped_target == ("contempt",)
+    outputs = np.zeros((3, 7), dtype=np.float32)
+    outputs[0, FER7.index("happy")] = outputs[1, FER7.index("neutral")] = outputs[2, FER7.index("sad")] = 1
+    targets = np.array([FER8.index("happiness"), FER8.index("contempt"), FER8.index("anger")])
+    mapped = apply_mapping(mapping, Predictions(np.array(["a", "b", "c"]), targets, outputs))
+    assert mapped.ids.tolist() == ["a", "c"]
+    assert [shared.names[i] for i in mapped.targets.tolist()] == ["happiness", "anger"]
+    assert [shared.names[i] for i in mapped.outputs.argmax(axis=1).tolist()] == ["happiness", "sadness"]
+    np.testing.assert_allclose(mapped.outputs.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_values_go_from_scale_to_scale():
+    predictions = Predictions(np.array(["a", "b", "c"]), np.zeros((3, 2)), np.array([[-1, 0], [0.5, 1], [np.nan, 2]], dtype=np.float32))
+    outputs = rescale(predictions, (-1, 1), (-10, 10)).outputs
+    np.testing.assert_allclose(outputs, [[-10, 0], [5, 10], [np.nan, 20]])
+    np.testing.assert_allclose(rescale(predictions, (-1, 1), (0, 1)).outputs[:2], [[0, 0.5], [0.75, 1]])
+
+
+def test_valence_and_arousal_on_a_dataset_of_folds(home, tiny):
+    write_afew_va(home / "data" / "afew_va", clips=12, frames=3, actors=6)
+    store = Store()
+    source = run(tiny(task="va", loss="mse", epochs=1), store)
+    record = evaluate(store, source.run_id, "afew_va", execution=Execution(data_dir=str(home / "data"), accelerator="cpu"))
+    assert record.protocol == "afew_va-va"
+    assert record.n_scored == 36, "every frame is tested: none was trained on"
+    predictions = store.predictions(record)
+    assert sorted(predictions.ids.tolist()) == predictions.ids.tolist()
+    assert np.abs(predictions.targets).max() > 1, "targets are in AFEW-VA's units"
+    assert predictions.groups is not None
+    assert len(np.unique(predictions.groups)) == 12, "intervals resample clips"
+    assert any("-1..1 to -10..10" in note for note in record.notes)
+    # The network's own outputs are within a few units of -1..1; carried over they are ten times that.
+    assert np.isclose(record.metrics["valence"]["rmse"], 10 * record.metrics["valence"]["rmse_scaled"])
+    assert verify(store).ok
+
+
+def test_classes_on_a_folder_of_images(finished, home):
+    _, source, store = finished
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 2), ("validation", 1), ("test", 3)):
+        for name in FER7.names:
+            folder = home / "data" / "ck" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+    record = evaluate(store, source.run_id, "folder:ck", execution=Execution(data_dir=str(home / "data"), accelerator="cpu"))
+    assert (record.protocol, record.n_scored, record.kind) == ("ck-fer7", 21, "evaluated")
+    assert record.run_id == f"{source.run_id}-on-ck"
+    assert verify(store).ok
+
+
+def test_what_does_not_go_together(finished):
+    _, source, store = finished
+    with pytest.raises(SpecError, match="was trained on synthfaces"):
+        evaluate(store, source.run_id, "synthfaces")
+    with pytest.raises(SpecError, match="only label sets can be mapped"):
+        evaluate(store, source.run_id, "afew_va", task="va")
