@@ -147,7 +147,9 @@ def _import_onnx() -> Any:
 
 
 def _from_files(places: Sequence[Path], card: Card) -> list[npt.NDArray[np.uint8]]:
-    read = (read_image(path, gray=card.channels == 1) for path in find_images(places)[:IMAGES])
+    found = find_images(places)
+    chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(IMAGES, len(found))).astype(int)]
+    read = (read_image(path, gray=card.channels == 1) for path in chosen)
     images = [card.fit_image(image) for image in read if image is not None]
     if not images:
         problem = f"no image in {', '.join(map(str, places))} can be read."
