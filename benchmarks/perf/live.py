@@ -1,7 +1,7 @@
 """`fer-bench live` end to end on a video of enlarged faces: detection rate, latency, frames per second, and memory over the frames.
 
-The faces are FER2013's (enlarged to 192 px, with a border of 64) where ``--faces`` names its CSV file, drawn ones otherwise. Needs MediaPipe and the landmarker's
-model (``FER_BENCH_LANDMARKER``). Every frame is found, cut out, predicted, drawn and written to an mp4 file, as the verb does it.
+The faces are FER2013's (enlarged to 192 px, with a border of 64) where ``--faces`` names its CSV file, drawn ones otherwise. Needs MediaPipe and the
+landmarker's model (``FER_BENCH_LANDMARKER``). Every frame is found, cut out, predicted, drawn and written to an mp4 file, as the verb does it.
 
 Usage: python benchmarks/perf/live.py --run RUN_OR_ONNX [--frames 2000] [--faces fer2013.csv] [--realtime]
 """
@@ -59,12 +59,14 @@ class Watched:
         self.memory: list[tuple[int, float]] = []
 
     def read(self):
+        """The source's next frame."""
         frame = self._source.read()
         if frame is None or frame.index % self._every == 0:
             self.memory.append((frame.index if frame is not None else self.n_expected, resident()))
         return frame
 
     def close(self) -> None:
+        """Close the source."""
         self._source.close()
 
 

@@ -118,6 +118,8 @@ class OnnxPredictor:
         providers = _providers(runtime, accelerator)
         options = runtime.SessionOptions()
         options.log_severity_level = 4
+        # Beside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base

@@ -31,7 +31,8 @@ def exported(make_run, small_synth, tmp_path):
 
 def test_the_same_answers_as_pytorch_for_any_batch(exported):
     store, run_id, done = exported
-    assert done.n_images == 40
+    # Forty, less those of a class that FER7 lacks.
+    assert 30 <= done.n_images <= 40
     assert done.same_class == 1
     assert done.difference <= 1e-4
     run, file = RunPredictor.load(store, run_id, "cpu"), OnnxPredictor(done.path)
@@ -93,7 +94,7 @@ def test_predicting_needs_neither_record_nor_checkpoint(exported, tmp_path, monk
 def test_colour_values_and_shrinking(make_run, own_folders, tmp_path):
     """AFEW-VA's 224 px colour crops shrink to 48 within the graph, and its values leave it on their own scale."""
     write_afew_va(own_folders / "data" / "afew_va", clips=6, frames=3)
-    store, run_id = make_run(dataset="afew_va", task="va", dataset_options={"fold": 0, "folds": 3, "margin": 0.2})
+    store, run_id = make_run(dataset="afew_va", task="va", loss="mse", dataset_options={"fold": 0, "folds": 3, "margin": 0.2})
     done = export_run(store, run_id, tmp_path / "va.onnx")
     card = OnnxPredictor(done.path).card
     assert (card.kind, card.names, card.scale, card.shape) == ("values", ("valence", "arousal"), (-10, 10), (3, 224, 224))
@@ -137,7 +138,7 @@ def test_an_old_file_stays_when_an_export_fails(exported, monkeypatch):
 
 def test_without_real_images_there_is_no_export(make_run, own_folders, tmp_path):
     write_afew_va(own_folders / "data" / "afew_va", clips=6, frames=2)
-    store, run_id = make_run(dataset="afew_va", task="va", dataset_options={"fold": 0, "folds": 3})
+    store, run_id = make_run(dataset="afew_va", task="va", loss="mse", dataset_options={"fold": 0, "folds": 3})
     (own_folders / "data" / "afew_va").rename(tmp_path / "away")
     with pytest.raises(MissingDataError, match=r"checked on real images.*--images"):
         export_run(store, run_id, tmp_path / "net.onnx")

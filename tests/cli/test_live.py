@@ -92,9 +92,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         "from fer_bench.cli.main import main\nmain()\n"
     )
     command = [sys.executable, str(script), "live", "--run", "x", "--source", "v.mp4", "--headless", "--output", "o.mp4", "--csv", "o.csv"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         end = time.monotonic() + 120
         while not any(path.suffix == ".mp4" and "part" in path.name and path.stat().st_size > 100 for path in tmp_path.iterdir()):
@@ -135,7 +133,7 @@ def real_faces_video(folder, path, n):
 def test_real_faces_through_an_exported_network(fer_bench, make_run, small_synth, real_faces, tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
     pytest.importorskip("onnxruntime")
-    store, run_id = make_run(dataset_options=small_synth)
+    _, run_id = make_run(dataset_options=small_synth)
     images = tmp_path / "images"
     images.mkdir()
     video = real_faces_video(real_faces, tmp_path / "v.mp4", 100)

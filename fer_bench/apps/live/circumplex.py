@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -50,16 +51,14 @@ def draw_circumplex(area: npt.NDArray[np.uint8], faces: Coloured, card: Card, un
     _table(area[side + round(6 * unit) :], faces, card, unit)
 
 
-def _trail(
-    field: npt.NDArray[np.uint8], track: Track, colour: Colour, card: Card, at: list[int], circle: tuple[int, int], unit: float
-) -> None:
+def _trail(field: npt.NDArray[np.uint8], track: Track, colour: Colour, card: Card, at: list[int], circle: tuple[int, int], unit: float) -> None:
     centre, radius = circle
     points = []
     for time, outputs in track.trail:
         valence, arousal = unit_values(outputs[at], card.scale).tolist()
         points.append((time, (round(centre + valence * radius), round(centre - arousal * radius))))
     ground = np.array(FIELD, dtype=np.float32)
-    for (_, begin), (time, end) in zip(points, points[1:], strict=False):
+    for (_, begin), (time, end) in itertools.pairwise(points):
         fresh = max(0.15, 1 - (track.time - time) / TRAIL_SECONDS)
         shade = tuple(int(v) for v in ground + fresh * (np.array(colour, dtype=np.float32) - ground))
         cv2.line(field, begin, end, shade, max(round(2 * unit), 1), cv2.LINE_AA)

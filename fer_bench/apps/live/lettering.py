@@ -40,7 +40,14 @@ def text_size(text: str, size: int, *, bold: bool = False) -> tuple[int, int]:
 
 
 def draw_text(
-    image: npt.NDArray[np.uint8], text: str, at: tuple[int, int], size: int, colour: Colour, *, anchor: Literal["left", "right", "centre"] = "left", bold: bool = False
+    image: npt.NDArray[np.uint8],
+    text: str,
+    at: tuple[int, int],
+    size: int,
+    colour: Colour,
+    *,
+    anchor: Literal["left", "right", "centre"] = "left",
+    bold: bool = False,
 ) -> None:
     """Write on an image; what lies outside is cut off.
 
