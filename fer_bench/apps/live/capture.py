@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Protocol
 
 import cv2
@@ -33,7 +33,7 @@ class Frame:
     index: int
     time: float
     image: npt.NDArray[np.uint8] | None
-    captured: float = field(default_factory=time.perf_counter)
+    captured: float = field(default_factory=perf_counter)
 
 
 class Source(Protocol):
@@ -97,7 +97,7 @@ class CameraSource:
         # What lies in the driver's buffer is old by the time it is read.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.rate = _rate(self._capture.get(cv2.CAP_PROP_FPS), CAMERA_RATE)
-        self._began, self._index = time.perf_counter(), -1
+        self._began, self._index = perf_counter(), -1
 
     def read(self) -> Frame | None:
         """The next frame; None once the camera is gone."""
@@ -105,7 +105,7 @@ class CameraSource:
         if not good or image is None:
             return None
         self._index += 1
-        return Frame(self._index, time.perf_counter() - self._began, np.asarray(image, dtype=np.uint8))
+        return Frame(self._index, perf_counter() - self._began, np.asarray(image, dtype=np.uint8))
 
     def close(self) -> None:
         """Release the camera."""
