@@ -34,19 +34,22 @@ def live_verb(
     from fer_bench.apps.live.screen import Screen, has_screen
     from fer_bench.apps.live.session import run_live
     from fer_bench.apps.predictor import open_predictor
-    from fer_bench.data.faces import open_detector
+    from fer_bench.data.faces import landmarker_file, open_detector
     from fer_bench.data.framing import Framing
     from fer_bench.results.store import Store
 
     shown = not headless and has_screen()
     if not headless and not shown:
         typer.echo("no screen here: going on as with --headless", err=True)
-    with open_detector(landmarker, max_faces=max_faces) as detector:
-        predictor = open_predictor(Store(), run, accelerator)
+    # What is missing is said before MediaPipe begins to talk.
+    model = landmarker_file(landmarker)
+    predictor = open_predictor(Store(), run, accelerator)
+    frames = open_source(source)
+    with open_detector(str(model), max_faces=max_faces) as detector:
         summary = run_live(
             predictor,
             detector,
-            open_source(source),
+            frames,
             output=output,
             table=csv,
             screen=Screen() if shown else None,

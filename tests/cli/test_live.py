@@ -33,6 +33,7 @@ def fakes(monkeypatch):
         yield SquareDetector()
 
     monkeypatch.setattr("fer_bench.data.faces.open_detector", open_detector)
+    monkeypatch.setattr("fer_bench.data.faces.landmarker_file", lambda *_: Path("none"))
     monkeypatch.setattr("fer_bench.apps.predictor.open_predictor", lambda *_: FakePredictor())
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -91,6 +92,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         "import fer_bench.apps.predictor as p, fer_bench.data.faces as f\n"
         "from tests.apps.live.fakes import FakePredictor, SquareDetector\n"
         "f.open_detector = lambda *_, **__: contextlib.nullcontext(SquareDetector())\n"
+        "f.landmarker_file = lambda *_: 'none'\n"
         "p.open_predictor = lambda *_: FakePredictor(seconds=0.05)\n"
         "from fer_bench.cli.main import main\nmain()\n"
     )
