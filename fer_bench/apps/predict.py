@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.apps.predictor import open_predictor
 from fer_bench.data.decoding import SUFFIXES, read_image
 from fer_bench.errors import MissingDataError
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
-from fer_bench.spec import RunSpec
 
 BATCH = 64
 
@@ -77,39 +77,23 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
 
     Args:
         store: where the run's record lies.
-        run: its reference.
+        run: its reference, or the path of an exported file (``.onnx``).
         places: files and folders.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
-    import torch
-
-    from fer_bench.spec import build
-    from fer_bench.training import machine
-    from fer_bench.training.trained import load_run
-
     files = find_images(places)
-    execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
-    trained = load_run(store, run, execution)
-    device = machine.resolve(RunSpec(execution=execution)).device
-    task = trained.task.to(device)
-    labels = trained.protocol.task.labels
-    names = labels.names if labels else ("valence", "arousal")
+    predictor = open_predictor(store, run, accelerator)
+    card = predictor.card
     rows: list[Row] = []
     for start in range(0, len(files), BATCH):
         block = files[start : start + BATCH]
-        images = [read_image(path, trained.native_size) for path in block]
-        readable = [image for image in images if image is not None]
-        outputs: list[npt.NDArray[np.float32]] = []
-        if readable:
-            with torch.inference_mode():
-                batch = torch.from_numpy(np.stack(readable)).unsqueeze(1).to(device)
-                outputs = list(task.predict_step({"image": batch}).float().cpu().numpy())
-        answers = iter(outputs)
+        images = [read_image(path, gray=card.channels == 1) for path in block]
+        answers = iter(predictor.predict(card.batch([card.fit_image(image) for image in images if image is not None])))
         for path, image in zip(block, images, strict=True):
             if image is None:
-                rows.append(Row(path, names, np.full(len(names), np.nan, dtype=np.float32), "cannot be read as an image", labels is not None))
+                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), "cannot be read as an image", card.classes))
             else:
-                rows.append(Row(path, names, next(answers), "", labels is not None))
+                rows.append(Row(path, card.names, next(answers), "", card.classes))
     return rows
 
 

@@ -17,6 +17,7 @@ OPTIONAL = {
     "timm": "timm:<name> models",
     "wandb": "--wandb",
     "mediapipe": "face landmarks",
+    "onnxruntime": "exported networks",
 }
 
 

@@ -58,7 +58,7 @@ def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five
 
 def predict_verb(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    run: Annotated[str, typer.Option(help="A run id.")],
+    run: Annotated[str, typer.Option(help="A run id, or a file of `fer-bench export`.")],
     csv: Annotated[Path | None, typer.Option(help="Write a table instead of printing it.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fer_bench import __version__
-from fer_bench.cli import annotate, ensemble, evaluate, look, probe, report, results, study, train
+from fer_bench.cli import annotate, ensemble, evaluate, export, live, look, probe, report, results, study, train
 from fer_bench.errors import FerBenchError
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, probe, evaluate, ensemble, report, results, look, study):
+for module in (train, probe, evaluate, live, export, ensemble, report, results, look, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

@@ -16,6 +16,7 @@ def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, An
     facts: dict[str, Any] = {
         "layout": samples.layout,
         "image_size": int(samples.images[0].shape[0]),
+        "image_shape": list(samples.images[0].shape),
         "n": {split: len(samples.where(split)) for split in SPLITS},
         "checksums": checksums,
         "known_copy": all(checksums.get(split) == value for split, value in protocol.checksums.items()) if protocol.checksums else None,

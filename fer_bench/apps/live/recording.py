@@ -1,0 +1,153 @@
+"""What ``live`` leaves behind: a video and a table, each under a temporary name until it is whole."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.apps.live.capture import Frame
+from fer_bench.apps.live.tracks import Track
+from fer_bench.data.letterbox import letterbox
+from fer_bench.errors import BadDataError, HardwareError, SpecError
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+# A camera that was away for longer is not filled with still frames.
+LONGEST_GAP = 10.0
+
+
+class Recording(Protocol):
+    """A file that is being written."""
+
+    path: Path
+
+    def finish(self) -> None:
+        """Close it and put it in place."""
+        ...
+
+    def discard(self) -> None:
+        """Close it and remove it."""
+        ...
+
+
+def _part(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+
+class VideoRecording:
+    """The annotated video.
+
+    Args:
+        path: ends in ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
+        rate: frames per second.
+        keep_clock: repeat frames where the source's clock has run on, so that a video of a camera plays at its speed although frames were dropped.
+
+    Raises:
+        SpecError: another ending.
+    """
+
+    def __init__(self, path: Path, rate: float, *, keep_clock: bool) -> None:
+        if path.suffix.lower() not in CODECS:
+            problem = f"--output {path}: the name ends in neither .mp4 nor .avi."
+            raise SpecError(problem, "Call it something.mp4.")
+        self.path, self._rate, self._keep_clock = path, rate, keep_clock
+        self._at = _part(path)
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._last: npt.NDArray[np.uint8] | None = None
+        self.n_written = 0
+
+    def write(self, image: npt.NDArray[np.uint8], time: float) -> None:
+        """Add a frame: BGR, uint8 (H, W, 3), even sides; of another size than the first, it is scaled into the first's.
+
+        Args:
+            image: the frame.
+            time: of the frame, in seconds of the source.
+        """
+        if self._writer is None:
+            self._size = (image.shape[1], image.shape[0])
+            self._writer = cv2.VideoWriter(str(self._at), cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()]), self._rate, self._size)
+            if not self._writer.isOpened():
+                problem = f"{self.path}: OpenCV cannot write this kind of video here."
+                raise HardwareError(problem, f"Try another ending ({', '.join(CODECS)}), or leave --output out.")
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = letterbox(image, *self._size)
+        if self._keep_clock and self._last is not None:
+            missing = round(time * self._rate) - self.n_written
+            for _ in range(min(missing, round(LONGEST_GAP * self._rate))):
+                self._add(self._last)
+        self._last = image
+        self._add(image)
+
+    def _add(self, image: npt.NDArray[np.uint8]) -> None:
+        assert self._writer is not None
+        self._writer.write(image)
+        self.n_written += 1
+
+    def finish(self) -> None:
+        """See :class:`Recording`.
+
+        Raises:
+            BadDataError: what was written does not read back, as on a full disk, about which OpenCV says nothing.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        capture = cv2.VideoCapture(str(self._at))
+        whole = capture.isOpened() and int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) >= self.n_written
+        capture.release()
+        if not whole:
+            self._at.unlink(missing_ok=True)
+            problem = f"{self.path}: the video that was written does not read back."
+            raise BadDataError(problem, "Is the disk full?")
+        self._at.replace(self.path)
+
+    def discard(self) -> None:
+        """See :class:`Recording`."""
+        if self._writer is not None:
+            self._writer.release()
+        self._at.unlink(missing_ok=True)
+
+
+class TableRecording:
+    """A CSV file with one row per face, and one for every frame without any.
+
+    Args:
+        path: of the file.
+        names: of the outputs.
+        classes: whether they are probabilities.
+    """
+
+    def __init__(self, path: Path, names: tuple[str, ...], *, classes: bool) -> None:
+        self.path, self._names, self._classes = path, names, classes
+        self._at = _part(path)
+        self._file = self._at.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(["frame", "time", "face", "left", "top", "right", "bottom", "prediction", *names, "note"])
+
+    def write(self, frame: Frame, tracks: list[Track]) -> None:
+        """Add a frame."""
+        head = [frame.index, f"{frame.time:.4f}"]
+        if not tracks:
+            self._writer.writerow([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
+        for track in tracks:
+            label = self._names[int(track.outputs.argmax())] if self._classes else ""
+            self._writer.writerow([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+
+    def finish(self) -> None:
+        """See :class:`Recording`."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._at.replace(self.path)
+
+    def discard(self) -> None:
+        """See :class:`Recording`."""
+        self._file.close()
+        self._at.unlink(missing_ok=True)

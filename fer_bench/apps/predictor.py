@@ -1,0 +1,217 @@
+"""One way to ask a trained network, wherever it comes from: a run of this suite, or a file that ``fer-bench export`` has written."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from fer_bench import __version__
+from fer_bench.apps.card import FORMAT, Card
+from fer_bench.data.framing import SCENES, framing_of, image_shape
+from fer_bench.errors import BadDataError, HardwareError, MissingDataError, MissingPackageError
+from fer_bench.results.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+    from fer_bench.tasks.base import AffectTask
+    from fer_bench.training.trained import Trained
+
+METADATA = "fer_bench"
+
+
+class Predictor(Protocol):
+    """Anything that predicts faces or scenes."""
+
+    @property
+    def card(self) -> Card:
+        """How it is fed, and what its outputs mean."""
+        ...
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Predict a batch: uint8 (B, channels, height, width) to float32 (B, C), probabilities or values in the dataset's units. B may be 0."""
+        ...
+
+
+def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> Predictor:
+    """Open a run, or an exported file.
+
+    Args:
+        store: where a run's record lies; an exported file needs none.
+        reference: run id, or a path that ends in ``.onnx``.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        RecordError, WeightsError: no such run, or its weights are not here.
+        MissingDataError, BadDataError: no such file, or not one of this suite.
+        MissingPackageError: onnxruntime is not installed.
+    """
+    if is_exported(reference):
+        return OnnxPredictor(Path(reference).expanduser(), accelerator)
+    return RunPredictor.load(store, reference, accelerator)
+
+
+def is_exported(reference: str) -> bool:
+    """Whether a reference means an exported file."""
+    return reference.lower().endswith(".onnx")
+
+
+class RunPredictor:
+    """A run's network, in PyTorch.
+
+    Args:
+        task: in evaluation mode.
+        card: its description.
+        device: where it runs.
+    """
+
+    def __init__(self, task: AffectTask, card: Card, device: torch.device) -> None:
+        self.card, self._device = card, device
+        self._task = task.to(device).eval()
+
+    @classmethod
+    def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
+        """Bring a run's network back; see :func:`fer_bench.training.trained.load_run`."""
+        from fer_bench.spec import RunSpec, build
+        from fer_bench.training import machine
+        from fer_bench.training.trained import load_run
+
+        execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
+        trained = load_run(store, reference, execution)
+        return cls(trained.task, card_of(trained), machine.resolve(RunSpec(execution=execution)).device)
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See :class:`Predictor`."""
+        import torch
+
+        if len(images) == 0:
+            return np.zeros((0, len(self.card.names)), dtype=np.float32)
+        with torch.inference_mode():
+            outputs = self._task.predict_step({"image": torch.from_numpy(images).to(self._device)})
+        return np.asarray(outputs.float().cpu().numpy(), dtype=np.float32)
+
+
+class OnnxPredictor:
+    """An exported file, in ONNX Runtime; needs neither PyTorch nor the run.
+
+    Args:
+        path: the file.
+        accelerator: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        MissingDataError: there is no such file.
+        BadDataError: no ONNX file, or not one that this suite has written.
+        HardwareError: ONNX Runtime has no such accelerator here.
+        MissingPackageError: onnxruntime is not installed.
+    """
+
+    def __init__(self, path: Path, accelerator: str = "auto") -> None:
+        runtime = import_onnxruntime()
+        if not path.is_file():
+            problem = f"there is no file {path}."
+            raise MissingDataError(problem, "Check the name; `fer-bench export RUN --onnx FILE` writes one.")
+        providers = _providers(runtime, accelerator)
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        # Beside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors have no common base
+            problem = f"{path}: not a usable ONNX file ({str(error).strip().splitlines()[0][:120]})."
+            raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
+        self.card = read_card(dict(self._session.get_modelmeta().custom_metadata_map), path)
+        self._input = self._session.get_inputs()[0]
+        if [self._input.type, *self._input.shape[1:]] != ["tensor(uint8)", *self.card.shape]:
+            problem = f"{path}: the network takes {self._input.type} {self._input.shape}, its metadata says uint8 {list(self.card.shape)}."
+            raise BadDataError(problem, "Export it again with `fer-bench export`.")
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See :class:`Predictor`."""
+        if len(images) == 0:
+            return np.zeros((0, len(self.card.names)), dtype=np.float32)
+        return np.asarray(self._session.run(None, {self._input.name: images})[0], dtype=np.float32)
+
+
+def import_onnxruntime() -> Any:
+    """The package onnxruntime.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        problem = "ONNX files need the package onnxruntime."
+        raise MissingPackageError(problem, "Install it (pip install 'fer_bench[onnx]').") from None
+    return onnxruntime
+
+
+def _providers(runtime: Any, accelerator: str) -> list[str]:
+    here = runtime.get_available_providers()
+    wanted = {"cpu": [], "auto": ["CUDAExecutionProvider"], "cuda": ["CUDAExecutionProvider"], "gpu": ["CUDAExecutionProvider"]}.get(accelerator)
+    if wanted is None or (accelerator in ("cuda", "gpu") and wanted[0] not in here):
+        problem = f"accelerator = {accelerator!r}: this ONNX Runtime has {', '.join(here)}."
+        raise HardwareError(problem, "Use --accelerator cpu (or auto).")
+    return [*(name for name in wanted if name in here), "CPUExecutionProvider"]
+
+
+def read_card(metadata: dict[str, str], path: Path) -> Card:
+    """The description within an ONNX file's metadata.
+
+    Raises:
+        BadDataError: there is none, or this version cannot read it.
+    """
+    text = metadata.get(METADATA)
+    if text is None:
+        problem = f"{path}: an ONNX file, but not one of `fer-bench export`: it does not say what it was trained on or what its outputs mean."
+        raise BadDataError(problem, "Give a run id, or a file that `fer-bench export RUN --onnx FILE` has written.")
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{path}: metadata that this version (format {FORMAT}) cannot read: {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+        raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
+
+
+def card_of(trained: Trained) -> Card:
+    """The description of a run's network."""
+    spec, task = trained.spec, trained.protocol.task
+    height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
+    framing = framing_of(spec.dataset, spec.dataset_options)
+    letterboxed = spec.dataset == "findingemo" and spec.dataset_options.get("fit", "letterbox") == "letterbox"
+    return Card(
+        fer_bench=__version__,
+        run_id=trained.record.run_id,
+        protocol=trained.protocol.name,
+        dataset=spec.dataset,
+        task=task.name,
+        model=spec.model,
+        kind=task.kind,
+        names=task.labels.names if task.labels else task.dimensions,
+        scale=trained.protocol.scale,
+        height=height,
+        width=width,
+        channels=3 if channels == 3 else 1,
+        subject="scene" if spec.dataset in SCENES else "face",
+        fit="letterbox" if letterboxed else "stretch",
+        margins=framing.margins,
+        square=framing.square,
+        weights_sha256=weights_digest(trained.task),
+        input_format=f"uint8 (batch, {channels}, {height}, {width}), {'RGB' if channels == 3 else 'grey'}, 0 to 255; scaling and normalisation are inside",
+    )
+
+
+def weights_digest(task: AffectTask) -> str:
+    """SHA-256 over names, types, shapes and values of the network's weights and statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(task.network.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,29 @@
+"""The verb ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verb."""
+    app.command("export")(export_verb)
+
+
+def export_verb(
+    run: Annotated[str, typer.Argument(help="A run id.")],
+    onnx: Annotated[Path, typer.Option(help="The file to write; its name ends in .onnx.")],
+    images: Annotated[list[Path] | None, typer.Option(help="Images, or folders of them, to check on; left out: the run's own test images.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Where the run's dataset lies.")] = None,
+) -> None:
+    """Write a trained network as an ONNX file that takes 8-bit images; checked against PyTorch on real images."""
+    from fer_bench.apps.export import export_run
+    from fer_bench.results.store import Store
+
+    done = export_run(Store(), run, onnx, images or (), data_dir)
+    agreement = f"the same class for {done.same_class:.0%} and " if done.card.classes else ""
+    typer.echo(f"{done.path}: {done.card.input_format}; outputs: {', '.join(done.card.names)}")
+    typer.echo(f"checked with ONNX Runtime on {done.n_images} real images: {agreement}outputs within {done.difference:.1e} of PyTorch's")
