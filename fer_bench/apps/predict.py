@@ -85,11 +85,11 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
 
     from fer_bench.spec import build
     from fer_bench.training import machine
-    from fer_bench.training.trained import load_run
+    from fer_bench.training.trained import load_any
 
     files = find_images(places)
     execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
-    trained = load_run(store, run, execution)
+    trained = load_any(store, run, execution)
     device = machine.resolve(RunSpec(execution=execution)).device
     task = trained.task.to(device)
     labels = trained.protocol.task.labels
