@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from fer_bench.tasks.base import AffectTask
-    from fer_bench.training.trained import Trained
+    from fer_bench.tasks.ensemble import EnsembleTask
+    from fer_bench.training.trained import Trained, TrainedEnsemble
 
 METADATA = "fer_bench"
 
@@ -62,7 +63,7 @@ def is_exported(reference: str) -> bool:
 
 
 class RunPredictor:
-    """A run's network, in PyTorch.
+    """A run's network, or those of an ensemble, in PyTorch.
 
     Args:
         task: in evaluation mode.
@@ -70,19 +71,19 @@ class RunPredictor:
         device: where it runs.
     """
 
-    def __init__(self, task: AffectTask, card: Card, device: torch.device) -> None:
+    def __init__(self, task: AffectTask | EnsembleTask, card: Card, device: torch.device) -> None:
         self.card, self._device = card, device
         self._task = task.to(device).eval()
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Bring a run's network back; see :func:`fer_bench.training.trained.load_run`."""
+        """Bring a run's network back; see :func:`fer_bench.training.trained.load_any`."""
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import machine
-        from fer_bench.training.trained import load_run
+        from fer_bench.training.trained import load_any
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
-        trained = load_run(store, reference, execution)
+        trained = load_any(store, reference, execution)
         return cls(trained.task, card_of(trained), machine.resolve(RunSpec(execution=execution)).device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -179,8 +180,14 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 
 
-def card_of(trained: Trained) -> Card:
-    """The description of a run's network."""
+def card_of(trained: Trained | TrainedEnsemble) -> Card:
+    """The description of a run's network, or of an ensemble, whose members are all fed the same way."""
+    from fer_bench.training.trained import TrainedEnsemble
+
+    if isinstance(trained, TrainedEnsemble):
+        digests = "\n".join(weights_digest(network) for network in trained.task.networks)  # type: ignore[arg-type]
+        changes = {"run_id": trained.record.run_id, "model": trained.record.model, "weights_sha256": hashlib.sha256(digests.encode()).hexdigest()}
+        return card_of(trained.first).model_copy(update=changes)
     spec, task = trained.spec, trained.protocol.task
     height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
     framing = framing_of(spec.dataset, spec.dataset_options)

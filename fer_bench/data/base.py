@@ -54,7 +54,7 @@ class SplitDataset(Dataset[Batch]):
         """One batch from (epoch, index) pairs."""
         index = [key[1] for key in keys]
         if self.augmenter is not None:
-            self.augmenter.seed(int(np.random.SeedSequence([self.seed, keys[0][0], index[0]]).generate_state(1)[0]))
+            self.augmenter.seed(batch_seed(self.seed, keys[0][0], index[0]))
         images = [self._image(i) for i in index]
         stacked = torch.from_numpy(np.stack(images))
         at = torch.tensor(index)
@@ -63,6 +63,16 @@ class SplitDataset(Dataset[Batch]):
     def _image(self, index: int) -> npt.NDArray[np.uint8]:
         image = self.images[index]
         return np.asarray(image) if self.augmenter is None else self.augmenter(np.asarray(image))
+
+
+def batch_seed(seed: int, epoch: int, first: int) -> int:
+    """Seed of a batch's augmentation, from that of the split, the epoch and the position of its first sample."""
+    return int(np.random.SeedSequence([seed, epoch, first]).generate_state(1)[0])
+
+
+def view_seed(seed: int, view: int) -> int:
+    """Seed of a split for one view of test-time augmentation, from that of the run."""
+    return int(np.random.SeedSequence([seed, 7919, view]).generate_state(1)[0])
 
 
 def whole_batch(batch: Any) -> Any:
@@ -243,7 +253,7 @@ class AffectDataModule(L.LightningDataModule):
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
         """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
-        dataset = self.split_dataset(split, seed=int(np.random.SeedSequence([self.seed, 7919, view]).generate_state(1)[0]))
+        dataset = self.split_dataset(split, seed=view_seed(self.seed, view))
         if augmented:
             dataset.augmenter = self.augmenter
         return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)

@@ -10,6 +10,9 @@ from typing import Any
 from fer_bench.ensembles.choice import Choice
 from fer_bench.ensembles.members import name_of
 from fer_bench.ensembles.selection import ValidationSet, metric_of
+from fer_bench.ensembles.stacking import Stacker
+from fer_bench.ensembles.votes import Rule
+from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.results.record import Record
@@ -78,6 +81,27 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
         notes=notes,
         created=provenance.now(),
     )
+
+
+def read_choice(record: Record) -> tuple[Choice, Rule]:
+    """What an ensemble's record says of its choice: everything that :func:`~fer_bench.ensembles.choice.join` needs.
+
+    Args:
+        record: as :func:`draft_record` writes it.
+
+    Returns:
+        The choice, whose members are counted in the order in which the record lists them, and the rule.
+
+    Raises:
+        RecordError: the record is of no ensemble, or its stacker cannot be read.
+    """
+    listed = record.training.get("members")
+    if record.kind != "ensemble" or not listed:
+        problem = f"record {record.run_id} is not of an ensemble."
+        raise RecordError(problem)
+    stacker = Stacker.from_json(record.training["stacker"]) if record.spec.get("selection") == "stack" else None
+    rule: Rule = record.spec["rule"]
+    return Choice([], list(range(len(listed))), [float(entry["weight"]) for entry in listed], stacker), rule
 
 
 def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.ensembles.choice import Choice, join
+from fer_bench.ensembles.choice import join
+from fer_bench.ensembles.draft import read_choice
 from fer_bench.ensembles.members import load_split, load_validation, name_of
 from fer_bench.ensembles.selection import metric_of
-from fer_bench.ensembles.stacking import Stacker
-from fer_bench.ensembles.votes import Rule
 from fer_bench.errors import RecordError
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -29,10 +28,8 @@ def recompute_from_members(store: Store, record: Record) -> list[str]:
     Raises:
         RecordError: the record is of no ensemble, or a member or a file is missing or damaged.
     """
-    listed = record.training.get("members")
-    if record.kind != "ensemble" or not listed:
-        problem = f"record {record.run_id} is not of an ensemble."
-        raise RecordError(problem)
+    choice, rule = read_choice(record)
+    listed = record.training["members"]
     members = [_member(store, record, entry) for entry in listed]
     differences = [
         f"member {name_of(member)}: its {split} predictions are not those that the ensemble was built from"
@@ -40,9 +37,6 @@ def recompute_from_members(store: Store, record: Record) -> list[str]:
         for split in ("validation", "test")
         if member.predictions[split].sha256 != entry["sha256"][split]
     ]
-    rule: Rule = record.spec["rule"]
-    stacker = Stacker.from_json(record.training["stacker"]) if record.spec.get("selection") == "stack" else None
-    choice = Choice([], list(range(len(members))), [float(entry["weight"]) for entry in listed], stacker)
     validation = load_validation(store, members)
     if rule == "weighted" and not np.allclose(choice.weights, metric_of(validation.outputs, validation.targets), rtol=0, atol=1e-9):
         differences.append("weights: not the members' accuracies on validation")

@@ -34,11 +34,11 @@ class ModelEntry:
 MODELS: Registry[ModelEntry] = Registry("model")
 
 
-_SMALLEST = {"alexnet": 63, "densenet": 32, "vgg": 32}
+_SMALLEST = {"alexnet": 63, "densenet": 32, "googlenet": 32, "inception": 75, "squeezenet": 17, "vgg": 32}
 
 
-def _torchvision(alias: str, builder: str, weights: str, about: str) -> None:
-    MODELS.add(alias, ModelEntry("torchvision", builder, 224, weights, about, next((n for start, n in _SMALLEST.items() if alias.startswith(start)), 1)))
+def _torchvision(alias: str, builder: str, weights: str, about: str, side: int = 224) -> None:
+    MODELS.add(alias, ModelEntry("torchvision", builder, side, weights, about, next((n for start, n in _SMALLEST.items() if alias.startswith(start)), 1)))
 
 
 _V1 = "IMAGENET1K_V1"
@@ -54,6 +54,15 @@ for _depth in (11, 13, 16, 19):
     _torchvision(f"vgg{_depth}", f"vgg{_depth}", _V1, f"VGG-{_depth} without batch norm (Simonyan and Zisserman 2015)")
     _torchvision(f"vgg{_depth}_bn", f"vgg{_depth}_bn", _V1, f"VGG-{_depth} with batch norm")
 _torchvision("alexnet", "alexnet", _V1, "AlexNet (Krizhevsky et al. 2012)")
+_torchvision("squeezenet1_1", "squeezenet1_1", _V1, "SqueezeNet 1.1 (Iandola et al. 2016)")
+_torchvision("shufflenet_v2", "shufflenet_v2_x1_0", _V1, "ShuffleNet v2 1.0x (Ma et al. 2018)")
+_torchvision("mnasnet", "mnasnet1_0", _V1, "MNASNet 1.0 (Tan et al. 2019)")
+_torchvision("mobilenet_v2", "mobilenet_v2", _V1, "MobileNet v2 (Sandler et al. 2018)")
+_torchvision("mobilenet_v3_small", "mobilenet_v3_small", _V1, "MobileNet v3 small (Howard et al. 2019)")
+_torchvision("mobilenet_v3_large", "mobilenet_v3_large", _V1, "MobileNet v3 large")
+_torchvision("efficientnet_b0", "efficientnet_b0", _V1, "EfficientNet-B0 (Tan and Le 2019)")
+_torchvision("googlenet", "googlenet", _V1, "GoogLeNet (Szegedy et al. 2015), without its side heads")
+_torchvision("inception_v3", "inception_v3", _V1, "Inception v3 (Szegedy et al. 2016), without its side head", 299)
 MODELS.add(
     "five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16)
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,7 +52,9 @@ def build_network(
         image_size: side of the input; None: the images' own size for networks that take any size, the designed size otherwise.
         native_size: side of the dataset's images.
         normalization: ``auto`` chooses ImageNet's constants with ImageNet's weights, centred otherwise.
-        options: settings of the model itself; torchvision's residual networks also take ``stem="low_resolution"``.
+        options: settings of the model itself. Torchvision's also take ``stem``: ``imagenet`` as designed, ``small`` with ``stem_stride`` (see
+            :mod:`fer_bench.models.stems`), ``low_resolution`` (residual and dense networks: stride 1 and no pooling); ResNet and VGG also ``width``, the
+            share of their channels.
 
     Returns:
         The network.
@@ -61,6 +64,8 @@ def build_network(
     """
     entry = find_model(name)
     given = dict(options or {})
+    if given.get("stem") == "small":
+        entry = replace(entry, smallest=min(entry.smallest, 32))
     side = image_size or _side(entry, weights, native_size)
     if side < entry.smallest:
         problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."
@@ -96,16 +101,31 @@ def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, optio
 def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
     import torchvision
 
-    stem = options.pop("stem", "imagenet")
+    stem, stride, width = options.pop("stem", "imagenet"), options.pop("stem_stride", None), options.pop("width", None)
+    if stem not in ("imagenet", "low_resolution", "small"):
+        problem = f"model_options.stem = {stem!r} is unknown."
+        raise SpecError(problem, "Use imagenet, small or low_resolution.")
+    if stride is not None and stem != "small":
+        raise ValueError("stem_stride belongs to stem = 'small'")
+    if width is not None and pretrained:
+        raise ValueError("there are no ImageNet weights of another width")
+    if entry.builder in _WITH_SIDE_HEADS:
+        # Its own initialisation draws from a truncated normal distribution for a minute.
+        options.setdefault("init_weights", False)
     body = torchvision.models.get_model(entry.builder, weights=None, **options)
     if pretrained:
         weight_files.load_hub(body, entry)
+    _drop_side_heads(body, pretrained)
     _replace_classifier(body, num_outputs)
+    if width is not None or stem == "small":
+        from fer_bench.models.stems import narrow, small_stem
+
+        if width is not None:
+            narrow(body, width)
+        if stem == "small":
+            small_stem(body, 1 if stride is None else stride, num_outputs)
     if stem == "low_resolution":
         _low_resolution_stem(body)
-    elif stem != "imagenet":
-        problem = f"model_options.stem = {stem!r} is unknown."
-        raise SpecError(problem, "Use imagenet or low_resolution.")
     return body
 
 
@@ -119,11 +139,22 @@ def _timm(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, opti
     return weight_files.hub_or_explain(lambda: timm.create_model(entry.builder, pretrained=True, num_classes=num_outputs, **options), entry.builder)
 
 
+_WITH_SIDE_HEADS = ("googlenet", "inception_v3")
 _BUILDERS = {"own": _own, "torchvision": _torchvision, "timm": _timm}
 
 
+def _drop_side_heads(body: nn.Module, pretrained: bool) -> None:
+    """Take away the classifiers half-way up: they help only in training for ImageNet, and return more than one output."""
+    for name in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(body, name):
+            setattr(body, name, None)
+            body.aux_logits = False  # type: ignore[assignment]
+            # Their ImageNet weights are of inputs in -1 to 1.
+            body.transform_input = pretrained  # type: ignore[assignment]
+
+
 def _replace_classifier(body: nn.Module, num_outputs: int) -> None:
-    """Put a fresh linear layer where ImageNet's thousand outputs were."""
+    """Put a fresh layer where ImageNet's thousand outputs were."""
     for name in ("fc", "classifier"):
         head = getattr(body, name, None)
         if isinstance(head, nn.Linear):
@@ -131,6 +162,9 @@ def _replace_classifier(body: nn.Module, num_outputs: int) -> None:
             return
         if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
             head[-1] = nn.Linear(head[-1].in_features, num_outputs)
+            return
+        if isinstance(head, nn.Sequential) and isinstance(head[1], nn.Conv2d):
+            head[1] = nn.Conv2d(head[1].in_channels, num_outputs, 1)
             return
 
 

@@ -150,6 +150,31 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
     return png_of(figure)
 
 
+def reconstructions(originals: Float, reconstructed: Float, names: Sequence[str]) -> bytes:
+    """Originals above, what an autoencoder makes of them below, with the mean squared error of each (An, Liu and Zheng 2020, Figure 5).
+
+    Args:
+        originals: shape (N, S, S, 3), pixels in [0, 1].
+        reconstructed: the same; what lies outside is clipped in the picture, not in the error.
+        names: above each of the N columns.
+    """
+    n = len(originals)
+    figure = Figure(figsize=(1.15 * n + 0.3, 3.0), layout="constrained")
+    rows = figure.subplots(2, n, squeeze=False)
+    errors = ((reconstructed - originals) ** 2).mean(axis=(1, 2, 3))
+    for i in range(n):
+        for axes, image in zip(rows[:, i], (originals[i], reconstructed[i]), strict=True):
+            axes.imshow(np.clip(image, 0.0, 1.0), interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+        rows[0, i].set_title(names[i], fontsize=9)
+        rows[1, i].set_xlabel(f"{errors[i]:.4f}", fontsize=8)
+    rows[0, 0].set_ylabel("original", fontsize=9)
+    rows[1, 0].set_ylabel("reconstruction", fontsize=9)
+    return png_of(figure)
+
+
 def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float] | None]], label: str) -> bytes:
     """Rows against each other: score, standard deviation over seeds, and 95 % interval over test samples.
 

@@ -20,7 +20,7 @@ PAGE = "report.html"
 MOST_ROWS = 10
 
 
-def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS) -> Path:
+def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS, more: Sequence[Shown] = ()) -> Path:
     """Write the report of a run, or of all rows of a protocol.
 
     Args:
@@ -28,6 +28,7 @@ def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS) 
         reference: a protocol's name, or a run as :meth:`Store.get` finds it.
         out: folder, made where it is missing; gets the page and the PNG files.
         most_rows: of a protocol, only so many of the best rows are shown in full.
+        more: further figures, made from what records do not hold.
 
     Returns:
         The page.
@@ -40,6 +41,7 @@ def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS) 
         content, sections = _of_protocol(store, reference, most_rows)
     else:
         content, sections = _of_run(store, reference)
+    content["figures"] = [*content["figures"], *more]
     several = len(sections) > 1
     files = {f"{figure.name}.png": figure.png for figure in content["figures"]}
     for section in sections:

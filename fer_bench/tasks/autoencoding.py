@@ -1,7 +1,8 @@
 """AutoencodingTask: a classifier that shares its encoder with a decoder (An, Liu and Zheng, section 4.2).
 
 *multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation (1); then the classifier alone, on the
-frozen code. Both are one training: the second stage begins after ``reconstruction_epochs``.
+frozen code. Both are one training: the second stage begins after ``reconstruction_epochs``. Only epochs of the second can be the best one, and a schedule that
+waits for a plateau watches what the stage trains: the reconstruction error, then the classifier's loss, each from its own learning rate on.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class AutoencodingTask(ExpressionTask):
                 f"method = 'two_stage' with epochs = {spec.epochs}: method_options.reconstruction_epochs = {self.first_stage} leaves a stage without epochs."
             )
             raise SpecError(problem, "Set method_options.reconstruction_epochs between 1 and epochs - 1.")
+        if spec.method == "two_stage" and spec.early_stopping:
+            problem = "method = 'two_stage' with early_stopping: the first stage trains nothing that it could watch."
+            raise SpecError(problem, "Leave early_stopping out.")
         super().__init__(spec, network, label_set, class_counts)
         self.adapter, self.body, self.decoder = network.adapter, network.body, network.body.decoder
 
@@ -74,6 +78,17 @@ class AutoencodingTask(ExpressionTask):
             for part in (self.body.encoder, self.decoder):
                 part.eval()
                 part.requires_grad_(requires_grad=False)
+            if self.current_epoch == self.first_stage:
+                self._restart_plateau()
+
+    def _restart_plateau(self) -> None:
+        """What the first stage has taken off the learning rate, and its smallest loss, say nothing about the classifier."""
+        schedules = self.lr_schedulers()
+        for schedule in schedules if isinstance(schedules, list) else [schedules]:
+            if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                schedule._reset()
+                for group in schedule.optimizer.param_groups:
+                    group["lr"] = self.spec.lr
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Loss of one batch."""
@@ -96,9 +111,14 @@ class AutoencodingTask(ExpressionTask):
         self.validation_reconstruction.update(self._both(batch["image"])[1], len(batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's validation scores."""
-        super().on_validation_epoch_end()
-        self.log("validation/reconstruction", self.validation_reconstruction.compute())
+        """Log the epoch's validation scores; those of a classifier that is not trained yet are no numbers, so that no such epoch is the best."""
+        error = self.validation_reconstruction.compute()
+        self.log("validation/reconstruction", error)
+        if not self.reconstructing_only:
+            super().on_validation_epoch_end()
+            return
+        self.log("validation/loss", error, prog_bar=True)
+        self.log_dict({name: torch.full_like(value, torch.nan) for name, value in self.validation_metrics.compute().items()}, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """As usual, with an own learning rate of the first stage where one is given."""
@@ -114,12 +134,15 @@ class AutoencodingTask(ExpressionTask):
                 optimizer.add_param_group({**{k: v for k, v in group.items() if k != "params"}, "params": chosen, "lr": lr, "initial_lr": lr})
         return configured
 
-    def reconstructions(self, images: torch.Tensor) -> torch.Tensor:
-        """Reconstructions (B, 3, S, S) in [0, 1] (not clipped) of uint8 images."""
-        return self.body.reconstruct(self.adapter(images))[1]
+    def reconstructions(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network is asked to reconstruct, and what it makes of it: both (B, 3, S, S), pixels in [0, 1], the second not clipped, of uint8 images."""
+        x = self.adapter(images)
+        return self._pixels(x), self.body.reconstruct(x)[1].float()
+
+    def _pixels(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.adapter.std + self.adapter.mean) / 255
 
     def _both(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.adapter(images)
         codes, reconstructed = self.body.reconstruct(x)
-        pixels = (x * self.adapter.std + self.adapter.mean) / 255
-        return self.body.classifier(codes), nn.functional.mse_loss(reconstructed.float(), pixels)
+        return self.body.classifier(codes), nn.functional.mse_loss(reconstructed.float(), self._pixels(x))

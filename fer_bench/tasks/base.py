@@ -16,6 +16,14 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
 
 
+def autocast(accelerator: str, precision: str) -> torch.autocast:
+    """Mixed precision by Lightning's name, where the accelerator has it."""
+    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    if accelerator == "cpu" and kind is torch.float16:
+        kind = None
+    return torch.autocast(accelerator, dtype=kind or torch.bfloat16, enabled=kind is not None)
+
+
 class MeanLoss(torchmetrics.Metric):
     """Mean of batches' mean losses, weighted by their sizes, over all processes.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.augment import Augmenter
+from fer_bench.data.base import AffectDataModule, batch_seed, view_seed
 from fer_bench.predictions import Predictions
 from fer_bench.spec import RunSpec
-from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.base import AffectTask, autocast
 from fer_bench.training.machine import Device
 
 View = Callable[[torch.Tensor], torch.Tensor]
@@ -33,12 +35,10 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
         Predictions whose outputs are the mean over the views.
     """
     task = task.to(device.device).eval()
-    if not spec.tta:
-        outputs = _run(task, datamodule, split, device, [_plain])
-    elif spec.tta_kind == "random":
+    if spec.tta and spec.tta_kind == "random":
         outputs = np.mean([_run(task, datamodule, split, device, [_plain], view=view) for view in range(spec.tta)], axis=0)
     else:
-        outputs = _run(task, datamodule, split, device, _flip() if spec.tta_kind == "flip" else list(_ten_crop()))
+        outputs = _run(task, datamodule, split, device, fixed_views(spec))
     samples = datamodule.read_samples
     at = samples.where(split)
     flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if "duplicate" in samples.columns and split == "test" else {}
@@ -50,14 +50,52 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
 
 def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Device, views: list[View], view: int | None = None) -> npt.NDArray[np.float64]:
     loader = datamodule.predict_loader(split, augmented=view is not None, view=view or 0)
-    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(device.precision)
     parts = []
-    with torch.inference_mode(), torch.autocast(device.accelerator, dtype=kind or torch.bfloat16, enabled=kind is not None):
+    with torch.inference_mode(), autocast(device.accelerator, device.precision):
         for batch in loader:
             images = batch["image"].to(device.device, non_blocking=True)
             outputs = [task.predict_step({"image": change(images)}) for change in views]
             parts.append(torch.stack(outputs).mean(dim=0).float().cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
+
+
+def fixed_views(spec: RunSpec) -> list[View]:
+    """Changes of a batch of images that need no random numbers, one per view: the image as it is, ``flip`` or ``ten_crop``."""
+    if not spec.tta:
+        return [_plain]
+    return _flip() if spec.tta_kind == "flip" else list(_ten_crop())
+
+
+@dataclass(frozen=True)
+class RandomView:
+    """One view of ``tta_kind: random``, the same pixels as :meth:`AffectDataModule.predict_loader` makes.
+
+    That draws the changes of a whole batch from one seed, which depends on the position of the batch in its split. Called with that position this view is
+    equal to it, bit for bit. An image from elsewhere has none: each is then changed as the first image of a split is, whatever stands beside it.
+
+    Args:
+        augmenter: of the training.
+        seed: of the view, from :func:`view_seed`.
+    """
+
+    augmenter: Augmenter
+    seed: int
+
+    def __call__(self, images: torch.Tensor, first: int | None = None) -> torch.Tensor:
+        """Change uint8 images (B, 1 or 3, H, W); ``first``: position of the first one in its split."""
+        changed = []
+        for i, image in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
+            if i == 0 or first is None:
+                self.augmenter.seed(batch_seed(self.seed, 0, first or 0))
+            changed.append(self.augmenter(np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)))
+        stacked = torch.from_numpy(np.stack(changed)).to(images.device)
+        return stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2)
+
+
+def random_views(spec: RunSpec) -> list[RandomView]:
+    """The views of a spec with ``tta_kind: random``."""
+    augmenter = Augmenter(spec.augment, dict(spec.augment_options))
+    return [RandomView(augmenter, view_seed(spec.seed, view)) for view in range(spec.tta)]
 
 
 def _plain(images: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,24 @@
-"""A finished training, brought back: from a run's reference to a network that predicts."""
+"""A finished training, brought back: from a run's reference to a network that predicts, or from an ensemble's to all of its members."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from fer_bench.errors import WeightsError
+from fer_bench.ensembles.choice import join
+from fer_bench.ensembles.draft import read_choice
+from fer_bench.ensembles.members import name_of
+from fer_bench.errors import RecordError, WeightsError
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.ensemble import EnsembleTask, Member, View
 from fer_bench.training.assemble import build_task, load_weights
+from fer_bench.training.inference import fixed_views, random_views
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,31 @@ class Trained:
     native_size: int
 
 
+@dataclass(frozen=True)
+class TrainedEnsemble:
+    """The trained members of an ensemble, ready to be joined.
+
+    Args:
+        record: of the ensemble.
+        protocol: by which it was judged.
+        task: with every network in evaluation mode.
+        native_size: side of the images that all members were trained on, in pixels.
+        first: the first member's training; all are fed like it.
+    """
+
+    record: Record
+    protocol: Protocol
+    task: EnsembleTask
+    native_size: int
+    first: Trained
+
+
+def load_any(store: Store, reference: str, execution: Execution | None = None) -> Trained | TrainedEnsemble:
+    """Bring back whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors as of those two."""
+    record = store.get(reference)
+    return load_ensemble(store, record, execution) if record.kind == "ensemble" else load_record(record, execution)
+
+
 def load_run(store: Store, reference: str, execution: Execution | None = None) -> Trained:
     """Bring a trained network back.
 
@@ -45,7 +77,66 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
         RecordError: no such record.
         WeightsError: its checkpoint is not on this machine.
     """
-    record = store.get(reference)
+    return load_record(store.get(reference), execution)
+
+
+def load_record(record: Record, execution: Execution | None = None) -> Trained:
+    """As :func:`load_run`, of a record."""
+    spec, checkpoint = _locate(record, execution)
+    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
+    native = int(record.data.get("image_size") or spec.image_size or 48)
+    task = build_task(spec, protocol, native_size=native, pretrained=False)
+    load_weights(task, checkpoint)
+    return Trained(record, spec, protocol, task.eval(), native)
+
+
+def load_ensemble(store: Store, record: Record, execution: Execution | None = None) -> TrainedEnsemble:
+    """Bring the members of an ensemble back, each network once, however many rows of it are members.
+
+    Args:
+        store: where the members' records lie.
+        record: of the ensemble.
+        execution: where data and device are, for what follows.
+
+    Raises:
+        RecordError: the record is of no ensemble, or a member is not in the store.
+        WeightsError: a member has no network (a probe, a person), its checkpoint is not on this machine, or members were trained on images of different
+            sizes; by name.
+    """
+    choice, rule = read_choice(record)
+    loaded: dict[Path, Trained] = {}
+    members: list[Member] = []
+    for entry in record.training["members"]:
+        found = store.find(record.protocol, entry["model"], entry["run_id"])
+        if found is None:
+            problem = f"ensemble {record.run_id}: its member {entry['model']}/{entry['run_id']} is not in the store."
+            raise RecordError(problem, "Restore the member from version control, or build the ensemble again.")
+        try:
+            spec, checkpoint = _locate(found, execution)
+            if checkpoint not in loaded:
+                loaded[checkpoint] = load_record(found, execution)
+        except WeightsError as error:
+            problem = f"ensemble {record.run_id}: member {name_of(found)}: {error.problem}"
+            raise WeightsError(problem, error.hint) from None
+        precision = str(found.hardware.get("precision") or "32-true")
+        members.append(Member(name_of(found), list(loaded).index(checkpoint), _views(spec), precision))
+    sizes = {trained.native_size: name_of(trained.record) for trained in loaded.values()}
+    if len(sizes) > 1:
+        problem = f"ensemble {record.run_id}: its members were trained on images of different sizes ({', '.join(f'{v}: {k} px' for k, v in sizes.items())})."
+        raise WeightsError(problem, "Predict with the members one by one, or build an ensemble of members of one size.")
+    first = next(iter(loaded.values()))
+    task = EnsembleTask([trained.task for trained in loaded.values()], members, partial(join, choice, rule))
+    return TrainedEnsemble(record, first.protocol, task.eval(), first.native_size, first)
+
+
+def _views(spec: RunSpec) -> list[View]:
+    if spec.tta and spec.tta_kind == "random":
+        return list(random_views(spec))
+    return [lambda images, first, change=change: change(images) for change in fixed_views(spec)]  # type: ignore[misc]
+
+
+def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
+    """The spec of a trained record, and where its checkpoint is."""
     if record.kind != "trained" or not record.spec:
         problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
         raise WeightsError(problem, "Choose a run of kind 'trained'.")
@@ -53,12 +144,8 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
         problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
         raise WeightsError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     spec = build({**record.spec, "execution": execution or Execution()}, f"the record of {record.run_id}")
-    best = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
-    if not best.is_file():
-        problem = f"the checkpoint of run {record.run_id} is not at {best}."
+    checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
+    if not checkpoint.is_file():
+        problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
         raise WeightsError(problem, "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with --force.")
-    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
-    native = int(record.data.get("image_size") or spec.image_size or 48)
-    task = build_task(spec, protocol, native_size=native, pretrained=False)
-    load_weights(task, best)
-    return Trained(record, spec, protocol, task.eval(), native)
+    return spec, checkpoint

@@ -110,6 +110,34 @@ def test_other_test_predictions_lead_to_the_same_selection(tmp_path, options):
     assert chosen[0] == chosen[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"selection": "greedy"},
+        {"selection": "greedy", "bags": 4},
+        {"rule": "weighted", "top_k": "best"},
+        {"rule": "majority", "top_k": 3},
+        {"selection": "stack"},
+    ],
+    ids=str,
+)
+def test_other_test_labels_lead_to_the_same_selection(tmp_path, options):
+    chosen, tested = [], []
+    for name in ("as_they_are", "permuted"):
+        store = Store(tmp_path / name)
+        order = np.random.default_rng(3).permutation(SIZES["test"]) if name == "permuted" else np.arange(SIZES["test"])
+        for seed in range(5):
+            validation, test = (predictions(seed, split, 0.8 + 0.15 * seed) for split in ("validation", "test"))
+            store.put(*member(seed, splits={"validation": validation, "test": Predictions(test.ids, test.targets[order], test.outputs)}))
+        record = build_ensemble(store, PROTOCOL, **options)
+        chosen.append(([(entry["run_id"], entry["weight"]) for entry in record.training["members"]], record.training.get("stacker"), record.run_id))
+        tested.append((store.predictions(record).outputs.tobytes(), record.metrics["accuracy"]))
+    assert chosen[0] == chosen[1]
+    # What it answers is the same, and what it is worth is not.
+    assert tested[0][0] == tested[1][0]
+    assert tested[0][1] > tested[1][1] + 0.1
+
+
 @pytest.mark.parametrize("options", [{}, {"top_k": "best"}, {"selection": "greedy"}, {"selection": "stack"}], ids=str)
 def test_no_test_prediction_is_opened_before_the_choice_is_made(store, monkeypatch, options):
     events = []

@@ -28,7 +28,7 @@ def _mask(text: str, size: int, bold: bool) -> npt.NDArray[np.float32]:
     ascent, descent = font.getmetrics()
     picture = Image.new("L", (max(int(np.ceil(font.getlength(text))), 1), ascent + descent))
     ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
-    mask = np.asarray(picture, dtype=np.float32)[:, :, None] / 255
+    mask: npt.NDArray[np.float32] = (np.asarray(picture)[:, :, None] / 255).astype(np.float32)
     mask.setflags(write=False)
     return mask
 
