@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
+from fer_bench.protocols import TASKS
 from fer_bench.registry import unknown_name
 from fer_bench.spec import Options, RunSpec, build, layered, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
@@ -96,13 +97,14 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
 
 
 def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over those of the dataset's YAML file: its task and its options."""
+    """Settings over those of the dataset's YAML file: its task and its options; and the losses that the task's classes have a meaning for."""
     dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
-    path = paths.benchmarks_dir() / "datasets" / f"{dataset.split(':')[0]}.yaml"
-    layer = read_yaml(path) if path.is_file() else {}
+    layer = layered({"dataset": dataset})
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
-    return {**own, **values, **({"dataset_options": options} if options else {})}
+    found = {**own, **values, **({"dataset_options": options} if options else {})}
+    labels = TASKS[found["task"]].labels if found.get("task") in TASKS else None
+    return found if labels is None or labels.distances else {"loss": BOTH_LOSSES[:1], **found}
 
 
 def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[ProbeSettings]:

@@ -88,6 +88,16 @@ def check_stream(stream: str) -> tuple[str, str]:
     return kind, name
 
 
+def full_name(stream: str, store: Store) -> str:
+    """A stream whose run is named by its whole id: the beginning of an id means the same grid.
+
+    Raises:
+        RecordError: no such run, or more than one.
+    """
+    kind, name = check_stream(stream)
+    return f"{kind}:run:{store.get(name.removeprefix('run:')).run_id}" if name.startswith("run:") else stream
+
+
 def load_stream(
     stream: str, settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None
 ) -> Stream:

@@ -62,9 +62,7 @@ def misclassification_weights(class_weights: Tensor, distances: Sequence[Sequenc
     return d / (1 + class_weights) * class_weights[:, None]
 
 
-def loss_and_slope(
-    logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor | None, reduction: Reduction = "none"
-) -> tuple[Tensor, Tensor]:
+def loss_and_slope(logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor | None, reduction: Reduction = "none") -> tuple[Tensor, Tensor]:
     """Loss and its derivative by the logits, in closed form; nothing is recorded for autograd.
 
     Args:
