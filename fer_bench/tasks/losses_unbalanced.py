@@ -107,7 +107,7 @@ def _closed_form(xp: Any, first: Any, logits: Any, target: Any, class_weights: A
     below_t, log_all = below.take(at_target), xp.log(all_sum)
     if pair_weights is None:
         of_guess = of_rest = w_t / all_sum
-        terms = ((w_t, log_all - below_t),)
+        terms: list[tuple[Any, Any]] = [(w_t, log_all - below_t)]
     else:
         w_th = pair_weights.take(target * len(class_weights) + guess)
         w_th = w_th if scale is None else w_th * scale
@@ -115,7 +115,7 @@ def _closed_form(xp: Any, first: Any, logits: Any, target: Any, class_weights: A
         of_rest = of_guess - w_th / (rest_sum + _TINY)
         # Where exp underflowed, the target's own logit is what is left of the sum.
         log_rest = xp.where(rest_sum > _TINY, xp.log(rest_sum + _TINY), below_t)
-        terms = ((w_t, log_all - below_t), (w_th, log_all - log_rest))
+        terms = [(w_t, log_all - below_t), (w_th, log_all - log_rest)]
     rest *= of_rest[:, None]
     flat[at_guess] = of_guess
     flat[at_target] -= w_t

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import fer_bench.probes.grid as grid_module
 import fer_bench.probes.streams as streams_module
 from fer_bench.cli.main import app
 from fer_bench.errors import RecordError, SpecError, UnknownNameError
@@ -48,6 +49,7 @@ def _small_backbones(monkeypatch):
         return Backbone(name, Coarse(wide, outputs == "predictions"), f"{name}{weights}", outputs, 1000)
 
     monkeypatch.setattr(streams_module, "build_backbone", build)
+    monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
     assert all(len(placed.row.records) == 2 for placed in board.placed)
     page = board_markdown(board, [])
-    assert page.count("linear probe, chosen on validation") == 1
+    assert page.partition("## By class")[0].count("linear probe, chosen on validation") == 1
     assert f"2: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
 
 
