@@ -82,6 +82,9 @@ class RunSpec(BaseModel):
     augment_options: Options = {}
     steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
     early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
+    stopper: Literal["patience", "findingemo"] = Field(
+        "patience", description="patience: early_stopping epochs on the metric that selects; findingemo: its paper's rule, early_stopping 0 means its 6 epochs"
+    )
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"

@@ -1,6 +1,6 @@
 """Speed of a whole grid of linear heads: stacked against one after the other in plain PyTorch, as a ratio, on the same cached features.
 
-Usage: python benchmarks/perf/probes.py [--threads 2] [--heads 80] [--epochs 2] [--samples 2048] [--dims 512 2048] [--images 24]
+Usage: python benchmarks/perf/probes.py [--threads 2] [--heads 80] [--epochs 2] [--samples 2048] [--dims 512 2048 4096] [--images 24]
 
 Both do the paper's work: batches of 64, Adam, the learning-rate rule, loss and weighted F1 on validation after every epoch, and both must end with the same
 weights. The way without a cache is not run (it would take days) but composed of what is measured here: the backbone's time per image, times the images that
@@ -22,7 +22,7 @@ from fer_bench.scoring.classification import confusion_matrix, scores_from_confu
 from fer_bench.tasks.losses_unbalanced import UnbalancedCrossEntropyLoss, balanced_class_weights
 from fer_bench.tasks.rules_findingemo import learning_rate_factor
 
-TARGETS = {512: 8.0, 2048: 4.0}
+TARGETS = {512: 8.0, 2048: 4.0, 4096: 2.0}
 BATCH = 64
 
 
@@ -122,7 +122,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name, value in (("threads", 2), ("heads", 80), ("epochs", 2), ("samples", 2048), ("images", 24)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--dims", type=int, nargs="+", default=[512, 2048])
+    parser.add_argument("--dims", type=int, nargs="+", default=[512, 2048, 4096])
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     grid = [Head(lr, loss, seed) for lr in (0.1, 0.01, 0.001, 0.0001) for loss in ("cross_entropy", "unbalanced_cross_entropy") for seed in range(10)]

@@ -48,12 +48,13 @@ def probe_verb(
     dry_run: _DRY = False,
     force: _FORCE = False,
 ) -> None:
-    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once."""
-    from fer_bench.probes.settings import build_probe, read_probe_suite, with_dataset_defaults
+    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. A suite's own networks are trained before that."""
+    from fer_bench.probes.settings import build_probe, read_networks, read_probe_suite, with_dataset_defaults
 
     over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, backbone)
     if suite is not None:
         grids = [grid for grid in read_probe_suite(suite, over) if not only or only in grid.model or only in grid.protocol]
+        _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
     else:
         name = f"run:{run}" if run else backbone
         if name is None:
@@ -85,6 +86,22 @@ def fuse_verb(
     # For its fusions the paper trains with plain cross-entropy only.
     settings = {"loss": ["cross_entropy"], **over, "streams": streams, "standardise": True}
     _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
+
+
+def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> None:
+    """Train the networks that the grids need and that are not on this machine."""
+    from fer_bench.results.begin import run_folder
+
+    for given in specs:
+        spec = given.model_copy(update={"execution": given.execution.model_copy(update={"data_dir": data_dir, "accelerator": accelerator or "auto"})})
+        if not any(f"run:{spec.run_id()}" in stream for grid in grids for stream in grid.streams):
+            continue
+        typer.echo(f"network {spec.run_id()}: {spec.protocol} {spec.model}")
+        if not dry_run:
+            from fer_bench.training.run import run
+
+            # A record without its checkpoint came with the repository: the network has to be trained here once more.
+            run(spec, force=not (run_folder(spec, spec.run_id()) / f"{spec.snapshot}.ckpt").is_file())
 
 
 def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:

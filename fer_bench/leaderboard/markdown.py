@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fer_bench.errors import FerBenchError
 from fer_bench.leaderboard.names import row_names
+from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import Row, metric
@@ -40,6 +41,8 @@ TITLES = {
     "sagr": "SAGR",
 }
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
+# Where classes are as uneven as FindingEmo's, the average precision is reported, and so is each class.
+_UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
 _MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
@@ -72,6 +75,8 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [protocol.about] if protocol.about else []
     parts += [f"**{_escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += _gains(board, names)
+    parts += _per_class(board, names)
     parts += _siblings(board, names)
     parts += _apart(board)
     parts += _claims(board, reported)
@@ -186,7 +191,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     primary, kind = board.protocol.primary, board.protocol.task.kind
     averaged = f"folds/averaged/{primary}"
     sign = _sign(primary)
-    beside = [name for name in (_BESIDE if kind == "classes" else _of_values(board.protocol)) if name != primary]
+    beside = [name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary]
     return [
         Column("Rank", lambda p: _NONE if p.rank is None else str(p.rank), keep=True),
         Column("Model", lambda p: _escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
@@ -204,11 +209,52 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     ]
 
 
+def _of_classes(primary: str) -> tuple[str, ...]:
+    return ("macro_ap", *_BESIDE) if primary == _UNEVEN else _BESIDE
+
+
 def _of_values(protocol: Protocol) -> list[str]:
     """Each dimension's scores; errors in the dataset's units and, where those are others, on the common scale."""
     names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
     single = len(protocol.task.dimensions) < 2
     return [f"{dimension}/{name}" for dimension in protocol.task.dimensions for name in names if not (single and name == protocol.primary)]
+
+
+def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """What late fusion adds to parts of it."""
+    if not board.gains:
+        return []
+    primary = board.protocol.primary
+    about = (
+        "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on validation; "
+        f"significant is p < {ALPHA}, by {board.test or 'no test'}."
+    )
+    header = ["With", "Without", f"{title(primary)}{_sign(primary)} with", "without", "Difference", "p", "Verdict"]
+    rows = [
+        [
+            *(_escape(names[row.model, row.key]) for row in (gain.fused, gain.part)),
+            *(_mean_std(row, primary) for row in (gain.fused, gain.part)),
+            f"{gain.difference * (100 if _is_share(primary) else 1):+.2f}",
+            _p(gain.p),
+            f"**{gain.verdict(board.protocol.higher_is_better)}**",
+        ]
+        for gain in board.gains
+    ]
+    return ["## What further streams add", about, _table(header, rows, [False, False, True, True, True, True, False])]
+
+
+def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """Recall, precision and F1 of each class, where the classes are uneven."""
+    labels = board.protocol.task.labels
+    if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
+        return []
+    rows = [
+        [_escape(names[placed.row.model, placed.row.key]), *(" / ".join(_number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found)]
+        for placed in board.placed
+        if (found := per_class(placed.row, len(labels)))
+    ]
+    about = "Recall / precision / F1 in %, means over seeds."
+    return ["## By class", about, _table(["Model", *(_escape(name) for name in labels.names)], rows, [False] + [True] * len(labels))]
 
 
 def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:

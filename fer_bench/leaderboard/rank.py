@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fer_bench.leaderboard.gains import Gain, gains
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
@@ -41,6 +42,7 @@ class Board:
         n_duplicates: test samples with a near copy in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
         siblings: other ways in which the same dataset and task are judged.
+        gains: what late fusion adds to parts of it.
     """
 
     protocol: Protocol
@@ -50,6 +52,7 @@ class Board:
     n_duplicates: int | None
     test: str
     siblings: tuple[Sibling, ...] = ()
+    gains: tuple[Gain, ...] = ()
 
     @property
     def best(self) -> Placed | None:
@@ -92,7 +95,8 @@ def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None
         if opener is None or _differ(p_above if opener is valued[i - 1][1] else test.p(opener, row), value != opened_at):
             opener, opened_at, current = row, value, place
         placed.append(Placed(row, current, value, p_above))
-    return Board(protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about)
+    added = gains(protocol, [entry.row for entry in placed], test)
+    return Board(protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added)
 
 
 def _differ(p: float | None, values_differ: bool) -> bool:

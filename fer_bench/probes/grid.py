@@ -19,7 +19,7 @@ from fer_bench.predictions import Predictions
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
-from fer_bench.probes.streams import Stream, check_stream, fuse, load_stream
+from fer_bench.probes.streams import Stream, check_stream, full_name, fuse, load_stream
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.grids import StackedPredictions, load_grid
@@ -85,11 +85,15 @@ def run_grid(
     if labels is None:
         problem = f"task {settings.task!r} has no classes."
         raise SpecError(problem, "Probes are for class tasks.")
+    if labels.distances is None and "unbalanced_cross_entropy" in settings.loss:
+        problem = f"loss 'unbalanced_cross_entropy': the classes of {labels.name} have no distances."
+        raise SpecError(problem, "Use cross_entropy.")
     heads = [Head(lr, loss, seed) for lr in settings.lr for loss in settings.loss for seed in settings.seeds]
     for stream in settings.streams:
         check_stream(stream)
     store, place = store or Store(), place or Place()
     store.require_space()
+    settings = settings.model_copy(update={"streams": tuple(full_name(stream, store) for stream in settings.streams)})
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
     grid = settings.grid_id(facts["checksums"])

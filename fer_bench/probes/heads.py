@@ -19,14 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.probes.packing import Packing, pack
 from fer_bench.registry import unknown_name
 from fer_bench.scoring.classification import confusion_statistics
-from fer_bench.tasks.losses_unbalanced import balanced_class_weights, misclassification_weights, unbalanced_cross_entropy
+from fer_bench.tasks.losses_unbalanced import balanced_class_weights, loss_and_slope, misclassification_weights
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE, StoppingRules, learning_rates
 
 LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
@@ -116,16 +115,17 @@ class ClassLosses:
     Args:
         counts: training samples per class, shape (C,).
         labels: the classes; ``unbalanced_cross_entropy`` needs their distances.
-        device: of the weights.
+        like: gives device and type.
     """
 
-    def __init__(self, counts: npt.ArrayLike, labels: LabelSet, device: torch.device) -> None:
-        self.class_weights = balanced_class_weights(torch.as_tensor(np.asarray(counts))).to(device)
-        self.pair_weights = misclassification_weights(self.class_weights, labels.distances) if labels.distances else None
+    def __init__(self, counts: npt.ArrayLike, labels: LabelSet, like: Tensor) -> None:
+        weights = balanced_class_weights(torch.as_tensor(np.asarray(counts)))
+        self.class_weights = weights.to(like)
+        self.pair_weights = misclassification_weights(weights, labels.distances).to(like) if labels.distances else None
         self.name = labels.name
 
-    def __call__(self, loss: str, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of each head, weighted by the targets' classes.
+    def __call__(self, loss: str, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss of each head, weighted by the targets' classes, and its derivative by the logits.
 
         Args:
             loss: name.
@@ -133,17 +133,15 @@ class ClassLosses:
             targets: shape (H, B).
 
         Returns:
-            Shape (H,).
+            Shapes (H,) and (H, B, C).
         """
-        weights = self.class_weights.to(logits.dtype)
-        if loss == "cross_entropy":
-            each = cross_entropy(logits.flatten(0, 1), targets.flatten(), weights, reduction="none").view_as(targets)
-        else:
-            if self.pair_weights is None:
-                problem = f"loss 'unbalanced_cross_entropy': the classes of {self.name} have no distances."
-                raise SpecError(problem, "Use cross_entropy.")
-            each = unbalanced_cross_entropy(logits, targets, weights, self.pair_weights.to(logits.dtype), reduction="none")
-        return each.sum(dim=1) / weights[targets].sum(dim=1)
+        if loss != "cross_entropy" and self.pair_weights is None:
+            problem = f"loss 'unbalanced_cross_entropy': the classes of {self.name} have no distances."
+            raise SpecError(problem, "Use cross_entropy.")
+        pairs = None if loss == "cross_entropy" else self.pair_weights
+        each, slope = loss_and_slope(logits.flatten(0, 1), targets.flatten(), self.class_weights, pairs)
+        total = self.class_weights[targets].sum(dim=1)
+        return each.view_as(targets).sum(dim=1) / total, slope.view_as(logits).div_(total[:, None, None])
 
 
 def initial_weights(seed: int, n_classes: int, width: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -189,7 +187,7 @@ def train_heads(
     """
     n_classes, width = len(labels), train.features.shape[1]
     device, dtype = train.features.device, train.features.dtype
-    losses = ClassLosses(np.bincount(train.targets.cpu().numpy(), minlength=n_classes), labels, device)
+    losses = ClassLosses(np.bincount(train.targets.cpu().numpy(), minlength=n_classes), labels, train.features)
     rules = StoppingRules(len(heads), patience, max_epochs)
     drawn = {seed: initial_weights(seed, n_classes, width, dtype) for seed in {head.seed for head in heads}}
     start = [torch.stack([drawn[head.seed][i] for head in heads]).to(device) for i in (0, 1)]
@@ -312,10 +310,7 @@ class _Stack:
         loss = logits.new_zeros(r * k)
         slope = torch.zeros_like(by_head)
         for name, slots in self.by_loss.items():
-            part = by_head[slots].requires_grad_()
-            value = losses(name, part, targets[torch.div(slots, k, rounding_mode="floor")])
-            (slope[slots],) = torch.autograd.grad(value.sum(), part)
-            loss[slots] = value.detach()
+            loss[slots], slope[slots] = losses(name, by_head[slots], targets[torch.div(slots, k, rounding_mode="floor")])
         return loss, slope.view(r, k, b, c).transpose(1, 2)
 
     def evaluate(self, split: Split, losses: ClassLosses) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -328,7 +323,7 @@ class _Stack:
         names = [self.heads[i].loss for i in self.members]
         for name in set(names):
             at = torch.tensor([own == name for own in names], device=logits.device)
-            loss[at] = losses(name, logits[at], targets[at])
+            loss[at] = losses(name, logits[at], targets[at])[0]
         cells = (torch.arange(m, device=logits.device)[:, None] * c + targets) * c + logits.argmax(dim=-1)
         confusion = torch.bincount(cells.flatten(), minlength=m * c * c).view(m, c, c)
         values, f1 = loss.double().cpu().numpy(), confusion_statistics(confusion.cpu().numpy())["weighted_f1"]

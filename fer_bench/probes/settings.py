@@ -13,15 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
+from fer_bench.protocols import TASKS
 from fer_bench.registry import unknown_name
-from fer_bench.spec import Options, read_yaml, spec_error
+from fer_bench.spec import Options, RunSpec, build, layered, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
 RATES = (0.1, 0.01, 0.001, 0.0001)
 BOTH_LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
 EMONET = "emonet-kragel"
-_SUITE_KEYS = ("about", "defaults", "probes")
+_SUITE_KEYS = ("about", "defaults", "networks", "probes")
 
 
 class ProbeSettings(BaseModel):
@@ -66,8 +67,8 @@ class ProbeSettings(BaseModel):
 
     @property
     def model(self) -> str:
-        """Name of the rows: the backbone, or what is fused."""
-        return "+".join(_short(stream) for stream in self.streams)
+        """Name of the rows: the backbone, or what is fused; a backbone that was never trained says so."""
+        return "+".join(_short(stream) + ("-untrained" if self.weights.get(stream.partition(":")[2]) == "none" else "") for stream in self.streams)
 
     def identity(self) -> dict[str, Any]:
         """What the grid is, as plain types."""
@@ -96,13 +97,14 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
 
 
 def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over those of the dataset's YAML file: its task and its options."""
+    """Settings over those of the dataset's YAML file: its task and its options; and the losses that the task's classes have a meaning for."""
     dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
-    path = paths.benchmarks_dir() / "datasets" / f"{dataset.split(':')[0]}.yaml"
-    layer = read_yaml(path) if path.is_file() else {}
+    layer = layered({"dataset": dataset})
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
-    return {**own, **values, **({"dataset_options": options} if options else {})}
+    found = {**own, **values, **({"dataset_options": options} if options else {})}
+    labels = TASKS[found["task"]].labels if found.get("task") in TASKS else None
+    return found if labels is None or labels.distances else {"loss": BOTH_LOSSES[:1], **found}
 
 
 def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[ProbeSettings]:
@@ -112,8 +114,13 @@ def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[
 
         about: what this is
         defaults: {dataset: findingemo}
+        networks: {expressions: {dataset: ferplus}}
         probes:
           - {streams: ["features:vgg16"], matrix: {task: [emo8, arousal3]}}
+          - {streams: ["features:vgg16", "faces:{expressions}"]}
+
+    ``networks`` are runs of this suite, with the settings of ``fer-bench run``; streams name them in braces, and `fer-bench probe` trains those that are
+    missing first.
 
     Args:
         file: path, or name of a suite in ``benchmarks/suites``.
@@ -123,6 +130,41 @@ def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[
         SpecError: an unknown key or a bad value, with the file and the number of the entry.
         UnknownNameError: no such suite.
     """
+    path, content = _read_suite(file)
+    runs = {name: f"run:{spec.run_id()}" for name, spec in read_networks(file).items()}
+    entries = content.get("probes")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problem = f"{path}: 'probes' must be a list of settings."
+        raise SpecError(problem)
+    grids = []
+    for number, entry in enumerate(entries, start=1):
+        matrix = entry.get("matrix", {})
+        settings = {**content.get("defaults", {}), **{key: value for key, value in entry.items() if key != "matrix"}}
+        for values in itertools.product(*matrix.values()):
+            point = {**settings, **_filled(dict(zip(matrix, values, strict=True)), settings, runs), **(over or {})}
+            grids.append(build_probe(with_dataset_defaults(point), f"{path}, entry {number}"))
+    return grids
+
+
+def read_networks(file: Path) -> dict[str, RunSpec]:
+    """The runs that a suite's streams name, by the names that it gives them.
+
+    Args:
+        file: path, or name of a suite in ``benchmarks/suites``.
+
+    Raises:
+        SpecError: an unknown key or a bad value.
+        UnknownNameError: no such suite.
+    """
+    path, content = _read_suite(file)
+    networks = content.get("networks", {})
+    if not isinstance(networks, dict) or not all(isinstance(settings, dict) for settings in networks.values()):
+        problem = f"{path}: 'networks' must hold one mapping of settings per network."
+        raise SpecError(problem, "For example networks: {expressions: {dataset: ferplus}}.")
+    return {str(name): build(layered(settings), f"{path}, network {name!r}") for name, settings in networks.items()}
+
+
+def _read_suite(file: Path) -> tuple[Path, dict[str, Any]]:
     folder = paths.benchmarks_dir() / "suites"
     path = file if file.is_file() else folder / f"{file.name.removesuffix('.yaml')}.yaml"
     if not path.is_file():
@@ -134,26 +176,16 @@ def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[
             unknown = unknown_name("key", key, _SUITE_KEYS)
             problem = f"{path}: {unknown.problem}"
             raise SpecError(problem, unknown.hint)
-    entries = content.get("probes")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        problem = f"{path}: 'probes' must be a list of settings."
-        raise SpecError(problem)
-    grids = []
-    for number, entry in enumerate(entries, start=1):
-        matrix = entry.get("matrix", {})
-        settings = {**content.get("defaults", {}), **{key: value for key, value in entry.items() if key != "matrix"}}
-        for values in itertools.product(*matrix.values()):
-            point = {**settings, **_filled(dict(zip(matrix, values, strict=True)), settings), **(over or {})}
-            grids.append(build_probe(with_dataset_defaults(point), f"{path}, entry {number}"))
-    return grids
+    return path, content
 
 
-def _filled(point: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``."""
-    backbone = point.pop("backbone", None)
-    if backbone is None:
-        return point
-    streams = [str(stream).replace("{backbone}", str(backbone)) for stream in settings.get("streams", ["features:{backbone}"])]
+def _filled(point: dict[str, Any], settings: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
+    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``, and so are the suite's networks."""
+    names = {"backbone": str(point.pop("backbone")), **runs} if "backbone" in point else runs
+    streams = [str(stream) for stream in point.get("streams", settings.get("streams", ["features:{backbone}"] if "backbone" in names else []))]
+    for name, value in names.items():
+        # A backbone may itself be one of the networks.
+        streams = [stream.replace(f"{{{name}}}", value) for stream in streams]
     return {**point, "streams": streams}
 
 

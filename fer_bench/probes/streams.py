@@ -7,8 +7,8 @@
 ``emo8:NAME``
     eight probabilities of an Emo8 head on the backbone's features.
 ``faces:NAME``
-    mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for seven expressions, and one that says
-    whether there was a face at all.
+    mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for seven expressions, all of them 0 where
+    there is no face, so that the sum of the means says whether there is one.
 
 NAME is any backbone of :mod:`fer_bench.probes.backbones`. Source: Mertens et al., FindingEmo (2024), section 4.
 """
@@ -88,6 +88,16 @@ def check_stream(stream: str) -> tuple[str, str]:
     return kind, name
 
 
+def full_name(stream: str, store: Store) -> str:
+    """A stream whose run is named by its whole id: the beginning of an id means the same grid.
+
+    Raises:
+        RecordError: no such run, or more than one.
+    """
+    kind, name = check_stream(stream)
+    return f"{kind}:run:{store.get(name.removeprefix('run:')).run_id}" if name.startswith("run:") else stream
+
+
 def load_stream(
     stream: str, settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None
 ) -> Stream:
@@ -132,7 +142,7 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
         n: images.
 
     Returns:
-        Shape (n, 2 C + 1): means, standard deviations (ddof 0; 0 for a single face), and 1 where there is a face; a row of zeros where there is none.
+        Shape (n, 2 C): means and standard deviations (ddof 0; 0 for a single face); a row of zeros where there is no face.
     """
     width = probabilities.shape[1]
     count = np.bincount(image, minlength=n).astype(np.float64)
@@ -141,7 +151,7 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
     np.add.at(total, image, probabilities)
     mean = total / known
     np.add.at(square, image, np.square(probabilities - mean[image]))
-    return np.concatenate([mean, np.sqrt(square / known), (count > 0)[:, None]], axis=1).astype(np.float32)
+    return np.concatenate([mean, np.sqrt(square / known)], axis=1).astype(np.float32)
 
 
 def _crops(datamodule: AffectDataModule) -> FaceCrops:

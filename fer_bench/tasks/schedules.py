@@ -11,6 +11,7 @@ from torch import nn
 
 from fer_bench.errors import SpecError
 from fer_bench.registry import Registry
+from fer_bench.tasks.rules_findingemo import learning_rate_factor
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 OPTIMIZERS.add("sgd", torch.optim.SGD)
@@ -74,6 +75,12 @@ def cosine(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int,
 def step(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, every: int = 10, factor: float = 0.1) -> dict[str, Any]:
     """Multiply by ``factor`` after every ``every`` epochs."""
     return {"scheduler": torch.optim.lr_scheduler.StepLR(optimizer, every, gamma=factor), "interval": "epoch"}
+
+
+@SCHEDULES.register("findingemo")
+def findingemo(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int) -> dict[str, Any]:
+    """Equation (2) of FindingEmo (Mertens et al. 2024): lr / sqrt(floor(epoch / 3) + 1), a new rate every third epoch."""
+    return {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor), "interval": "epoch"}
 
 
 @SCHEDULES.register("plateau")

@@ -50,6 +50,9 @@ def check_names(spec: RunSpec) -> Protocol:
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
     else:
+        if spec.stopper == "findingemo":
+            problem = "stopper = 'findingemo' watches the weighted F1, which only tasks of classes have."
+            raise SpecError(problem, "Use stopper=patience.")
         check_value_settings(spec)
         build_value_loss(spec.loss, dict(spec.loss_options))
     return protocol

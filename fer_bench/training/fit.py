@@ -22,6 +22,7 @@ from fer_bench.training.assemble import read_checkpoint
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.machine import Device
 from fer_bench.training.ranks import is_first
+from fer_bench.training.stopping import LOSS, FindingEmoStopping
 from fer_bench.training.trainer import build_trainer, close_loggers
 
 
@@ -104,16 +105,20 @@ def _attempt(
         close_loggers(trainer)
     if trainer.interrupted or trainer.received_sigterm or (trainer.current_epoch < spec.epochs and not trainer.should_stop):
         raise Interrupted(*_interrupted(history, spec))
-    checkpoints = trainer.checkpoint_callback
-    best_epoch = _best_epoch(history, checkpoints.monitor, checkpoints.mode)
+    monitor, mode = trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode
+    for rule in (callback for callback in trainer.callbacks if isinstance(callback, FindingEmoStopping)):
+        monitor, mode = rule.selected_by, "min" if rule.selected_by == LOSS else "max"
+        if trainer.is_global_zero:
+            rule.put_in_place(folder)
+    best_epoch = _best_epoch(history, monitor, mode)
     images = len(datamodule.targets("train"))
     images = min(images, spec.steps_per_epoch * spec.batch_size) if spec.steps_per_epoch else images
     seconds = sum(epoch["seconds"] for epoch in history.epochs)
     return {
         "epochs": len(history.epochs),
         "best_epoch": best_epoch + 1,
-        "selected_by": checkpoints.monitor,
-        "selected_value": history.epochs[best_epoch].get(checkpoints.monitor),
+        "selected_by": monitor,
+        "selected_value": history.epochs[best_epoch].get(monitor),
         "seconds": round(seconds, 3),
         "last_attempt_seconds": round(time.perf_counter() - began, 3),
         "images_per_second": round(len(history.epochs) * images / seconds, 1) if seconds else None,

@@ -15,9 +15,11 @@ from lightning.pytorch.loggers import CSVLogger
 from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.machine import Device
+from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
 
 def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Path, history: History, accumulate: int = 1) -> L.Trainer:
@@ -32,15 +34,18 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         accumulate: batches per optimiser step.
     """
     _quiet()
-    monitor = f"validation/{protocol.primary}"
-    mode = "max" if protocol.higher_is_better else "min"
+    by_rule = spec.stopper == "findingemo"
+    monitor = WEIGHTED_F1 if by_rule else f"validation/{protocol.primary}"
+    mode = "max" if by_rule or protocol.higher_is_better else "min"
     best = BestCheckpoint(folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), best, last]
     if (kept := snapshot_epoch(spec)) is not None:
         callbacks.append(KeepEpoch(folder, kept))
-    if spec.early_stopping:
+    if by_rule:
+        callbacks += [FindingEmoStopping(spec.early_stopping or PATIENCE, spec.epochs), best_by_loss(folder)]
+    elif spec.early_stopping:
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging

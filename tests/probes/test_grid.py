@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import fer_bench.probes.grid as grid_module
 import fer_bench.probes.streams as streams_module
 from fer_bench.cli.main import app
 from fer_bench.errors import RecordError, SpecError, UnknownNameError
@@ -48,6 +49,7 @@ def _small_backbones(monkeypatch):
         return Backbone(name, Coarse(wide, outputs == "predictions"), f"{name}{weights}", outputs, 1000)
 
     monkeypatch.setattr(streams_module, "build_backbone", build)
+    monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
     assert all(len(placed.row.records) == 2 for placed in board.placed)
     page = board_markdown(board, [])
-    assert page.count("linear probe, chosen on validation") == 1
+    assert page.partition("## By class")[0].count("linear probe, chosen on validation") == 1
     assert f"2: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
 
 
@@ -182,7 +184,7 @@ def test_fusion_of_all_kinds_of_streams(store):
     settings = probe(streams=("features:resnet18", "predictions:resnet18-places365", "emo8:resnet18", "faces:run:abc"), loss=("cross_entropy",))
     assert settings.model == "resnet18+resnet18-places365-predictions+resnet18-emo8+faces"
     records = run_grid(settings, store)
-    assert records[0].spec["width"] == 12 + 7 + 8 + 15
+    assert records[0].spec["width"] == 12 + 7 + 8 + 14
     assert records[0].recipe.startswith("late fusion")
     assert any("n_without_face" in note for note in records[0].notes)
     assert verify(store).ok
@@ -191,7 +193,7 @@ def test_fusion_of_all_kinds_of_streams(store):
 def test_faces_are_pooled_per_image():
     probabilities = np.array([[1, 0], [0, 1], [0.5, 0.5]], dtype=np.float32)
     pooled = pool_faces(probabilities, np.array([0, 0, 2]), 3)
-    np.testing.assert_allclose(pooled, [[0.5, 0.5, 0.5, 0.5, 1], [0, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 1]])
+    np.testing.assert_allclose(pooled, [[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0], [0.5, 0.5, 0, 0]])
 
 
 def test_streams_are_standardised_on_train_only():
@@ -220,7 +222,7 @@ def test_wrong_streams_and_settings_are_refused_before_anything_is_read(store):
         build_probe({"streams": ["features:x"], "patiense": 3})
 
 
-@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 108), ("synthscenes_fusion", 6)])
+@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 108), ("synthscenes", 6), ("synthscenes_fusion", 15)])
 def test_the_suites_are_read(suite, n):
     from pathlib import Path
 

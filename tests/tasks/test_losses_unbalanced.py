@@ -1,5 +1,4 @@
 import math
-import shutil
 
 import pytest
 import torch
@@ -9,7 +8,9 @@ from fer_bench.errors import BadDataError
 from fer_bench.labels import AROUSAL3, EMO8, VALENCE3
 from fer_bench.tasks.losses_unbalanced import (
     UnbalancedCrossEntropyLoss,
+    _closed_form,
     balanced_class_weights,
+    loss_and_slope,
     misclassification_weights,
     unbalanced_cross_entropy,
 )
@@ -152,16 +153,30 @@ def test_module_moves_and_saves_its_weights():
     assert set(loss.state_dict()) == {"class_weights", "pair_weights"}
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
-def test_fused_is_the_same():
-    generator = torch.Generator().manual_seed(5)
-    logits = torch.randn(64, 8, generator=generator, requires_grad=True)
-    target = torch.randint(0, 8, (64,), generator=generator)
-    results = []
-    for fused in (False, True):
-        logits.grad = None
-        value = UnbalancedCrossEntropyLoss(COUNTS["emo8"], EMO8.distances, fused=fused)(logits, target)
-        value.backward()
-        results.append((value.detach(), logits.grad.clone()))
-    torch.testing.assert_close(results[0], results[1])
+def test_no_class_and_no_second_derivative():
+    loss = UnbalancedCrossEntropyLoss([5, 6, 7], AROUSAL3.distances)
+    with pytest.raises(IndexError, match="-1"):
+        loss(torch.zeros(2, 3), torch.tensor([0, -1]))
+    logits = torch.zeros(2, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="second derivative"):
+        torch.autograd.grad(loss(logits, torch.tensor([0, 1])), logits, create_graph=True)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_what_other_devices_compute_is_the_same(labels, batch, reduction):
+    logits, target = batch
+    loss = exact_loss_of(labels)
+    for pairs in (loss.pair_weights, None):
+        here = loss_and_slope(logits, target, loss.class_weights, pairs, reduction)
+        there = _closed_form(torch, torch.arange(0, logits.numel(), logits.shape[1]), logits, target, loss.class_weights, pairs, reduction)
+        torch.testing.assert_close(here, there)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_without_pairs_it_is_weighted_cross_entropy(labels, batch, reduction):
+    logits, target = batch
+    weights = exact_loss_of(labels).class_weights
+    logits = logits.clone().requires_grad_()
+    expected = cross_entropy(logits, target, weights, reduction=reduction)
+    (gradient,) = torch.autograd.grad(expected.sum(), logits)
+    torch.testing.assert_close(loss_and_slope(logits, target, weights, None, reduction), (expected.detach(), gradient))

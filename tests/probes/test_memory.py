@@ -1,0 +1,48 @@
+"""Features of a dataset far larger than what may stay in memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import resource, sys
+import numpy as np, torch
+from fer_bench.probes.backbones import Backbone
+from fer_bench.probes.features import extract
+
+class Photographs:
+    # Decoded when asked for, as real ones.
+    def __len__(self): return int(sys.argv[1])
+    def __getitem__(self, i): return np.full((24, 32, 3), i % 251, dtype=np.uint8)
+
+class Wide(torch.nn.Module):
+    def forward(self, images): return images[:, :1, 0, 0].float().expand(-1, 4096) + torch.arange(4096) / 64
+
+torch.set_num_threads(1)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+module = Wide()
+before = peak()
+found = extract(Backbone("wide", module, "x", "as given", 0), Photographs(), {"dataset": "fake"})
+assert found.values.shape == (int(sys.argv[1]), 4096) and found.values.dtype == np.float16
+assert np.array_equal(found.values[::997, 0], np.arange(0, len(found.values), 997) % 251)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux only")
+def test_25000_images_of_4096_features_stay_within_two_gigabytes(tmp_path):
+    script = tmp_path / "extract.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(script), "25000"], capture_output=True, text=True, check=False, env=_environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 2.0
+
+
+def _environment(tmp_path):
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT), "FER_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
