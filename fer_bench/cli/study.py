@@ -87,6 +87,8 @@ def _networks(references: list[str]) -> dict[str, Any]:
             problem = f"run {reference!r} predicts {record.task}, which is neither classes nor valence and arousal."
             raise SpecError(problem, "Choose another run.")
         predictions = store.predictions(record)
-        name = f"{record.model} {record.recipe}".strip() + f", seed {record.seed}"
+        name = f"{record.model} on {record.dataset}"
+        if name in networks:
+            name = f"{name}, {record.recipe or record.row}, seed {record.seed}"
         networks[name] = (predictions.ids, predictions.outputs, labels.names if labels else ("valence", "arousal"))
     return networks

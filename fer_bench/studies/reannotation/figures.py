@@ -185,7 +185,7 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
     if len(patterns) < 2:
         return None
     names = list(patterns)
-    figure, axes = new_figure(8.4, 3.4, 2, width_ratios=[1.4, 1.0])
+    figure, axes = new_figure(9.6, 4.2, 2, width_ratios=[1.4, 1.0])
     left, right = axes[0]
     for k, (name, share) in enumerate(patterns.items()):
         left.plot(
@@ -194,7 +194,8 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
     name_ticks(left, analysis.study.label_set.names)
     left.set_ylabel("share of answers")
     left.set_ylim(0)
-    left.legend(frameon=False, fontsize=8)
+    # Names of networks are long: beside the curves they would cover them.
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=8)
     matrix = pattern_correlations(patterns)
     heatmap(right, matrix, -1, 1, "RdBu_r", np.array([["n/a" if np.isnan(c) else f"{c:.2f}" for c in row] for row in matrix]))
     name_ticks(right, names)
