@@ -61,7 +61,7 @@ class RunSpec(BaseModel):
     model_options: Options = {}
     weights: str = "none"
     image_size: int | None = Field(None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it")
-    normalization: Literal["auto", "imagenet", "centred", "symmetric", "unit"] = "auto"
+    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     # training
     epochs: int = Field(30, gt=0)

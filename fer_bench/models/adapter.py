@@ -5,12 +5,41 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from fer_bench.errors import SpecError
+
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "centred": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+
+
+def default_normalization(model: str, weights: str) -> str:
+    """The constants that a network is fed with where nothing else is asked for: those that its ImageNet weights were trained with, centred otherwise.
+
+    Args:
+        model: an alias of the catalogue or ``timm:<name>``.
+        weights: ``none``, ``imagenet`` or the path of a file.
+
+    Raises:
+        SpecError: timm's weights were trained with constants that have no name here.
+    """
+    if weights != "imagenet":
+        return "centred"
+    designed = None
+    if model.startswith("timm:"):
+        import timm
+
+        designed = timm.get_pretrained_cfg(model.removeprefix("timm:"), allow_unregistered=True)
+    if designed is None:
+        return "imagenet"
+    for name, constants in NORMALIZATIONS.items():
+        if all(torch.allclose(torch.tensor(a), torch.tensor(b)) for a, b in zip(constants, (designed.mean, designed.std), strict=True)):
+            return name
+    problem = f"{model}: its weights were trained with mean {designed.mean} and standard deviation {designed.std}, which have no name here."
+    raise SpecError(problem, f"Choose one with --set normalization=NAME: {', '.join(NORMALIZATIONS)}.")
 
 
 class InputAdapter(nn.Module):
@@ -20,7 +49,7 @@ class InputAdapter(nn.Module):
     device: 48 px bytes travel to the accelerator, not 224 px floats.
 
     Args:
-        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1) or ``unit`` (0 to 1).
+        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1), ``clip`` or ``unit`` (0 to 1).
         size: side of the output in pixels; None keeps the input's size.
         channels: 1 or 3. Grey is repeated for three; colour is averaged by ITU-R BT.601 luma weights for one.
     """

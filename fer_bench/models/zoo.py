@@ -11,7 +11,7 @@ from torch import nn
 
 from fer_bench.errors import SpecError
 from fer_bench.models import weights as weight_files
-from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
 
 
@@ -51,7 +51,7 @@ def build_network(
         weights: ``none``, ``imagenet`` or the path of a file.
         image_size: side of the input; None: the images' own size for networks that take any size, the designed size otherwise.
         native_size: side of the dataset's images.
-        normalization: ``auto`` chooses ImageNet's constants with ImageNet's weights, centred otherwise.
+        normalization: ``auto`` chooses the constants that the ImageNet weights were trained with, centred without them.
         options: settings of the model itself. Torchvision's also take ``stem``: ``imagenet`` as designed, ``small`` with ``stem_stride`` (see
             :mod:`fer_bench.models.stems`), ``low_resolution`` (residual and dense networks: stride 1 and no pooling); ResNet and VGG also ``width``, the
             share of their channels.
@@ -70,7 +70,7 @@ def build_network(
     if side < entry.smallest:
         problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."
         raise SpecError(problem, f"Leave image_size out, or set it to {entry.image_size}.")
-    kind = ("imagenet" if weights == "imagenet" else "centred") if normalization == "auto" else normalization
+    kind = default_normalization(name, weights) if normalization == "auto" else normalization
     try:
         if "num_classes" in given:
             raise TypeError("num_classes follows from the task")

@@ -15,7 +15,7 @@ from torch import nn
 from fer_bench import paths
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
-from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import load_file, read_file
 from fer_bench.models.zoo import Network, build_network
@@ -139,7 +139,9 @@ def _network(name: str, weights: str, image_size: int | None, store: Store, data
     chosen = "imagenet" if weights == "auto" else weights
     size = image_size or (find_model(name).image_size if find_model(name).source == "own" else None)
     network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224)
-    return _resized(network, size, "imagenet"), f"{size or 'as given'} px, imagenet"
+    # Drawn weights get what the trained ones would.
+    kind = default_normalization(name, "imagenet")
+    return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
 
 
 def _resized(network: Network, size: int | None, normalization: str) -> Network:
@@ -221,15 +223,15 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
     # Networks that take any size were trained on their dataset's own.
-    pretrained = spec.weights == "imagenet"
+    normalization = spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights)
     native = record.data.get("image_size") or int(build_datamodule(spec).read_samples.images[0].shape[0])
     network = build_network(
         spec.model,
         protocol_for(spec.dataset, spec.task).task.n_outputs,
-        image_size=spec.image_size or (find_model(spec.model).image_size if pretrained else None),
+        image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
         native_size=native,
-        normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if pretrained else "centred"),
+        normalization=normalization,
         options=dict(spec.model_options),
     )
     load_file(network, str(checkpoint))
-    return network, f"{network.adapter.size} px, {spec.normalization if spec.normalization != 'auto' else 'imagenet' if pretrained else 'centred'}"
+    return network, f"{network.adapter.size} px, {normalization}"

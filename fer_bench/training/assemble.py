@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from fer_bench.errors import SpecError, WeightsError
+from fer_bench.models.adapter import default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import build_network
@@ -74,7 +75,8 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         weights=spec.weights if pretrained else "none",
         image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
         native_size=native_size,
-        normalization=spec.normalization if spec.normalization != "auto" else ("imagenet" if spec.weights == "imagenet" else "centred"),
+        # By the spec's weights, also where a checkpoint replaces them.
+        normalization=spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights),
         options=dict(spec.model_options),
     )
     if protocol.task.labels is None:

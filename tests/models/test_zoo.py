@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError, UnknownNameError
-from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import MODELS, SEVENTEEN, find_model
 from fer_bench.models.zoo import build_network
 
@@ -176,3 +176,19 @@ def test_model_options_that_cannot_be_used_are_named(name, options):
     assert name in error.value.problem
     assert next(iter(options)) in error.value.problem
     assert "model_options" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "name"),
+    [
+        ("resnet18", "imagenet", "imagenet"),
+        ("resnet18", "none", "centred"),
+        ("five_layer_cnn", "x.pt", "centred"),
+        ("timm:convnext_tiny", "imagenet", "imagenet"),
+        ("timm:vit_base_patch16_224", "imagenet", "symmetric"),
+        ("timm:vit_base_patch16_clip_224.openai", "imagenet", "clip"),
+        ("timm:convnext_tiny", "none", "centred"),
+    ],
+)
+def test_weights_are_fed_with_the_constants_that_they_were_trained_with(model, weights, name):
+    assert default_normalization(model, weights) == name
