@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.faces import Face
-from fer_bench.data.framing import Framing, framing_of, image_shape
+from fer_bench.data.framing import SCENES, Framing, framing_of, image_shape
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
+from fer_bench.errors import SpecError
 from fer_bench.probes.backbones import native_size, trained_run
 from fer_bench.probes.face_detection import DETECTORS, as_rgb, detect_faces
 from fer_bench.results.store import Store
@@ -128,11 +129,14 @@ def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
 
     Raises:
         RecordError: no such run.
-        SpecError: it is no trained network.
+        SpecError: it is no trained network, or one of scenes.
     """
     if not name.startswith("run:"):
         return FaceInput(Framing(), _PHOTOGRAPHS, gray=False)
     record, spec = trained_run(name.removeprefix("run:"), store, data_dir)
+    if spec.dataset in SCENES:
+        problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows scenes, not faces."
+        raise SpecError(problem, "Name a run on faces, such as fer2013's.")
     side, _, channels = image_shape(spec.dataset, spec.dataset_options, record.data, native_size(record, spec))
     return FaceInput(framing_of(spec.dataset, spec.dataset_options), side, gray=channels == 1)
 

@@ -1,7 +1,7 @@
 """Where the faces of a dataset's images are: one pass of a detector, kept on disk, for datasets that do not say it themselves.
 
-MediaPipe's detector looks at 128 x 128 pixels: in a photograph of 800 x 600 it misses every face below 150 px. So it is also shown overlapping windows. Of 32
-faces of FER2013, pasted at random places of such images, it found:
+MediaPipe's detector looks at 128 x 128 pixels: in a photograph of 800 x 600 it misses every face of 100 px. So it is also shown overlapping windows. Of
+32 faces of FER2013, pasted at random places of such images, it found (with one false alarm in all of it):
 
 =====================  =====  =====  ======  ======
 side of the face       48 px  72 px  100 px  220 px

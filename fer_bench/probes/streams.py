@@ -110,7 +110,8 @@ def load_stream(
     backbone = build_backbone(name, weights=weights, outputs=outputs, image_size=size, store=store, data_dir=data_dir)
     identity = dataset_identity(datamodule)
     if kind == "faces":
-        return _faces(stream, backbone, find_faces(datamodule, name, settings.detector, store or Store(), data_dir), identity, place, len(datamodule.read_samples))
+        faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)
+        return _faces(stream, backbone, faces, identity, place, len(datamodule.read_samples))
     features = extract(backbone, datamodule.read_samples.images, identity, place)
     if kind in ("emo8", "task"):
         values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)

@@ -169,9 +169,7 @@ def test_the_stream_is_mean_and_deviation_over_the_faces(photographs, red, here)
     assert stream.values.shape == (N, 14)
     network, samples = build_backbone(f"run:{here}", outputs="predictions", store=Store()).module, datamodule.read_samples
     for at in range(8):
-        faces = [
-            FRAMINGS["synthfaces"].cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True) for box in boxes_in(number(samples, at)).tolist()
-        ]
+        faces = [FRAMINGS["synthfaces"].cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True) for box in boxes_in(number(samples, at)).tolist()]
         if not faces:
             assert not stream.values[at].any()
             continue
