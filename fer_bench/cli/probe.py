@@ -65,7 +65,7 @@ def probe_verb(
 
 
 def fuse_verb(
-    streams: Annotated[list[str], typer.Argument(help="Two or more of features:NAME, predictions:NAME, emo8:NAME, faces:NAME.")],
+    streams: Annotated[list[str], typer.Argument(help="Two or more of features:NAME, predictions:NAME, emo8:NAME, task:NAME, faces:NAME.")],
     dataset: _DATASET = None,
     task: _TASK = None,
     weights: _WEIGHTS = None,
@@ -113,7 +113,9 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
     from fer_bench.probes.grid import run_grid, table
     from fer_bench.protocols import protocol_for
     from fer_bench.results.store import Store
+    from fer_bench.training.machine import keep_freed_memory
 
+    keep_freed_memory()
     store, place, failures = Store(), _place(accelerator), 0
     for number, grid in enumerate(grids, start=1):
         typer.echo(f"[{number}/{len(grids)}] {grid.protocol} {grid.model}")

@@ -24,6 +24,7 @@ from fer_bench.probes.settings import EMONET
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 from fer_bench.results.begin import run_folder
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 
@@ -211,25 +212,44 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     return nn.Sequential(KragelInput(), network)
 
 
-def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
+def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tuple[Record, RunSpec]:
+    """Record and settings of a trained network.
+
+    Args:
+        reference: run id, or its beginning.
+        store: where it is looked up.
+        data_dir: data root.
+
+    Raises:
+        RecordError: no such run, or more than one.
+        SpecError: it is no trained network.
+    """
     record = store.get(reference)
     settings: dict[str, Any] = {**record.spec, "execution": {"data_dir": data_dir}}
     if record.kind != "trained":
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
-    spec = RunSpec.model_validate(settings)
+    return record, RunSpec.model_validate(settings)
+
+
+def native_size(record: Record, spec: RunSpec) -> int:
+    """Side of the images that a run was trained on; older records do not say it."""
+    return int(record.data.get("image_size") or build_datamodule(spec).read_samples.images[0].shape[0])
+
+
+def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
+    record, spec = trained_run(reference, store, data_dir)
     checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
     # Networks that take any size were trained on their dataset's own.
     normalization = spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights)
-    native = record.data.get("image_size") or int(build_datamodule(spec).read_samples.images[0].shape[0])
     network = build_network(
         spec.model,
         protocol_for(spec.dataset, spec.task).task.n_outputs,
         image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
-        native_size=native,
+        native_size=native_size(record, spec),
         normalization=normalization,
         options=dict(spec.model_options),
     )

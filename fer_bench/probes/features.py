@@ -1,31 +1,26 @@
 """Features of a dataset under a frozen network: computed once, kept on disk, and never mistaken for another's.
 
 A cache's name is a hash of everything that decides its content: the images (checksums and ids of the dataset, its options), the weights, the preprocessing and
-the precision. It is written block by block into a ``.part`` file with a marker of how far it has come, so that an interrupted pass goes on where it stopped.
+the precision; see :mod:`fer_bench.probes.cache`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
 from torch.utils.data import DataLoader
 
-from fer_bench import paths
 from fer_bench.data.base import AffectDataModule, SplitDataset, whole_batch
 from fer_bench.data.samples import Images
-from fer_bench.errors import BadDataError, HardwareError
-from fer_bench.predictions import write_atomically
+from fer_bench.errors import BadDataError
 from fer_bench.probes.backbones import Backbone
+from fer_bench.probes.cache import BLOCK, read_or_compute
 
 VERSION = 1
 # Pixels per batch: activations of the widest networks stay below a gigabyte on a CPU.
@@ -84,7 +79,7 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
     return {"dataset": datamodule.name, "options": datamodule.options, "checksums": samples.checksums, "key": samples.key, "ids": ids}
 
 
-def extract(backbone: Backbone, images: Images, identity: dict[str, Any], place: Place | None = None, block: int = 512) -> Features:
+def extract(backbone: Backbone, images: Images, identity: dict[str, Any], place: Place | None = None, block: int = BLOCK) -> Features:
     """Features of all images, from the cache or computed into it.
 
     Args:
@@ -109,27 +104,8 @@ def extract(backbone: Backbone, images: Images, identity: dict[str, Any], place:
         "version": VERSION, "backbone": backbone.name, "weights": backbone.digest, "preprocessing": backbone.preprocessing, "precision": place.precision,
         "n": len(images), **identity,
     }  # fmt: skip
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
-    path = paths.cache_dir() / "features" / f"{key}.npy"
-    computed = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
-            with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    computed = _compute(backbone, images, place, path, block)
-                    write_atomically(path.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        problem = f"the feature cache {path} cannot be written: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE; the same command goes on where it stopped.") from None
-    try:
-        values = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        problem = f"the feature cache {path} is damaged ({error})."
-        raise BadDataError(problem, "Delete it; it is made anew.") from None
-    return Features(values, key, computed)
+    found = read_or_compute(about, len(images), lambda start: _rows(backbone, images, place, start), np.float16, block)
+    return Features(found.values, found.key, found.n_computed)
 
 
 def batch_size_for(image: npt.NDArray[np.uint8]) -> int:
@@ -137,28 +113,12 @@ def batch_size_for(image: npt.NDArray[np.uint8]) -> int:
     return int(min(max(_PIXELS // (image.shape[0] * image.shape[1]), 1), _MOST))
 
 
-def _compute(backbone: Backbone, images: Images, place: Place, path: Path, block: int) -> int:
-    """Fill the ``.part`` file from where it stands, and put it in place; returns how many images were computed."""
-    part, marker = path.with_suffix(".part"), path.with_suffix(".progress")
-    n, module = len(images), backbone.module.to(place.device)
-    start, out = _resume(part, marker, n)
-    done = marked = start
+def _rows(backbone: Backbone, images: Images, place: Place, start: int) -> Iterator[npt.NDArray[np.float16]]:
+    """Features of the images from ``start`` on, a batch at a time."""
+    module = backbone.module.to(place.device)
     size = batch_size_for(np.asarray(images[0]))
-    for batch in _loader(images, range(start, n), size, place.workers):
-        values = run_batch(module, batch["image"], place)
-        if out is None:
-            out = _begin(part, (n, values.shape[1]))
-        out[done : done + len(values)] = values
-        done += len(values)
-        if done - marked >= block or done == n:
-            # The data before the marker: a marker never speaks of what is not on the disk.
-            out.flush()
-            write_atomically(marker, json.dumps({"done": done, "shape": out.shape}).encode())
-            marked = done
-    del out
-    part.replace(path)
-    marker.unlink(missing_ok=True)
-    return n - start
+    for batch in _loader(images, range(start, len(images)), size, place.workers):
+        yield run_batch(module, batch["image"], place)
 
 
 def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> npt.NDArray[np.float16]:
@@ -175,24 +135,3 @@ def _loader(images: Images, positions: Sequence[int], batch_size: int, workers: 
     dataset = SplitDataset(images, np.zeros(len(images), dtype=np.int64), None, 0)
     sampler: Any = [(0, i) for i in positions]
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, collate_fn=whole_batch, pin_memory=torch.cuda.is_available())
-
-
-def _resume(part: Path, marker: Path, n: int) -> tuple[int, Any]:
-    """How many images an interrupted pass has done, and its file; (0, None) where there is none that can be trusted."""
-    try:
-        progress = json.loads(marker.read_text())
-        out = np.lib.format.open_memmap(part, mode="r+")
-        if out.dtype == np.float16 and list(out.shape) == progress["shape"] and out.shape[0] == n and 0 <= progress["done"] <= n:
-            return int(progress["done"]), out
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return 0, None
-
-
-def _begin(part: Path, shape: tuple[int, int]) -> Any:
-    out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        # A memory map that outgrows the disk ends the process; taking the space now is an error that can be told.
-        with part.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
-    return out

@@ -16,6 +16,7 @@ from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.predictions import Predictions
+from fer_bench.probes.face_crops import detector_digests
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
@@ -96,7 +97,7 @@ def run_grid(
     settings = settings.model_copy(update={"streams": tuple(full_name(stream, store) for stream in settings.streams)})
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
-    grid = settings.grid_id(facts["checksums"])
+    grid = settings.grid_id({**facts["checksums"], **detector_digests(settings.streams, datamodule, settings.detector, data_dir)})
     path = store.grid_path(protocol.name, settings.model, grid)
     if path.is_file() and not force:
         return load_grid(path)
@@ -194,7 +195,9 @@ def _draft(
 ) -> Record:
     width = inputs.values["train"].shape[1]
     trainable = (width + 1) * protocol.task.n_outputs
-    spec = settings.model_dump(mode="json", exclude={"lr", "loss", "seeds", "recipe", "max_epochs"})
+    faces = {stream.name: stream.facts for stream in inputs.streams if "n_faces" in stream.facts}
+    unused = {"detector"} if all("detector" not in found for found in faces.values()) else set()
+    spec = settings.model_dump(mode="json", exclude={"lr", "loss", "seeds", "recipe", "max_epochs", *unused})
     notes = [f"{stream.name}: {name} {value}" for stream in inputs.streams for name, value in stream.facts.items()]
     gpu = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else None
     return Record(
@@ -212,7 +215,7 @@ def _draft(
             "width": width,
             "grid": {"lr": list(settings.lr), "loss": list(settings.loss), "seeds": len(settings.seeds)},
         },
-        data={**facts, "features": {stream.name: stream.key for stream in inputs.streams}},
+        data={**facts, "features": {stream.name: stream.key for stream in inputs.streams}, **({"faces": faces} if faces else {})},
         code=provenance.code(),
         hardware=provenance.machine() | {"accelerator": place.device.type, "precision": place.precision, "gpu": gpu},
         parameters={"trainable": trainable, "total": trainable + sum(stream.parameters for stream in inputs.streams)},

@@ -31,6 +31,7 @@ class ProbeSettings(BaseModel):
     Args:
         streams: what the heads see, ``KIND:NAME``, see :mod:`fer_bench.probes.streams`.
         weights: where a backbone's weights come from, by its name, where that is not ``auto``.
+        detector: finds the faces of stream ``faces`` where the dataset does not say where they are.
         standardise: scale each input to mean 0 and standard deviation 1 on train; streams of different kinds need it.
     """
 
@@ -42,6 +43,7 @@ class ProbeSettings(BaseModel):
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
     image_size: int | None = Field(None, ge=8, le=1024)
+    detector: str = "mediapipe"
     standardise: bool = False
     lr: tuple[float, ...] = RATES
     loss: tuple[str, ...] = BOTH_LOSSES

@@ -6,9 +6,12 @@
     the backbone's own class probabilities: Places365's 365, EmoNet's 20, a trained run's.
 ``emo8:NAME``
     eight probabilities of an Emo8 head on the backbone's features.
+``task:NAME``
+    probabilities of a head of the grid's own task on the backbone's features: three for arousal3.
 ``faces:NAME``
     mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for seven expressions, all of them 0 where
-    there is no face, so that the sum of the means says whether there is one.
+    there is no face, so that the sum of the means says whether there is one. (The paper does not say what it does there.) See
+    :mod:`fer_bench.probes.face_crops` for where faces come from.
 
 NAME is any backbone of :mod:`fer_bench.probes.backbones`. Source: Mertens et al., FindingEmo (2024), section 4.
 """
@@ -25,15 +28,16 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
-from fer_bench.labels import EMO8
-from fer_bench.probes.backbones import build_backbone
-from fer_bench.probes.features import Place, dataset_identity, extract
+from fer_bench.probes.backbones import Backbone, build_backbone
+from fer_bench.probes.face_crops import Faces, find_faces
+from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
 from fer_bench.probes.heads import Head, Split, train_heads
 from fer_bench.probes.settings import EMONET, ProbeSettings
+from fer_bench.protocols import TASKS
 from fer_bench.registry import unknown_name
 from fer_bench.results.store import Store
 
-KINDS = ("features", "predictions", "emo8", "faces")
+KINDS = ("features", "predictions", "emo8", "task", "faces")
 _BLOCK = 1024
 
 
@@ -54,21 +58,6 @@ class Stream:
     key: str
     parameters: int
     facts: dict[str, int | float | str] = field(default_factory=dict)
-
-
-class FaceCrops:
-    """The faces of all images, one after the other."""
-
-    def __init__(self, faces: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64]) -> None:
-        self.faces = faces
-        self.image = np.repeat(np.arange(len(counts)), counts)
-        self.place = np.concatenate([np.arange(n) for n in counts]) if len(counts) else np.zeros(0, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        return np.asarray(self.faces[self.image[index], self.place[index]])
 
 
 def check_stream(stream: str) -> tuple[str, str]:
@@ -105,7 +94,7 @@ def load_stream(
 
     Args:
         stream: ``KIND:NAME``.
-        settings: give weights, image size, batch size and the limits of the Emo8 head.
+        settings: give weights, image size, the face detector, batch size and the limits of a head.
         datamodule: of the dataset.
         place: device and precision.
         store: where runs are looked up.
@@ -121,16 +110,25 @@ def load_stream(
     backbone = build_backbone(name, weights=weights, outputs=outputs, image_size=size, store=store, data_dir=data_dir)
     identity = dataset_identity(datamodule)
     if kind == "faces":
-        crops = _crops(datamodule)
-        features = extract(backbone, crops, {**identity, "part": "faces"}, place)
-        counts = np.bincount(crops.image, minlength=len(datamodule.read_samples))
-        facts: dict[str, int | float | str] = {"n_faces": len(crops), "n_without_face": int((counts == 0).sum())}
-        return Stream(stream, pool_faces(np.asarray(features.values, dtype=np.float32), crops.image, len(counts)), features.key, backbone.parameters, facts)
+        faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)
+        return _faces(stream, backbone, faces, identity, place, len(datamodule.read_samples))
     features = extract(backbone, datamodule.read_samples.images, identity, place)
-    if kind == "emo8":
-        values, facts = _emo8(features.values, settings, datamodule, place)
+    if kind in ("emo8", "task"):
+        values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)
         return Stream(stream, values, features.key, backbone.parameters, facts)
     return Stream(stream, features.values, features.key, backbone.parameters)
+
+
+def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, Any], place: Place, n: int) -> Stream:
+    if len(faces.crops):
+        features = extract(backbone, faces.crops, {**identity, **faces.identity}, place)
+        values, key = pool_faces(np.asarray(features.values, dtype=np.float32), faces.image, n), features.key
+    else:
+        blank = torch.zeros(1, 1, faces.side, faces.side, dtype=torch.uint8)
+        width = run_batch(backbone.module.to(place.device), blank, place).shape[1]
+        values, key = np.zeros((n, 2 * width), dtype=np.float32), "no face"
+    facts = {**faces.facts, "without_face": "all values 0 before they are standardised"} if faces.facts["n_without_face"] else faces.facts
+    return Stream(stream, values, key, backbone.parameters, facts)
 
 
 def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.float32]:
@@ -154,38 +152,30 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
     return np.concatenate([mean, np.sqrt(square / known)], axis=1).astype(np.float32)
 
 
-def _crops(datamodule: AffectDataModule) -> FaceCrops:
-    columns = datamodule.read_samples.columns
-    if "faces" not in columns or "n_faces" not in columns:
-        problem = f"dataset {datamodule.name!r} does not say where its faces are."
-        raise SpecError(problem, "The stream 'faces' needs the columns faces and n_faces, such as synthscenes has.")
-    return FaceCrops(np.asarray(columns["faces"], dtype=np.uint8), np.asarray(columns["n_faces"], dtype=np.int64))
-
-
-def _emo8(
-    values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
+def _head(
+    task: str, values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
 ) -> tuple[npt.NDArray[np.float32], dict[str, int | float | str]]:
-    """Probabilities of the best Emo8 head on validation, among the learning rates of the settings; plain cross-entropy and seed 0, as the paper's streams."""
-    samples = datamodule.read_samples
-    if "emo8" not in samples.targets:
-        problem = f"dataset {datamodule.name!r} has no Emo8 labels for the stream 'emo8'."
+    """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy and seed 0, as the paper's streams."""
+    samples, classes = datamodule.read_samples, TASKS[task].labels
+    if task not in samples.targets or classes is None:
+        problem = f"dataset {datamodule.name!r} has no {task} labels for a stream of their predictions."
         raise SpecError(problem, "Leave the stream out.")
-    labels = np.asarray(samples.targets["emo8"], dtype=np.int64)
+    labels = np.asarray(samples.targets[task], dtype=np.int64)
     train, validation = (
         Split(torch.from_numpy(values[at].astype(np.float32)).to(place.device), torch.from_numpy(labels[at]).to(place.device))
         for at in (samples.where("train"), samples.where("validation"))
     )
     heads = [Head(lr) for lr in settings.lr]
-    trained = train_heads(heads, train, validation, EMO8, batch_size=settings.batch_size, max_epochs=settings.max_epochs, patience=settings.patience)
+    trained = train_heads(heads, train, validation, classes, batch_size=settings.batch_size, max_epochs=settings.max_epochs, patience=settings.patience)
     scores = [
         np.nanmax([-np.inf, *(epoch["validation_weighted_f1"][h] for epoch in trained.history[: trained.chosen_epoch[h] + 1])]) for h in range(len(heads))
     ]
     best = int(np.argmax(scores))
-    out = np.empty((len(values), len(EMO8)), dtype=np.float32)
+    out = np.empty((len(values), len(classes)), dtype=np.float32)
     for start in range(0, len(values), _BLOCK):
         block = torch.from_numpy(values[start : start + _BLOCK].astype(np.float32)).to(place.device)
         out[start : start + _BLOCK] = trained.probabilities(block)[best]
-    return out, {"emo8_lr": heads[best].lr, "emo8_epoch": int(trained.chosen_epoch[best])}
+    return out, {f"{task}_lr": heads[best].lr, f"{task}_epoch": int(trained.chosen_epoch[best])}
 
 
 def fuse(streams: Sequence[Stream], positions: dict[str, npt.NDArray[np.int64]], standardise: bool) -> dict[str, npt.NDArray[np.float32]]:

@@ -222,7 +222,7 @@ def test_wrong_streams_and_settings_are_refused_before_anything_is_read(store):
         build_probe({"streams": ["features:x"], "patiense": 3})
 
 
-@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 108), ("synthscenes", 6), ("synthscenes_fusion", 15)])
+@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 156), ("synthscenes", 6), ("synthscenes_fusion", 15)])
 def test_the_suites_are_read(suite, n):
     from pathlib import Path
 
