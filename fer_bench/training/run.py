@@ -112,6 +112,8 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
         "accelerator": device.accelerator,
         "devices": spec.execution.devices,
         "precision": device.precision,
+        # Sums are rounded in another order on another number of threads: the same bits come out only on the same number.
+        "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
     notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
