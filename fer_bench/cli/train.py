@@ -112,6 +112,9 @@ def _test_abroad(tests: list[tuple[Any, str]]) -> int:
 
     store, failures = Store(), 0
     for spec, dataset in tests:
+        if store.find(spec.protocol, spec.model, spec.run_id()) is None:
+            typer.echo(f"  {spec.run_id()} not tested on {dataset}: it is not trained", err=True)
+            continue
         try:
             record = evaluate(store, spec.run_id(), dataset, execution=spec.execution)
         except FerBenchError as error:
