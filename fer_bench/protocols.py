@@ -86,6 +86,11 @@ class Protocol:
         return f"{self.dataset}-{self.task.name}" + (f"-{self.variant}" if self.variant else "")
 
     @property
+    def is_relabelled(self) -> bool:
+        """Whether other labels than the dataset's own judge."""
+        return LABELS in f"-{self.variant}"
+
+    @property
     def primary(self) -> str:
         """The metric that ranks."""
         return self.task.primary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.data.files import file_sha256
 from fer_bench.data.sample_names import find_samples
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
@@ -136,7 +136,7 @@ def relabel_training(samples: Samples, task: str, path: Path) -> None:
     samples.targets[task] = column
     samples.facts["labels"] = {
         "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": file_sha256(path),
         "n_train_named": len(at),
         "n_train_changed": changed,
         "n_train_left_out": int((values < 0).sum()),

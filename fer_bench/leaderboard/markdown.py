@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fer_bench.errors import FerBenchError
+from fer_bench.leaderboard.cells import (
+    NONE,
+    TITLES,
+    clean,
+    epochs,
+    escape,
+    interval,
+    is_share,
+    markdown_table,
+    mean_std,
+    number,
+    p_value,
+    parameters,
+    record_link,
+    record_links,
+    shorten,
+    title,
+    unit_sign,
+)
 from fer_bench.leaderboard.names import row_names
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
-from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.leaderboard.rows import metric
 from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.protocols import Protocol
-from fer_bench.results.grids import record_file
-from fer_bench.results.record import Record
-from fer_bench.results.store import folder_name
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
-# Shares that readers know as per cent; everything else is shown as the number that it is.
-PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "weighted_f1": "Weighted F1",
-    "macro_ap": "Macro-AP",
-    "ece": "ECE",
-    "nll": "NLL",
-    "ccc": "CCC",
-    "pcc": "PCC",
-    "rmse": "RMSE",
-    "rmse_scaled": "RMSE on −1 to 1",
-    "icc31": "ICC(3,1)",
-    "mae": "MAE",
-    "sagr": "SAGR",
-}
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 # Where classes are as uneven as FindingEmo's, the average precision is reported, and so is each class.
 _UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
 _MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
-_NONE = "–"
-_LONGEST_REASON = 160
 _PAIRS_NAMED = 10
-# An underscore between letters emphasises nothing.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
 
 
 class Column(NamedTuple):
@@ -73,7 +65,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     protocol = board.protocol
     parts = [f"# {protocol.title or protocol.name}"]
     parts += [protocol.about] if protocol.about else []
-    parts += [f"**{_escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
+    parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _gains(board, names)
     parts += _per_class(board, names)
@@ -93,13 +85,13 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
         label = "nothing measured yet"
         if best:
             remarks = "; ".join([*best.row.caveats, *([f"{shared} more not told apart from it"] if shared else [])])
-            label = f"{_escape(name)}{_MARKS[best.row.kind]}" + (f" ({_escape(remarks)})" if remarks else "")
+            label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
         claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
-        value = f"{title(protocol.primary)} {_mean_std(best.row, protocol.primary)}{_sign(protocol.primary)}" if best else _NONE
-        cells = [f"[{_escape(protocol.title or protocol.name)}]({protocol.name}.md)", label, value]
+        value = f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}" if best else NONE
+        cells = [f"[{escape(protocol.title or protocol.name)}]({protocol.name}.md)", label, value]
         rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
-    table = _table(header, rows, [False, False, False, True, True, True, True]) if rows else "There is no leaderboard yet."
+    table = markdown_table(header, rows, [False, False, False, True, True, True, True]) if rows else "There is no leaderboard yet."
     return (
         "\n\n".join(["# Leaderboards", "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes them all.", table])
         + "\n"
@@ -130,18 +122,6 @@ def place_between_markers(existing: str | None, generated: str, where: str) -> s
     return before + block.rstrip("\n") + after
 
 
-def title(name: str) -> str:
-    """A metric as readers call it; of one dimension, with its name."""
-    dimension, _, metric_name = name.rpartition("/")
-    plain = TITLES.get(metric_name, metric_name if dimension else name)
-    return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
-
-
-def in_units(value: float, name: str) -> str:
-    """A score as text, with its unit."""
-    return _number(value, name) + _sign(name)
-
-
 def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     primary = title(board.protocol.primary)
     samples = f"{board.n_test:,} test samples"
@@ -169,7 +149,7 @@ def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     if len(board.placed) < 2:
         return "There is one row: nothing to compare it with."
     pairs = [
-        f"{_escape(names[above.row.model, above.row.key])} over {_escape(names[below.row.model, below.row.key])}"
+        f"{escape(names[above.row.model, above.row.key])} over {escape(names[below.row.model, below.row.key])}"
         for above, below in zip(board.placed, board.placed[1:], strict=False)
         if below.p_above is not None and below.p_above < ALPHA
     ]
@@ -182,30 +162,30 @@ def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
 def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     columns = _columns(board, names)
     cells = [[column.cell(placed) for placed in board.placed] for column in columns]
-    shown = [i for i, column in enumerate(columns) if column.keep or any(cell != _NONE for cell in cells[i])]
+    shown = [i for i, column in enumerate(columns) if column.keep or any(cell != NONE for cell in cells[i])]
     rows = list(zip(*(cells[i] for i in shown), strict=True))
-    return _table([columns[i].title for i in shown], rows, [columns[i].right for i in shown])
+    return markdown_table([columns[i].title for i in shown], rows, [columns[i].right for i in shown])
 
 
 def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
     primary, kind = board.protocol.primary, board.protocol.task.kind
     averaged = f"folds/averaged/{primary}"
-    sign = _sign(primary)
+    sign = unit_sign(primary)
     beside = [name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary]
     return [
-        Column("Rank", lambda p: _NONE if p.rank is None else str(p.rank), keep=True),
-        Column("Model", lambda p: _escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
-        Column(f"{title(primary)}{sign}", lambda p: f"**{_mean_std(p.row, primary)}**", keep=True),
-        Column("95 % interval", lambda p: _interval(p.row, primary)),
-        Column(f"Mean of folds{sign}", lambda p: _number(p.row.value(averaged), primary)),
-        Column(f"By the dataset's own labels{sign}", lambda p: _number(p.row.by_own_labels(primary), primary)),
-        Column(f"Without duplicates{sign} (n)", lambda p: _clean(p.row, primary)),
-        *(Column(f"{title(name)}{_sign(name)}", lambda p, name=name: _number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
-        Column("Parameters (M)", lambda p: _parameters(p.row)),
-        Column("Runs by seed", lambda p: _links(p.row.records), right=False, keep=True),
-        Column("Epochs", lambda p: _epochs(p.row)),
-        Column("p", lambda p: _p(p.p_above)),
-        Column("Caveats", lambda p: _escape("; ".join(p.row.caveats)) or _NONE, right=False),
+        Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
+        Column("Model", lambda p: escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
+        Column(f"{title(primary)}{sign}", lambda p: f"**{mean_std(p.row, primary)}**", keep=True),
+        Column("95 % interval", lambda p: interval(p.row, primary)),
+        Column(f"Mean of folds{sign}", lambda p: number(p.row.value(averaged), primary)),
+        Column(f"By the dataset's own labels{sign}", lambda p: number(p.row.by_own_labels(primary), primary)),
+        Column(f"Without duplicates{sign} (n)", lambda p: clean(p.row, primary)),
+        *(Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
+        Column("Parameters (M)", lambda p: parameters(p.row)),
+        Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),
+        Column("Epochs", lambda p: epochs(p.row)),
+        Column("p", lambda p: p_value(p.p_above)),
+        Column("Caveats", lambda p: escape("; ".join(p.row.caveats)) or NONE, right=False),
     ]
 
 
@@ -229,18 +209,18 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on validation; "
         f"significant is p < {ALPHA}, by {board.test or 'no test'}."
     )
-    header = ["With", "Without", f"{title(primary)}{_sign(primary)} with", "without", "Difference", "p", "Verdict"]
+    header = ["With", "Without", f"{title(primary)}{unit_sign(primary)} with", "without", "Difference", "p", "Verdict"]
     rows = [
         [
-            *(_escape(names[row.model, row.key]) for row in (gain.fused, gain.part)),
-            *(_mean_std(row, primary) for row in (gain.fused, gain.part)),
-            f"{gain.difference * (100 if _is_share(primary) else 1):+.2f}",
-            _p(gain.p),
+            *(escape(names[row.model, row.key]) for row in (gain.fused, gain.part)),
+            *(mean_std(row, primary) for row in (gain.fused, gain.part)),
+            f"{gain.difference * (100 if is_share(primary) else 1):+.2f}",
+            p_value(gain.p),
             f"**{gain.verdict(board.protocol.higher_is_better)}**",
         ]
         for gain in board.gains
     ]
-    return ["## What further streams add", about, _table(header, rows, [False, False, True, True, True, True, False])]
+    return ["## What further streams add", about, markdown_table(header, rows, [False, False, True, True, True, True, False])]
 
 
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -249,12 +229,12 @@ def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
         return []
     rows = [
-        [_escape(names[placed.row.model, placed.row.key]), *(" / ".join(_number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found)]
+        [escape(names[placed.row.model, placed.row.key]), *(" / ".join(number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found)]
         for placed in board.placed
         if (found := per_class(placed.row, len(labels)))
     ]
     about = "Recall / precision / F1 in %, means over seeds."
-    return ["## By class", about, _table(["Model", *(_escape(name) for name in labels.names)], rows, [False] + [True] * len(labels))]
+    return ["## By class", about, markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels))]
 
 
 def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -263,17 +243,17 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     found = side_by_side(board.protocol, [placed.row for placed in board.placed], board.siblings)
     if not board.siblings:
         return []
-    links = [f"[{_escape(s.protocol.title)}]({s.protocol.name}.md)" + _remark(s.protocol) for s in board.siblings]
-    about = f"Of this board: {_escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
+    links = [f"[{escape(s.protocol.title)}]({s.protocol.name}.md)" + _remark(s.protocol) for s in board.siblings]
+    about = f"Of this board: {escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
     if not found:
         return ["## Under other splits", about + " No settings were run under both."]
-    header = ["Model", f"{title(primary)} here", *(f"{title(primary)}, {_escape(s.protocol.variant or 'declared folds')}" for s in board.siblings)]
-    rows = [[_escape(names[e.row.model, e.row.key]), *(_number(value, primary) for value in (e.here, *e.there))] for e in found]
-    return ["## Under other splits", about, _table(header, rows, [False] + [True] * (len(header) - 1))]
+    header = ["Model", f"{title(primary)} here", *(f"{title(primary)}, {escape(s.protocol.variant or 'declared folds')}" for s in board.siblings)]
+    rows = [[escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))] for e in found]
+    return ["## Under other splits", about, markdown_table(header, rows, [False] + [True] * (len(header) - 1))]
 
 
 def _remark(protocol: Protocol) -> str:
-    return f" (**{_escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
+    return f" (**{escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
 
 
 def _apart(board: Board) -> list[str]:
@@ -283,13 +263,13 @@ def _apart(board: Board) -> list[str]:
     rows = []
     for entry in board.apart:
         record = entry.record
-        name = f"{_escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
+        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
-        rows.append([name, f"[{record.run_id}]({_link(record)})", _number(value, primary), _escape(_shorten(entry.reason))])
+        rows.append([name, f"[{record.run_id}]({record_link(record)})", number(value, primary), escape(shorten(entry.reason))])
     return [
         "## Listed apart",
         "Records that are not ranked.",
-        _table(["Model", "Record", f"{title(primary)}{_sign(primary)}", "Reason"], rows, [False, False, True, False]),
+        markdown_table(["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]),
     ]
 
 
@@ -299,22 +279,22 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     if not claims:
         return []
     rows = [
-        [_escape(row.model), _escape(row.setting) or _NONE, _claimed(row, primary), _others(row, primary), _where(source, row), _escape(row.notes) or _NONE]
+        [escape(row.model), escape(row.setting) or NONE, _claimed(row, primary), _others(row, primary), _where(source, row), escape(row.notes) or NONE]
         for source, row in claims
     ]
-    header = ["Model", "Setting", f"{title(primary)}{_sign(primary)}", "Other scores", "Where", "Notes"]
+    header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
     sources = {source.short: source for source, _ in claims}
     listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
     said = "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes say so."
-    return ["## What the papers claim", said, _table(header, rows, [False, False, True, False, False, False]), listed]
+    return ["## What the papers claim", said, markdown_table(header, rows, [False, False, True, False, False, False]), listed]
 
 
 def _claimed(row: ReportedRow, name: str) -> str:
-    return _value(row.metrics[name], name) if name in row.metrics else _NONE
+    return _value(row.metrics[name], name) if name in row.metrics else NONE
 
 
 def _others(row: ReportedRow, primary: str) -> str:
-    return ", ".join(f"{_claim_title(name)} {_value(value, name)}{_sign(name)}" for name, value in row.metrics.items() if name != primary) or _NONE
+    return ", ".join(f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}" for name, value in row.metrics.items() if name != primary) or NONE
 
 
 def _claim_title(name: str) -> str:
@@ -324,89 +304,13 @@ def _claim_title(name: str) -> str:
 
 
 def _value(value: Value, name: str) -> str:
-    return _number(value.mean, name) + ("" if value.std is None else f" ± {_number(value.std, name)}")
+    return number(value.mean, name) + ("" if value.std is None else f" ± {number(value.std, name)}")
 
 
 def _where(source: Source, row: ReportedRow) -> str:
-    return f"{_escape(source.short)}, {_escape(row.location)}"
+    return f"{escape(source.short)}, {escape(row.location)}"
 
 
 def _citation(source: Source) -> str:
     text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
-    return _escape(text) + (f" <{source.url}>" if source.url else "")
-
-
-def _mean_std(row: Row, name: str) -> str:
-    std = row.std(name)
-    return _number(row.value(name), name) + ("" if std is None else f" ± {_number(std, name)}")
-
-
-def _interval(row: Row, name: str) -> str:
-    pair = row.interval(name)
-    return _NONE if pair is None else f"{_number(pair[0], name)} to {_number(pair[1], name)}"
-
-
-def _clean(row: Row, primary: str) -> str:
-    value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")
-    return _NONE if value is None or n is None else f"{_number(value, primary)} ({int(n):,})"
-
-
-def _number(value: float | None, name: str) -> str:
-    if value is None:
-        return _NONE
-    return f"{100 * value:.2f}" if _is_share(name) else f"{value:.3f}"
-
-
-def _is_share(name: str) -> bool:
-    return name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_") in PER_CENT
-
-
-def _sign(name: str) -> str:
-    return " %" if _is_share(name) else ""
-
-
-def _parameters(row: Row) -> str:
-    total = row.records[0].parameters.get("total")
-    return _NONE if total is None else f"{total / 1e6:.2f}"
-
-
-def _epochs(row: Row) -> str:
-    counts = sorted({count for record in row.records if isinstance(count := record.training.get("epochs", record.spec.get("epochs")), int)})
-    if not counts:
-        return _NONE
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def _links(records: Iterable[Record]) -> str:
-    seeds: dict[str, list[str]] = {}
-    for record in records:
-        seeds.setdefault(_link(record), []).append("record" if record.seed is None else str(record.seed))
-    # The seeds of a grid share a file.
-    links = [f"[{named[0] if len(named) == 1 else 'all'}]({file})" for file, named in seeds.items()]
-    return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
-
-
-def _link(record: Record) -> str:
-    return str(PurePosixPath("results", record.protocol, folder_name(record.model), record_file(record)))
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is: names hold underscores, messages hold anything."""
-    line = " ".join(text.split())
-    return _SPECIAL.sub(r"\\\g<0>", line)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
-    rule = ["---:" if side else "---" for side in right]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+    return escape(text) + (f" <{source.url}>" if source.url else "")

@@ -18,7 +18,7 @@ from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.predictions import write_atomically
-from fer_bench.protocols import LABELS, PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -75,10 +75,10 @@ def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
 def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
     """Boards of the same dataset and task, but other folds, that have rows."""
     protocol = board.protocol
-    if LABELS[1:] in protocol.variant:
+    if protocol.is_relabelled:
         return ()
     alike = [other for other in boards if (other.protocol.dataset, other.protocol.task) == (protocol.dataset, protocol.task) and other is not board]
-    others = [other for other in alike if other.placed and LABELS[1:] not in other.protocol.variant]
+    others = [other for other in alike if other.placed and not other.protocol.is_relabelled]
     return tuple(Sibling(other.protocol, tuple(placed.row for placed in other.placed)) for other in others)
 
 

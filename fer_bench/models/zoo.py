@@ -13,6 +13,7 @@ from fer_bench.errors import SpecError
 from fer_bench.models import weights as weight_files
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
+from fer_bench.spec import RunSpec
 
 
 class Network(nn.Module):
@@ -82,6 +83,31 @@ def build_network(
     if weights not in ("none", "imagenet"):
         weight_files.load_file(network, weights)
     return network.to(memory_format=torch.channels_last)
+
+
+def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None = None, pretrained: bool = True) -> Network:
+    """Build the network of a spec.
+
+    Args:
+        spec: the run.
+        num_outputs: classes or values.
+        native_size: side of the dataset's images.
+        pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after; size and constants stay theirs.
+    """
+    return build_network(
+        spec.model,
+        num_outputs,
+        weights=spec.weights if pretrained else "none",
+        image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
+        native_size=native_size,
+        normalization=normalization_of(spec),
+        options=dict(spec.model_options),
+    )
+
+
+def normalization_of(spec: RunSpec) -> str:
+    """Name of the constants that a run's images are normalised with."""
+    return spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights)
 
 
 def _side(entry: ModelEntry, weights: str, native_size: int | None) -> int:

@@ -18,7 +18,7 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import load_file, read_file
-from fer_bench.models.zoo import Network, build_network
+from fer_bench.models.zoo import Network, build_network, build_specified, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
 from fer_bench.protocols import protocol_for
@@ -244,14 +244,7 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
     # Networks that take any size were trained on their dataset's own.
-    normalization = spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights)
-    network = build_network(
-        spec.model,
-        protocol_for(spec.dataset, spec.task).task.n_outputs,
-        image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
-        native_size=native_size(record, spec),
-        normalization=normalization,
-        options=dict(spec.model_options),
-    )
+    outputs = protocol_for(spec.dataset, spec.task).task.n_outputs
+    network = build_specified(spec, outputs, native_size=native_size(record, spec), pretrained=False)
     load_file(network, str(checkpoint))
-    return network, f"{network.adapter.size} px, {normalization}"
+    return network, f"{network.adapter.size} px, {normalization_of(spec)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
+from fer_bench.data.files import file_sha256
 from fer_bench.data.label_file import match_ids, read_labels
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.predictions import Predictions
@@ -51,7 +51,7 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
         raise BadDataError(problem, "Scores need two or more.")
     same = predictions.select(at)
     judged = Predictions(same.ids, labels, same.outputs, same.flags, same.groups)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_sha256(path)
     by_own = score(own, same)
     agreement = float(np.mean(labels == same.targets))
     facts = {

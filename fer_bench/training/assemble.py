@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from fer_bench.errors import SpecError, WeightsError
-from fer_bench.models.adapter import default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import read_file
-from fer_bench.models.zoo import build_network
+from fer_bench.models.zoo import build_specified
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
@@ -69,16 +68,7 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
     """
-    network = build_network(
-        spec.model,
-        protocol.task.n_outputs,
-        weights=spec.weights if pretrained else "none",
-        image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
-        native_size=native_size,
-        # By the spec's weights, also where a checkpoint replaces them.
-        normalization=spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights),
-        options=dict(spec.model_options),
-    )
+    network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained)
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask

@@ -20,7 +20,7 @@ from fer_bench.scoring.score import correct, score
 from fer_bench.spec import Execution, layered
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
-from fer_bench.training.trained import Trained, load_run
+from fer_bench.training.trained import Trained, load_record
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
     Raises:
         SpecError: the label sets have too little in common, the dimensions are others, or it is the dataset that was trained on.
     """
-    trained = load_run(store, _best_fold(store, store.get(reference)), execution)
+    trained = load_record(_best_fold(store, store.get(reference)), execution)
     if dataset == trained.spec.dataset:
         problem = f"run {trained.record.run_id} was trained on {dataset}; its record has its test score there."
         raise SpecError(problem, "Choose another dataset.")
@@ -156,11 +156,11 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
     return store.put(record, {"test": predictions})
 
 
-def _best_fold(store: Store, record: Record) -> str:
+def _best_fold(store: Store, record: Record) -> Record:
     """The run itself; of a cross-validation, the fold that did best on its own validation."""
     folds = [store.get(run_id) for run_id in record.data.get("folds") or ()]
     primary = protocol_for(record.dataset, record.task).primary
-    return max(folds, key=lambda fold: (fold.validation_metrics.get(primary) or 0.0, fold.run_id)).run_id if folds else record.run_id
+    return max(folds, key=lambda fold: (fold.validation_metrics.get(primary) or 0.0, fold.run_id)) if folds else record
 
 
 def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:

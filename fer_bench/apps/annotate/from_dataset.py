@@ -10,7 +10,7 @@ import numpy as np
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.protocols import find_task
-from fer_bench.spec import Execution, RunSpec, build, layered
+from fer_bench.spec import build, layered
 
 
 def write_images(
@@ -35,7 +35,7 @@ def write_images(
         FerBenchError: the folder has something in it.
     """
     settings = layered({"dataset": dataset, **({"task": task} if task else {}), "execution": {"data_dir": data_dir}})
-    spec: RunSpec = build(settings, "the command line").model_copy(update={"execution": Execution(data_dir=data_dir)})
+    spec = build(settings, "the command line")
     labels = find_task(spec.task).labels
     if labels is None:
         problem = f"task {spec.task!r} has no classes to name folders after."

@@ -1,0 +1,136 @@
+"""Scores, intervals, links and tables as Markdown: what stands in a cell; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.results.grids import record_file
+from fer_bench.results.record import Record
+from fer_bench.results.store import folder_name
+
+# Shares that readers know as per cent; everything else is shown as the number that it is.
+PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
+TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "weighted_f1": "Weighted F1",
+    "macro_ap": "Macro-AP",
+    "ece": "ECE",
+    "nll": "NLL",
+    "ccc": "CCC",
+    "pcc": "PCC",
+    "rmse": "RMSE",
+    "rmse_scaled": "RMSE on −1 to 1",
+    "icc31": "ICC(3,1)",
+    "mae": "MAE",
+    "sagr": "SAGR",
+}
+NONE = "–"
+_LONGEST_REASON = 160
+# An underscore between letters emphasises nothing.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def title(name: str) -> str:
+    """A metric as readers call it; of one dimension, with its name."""
+    dimension, _, metric_name = name.rpartition("/")
+    plain = TITLES.get(metric_name, metric_name if dimension else name)
+    return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
+
+
+def in_units(value: float, name: str) -> str:
+    """A score as text, with its unit."""
+    return number(value, name) + unit_sign(name)
+
+
+def mean_std(row: Row, name: str) -> str:
+    """A row's mean over seeds, with the standard deviation where there are several."""
+    std = row.std(name)
+    return number(row.value(name), name) + ("" if std is None else f" ± {number(std, name)}")
+
+
+def interval(row: Row, name: str) -> str:
+    """A row's 95 % interval."""
+    pair = row.interval(name)
+    return NONE if pair is None else f"{number(pair[0], name)} to {number(pair[1], name)}"
+
+
+def clean(row: Row, primary: str) -> str:
+    """A row's score without duplicates, and of how many samples."""
+    value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")
+    return NONE if value is None or n is None else f"{number(value, primary)} ({int(n):,})"
+
+
+def number(value: float | None, name: str) -> str:
+    """A score in its own units, without them."""
+    if value is None:
+        return NONE
+    return f"{100 * value:.2f}" if is_share(name) else f"{value:.3f}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is shown in per cent."""
+    return name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_") in PER_CENT
+
+
+def unit_sign(name: str) -> str:
+    """`` %`` for metrics in per cent, else nothing."""
+    return " %" if is_share(name) else ""
+
+
+def parameters(row: Row) -> str:
+    """Parameters in millions."""
+    total = row.records[0].parameters.get("total")
+    return NONE if total is None else f"{total / 1e6:.2f}"
+
+
+def epochs(row: Row) -> str:
+    """Epochs of a row's runs."""
+    counts = sorted({count for record in row.records if isinstance(count := record.training.get("epochs", record.spec.get("epochs")), int)})
+    if not counts:
+        return NONE
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def p_value(value: float | None) -> str:
+    """A p value."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def record_links(records: Iterable[Record]) -> str:
+    """Links to a row's records, by seed."""
+    seeds: dict[str, list[str]] = {}
+    for record in records:
+        seeds.setdefault(record_link(record), []).append("record" if record.seed is None else str(record.seed))
+    # The seeds of a grid share a file.
+    links = [f"[{named[0] if len(named) == 1 else 'all'}]({file})" for file, named in seeds.items()]
+    return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
+
+
+def record_link(record: Record) -> str:
+    """The way from a board to a record."""
+    return str(PurePosixPath("results", record.protocol, folder_name(record.model), record_file(record)))
+
+
+def shorten(text: str) -> str:
+    """A text that fits into a cell."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is: names hold underscores, messages hold anything."""
+    line = " ".join(text.split())
+    return _SPECIAL.sub(r"\\\g<0>", line)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
+    """A table; ``right`` says which columns are aligned to the right."""
+    rule = ["---:" if side else "---" for side in right]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
