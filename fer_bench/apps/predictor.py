@@ -77,14 +77,15 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Bring a run's network back; see :func:`fer_bench.training.trained.load_any`."""
+        """Bring a run's network back, with its test-time augmentation; see :func:`fer_bench.training.trained.load_any`."""
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import machine
-        from fer_bench.training.trained import load_any
+        from fer_bench.training.trained import TrainedEnsemble, load_any, with_views
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
         trained = load_any(store, reference, execution)
-        return cls(trained.task, card_of(trained), machine.resolve(RunSpec(execution=execution)).device)
+        task = trained.task if isinstance(trained, TrainedEnsemble) else with_views(trained)
+        return cls(task, card_of(trained), machine.resolve(RunSpec(execution=execution)).device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See :class:`Predictor`."""

@@ -129,6 +129,13 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
     return TrainedEnsemble(record, first.protocol, task.eval(), first.native_size, first)
 
 
+def with_views(trained: Trained) -> AffectTask | EnsembleTask:
+    """What answers as a run's row does: its network, over the views of its test-time augmentation where it has one."""
+    if not trained.spec.tta:
+        return trained.task
+    return EnsembleTask([trained.task], [Member(name_of(trained.record), 0, _views(trained.spec))], lambda outputs: outputs[0])
+
+
 def _views(spec: RunSpec) -> list[View]:
     if spec.tta and spec.tta_kind == "random":
         return list(random_views(spec))

@@ -37,8 +37,15 @@ def test_every_name_is_known_and_the_command_line_lists_the_suite(suite):
     assert result.output.startswith(f"{suite}: {len(chosen)} runs, 0 done, {len(chosen)} to do.")
 
 
-def test_the_default_run_has_the_name_that_it_always_had():
-    assert specs.build(specs.layered({"dataset": "fer2013", "model": "five_layer_cnn", "seed": 0})).run_id() == "3c8a0f2201-s0"
+def test_a_run_has_the_name_that_it_always_had():
+    former = {"recipe": "one cycle", "optimizer": "adamw", "lr": 0.004, "weight_decay": 0.01, "batch_size": 128, "epochs": 24, "schedule": "one_cycle"}
+    former |= {"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn", "label_smoothing": 0.05, "augment": "standard"}
+    assert specs.build(former).run_id() == "3c8a0f2201-s0"
+
+
+def test_the_default_of_fer2013_is_the_first_run_of_the_suite():
+    default = specs.build(specs.layered({"dataset": "fer2013", "model": "five_layer_cnn"}))
+    assert default.run_id() == read_suite(Path("five_layer_cnn"))[0].run_id() == "f1ea129eb7-s0"
 
 
 def test_the_ensemble_papers_recipe():

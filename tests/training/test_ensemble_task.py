@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from fer_bench.apps.predictor import RunPredictor
 from fer_bench.data.load import build_datamodule
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
@@ -61,6 +62,22 @@ def test_the_task_gives_what_the_stored_predictions_give(stored, rule, split):
     # The members are not all alike, or any joining would do.
     alone = [store.predictions(store.find(PROTOCOL.name, m["model"], m["run_id"]), split).outputs for m in ensembles[rule].training["members"]]
     assert rule == "greedy" or all(np.abs(one - expected.outputs).max() > 1e-3 for one in alone)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)))
+def test_a_single_run_predicts_with_its_own_views(stored, row):
+    store, specs, _ = stored
+    record = store.get(specs[row].run_id())
+    images = torch.cat([batch["image"] for batch in build_datamodule(specs[row]).predict_loader("test")]).numpy()
+    outputs = RunPredictor.load(store, record.run_id, "cpu").predict(images)
+    expected = store.predictions(record, "test").outputs
+    if ROWS[row].get("tta_kind", "random") == "random" and "tta" in ROWS[row]:
+        # Images from elsewhere have no position in a split, which random views are drawn from: each is seen as the first one is.
+        np.testing.assert_allclose(outputs[0], expected[0], atol=2e-6)
+        np.testing.assert_allclose(outputs[5], RunPredictor.load(store, record.run_id, "cpu").predict(images[5:6])[0], atol=2e-6)
+    else:
+        np.testing.assert_allclose(outputs, expected, atol=2e-6)
+    assert "tta" not in ROWS[row] or np.abs(outputs - RunPredictor.load(store, specs[0].run_id(), "cpu").predict(images)).max() > 1e-4
 
 
 def test_each_network_is_loaded_once(stored, monkeypatch):
