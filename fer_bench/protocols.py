@@ -157,18 +157,31 @@ def find_task(name: str) -> Task:
     return Task(name, "classes", TASKS[target].primary, LabelSet(name, shared, labels.synonyms))
 
 
-for _name, _title in (("fer8", "eight expressions"), ("fer7", "seven expressions")):
+# Of a task, in the heading of a board.
+_TITLES = {
+    "fer7": "seven expressions",
+    "fer8": "eight expressions",
+    "emo8": "eight emotions",
+    "emo24": "24 emotions",
+    "arousal3": "three levels of arousal",
+    "valence3": "three levels of valence",
+    "va": "valence and arousal",
+    "valence": "valence",
+    "arousal": "arousal",
+}
+for _name, _title in _TITLES.items():
+    declare(Protocol("synthfaces", TASKS[_name], title=f"synthfaces, {_title}", about="Drawn faces with drawn feelings: shows that the suite works, not more."))
+for _name in ("fer8", "fer7"):
     declare(
         Protocol(
             "affectnet",
             TASKS[_name],
-            title=f"AffectNet, {_title}",
+            title=f"AffectNet, {_TITLES[_name]}",
             about="AffectNet's validation set (500 faces per expression) is the test of the literature; validation is carved from train.",
         )
     )
 for _name in ("va", "valence", "arousal"):
-    _title = "valence and arousal" if _name == "va" else _name
-    declare(Protocol("synthfaces", TASKS[_name], title=f"synthfaces, {_title}", about="Drawn faces with drawn feelings: shows that the suite works, not more."))
+    _title = _TITLES[_name]
     declare(
         Protocol(
             "affectnet",
@@ -197,7 +210,8 @@ for _name in ("va", "valence", "arousal"):
         )
     )
 
-for _name, _title in (("emo8", "eight emotions"), ("emo24", "24 emotions"), ("arousal3", "three levels of arousal"), ("valence3", "three levels of valence")):
+for _name in ("emo8", "emo24", "arousal3", "valence3"):
+    _title = _TITLES[_name]
     declare(
         Protocol(
             "synthscenes",

@@ -34,7 +34,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     Returns:
         The error, with up to three near matches, or the known names where they are few.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if near:
         hint = "Did you mean " + " or ".join(repr(n) for n in near) + "?"

@@ -104,7 +104,7 @@ def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selec
             raise SpecError(problem, f"Known: {', '.join(str(name) for name in known if name)}.")
     if isinstance(top_k, int) and top_k < 2:
         problem = f"--top-k {top_k}: an ensemble needs at least two members."
-        raise SpecError(problem)
+        raise SpecError(problem, "Give 2 or more, or `best`.")
     if selection is not None and rule != "soft":
         problem = f"the selection {selection!r} works on probabilities, not with the rule {rule!r}."
         raise SpecError(problem, "Use the rule soft with it, or no selection.")
