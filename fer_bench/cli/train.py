@@ -73,24 +73,25 @@ def suite_verb(
 ) -> None:
     """Do every run of a suite that the store lacks."""
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import missing, missing_tests, read_plan
+    from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan
 
     plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices), _seeds(seeds))
     if only:
         plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
     chosen = [spec for spec, _ in plan]
     todo, tests = missing(chosen, Store()), missing_tests(plan, Store())
+    names = dict(zip((spec.run_id() for spec in chosen), names_of(chosen), strict=True))
     also = f" {len(tests)} tests on other datasets to do." if tests else ""
     typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.{also}")
     if dry_run:
         for spec in todo:
-            typer.echo(f"  {spec.run_id()}  {spec.protocol}  {spec.model}  {spec.recipe or '-'}  seed {spec.seed}")
+            typer.echo(f"  {spec.run_id()}  {spec.protocol}  seed {spec.seed}  {names[spec.run_id()]}")
         for spec, dataset in tests:
             typer.echo(f"  {spec.run_id()}  tested on {dataset}")
         return
     failures = 0
     for number, spec in enumerate(todo, start=1):
-        typer.echo(f"[{number}/{len(todo)}] {spec.model} {spec.recipe} seed {spec.seed}")
+        typer.echo(f"[{number}/{len(todo)}] {names[spec.run_id()]} seed {spec.seed}")
         try:
             _run(spec, force=False)
         except FerBenchError as error:

@@ -9,8 +9,7 @@ import numpy as np
 
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.cells import in_units, title
-from fer_bench.leaderboard.names import row_names
-from fer_bench.leaderboard.rows import Row, protocol_of
+from fer_bench.leaderboard.rows import Row, protocol_of, row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
     ByReplicates,

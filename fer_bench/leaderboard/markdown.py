@@ -25,11 +25,10 @@ from fer_bench.leaderboard.cells import (
     title,
     unit_sign,
 )
-from fer_bench.leaderboard.names import row_names
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
-from fer_bench.leaderboard.rows import metric
+from fer_bench.leaderboard.rows import metric, row_names
 from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.protocols import Protocol

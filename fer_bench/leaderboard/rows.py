@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.protocols import Protocol, protocol_named
+from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Kind, Record
 from fer_bench.scoring.intervals import Interval, mean_std
 
@@ -102,6 +103,11 @@ class Row:
         if len(pairs) < len(self.records):
             return None
         return math.fsum(pair[0] for pair in pairs) / len(pairs), math.fsum(pair[1] for pair in pairs) / len(pairs)
+
+
+def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """Names of rows by (model, key), unique on the board."""
+    return unique_names({(row.model, row.key): Named(row.model, row.recipe, row.records[0].spec, row.key) for row in rows})
 
 
 @dataclass(frozen=True)

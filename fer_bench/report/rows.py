@@ -12,6 +12,7 @@ from fer_bench.ensembles.curve import draw_curve
 from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
 from fer_bench.report import figures
+from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.intervals import mean_std
@@ -79,8 +80,7 @@ def mean_of(records: Sequence[Record], name: str) -> float | None:
 
 def name_of_row(record: Record) -> str:
     """Model, recipe and views."""
-    views = f" + TTA {record.spec['tta']} {record.spec.get('tta_kind', '')}".rstrip() if record.spec.get("tta") else ""
-    return record.model + (f" ({record.recipe})" if record.recipe else "") + views
+    return Named(record.model, record.recipe, record.spec).plain
 
 
 def build_section(store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record] = ()) -> Section:

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fer_bench import paths
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
+from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -122,6 +124,13 @@ def missing_tests(plan: list[tuple[RunSpec, tuple[str, ...]]], store: Store) -> 
         own = {spec.run_id(), *(record.data.get("folds") or () if record else ())}
         lacking += [(spec, dataset) for dataset in abroad if not own & done.get(dataset.removeprefix("folder:"), set())]
     return lacking
+
+
+def names_of(chosen: Sequence[RunSpec]) -> list[str]:
+    """What each run is called among the others: model, recipe, views, and the settings that set apart those that share all three."""
+    named = {spec.digest(): Named(spec.model, spec.recipe, spec.model_dump(mode="json"), spec.digest()) for spec in chosen}
+    names = unique_names(named)
+    return [names[spec.digest()] for spec in chosen]
 
 
 def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:

@@ -107,8 +107,9 @@ class AutoencodingTask(ExpressionTask):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
-        super().validation_step(batch, batch_idx)
-        self.validation_reconstruction.update(self._both(batch["image"])[1], len(batch["target"]))
+        logits, error = self._both(batch["image"])
+        self.validate(logits.float(), batch["target"])
+        self.validation_reconstruction.update(error, len(logits))
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores; those of a classifier that is not trained yet are no numbers, so that no such epoch is the best."""

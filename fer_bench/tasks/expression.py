@@ -67,10 +67,13 @@ class ExpressionTask(AffectTask):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
-        logits = self(batch["image"]).float()
+        self.validate(self(batch["image"]).float(), batch["target"])
+
+    def validate(self, logits: torch.Tensor, target: torch.Tensor) -> None:
+        """Add logits (B, C) and their classes (B,) to the epoch's scores."""
         # Plain cross-entropy: comparable between runs whatever loss they were trained with.
-        self.validation_loss.update(nn.functional.cross_entropy(logits, batch["target"]), len(logits))
-        self.validation_metrics.update(logits, batch["target"])
+        self.validation_loss.update(nn.functional.cross_entropy(logits, target), len(logits))
+        self.validation_metrics.update(logits, target)
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores."""

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.errors import RecordError
-from fer_bench.leaderboard.names import row_names
 from fer_bench.leaderboard.rank import rank
-from fer_bench.leaderboard.rows import Row, sort_records
+from fer_bench.leaderboard.rows import Row, row_names, sort_records
 from fer_bench.leaderboard.significance import (
     ByReplicates,
     align,

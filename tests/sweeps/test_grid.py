@@ -12,7 +12,7 @@ from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import begin_record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import missing, missing_tests, read_plan, read_suite
+from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan, read_suite
 
 SUITE = """
 about: x
@@ -47,6 +47,12 @@ def test_plan(tmp_path: Path) -> None:
     put(store, RunSpec(dataset="semaine", task="va", loss="mse"), run_id="b-s0-on-semaine", kind="evaluated")
     put(store, RunSpec(dataset="folder:ck"), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
     assert [(spec, on) for spec, on in missing_tests(plan, store) if spec in (folds, grid)] == [(grid, "ferplus")]
+
+
+def test_runs_are_listed_by_what_sets_them_apart() -> None:
+    runs = [RunSpec(recipe="grid", lr=lr, seed=seed) for lr in (0.1, 0.01) for seed in (0, 1)] + [RunSpec(recipe="grid", tta=2), RunSpec(model="resnet18")]
+    net = "five_layer_cnn (grid)"
+    assert names_of(runs) == [*[f"{net}: lr 0.1"] * 2, *[f"{net}: lr 0.01"] * 2, f"{net} + TTA 2 random", "resnet18"]
 
 
 def test_a_wrong_list_is_named(tmp_path: Path) -> None:

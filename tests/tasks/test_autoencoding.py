@@ -48,6 +48,20 @@ def test_the_multitask_loss_is_equation_3(weight):
     torch.testing.assert_close(task.training_step(data, 0), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_validation_looks_once_at_each_batch(monkeypatch):
+    task, seen = make().eval(), []
+    task.body.encoder.register_forward_hook(lambda *_: seen.append(1))
+    scored = [batch(12), batch(5)]
+    for data in scored:
+        task.validation_step(data, 0)
+    assert len(seen) == len(scored)
+    with torch.no_grad():
+        made = [by_hand(task, data) for data in scored]
+        losses = [nn.functional.cross_entropy(logits, data["target"]) for (logits, _), data in zip(made, scored, strict=True)]
+    torch.testing.assert_close(task.validation_reconstruction.compute(), (12 * made[0][1] + 5 * made[1][1]) / 17, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(task.validation_loss.compute(), (12 * losses[0] + 5 * losses[1]) / 17, rtol=1e-4, atol=1e-5)
+
+
 def test_the_papers_sigmoid_is_one_binary_cross_entropy_per_class():
     data = batch()
     task = make(loss="sigmoid_cross_entropy", method_options={"reconstruction_weight": 0.0})
