@@ -2,7 +2,8 @@
 
 The same five-layer CNN, the same faces, the same batch size, in one process, in alternating rounds, so that whatever else the machine does hits all three.
 
-Each runs as it would on its own: the first two keep freed memory, as the suite does; the third has the C library's own settings back.
+Each runs as it would on its own: the first two keep freed memory, as the suite does; the third has the C library's own settings back. Only the suite asks
+PyTorch for deterministic algorithms. All three have the suite's network, with its dropout.
 
 suite   the path of ``fer-bench run``: datamodule, albumentations, LightningModule, Trainer, the precision that the suite chooses
 raw     a plain loop over arrays in memory, the same augmentation, channels-last, the same precision, no logging, no checkpoints
@@ -83,6 +84,8 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, way in ways.items():
                 (library_memory if name.startswith("usual") else keep_freed_memory)()
+                # Lightning leaves this on for the process; a loop of one's own would not have it.
+                torch.use_deterministic_algorithms(mode=False)
                 speeds[name].append(way())
     medians = {name: float(np.median(values)) for name, values in speeds.items()}
     print(f"five-layer CNN, 48 px, batch {BATCH}, {arguments.images} images a round, {arguments.rounds} rounds, {device.accelerator}, {device.precision}")

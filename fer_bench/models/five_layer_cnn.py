@@ -13,6 +13,8 @@ import itertools
 import torch
 from torch import nn
 
+from fer_bench.models.dropout import Dropout
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
@@ -55,7 +57,7 @@ class FiveLayerCNN(nn.Module):
         for before, after in itertools.pairwise(widths):
             for channels in (before, after):
                 layers += [nn.Conv2d(channels, after, 3, padding=1), act(), nn.BatchNorm2d(after)]
-            layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+            layers += [nn.MaxPool2d(2), Dropout(dropout)]
         self.features = nn.Sequential(*layers)
         side = image_size // 16
         self.head = nn.Sequential(

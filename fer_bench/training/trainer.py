@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
@@ -52,6 +53,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
     execution = spec.execution
+    # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a step, and no other result.
+    torch.utils.deterministic.fill_uninitialized_memory = execution.strict_determinism  # type: ignore[attr-defined]
     bars = on_terminal()
     if bars:
         from lightning.pytorch.callbacks import RichProgressBar
