@@ -128,9 +128,9 @@ def missing_tests(plan: list[tuple[RunSpec, tuple[str, ...]]], store: Store) -> 
 
 def names_of(chosen: Sequence[RunSpec]) -> list[str]:
     """What each run is called among the others: model, recipe, views, and the settings that set apart those that share all three."""
-    named = {spec.digest(): Named(spec.model, spec.recipe, spec.model_dump(mode="json"), spec.digest()) for spec in chosen}
-    names = unique_names(named)
-    return [names[spec.digest()] for spec in chosen]
+    digests = [spec.digest() for spec in chosen]
+    names = unique_names({key: Named(spec.model, spec.recipe, spec.model_dump(mode="json"), key) for key, spec in zip(digests, chosen, strict=True)})
+    return [names[key] for key in digests]
 
 
 def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:

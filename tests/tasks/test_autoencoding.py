@@ -48,7 +48,7 @@ def test_the_multitask_loss_is_equation_3(weight):
     torch.testing.assert_close(task.training_step(data, 0), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_validation_looks_once_at_each_batch(monkeypatch):
+def test_validation_looks_once_at_each_batch():
     task, seen = make().eval(), []
     task.body.encoder.register_forward_hook(lambda *_: seen.append(1))
     scored = [batch(12), batch(5)]
