@@ -19,21 +19,30 @@ def evaluate_verb(
     run: Annotated[str, typer.Argument(help="A run id.")],
     on: Annotated[str | None, typer.Option(help="The dataset to test on.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Instead of another dataset: a label file that judges the run's stored predictions.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Instead of either: on its own training images, without augmentation; kept in its record.")] = False,
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels."""
+    """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels; or see how far it overfits."""
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
     from fer_bench.spec import build
 
-    if (on is None) == (labels is None):
-        problem = "evaluate needs one of --on and --labels."
+    if (on is not None) + (labels is not None) + train != 1:
+        problem = "evaluate needs one of --on, --labels and --train."
         raise SpecError(problem, "For example --on ferplus, or --labels consensus.csv.")
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, "the command line").execution
     store = Store()
+    if train:
+        from fer_bench.training.on_train import score_on_train
+
+        record = score_on_train(store, run, execution)
+        found, test = record.training["on_train"], record.metrics["accuracy"]
+        apart = 100 * (found["accuracy"] - test)
+        typer.echo(f"{record.run_id}: accuracy {found['accuracy']:.4f} on {found['n']} training samples, {test:.4f} on test: {apart:.2f} points apart")
+        return
     if labels is not None:
         from fer_bench.studies.relabelled import score_relabelled
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
@@ -138,7 +139,9 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
     if record.n_scored != len(test):
         yield Difference(path, "n_scored", record.n_scored, len(test))
     if protocol.task.kind == "classes":
-        yield from _outcomes(record, path, test)
+        yield from _outcomes(path, record.outcomes, correct(test))
+    if on_train := record.training.get("on_train"):
+        yield from _on_train(on_train, path)
     if record.kind == "ensemble":
         yield from (Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record))
     checksum = (record.data.get("checksums") or {}).get("test", "")
@@ -206,16 +209,27 @@ def _split(
     return predictions
 
 
-def _outcomes(record: Record, path: Path, test: Predictions) -> Iterator[Difference]:
-    right = correct(test)
+def _outcomes(path: Path, text: str, right: npt.NDArray[np.bool_]) -> Iterator[Difference]:
     try:
-        stored = unpack_outcomes(record.outcomes, len(test))
+        stored = unpack_outcomes(text, len(right))
     except (RecordError, binascii.Error) as error:
         yield Difference(path, "outcomes", None, f"cannot be read: {error}")
         return
     wrong = int((stored != right).sum())
     if wrong:
         yield Difference(path, "outcomes", f"{int(stored.sum())} right", f"{int(right.sum())} right, {wrong} bits differ")
+
+
+def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+    """The accuracy on the training split, from its bits."""
+    key = "training.on_train.accuracy"
+    try:
+        accuracy = float(unpack_outcomes(stated["outcomes"], stated["n"]).mean())
+    except (RecordError, binascii.Error, KeyError, TypeError) as error:
+        yield Difference(path, key, stated.get("accuracy"), f"the outcomes cannot be read: {error}")
+        return
+    if not _equal(stated.get("accuracy"), accuracy):
+        yield Difference(path, key, stated.get("accuracy"), accuracy)
 
 
 def _digest(predictions: Predictions) -> bytes:

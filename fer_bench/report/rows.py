@@ -179,6 +179,10 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
         values = [record.training[key] for record in records if record.training.get(key) is not None]
         if values:
             yield title, ", ".join(map(str, dict.fromkeys(values)))
+    seen = [record for record in records if "on_train" in record.training]
+    if seen:
+        train, test = (float(np.mean(values)) for values in ([r.training["on_train"]["accuracy"] for r in seen], [r.metrics["accuracy"] for r in seen]))
+        yield "training images", f"accuracy {_number(train, 'accuracy')} without augmentation, {100 * (train - test):.2f} points above test"
     if first.data.get("checksums"):
         copies: dict[bool | None, str] = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}
         known = copies.get(first.data.get("known_copy"), "")

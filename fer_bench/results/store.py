@@ -152,6 +152,26 @@ class Store:
             raise HardwareError(problem, "Free some space and give the same command again; training is not repeated.") from None
         return done
 
+    def amend(self, record: Record) -> Record:
+        """Write a record anew whose predictions stay as they are.
+
+        Args:
+            record: with its ``predictions`` entries; not of a grid.
+
+        Returns:
+            The record.
+
+        Raises:
+            HardwareError: the disk is full or read-only; the former record stays.
+        """
+        path = self.path(record.protocol, record.model, record.run_id)
+        try:
+            write_atomically(path, record.to_json().encode())
+        except OSError as error:
+            problem = f"the record cannot be written to {path.parent}: {error.strerror or error}."
+            raise HardwareError(problem, "Free some space and give the same command again.") from None
+        return record
+
     def put_grid(self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]) -> list[Record]:
         """Write the records of a grid and their predictions.
 

@@ -1,0 +1,50 @@
+"""A trained network on the images it was trained on: how far its training and its test lie apart."""
+
+from __future__ import annotations
+
+from fer_bench.data.facts import data_facts
+from fer_bench.data.load import build_datamodule
+from fer_bench.errors import RecordError, SpecError
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct
+from fer_bench.spec import Execution
+from fer_bench.training import machine
+from fer_bench.training.inference import predict
+from fer_bench.training.trained import load_run
+
+
+def score_on_train(store: Store, reference: str, execution: Execution | None = None) -> Record:
+    """Score a run on its training split as on the test: no augmentation, no dropout, the epoch that was kept.
+
+    The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is measured, so its distance from the test
+    says little about overfitting. What is found becomes ``training.on_train`` of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample
+    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy.
+
+    Args:
+        store: where the record lies.
+        reference: the run, as :meth:`Store.get` takes it.
+        execution: where the data lies and what computes.
+
+    Returns:
+        The record as written.
+
+    Raises:
+        SpecError: the run's task has no classes.
+        WeightsError: its checkpoint is not on this machine.
+        RecordError: the data are others than those that it was trained on.
+    """
+    trained = load_run(store, reference, execution)
+    if trained.protocol.task.kind != "classes":
+        problem = f"run {trained.record.run_id} predicts values: there is no accuracy on its training images."
+        raise SpecError(problem, "Choose a run of a task with classes.")
+    device = machine.resolve(trained.spec)
+    datamodule = build_datamodule(trained.spec, workers=device.workers)
+    datamodule.setup()
+    found, stated = (facts.get("checksums", {}).get("train") for facts in (data_facts(datamodule, trained.protocol), trained.record.data))
+    if found != stated:
+        problem = f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated}, here {found})."
+        raise RecordError(problem, "Give the folder of the copy that it was trained on with --data-dir.")
+    right = correct(predict(trained.task, datamodule, "train", device, trained.spec))
+    on_train = {"n": len(right), "accuracy": float(right.mean()), "outcomes": pack_outcomes(right)}
+    return store.amend(trained.record.model_copy(update={"training": trained.record.training | {"on_train": on_train}}))
