@@ -49,4 +49,7 @@ def compare_verb(
     from fer_bench.leaderboard.compare import compare
     from fer_bench.results.store import Store
 
-    typer.echo(compare(Store(), a, b).text())
+    found = compare(Store(), a, b)
+    typer.echo(found.text())
+    if found.gaps is not None:
+        typer.echo(found.gaps.text())

@@ -9,6 +9,7 @@ import numpy as np
 
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.cells import in_units, title
+from fer_bench.leaderboard.overfitting import GapComparison, compare_gaps
 from fer_bench.leaderboard.rows import Row, protocol_of, row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
@@ -43,6 +44,7 @@ class Comparison:
         test: by what.
         n: test samples.
         higher_is_better: direction of the metric.
+        gaps: how far either overfits, where it was measured.
     """
 
     a: str
@@ -57,6 +59,7 @@ class Comparison:
     test: str
     n: int
     higher_is_better: bool
+    gaps: GapComparison | None = None
 
     @property
     def significant(self) -> bool:
@@ -110,6 +113,7 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         test=test,
         n=n,
         higher_is_better=protocol.higher_is_better,
+        gaps=compare_gaps(*rows) if protocol.task.kind == "classes" else None,
     )
 
 

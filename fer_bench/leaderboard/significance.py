@@ -236,14 +236,14 @@ def gain_counts(table: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], np
     return values.astype(np.int64), counts, seeds_a * seeds_b
 
 
-def resampled_gain(table: npt.NDArray[np.int64]) -> Float:
+def resampled_gain(table: npt.NDArray[np.int64], seed: int = SEED) -> Float:
     """Difference in accuracy on each bootstrap resample, shape (B,).
 
     To draw samples with replacement is to draw the number of samples of each distinct gain from a multinomial: exact, and independent of N in cost.
     """
     gains, counts, unit = gain_counts(table)
     n = int(counts.sum())
-    drawn = np.random.RandomState(SEED).multinomial(n, counts / n, size=N_RESAMPLES)
+    drawn = np.random.RandomState(seed).multinomial(n, counts / n, size=N_RESAMPLES)
     return np.asarray(drawn @ gains / (n * unit), dtype=np.float64)
 
 
