@@ -85,6 +85,9 @@ class RunSpec(BaseModel):
     stopper: Literal["patience", "findingemo"] = Field(
         "patience", description="patience: early_stopping epochs on the metric that selects; findingemo: its paper's rule, early_stopping 0 means its 6 epochs"
     )
+    progressive_from: int | None = Field(
+        None, ge=8, description="side of the network's input in the first epochs; it grows to image_size over the first three quarters of training; None: no"
+    )
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"

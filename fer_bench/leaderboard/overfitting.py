@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.leaderboard.rows import Row
-from fer_bench.leaderboard.significance import ALPHA, SEED, joint_table, replicates_p, resampled_gain
-from fer_bench.results.record import Record, unpack_outcomes
+from fer_bench.leaderboard.significance import ALPHA, SEED, joint_table, replicates_p, resampled_gain, right_counts
+from fer_bench.results.record import Record
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,19 @@ def compare_gaps(a: Row, b: Row) -> GapComparison | None:
     trained_on = {(record.data.get("checksums") or {}).get("train") for record in records}
     if not all("on_train" in record.training for record in records) or len(trained_on) > 1 or len({r.training["on_train"]["n"] for r in records}) > 1:
         return None
-    tables = [joint_table(_right(a, split), len(a.records), _right(b, split), len(b.records)) for split in ("train", "test")]
+    train, test = ([right_counts(row.records, stored) for row in (a, b)] for stored in (_on_train, _on_test))
+    seeds = len(a.records), len(b.records)
     # The two sets of images are drawn independently of each other.
-    drawn = resampled_gain(tables[0]) - resampled_gain(tables[1], SEED + 1)
+    draws = [resampled_gain(joint_table(right[0], seeds[0], right[1], seeds[1]), seed) for right, seed in ((train, SEED), (test, SEED + 1))]
+    drawn = draws[0] - draws[1]
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return GapComparison(_gap(a), _gap(b), low, high, replicates_p(drawn) or 1.0)
+    gap_a, gap_b = (float(on_train.mean() - on_test.mean()) / n for on_train, on_test, n in zip(train, test, seeds, strict=True))
+    return GapComparison(gap_a, gap_b, low, high, replicates_p(drawn) or 1.0)
 
 
-def _right(row: Row, split: str) -> npt.NDArray[np.uint16]:
-    """How many of the row's runs answered each sample rightly."""
-    return np.asarray(np.sum([_outcomes(record, split) for record in row.records], axis=0), dtype=np.uint16)
+def _on_train(record: Record) -> tuple[str, int]:
+    return record.training["on_train"]["outcomes"], record.training["on_train"]["n"]
 
 
-def _outcomes(record: Record, split: str) -> npt.NDArray[np.bool_]:
-    if split == "test":
-        return unpack_outcomes(record.outcomes, record.n_scored)
-    return unpack_outcomes(record.training["on_train"]["outcomes"], record.training["on_train"]["n"])
-
-
-def _gap(row: Row) -> float:
-    return float(np.mean([record.training["on_train"]["accuracy"] - _outcomes(record, "test").mean() for record in row.records]))
+def _on_test(record: Record) -> tuple[str, int]:
+    return record.outcomes, record.n_scored

@@ -81,13 +81,7 @@ class ByOutcomes:
         """How many of a row's seeds answered each sample rightly, shape (N,)."""
         found = self._counts.get((row.model, row.key))
         if found is None:
-            found = np.zeros(row.records[0].n_scored, dtype=np.uint16)
-            for record in row.records:
-                try:
-                    found += unpack_outcomes(record.outcomes, record.n_scored)
-                except (RecordError, binascii.Error) as error:
-                    problem = f"record {record.protocol}/{record.model}/{record.run_id}: outcomes cannot be read ({error})."
-                    raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
+            found = right_counts(row.records, lambda record: (record.outcomes, record.n_scored))
             self._counts[row.model, row.key] = found
         return found
 
@@ -187,6 +181,26 @@ def align(predictions: Predictions, reference: Predictions, where: str) -> Predi
         problem = f"{where}: the target of test sample {str(reference.ids[row])!r} is another one."
         raise RecordError(problem, "Only predictions on the same labels can be compared.")
     return predictions
+
+
+def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str, int]]) -> npt.NDArray[np.uint16]:
+    """How many of a row's seeds answered each sample rightly, shape (N,).
+
+    Args:
+        records: the row's.
+        stored: a record's packed outcomes, and of how many samples they are.
+
+    Raises:
+        RecordError: outcomes are damaged; names the record.
+    """
+    found = np.zeros(stored(records[0])[1], dtype=np.uint16)
+    for record in records:
+        try:
+            found += unpack_outcomes(*stored(record))
+        except (RecordError, binascii.Error) as error:
+            problem = f"record {record.protocol}/{record.model}/{record.run_id}: outcomes cannot be read ({error})."
+            raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
+    return found
 
 
 def joint_table(right_a: npt.NDArray[np.uint16], seeds_a: int, right_b: npt.NDArray[np.uint16], seeds_b: int) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
+from fer_bench.training.resizing import check_progressive
 
 
 def check_names(spec: RunSpec) -> Protocol:
@@ -36,6 +37,7 @@ def check_names(spec: RunSpec) -> Protocol:
     find_model(spec.model)
     for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
         registry[name]
+    check_progressive(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."

@@ -20,6 +20,7 @@ from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.machine import Device
+from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
 
@@ -48,6 +49,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         callbacks += [FindingEmoStopping(spec.early_stopping or PATIENCE, spec.epochs), best_by_loss(folder)]
     elif spec.early_stopping:
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
+    if spec.progressive_from is not None:
+        callbacks.append(GrowingInput(spec.progressive_from, spec.epochs))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 

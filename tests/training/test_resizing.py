@@ -1,0 +1,60 @@
+"""Progressive resizing: which side the network sees when, and who refuses it."""
+
+import pytest
+
+from fer_bench.errors import SpecError
+from fer_bench.models.adapter import InputAdapter
+from fer_bench.training.resizing import side_in
+from fer_bench.training.run import run
+
+NARROW = {"model": "resnet18", "model_options": {"stem": "small", "stem_stride": 2, "width": 0.1}, "image_size": 48}
+
+
+def test_the_side_grows_evenly_and_ends_full():
+    sides = [side_in(epoch, 16, 32, 48) for epoch in range(16)]
+    assert sides == [32, 32, 32, 36, 36, 36, 40, 40, 40, 44, 44, 44, 48, 48, 48, 48]
+
+
+@pytest.mark.parametrize(("epochs", "start", "full"), [(1, 32, 48), (2, 32, 48), (7, 33, 50), (100, 24, 224)])
+def test_the_side_never_shrinks_nor_leaves_its_range(epochs, start, full):
+    sides = [side_in(epoch, epochs, start, full) for epoch in range(epochs)]
+    assert sides == sorted(sides)
+    assert sides[0] == start
+    assert max(sides) <= full
+    assert epochs < 4 or sides[-1] == full
+
+
+def test_training_sees_growing_images_and_everything_else_full_ones(home, tiny, monkeypatch):
+    seen = []
+    forward = InputAdapter.forward
+
+    def watch(self, images):
+        adapted = forward(self, images)
+        seen.append((self.training, adapted.shape[-1]))
+        return adapted
+
+    monkeypatch.setattr(InputAdapter, "forward", watch)
+    record = run(tiny(**NARROW, epochs=4, progressive_from=32))
+    trained = [side for training, side in seen if training]
+    # 96 images in batches of 32: three steps an epoch.
+    assert trained == [32] * 3 + [36] * 3 + [40] * 3 + [48] * 3
+    assert {side for training, side in seen if not training} == {48}
+    # The stored predictions are of the full side too.
+    assert record.validation_metrics["accuracy"] == pytest.approx(max(record.training["curves"]["validation/accuracy"]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"progressive_from": 32}, "five_layer_cnn takes images of one side only"),
+        ({**NARROW, "progressive_from": 48}, "not smaller than image_size = 48"),
+        ({**NARROW, "image_size": None, "progressive_from": 64}, "the network's input has 48 px"),
+        ({"model": "vgg11", "image_size": 64, "progressive_from": 16}, "vgg11 needs at least 32 px"),
+    ],
+)
+def test_what_cannot_grow_is_refused(home, tiny, settings, message):
+    if settings.get("model"):
+        settings = {"model_options": {}, **settings}
+    with pytest.raises(SpecError, match=message):
+        run(tiny(**settings))
+    assert not list((home / "boards").rglob("*.json"))
