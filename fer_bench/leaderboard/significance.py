@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol as Interface
 
 import numpy as np
