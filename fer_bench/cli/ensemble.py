@@ -9,6 +9,7 @@ import typer
 from fer_bench.errors import SpecError, UnknownNameError
 
 if TYPE_CHECKING:
+    from fer_bench.ensembles.members import Pool
     from fer_bench.protocols import Protocol
     from fer_bench.results.store import Store
 
@@ -33,6 +34,7 @@ def ensemble_verb(
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
     seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
     tta: Annotated[bool, Opt("--tta/--no-tta", help="Whether rows with test-time augmentation may be members.")] = True,
+    compare: Annotated[bool, Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen.")] = False,
 ) -> None:
     """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
     from fer_bench.ensembles.build import build_ensemble
@@ -44,6 +46,9 @@ def ensemble_verb(
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
     pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta)
     chosen = _protocol(store, protocol)
+    if compare:
+        _compare(store, chosen, named or None, pool)
+        return
     # Unknown rules and the like are refused by name further down.
     options: dict[str, Any] = {"rule": rule, "order": order, "selection": selection}
     record = build_ensemble(store, chosen, named or None, _top_k(top_k), **options, pool=pool, bags=bags)
@@ -57,6 +62,18 @@ def ensemble_verb(
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Pool) -> None:
+    """One line for each way of joining the members, and its score on held-out validation samples."""
+    from fer_bench.ensembles.members import find_members, load_validation
+    from fer_bench.ensembles.ways import WAYS, held_out_score
+
+    records = find_members(store, protocol, named, pool)
+    validation = load_validation(store, records)
+    typer.echo(f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not seen (five folds)")
+    for way in WAYS:
+        typer.echo(f"  {held_out_score(validation, protocol.primary, way):.4f}  {way.flags}")
 
 
 def humans_verb(

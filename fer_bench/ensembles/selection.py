@@ -36,6 +36,10 @@ class ValidationSet:
         """Some members, in that order."""
         return ValidationSet(tuple(self.names[i] for i in members), self.targets, self.outputs[list(members)])
 
+    def rows(self, keep: npt.NDArray[np.bool_]) -> ValidationSet:
+        """Some samples."""
+        return ValidationSet(self.names, self.targets[keep], self.outputs[:, keep])
+
 
 def metric_of(outputs: Float, targets: npt.NDArray[np.int64], metric: str = "accuracy") -> Float:
     """A statistic of the confusion matrix of several outputs at once.

@@ -93,15 +93,20 @@ def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
     if len(np.unique(y)) < 2 or len(y) < 2 * FOLDS:
         problem = f"a stacker cannot be learned from {len(y)} validation samples of {len(np.unique(y))} classes."
         raise SpecError(problem, "Use a vote.")
-    folds = _folds(y, seed)
+    folds = stratified_folds(y, seed)
     losses = [np.mean([_held_out_loss(x, y, folds == fold, n_classes, penalty) for fold in range(FOLDS)]) for penalty in PENALTIES]
     penalty = PENALTIES[int(np.argmin(losses))]
     coefficients, intercept = _fit(x, y, n_classes, penalty)
     return Stacker(coefficients, intercept, penalty)
 
 
-def _folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """Stratified: each class is dealt round the folds in random order, also one with fewer samples than folds."""
+def stratified_folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """The fold, 0 to FOLDS - 1, of each sample: each class is dealt round the folds in random order, also one with fewer samples than folds.
+
+    Args:
+        y: shape (N,), class ids.
+        seed: of the order.
+    """
     generator = np.random.RandomState(seed)
     folds = np.empty(len(y), dtype=np.int64)
     dealt = 0

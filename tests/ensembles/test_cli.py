@@ -2,6 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
+from fer_bench.ensembles.ways import WAYS
 from fer_bench.errors import FerBenchError
 from fer_bench.results.store import Store
 from tests.ensembles.stored import PROTOCOL, fill
@@ -48,3 +49,12 @@ def test_ensemble(store, tmp_path):
 def test_errors_say_what_is_wrong(store, arguments, message):
     with pytest.raises(FerBenchError, match=message):
         call(*arguments)
+
+
+def test_ways_are_compared_on_validation_and_nothing_is_built(store):
+    result = call("ensemble", "--protocol", PROTOCOL.name, "--compare")
+    lines = result.output.splitlines()
+    assert lines[0].startswith("toy-fer7: 3 members")
+    assert [line.split("  ")[2] for line in lines[1:]] == [way.flags for way in WAYS]
+    assert "--selection greedy --bags 20" in result.output
+    assert not [record for record in store.records() if record.kind == "ensemble"]

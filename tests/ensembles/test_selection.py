@@ -6,9 +6,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from fer_bench.ensembles import choice, selection, stacking
+from fer_bench.ensembles import choice, selection, stacking, ways
+from fer_bench.ensembles.choice import choose, join
 from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of, order_by_validation
 from fer_bench.ensembles.stacking import PENALTIES, Stacker, features, fit_stacker
+from fer_bench.ensembles.votes import combine
 from fer_bench.errors import RecordError, SpecError
 
 
@@ -137,3 +139,37 @@ def test_a_damaged_stacker_is_refused():
         Stacker.from_json({"coefficients": [[0.0]]})
     with pytest.raises(RecordError, match="intercepts"):
         Stacker.from_json({"coefficients": [[0.0]], "intercept": [0.0, 1.0], "penalty": 1.0})
+
+
+def test_held_out_scores_see_no_sample_that_the_choice_saw(monkeypatch):
+    validation = library(3, n_members=4, n=100)
+    chosen_on, joined = [], []
+    choose, join = ways.choose, ways.join
+    monkeypatch.setattr(ways, "choose", lambda part, *rest: chosen_on.append(part) or choose(part, *rest))
+    monkeypatch.setattr(ways, "join", lambda choice, rule, outputs: joined.append(outputs) or join(choice, rule, outputs))
+    ways.held_out_score(validation, "accuracy", ways.Way("soft"))
+    assert len(chosen_on) == len(joined) == 5
+    for seen, unseen in zip(chosen_on, joined, strict=True):
+        assert seen.outputs.shape[1] + unseen.shape[1] == 100
+        rows = {row.tobytes() for row in seen.outputs.transpose(1, 0, 2)}
+        order = order_by_validation(seen)
+        back = unseen[np.argsort(order)]
+        assert not rows & {row.tobytes() for row in np.ascontiguousarray(back.transpose(1, 0, 2))}
+
+
+def test_held_out_scores_of_ways_that_choose_nothing_are_the_plain_ones():
+    validation = library(4, n_members=5, n=90)
+    for rule in ("majority", "soft"):
+        expected = accuracy_score(validation.targets, combine(rule, list(validation.outputs)).argmax(axis=1))
+        assert ways.held_out_score(validation, "accuracy", ways.Way(rule)) == pytest.approx(expected)
+
+
+def test_held_out_scores_do_not_flatter_a_selection_from_noise():
+    generator = np.random.default_rng(0)
+    outputs = generator.dirichlet([1, 1, 1], size=(40, 300))
+    noise = ValidationSet(tuple(f"m{i:02d}" for i in range(40)), generator.integers(3, size=300), outputs)
+    way = ways.Way("soft", selection="greedy")
+    choice = choose(noise, "accuracy", way.top_k, way.rule, None, way.selection)
+    fitted = accuracy_score(noise.targets, join(choice, "soft", outputs[choice.members]).argmax(axis=1))
+    assert fitted > 0.42
+    assert abs(ways.held_out_score(noise, "accuracy", way, repeats=3) - 1 / 3) < 0.06
