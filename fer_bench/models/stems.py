@@ -38,7 +38,8 @@ from torchvision.models import (
     SqueezeNet,
 )
 
-# Channels come in eights: vector units are filled, and PyTorch 2.14's convolutions corrupt memory with 6 or 13 channels in channels-last on AVX2 processors.
+# Channels come in eights: that fills vector units, and a strided 1 x 1 convolution with fewer input channels than one of them holds writes past its memory
+# (uxlfoundation/oneDNN, issue 6035: channels-last, backward, AVX2).
 _UNIT = 8
 # Torchvision's dropout before the classifier, where the dense layers that it belonged to are gone.
 _DROPOUT = 0.5
