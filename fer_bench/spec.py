@@ -88,6 +88,7 @@ class RunSpec(BaseModel):
     progressive_from: int | None = Field(
         None, ge=8, description="side of the network's input in the first epochs; it grows to image_size over the first three quarters of training; None: no"
     )
+    progressive_step: int = Field(4, ge=1, description="pixels by which it grows; a multiple of what the network halves its input to is fastest")
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"

@@ -14,12 +14,11 @@ from fer_bench.errors import SpecError
 from fer_bench.models.catalog import find_model
 from fer_bench.spec import RunSpec
 
-# The side has grown up after this share of the epochs, in steps of so many pixels.
+# The side has grown up after this share of the epochs.
 _SHARE = 0.75
-_STEP = 4
 
 
-def side_in(epoch: int, epochs: int, start: int, full: int) -> int:
+def side_in(epoch: int, epochs: int, start: int, full: int, step: int) -> int:
     """Side of the network's input in pixels in an epoch.
 
     Args:
@@ -27,9 +26,10 @@ def side_in(epoch: int, epochs: int, start: int, full: int) -> int:
         epochs: of the whole training.
         start: side of the first epoch.
         full: side of the last quarter of the training.
+        step: pixels by which it grows.
     """
     grown = min(epoch / (_SHARE * epochs), 1.0)
-    return full if grown == 1.0 else start + int(grown * (full - start) / _STEP) * _STEP
+    return full if grown == 1.0 else start + int(grown * (full - start) / step) * step
 
 
 class GrowingInput(L.Callback):
@@ -38,10 +38,11 @@ class GrowingInput(L.Callback):
     Args:
         start: side of the first epoch, in pixels.
         epochs: of the whole training.
+        step: pixels by which it grows.
     """
 
-    def __init__(self, start: int, epochs: int) -> None:
-        self.start, self.epochs = start, epochs
+    def __init__(self, start: int, epochs: int, step: int) -> None:
+        self.start, self.epochs, self.step = start, epochs, step
         self.full: int | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
@@ -57,7 +58,7 @@ class GrowingInput(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Shrink the input."""
-        pl_module.network.adapter.size = side_in(trainer.current_epoch, self.epochs, self.start, int(self.full or 0))
+        pl_module.network.adapter.size = side_in(trainer.current_epoch, self.epochs, self.start, int(self.full or 0), self.step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Give the input its full side; epochs begin anew with theirs."""

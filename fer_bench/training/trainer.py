@@ -50,7 +50,7 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     elif spec.early_stopping:
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.progressive_from is not None:
-        callbacks.append(GrowingInput(spec.progressive_from, spec.epochs))
+        callbacks.append(GrowingInput(spec.progressive_from, spec.epochs, spec.progressive_step))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 

@@ -11,13 +11,14 @@ NARROW = {"model": "resnet18", "model_options": {"stem": "small", "stem_stride":
 
 
 def test_the_side_grows_evenly_and_ends_full():
-    sides = [side_in(epoch, 16, 32, 48) for epoch in range(16)]
+    sides = [side_in(epoch, 16, 32, 48, 4) for epoch in range(16)]
     assert sides == [32, 32, 32, 36, 36, 36, 40, 40, 40, 44, 44, 44, 48, 48, 48, 48]
+    assert [side_in(epoch, 16, 32, 48, 16) for epoch in range(16)] == [32] * 12 + [48] * 4
 
 
-@pytest.mark.parametrize(("epochs", "start", "full"), [(1, 32, 48), (2, 32, 48), (7, 33, 50), (100, 24, 224)])
-def test_the_side_never_shrinks_nor_leaves_its_range(epochs, start, full):
-    sides = [side_in(epoch, epochs, start, full) for epoch in range(epochs)]
+@pytest.mark.parametrize(("epochs", "start", "full", "step"), [(1, 32, 48, 4), (2, 32, 48, 16), (7, 33, 50, 5), (100, 24, 224, 32), (9, 32, 48, 40)])
+def test_the_side_never_shrinks_nor_leaves_its_range(epochs, start, full, step):
+    sides = [side_in(epoch, epochs, start, full, step) for epoch in range(epochs)]
     assert sides == sorted(sides)
     assert sides[0] == start
     assert max(sides) <= full
