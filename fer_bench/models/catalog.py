@@ -67,6 +67,12 @@ MODELS.add(
     "five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16)
 )
 MODELS.add("autoencoder", ModelEntry("own", "fer_bench.models.autoencoder:AutoencoderClassifier", 48, about="the autoencoder paper's network", smallest=16))
+MODELS.add(
+    "oriented_gradients",
+    ModelEntry(
+        "own", "fer_bench.models.oriented_gradients:OrientedGradientsNetwork", 48, about="a small network on histograms of oriented gradients", smallest=16
+    ),
+)
 
 # The seventeen of An, Liu and Zheng (2020), in the order of their Table 5.
 SEVENTEEN = (
