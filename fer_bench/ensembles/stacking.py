@@ -131,7 +131,7 @@ def _fit(x: Float, y: npt.NDArray[np.int64], n_classes: int, penalty: float) -> 
     from sklearn.linear_model import LogisticRegression
 
     # The members agree so much that L-BFGS does not arrive in 2,000 steps; Newton does in ten.
-    model = LogisticRegression(C=penalty, solver="newton-cholesky").fit(x, y)
+    model = LogisticRegression(C=penalty, solver="newton-cholesky", tol=1e-8).fit(x, y)
     rows, offsets = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         # Two classes are fitted as one logit; as a softmax that is half of it to either side.
