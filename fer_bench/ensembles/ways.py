@@ -1,8 +1,8 @@
 """Which way to join members is best, decided on validation, honestly: each way chooses and weighs members on four fifths of it and is scored on the last fifth.
 
 The score that an ensemble reaches on the very samples that it was chosen on flatters it, the more the freer its way of choosing: a greedy selection always
-looks better there than a plain mean. Held out, they can be compared without a look at the test set. The stacker is not among the ways: it chooses its penalty by
-a cross-validation of its own, which makes it take minutes here.
+looks better there than a plain mean. Held out, they can be compared without a look at the test set. The stacker is not among the ways: it chooses its penalty
+by a cross-validation of its own, which would take minutes.
 """
 
 from __future__ import annotations
