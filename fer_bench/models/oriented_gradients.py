@@ -21,7 +21,12 @@ class OrientedGradients(nn.Module):
     Args:
         directions: of 360 degrees, an even number; half as many unsigned ones are added.
         cell: distance of the cells in pixels; each covers twice as much.
+
+    Raises:
+        ValueError: a number out of range.
     """
+
+    bins: torch.Tensor
 
     def __init__(self, directions: int = 16, cell: int = 3) -> None:
         super().__init__()
