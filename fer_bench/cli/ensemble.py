@@ -28,7 +28,9 @@ def ensemble_verb(
     top_k: Annotated[str | None, Opt(help="Only so many of the best, or 'best': as many as score best together.")] = None,
     rule: Annotated[str, Opt(help="majority, weighted or soft.")] = "soft",
     order: Annotated[str, Opt(help="Split whose score orders members: validation, or test (marked: selected on test).")] = "validation",
-    selection: Annotated[str | None, Opt(help="greedy (Caruana et al. 2004) or stack (logistic regression), both on validation.")] = None,
+    selection: Annotated[
+        str | None, Opt(help="greedy (Caruana et al. 2004), mixture (weights by likelihood) or stack (logistic regression), on validation.")
+    ] = None,
     bags: Annotated[int, Opt(help="Bags of the greedy selection.")] = 0,
     model: Annotated[list[str] | None, Opt(help="Only members of this model; repeatable.")] = None,
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,

@@ -45,7 +45,7 @@ def build_ensemble(
         rule: ``majority``, ``weighted`` or ``soft``.
         order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and Zheng (2020) did
             it, section 5.1.2; the row then says *selected on test*.
-        selection: ``greedy`` or ``stack``, which begin from the ``top_k`` members and decide on validation alone; with the rule ``soft``.
+        selection: ``greedy``, ``mixture`` or ``stack``, which begin from the ``top_k`` members and decide on validation alone; with the rule ``soft``.
         pool: narrows the members that are taken where none are named.
         bags: of the greedy selection.
         seed: of bags and folds.
@@ -98,7 +98,7 @@ def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selec
     if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
         problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
         raise SpecError(problem)
-    for what, value, known in (("rule", rule, RULES), ("order", order, ("validation", "test")), ("selection", selection, ("greedy", "stack", None))):
+    for what, value, known in (("rule", rule, RULES), ("order", order, ("validation", "test")), ("selection", selection, ("greedy", "mixture", "stack", None))):
         if value not in known:
             problem = f"unknown {what} {value!r}."
             raise SpecError(problem, f"Known: {', '.join(str(name) for name in known if name)}.")

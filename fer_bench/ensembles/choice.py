@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fer_bench.ensembles.curve import best_size, rule_curves
+from fer_bench.ensembles.mixture import mixture_weights
 from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of, order_by_validation
 from fer_bench.ensembles.stacking import Stacker, fit_stacker
 from fer_bench.ensembles.votes import Float, Rule, combine
 
 Order = Literal["validation", "test"]
-Selection = Literal["greedy", "stack"]
+Selection = Literal["greedy", "mixture", "stack"]
 TopK = int | Literal["best"] | None
 
 
@@ -23,7 +24,8 @@ class Choice:
     Args:
         order: positions of the candidates, best first.
         members: positions of the chosen ones, in the order in which they are joined.
-        weights: of the chosen ones: 1 for ``majority`` and ``soft``, validation accuracy for ``weighted``, times taken for ``greedy``.
+        weights: of the chosen ones: 1 for ``majority`` and ``soft``, validation accuracy for ``weighted``, times taken for ``greedy``,
+            shares of the mixture for ``mixture``.
         stacker: of the selection ``stack``.
     """
 
@@ -65,6 +67,10 @@ def choose(
         counts = greedy(validation.subset(chosen), metric, bags=bags, seed=seed)
         taken = [i for i in range(len(chosen)) if counts[i]]
         return Choice(order, [chosen[i] for i in taken], [float(counts[i]) for i in taken])
+    if selection == "mixture":
+        weights = mixture_weights(validation.subset(chosen))
+        kept = [i for i in range(len(chosen)) if weights[i]]
+        return Choice(order, [chosen[i] for i in kept], [float(weights[i]) for i in kept])
     if selection == "stack":
         return Choice(order, chosen, [1.0] * len(chosen), fit_stacker(validation.subset(chosen), seed))
     return Choice(order, chosen, [float(accuracy[i]) if rule == "weighted" else 1.0 for i in chosen])

@@ -110,5 +110,7 @@ def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:
     if options["selection"] == "greedy":
         bags = f", {options['bags']} bags" if options["bags"] else ""
         return f"greedy selection of {n} from {n_candidates}{bags}{by if options['order'] == 'test' else ''}"
+    if options["selection"] == "mixture":
+        return f"mixture of {n} from {n_candidates}{by if options['order'] == 'test' else ''}"
     rule = "stacked" if options["selection"] == "stack" else f"{options['rule']} vote" if options["rule"] != "soft" else "mean of probabilities"
     return f"{rule}, all {n}{by if options['order'] == 'test' else ''}" if n == n_candidates else f"{rule}, top {n} of {n_candidates}{by}"

@@ -24,7 +24,7 @@ class Way:
     Args:
         rule: the rule.
         top_k: None for all members, ``best`` for as many of the best as score best together.
-        selection: ``greedy``, ``stack`` or None.
+        selection: ``greedy``, ``mixture``, ``stack`` or None.
         bags: of the greedy selection.
     """
 
@@ -46,6 +46,7 @@ WAYS = (
     Way("weighted", "best"),
     Way("soft"),
     Way("soft", "best"),
+    Way("soft", selection="mixture"),
     Way("soft", selection="greedy"),
     Way("soft", selection="greedy", bags=20),
 )

@@ -24,6 +24,7 @@ OPTIONS = [
     {"rule": "soft", "top_k": "best"},
     {"selection": "greedy"},
     {"selection": "greedy", "bags": 3, "top_k": 4},
+    {"selection": "mixture"},
     {"selection": "stack", "top_k": 2},
 ]
 
