@@ -73,7 +73,9 @@ def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Po
 
     records = find_members(store, protocol, named, pool)
     validation = load_validation(store, records)
-    typer.echo(f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not seen (mean of three times five folds)")
+    typer.echo(
+        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not seen (mean of three times five folds)"
+    )
     for way in WAYS:
         typer.echo(f"  {held_out_score(validation, protocol.primary, way, repeats=3):.4f}  {way.flags}")
 
