@@ -63,14 +63,11 @@ def choose(
         curves = rule_curves(list(validation.outputs[order]), validation.targets, [float(accuracy[i]) for i in order], metric)
         top_k = best_size(curves[rule])
     chosen = order if top_k is None else order[:top_k]
-    if selection == "greedy":
-        counts = greedy(validation.subset(chosen), metric, bags=bags, seed=seed)
-        taken = [i for i in range(len(chosen)) if counts[i]]
-        return Choice(order, [chosen[i] for i in taken], [float(counts[i]) for i in taken])
-    if selection == "mixture":
-        weights = mixture_weights(validation.subset(chosen))
-        kept = [i for i in range(len(chosen)) if weights[i]]
-        return Choice(order, [chosen[i] for i in kept], [float(weights[i]) for i in kept])
+    if selection in ("greedy", "mixture"):
+        library = validation.subset(chosen)
+        weights = mixture_weights(library) if selection == "mixture" else greedy(library, metric, bags=bags, seed=seed)
+        taken = [i for i in range(len(chosen)) if weights[i]]
+        return Choice(order, [chosen[i] for i in taken], [float(weights[i]) for i in taken])
     if selection == "stack":
         return Choice(order, chosen, [1.0] * len(chosen), fit_stacker(validation.subset(chosen), seed))
     return Choice(order, chosen, [float(accuracy[i]) if rule == "weighted" else 1.0 for i in chosen])

@@ -107,10 +107,9 @@ def read_choice(record: Record) -> tuple[Choice, Rule]:
 def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:
     """The row's name beside ``ensemble``."""
     by = f" by {options['order']}"
-    if options["selection"] == "greedy":
+    if options["selection"] in ("greedy", "mixture"):
         bags = f", {options['bags']} bags" if options["bags"] else ""
-        return f"greedy selection of {n} from {n_candidates}{bags}{by if options['order'] == 'test' else ''}"
-    if options["selection"] == "mixture":
-        return f"mixture of {n} from {n_candidates}{by if options['order'] == 'test' else ''}"
+        kind = "greedy selection" if options["selection"] == "greedy" else "mixture"
+        return f"{kind} of {n} from {n_candidates}{bags}{by if options['order'] == 'test' else ''}"
     rule = "stacked" if options["selection"] == "stack" else f"{options['rule']} vote" if options["rule"] != "soft" else "mean of probabilities"
     return f"{rule}, all {n}{by if options['order'] == 'test' else ''}" if n == n_candidates else f"{rule}, top {n} of {n_candidates}{by}"

@@ -30,6 +30,10 @@ class ModelEntry:
     smallest: int = 1
     fixed_size: bool = False
 
+    def least_side(self, stem: object) -> int:
+        """Least side of the input with ``model_options.stem``: a small stem halves less often."""
+        return min(self.smallest, 32) if stem == "small" else self.smallest
+
 
 MODELS: Registry[ModelEntry] = Registry("model")
 

@@ -65,8 +65,7 @@ def build_network(
     """
     entry = find_model(name)
     given = dict(options or {})
-    if given.get("stem") == "small":
-        entry = replace(entry, smallest=min(entry.smallest, 32))
+    entry = replace(entry, smallest=entry.least_side(given.get("stem")))
     side = image_size or _side(entry, weights, native_size)
     if side < entry.smallest:
         problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."

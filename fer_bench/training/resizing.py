@@ -78,7 +78,7 @@ def check_progressive(spec: RunSpec) -> None:
     if spec.progressive_from is None:
         return
     entry = find_model(spec.model)
-    smallest = min(entry.smallest, 32) if spec.model_options.get("stem") == "small" else entry.smallest
+    smallest = entry.least_side(spec.model_options.get("stem"))
     problem = ""
     if entry.fixed_size or entry.source == "own":
         problem = f"progressive_from = {spec.progressive_from}: {spec.model} takes images of one side only."

@@ -110,8 +110,8 @@ def test_a_stacker_is_scikit_learns_regression():
     validation = library(4, n_members=2, n=200)
     stacker = fit_stacker(validation, seed=3)
     x = features(validation.outputs)
-    reference = LogisticRegression(C=stacker.penalty, tol=1e-9, max_iter=5000).fit(x, validation.targets)
-    np.testing.assert_allclose(stacker.apply(validation.outputs), reference.predict_proba(x), atol=1e-6)
+    reference = LogisticRegression(C=stacker.penalty, solver="newton-cholesky", tol=1e-8).fit(x, validation.targets)
+    np.testing.assert_allclose(stacker.apply(validation.outputs), reference.predict_proba(x), atol=1e-9)
 
 
 def test_a_stacker_with_classes_that_validation_lacks():
@@ -120,8 +120,8 @@ def test_a_stacker_with_classes_that_validation_lacks():
     assert (fit_stacker(three).apply(three.outputs)[:, 2] == 0).all()
     two = ValidationSet(validation.names, validation.targets % 2, validation.outputs)
     stacker = fit_stacker(two)
-    reference = LogisticRegression(C=stacker.penalty, tol=1e-9, max_iter=5000).fit(features(two.outputs), two.targets)
-    np.testing.assert_allclose(Stacker.from_json(stacker.to_json()).apply(two.outputs)[:, :2], reference.predict_proba(features(two.outputs)), atol=1e-6)
+    reference = LogisticRegression(C=stacker.penalty, solver="newton-cholesky", tol=1e-8).fit(features(two.outputs), two.targets)
+    np.testing.assert_allclose(Stacker.from_json(stacker.to_json()).apply(two.outputs)[:, :2], reference.predict_proba(features(two.outputs)), atol=1e-9)
     with pytest.raises(SpecError, match="cannot be learned"):
         fit_stacker(ValidationSet(validation.names, np.zeros(120, dtype=np.int64), validation.outputs))
 
