@@ -99,7 +99,7 @@ class Store:
             heads = heads or [r for path in self.grids() for r in load_grid(path) if r.run_id.startswith(reference)]
             if len(heads) == 1:
                 return heads[0]
-        problem = f"{'no record' if not found else f'{len(found)} records'} match {reference!r} in {self.results}."
+        problem = f"{'no record matches' if not found else f'{len(found)} records match'} {reference!r} in {self.results}."
         hint = "Give more of the run id." if found else "`fer-bench list runs` shows all of them."
         raise RecordError(problem, hint)
 

@@ -173,7 +173,7 @@ def test_a_corrupt_record_stops_the_leaderboard_and_no_page_is_written(fer_bench
     [
         (("list", "modles"), ("unknown list 'modles'", "'models'")),
         (("verify", "fer2013-fer8x"), ("fer2013-fer8x",)),
-        (("compare", "aaa", "bbb"), ("no record match 'aaa'",)),
+        (("compare", "aaa", "bbb"), ("no record matches 'aaa'",)),
         (("audit", "fer2031"), ("unknown dataset", "'fer2013'")),
         (("audit", "fer2013", "--task", "fer9"), ("unknown task",)),
         (("audit", "fer2013"), ("fer2013.csv", "Kaggle")),

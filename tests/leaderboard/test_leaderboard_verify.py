@@ -187,7 +187,7 @@ def test_compare_refuses_other_labels_and_unknown_rows(store):
         compare(store, "aaa", "eee")
     with pytest.raises(RecordError, match="none of its runs has finished"):
         compare(store, "aaa", "ccc")
-    with pytest.raises(FerBenchError, match="no record match"):
+    with pytest.raises(FerBenchError, match="no record matches"):
         compare(store, "aaa", "nowhere")
     put(store, run(0.6, row="aab"))
     with pytest.raises(RecordError, match="2 rows begin with 'aa'"):
