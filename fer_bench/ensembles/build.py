@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selec
     if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
         problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
         raise SpecError(problem)
-    for what, value, known in (("rule", rule, RULES), ("order", order, ("validation", "test")), ("selection", selection, ("greedy", "mixture", "stack", None))):
+    for what, value, known in (("rule", rule, RULES), ("order", order, get_args(Order)), ("selection", selection, (*get_args(Selection), None))):
         if value not in known:
             problem = f"unknown {what} {value!r}."
             raise SpecError(problem, f"Known: {', '.join(str(name) for name in known if name)}.")
