@@ -80,6 +80,9 @@ class RunSpec(BaseModel):
     labels: str = Field("", description="a label file (a consensus of raters) whose labels replace the dataset's own in training; kept as its digest")
     augment: str = "none"
     augment_options: Options = {}
+    augment_on: Literal["loader", "device"] = Field(
+        "loader", description="loader: image by image, by albumentations; device: batch by batch on the accelerator, by PyTorch, many times faster"
+    )
     steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
     early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
     stopper: Literal["patience", "findingemo"] = Field(

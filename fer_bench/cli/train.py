@@ -68,6 +68,7 @@ def suite_verb(
     data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
     devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
+    workers: Annotated[int | None, Opt(help="Loader processes; -1 chooses.")] = None,
     only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
     seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
 ) -> None:
@@ -75,7 +76,7 @@ def suite_verb(
     from fer_bench.results.store import Store
     from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan
 
-    plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices), _seeds(seeds))
+    plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds))
     if only:
         plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
     chosen = [spec for spec, _ in plan]

@@ -43,14 +43,7 @@ class Augmenter:
     """
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
-        settings = {**AUGMENTATIONS[name], **(options or {})}
-        for key, value in settings.items():
-            if key not in _KEYS:
-                problem = f"augment_options.{key}: there is no such option."
-                raise SpecError(problem, f"Options: {', '.join(_KEYS)}.")
-            if not isinstance(value, int | float) or not 0 <= value <= _KEYS[key]:
-                problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
-                raise SpecError(problem, "Correct the value.")
+        settings = settings_of(name, options)
         self._pipeline = _compose(settings) if any(settings.get(key) for key in _KEYS if key != "border") else None
 
     @property
@@ -69,6 +62,24 @@ class Augmenter:
             return image
         result: npt.NDArray[np.uint8] = self._pipeline(image=image)["image"]
         return result
+
+
+def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of a named augmentation, with ``options`` in place of its own.
+
+    Raises:
+        UnknownNameError: no such augmentation.
+        SpecError: no such option, or a value out of range.
+    """
+    settings = {**AUGMENTATIONS[name], **(options or {})}
+    for key, value in settings.items():
+        if key not in _KEYS:
+            problem = f"augment_options.{key}: there is no such option."
+            raise SpecError(problem, f"Options: {', '.join(_KEYS)}.")
+        if not isinstance(value, int | float) or not 0 <= value <= _KEYS[key]:
+            problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
+            raise SpecError(problem, "Correct the value.")
+    return settings
 
 
 def _compose(settings: Mapping[str, Any]) -> Any:

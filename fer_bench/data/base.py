@@ -1,7 +1,8 @@
 """AffectDataModule: from the samples of a reader to batches, the same for every dataset.
 
 The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64 (B,)}``, where ``index`` is the
-position within the split. Normalisation, grey to RGB and resizing to the network's input happen on the device, in ``models/adapter.py``.
+position within the split. Normalisation, grey to RGB and resizing to the network's input happen on the device, in ``models/adapter.py``. With
+``augment_on: device`` a batch also carries ``"drawn": float32 (B, 13)``, its changes, until it is on the device.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_bench.data.augment import Augmenter
+from fer_bench.data.batch_augment import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.label_file import relabel_training
-from fer_bench.data.samples import SPLITS, Images, Samples
+from fer_bench.data.samples import SPLITS, Images, Samples, Subset
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.folding import KEYS as FOLDING_KEYS
 from fer_bench.folding import Folding, folding_of
 
 Batch = dict[str, torch.Tensor]
+AnyAugmenter = Augmenter | BatchAugmenter
 VA = ("valence", "arousal")
 
 
@@ -41,7 +44,7 @@ class SplitDataset(Dataset[Batch]):
             loader processes see the same pictures.
     """
 
-    def __init__(self, images: Images, targets: npt.NDArray[Any], augmenter: Augmenter | None, seed: int) -> None:
+    def __init__(self, images: Images, targets: npt.NDArray[Any], augmenter: AnyAugmenter | None, seed: int) -> None:
         self.images = images
         self.targets = torch.from_numpy(np.ascontiguousarray(targets))
         self.augmenter = augmenter
@@ -53,16 +56,21 @@ class SplitDataset(Dataset[Batch]):
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         """One batch from (epoch, index) pairs."""
         index = [key[1] for key in keys]
+        drawn = {}
         if self.augmenter is not None:
-            self.augmenter.seed(batch_seed(self.seed, keys[0][0], index[0]))
-        images = [self._image(i) for i in index]
-        stacked = torch.from_numpy(np.stack(images))
+            seed = batch_seed(self.seed, keys[0][0], index[0])
+            if isinstance(self.augmenter, BatchAugmenter):
+                drawn = {"drawn": self.augmenter.draw(seed, len(index))}
+            else:
+                self.augmenter.seed(seed)
+        stacked = torch.from_numpy(self._stacked(index))
         at = torch.tensor(index)
-        return {"image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2), "target": self.targets[at], "index": at}
+        return {"image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2), "target": self.targets[at], "index": at, **drawn}
 
-    def _image(self, index: int) -> npt.NDArray[np.uint8]:
-        image = self.images[index]
-        return np.asarray(image) if self.augmenter is None else self.augmenter(np.asarray(image))
+    def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
+        if isinstance(self.augmenter, Augmenter):
+            return np.stack([self.augmenter(np.asarray(self.images[i])) for i in index])
+        return self.images.stacked(index) if isinstance(self.images, Subset) else np.stack([np.asarray(self.images[i]) for i in index])
 
 
 def batch_seed(seed: int, epoch: int, first: int) -> int:
@@ -73,6 +81,11 @@ def batch_seed(seed: int, epoch: int, first: int) -> int:
 def view_seed(seed: int, view: int) -> int:
     """Seed of a split for one view of test-time augmentation, from that of the run."""
     return int(np.random.SeedSequence([seed, 7919, view]).generate_state(1)[0])
+
+
+def make_augmenter(name: str, options: dict[str, Any] | None, on: str) -> AnyAugmenter:
+    """The augmenter of a run, by where it changes images: ``loader`` or ``device``."""
+    return BatchAugmenter(name, options) if on == "device" else Augmenter(name, options)
 
 
 def whole_batch(batch: Any) -> Any:
@@ -119,6 +132,7 @@ class AffectDataModule(L.LightningDataModule):
         eval_batch_size: for validation and test.
         seed: of the run.
         augment: name of a training augmentation, with its options.
+        augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, behind the transfer.
         target_mode: which targets training sees; validation and test always see the task's own.
         image_size: side for datasets whose images have no fixed size.
         channels: 1 or 3.
@@ -141,6 +155,7 @@ class AffectDataModule(L.LightningDataModule):
         seed: int = 0,
         augment: str = "none",
         augment_options: dict[str, Any] | None = None,
+        augment_on: str = "loader",
         target_mode: str = "hard",
         image_size: int | None = None,
         channels: int = 1,
@@ -151,7 +166,7 @@ class AffectDataModule(L.LightningDataModule):
         super().__init__()
         self.task, self.name, self.data_dir = task, name or self.dataset, data_dir
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        self.augmenter = Augmenter(augment, augment_options)
+        self.augmenter: AnyAugmenter = make_augmenter(augment, augment_options, augment_on)
         self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
         self.labels = labels
         self.folding = folding_of(options or {}) or self.default_folding
@@ -257,6 +272,14 @@ class AffectDataModule(L.LightningDataModule):
         if augmented:
             dataset.augmenter = self.augmenter
         return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Change the images of a batch that carries what was drawn for it."""
+        if "drawn" not in batch:
+            return batch
+        assert isinstance(self.augmenter, BatchAugmenter)
+        kept = {key: value for key, value in batch.items() if key != "drawn"}
+        return {**kept, "image": self.augmenter.change(batch["image"], batch["drawn"])}
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer

@@ -61,6 +61,7 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         seed=spec.seed,
         augment=spec.augment,
         augment_options=dict(spec.augment_options),
+        augment_on=spec.augment_on,
         target_mode=spec.target_mode,
         image_size=spec.image_size,
         workers=workers,

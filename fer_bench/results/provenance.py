@@ -28,7 +28,10 @@ PACKAGES = (
 
 
 def code() -> dict[str, Any]:
-    """Version, commit, whether the package differed from the commit, and the versions of what decides numbers."""
+    """Version, commit, whether the package differed from the commit, and the versions of what decides numbers.
+
+    Where the code lies without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the commit.
+    """
     packages = {}
     for name in PACKAGES:
         try:
@@ -36,7 +39,7 @@ def code() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     source = Path(fer_bench.__file__).parent
-    commit = _git(source, "rev-parse", "HEAD")
+    commit = _git(source, "rev-parse", "HEAD") or os.environ.get("FER_BENCH_COMMIT")
     changed = _git(source, "status", "--porcelain", "--", str(source))
     return {
         "version": fer_bench.__version__,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fer_bench.data.augment import Augmenter
-from fer_bench.data.base import AffectDataModule, batch_seed, view_seed
+from fer_bench.data.base import AffectDataModule, AnyAugmenter, batch_seed, make_augmenter, view_seed
 from fer_bench.predictions import Predictions
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, autocast
@@ -53,7 +53,8 @@ def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Dev
     parts = []
     with torch.inference_mode(), autocast(device.accelerator, device.precision):
         for batch in loader:
-            images = batch["image"].to(device.device, non_blocking=True)
+            there = {key: value.to(device.device, non_blocking=True) for key, value in batch.items() if key in ("image", "drawn")}
+            images = datamodule.on_after_batch_transfer(there, 0)["image"]
             outputs = [task.predict_step({"image": change(images)}) for change in views]
             parts.append(torch.stack(outputs).mean(dim=0).float().cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
@@ -78,11 +79,17 @@ class RandomView:
         seed: of the view, from :func:`view_seed`.
     """
 
-    augmenter: Augmenter
+    augmenter: AnyAugmenter
     seed: int
 
     def __call__(self, images: torch.Tensor, first: int | None = None) -> torch.Tensor:
         """Change uint8 images (B, 1 or 3, H, W); ``first``: position of the first one in its split."""
+        if not isinstance(self.augmenter, Augmenter):
+            seed = batch_seed(self.seed, 0, first or 0)
+            drawn = self.augmenter.draw(seed, len(images))
+            if first is None:
+                drawn = drawn[:1].expand(len(images), -1)
+            return self.augmenter.change(images, drawn.to(images.device))
         changed = []
         for i, image in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
             if i == 0 or first is None:
@@ -94,7 +101,7 @@ class RandomView:
 
 def random_views(spec: RunSpec) -> list[RandomView]:
     """The views of a spec with ``tta_kind: random``."""
-    augmenter = Augmenter(spec.augment, dict(spec.augment_options))
+    augmenter = make_augmenter(spec.augment, dict(spec.augment_options), spec.augment_on)
     return [RandomView(augmenter, view_seed(spec.seed, view)) for view in range(spec.tta)]
 
 

@@ -104,16 +104,21 @@ def test_members_see_their_own_views(stored):
         np.testing.assert_allclose(outputs[by_name[spec.run_id()]], store.predictions(record).outputs, atol=1e-6)
 
 
-def test_random_views_are_the_loaders_where_the_position_is_known(home, tiny):
-    spec = tiny(augment="standard", tta=2, dataset_options=SMALL | {"n_test": 300})
+@pytest.mark.parametrize("on", ["loader", "device"])
+def test_random_views_are_the_loaders_where_the_position_is_known(home, tiny, on):
+    spec = tiny(augment="standard", augment_on=on, tta=2, dataset_options=SMALL | {"n_test": 300})
     datamodule = build_datamodule(spec)
     plain = list(datamodule.predict_loader("test"))
     assert len(plain) == 2
     for view, random_view in enumerate(random_views(spec)):
         for batch, changed in zip(plain, datamodule.predict_loader("test", augmented=True, view=view), strict=True):
-            assert torch.equal(random_view(batch["image"], int(batch["index"][0])), changed["image"])
+            assert torch.equal(random_view(batch["image"], int(batch["index"][0])), datamodule.on_after_batch_transfer(changed, 0)["image"])
     colour = torch.randint(0, 256, (3, 3, 48, 48), dtype=torch.uint8)
-    assert random_views(spec)[0](colour, 0).shape == colour.shape
+    view = random_views(spec)[0]
+    assert view(colour, 0).shape == colour.shape
+    # From elsewhere: each as the first of a split, whatever its place.
+    assert torch.equal(view(colour.flip(0)), view(colour).flip(0))
+    assert torch.equal(view(colour)[0], view(colour, 0)[0])
 
 
 def test_an_image_from_elsewhere_is_answered_alike_whatever_stands_beside_it(stored):
