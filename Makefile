@@ -47,6 +47,7 @@ verify: $(STAMP) ## Recompute every published score from its predictions
 perf: $(STAMP) ## Measure speed, as ratios side by side
 	$(BIN)/python benchmarks/perf/startup.py
 	$(BIN)/python benchmarks/perf/training.py
+	$(BIN)/python benchmarks/perf/augmentation.py
 
 clean: ## Remove the environment and everything that can be made again
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -1,8 +1,8 @@
 """The augmentations of :mod:`fer_bench.data.augment` on whole batches, on the device: the loader draws the changes, the device changes the pixels.
 
-What is drawn depends on a seed and on nothing of the machine. On a CPU the same changes take a quarter of the time that they take image by image; a GPU
-does them in no time that could be seen, where loader processes would keep it waiting. Other images come out than from albumentations for the same seed:
-by which of the two a run was trained is part of its identity (``augment_on``).
+What is drawn depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen, where loader processes would keep it
+waiting at 48 px; a CPU takes less time over a batch than over its images one by one (``benchmarks/perf/augmentation.py``). For the same seed other images
+come out than from albumentations, which also shifts by whole pixels only: by which of the two a run was trained is part of its identity (``augment_on``).
 """
 
 from __future__ import annotations
