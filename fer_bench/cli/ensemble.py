@@ -36,6 +36,7 @@ def ensemble_verb(
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
     seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
     tta: Annotated[bool, Opt("--tta/--no-tta", help="Whether rows with test-time augmentation may be members.")] = True,
+    accelerator: Annotated[list[str] | None, Opt(help="Only members trained on this: cpu, cuda or mps; repeatable.")] = None,
     compare: Annotated[bool, Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen.")] = False,
 ) -> None:
     """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
@@ -46,7 +47,7 @@ def ensemble_verb(
 
     store = Store()
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
-    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta)
+    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
     chosen = _protocol(store, protocol)
     if compare:
         _compare(store, chosen, named or None, pool)

@@ -26,17 +26,20 @@ class Pool:
         recipes: only these; empty: all.
         seeds: only these; empty: all.
         tta: whether rows with test-time augmentation, whose networks are also there without it, may.
+        accelerators: only what was trained on these: ``cpu``, ``cuda`` or ``mps``; empty: all.
     """
 
     models: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     tta: bool = True
+    accelerators: tuple[str, ...] = ()
 
     def holds(self, record: Record) -> bool:
         """Whether a record is of the pool."""
         wanted = (not self.models or record.model in self.models) and (not self.recipes or record.recipe in self.recipes)
-        return wanted and (not self.seeds or record.seed in self.seeds) and (self.tta or not record.spec.get("tta"))
+        trained_there = not self.accelerators or record.hardware.get("accelerator") in self.accelerators
+        return wanted and trained_there and (not self.seeds or record.seed in self.seeds) and (self.tta or not record.spec.get("tta"))
 
 
 def name_of(record: Record) -> str:

@@ -238,6 +238,9 @@ def test_the_pool_holds_what_can_be_ranked(store):
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(tta=False))] == names[:5]
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(seeds=(1, 2)))] == names[1:3]
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(models=("net5", "net1"), recipes=("", "long")))] == ["r1-s1", "r5-s5"]
+    for i, accelerator in ((2, "cpu"), (3, "mps"), (4, "cuda")):
+        store.put(*member(i, hardware={"accelerator": accelerator}))
+    assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(accelerators=("cuda", "mps")))] == names[3:5]
     pinned = Protocol("toy", TASKS["fer7"], checksums=CHECKSUMS)
     store.put(*member(9, data={"checksums": CHECKSUMS | {"train": "z" * 8}}))
     assert [name_of(r) for r in find_members(store, pinned)] == [name_of(r) for r in find_members(store, PROTOCOL) if r.run_id != "r9-s9"]
