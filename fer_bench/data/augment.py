@@ -44,7 +44,7 @@ class Augmenter:
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         settings = settings_of(name, options)
-        self._pipeline = _compose(settings) if any(settings.get(key) for key in _KEYS if key != "border") else None
+        self._pipeline = None if changes_nothing(settings) else _compose(settings)
 
     @property
     def is_identity(self) -> bool:
@@ -80,6 +80,11 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
             problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
             raise SpecError(problem, "Correct the value.")
     return settings
+
+
+def changes_nothing(settings: Mapping[str, Any]) -> bool:
+    """Whether images come out of an augmentation as they went in: a border alone moves nothing."""
+    return not any(value for key, value in settings.items() if key != "border")
 
 
 def _compose(settings: Mapping[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from fer_bench.data.augment import Augmenter
 from fer_bench.data.batch_augment import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.label_file import relabel_training
-from fer_bench.data.samples import SPLITS, Images, Samples, Subset
+from fer_bench.data.samples import SPLITS, Images, Samples, stack_images
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.folding import KEYS as FOLDING_KEYS
@@ -70,7 +70,7 @@ class SplitDataset(Dataset[Batch]):
     def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
         if isinstance(self.augmenter, Augmenter):
             return np.stack([self.augmenter(np.asarray(self.images[i])) for i in index])
-        return self.images.stacked(index) if isinstance(self.images, Subset) else np.stack([np.asarray(self.images[i]) for i in index])
+        return stack_images(self.images, index)
 
 
 def batch_seed(seed: int, epoch: int, first: int) -> int:

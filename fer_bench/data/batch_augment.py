@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from fer_bench.data.augment import settings_of
+from fer_bench.data.augment import changes_nothing, settings_of
 
 # Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased rectangle and its grey (5).
 COLUMNS = 13
@@ -41,7 +41,7 @@ class BatchAugmenter:
     @property
     def is_identity(self) -> bool:
         """Whether images come out as they went in."""
-        return not any(value for key, value in self._settings.items() if key != "border")
+        return changes_nothing(self._settings)
 
     def draw(self, seed: int, n: int) -> torch.Tensor:
         """Draw the changes of ``n`` images: float32 (n, 13), in shares of an image's sides and of the range of grey values, so the same for every size."""

@@ -95,11 +95,12 @@ class Subset:
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         return self._images[int(self._positions[index])]
 
-    def stacked(self, index: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all lie in one array."""
-        if isinstance(self._images, np.ndarray):
-            return np.asarray(self._images[self._positions[index]])
-        return np.stack([np.asarray(self[i]) for i in index])
+
+def stack_images(images: Images, index: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all lie in one array."""
+    if isinstance(images, Subset) and isinstance(images._images, np.ndarray):
+        return np.asarray(images._images[images._positions[index]])
+    return np.stack([np.asarray(images[i]) for i in index])
 
 
 def split_checksum(digests: npt.NDArray[np.uint8]) -> str:

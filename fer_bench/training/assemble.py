@@ -30,8 +30,7 @@ def check_names(spec: RunSpec) -> Protocol:
         UnknownNameError: with suggestions.
         SpecError: settings that do not go together, such as a loss of classes for a task of values.
     """
-    from fer_bench.data.augment import AUGMENTATIONS
-    from fer_bench.data.batch_augment import BatchAugmenter
+    from fer_bench.data.augment import AUGMENTATIONS, changes_nothing, settings_of
     from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
@@ -43,7 +42,7 @@ def check_names(spec: RunSpec) -> Protocol:
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
         raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
-    if spec.tta and spec.tta_kind == "random" and BatchAugmenter(spec.augment, dict(spec.augment_options)).is_identity:
+    if spec.tta and spec.tta_kind == "random" and changes_nothing(settings_of(spec.augment, spec.augment_options)):
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
     protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
