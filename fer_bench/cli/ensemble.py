@@ -11,6 +11,7 @@ from fer_bench.errors import SpecError, UnknownNameError
 if TYPE_CHECKING:
     from fer_bench.ensembles.members import Pool
     from fer_bench.protocols import Protocol
+    from fer_bench.results.record import Record
     from fer_bench.results.store import Store
 
 Opt = typer.Option
@@ -62,9 +63,24 @@ def ensemble_verb(
     )
     for entry in record.training["members"]:
         typer.echo(f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation {entry['validation_accuracy']:.4f}")
+    _say_gain(store, record, chosen)
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
+    """One line: how far the ensemble is ahead of its best member on test. It is said after the record is written, and decides nothing."""
+    from fer_bench.results.store import folder_name
+
+    asked = [entry for entry in record.training["members"] if entry["weight"]]
+    members = [store.get(f"{record.protocol}/{folder_name(entry['model'])}/{entry['run_id']}") for entry in asked]
+    best = max(members, key=lambda member: float(member.metrics[protocol.primary]))
+    gain = record.metrics[protocol.primary] - best.metrics[protocol.primary]
+    typer.echo(
+        f"gain        {gain:+.4f} over its best member on test, {best.model}/{best.run_id} ({best.metrics[protocol.primary]:.4f}); "
+        f"is it chance? fer-bench compare {record.run_id} {best.run_id}"
+    )
 
 
 def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Pool) -> None:

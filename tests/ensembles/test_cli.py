@@ -35,6 +35,23 @@ def test_ensemble(store, tmp_path):
     assert (tmp_path / "out" / "members.png").is_file()
 
 
+@pytest.mark.parametrize("flags", [["--top-k", "2"], ["--rule", "majority"], ["--selection", "mixture"], ["--selection", "greedy"], ["--selection", "stack"]])
+def test_the_gain_is_said_over_the_best_member_that_has_a_say(store, flags):
+    output = call("ensemble", "--protocol", PROTOCOL.name, *flags).output
+    made = next(record for record in store.records() if record.kind == "ensemble")
+    scores = {entry["run_id"]: store.get(entry["run_id"]).metrics["accuracy"] for entry in made.training["members"] if entry["weight"]}
+    best = max(scores, key=scores.__getitem__)
+    line = next(line for line in output.splitlines() if line.startswith("gain"))
+    assert line.startswith(f"gain        {made.metrics['accuracy'] - scores[best]:+.4f} over its best member on test, ")
+    assert line.endswith(f"fer-bench compare {made.run_id} {best}")
+
+
+def test_the_gain_is_not_said_over_who_was_not_asked(store):
+    worst = sorted(store.records(), key=lambda record: record.metrics["accuracy"])[:2]
+    output = call("ensemble", "--protocol", PROTOCOL.name, "--members", ",".join(record.run_id for record in worst), "--rule", "majority").output
+    assert f"/{worst[1].run_id} ({worst[1].metrics['accuracy']:.4f})" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
