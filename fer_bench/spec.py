@@ -28,6 +28,11 @@ Options = dict[str, Scalar | list[Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
+# What stands in the settings where the user named a file: what is in it decides the result, not where it is.
+PINNED = "sha256:"
+NAMED_WEIGHTS = ("none", "auto", "imagenet")
+# Options of datasets that name a file.
+_FILE_OPTIONS = ("landmarker",)
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
@@ -45,7 +50,21 @@ class Execution(BaseModel):
     strict_determinism: bool = False
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
-    labels_file: str | None = Field(None, description="where the label file lies that the digest in ``labels`` stands for")
+    labels_file: str | None = Field(None, description="where the label file is that the digest in ``labels`` stands for")
+    files: dict[str, str] = Field({}, description="where the files are that other digests in the settings stand for (weights, a face detector's model)")
+
+    def place_of(self, pinned: str) -> str:
+        """Path of the file that a setting such as ``sha256:0123456789ab`` stands for; any other setting as it is.
+
+        Raises:
+            MissingDataError: nobody has said where that file is.
+        """
+        if not pinned.startswith(PINNED):
+            return pinned
+        if pinned not in self.files:
+            problem = f"the file {pinned} is not known on this machine."
+            raise MissingDataError(problem, "Give the command again with the path of the file.")
+        return self.files[pinned]
 
 
 class RunSpec(BaseModel):
@@ -226,7 +245,7 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
     try:
-        return RunSpec.model_validate(_pin_labels(settings))
+        return RunSpec.model_validate(_pin_files(_pin_labels(settings)))
     except ValidationError as error:
         raise spec_error(error, where) from None
 
@@ -243,17 +262,52 @@ def _pin_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
     return pinned | {"labels": file_digest(path), "execution": execution | {"labels_file": str(path)}}
 
 
-def file_digest(path: Path) -> str:
-    """Twelve hexadecimal digits of a label file's SHA-256.
+def _pin_files(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put digests where paths stand: the same bytes elsewhere are the same run, other bytes under the same name another, and no path is published."""
+    pinned = dict(settings)
+    execution = pinned.get("execution", {})
+    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
+    files = dict(execution.get("files") or {})
+    weights = pinned.get("weights", "none")
+    if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
+        pinned["weights"] = pin(weights, "weights", files)
+    options = pinned.get("dataset_options")
+    if isinstance(options, Mapping) and (named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}):
+        pinned["dataset_options"] = {**options, **{key: pin(value, f"dataset_options.{key}", files) for key, value in named.items()}}
+    return pinned | {"execution": {**execution, "files": files}} if files else pinned
+
+
+def pin(text: str, setting: str, files: dict[str, str]) -> str:
+    """The digest that stands for a file in the settings.
+
+    Args:
+        text: path of the file, or a digest already.
+        setting: which setting names it, for the error.
+        files: where the files are, by digest; is filled.
+
+    Raises:
+        MissingDataError: it cannot be read.
+    """
+    if text.startswith(PINNED):
+        return text
+    path = Path(text).expanduser().resolve()
+    found = PINNED + file_digest(path, setting, "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path.")
+    files[found] = str(path)
+    return found
+
+
+def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv.") -> str:
+    """Twelve hexadecimal digits of a file's SHA-256.
 
     Raises:
         MissingDataError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
-        problem = f"label file {path}: cannot be read ({error.strerror})."
-        raise MissingDataError(problem, "`fer-bench study reannotation` writes one as consensus.csv.") from None
+        problem = f"{what} {path}: cannot be read ({error.strerror})."
+        raise MissingDataError(problem, hint) from None
 
 
 def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:

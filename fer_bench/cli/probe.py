@@ -100,8 +100,10 @@ def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator
         if not dry_run:
             from fer_bench.training.run import run
 
-            # A record without its checkpoint came with the repository: the network has to be trained here once more.
-            run(spec, force=not (run_folder(spec, spec.run_id()) / f"{spec.snapshot}.ckpt").is_file())
+            record = run(spec)
+            if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
+                # A record without its checkpoint came with the repository: the network has to be trained here once more.
+                run(spec, force=True)
 
 
 def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:

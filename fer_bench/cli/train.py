@@ -74,16 +74,20 @@ def suite_verb(
 ) -> None:
     """Do every run of a suite that the store lacks."""
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan
+    from fer_bench.sweeps.grid import names_of, read_plan
+    from fer_bench.sweeps.todo import todo as compare
 
     plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds))
     if only:
         plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
     chosen = [spec for spec, _ in plan]
-    todo, tests = missing(chosen, Store()), missing_tests(plan, Store())
+    found = compare(plan, Store())
+    todo, tests = found.runs, found.tests
     names = dict(zip((spec.run_id() for spec in chosen), names_of(chosen), strict=True))
     also = f" {len(tests)} tests on other datasets to do." if tests else ""
     typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.{also}")
+    for dataset, problem in found.unread.items():
+        typer.echo(f"  {dataset} is not here, so its runs are judged by their settings alone: {problem}")
     if dry_run:
         for spec in todo:
             typer.echo(f"  {spec.run_id()}  {spec.protocol}  seed {spec.seed}  {names[spec.run_id()]}")

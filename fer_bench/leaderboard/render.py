@@ -19,6 +19,7 @@ from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
+from fer_bench.results.copies import read_present
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -68,7 +69,7 @@ def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
         records.setdefault(record.protocol, []).append(record)
     pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in path.read_text(encoding="utf-8")}
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
-    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions) for name in names]
+    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions, present=read_present(store, name)) for name in names]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
 

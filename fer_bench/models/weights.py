@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -100,3 +101,29 @@ def load_file(network: nn.Module, path: str) -> None:
         problem = f"{path}: {len(absent)} tensors are missing, the first is {absent[0]}."
         raise WeightsError(problem, "Choose the model that the file was made with.")
     network.load_state_dict(matching, strict=False)
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Sha256 (hexadecimal) over names, types, shapes and bytes of a state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def require_weights(network: nn.Module, stated: str | None, path: Path, run_id: str) -> None:
+    """Refuse a checkpoint that is not the one that a record was made with.
+
+    Args:
+        network: with the checkpoint's weights.
+        stated: digest in the record; None in records from before it was kept, which cannot be checked.
+        path: of the checkpoint.
+        run_id: of the record.
+
+    Raises:
+        WeightsError: it is another.
+    """
+    if stated is not None and weights_digest(network) != stated:
+        problem = f"{path} is not the checkpoint that run {run_id} was recorded with: its weights differ."
+        raise WeightsError(problem, "Copy the right one there, or repeat the run with --force.")

@@ -96,7 +96,7 @@ def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None 
     return build_network(
         spec.model,
         num_outputs,
-        weights=spec.weights if pretrained else "none",
+        weights=spec.execution.place_of(spec.weights) if pretrained else "none",
         image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
         native_size=native_size,
         normalization=normalization_of(spec),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
-from fer_bench.models.weights import load_file, read_file
+from fer_bench.models.weights import load_file, read_file, require_weights, weights_digest
 from fer_bench.models.zoo import Network, build_network, build_specified, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
@@ -86,15 +85,6 @@ def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
     copied = copy.copy(module)
     copied.__dict__["_modules"] = {**module._modules, name: child}
     return copied
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Sha256 (hexadecimal) over names, types, shapes and bytes of a state dict, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def build_backbone(
@@ -239,7 +229,7 @@ def native_size(record: Record, spec: RunSpec) -> int:
 
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
     record, spec = trained_run(reference, store, data_dir)
-    checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
+    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
@@ -247,4 +237,5 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
     outputs = protocol_for(spec.dataset, spec.task).task.n_outputs
     network = build_specified(spec, outputs, native_size=native_size(record, spec), pretrained=False)
     load_file(network, str(checkpoint))
+    require_weights(network, record.training.get("weights_sha256"), checkpoint, record.run_id)
     return network, f"{network.adapter.size} px, {normalization_of(spec)}"

@@ -15,7 +15,7 @@ from fer_bench import paths
 from fer_bench.errors import SpecError
 from fer_bench.protocols import TASKS
 from fer_bench.registry import unknown_name
-from fer_bench.spec import Options, RunSpec, build, layered, read_yaml, spec_error
+from fer_bench.spec import NAMED_WEIGHTS, Execution, Options, RunSpec, build, layered, pin, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
@@ -42,6 +42,8 @@ class ProbeSettings(BaseModel):
     task: str = "emo8"
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
+    # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
+    weights_files: dict[str, str] = Field({}, exclude=True)
     image_size: int | None = Field(None, ge=8, le=1024)
     detector: str = "mediapipe"
     standardise: bool = False
@@ -62,6 +64,10 @@ class ProbeSettings(BaseModel):
             raise ValueError(message)
         return values
 
+    def weights_of(self, backbone: str) -> str:
+        """``auto``, ``none``, or the path of a file."""
+        return Execution(files=self.weights_files).place_of(self.weights.get(backbone, "auto"))
+
     @property
     def protocol(self) -> str:
         """Name of the protocol by which the heads are judged."""
@@ -76,9 +82,9 @@ class ProbeSettings(BaseModel):
         """What the grid is, as plain types."""
         return self.model_dump(mode="json", exclude={"recipe"}, exclude_defaults=True)
 
-    def grid_id(self, checksums: Mapping[str, str]) -> str:
-        """Name of the grid on one copy of the data."""
-        return _digest({"grid": self.identity(), "checksums": dict(checksums)})
+    def grid_id(self, inputs: Mapping[str, str]) -> str:
+        """Name of the grid on some inputs: checksums of one copy of the data and, where its plain name is taken by other weights, theirs too."""
+        return _digest({"grid": self.identity(), "checksums": dict(inputs)})
 
 
 def row_id(grid: str, lr: float, loss: str) -> str:
@@ -92,8 +98,13 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
     Raises:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
+    pinned = dict(values)
+    if isinstance(weights := pinned.get("weights"), Mapping):
+        places: dict[str, str] = {}
+        pinned["weights"] = {name: value if value in NAMED_WEIGHTS else pin(str(value), "weights", places) for name, value in weights.items()}
+        pinned["weights_files"] = places
     try:
-        return ProbeSettings.model_validate(dict(values))
+        return ProbeSettings.model_validate(pinned)
     except ValidationError as error:
         raise spec_error(error, where, ProbeSettings) from None
 

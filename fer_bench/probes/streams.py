@@ -87,8 +87,32 @@ def full_name(stream: str, store: Store) -> str:
     return f"{kind}:run:{store.get(name.removeprefix('run:')).run_id}" if name.startswith("run:") else stream
 
 
+def open_backbone(stream: str, settings: ProbeSettings, store: Store | None = None, data_dir: str | None = None) -> Backbone:
+    """The frozen network of a stream.
+
+    Args:
+        stream: ``KIND:NAME``.
+        settings: give weights and image size.
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        FerBenchError: whatever the user can act on.
+    """
+    kind, name = check_stream(stream)
+    outputs = "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
+    size = settings.image_size if kind != "faces" else None
+    return build_backbone(name, weights=settings.weights_of(name), outputs=outputs, image_size=size, store=store, data_dir=data_dir)
+
+
 def load_stream(
-    stream: str, settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None
+    stream: str,
+    settings: ProbeSettings,
+    datamodule: AffectDataModule,
+    place: Place,
+    store: Store | None = None,
+    data_dir: str | None = None,
+    backbone: Backbone | None = None,
 ) -> Stream:
     """Compute a stream, or read it from the cache.
 
@@ -99,15 +123,13 @@ def load_stream(
         place: device and precision.
         store: where runs are looked up.
         data_dir: data root.
+        backbone: as :func:`open_backbone` gives it; None: it is opened here.
 
     Raises:
         FerBenchError: whatever the user can act on.
     """
     kind, name = check_stream(stream)
-    outputs = "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
-    weights = settings.weights.get(name, "auto")
-    size = settings.image_size if kind != "faces" else None
-    backbone = build_backbone(name, weights=weights, outputs=outputs, image_size=size, store=store, data_dir=data_dir)
+    backbone = backbone or open_backbone(stream, settings, store, data_dir)
     identity = dataset_identity(datamodule)
     if kind == "faces":
         faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)

@@ -41,6 +41,7 @@ class Record(BaseModel):
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
             no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before there was one.
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
@@ -73,6 +74,7 @@ class Record(BaseModel):
     caveats: list[str] = []
     notes: list[str] = []
     ranked: bool = True
+    inputs: dict[str, str] = {}
     created: str = Field("", description="UTC, ISO 8601")
 
     def to_json(self) -> str:

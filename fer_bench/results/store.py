@@ -205,6 +205,13 @@ class Store:
         self._opened = None
         return done
 
+    def intact(self, record: Record) -> bool:
+        """Whether every predictions file that a record names is there as it says."""
+        try:
+            return all(hashlib.sha256((self.folder(record) / e.file).read_bytes()).hexdigest() == e.sha256 for e in record.predictions.values())
+        except OSError:
+            return False
+
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:
         """Refuse to begin what could not be written down in the end.
 

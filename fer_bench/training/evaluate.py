@@ -12,12 +12,13 @@ from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
+from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
-from fer_bench.spec import Execution, layered
+from fer_bench.spec import Execution, RunSpec, layered
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
 from fer_bench.training.trained import Trained, load_record
@@ -110,7 +111,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
     if protocol.task.dimensions != source.task.dimensions:
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
-    spec = trained.spec.model_copy(update={"dataset": dataset, "task": target_task, "target_mode": "hard", "dataset_options": {}, "labels": ""})
+    spec = abroad_spec(trained.spec, dataset, target_task)
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.test_only = True
@@ -131,10 +132,15 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
             f"left out: {n_all - len(predictions)} of {n_all} test samples ({', '.join(mapping.dropped_target) or 'no class'}), "
             f"and the outputs {', '.join(mapping.dropped_source) or 'none'}"
         )
+    facts = data_facts(datamodule, protocol)
+    inputs = data_inputs(facts)
+    plain = f"{trained.record.run_id}-on-{protocol.dataset}"
+    run_id = evaluated_id(store, protocol.name, trained.record.model, plain, inputs, facts["known_copy"])
     record = trained.record.model_copy(
         update={
-            "run_id": f"{trained.record.run_id}-on-{protocol.dataset}",
-            "row": f"{trained.record.row}-on-{protocol.dataset}",
+            "run_id": run_id,
+            "row": f"{trained.record.row}-on-{protocol.dataset}{run_id.removeprefix(plain)}",
+            "inputs": evaluated_inputs(trained.record, inputs),
             "kind": "evaluated",
             "protocol": protocol.name,
             "protocol_version": protocol.version,
@@ -144,7 +150,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
             "metrics": score(protocol, predictions),
             "validation_metrics": {},
             "n_scored": len(predictions),
-            "data": data_facts(datamodule, protocol) | {"trained_on": trained.record.data},
+            "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code(),
             "outcomes": "" if values else pack_outcomes(correct(predictions)),
             "notes": notes,
@@ -154,6 +160,17 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         }
     )
     return store.put(record, {"test": predictions})
+
+
+def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None) -> RunSpec:
+    """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
+    chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
+    return spec.model_copy(update={"dataset": dataset, "task": chosen, "target_mode": "hard", "dataset_options": {}, "labels": ""})
+
+
+def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
+    """Fingerprint of a test on another dataset: that of its data, and the network's."""
+    return {**inputs, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
 
 
 def _best_fold(store: Store, record: Record) -> Record:
