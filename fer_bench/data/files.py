@@ -14,6 +14,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from fer_bench import paths
+from fer_bench.data.contents import file_digests as file_digests
 from fer_bench.data.contents import file_sha256 as file_sha256
 from fer_bench.data.contents import listing_sha256 as listing_sha256
 from fer_bench.data.contents import text_sha256 as text_sha256
