@@ -11,8 +11,7 @@ MAX_DEPTH = 32
 
 # What Windows reserves and other systems take: published lists have such names, so they are stored percent-encoded.
 _ENCODED = re.compile(r'[<>:"|?*]')
-# The separator of Windows; "C:" is a drive.
-_REFUSED = re.compile(r"\\|^[A-Za-z]:")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 # Control characters, invisible ones and marks that change the direction of reading, lone surrogates, separators of lines.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -40,13 +39,15 @@ def unfit(path: str) -> str | None:
     names = path.split("/")
     if len(names) > MAX_DEPTH:
         return f"the path has more than {MAX_DEPTH} components"
+    if _DRIVE.match(path):
+        return "the path has a drive"
     for name in names:
         if name in ("", ".", ".."):
             return "the path leaves the folder or has an empty component"
         if any(unicodedata.category(character) in _INVISIBLE for character in name):
             return "the path has control or invisible characters"
-        if _REFUSED.search(name):
-            return "the path has a backslash or a drive"
+        if "\\" in name:
+            return "the path has a backslash"
         if name != name.strip() or name.endswith("."):
             return "a component begins or ends with a space, or ends with a dot"
         if _DEVICE.fullmatch(name):
