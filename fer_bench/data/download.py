@@ -39,7 +39,9 @@ _TEMPORARY_STATUS = frozenset({401, 403, 406, 408, 425, 429, 451, 500, 502, 503,
 # Faults of the machine, not of an entry.
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _DECODERS = min(4, os.cpu_count() or 1)  # images decoded at the same time: bounds the memory
+_MAX_LINKS = 200  # of one image; the published list has up to 58
 _SHOWN = 200  # characters of a link in a reason
+_SAID = 4000  # characters of all reasons of an image
 
 
 @dataclass(frozen=True)
@@ -197,10 +199,11 @@ class _Run:
                 return "present", ""
         await self.sweep_beside(target, image, own_names)
         asked, said = self.known_gone.get(image.rel_path, (set(), ""))
-        if image.urls and asked.issuperset(image.urls):
+        urls = image.urls[:_MAX_LINKS]
+        if urls and asked.issuperset(urls):
             return "gone", said
         reasons, temporary = [], False
-        for url in image.urls:
+        for url in urls:
             try:
                 await self.fetch(clients, url, target)
             except _LinkError as error:
@@ -208,11 +211,11 @@ class _Run:
                 temporary |= error.temporary
             else:
                 return "downloaded", ""
-        said = "; ".join(reasons)
+        said = "; ".join(reasons)[:_SAID]
         if temporary:
             return "failed", said
         with self.journal.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"rel_path": image.rel_path, "urls": image.urls, "reasons": said}) + "\n")
+            journal.write(json.dumps({"rel_path": image.rel_path, "urls": urls, "reasons": said}) + "\n")
         return "gone", said
 
     async def defect(self, path: Path) -> str | None:
@@ -272,6 +275,7 @@ class _Run:
                 request = answer.next_request
             finally:
                 await answer.aclose()
+            await self.pace.wait(request.url.host)
         reason = f"more than {self.limits.max_redirects} redirects"
         raise _LinkError(reason)
 

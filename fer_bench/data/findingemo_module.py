@@ -44,7 +44,10 @@ class FindingEmoDataModule(AffectDataModule):
         folders = files.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
-        return read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
+        samples = read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
+        if annotations.parent != folder:
+            samples.notes.append("annotations of the installed package findingemo-light")
+        return samples
 
     def _find(self, folders: list[Path]) -> tuple[Path, Path]:
         for folder in folders:

@@ -650,6 +650,25 @@ def test_images_of_too_many_pixels_are_not_decoded(tmp_path):
         assert time.monotonic() - start < 1
 
 
+def test_a_jpeg_of_endless_scans_is_not_decoded(tmp_path):
+    (tmp_path / "a").write_bytes(IMAGE[:-2] + b"\xff\xda" * 600 + IMAGE[-2:])
+    assert "scans" in image_defect(tmp_path / "a")
+
+
+def test_an_image_of_very_many_links(server, fetch):
+    counts, table = fetch({"x/a.jpg": [f"images/{i}.jpg://" for i in range(5000)]})
+    assert counts == {"gone": 1}
+    assert len(table["x/a.jpg"][1]) < 5000
+    assert fetch({"x/a.jpg": [f"images/{i}.jpg://" for i in range(5000)]})[0] == {"gone": 1}
+
+
+def test_redirects_are_polite_too(server, fetch):
+    limits = DownloadLimits(concurrency=3, host_interval=0.1)
+    assert fetch({f"x/{i}.jpg": ["moved"] for i in range(3)}, limits)[0] == {"downloaded": 3}
+    starts = sorted(t for _, t in server.hits)
+    assert starts[-1] - starts[0] >= 5 * 0.1 * 0.9
+
+
 def test_a_killed_download_leaves_nothing_after_the_next_one(server, tmp_path):
     """Killed for good while a file is being written, by a process of its own."""
     (tmp_path / "urls.json").write_text(json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/drip", "idx_url": 1}]))

@@ -116,7 +116,9 @@ def test_findingemo_with_the_annotations_of_the_installed_package(copy, tmp_path
     with pytest.raises(MissingDataError, match=r"pip install 'fer_bench\[findingemo\]'"):
         module(copy).read()
     monkeypatch.syspath_prepend(package.parents[1])
-    assert len(module(copy).read()) == 40
+    samples = module(copy).read()
+    assert len(samples) == 40
+    assert "annotations of the installed package findingemo-light" in samples.notes
     assert len(FindingEmoDataModule("emo8", data_dir=str(copy), options={"width": 40, "height": 30}).read()) == 40
     with pytest.raises(MissingDataError, match="annotations are installed; `fer-bench download findingemo`"):
         FindingEmoDataModule("emo8", data_dir=str(tmp_path / "none")).read()
