@@ -34,6 +34,7 @@ AMBIGUITY = (0, 6)
 VALENCE3_OF = {-3: 0, -2: 0, -1: 1, 0: 1, 1: 1, 2: 2, 3: 2}
 AROUSAL3_OF = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2}
 
+_SHOWN = 40  # characters of a value in an error
 _NO_VALUE = ("", "nan", "none", "undefined")
 _REJECTED = {"reject": True, "true": True, "yes": True, "1": True, "1.0": True} | dict.fromkeys(
     ("keep", "uncertain", "false", "no", "0", "0.0", *_NO_VALUE), False
@@ -167,12 +168,12 @@ def _rows(path: Path, file: TextIO) -> Iterator[Annotation]:
 def _annotation(row: dict[str, str], line: int, where: str) -> Annotation:
     image, user = row["image_path"].strip(), row["user"].strip()
     if not image_id(image) or not user:
-        problem = f"{where}: {'user' if image else 'image_path'} is blank."
+        problem = f"{where}: {'user' if image_id(image) else 'image_path'} is blank."
         raise BadDataError(problem)
     verdict = row.get(_REJECT, "")
     rejected = _REJECTED.get(verdict.strip().lower())
     if rejected is None:
-        problem = f"{where}: reject is {verdict!r}, neither Keep nor Reject."
+        problem = f"{where}: reject is {verdict[:_SHOWN]!r}, neither Keep nor Reject."
         raise BadDataError(problem)
     return Annotation(
         line=line,
@@ -196,7 +197,7 @@ def _scale(text: str, limits: tuple[int, int], what: str) -> int | None:
     except ValueError:
         value = float("nan")
     if not (low <= value <= high and value.is_integer()):
-        problem = f"{what} is {text.strip()!r}, not an integer from {low} to {high}."
+        problem = f"{what} is {text.strip()[:_SHOWN]!r}, not an integer from {low} to {high}."
         raise BadDataError(problem)
     return int(value)
 
@@ -206,6 +207,6 @@ def _emotion(text: str, where: str) -> int | None:
         return None
     found = EMO24.find(text)
     if found is None:
-        problem = f"{where}: emotion {text.strip()!r} is not on Plutchik's wheel."
+        problem = f"{where}: emotion {text.strip()[:_SHOWN]!r} is not on Plutchik's wheel."
         raise BadDataError(problem, f"The 24 are: {', '.join(EMO24.names)}.")
     return found

@@ -79,6 +79,8 @@ def test_blanks_and_rejects(write):
         ({"ambiguity": "high"}, "ambiguity is 'high'"),
         ({"emotion": "Hangry"}, "'Hangry' is not on"),
         ({"reject": "Maybe"}, "neither Keep nor Reject"),
+        ({"valence": "9" * 5000}, "valence is '9{40}', not an integer"),
+        ({"arousal": "inf"}, "arousal is 'inf'"),
         ({"user": " "}, "user is blank"),
     ],
 )
