@@ -47,8 +47,8 @@ def test_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without the data, settings alone decide.
     assert len(todo(plan, store).runs) == 3
     # the fold that was tested on SEMAINE stands for its experiment
-    put(store, RunSpec(dataset="semaine", task="va", loss="mse"), run_id="b-s0-on-semaine", kind="evaluated")
-    put(store, RunSpec(dataset="folder:ck"), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
+    put(store, RunSpec(dataset="semaine", task="va", loss="mse", model=folds.model), run_id="b-s0-on-semaine", kind="evaluated")
+    put(store, RunSpec(dataset="folder:ck", model=grid.model), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
     assert [(spec, on) for spec, on in todo(plan, store).tests if spec in (folds, grid)] == [(grid, "ferplus")]
 
 
