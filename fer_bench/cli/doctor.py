@@ -67,7 +67,7 @@ def _data() -> Iterator[str]:
     for name in ("fer2013", "ferplus"):
         try:
             if name == "fer2013":
-                from fer_bench.data.fer2013 import find_csv
+                from fer_bench.data.fer2013_files import find_csv
 
                 found = find_csv(None)
             else:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.fer2013 import CSV_NAMES, USAGES, find_csv, read_fer2013
+from fer_bench.data.fer2013 import read_fer2013
+from fer_bench.data.fer2013_csv import USAGES
+from fer_bench.data.fer2013_files import CSV_NAMES, find_csv
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8
