@@ -7,21 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
+def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
         dataset: its name.
-        task: whose labels are counted.
+        task: whose labels are counted; None: the dataset's default task.
         data_dir: where it lies.
         pairs: how many duplicate pairs are listed.
     """
     from fer_bench.data.duplicates import find_duplicates
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.data.load import build_datamodule, dataset_there
     from fer_bench.data.samples import SPLITS
     from fer_bench.protocols import protocol_for
-    from fer_bench.spec import Execution, RunSpec
+    from fer_bench.spec import Execution, RunSpec, layered
 
+    dataset = dataset_there(dataset, data_dir)
+    task = task or str(layered({"dataset": dataset})["task"])
     protocol = protocol_for(dataset, task)
     datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
     datamodule.setup()

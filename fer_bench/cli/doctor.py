@@ -72,8 +72,9 @@ def _data() -> Iterator[str]:
                 found = find_csv(None)
             else:
                 from fer_bench.data.ferplus import VOTES_NAME
+                from fer_bench.data.ferplus_generated import find_generated
 
-                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None)
+                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None) or find_generated(None)
         except FerBenchError as error:
             yield f"! {name}: {error}"
             continue
