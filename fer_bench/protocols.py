@@ -205,7 +205,10 @@ for _name in ("va", "valence", "arousal"):
             "affectnet",
             TASKS[_name],
             title=f"AffectNet, {_title}",
-            about="AffectNet's validation set is the test of the literature; validation is carved from train.",
+            about=(
+                "AffectNet's validation set is the test of the literature; validation is carved from train. Images of the expression code 8 (none) that have "
+                "valid valence and arousal are in it, so the two releases differ: the lists have 500 of them among 4,500, the release of 2021 has none."
+            ),
         )
     )
     declare(

@@ -26,6 +26,9 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> 
     task = task or str(layered({"dataset": dataset})["task"])
     protocol = protocol_for(dataset, task)
     datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    found = datamodule.read().split
+    # A part of a dataset is described too, as far as it is a test set.
+    datamodule.test_only = datamodule.folding is None and not all((found == split).any() for split in SPLITS)
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"

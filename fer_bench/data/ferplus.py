@@ -49,8 +49,8 @@ def read_ferplus(data_dir: str | None) -> Samples:
         ``fer8:multi_target`` (distributions), ``fer7`` (FER2013's own labels), and the column ``votes`` (N, 10).
 
     Raises:
-        MissingDataError: no votes or no ``fer2013.csv`` (class folders have lost the order of rows that the votes refer to); where the authors' generated layout
-            is there instead, it is named: it is the dataset ``ferplus_generated``.
+        MissingDataError: no votes or no ``fer2013.csv`` (class folders have lost the order of rows that the votes refer to); the authors' generated
+            layout, which is the dataset ``ferplus_generated``, is named where it is there instead.
         BadDataError: the votes are malformed, or of another file.
     """
     path, faces_root = _find(data_dir)

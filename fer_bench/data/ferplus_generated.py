@@ -64,9 +64,9 @@ def find_generated(data_dir: str | None) -> Path | None:
         data_dir: the data root, the dataset's folder, or a clone of the authors' repository, which has them in ``data/``.
     """
     places = [place for name in ("ferplus_generated", "ferplus", "fer2013") for place in files.candidates(name, data_dir)]
-    for place in dict.fromkeys(inner for place in places for inner in (place, place / "data")):
-        if _label_files(place):
-            return place
+    for folder in dict.fromkeys(inner for place in places for inner in (place, place / "data")):
+        if _label_files(folder):
+            return folder
     return None
 
 
@@ -78,8 +78,8 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
 
     Returns:
         Samples whose ids are the images' names, with the targets ``fer8`` (majority, -1 for images that are left out), ``fer8:probability``,
-        ``fer8:cross_entropy`` and ``fer8:multi_target`` (distributions), and the column ``votes`` (N, 10). The checksums are over pixels and votes of the images
-        with a majority.
+        ``fer8:cross_entropy`` and ``fer8:multi_target`` (distributions), and the column ``votes`` (N, 10). The checksums are over pixels and votes of the
+        images with a majority.
 
     Raises:
         MissingDataError: the layout is not there, or its label files are there without images.
