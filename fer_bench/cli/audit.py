@@ -45,6 +45,9 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> 
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
         yield f"  quarantined: {path}: {reason}"
+    if (samples.split == "test").all():
+        yield "  duplicates: there are no train and validation images to compare the test images with"
+        return
     yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
 
 
