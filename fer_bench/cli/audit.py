@@ -7,23 +7,28 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
+def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
         dataset: its name.
-        task: whose labels are counted.
+        task: whose labels are counted; None: the dataset's default task.
         data_dir: where it lies.
         pairs: how many duplicate pairs are listed.
     """
     from fer_bench.data.duplicates import find_duplicates
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.data.load import build_datamodule, dataset_there
     from fer_bench.data.samples import SPLITS
     from fer_bench.protocols import protocol_for
-    from fer_bench.spec import Execution, RunSpec
+    from fer_bench.spec import Execution, RunSpec, layered
 
+    dataset = dataset_there(dataset, data_dir)
+    task = task or str(layered({"dataset": dataset})["task"])
     protocol = protocol_for(dataset, task)
     datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    found = datamodule.read().split
+    # A part of a dataset is described too, as far as it is a test set.
+    datamodule.test_only = datamodule.folding is None and not all((found == split).any() for split in SPLITS)
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
@@ -40,6 +45,9 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
         yield f"  quarantined: {path}: {reason}"
+    if (samples.split == "test").all():
+        yield "  duplicates: there are no train and validation images to compare the test images with"
+        return
     yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
 
 

@@ -67,13 +67,14 @@ def _data() -> Iterator[str]:
     for name in ("fer2013", "ferplus"):
         try:
             if name == "fer2013":
-                from fer_bench.data.fer2013 import find_csv
+                from fer_bench.data.fer2013_files import find_csv
 
                 found = find_csv(None)
             else:
                 from fer_bench.data.ferplus import VOTES_NAME
+                from fer_bench.data.ferplus_generated import find_generated
 
-                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None)
+                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None) or find_generated(None)
         except FerBenchError as error:
             yield f"! {name}: {error}"
             continue

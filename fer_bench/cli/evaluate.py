@@ -48,9 +48,10 @@ def evaluate_verb(
 
         record = score_relabelled(store, run, labels)
     else:
+        from fer_bench.cli.train import which_ferplus
         from fer_bench.training.evaluate import evaluate
 
-        record = evaluate(store, run, str(on), task, execution)
+        record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution)
     render_all(store)
     typer.echo(f"{record.run_id}: {record.protocol}: accuracy {record.metrics['accuracy']:.4f} on {record.n_scored} test samples")
     for note in record.notes:

@@ -39,7 +39,7 @@ def doctor_verb() -> None:
 
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    task: Annotated[str, typer.Option(help="Task whose labels are counted.")] = "fer7",
+    task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
 ) -> None:

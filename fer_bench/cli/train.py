@@ -49,6 +49,8 @@ def run_verb(
     """Train, select on validation, test once, score, write the record, and render the leaderboard."""
     from fer_bench import spec as specs
 
+    if dataset == "ferplus":
+        dataset = which_ferplus(data_dir)
     flags: dict[str, Any] = {
         "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
         "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels,
@@ -60,6 +62,17 @@ def run_verb(
     settings = specs.merge(specs.layered(flags), {"dataset_options": _given(folds=folds, fold_by=fold_by)} if folds or fold_by else {})
     spec = specs.build(specs.merge(settings, specs.parse_assignments(sets or [])), "the command line")
     _run(spec, force)
+
+
+def which_ferplus(data_dir: str | None) -> str:
+    """``ferplus``, or ``ferplus_generated`` where only that is there; then it is said, since it is another protocol."""
+    from fer_bench.data.ferplus_generated import WHICH
+    from fer_bench.data.load import dataset_there
+
+    found = dataset_there("ferplus", data_dir)
+    if found != "ferplus":
+        typer.echo(f"ferplus: {WHICH}", err=True)
+    return found
 
 
 def suite_verb(

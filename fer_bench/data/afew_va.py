@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
+from fer_bench.data.clutter import is_clutter_name
 from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_size
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
@@ -112,7 +113,7 @@ def find_clips(root: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for here, folders, names in os.walk(root):
         place = Path(here)
-        folders[:] = sorted(name for name in folders if not name.endswith("_cropped") and not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.lower().endswith("_cropped") and not is_clutter_name(name))
         if place.name.isdigit() and f"{place.name}.json" in names:
             if place.name in found:
                 problem = f"clip {place.name} is in {found[place.name].parent} and in {place}."

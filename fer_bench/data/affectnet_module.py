@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fer_bench import paths
 from fer_bench.data import files
-from fer_bench.data.affectnet import AffectNet, read_affectnet
+from fer_bench.data.affectnet import AFFECTNET_CODES, AffectNet, read_affectnet
 from fer_bench.data.affectnet_index import COLUMNS
 from fer_bench.data.base import VA, AffectDataModule
 from fer_bench.data.images import FileImages
@@ -18,7 +18,9 @@ from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 
 SIDE = 224
+NONE = AFFECTNET_CODES.index("none")
 HOW_TO_GET = "AffectNet is given to researchers on request by its authors (mohammadmahoor.com/affectnet)."
+_LAYOUTS = {"lists": "image lists (CSV)", "2021": "release of 2021 (.npy)", "folder": "one images/ and one annotations/ folder (.npy)"}
 _EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
 
 
@@ -71,11 +73,28 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         images=FileImages(index.root, index.paths, size, _corners(index.boxes)),
         split=index.split,
         targets=targets,
-        layout="image lists (CSV)" if index.release == "lists" else "release of 2021 (.npy)",
+        layout=_LAYOUTS[index.release],
         columns={"landmarks": index.landmarks},
-        notes=[*left_out, *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else [])],
+        notes=[
+            *([index.lacking] if index.lacking else []),
+            *_without_expression(index, task),
+            *left_out,
+            *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else []),
+        ],
         checksums={split: _checksum(index.ids[index.split == split], labels[index.split == split]) for split in SPLITS},
     )
+
+
+def _without_expression(index: AffectNet, task: str) -> list[str]:
+    """Whether the test of values holds images that have no expression."""
+    if task in _EXPRESSIONS:
+        return []
+    codes = index.codes[index.split == "test"]
+    others = ", ".join(f"{(codes == code).sum()} of code {code} ({AFFECTNET_CODES[code]})" for code in (9, 10) if (codes == code).any())
+    return [
+        f"{(codes == NONE).sum()} of the {len(codes)} test images have the expression code {NONE} (none) and valid valence and arousal: "
+        f"they are in the test of {task}" + (f"; so are {others}" if others else "")
+    ]
 
 
 def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
@@ -89,7 +108,11 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
             missing = error
             if "none of the" in error.problem:
                 raise
-    looked_for = (f"Manually_Annotated_file_lists/training.csv ({', '.join(COLUMNS[:1])}, ...)", "train_set/images and train_set/annotations")
+    looked_for = (
+        f"Manually_Annotated_file_lists/training.csv ({', '.join(COLUMNS[:1])}, ...)",
+        "train_set/images and train_set/annotations",
+        "images/ and annotations/",
+    )
     raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (missing if folders else None)
 
 

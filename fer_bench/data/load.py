@@ -16,6 +16,7 @@ DATASETS: dict[str, tuple[str, str]] = {
     "synthfaces": ("fer_bench.data.synthfaces", "SynthFacesDataModule"),
     "fer2013": ("fer_bench.data.fer2013", "FER2013DataModule"),
     "ferplus": ("fer_bench.data.ferplus", "FERPlusDataModule"),
+    "ferplus_generated": ("fer_bench.data.ferplus_generated", "FERPlusGeneratedDataModule"),
     "affectnet": ("fer_bench.data.affectnet_module", "AffectNetDataModule"),
     "afew_va": ("fer_bench.data.afew_va", "AfewVaDataModule"),
     "semaine": ("fer_bench.data.semaine", "SemaineDataModule"),
@@ -37,6 +38,23 @@ def dataset_class(name: str) -> type[AffectDataModule]:
     module, attribute = DATASETS[key]
     found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def dataset_there(name: str, data_dir: str | None) -> str:
+    """The dataset that a folder holds under a name that stands for two.
+
+    Args:
+        name: as the user gave it.
+        data_dir: the data root or the dataset's folder; None: the usual places.
+
+    Returns:
+        ``ferplus_generated`` for ``ferplus`` where only the authors' generated layout is there, whose votes are others; every other name as it is.
+    """
+    if name != "ferplus":
+        return name
+    from fer_bench.data.ferplus import is_generated_alone
+
+    return "ferplus_generated" if is_generated_alone(data_dir) else name
 
 
 def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: int = 0) -> AffectDataModule:

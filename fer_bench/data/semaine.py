@@ -99,7 +99,7 @@ def read_semaine(
     folders = files.candidates("semaine", data_dir)
     variant, recordings, left_out = next((found for root in folders if (found := find_recordings(root, merge))[0]), ("", [], []))
     if not variant:
-        raise files.missing("semaine", ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv"), folders, HOW_TO_GET)
+        raise files.missing("semaine", ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"), folders, HOW_TO_GET)
     clips = list(_clips(recordings, size, every, margin, open_faces, model, left_out))
     if not clips:
         problem = f"no usable recording in {' or '.join(map(str, folders))}: {'; '.join(f'{where}: {why}' for where, why in left_out[:3])}."
