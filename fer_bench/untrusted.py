@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +36,48 @@ def read_regular(path: Path, most: int) -> bytes:
     return content
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Stands in parsed JSON where a value was that not every reader would understand alike."""
+
+    what: str
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON; a key twice in one object, NaN and numbers that no float or 64-bit integer holds become a :class:`Fault` in their place.
+
+    Raises:
+        ValueError: not UTF-8, nested more than 200 deep, half a surrogate pair, no JSON at all.
+    """
+    # Of its own: the bound on depth, surrogates and UTF-8.
+    from_json(content)
+    return json.loads(content, object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_too_large)
+
+
+def require_faultless(value: Any) -> None:
+    """Refuse parsed JSON with a fault anywhere in it.
+
+    Raises:
+        ValueError: the first one.
+    """
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, Fault):
+            raise ValueError(found.what)
+        if isinstance(found, dict | list):
+            waiting.extend(found.values() if isinstance(found, dict) else found)
+
+
 def strict_json(content: bytes) -> Any:
     """Parse JSON that means one thing only, to every reader.
 
     Raises:
-        ValueError: not UTF-8, nested more than 200 deep, a key twice in one object, NaN or a number that no float or 64-bit integer holds.
+        ValueError: as :func:`parse_json` and :func:`require_faultless`.
     """
-    # Of its own: the bound on depth, half a surrogate pair, and what is not UTF-8.
-    from_json(content, allow_inf_nan=False)
-    return json.loads(content, object_pairs_hook=_object, parse_float=_float, parse_int=_int)
+    value = parse_json(content)
+    require_faultless(value)
+    return value
 
 
 def shown(text: object, longest: int = _LONGEST) -> str:
@@ -52,27 +88,22 @@ def shown(text: object, longest: int = _LONGEST) -> str:
     return plain if len(plain) <= longest else plain[:longest] + "…"
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Fault:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        problem = f"the key {shown(twice, 40)!r} is there twice"
-        raise ValueError(problem)
-    return found
+    if len(found) == len(pairs):
+        return found
+    counts = Counter(key for key, _ in pairs)
+    return Fault(f"the key {shown(max(counts, key=counts.__getitem__), 40)!r} is there twice")
 
 
-def _float(text: str) -> float:
+def _float(text: str) -> float | Fault:
     value = float(text)
-    if value - value != 0:
-        problem = f"the number {shown(text, 40)} is too large"
-        raise ValueError(problem)
-    return value
+    return value if math.isfinite(value) else _too_large(text)
 
 
-def _int(text: str) -> int:
-    value = int(text) if len(text) < 20 else _LARGEST_INT
-    if abs(value) >= _LARGEST_INT:
-        problem = f"the number {shown(text, 40)} is too large"
-        raise ValueError(problem)
-    return value
+def _int(text: str) -> int | Fault:
+    return value if len(text) <= 20 and abs(value := int(text)) < _LARGEST_INT else _too_large(text)
+
+
+def _too_large(text: str) -> Fault:
+    return Fault(f"the number {shown(text, 40)} is too large, or none")

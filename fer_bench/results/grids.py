@@ -21,7 +21,7 @@ from fer_bench.errors import RecordError
 from fer_bench.npz import STACKED, flags_of, read_columns, to_npz
 from fer_bench.predictions import Predictions
 from fer_bench.results.record import Record, first_finding
-from fer_bench.untrusted import read_regular, shown, strict_json
+from fer_bench.untrusted import parse_json, read_regular, require_faultless, shown
 
 SUFFIX = ".grid.json"
 _MOST_BYTES = 64 * 2**20
@@ -128,10 +128,14 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
         RecordError: the file as a whole is unreadable or damaged.
     """
     try:
-        content = strict_json(read_regular(path, _MOST_BYTES))
+        content = parse_json(read_regular(path, _MOST_BYTES))
+        if not isinstance(content, dict):
+            require_faultless(content)
+            raise TypeError("no object")
         shared, owns = content["shared"], content["records"]
         if not isinstance(shared, dict) or not isinstance(owns, list):
             raise TypeError("'shared' is no object, or 'records' no list")
+        require_faultless(shared)
     except OSError as error:
         problem = f"{path}: the grid cannot be read ({error.strerror})."
         raise RecordError(problem) from None
@@ -140,6 +144,7 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
     seen: set[str] = set()
     for number, own in enumerate(owns, start=1):
         try:
+            require_faultless(own)
             record = Record.model_validate(_joined(shared, own))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = first_finding(error) if isinstance(error, ValidationError) else shown(error)

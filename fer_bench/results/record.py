@@ -162,7 +162,7 @@ def unpack_outcomes(text: str, n: int) -> npt.NDArray[np.bool_]:
     except ValueError as error:
         problem = f"outcomes: {error}."
         raise RecordError(problem) from None
-    if not 0 <= len(bits) - n < 8:
+    if n < 0 or not 0 <= len(bits) - n < 8:
         problem = f"outcomes: {len(bits)} bits for {n} samples."
         raise RecordError(problem)
     return bits[:n].astype(bool)
