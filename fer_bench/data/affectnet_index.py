@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_bench.data.clutter import is_clutter_name
+from fer_bench.data.contents import tree_state
 from fer_bench.errors import BadDataError, MissingDataError
 
 CACHE_VERSION = 1
@@ -81,8 +82,7 @@ _ARRAYS = tuple(f.name for f in fields(RawIndex) if f.name not in ("release", "r
 def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
     """Find the release under a folder and read its index, from the cache where its files have not changed.
 
-    The cache is keyed by the path, size and modification time of the lists, or of the folders of the 2021 release (a folder's time changes
-    when files are added or removed, not when one is rewritten in place: delete the cache after such a change).
+    The cache is keyed by the state of every file of the release, see :func:`fer_bench.data.contents.tree_state`.
 
     Args:
         root: folder that holds the release, or its parent.
@@ -96,9 +96,7 @@ def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
         BadDataError: a file does not hold what the format says.
     """
     release, home = _find(root)
-    sources = list(_list_files(home).values()) if release == "lists" else [home / s / part for s, _ in _sets(home, release) for part in _PARTS]
-    stats = [(str(p.resolve()), s.st_size, s.st_mtime_ns) for p in sources for s in (p.stat(),)]
-    key = hashlib.sha256(repr((CACHE_VERSION, release, stats)).encode()).hexdigest()[:16]
+    key = "" if cache is None else hashlib.sha256(repr((CACHE_VERSION, release, tree_state(home))).encode()).hexdigest()[:16]
     file = None if cache is None else cache / f"affectnet-{release}-{key}.npz"
     if file is not None and file.is_file():
         cached = _load(file, release, home)

@@ -69,6 +69,21 @@ def listing_sha256(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def tree_state(root: Path) -> str:
+    """State of all files below a folder, without reading them: it changes when one is added, removed, renamed, rewritten or replaced.
+
+    For what is kept under it no file has to be read again, and nothing says that another copy with another state has other content.
+    """
+    digest = hashlib.sha256()
+    for here, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(here) / name
+            with contextlib.suppress(BadDataError):
+                digest.update(os.fsencode(path.relative_to(root)) + repr(_signature(path)).encode())
+    return digest.hexdigest()
+
+
 def text_sha256(text: str) -> str:
     """SHA-256 of a text, as a cache key of fixed length."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -18,6 +18,7 @@ from fer_bench.data.contents import file_digests as file_digests
 from fer_bench.data.contents import file_sha256 as file_sha256
 from fer_bench.data.contents import listing_sha256 as listing_sha256
 from fer_bench.data.contents import text_sha256 as text_sha256
+from fer_bench.data.contents import tree_state as tree_state
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 
 Arrays = dict[str, npt.NDArray[Any]]

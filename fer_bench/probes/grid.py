@@ -14,7 +14,7 @@ import torch
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
-from fer_bench.errors import RecordError, SpecError, WeightsError
+from fer_bench.errors import SpecError, WeightsError
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.face_crops import detector_digests
@@ -25,7 +25,7 @@ from fer_bench.probes.streams import Stream, check_stream, full_name, fuse, load
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
-from fer_bench.results.grids import StackedPredictions, load_grid
+from fer_bench.results.grids import StackedPredictions
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -141,16 +141,10 @@ def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[
         grid: name of the grid.
         inputs: fingerprint; empty: any.
     """
-    path = store.grid_path(protocol, model, grid)
-    if not path.is_file():
-        return []
-    try:
-        records = load_grid(path)
-    except RecordError:
-        return []
-    if inputs and records[0].inputs and records[0].inputs != dict(inputs):
+    records = store.find_intact_grid(protocol, model, grid)
+    if records and inputs and records[0].inputs and records[0].inputs != dict(inputs):
         return None
-    return records if store.intact(records[0]) else []
+    return records or []
 
 
 def read_inputs(

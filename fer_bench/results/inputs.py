@@ -9,6 +9,7 @@ never resumed from, nor scored for a new record.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -67,7 +68,8 @@ def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
         inputs: its fingerprint.
         statuses: what counts as done.
     """
-    return next((r for r in _of_settings(store, protocol, model, plain) if r.status in statuses and is_of(r, inputs) and store.intact(r)), None)
+    found = (store.find_intact(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
+    return next((record for record in found if record is not None and record.status in statuses and is_of(record, inputs)), None)
 
 
 def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
@@ -150,16 +152,14 @@ def _is_free(folder: Path) -> bool:
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:
     """Records of the same settings on any inputs, the plain one first; a damaged one is none."""
-    folder = store.path(protocol, model, plain).parent
-    paths = [path for path in folder.glob(f"{plain}*.json") if _is_of_settings(path.stem, plain)]
     found = []
-    for path in sorted(paths, key=lambda path: (path.stem != plain, path.stem)):
-        try:
-            found.append(Record.load(path))
-        except RecordError:
-            continue
+    for run_id in _ids_of_settings(store, protocol, model, plain):
+        with contextlib.suppress(RecordError):
+            found.append(Record.load(store.path(protocol, model, run_id)))
     return found
 
 
-def _is_of_settings(run_id: str, plain: str) -> bool:
-    return run_id == plain or re.fullmatch(re.escape(plain + _SUFFIX) + "[0-9a-f]{6}", run_id) is not None
+def _ids_of_settings(store: Store, protocol: str, model: str, plain: str) -> list[str]:
+    names = [path.stem for path in store.path(protocol, model, plain).parent.glob(f"{plain}*.json")]
+    own = [name for name in names if name == plain or re.fullmatch(re.escape(plain + _SUFFIX) + "[0-9a-f]{6}", name)]
+    return sorted(own, key=lambda name: (name != plain, name))
