@@ -15,16 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from fer_bench import paths
+from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
+from fer_bench.own_data import settle
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# Of a dataset: folders are mapped to classes.
+DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
@@ -46,6 +50,7 @@ class Execution(BaseModel):
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
     labels_file: str | None = Field(None, description="where the label file lies that the digest in ``labels`` stands for")
+    table_file: str | None = Field(None, description="where the table of ``table:NAME`` lies")
 
 
 class RunSpec(BaseModel):
@@ -55,7 +60,7 @@ class RunSpec(BaseModel):
 
     # what
     dataset: Name = "synthfaces"
-    dataset_options: Options = {}
+    dataset_options: DatasetOptions = {}
     task: Name = "fer7"
     model: Name = "five_layer_cnn"
     model_options: Options = {}
@@ -104,6 +109,11 @@ class RunSpec(BaseModel):
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, values: Any) -> Any:
+        return settle(values) if isinstance(values, Mapping) else values
 
     @property
     def protocol(self) -> str:
@@ -275,6 +285,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+class _Text(yaml.BaseLoader):
+    """YAML whose scalars are text: the folders ``01``, ``no`` and ``1e3`` are called so, and a name that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
+        names = [str(key) for key, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            problem = f"{OPTION}: {twice!r} is named twice."
+            raise SpecError(problem, "Name each folder once.")
+        return dict(pairs)
+
+
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
 
@@ -288,7 +310,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             problem = f"--set {assignment!r}: expected KEY=VALUE."
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
         except yaml.YAMLError:
             problem = f"--set {key}: the value {text!r} cannot be read."
             raise SpecError(problem, "Quote it.") from None

@@ -16,7 +16,7 @@ from fer_bench import paths
 from fer_bench.errors import FerBenchError, HardwareError, RecordError
 from fer_bench.predictions import Predictions, write_atomically
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
-from fer_bench.results.record import PredictionsFile, Record
+from fer_bench.results.record import PredictionsFile, Record, with_classes
 
 
 def folder_name(model: str) -> str:
@@ -145,7 +145,7 @@ class Store:
                 data = content.to_bytes()
                 write_atomically(folder / name, data)
                 entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
-            done = record.model_copy(update={"predictions": entries})
+            done = with_classes(record).model_copy(update={"predictions": entries})
             write_atomically(folder / f"{record.run_id}.json", done.to_json().encode())
         except OSError as error:
             problem = f"the result cannot be written to {folder}: {error.strerror or error}."
@@ -195,7 +195,7 @@ class Store:
                 write_atomically(path.parent / name, data)
                 entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
             done = [
-                record.model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
+                with_classes(record).model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
                 for h, record in enumerate(records)
             ]
             write_atomically(path, grid_to_json(done).encode())
