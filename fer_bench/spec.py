@@ -327,3 +327,17 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         else:
             settings[outer] = value
     return settings
+
+
+def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
+    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
+
+    Raises:
+        SpecError: an unreadable value, or a setting of something else.
+    """
+    settings = parse_assignments(assignments or [])
+    options = settings.pop("dataset_options", {})
+    if settings or not isinstance(options, dict):
+        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
+        raise SpecError(problem, "For example --set dataset_options.folds=5.")
+    return options

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 
-def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
+def report(dataset: str, task: str, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
@@ -15,6 +16,7 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
         task: whose labels are counted.
         data_dir: where it lies.
         pairs: how many duplicate pairs are listed.
+        options: of the dataset; of all its folds the first is looked at.
     """
     from fer_bench.data.duplicates import find_duplicates
     from fer_bench.data.load import build_datamodule
@@ -22,8 +24,12 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
     from fer_bench.protocols import protocol_for
     from fer_bench.spec import Execution, RunSpec
 
-    protocol = protocol_for(dataset, task)
-    datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    options = dict(options or {})
+    if "folds" in options or "fold_by" in options:
+        options.setdefault("fold", 0)
+    spec = RunSpec(dataset=dataset, task=task, dataset_options=options, execution=Execution(data_dir=data_dir))
+    dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    datamodule = build_datamodule(spec)
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
@@ -40,6 +46,8 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
         yield f"  quarantined: {path}: {reason}"
+    if people := samples.facts.get("people"):
+        yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
     yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.errors import BadDataError
@@ -186,7 +189,7 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
         raise BadDataError(problem, f"Those that are there: {suggestion(sorted(there), classes.folders)}." if len(there) > 1 else "Check the path.")
 
 
-def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]], n: int, classes: Classes, *, own: bool = True) -> None:
+def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]], n: int, classes: Classes | None, *, own: bool = True) -> None:
     """Refuse a damaged copy, and a class without images.
 
     Args:
@@ -194,7 +197,7 @@ def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]],
         labels: classes of the images that could be read.
         bad: the others, with the reason.
         n: images altogether.
-        classes: the classes.
+        classes: the classes; None: of values, only the share of what cannot be read counts.
         own: whether the user may name other classes.
 
     Raises:
@@ -203,6 +206,8 @@ def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]],
     if len(bad) > MAX_BAD_SHARE * n:
         problem = f"{root}: {len(bad)} of {n} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}."
         raise BadDataError(problem, "The copy is damaged; unpack or download it again.")
+    if classes is None:
+        return
     present = set(labels)
     names = classes.labels.names
     absent = [names[c] for c in range(len(names)) if c not in present]
@@ -212,6 +217,26 @@ def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]],
         there = [names[c] for c in sorted(present)] if not classes.folders else []
         hint = "An empty class cannot be learnt or scored; add images, or choose a task whose label set fits"
         raise BadDataError(problem, _hint(classes, there, own, hint))
+
+
+def repeated(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> list[str]:
+    """What to say of images that are there more than once, pixel for pixel.
+
+    Args:
+        pixels: shape (N, 20), digests of the pixels alone.
+        labels: shape (N,).
+    """
+    classes: dict[bytes, set[int]] = {}
+    counts: Counter[bytes] = Counter()
+    for row, label in zip(pixels, labels.tolist(), strict=True):
+        counts[row.tobytes()] += 1
+        classes.setdefault(row.tobytes(), set()).add(label)
+    several = [key for key, count in counts.items() if count > 1]
+    contradictory = sum(len(classes[key]) > 1 for key in several)
+    if not several:
+        return []
+    more = f", {contradictory} of them under more than one class" if contradictory else ""
+    return [f"{len(several)} images are there more than once, pixel for pixel{more}"]
 
 
 def _hint(classes: Classes, there: Iterable[str], own: bool, first: str) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.class_sets import Classes
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, check_found, find_images, sample_ids, split_of, subfolders
+from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, split_of, subfolders
 from fer_bench.data.given import check_options, complete_splits, label_set, people, share
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
@@ -157,23 +155,3 @@ def read_folder(
     )
     samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
     return samples
-
-
-def repeated(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> list[str]:
-    """What to say of images that are there more than once, pixel for pixel.
-
-    Args:
-        pixels: shape (N, 20), digests of the pixels alone.
-        labels: shape (N,).
-    """
-    classes: dict[bytes, set[int]] = {}
-    counts: Counter[bytes] = Counter()
-    for row, label in zip(pixels, labels.tolist(), strict=True):
-        counts[row.tobytes()] += 1
-        classes.setdefault(row.tobytes(), set()).add(label)
-    several = [key for key, count in counts.items() if count > 1]
-    contradictory = sum(len(classes[key]) > 1 for key in several)
-    if not several:
-        return []
-    more = f", {contradictory} of them under more than one class" if contradictory else ""
-    return [f"{len(several)} images are there more than once, pixel for pixel{more}"]

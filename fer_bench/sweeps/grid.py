@@ -22,6 +22,7 @@ from typing import Any
 from fer_bench import paths
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError
+from fer_bench.protocols import dataset_name
 from fer_bench.registry import unknown_name
 from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Record
@@ -122,7 +123,7 @@ def missing_tests(plan: list[tuple[RunSpec, tuple[str, ...]]], store: Store) -> 
         record = store.find(spec.protocol, spec.model, spec.run_id())
         # A cross-validation is tested by one of its folds.
         own = {spec.run_id(), *(record.data.get("folds") or () if record else ())}
-        lacking += [(spec, dataset) for dataset in abroad if not own & done.get(dataset.removeprefix("folder:"), set())]
+        lacking += [(spec, dataset) for dataset in abroad if not own & done.get(dataset_name(dataset), set())]
     return lacking
 
 
