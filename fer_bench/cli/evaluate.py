@@ -23,9 +23,7 @@ def evaluate_verb(
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")
-    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")] = None,
 ) -> None:
     """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels; or see how far it overfits."""
     from fer_bench.errors import SpecError

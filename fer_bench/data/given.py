@@ -84,6 +84,20 @@ def people(ids: npt.NDArray[np.str_], identity: str) -> npt.NDArray[np.str_] | N
     return np.array([str(name) for name in names])
 
 
+_FOLDERS = {
+    "some": ("some class folders are inside split folders and some are not", "Move all of them into train/, validation/ and test/, or none."),
+    "splits": ("no split folders",),
+    "test": ("no test folder", "the validation folder is the test set"),
+    "validation": ("no validation folder",),
+}
+_TABLE = {
+    "some": ("some rows name a split and some do not", "Fill the column in, or name none."),
+    "splits": ("the table names no splits",),
+    "test": ("no row is of the test split", "the rows of validation are the test set"),
+    "validation": ("no row is of the validation split",),
+}
+
+
 def complete_splits(
     split: npt.NDArray[np.str_],
     ids: npt.NDArray[np.str_],
@@ -93,7 +107,7 @@ def complete_splits(
     official: Mapping[str, int] | None = None,
     *,
     folds: bool = False,
-    what: str = "folder",
+    table: bool = False,
 ) -> tuple[npt.NDArray[np.str_], list[str]]:
     """Carve the splits that the data do not have.
 
@@ -105,7 +119,7 @@ def complete_splits(
         shares: of validation and test.
         official: sizes of the official splits.
         folds: carve nothing: the samples will be dealt out to folds.
-        what: gives the splits: ``folder`` or ``row``.
+        table: rows of a table name the splits, not folders.
 
     Returns:
         The splits, and what was done.
@@ -113,31 +127,28 @@ def complete_splits(
     Raises:
         BadDataError: only some samples have a split.
     """
-    notes: list[str] = []
+    said, notes = _TABLE if table else _FOLDERS, list[str]()
     split = split.astype("<U10")
     if (split == "").any() and (split != "").any():
-        of = "class folders are inside split folders" if what == "folder" else f"{what}s name a split"
-        problem = f"some {of} and some {'are' if what == 'folder' else 'do'} not."
-        move = "Move all of them into train/, validation/ and test/, or none." if what == "folder" else "Name a split in all of them, or in none."
-        raise BadDataError(problem, move)
+        problem, hint = said["some"]
+        problem = f"{problem}."
+        raise BadDataError(problem, hint)
     if folds:
         split[split == ""] = "train"
         return split, notes
-    if (split == "").all():
+    whole, lacking = (split == "").all(), "splits" if (split == "").all() else "test"
+    if whole or (split == "train").all():
         split[:] = "train"
         split[carve(ids, strata, shares[1], groups=groups, salt="test")] = "test"
-        notes.append(f"no split {what}s: {shares[1]:.0%} were carved as test by a hash of the ids")
-    elif (split == "train").all():
-        split[carve(ids, strata, shares[1], groups=groups, salt="test")] = "test"
-        notes.append(f"no test {what}: {shares[1]:.0%} of train were carved by a hash of the ids")
-    if not (split == "test").any():
+        notes.append(f"{said[lacking][0]}: {shares[1]:.0%} were carved as test by a hash of the ids")
+    if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
-        notes.append(f"no test {what}: the validation {what} is the test set")
+        notes.append(": ".join(said["test"]))
     if not (split == "validation").any():
         train = np.flatnonzero(split == "train")
         own = None if groups is None else groups[train]
         split[train[carve(ids[train], strata[train], shares[0], groups=own, salt="validation")]] = "validation"
-        notes.append(f"no validation {what}: {shares[0]:.0%} of train were carved by a hash of the ids")
+        notes.append(f"{said['validation'][0]}: {shares[0]:.0%} of train were carved by a hash of the ids")
     if official:
         counts = {name: int((split == name).sum()) for name in SPLITS}
         if counts != dict(official):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.class_sets import LEFT_OUT, Classes, suggestion
+from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.class_folders import check_classes, repeated, split_of
@@ -25,6 +25,7 @@ from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
 from fer_bench.data.table_file import COLUMNS, Table, read_table
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.labels import LABEL_SETS
 from fer_bench.own_data import TABLE_SUFFIXES
 from fer_bench.protocols import Protocol, Task, protocol_for
 
@@ -158,7 +159,7 @@ def read_images(
     used = rows.targets[kept]
     groups = _people(table, ids, np.array(rows.rows)[kept], str(options.get("identity", "")))
     strata = used if used.ndim == 1 else np.zeros(len(used), dtype=np.int64)
-    split, notes = complete_splits(np.array(rows.splits)[kept], ids, strata, groups, shares, folds=folds, what="row")
+    split, notes = complete_splits(np.array(rows.splits)[kept], ids, strata, groups, shares, folds=folds, table=True)
     doubled = repeated(arrays["pixels"], used) if used.ndim == 1 else []
     samples = Samples(
         ids=ids,
@@ -190,7 +191,9 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
         listed = ", ".join(f"{cell!r} ({counts[cell]})" for cell in unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
         named = "dataset_options.classes" if classes.folders else classes.labels.name
         problem = f"{table.path}: these labels are no class of {named}: {listed}."
-        raise BadDataError(problem, f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}.")
+        fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], filter(None, found))), None)
+        hint = f"Use --task {fits}, whose classes they are." if fits else f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}."
+        raise BadDataError(problem, hint)
     there = {classes.key(cell) for cell in found if cell}
     absent = [key for key in classes.folders if key not in there]
     if absent:
