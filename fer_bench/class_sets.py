@@ -45,7 +45,7 @@ def read_classes(value: Any) -> Folders:
         SpecError: no list or mapping, fewer than two classes, a folder or a class named twice, a name that cannot be published.
     """
     if isinstance(value, Mapping):
-        pairs = [(_folder(key), None if _nothing(name) else _class(name)) for key, name in value.items()]
+        pairs = [(_folder(key), None if name is None else _class(name)) for key, name in value.items()]
     elif isinstance(value, list | tuple):
         pairs = [(_class(name), _class(name)) for name in value]
     else:
@@ -139,15 +139,15 @@ def suggestion(found: Iterable[str], folders: Mapping[str, str | None] | None = 
         folders: the option as it was given; what it says of a folder stays.
     """
     names = list(dict.fromkeys(plain(name) for name in found))
-    made: list[str] = []
+    made: list[str | None] = []
     for name in names:
         given = (folders or {}).get(name, name)
-        new = "null" if given is None else given if fault(given) is None else cleaned(given)
+        new = given if given is None or fault(given) is None else cleaned(given)
         made.append(f"{new} {len(made) + 1}" if new in made and name not in (folders or {}) else new)
     if made == names:
         text = f"[{', '.join(_yaml(name) for name in names)}]"
     else:
-        text = "{" + ", ".join(f"{_yaml(name)}: {new if new == 'null' else _yaml(new)}" for name, new in zip(names, made, strict=True)) + "}"
+        text = "{" + ", ".join(f"{_yaml(name)}: {'null' if new is None else _yaml(new)}" for name, new in zip(names, made, strict=True)) + "}"
     return f"--set {shlex.quote(f'{OPTION}={text}')}"
 
 
@@ -198,10 +198,6 @@ def _text(value: Any) -> str:
     if isinstance(value, str) and any(unicodedata.category(c) == "Cc" for c in value):
         _refuse(f"{_short(value)} holds a control character")
     return plain(str(value))
-
-
-def _nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() in ("null", "~", ""))
 
 
 def _refuse(what: str) -> NoReturn:

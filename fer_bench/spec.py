@@ -286,7 +286,10 @@ def _short(value: Any) -> str:
 
 
 class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text: the folders ``01``, ``no`` and ``1e3`` are called so, and a name that stands twice is an error."""
+    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a name that stands twice is an error."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        return None if node.style is None and node.value in ("null", "~", "") else node.value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
