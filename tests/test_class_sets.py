@@ -136,7 +136,9 @@ def test_folders_are_found_by_other_spellings_of_what_the_option_names():
     assert Classes(label_set_of(read_classes(["gêné", "ému"]))).find("ge\u0302ne\u0301") is not None
 
 
-@pytest.mark.parametrize("found", [["bored", "Engaged"], ["1", "2", "10"], ["it's", "no"], ["a: b", "c, d", "#e"], ["*x*", "y/z", "null"], ["é", "  ü "], ["<>", "[]"]])
+@pytest.mark.parametrize(
+    "found", [["bored", "Engaged"], ["1", "2", "10"], ["it's", "no"], ["a: b", "c, d", "#e"], ["*x*", "y/z", "null"], ["é", "  ü "], ["<>", "[]"]]
+)
 def test_the_line_that_an_error_suggests_works(found):
     flag, setting = shlex.split(suggestion(found))
     assert flag == "--set"

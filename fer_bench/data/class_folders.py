@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.native import UNREADABLE
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
@@ -23,6 +24,8 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test", "privatetest": "test",
 }  # fmt: skip
 MAX_BAD_SHARE = 0.01
+BROKEN = "a link that leads nowhere"
+UNREAD = (UNREADABLE, BROKEN)
 # What Synology's file stations put beside photos.
 _JUNK = frozenset({"__MACOSX", "@eaDir"})
 _SHOWN = 5
@@ -155,7 +158,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         if label == LEFT_OUT:
             found.left_out[keys[0]] += 1
         elif not path.is_file():
-            found.broken.append((sample_id(path, root), "a link that leads nowhere"))
+            found.broken.append((sample_id(path, root), BROKEN))
         else:
             found.files.append(path)
             found.labels.append(int(label if label is not None else LEFT_OUT))
@@ -204,8 +207,10 @@ def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]],
         BadDataError: more than 1 % unreadable, or an empty class.
     """
     if len(bad) > MAX_BAD_SHARE * n:
-        problem = f"{root}: {len(bad)} of {n} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}."
-        raise BadDataError(problem, "The copy is damaged; unpack or download it again.")
+        unused = [entry for entry in bad if entry[1] not in UNREAD]
+        first, what = (unused or bad)[0], "used" if unused else "read"
+        problem = f"{root}: {len(bad)} of {n} images cannot be {what}, more than {MAX_BAD_SHARE:.0%}; the first is {first[0]} ({first[1]})."
+        raise BadDataError(problem, "Correct the table, or complete its images." if unused else "The copy is damaged; unpack or download it again.")
     if classes is None:
         return
     present = set(labels)
