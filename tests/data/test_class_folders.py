@@ -133,7 +133,7 @@ def test_folders_between_below_and_above_the_classes(tmp_path, inner):
 def test_a_path_that_names_two_classes_is_refused(tmp_path):
     write_class_folders(tmp_path / "mine")
     write_images(tmp_path / "mine" / "happy" / "sad", 1)
-    with pytest.raises(BadDataError, match="'happy/sad/0000.png' is in the folders of two classes, happy and sad"):
+    with pytest.raises(BadDataError, match=r"'happy/sad/0000\.png' is in the folders of two classes, happy and sad"):
         read(tmp_path)
 
 
