@@ -15,16 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from fer_bench import paths
+from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
+from fer_bench.own_data import settle
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# Of a dataset: folders are mapped to classes.
+DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
@@ -51,6 +55,7 @@ class Execution(BaseModel):
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
     labels_file: str | None = Field(None, description="where the label file is that the digest in ``labels`` stands for")
+    table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
     files: dict[str, str] = Field({}, description="where the files are that other digests in the settings stand for (weights, a face detector's model)")
 
     def place_of(self, pinned: str) -> str:
@@ -74,7 +79,7 @@ class RunSpec(BaseModel):
 
     # what
     dataset: Name = "synthfaces"
-    dataset_options: Options = {}
+    dataset_options: DatasetOptions = {}
     task: Name = "fer7"
     model: Name = "five_layer_cnn"
     model_options: Options = {}
@@ -123,6 +128,11 @@ class RunSpec(BaseModel):
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, values: Any) -> Any:
+        return settle(values) if isinstance(values, Mapping) else values
 
     @property
     def protocol(self) -> str:
@@ -329,6 +339,21 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+class _Text(yaml.BaseLoader):
+    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a name that stands twice is an error."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        return None if node.style is None and node.value in ("null", "~", "") else node.value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
+        names = [str(key) for key, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            problem = f"{OPTION}: {twice!r} is named twice."
+            raise SpecError(problem, "Name each folder once.")
+        return dict(pairs)
+
+
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
 
@@ -342,7 +367,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             problem = f"--set {assignment!r}: expected KEY=VALUE."
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
         except yaml.YAMLError:
             problem = f"--set {key}: the value {text!r} cannot be read."
             raise SpecError(problem, "Quote it.") from None
@@ -359,3 +384,17 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         else:
             settings[outer] = value
     return settings
+
+
+def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
+    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
+
+    Raises:
+        SpecError: an unreadable value, or a setting of something else.
+    """
+    settings = parse_assignments(assignments or [])
+    options = settings.pop("dataset_options", {})
+    if settings or not isinstance(options, dict):
+        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
+        raise SpecError(problem, "For example --set dataset_options.folds=5.")
+    return options

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 
-def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> Iterator[str]:
+def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
@@ -15,6 +16,7 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> 
         task: whose labels are counted; None: the dataset's default task.
         data_dir: where it lies.
         pairs: how many duplicate pairs are listed.
+        options: of the dataset; of all its folds the first is looked at.
     """
     from fer_bench.data.duplicates import find_duplicates
     from fer_bench.data.load import build_datamodule, dataset_there
@@ -22,10 +24,16 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> 
     from fer_bench.protocols import protocol_for
     from fer_bench.spec import Execution, RunSpec, layered
 
+    options = dict(options or {})
+    if "folds" in options or "fold_by" in options:
+        options.setdefault("fold", 0)
     dataset = dataset_there(dataset, data_dir)
-    task = task or str(layered({"dataset": dataset})["task"])
-    protocol = protocol_for(dataset, task)
-    datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    if "classes" not in options:
+        task = task or str(layered({"dataset": dataset})["task"])
+    settings = {"dataset": dataset, "dataset_options": options, "execution": Execution(data_dir=data_dir), **({"task": task} if task else {})}
+    spec = RunSpec.model_validate(settings)
+    dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    datamodule = build_datamodule(spec)
     found = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
     datamodule.test_only = datamodule.folding is None and not all((found == split).any() for split in SPLITS)
@@ -45,6 +53,8 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int) -> 
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
         yield f"  quarantined: {path}: {reason}"
+    if people := samples.facts.get("people"):
+        yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
     if (samples.split == "test").all():
         yield "  duplicates: there are no train and validation images to compare the test images with"
         return

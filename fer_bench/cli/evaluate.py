@@ -23,12 +23,13 @@ def evaluate_verb(
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")] = None,
 ) -> None:
     """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels; or see how far it overfits."""
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.spec import build
+    from fer_bench.spec import build, dataset_options
 
     if (on is not None) + (labels is not None) + train != 1:
         problem = "evaluate needs one of --on, --labels and --train."
@@ -51,7 +52,7 @@ def evaluate_verb(
         from fer_bench.cli.train import which_ferplus
         from fer_bench.training.evaluate import evaluate
 
-        record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution)
+        record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets))
     render_all(store)
     typer.echo(f"{record.run_id}: {record.protocol}: accuracy {record.metrics['accuracy']:.4f} on {record.n_scored} test samples")
     for note in record.notes:

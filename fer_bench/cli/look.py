@@ -42,18 +42,20 @@ def audit_verb(
     task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
 ) -> None:
     """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
     from fer_bench.cli.audit import report
+    from fer_bench.spec import dataset_options
 
-    for line in report(dataset, task, data_dir, pairs):
+    for line in report(dataset, task, data_dir, pairs, dataset_options(sets)):
         typer.echo(line)
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from fer_bench.data.load import DATASETS
+    from fer_bench.data.load import BROUGHT, DATASETS
 
-    yield from ((name, f"--dataset {'folder:NAME' if name == 'folder' else name}") for name in sorted(DATASETS))
+    yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
 
 
 def _models() -> Iterable[tuple[str, str]]:

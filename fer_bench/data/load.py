@@ -8,6 +8,8 @@ from typing import Any
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
+from fer_bench.own_data import TABLE
+from fer_bench.protocols import dataset_name
 from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec, file_digest
 
@@ -23,7 +25,10 @@ DATASETS: dict[str, tuple[str, str]] = {
     "synthscenes": ("fer_bench.data.synthscenes", "SynthScenesDataModule"),
     "findingemo": ("fer_bench.data.findingemo_module", "FindingEmoDataModule"),
     "folder": ("fer_bench.data.folder", "FolderDataModule"),
+    "table": ("fer_bench.data.table", "TableDataModule"),
 }
+# What stands behind the name of a dataset that users bring.
+BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
 
 
 def dataset_class(name: str) -> type[AffectDataModule]:
@@ -32,9 +37,10 @@ def dataset_class(name: str) -> type[AffectDataModule]:
     Raises:
         UnknownNameError: with suggestions.
     """
-    key = "folder" if name.startswith("folder:") else name
-    if key not in DATASETS:
-        raise unknown_name("dataset", name, [*DATASETS, "folder:NAME"])
+    key, colon, own = name.partition(":")
+    # Of what users bring the name of it is needed, of all else it is wrong.
+    if key not in DATASETS or bool(colon and own) != (key in BROUGHT):
+        raise unknown_name("dataset", name, [BROUGHT.get(known, known) for known in DATASETS])
     module, attribute = DATASETS[key]
     found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
     return found
@@ -71,9 +77,10 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         problem = f"label file {labels} has changed since the run was specified."
         raise SpecError(problem, "Give the command again.")
     options: dict[str, Any] = {key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()}
+    more: dict[str, Any] = {"file": Path(spec.execution.table_file)} if spec.dataset.startswith(TABLE) and spec.execution.table_file else {}
     return kind(
         spec.task,
-        name=spec.dataset.removeprefix("folder:"),
+        name=dataset_name(spec.dataset),
         data_dir=spec.execution.data_dir,
         batch_size=batch_size or spec.batch_size,
         seed=spec.seed,
@@ -85,4 +92,5 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         workers=workers,
         labels=labels,
         options=options,
+        **more,
     )

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
-from fer_bench.protocols import TASKS
+from fer_bench.own_data import settle
+from fer_bench.protocols import dataset_name, find_task
 from fer_bench.registry import unknown_name
-from fer_bench.spec import NAMED_WEIGHTS, Execution, Options, RunSpec, build, layered, pin, read_yaml, spec_error
+from fer_bench.spec import NAMED_WEIGHTS, DatasetOptions, Execution, RunSpec, build, layered, pin, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
@@ -38,7 +39,7 @@ class ProbeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: str = "synthscenes"
-    dataset_options: Options = {}
+    dataset_options: DatasetOptions = {}
     task: str = "emo8"
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
@@ -56,6 +57,12 @@ class ProbeSettings(BaseModel):
     # naming: not part of the digest
     recipe: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, values: Any) -> Any:
+        # A table is found by its name in the data root: these settings have no place for a path.
+        return {key: value for key, value in settle(values).items() if key in values or key != "execution"} if isinstance(values, Mapping) else values
+
     @field_validator("streams", "lr", "loss", "seeds")
     @classmethod
     def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -71,7 +78,7 @@ class ProbeSettings(BaseModel):
     @property
     def protocol(self) -> str:
         """Name of the protocol by which the heads are judged."""
-        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+        return f"{dataset_name(self.dataset)}-{self.task}"
 
     @property
     def model(self) -> str:
@@ -116,7 +123,7 @@ def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
     found = {**own, **values, **({"dataset_options": options} if options else {})}
-    labels = TASKS[found["task"]].labels if found.get("task") in TASKS else None
+    labels = find_task(str(settle(found)["task"])).labels if "task" in found else None
     return found if labels is None or labels.distances else {"loss": BOTH_LOSSES[:1], **found}
 
 

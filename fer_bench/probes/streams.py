@@ -33,7 +33,7 @@ from fer_bench.probes.face_crops import Faces, find_faces
 from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
 from fer_bench.probes.heads import Head, Split, train_heads
 from fer_bench.probes.settings import EMONET, ProbeSettings
-from fer_bench.protocols import TASKS
+from fer_bench.protocols import find_task
 from fer_bench.registry import unknown_name
 from fer_bench.results.store import Store
 
@@ -178,7 +178,7 @@ def _head(
     task: str, values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
 ) -> tuple[npt.NDArray[np.float32], dict[str, int | float | str]]:
     """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy and seed 0, as the paper's streams."""
-    samples, classes = datamodule.read_samples, TASKS[task].labels
+    samples, classes = datamodule.read_samples, find_task(task).labels
     if task not in samples.targets or classes is None:
         problem = f"dataset {datamodule.name!r} has no {task} labels for a stream of their predictions."
         raise SpecError(problem, "Leave the stream out.")

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fer_bench.errors import RecordError
+from fer_bench.protocols import learn_classes, state_classes
 from fer_bench.untrusted import read_regular, shown, strict_json
 
 _MOST_BYTES = 16 * 2**20
@@ -73,6 +74,7 @@ class Record(BaseModel):
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
             no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
+        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that the record is understood anywhere.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
         inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before there was one.
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
@@ -110,6 +112,15 @@ class Record(BaseModel):
     inputs: dict[str, str] = {}
     created: str = Field("", description="UTC, ISO 8601")
 
+    @model_validator(mode="after")
+    def _known_classes(self) -> Record:
+        stated = self.data.get("classes")
+        try:
+            learn_classes(stated if isinstance(stated, dict) else {})
+        except RecordError as error:
+            raise ValueError(error.problem) from None
+        return self
+
     def to_json(self) -> str:
         """The file's content."""
         return self.model_dump_json(indent=1) + "\n"
@@ -146,6 +157,12 @@ def first_finding(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     return f"{shown(key, 80)}: {shown(first['msg'])}"
+
+
+def with_classes(record: Record) -> Record:
+    """A record that states the classes of its task, where a user has named them."""
+    stated = state_classes(record.task)
+    return record.model_copy(update={"data": {**record.data, "classes": stated}}) if stated else record
 
 
 def pack_outcomes(correct: npt.NDArray[np.bool_]) -> str:

@@ -22,7 +22,7 @@ from fer_bench.npz import is_intact
 from fer_bench.predictions import Predictions
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.leftovers import Names, leftovers, names_in_folder, sweep, sweep_folder
-from fer_bench.results.record import PredictionsFile, Record, plain_name
+from fer_bench.results.record import PredictionsFile, Record, plain_name, with_classes
 from fer_bench.untrusted import shown
 
 
@@ -236,7 +236,7 @@ class Store:
             entries = {split: place.place(record.run_id, split, *content) for split, content in contents.items()}
             for picture in pictures:
                 (place.folder / picture).unlink(missing_ok=True)
-            done = record.model_copy(update={"predictions": entries})
+            done = with_classes(record).model_copy(update={"predictions": entries})
             place.record(name, done.to_json(), entries.values())
             for picture, content in pictures.items():
                 write_atomically(place.folder / picture, content)
@@ -282,7 +282,7 @@ class Store:
         with self._writing(path.parent) as place:
             entries = {split: place.place(f"{grid}.grid", split, *content) for split, content in contents.items()}
             done = [
-                record.model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
+                with_classes(record).model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
                 for h, record in enumerate(records)
             ]
             place.record(path.name, grid_to_json(done), entries.values())

@@ -46,7 +46,7 @@ class DataInPlace:
             FerBenchError: it cannot be read.
         """
         decides = {"dataset", "dataset_options", "task", "labels", "target_mode"}
-        key = json.dumps([spec.model_dump(mode="json", include=decides), spec.execution.data_dir, test_only], sort_keys=True)
+        key = json.dumps([spec.model_dump(mode="json", include=decides), spec.execution.data_dir, spec.execution.table_file, test_only], sort_keys=True)
         if key not in self._known:
             self._known[key] = self._read(spec, test_only)
         found = self._known[key]

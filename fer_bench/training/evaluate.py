@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
+from fer_bench.own_data import BROUGHT, settle
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
@@ -83,7 +85,14 @@ def rescale(predictions: Predictions, source: tuple[float, float], target: tuple
     return Predictions(predictions.ids, predictions.targets, outputs, predictions.flags, predictions.groups)
 
 
-def evaluate(store: Store, reference: str, dataset: str, task: str | None = None, execution: Execution | None = None) -> Record:
+def evaluate(
+    store: Store,
+    reference: str,
+    dataset: str,
+    task: str | None = None,
+    execution: Execution | None = None,
+    options: dict[str, Any] | None = None,
+) -> Record:
     """Test a trained network on another dataset, once, and write the record.
 
     Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut into folds, is tested whole:
@@ -95,10 +104,13 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         dataset: to test on.
         task: of the dataset; None: the one whose label set fits best.
         execution: where the data lies and what computes.
+        options: of the dataset; ``classes`` name those of data that users bring.
 
     Raises:
         SpecError: the label sets have too little in common, the dimensions are others, or it is the dataset that was trained on.
     """
+    own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
+    dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
     trained = load_record(_best_fold(store, store.get(reference)), execution)
     if dataset == trained.spec.dataset:
         problem = f"run {trained.record.run_id} was trained on {dataset}; its record has its test score there."
@@ -111,7 +123,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
     if protocol.task.dimensions != source.task.dimensions:
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
-    spec = abroad_spec(trained.spec, dataset, target_task)
+    spec = abroad_spec(trained.spec, dataset, target_task, own["dataset_options"])
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.test_only = True
@@ -162,10 +174,10 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
     return store.put(record, {"test": predictions})
 
 
-def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None) -> RunSpec:
+def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
     chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
-    return spec.model_copy(update={"dataset": dataset, "task": chosen, "target_mode": "hard", "dataset_options": {}, "labels": ""})
+    return spec.model_copy(update={"dataset": dataset, "task": chosen, "target_mode": "hard", "dataset_options": options or {}, "labels": ""})
 
 
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
@@ -191,6 +203,6 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
 
 def _default_task(dataset: str, source_task: str) -> str:
     """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith("folder:"):
+    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith(BROUGHT):
         return source_task
     return str(layered({"dataset": dataset}).get("task", source_task))
