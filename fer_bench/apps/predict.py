@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.apps.predictor import open_predictor
-from fer_bench.data.decoding import SUFFIXES, read_image
+from fer_bench.data.decoding import SUFFIXES, is_clutter, read_image
 from fer_bench.errors import MissingDataError
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
@@ -60,7 +60,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
+            found += sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(place)))
         elif place.is_file():
             found.append(place)
         else:

@@ -8,6 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.data.clutter import is_clutter
+
+__all__ = ["SUFFIXES", "decode", "is_clutter", "read_image", "resize"]
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 

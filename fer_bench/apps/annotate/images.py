@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from fer_bench.data.clutter import is_clutter
 from fer_bench.errors import BadDataError, MissingDataError
 
 # SVG is left out on purpose: it can carry scripts.
@@ -53,7 +54,8 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
         problem = f"{where}.folder: {folder} is not a folder."
         raise MissingDataError(problem, "Relative paths count from the folder of the study file.")
     if source is None:
-        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
+        paths = (path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
+        found = (inner.as_posix() for path in paths if not is_clutter(inner := path.relative_to(folder)))
         rows: Iterable[tuple[str, str | None, str]] = [(name, None, where) for name in sorted(found)]
     elif isinstance(source, Path):
         rows = _table_rows(source, where)
