@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.apps.card import Card
 from fer_bench.apps.predictor import open_predictor
-from fer_bench.data.decoding import SUFFIXES, is_clutter, read_image
+from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, images_below, load_image
 from fer_bench.errors import MissingDataError
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
@@ -52,7 +53,7 @@ class Row:
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders searched for images, in order.
+    """Files as they are, folders searched for images, in natural order.
 
     Raises:
         MissingDataError: a place does not exist, or nothing was found.
@@ -60,7 +61,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(place)))
+            found += images_below(place)
         elif place.is_file():
             found.append(place)
         else:
@@ -87,14 +88,22 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
     rows: list[Row] = []
     for start in range(0, len(files), BATCH):
         block = files[start : start + BATCH]
-        images = [read_image(path, gray=card.channels == 1) for path in block]
-        answers = iter(predictor.predict(card.batch([card.fit_image(image) for image in images if image is not None])))
+        images = [_fitted(card, path) for path in block]
+        answers = iter(predictor.predict(card.batch([image for image in images if not isinstance(image, str)])))
         for path, image in zip(block, images, strict=True):
-            if image is None:
-                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), "cannot be read as an image", card.classes))
+            if isinstance(image, str):
+                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes))
             else:
                 rows.append(Row(path, card.names, next(answers), "", card.classes))
     return rows
+
+
+def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
+    """An image as the network takes it, or why it cannot be read."""
+    try:
+        return card.fit_image(load_image(path, gray=card.channels == 1))
+    except UnreadableImageError as error:
+        return error.reason
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:

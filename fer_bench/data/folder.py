@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import SUFFIXES, read_image, resize
+from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, load_image, resize
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError, SpecError
@@ -143,9 +143,10 @@ def _decode(
         if label is None:
             unknown[path.parent.name] += 1
             continue
-        image = read_image(path, gray=gray)
-        if image is None:
-            bad.append((str(path.relative_to(root)), "cannot be decoded"))
+        try:
+            image = load_image(path, gray=gray)
+        except UnreadableImageError as error:
+            bad.append((str(path.relative_to(root)), error.reason))
             continue
         if official and image.shape[:2] != (target, target):
             problem = f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, not {target} x {target}."

@@ -18,9 +18,9 @@ from fer_bench.apps.live.screen import has_screen
 from fer_bench.apps.live.session import run_live
 from fer_bench.apps.live.tracks import Tracker
 from fer_bench.data.afew_va import read_afew_va
+from fer_bench.data.decoding import load_image
 from fer_bench.data.faces import Face
 from fer_bench.data.framing import Framing, framing_of, image_shape
-from fer_bench.data.images import decode
 from fer_bench.errors import BadDataError, SpecError
 from tests.apps.live.fakes import NAMES, VALUES, FakeFile, FakePredictor, SquareDetector, draw, make_card, read_video, write_video
 from tests.data.fakes_va import write_afew_va
@@ -74,7 +74,7 @@ def test_the_face_is_cut_out_as_in_training(tmp_path):
     root = write_afew_va(tmp_path / "data" / "afew_va", clips=2, frames=2)
     samples = read_afew_va(str(root), size=64, margin=0.2, cache=False)
     index = 1
-    image = decode(samples.images.root / str(samples.images.files[index]))
+    image = load_image(samples.images.root / str(samples.images.files[index]))
     clip, name = str(samples.ids[index]).split("/")
     (path,) = root.rglob(f"{clip}.json")
     landmarks = np.array(json.loads(path.read_text())["frames"][name]["landmarks"], dtype=np.float32)
