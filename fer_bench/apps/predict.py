@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fer_bench.apps.card import Card
 from fer_bench.apps.predictor import open_predictor
-from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, images_below, load_image
+from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, images_below, kind_of, load_image
 from fer_bench.errors import MissingDataError
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
@@ -60,9 +60,10 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for place in places:
-        if place.is_dir():
+        kind = kind_of(place)
+        if kind == "folder":
             found += images_below(place)
-        elif place.is_file():
+        elif kind == "file":
             found.append(place)
         else:
             problem = f"there is no file or folder {place}."

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from fer_bench.data.image_size import Header, read_header
 from fer_bench.errors import BadDataError
 
 __all__ = [
-    "MAX_PIXELS", "SUFFIXES", "UnreadableImageError", "check_size", "decode", "images_below", "in_natural_order", "is_clutter", "load_image", "read_content",
+    "MAX_PIXELS", "SUFFIXES", "UnreadableImageError", "check_size", "decode", "images_below", "in_natural_order", "is_clutter", "kind_of", "load_image", "read_content",
     "read_image", "resize",
 ]  # fmt: skip
 
@@ -167,6 +168,15 @@ def images_below(folder: Path) -> list[Path]:
     """The image files below a folder, in natural order; neither what file managers leave behind nor what is no regular file."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(folder)))
     return sorted((path for path in found if path.is_file()), key=in_natural_order)
+
+
+def kind_of(path: Path) -> Literal["folder", "file", ""]:
+    """What a path leads to; nothing where that cannot be found out, as for a name that is too long."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else ""
 
 
 def resize(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
