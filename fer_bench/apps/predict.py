@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from fer_bench.apps.card import Card
 from fer_bench.apps.predictor import open_predictor
 from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, images_below, kind_of, load_image
 from fer_bench.errors import MissingDataError
+from fer_bench.escaping import csv_text, one_line
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
 
@@ -47,9 +46,9 @@ class Row:
     def line(self) -> str:
         """For people."""
         if self.error:
-            return f"{self.path}: {self.error}"
+            return f"{one_line(self.path)}: {self.error}"
         numbers = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.outputs, strict=True))
-        return f"{self.path}: {self.label + '  ' if self.classes else ''}({numbers})"
+        return f"{one_line(self.path)}: {self.label + '  ' if self.classes else ''}({numbers})"
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
@@ -109,9 +108,5 @@ def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """Write a CSV file: image, prediction, one column per class or value, error."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "prediction", *rows[0].names, "error"])
-    for row in rows:
-        writer.writerow([row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error])
-    write_atomically(path, text.getvalue().encode())
+    lines = ([row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error] for row in rows)
+    write_atomically(path, csv_text(["image", "prediction", *rows[0].names, "error"], *lines).encode())

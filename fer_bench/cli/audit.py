@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fer_bench.escaping import one_line
+
 
 def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
     """Lines about one copy of a dataset.
@@ -39,7 +41,7 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
     for note in samples.notes:
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
-        yield f"  quarantined: {path}: {reason}"
+        yield f"  quarantined: {one_line(path)}: {reason}"
     yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
 
 

@@ -16,14 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.clutter import is_clutter
+from fer_bench.data.clutter import is_clutter as is_clutter
 from fer_bench.data.image_size import Header, read_header
 from fer_bench.errors import BadDataError
-
-__all__ = [
-    "MAX_PIXELS", "SUFFIXES", "UnreadableImageError", "check_size", "decode", "images_below", "in_natural_order", "is_clutter", "kind_of", "load_image", "read_content",
-    "read_image", "resize",
-]  # fmt: skip
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 # 8,000 x 8,000, which takes 192 MB in colour. A PNG of 200 kB can announce 25 times as much.

@@ -23,7 +23,7 @@ def is_cut_off(path: Path) -> bool:
             if start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
                 return any(end > size for _, _, end in _boxes(file, 0, size))
             if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
-                return 8 + struct.unpack_from("<I", start, 4)[0] > size
+                return 8 + int.from_bytes(start[4:8], "little") > size
             return start[:4] == b"\x1a\x45\xdf\xa3" and _segment_end(file) > size
     except (OSError, struct.error, IndexError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ from fer_bench.apps.live.capture import Frame
 from fer_bench.apps.live.tracks import Track
 from fer_bench.data.letterbox import letterbox
 from fer_bench.errors import BadDataError, HardwareError, SpecError
+from fer_bench.escaping import csv_text
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 # So many seconds are filled with still frames: a camera that was away for longer was away, and a file whose clock jumps further is damaged.
@@ -147,17 +147,19 @@ class TableRecording:
         self.path, self._names, self._classes = path, names, classes
         self._at = _part(path)
         self._file = self._at.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["frame", "time", "face", "left", "top", "right", "bottom", "prediction", *names, "note"])
+        self._add(["frame", "time", "face", "left", "top", "right", "bottom", "prediction", *names, "note"])
 
     def write(self, frame: Frame, tracks: list[Track]) -> None:
         """Add a frame."""
         head = [frame.index, f"{frame.time:.4f}"]
         if not tracks:
-            self._writer.writerow([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
+            self._add([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
         for track in tracks:
             label = self._names[int(track.outputs.argmax())] if self._classes else ""
-            self._writer.writerow([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+            self._add([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+
+    def _add(self, cells: list[object]) -> None:
+        self._file.write(csv_text(cells))
 
     def finish(self) -> None:
         """See :class:`Recording`."""

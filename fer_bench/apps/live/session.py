@@ -25,6 +25,7 @@ from fer_bench.apps.predictor import Predictor
 from fer_bench.data.faces import FaceDetector
 from fer_bench.data.framing import Framing
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.escaping import one_line
 
 # Percentiles are those of the last frames: a camera may run for days.
 REMEMBERED = 20_000
@@ -97,7 +98,7 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"{self.name}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces} faces"
+        yield f"{one_line(self.name)}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces} faces"
         yield (
             f"{self.rate:.1f} frames/s; latency: median {self.latency(50) * 1000:.0f} ms, 99 % within {self.latency(99) * 1000:.0f} ms; "
             f"{self.dropped} frame{'' if self.dropped == 1 else 's'} dropped"
