@@ -55,15 +55,26 @@ class Watched:
 
     def __init__(self, source, every: int) -> None:
         self._source, self._every = source, every
-        self.name, self.live, self.rate, self.n_expected = source.name, source.live, source.rate, source.n_expected
+        self.name, self.live, self.rate, self.n_read = source.name, source.live, source.rate, 0
         self.memory: list[tuple[int, float]] = []
 
     def read(self):
         """The source's next frame."""
         frame = self._source.read()
+        self.n_read += frame is not None
         if frame is None or frame.index % self._every == 0:
-            self.memory.append((frame.index if frame is not None else self.n_expected, resident()))
+            self.memory.append((frame.index if frame is not None else self.n_read, resident()))
         return frame
+
+    @property
+    def end(self):
+        """The source's end."""
+        return self._source.end
+
+    @property
+    def shortfall(self):
+        """What the source did not give."""
+        return self._source.shortfall
 
     def close(self) -> None:
         """Close the source."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.apps.card import Card
 from fer_bench.apps.predictor import open_predictor
-from fer_bench.data.decoding import SUFFIXES, is_clutter, read_image
+from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, images_below, kind_of, load_image
 from fer_bench.errors import MissingDataError
+from fer_bench.escaping import csv_text, one_line
 from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
 
@@ -46,22 +46,23 @@ class Row:
     def line(self) -> str:
         """For people."""
         if self.error:
-            return f"{self.path}: {self.error}"
+            return f"{one_line(self.path)}: {self.error}"
         numbers = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.outputs, strict=True))
-        return f"{self.path}: {self.label + '  ' if self.classes else ''}({numbers})"
+        return f"{one_line(self.path)}: {self.label + '  ' if self.classes else ''}({numbers})"
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
-    """Files as they are, folders searched for images, in order.
+    """Files as they are, folders searched for images, in natural order.
 
     Raises:
         MissingDataError: a place does not exist, or nothing was found.
     """
     found: list[Path] = []
     for place in places:
-        if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(place)))
-        elif place.is_file():
+        kind = kind_of(place)
+        if kind == "folder":
+            found += images_below(place)
+        elif kind == "file":
             found.append(place)
         else:
             problem = f"there is no file or folder {place}."
@@ -87,21 +88,25 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
     rows: list[Row] = []
     for start in range(0, len(files), BATCH):
         block = files[start : start + BATCH]
-        images = [read_image(path, gray=card.channels == 1) for path in block]
-        answers = iter(predictor.predict(card.batch([card.fit_image(image) for image in images if image is not None])))
+        images = [_fitted(card, path) for path in block]
+        answers = iter(predictor.predict(card.batch([image for image in images if not isinstance(image, str)])))
         for path, image in zip(block, images, strict=True):
-            if image is None:
-                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), "cannot be read as an image", card.classes))
+            if isinstance(image, str):
+                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes))
             else:
                 rows.append(Row(path, card.names, next(answers), "", card.classes))
     return rows
 
 
+def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
+    """An image as the network takes it, or why it cannot be read."""
+    try:
+        return card.fit_image(load_image(path, gray=card.channels == 1))
+    except UnreadableImageError as error:
+        return error.reason
+
+
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """Write a CSV file: image, prediction, one column per class or value, error."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "prediction", *rows[0].names, "error"])
-    for row in rows:
-        writer.writerow([row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error])
-    write_atomically(path, text.getvalue().encode())
+    lines = ([row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error] for row in rows)
+    write_atomically(path, csv_text(["image", "prediction", *rows[0].names, "error"], *lines).encode())

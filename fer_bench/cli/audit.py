@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench.escaping import one_line
+
 
 def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Lines about one copy of a dataset.
@@ -52,7 +54,7 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
     for note in samples.notes:
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
-        yield f"  quarantined: {path}: {reason}"
+        yield f"  quarantined: {one_line(path)}: {reason}"
     if people := samples.facts.get("people"):
         yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
     if (samples.split == "test").all():

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data.decoding import SUFFIXES
-from fer_bench.data.native import UNREADABLE
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
@@ -25,7 +24,6 @@ SPLIT_NAMES = {
 }  # fmt: skip
 MAX_BAD_SHARE = 0.01
 BROKEN = "a link that leads nowhere"
-UNREAD = (UNREADABLE, BROKEN)
 # What Synology's file stations put beside photos.
 _JUNK = frozenset({"__MACOSX", "@eaDir"})
 _SHOWN = 5
@@ -192,22 +190,33 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
         raise BadDataError(problem, f"Those that are there: {suggestion(sorted(there), classes.folders)}." if len(there) > 1 else "Check the path.")
 
 
-def check_classes(root: Path, labels: Iterable[int], bad: list[tuple[str, str]], n: int, classes: Classes | None, *, own: bool = True) -> None:
+def check_classes(
+    root: Path,
+    labels: Iterable[int],
+    bad: list[tuple[str, str]],
+    n: int,
+    classes: Classes | None,
+    *,
+    own: bool = True,
+    unused: list[tuple[str, str]] | None = None,
+) -> None:
     """Refuse a damaged copy, and a class without images.
 
     Args:
         root: the dataset's folder or table, for messages.
         labels: classes of the images that could be read.
-        bad: the others, with the reason.
+        bad: those that could not, with the reason.
         n: images altogether.
         classes: the classes; None: of values, only the share of what cannot be read counts.
         own: whether the user may name other classes.
+        unused: rows of a table that cannot be used, with the reason.
 
     Raises:
         BadDataError: more than 1 % unreadable, or an empty class.
     """
+    unused = unused or []
+    bad = [*unused, *bad]
     if len(bad) > MAX_BAD_SHARE * n:
-        unused = [entry for entry in bad if entry[1] not in UNREAD]
         first, what = (unused or bad)[0], "used" if unused else "read"
         problem = f"{root}: {len(bad)} of {n} images cannot be {what}, more than {MAX_BAD_SHARE:.0%}; the first is {first[0]} ({first[1]})."
         raise BadDataError(problem, "Correct the table, or complete its images." if unused else "The copy is damaged; unpack or download it again.")

@@ -49,7 +49,7 @@ def file_sha256(path: Path) -> str:
         BadDataError: it cannot be read.
     """
     path = path.absolute()
-    return bytes(file_digests(path.parent, [path])[0]).hex()
+    return bytes(file_digests(path.parent, [path], strict=True)[0]).hex()
 
 
 def listing_sha256(root: Path, files: Iterable[Path]) -> str:
@@ -60,7 +60,7 @@ def listing_sha256(root: Path, files: Iterable[Path]) -> str:
         files: below it, in any order.
 
     Raises:
-        BadDataError: one of them cannot be read.
+        BadDataError: one of them is not there.
     """
     ordered = sorted(files)
     digest = hashlib.sha256()
@@ -89,18 +89,19 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def file_digests(root: Path, files: Sequence[Path]) -> npt.NDArray[np.uint8]:
+def file_digests(root: Path, files: Sequence[Path], *, strict: bool = False) -> npt.NDArray[np.uint8]:
     """SHA-256 of each file.
 
     Args:
         root: folder under which they are remembered together.
         files: N files below it.
+        strict: an unreadable file is an error; otherwise its digest is 0, for a reader that leaves such files out.
 
     Returns:
         Shape (N, 32), uint8.
 
     Raises:
-        BadDataError: one of them cannot be read.
+        BadDataError: one of them is not there or, if strict, cannot be read.
     """
     signatures = np.array([_signature(path) for path in files], dtype=np.int64).reshape(len(files), 4)
     memo = _memo_file(root, files)
@@ -117,11 +118,13 @@ def file_digests(root: Path, files: Sequence[Path]) -> npt.NDArray[np.uint8]:
     if not todo:
         return digests
     with ThreadPoolExecutor(_THREADS) as pool:
-        for i, content in zip(todo, pool.map(lambda i: _sha256(files[i]), todo), strict=True):
+        for i, content in zip(todo, pool.map(lambda i: _sha256(files[i], strict), todo), strict=True):
             digests[i] = np.frombuffer(content, dtype=np.uint8)
     # A file that changed while it was read, or so shortly before that the clock may not tell one change from the next, is read again next time.
     settled = time.time_ns() - _SETTLED_NS
-    unchanged = np.array([i for i in range(len(files)) if signatures[i, 2] < settled and _signature(files[i]) == tuple(signatures[i])], dtype=np.int64)
+    unchanged = np.array(
+        [i for i in range(len(files)) if signatures[i, 2] < settled and digests[i].any() and _signature(files[i]) == tuple(signatures[i])], dtype=np.int64
+    )
     _write_memo(memo, [names[i] for i in unchanged], signatures[unchanged], digests[unchanged])
     return digests
 
@@ -134,13 +137,15 @@ def _signature(path: Path) -> tuple[int, int, int, int]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
-def _sha256(path: Path) -> bytes:
+def _sha256(path: Path, strict: bool) -> bytes:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:
+        if not strict:
+            return bytes(32)
         raise _unreadable(path, error) from None
     return digest.digest()
 

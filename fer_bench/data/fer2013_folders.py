@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.clutter import is_clutter
-from fer_bench.data.decoding import SUFFIXES, read_image
+from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, load_image
 from fer_bench.data.fer2013_csv import SIDE, split_of
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.splits import carve
@@ -156,9 +156,10 @@ def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, An
     images: list[npt.NDArray[np.uint8]] = []
     bad: list[tuple[str, str]] = []
     for one in found:
-        image = read_image(one.path)
-        if image is None:
-            bad.append((one.path.relative_to(root).as_posix(), "cannot be decoded"))
+        try:
+            image = load_image(one.path, gray=True)
+        except UnreadableImageError as error:
+            bad.append((one.path.relative_to(root).as_posix(), error.reason))
             continue
         if image.shape != (SIDE, SIDE):
             problem = f"{one.path}: the image is {image.shape[1]} x {image.shape[0]} px, not {SIDE} x {SIDE}."

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import read_image
+from fer_bench.data.decoding import UnreadableImageError, load_image
 from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.ferplus_votes import check_votes, targets_of, whole_number
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
@@ -161,9 +161,10 @@ def _decode(root: Path, rows: list[_Row]) -> tuple[files.Arrays, dict[str, Any]]
     images: list[npt.NDArray[np.uint8]] = []
     bad: list[tuple[str, str]] = []
     for row in rows:
-        image = read_image(row.path)
-        if image is None:
-            bad.append((row.path.relative_to(root).as_posix(), "cannot be decoded" if row.path.is_file() else "no image file"))
+        try:
+            image = load_image(row.path, gray=True)
+        except UnreadableImageError as error:
+            bad.append((row.path.relative_to(root).as_posix(), error.reason))
             continue
         if image.shape != (SIDE, SIDE):
             problem = f"{row.path}: the image is {image.shape[1]} x {image.shape[0]} px, not {SIDE} x {SIDE}."

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
+from fer_bench.data.decoding import UnreadableImageError, decode, load_image, read_content
 from fer_bench.data.findingemo import TASKS, FindingEmoIndex, clean_split, index_findingemo
 from fer_bench.data.findingemo_annotations import ANNOTATIONS, HOW_TO_GET, published
 from fer_bench.data.letterbox import letterbox
@@ -74,12 +75,7 @@ class Photographs:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         path = self.root / self.names[int(index)]
-        # OpenCV cannot open paths with some characters on some systems; bytes always work.
-        bgr = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_COLOR)
-        if bgr is None:
-            problem = f"{path} cannot be decoded."
-            raise BadDataError(problem, "Fetch it again, or delete it.")
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        rgb = load_image(path)
         if self.fit == "letterbox":
             return letterbox(rgb, self.width, self.height)
         return np.asarray(cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -104,11 +100,11 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
     """
     names = [sample.path for sample in index.samples]
     listing = files.listing_sha256(root, [root / name for name in names])
-    arrays, facts = files.cached("findingemo", files.text_sha256(f"1-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names))
+    arrays, facts = files.cached("findingemo", files.text_sha256(f"2-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names))
     readable = np.asarray(arrays["readable"])
-    bad = [str(name) for name in facts["unreadable"]]
+    bad = [(str(name), str(reason)) for name, reason in facts["unreadable"]]
     if len(bad) > MAX_BAD_SHARE * len(names):
-        problem = f"{root}: {len(bad)} of {len(names)} images cannot be decoded; the first is {bad[0]}."
+        problem = f"{root}: {len(bad)} of {len(names)} images cannot be decoded; the first is {bad[0][0]}: {bad[0][1]}."
         raise BadDataError(problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`.")
     targets = {task: index.targets(task) for task in TASKS}
     coverage = index.coverage
@@ -126,7 +122,7 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         columns={"digest": digests},
         notes=notes,
         facts={"coverage": coverage.as_dict()},
-        quarantined=[(name, "cannot be decoded") for name in bad],
+        quarantined=bad,
     ).select(readable)
     kept = samples.columns.pop("digest").astype(np.uint8)
     samples.checksums = {name: split_checksum(kept[samples.where(name)]) for name in SPLITS}
@@ -140,10 +136,14 @@ def _named(digest: npt.NDArray[np.uint8], name: str, labels: npt.NDArray[np.int6
 
 def _inspect(root: Path, names: list[str]) -> tuple[files.Arrays, dict[str, Any]]:
     digests = np.zeros((len(names), 20), dtype=np.uint8)
-    readable = np.zeros(len(names), dtype=bool)
+    readable = np.ones(len(names), dtype=bool)
+    bad: list[tuple[str, str]] = []
     for i, name in enumerate(names):
-        content = (root / name).read_bytes()
-        digests[i] = np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
-        # An eighth of the size is enough to see whether a file decodes, and several times faster.
-        readable[i] = bool(content) and cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_REDUCED_COLOR_8) is not None
-    return {"digests": digests, "readable": readable}, {"unreadable": [names[int(i)] for i in np.flatnonzero(~readable)]}
+        try:
+            content = read_content(root / name)
+            digests[i] = np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
+            decode(content, gray=False, reduced=True)
+        except UnreadableImageError as error:
+            bad.append((name, error.reason))
+            readable[i] = False
+    return {"digests": digests, "readable": readable}, {"unreadable": bad}

@@ -11,39 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
+from fer_bench.data.decoding import UnreadableImageError, check_size, load_image, read_content
+from fer_bench.data.image_size import read_header
 from fer_bench.errors import BadDataError
 
 Landmarks = npt.NDArray[np.float32]
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-def decode(path: Path) -> npt.NDArray[np.uint8]:
-    """One image file as RGB, uint8 (H, W, 3).
-
-    Raises:
-        BadDataError: the file is missing or damaged.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        problem = f"{path}: {'not a readable image' if path.is_file() else 'there is no such file'}."
-        raise BadDataError(problem, "Unpack it again, or delete it: samples without a file are left out and counted.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
 def png_size(path: Path) -> tuple[int, int] | str:
-    """Width and height of a PNG file from its first bytes, or what is wrong with it: no PNG, or truncated."""
+    """Width and height of a PNG file from its first bytes, or what is wrong with it: no PNG, truncated, or too large to be decoded."""
     try:
+        start = read_content(path, 24)
+        header = read_header(start)
+        if header is None or header.kind != "png":
+            return "truncated" if _PNG_BEGIN.startswith(start[:8]) else "not a PNG file"
+        check_size(header, start)
         with path.open("rb") as file:
-            head = file.read(24)
             file.seek(-8, os.SEEK_END)
             tail = file.read(8)
-    except OSError as error:
-        return "no image file" if isinstance(error, FileNotFoundError) else "truncated"
-    if head[:8] != _PNG_BEGIN or len(head) < 24:
-        return "not a PNG file"
-    if tail != _PNG_END:
+    except UnreadableImageError as error:
+        return "no image file" if not path.exists() else error.reason
+    except OSError:
         return "truncated"
-    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    return (header.width, header.height) if tail == _PNG_END else "truncated"
 
 
 def face_box(landmarks: npt.NDArray[np.floating], margin: float = 0.1) -> npt.NDArray[np.float64]:
@@ -120,7 +111,7 @@ class FileImages:
         if self._store is not None and (known := self._store.get(index)) is not None:
             return known
         path = self.root / str(self.files[index])
-        image = decode(path)
+        image = load_image(path)
         height, width = image.shape[:2]
         given = None if self.boxes is None else np.asarray(self.boxes[index], dtype=np.float64)
         box = (0, 0, width, height) if given is None or (given == -1).all() else pixels_of(given, width, height)

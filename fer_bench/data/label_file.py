@@ -14,6 +14,7 @@ from fer_bench.data.files import file_sha256
 from fer_bench.data.sample_names import find_samples
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
+from fer_bench.escaping import csv_text, csv_value
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.protocols import find_task
 
@@ -36,10 +37,7 @@ def write_labels(path: Path, ids: Sequence[str], labels: npt.NDArray[np.int64], 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     rows = [(i, label_set.names[label], f"{c:.4f}") for i, label, c in zip(ids, labels.tolist(), confidence.tolist(), strict=True) if label >= 0]
-    with part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(rows)
+    part.write_text(csv_text(HEADER, *rows), encoding="utf-8", newline="")
     part.replace(path)
     return len(rows)
 
@@ -70,7 +68,7 @@ def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
                     _check(tuple(row) == HEADER, path, 1, f"the header is {','.join(row)!r}, not {','.join(HEADER)}")
                     continue
                 _check(len(row) == len(HEADER), path, reader.line_num, f"{len(row)} value(s) instead of {len(HEADER)}")
-                identifier, label, confidence = row
+                identifier, label, confidence = map(csv_value, row)
                 found = label_set.find(label)
                 _check(identifier != "", path, reader.line_num, "the id is empty")
                 _check(identifier not in labels, path, reader.line_num, f"id {identifier!r} stands here a second time")

@@ -17,10 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from fer_bench import paths
-from fer_bench.data.decoding import read_image, resize
+from fer_bench.data.decoding import UnreadableImageError, load_image, resize
 from fer_bench.errors import BadDataError, HardwareError
 
-UNREADABLE = "cannot be decoded"
 # Where nobody names a size: no larger than what most networks were designed for.
 _LARGEST = 224
 _SMALLEST = 48
@@ -80,8 +79,8 @@ def decode_images(files: Sequence[Path], labels: npt.NDArray[Any], side: int | N
     store = _Store(len(files), target, colour=gray is False)
     kept, bad, digests, pixels, sizes = [], [], [], [], []
     for at, seen in enumerate(_seen(files, labels, target, gray)):
-        if seen is None:
-            bad.append((at, UNREADABLE))
+        if isinstance(seen, str):
+            bad.append((at, seen))
             continue
         if exact and (seen.height, seen.width) != (target, target):
             problem = f"{files[at]}: the image is {seen.width} x {seen.height} px, not {target} x {target}."
@@ -123,7 +122,7 @@ def _shorter_side(file: Path) -> int:
         return 0
 
 
-def _seen(files: Sequence[Path], labels: npt.NDArray[Any], side: int, gray: bool | None) -> Iterator[_Seen | None]:
+def _seen(files: Sequence[Path], labels: npt.NDArray[Any], side: int, gray: bool | None) -> Iterator[_Seen | str]:
     with ThreadPoolExecutor(_THREADS) as pool:
         # In blocks: a pool runs ahead of who takes its results.
         for start in range(0, len(files), _BLOCK):
@@ -131,10 +130,12 @@ def _seen(files: Sequence[Path], labels: npt.NDArray[Any], side: int, gray: bool
             yield from pool.map(lambda at: _see(files[at], labels[at], side, gray), block)
 
 
-def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | None:
-    image = read_image(file, gray=bool(gray))
-    if image is None:
-        return None
+def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
+    """An image, or why it cannot be read."""
+    try:
+        image = load_image(file, gray=bool(gray))
+    except UnreadableImageError as error:
+        return error.reason
     colour = image.ndim == 3 and not (np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2]))
     if image.ndim == 3 and not colour:
         image = np.ascontiguousarray(image[..., 0])

@@ -150,7 +150,7 @@ def read_images(
         decoded = decode_images(rows.files, rows.targets.astype(kind), side, gray=gray)
         bad = [(rows.ids[at], reason) for at, reason in decoded.bad]
         present = rows.targets[decoded.kept].tolist()
-        check_classes(table.path, present, rows.bad + bad, len(rows.ids) + len(rows.bad), classes)
+        check_classes(table.path, present, bad, len(rows.ids) + len(rows.bad), classes, unused=rows.bad)
         return {"images": decoded.images, "kept": decoded.kept, "digests": decoded.digests, "pixels": decoded.pixels}, {"bad": bad, "facts": decoded.facts}
 
     arrays, facts = files.cached(name, files.text_sha256(key), build)

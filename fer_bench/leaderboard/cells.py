@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
+from fer_bench.escaping import markdown
 from fer_bench.leaderboard.rows import Row, metric
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
@@ -31,15 +32,18 @@ TITLES = {
 }
 NONE = "–"
 _LONGEST_REASON = 160
-# An underscore between letters emphasises nothing.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def title(name: str) -> str:
     """A metric as readers call it; of one dimension, with its name."""
     dimension, _, metric_name = name.rpartition("/")
-    plain = TITLES.get(metric_name, metric_name if dimension else name)
+    plain = TITLES.get(metric_name) or markdown(metric_name if dimension else name)
     return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
+
+
+def link(text: str, target: str) -> str:
+    """A link to a file beside the board."""
+    return f"[{markdown(text)}]({quote(target)})"
 
 
 def in_units(value: float, name: str) -> str:
@@ -109,7 +113,7 @@ def record_links(records: Iterable[Record]) -> str:
     for record in records:
         seeds.setdefault(record_link(record), []).append("record" if record.seed is None else str(record.seed))
     # The seeds of a grid share a file.
-    links = [f"[{named[0] if len(named) == 1 else 'all'}]({file})" for file, named in seeds.items()]
+    links = [link(named[0] if len(named) == 1 else "all", file) for file, named in seeds.items()]
     return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
 
 
@@ -122,12 +126,6 @@ def shorten(text: str) -> str:
     """A text that fits into a cell."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is: names hold underscores, messages hold anything."""
-    line = " ".join(text.split())
-    return _SPECIAL.sub(r"\\\g<0>", line)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> str:

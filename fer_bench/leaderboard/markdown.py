@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fer_bench.errors import FerBenchError
+from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.cells import (
     NONE,
     TITLES,
     clean,
     epochs,
-    escape,
     interval,
     is_share,
+    link,
     markdown_table,
     mean_std,
     number,
@@ -42,6 +44,7 @@ _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
 _MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
 _PAIRS_NAMED = 10
+_URL = re.compile(r"https?://[!-;=?-~]+")
 
 
 class Column(NamedTuple):
@@ -62,8 +65,8 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     """
     names = row_names([placed.row for placed in board.placed])
     protocol = board.protocol
-    parts = [f"# {protocol.title or protocol.name}"]
-    parts += [protocol.about] if protocol.about else []
+    parts = [f"# {escape(protocol.title or protocol.name)}"]
+    parts += [escape(protocol.about)] if protocol.about else []
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
@@ -105,7 +108,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
         claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}" if best else NONE
-        cells = [f"[{escape(protocol.title or protocol.name)}]({protocol.name}.md)", label, value]
+        cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
         rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
     table = markdown_table(header, rows, [False, False, False, True, True, True, True]) if rows else "There is no leaderboard yet."
@@ -260,7 +263,7 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     found = side_by_side(board.protocol, [placed.row for placed in board.placed], board.siblings)
     if not board.siblings:
         return []
-    links = [f"[{escape(s.protocol.title)}]({s.protocol.name}.md)" + _remark(s.protocol) for s in board.siblings]
+    links = [link(s.protocol.title, f"{s.protocol.name}.md") + _remark(s.protocol) for s in board.siblings]
     about = f"Of this board: {escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
     if not found:
         return ["## Under other splits", about + " No settings were run under both."]
@@ -282,7 +285,7 @@ def _apart(board: Board) -> list[str]:
         record = entry.record
         name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
-        rows.append([name, f"[{record.run_id}]({record_link(record)})", number(value, primary), escape(shorten(entry.reason))])
+        rows.append([name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))])
     return [
         "## Listed apart",
         "Records that are not ranked.",
@@ -330,4 +333,6 @@ def _where(source: Source, row: ReportedRow) -> str:
 
 def _citation(source: Source) -> str:
     text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
-    return escape(text) + (f" <{source.url}>" if source.url else "")
+    if not source.url:
+        return escape(text)
+    return f"{escape(text)} " + (f"<{source.url}>" if _URL.fullmatch(source.url) else escape(source.url))

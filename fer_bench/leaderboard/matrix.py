@@ -7,13 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
+from fer_bench.escaping import markdown
 from fer_bench.predictions import write_atomically
 from fer_bench.protocols import VIA
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store
+from fer_bench.results.store import Store, folder_name
 from fer_bench.scoring.intervals import mean_std
 
 
@@ -77,16 +79,16 @@ def to_markdown(cells: dict[str, dict[str, Cell]], model: str) -> str:
     """The table as markdown."""
     datasets = sorted({dataset for row in cells.values() for dataset in row})
     lines = [
-        f"# {model}: trained on one dataset, tested on another",
+        f"# {markdown(model)}: trained on one dataset, tested on another",
         "",
         "Accuracy in % (mean and standard deviation over seeds), n test samples. Labels are mapped by name; classes without a counterpart are left out, so",
         "cells of different n are not of the same difficulty. Each cell is a record and can be verified.",
         "",
-        "| trained on | " + " | ".join(f"tested on {dataset}" for dataset in datasets) + " |",
+        "| trained on | " + " | ".join(f"tested on {markdown(dataset)}" for dataset in datasets) + " |",
         "| --- |" + " ---: |" * len(datasets),
     ]
     for trained_on, row in cells.items():
-        lines.append(f"| {trained_on} | " + " | ".join(_text(row[dataset]) if dataset in row else "–" for dataset in datasets) + " |")
+        lines.append(f"| {markdown(trained_on)} | " + " | ".join(_text(row[dataset]) if dataset in row else "–" for dataset in datasets) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -129,9 +131,9 @@ def write_matrix(store: Store, model: str) -> Path:
         The markdown file.
     """
     cells = collect(store.records(), model)
-    page = store.root / "matrix" / f"{model.replace(':', '_')}.md"
+    page = store.root / "matrix" / f"{folder_name(model)}.md"
     name = f"{page.stem}.png"
-    write_atomically(page, (to_markdown(cells, model) + f"\n![the same as a picture]({name})\n").encode())
+    write_atomically(page, (to_markdown(cells, model) + f"\n![the same as a picture]({quote(name)})\n").encode())
     if cells:
         write_atomically(page.with_name(name), draw(cells, model))
     return page

@@ -51,7 +51,8 @@ class ReportedRow(_Strict):
         location: table, figure or section of the paper.
     """
 
-    protocol: str = Field(min_length=1)
+    # It names a page: nothing that leads out of the folder of pages.
+    protocol: str = Field(min_length=1, max_length=200, pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
     model: str = Field(min_length=1)
     setting: str = ""
     metrics: dict[str, Value] = {}

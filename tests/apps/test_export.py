@@ -85,7 +85,7 @@ def test_predicting_needs_neither_record_nor_checkpoint(exported, tmp_path, monk
     from fer_bench.results.store import Store
 
     after = predict_files(Store(), str(done.path), [faces], "cpu")
-    assert [row.error for row in after] == [row.error for row in before] == ["", "", "", "cannot be read as an image"]
+    assert [row.error for row in after] == [row.error for row in before] == ["", "", "", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF"]
     for a, b in zip(before[:3], after[:3], strict=True):
         assert a.label == b.label
         np.testing.assert_allclose(a.outputs, b.outputs, atol=1e-5)

@@ -65,7 +65,7 @@ def test_crops_are_kept_and_survive_pickling(root, monkeypatch):
     def refuse(path):
         raise AssertionError(path)
 
-    monkeypatch.setattr(images, "decode", refuse)
+    monkeypatch.setattr(images, "load_image", refuse)
     again = pickle.loads(pickle.dumps(read_afew_va(str(root), size=32).images))
     assert np.array_equal(again[5], first)
     with pytest.raises(AssertionError):

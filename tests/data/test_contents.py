@@ -21,7 +21,7 @@ def settled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
     real = contents._sha256
-    monkeypatch.setattr(contents, "_sha256", lambda path: read.append(path) or real(path))
+    monkeypatch.setattr(contents, "_sha256", lambda path, strict: read.append(path) or real(path, strict))
     return read
 
 

@@ -106,7 +106,7 @@ def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):
     monkeypatch.setattr("fer_bench.data.findingemo_module.MAX_BAD_SHARE", 0.1)
     samples = module(copy).read()
     assert len(samples) == 39
-    assert samples.quarantined == [("Run_1/party 0/img0.png", "cannot be decoded")]
+    assert samples.quarantined == [("Run_1/party 0/img0.png", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")]
 
 
 def test_findingemo_with_the_annotations_of_the_installed_package(copy, tmp_path, monkeypatch):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from pathlib import Path
 
 from fer_bench.apps.annotate.export import write_atomically
 from fer_bench.apps.annotate.store import Store
+from fer_bench.escaping import csv_text
 
 
 def chosen_images(store: Store) -> list[tuple[str, str]]:
@@ -26,9 +25,5 @@ def write_chosen(store: Store, path: Path) -> dict[str, int]:
         FerBenchError: the file cannot be written.
     """
     rows = chosen_images(store)
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label"))
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, csv_text(("path", "label"), *rows).encode())
     return {name: sum(label == name for _, label in rows) for name in store.study.label_names()}

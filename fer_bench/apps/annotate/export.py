@@ -7,7 +7,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from fer_bench.apps.annotate.answers import leaf
 from fer_bench.apps.annotate.database import connect
 from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
+from fer_bench.escaping import csv_text
 
 _QUERY = """
 SELECT (SELECT value FROM meta WHERE key = 'study') AS study, a.study_version, r.name AS rater, a.item_id, i.image, i.label AS original_label,
@@ -66,10 +67,9 @@ def read_answers(database: Path) -> pd.DataFrame:
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A table as UTF-8 CSV with a header; missing values are empty."""
-    text = StringIO()
-    table.to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue().encode()
+    """A table as UTF-8 CSV with a header; missing values are empty, and no cell is a formula."""
+    rows = table.astype("object").where(table.notna(), None).itertuples(index=False, name=None)
+    return csv_text(table.columns, *rows).encode()
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:

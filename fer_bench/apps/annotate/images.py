@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fer_bench.data.clutter import is_clutter
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.escaping import csv_value
 
 # SVG is left out on purpose: it can carry scripts.
 MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp"}
@@ -79,7 +80,8 @@ def _table_rows(table: Path, where: str) -> Iterator[tuple[str, str | None, str]
                 if None in row or row["path"] is None:
                     problem = f"{at}: number of columns differs from the header."
                     raise BadDataError(problem)
-                yield row["path"], row.get("label"), at
+                label = row.get("label")
+                yield csv_value(row["path"]), None if label is None else csv_value(label), at
     except OSError as error:
         problem = f"{where}.table: {table} cannot be opened: {error.strerror}."
         raise MissingDataError(problem, "Relative paths count from the folder of the study file.") from None

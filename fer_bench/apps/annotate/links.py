@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fer_bench.apps.annotate.export import write_atomically
 from fer_bench.apps.annotate.store import Role, Store
 from fer_bench.errors import SpecError
+from fer_bench.escaping import csv_text
 
 _ENTRANCES = {"admin": "/admin/enter/", "screener": "/prescreen/enter/"}
 
@@ -79,8 +78,5 @@ def write_links(links: list[Link], path: Path) -> Path:
     Raises:
         FerBenchError: the file cannot be written.
     """
-    text = StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("role", "name", "url"))
-    rows.writerows((link.role, link.name, link.url) for link in links)
-    return write_atomically(path, text.getvalue().encode())
+    rows = ((link.role, link.name, link.url) for link in links)
+    return write_atomically(path, csv_text(("role", "name", "url"), *rows).encode())

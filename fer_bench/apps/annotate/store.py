@@ -84,6 +84,7 @@ class Store:
         self.study = study
         self.path = path
         created = prepare(path)
+        self._screened_to: dict[str, int] = {}
         self._writer = Writer(path)
         self.reader = connect(path, read_only=True)
         try:
@@ -297,12 +298,15 @@ class Store:
         return {row["item_id"]: row["label"] for row in self.reader.execute("SELECT item_id, label FROM prescreen_marks").fetchall()}
 
     def remember_place(self, label: str, place: int) -> None:
-        """Note how far the screener is in a class. Nobody waits for this write."""
+        """Note how far the screener is in a class. Nobody waits for this write; until it is done, memory knows."""
+        self._screened_to[label] = place
         statement = "INSERT INTO prescreen_places VALUES (?, ?) ON CONFLICT (label) DO UPDATE SET place = excluded.place"
         self._writer.submit(lambda db: db.execute(statement, (label, place)))
 
     def screened_to(self, label: str) -> int:
         """How far the screener is in a class."""
+        if label in self._screened_to:
+            return self._screened_to[label]
         row = self.reader.execute("SELECT place FROM prescreen_places WHERE label = ?", (label,)).fetchone()
         return 0 if row is None else int(row["place"])
 

@@ -13,10 +13,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.decoding import SUFFIXES, read_image
+from fer_bench.apps.live.containers import is_cut_off, picture_seconds
+from fer_bench.data.decoding import MAX_PIXELS, SUFFIXES, images_below, kind_of, read_image
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 
 FOLDER_RATE = CAMERA_RATE = 25.0
+_CAMERA_DIGITS = 4
+# A picture that ends this much before its end is announced, in seconds and as a share, has ended early.
+_SHORT = (1.0, 0.05)
+_MUCH_FASTER = 1.3
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,10 @@ class Source(Protocol):
     """Whether it goes on without waiting for who reads it."""
     rate: float
     """Frames per second."""
-    n_expected: int | None
-    """How many frames it says it has."""
+    end: float | None
+    """Where it ends, in seconds of its own clock; None for a camera, and before the last frame was read."""
+    shortfall: str
+    """What it announces and did not give, in words; known once it has ended."""
 
     def read(self) -> Frame | None:
         """The next frame; None after the last one."""
@@ -70,12 +77,13 @@ def open_source(text: str) -> Source:
     # FFmpeg and the camera drivers write to the terminal whatever they dislike.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal() and len(text) <= _CAMERA_DIGITS:
         return CameraSource(int(text))
     path = Path(text).expanduser()
-    if path.is_dir():
+    kind = kind_of(path)
+    if kind == "folder":
         return FolderSource(path)
-    if not path.is_file():
+    if kind != "file":
         problem = f"there is no file or folder {path}."
         raise MissingDataError(problem, "--source takes the number of a camera, a video file, or a folder of images.")
     return VideoSource(path)
@@ -85,7 +93,8 @@ class CameraSource:
     """A camera, by its number."""
 
     live = True
-    n_expected: int | None = None
+    end: float | None = None
+    shortfall = ""
 
     def __init__(self, number: int) -> None:
         self.name = f"camera {number}"
@@ -113,55 +122,90 @@ class CameraSource:
 
 
 class VideoSource:
-    """A video file."""
+    """A video file, at its own times: containers may hold frames at a changing rate, and more sound than picture."""
 
     live = False
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self._capture = cv2.VideoCapture(str(path))
-        good, image = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not good or image is None:
+        self.name, self._path = str(path), path
+        self.end: float | None = None
+        self.shortfall = ""
+        self._given: list[tuple[npt.NDArray[np.uint8], float]] = []
+        try:
+            self._capture = cv2.VideoCapture(str(path))
+            width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        except cv2.error:
+            width = height = 0.0
+        if width * height > MAX_PIXELS:
             self._capture.release()
+            problem = f"{path}: a video of {width:,.0f} x {height:,.0f} px: more than {MAX_PIXELS // 10**6} million pixels."
+            raise BadDataError(problem, "Scale it down first, for example with `ffmpeg -i IN -vf scale=1920:-2 OUT.mp4`.")
+        first = self._decode() if width * height else None
+        if first is None:
             problem = f"{path}: not a video that can be read, or one without a frame."
             raise BadDataError(problem, "Check that it plays; `ffmpeg -i IN -c:v mpeg4 OUT.mp4` makes one that OpenCV reads.")
-        self._first: npt.NDArray[np.uint8] | None = np.asarray(image, dtype=np.uint8)
-        self.rate = _rate(self._capture.get(cv2.CAP_PROP_FPS), FOLDER_RATE)
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.n_expected: int | None = count if count > 0 else None
+        self._began = first[1]
+        self._given.append(first)
+        second = self._decode()
+        self._given += [] if second is None else [second]
+        step = 0.0 if second is None else second[1] - first[1]
+        self._mean_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.rate = _rate_of_file(self._mean_rate, 1 / step if 1e-3 <= step <= 100 else 0.0)
+        self._announced = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._index, self._time = -1, -1.0
 
     def read(self) -> Frame | None:
         """The next frame, at the time that the file gives it."""
-        image = self._first
-        if image is None:
-            good, image = self._capture.read()
-            if not good or image is None:
-                return None
-        self._first = None
+        decoded = self._given.pop(0) if self._given else self._decode()
+        if decoded is None:
+            self._finish()
+            return None
+        image, at = decoded
         self._index += 1
-        at = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-        self._time = at if at > self._time else self._index / self.rate
-        return Frame(self._index, self._time, np.asarray(image, dtype=np.uint8))
+        # A stream without times, or one that goes back, is read at its rate.
+        self._time = at - self._began if at - self._began > self._time else self._time + 1 / self.rate
+        return Frame(self._index, self._time, image)
 
     def close(self) -> None:
         """Close the file."""
         self._capture.release()
 
+    def _decode(self) -> tuple[npt.NDArray[np.uint8], float] | None:
+        try:
+            good, image = self._capture.read()
+            if not good or image is None:
+                return None
+            return np.asarray(image, dtype=np.uint8), float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        except cv2.error:
+            return None
+
+    def _finish(self) -> None:
+        n, read_to = self._index + 1, self._time + 1 / self.rate
+        cut, lasts = is_cut_off(self._path), picture_seconds(self._path)
+        if cut:
+            counted = f"announces {self._announced:.0f} frames and gave {n}" if self._announced > n else f"is cut off, and gave {n} frames"
+            self.shortfall = f"the source ended early: it {counted}"
+        elif lasts is not None and lasts - read_to > max(_SHORT[0], _SHORT[1] * lasts, 1 / self.rate) and self._announced > n:
+            self.shortfall = f"the source ended early: its picture lasts {lasts:.1f} s, and {read_to:.1f} s of it can be read"
+        # Where the last frame stands still, only the container knows for how long. Its count is a guess unless that many frames came.
+        told = lasts if lasts is not None else self._announced / self._mean_rate if self._announced == n and self._mean_rate > 0 else 0.0
+        self.end = read_to if self.shortfall or told <= self._time else told
+
 
 class FolderSource:
-    """The images of a folder, in the order of their names, as if at 25 frames per second."""
+    """The images of a folder, in natural order of their names, as if at 25 frames per second."""
 
     live = False
     rate = FOLDER_RATE
+    shortfall = ""
 
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
-        self._files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        self._files = images_below(folder)
         if not self._files:
             problem = f"found no image in {folder}."
             raise MissingDataError(problem, f"Images end in {', '.join(sorted(SUFFIXES))}.")
-        self.n_expected: int | None = len(self._files)
+        self.end: float | None = len(self._files) / self.rate
         self._index = -1
 
     def read(self) -> Frame | None:
@@ -180,3 +224,10 @@ class FolderSource:
 def _rate(given: float, default: float) -> float:
     # Containers and drivers that do not know give 0, NaN, or their time base.
     return given if 1 <= given <= 240 else default
+
+
+def _rate_of_file(given: float, first: float) -> float:
+    """Frames per second: what the container says, or where that is its time base or a mean over still parts, the rate of the first two frames."""
+    if not 1 <= given <= 240:
+        return first or FOLDER_RATE
+    return first if _MUCH_FASTER * given < first <= 240 else given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 import os
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +15,13 @@ from fer_bench.apps.live.capture import Frame
 from fer_bench.apps.live.tracks import Track
 from fer_bench.data.letterbox import letterbox
 from fer_bench.errors import BadDataError, HardwareError, SpecError
+from fer_bench.escaping import csv_text
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
-# A camera that was away for longer is not filled with still frames.
-LONGEST_GAP = 10.0
+# So many seconds are filled with still frames: a camera that was away for longer was away, and a file whose clock jumps further is damaged.
+LONGEST_GAP, LONGEST_GAP_OF_FILES = 10.0, 3600.0
+# A frame may be so much of a step off its time: clocks of cameras jitter, and containers round.
+_TOLERANCE = 0.75
 
 
 class Recording(Protocol):
@@ -45,18 +48,19 @@ class VideoRecording:
 
     Args:
         path: ends in ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
-        rate: frames per second.
-        keep_clock: repeat frames where the source's clock has run on, so that a video of a camera plays at its speed although frames were dropped.
+        rate: frames per second, constant: frames are repeated where the source's clock has run on, and left out where it has not, so that the video plays
+            at the source's speed and lasts as long.
+        longest_gap: at most so many seconds are filled between two frames.
 
     Raises:
         SpecError: another ending.
     """
 
-    def __init__(self, path: Path, rate: float, *, keep_clock: bool) -> None:
+    def __init__(self, path: Path, rate: float, *, longest_gap: float = LONGEST_GAP) -> None:
         if path.suffix.lower() not in CODECS:
             problem = f"--output {path}: the name ends in neither .mp4 nor .avi."
             raise SpecError(problem, "Call it something.mp4.")
-        self.path, self._rate, self._keep_clock = path, rate, keep_clock
+        self.path, self._rate, self._longest_gap, self._left_out = path, rate, longest_gap, 0.0
         self._at = _part(path)
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -78,12 +82,27 @@ class VideoRecording:
                 raise HardwareError(problem, f"Try another ending ({', '.join(CODECS)}), or leave --output out.")
         if (image.shape[1], image.shape[0]) != self._size:
             image = letterbox(image, *self._size)
-        if self._keep_clock and self._last is not None:
-            missing = round(time * self._rate) - self.n_written
-            for _ in range(min(missing, round(LONGEST_GAP * self._rate))):
-                self._add(self._last)
+        early = self._fill(time)
         self._last = image
-        self._add(image)
+        if not early:
+            self._add(image)
+
+    def hold_until(self, end: float) -> None:
+        """Let the last frame stand until a time of the source, where it ends."""
+        self._fill(end)
+
+    def _fill(self, time: float) -> bool:
+        """Repeat the last frame up to a time; whether that time is taken already."""
+        if self._last is None:
+            return False
+        missing = (time - self._left_out) * self._rate - self.n_written
+        most = round(self._longest_gap * self._rate)
+        if missing > most + _TOLERANCE:
+            self._left_out += (missing - most) / self._rate
+            missing = most
+        for _ in range(math.ceil(missing - _TOLERANCE)):
+            self._add(self._last)
+        return missing < -_TOLERANCE
 
     def _add(self, image: npt.NDArray[np.uint8]) -> None:
         assert self._writer is not None
@@ -128,17 +147,19 @@ class TableRecording:
         self.path, self._names, self._classes = path, names, classes
         self._at = _part(path)
         self._file = self._at.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["frame", "time", "face", "left", "top", "right", "bottom", "prediction", *names, "note"])
+        self._add(["frame", "time", "face", "left", "top", "right", "bottom", "prediction", *names, "note"])
 
     def write(self, frame: Frame, tracks: list[Track]) -> None:
         """Add a frame."""
         head = [frame.index, f"{frame.time:.4f}"]
         if not tracks:
-            self._writer.writerow([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
+            self._add([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
         for track in tracks:
             label = self._names[int(track.outputs.argmax())] if self._classes else ""
-            self._writer.writerow([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+            self._add([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+
+    def _add(self, cells: list[object]) -> None:
+        self._file.write(csv_text(cells))
 
     def finish(self) -> None:
         """See :class:`Recording`."""

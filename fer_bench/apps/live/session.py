@@ -18,13 +18,14 @@ import numpy.typing as npt
 from fer_bench.apps.live.capture import Frame, Source
 from fer_bench.apps.live.overlay import Pace, compose
 from fer_bench.apps.live.pipeline import Pipeline
-from fer_bench.apps.live.recording import Recording, TableRecording, VideoRecording
+from fer_bench.apps.live.recording import LONGEST_GAP, LONGEST_GAP_OF_FILES, Recording, TableRecording, VideoRecording
 from fer_bench.apps.live.screen import Screen
 from fer_bench.apps.live.tracks import Box, Tracker
 from fer_bench.apps.predictor import Predictor
 from fer_bench.data.faces import FaceDetector
 from fer_bench.data.framing import Framing
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.escaping import one_line
 
 # Percentiles are those of the last frames: a camera may run for days.
 REMEMBERED = 20_000
@@ -97,7 +98,7 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"{self.name}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces} faces"
+        yield f"{one_line(self.name)}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces} faces"
         yield (
             f"{self.rate:.1f} frames/s; latency: median {self.latency(50) * 1000:.0f} ms, 99 % within {self.latency(99) * 1000:.0f} ms; "
             f"{self.dropped} frame{'' if self.dropped == 1 else 's'} dropped"
@@ -149,7 +150,8 @@ def run_live(
     recordings: list[Recording] = []
     video = rows = None
     if output is not None:
-        video = VideoRecording(_not_the_source(output, source), source.rate, keep_clock=lossy)
+        gap = LONGEST_GAP if source.live else LONGEST_GAP_OF_FILES
+        video = VideoRecording(_not_the_source(output, source), source.rate, longest_gap=gap)
         recordings.append(video)
     if table is not None:
         rows = TableRecording(_not_the_source(table, source), card.names, classes=card.classes)
@@ -180,6 +182,8 @@ def run_live(
                 clock.tick(frame.captured, ended, summary)
             summary.dropped, summary.stopped_by = pipeline.dropped, signals.number
             summary.seconds = clock.seconds
+            if video is not None and pipeline.exhausted and source.end is not None:
+                video.hold_until(source.end)
             summary.notes += _notes(source, summary, pipeline)
         whole = True
     finally:
@@ -226,8 +230,8 @@ def _count(summary: Summary, seen: Seen, ended: float, drawing: float) -> None:
 def _notes(source: Source, summary: Summary, pipeline: Pipeline[Seen]) -> Iterator[str]:
     if summary.unreadable:
         yield f"{summary.unreadable} of {summary.frames} images cannot be read"
-    if pipeline.exhausted and source.n_expected is not None and pipeline.n_read < source.n_expected:
-        yield f"the source ended early: it announces {source.n_expected} frames and gave {pipeline.n_read}"
+    if pipeline.exhausted and source.shortfall:
+        yield source.shortfall
     if summary.stopped_by:
         yield f"stopped by {signal.Signals(summary.stopped_by).name}"
 

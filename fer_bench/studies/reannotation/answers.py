@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.escaping import csv_value
 from fer_bench.labels import FER7, FER8, LABEL_SETS, LabelSet
 from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, Study, count_votes
 
@@ -124,7 +125,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path).map(lambda value: "" if pd.isna(value) else str(value))
         else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").map(csv_value)
     except (ValueError, OSError) as error:
         problem = f"{path}: not readable as {'Parquet' if path.suffix == '.parquet' else 'CSV'} ({str(error).splitlines()[0]})."
         raise BadDataError(problem, "Export the answers again.") from None

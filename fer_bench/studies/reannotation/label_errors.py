@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.errors import MissingPackageError
+from fer_bench.escaping import csv_text
 from fer_bench.scoring.intervals import wilson
 from fer_bench.studies.consensus import Consensus
 from fer_bench.studies.reannotation.networks import Network
@@ -114,8 +114,5 @@ def error_table(study: Study, consensus: Consensus, errors: LabelErrors, network
 def write_error_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
     """Write ``label_errors.csv``, replaced as a whole."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    part.write_text(csv_text(header, *rows), encoding="utf-8", newline="")
     part.replace(path)

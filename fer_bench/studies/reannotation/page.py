@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fer_bench.escaping import markdown
 from fer_bench.studies.reannotation.analysis import Analysis
 from fer_bench.studies.reannotation.label_errors import error_table
 from fer_bench.studies.reannotation.raters import same_per_rater
@@ -33,9 +34,9 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a literal ``|`` in a cell is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    """A Markdown table of plain texts."""
+    lines = [[markdown(cell) for cell in line] for line in (header, *rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], ["---"] * len(header), *lines[1:]))
 
 
 def shown(estimate: Estimate, at: int | tuple[int, ...] = (), percent: bool = False) -> str:
@@ -69,8 +70,8 @@ def _head(analysis: Analysis) -> str:
     rows += [(f"rater-rater correlation of {name}", shown(e["correlation"])) for name, e in analysis.affect.items()]
     if study.catch[1]:
         rows.append(("catch trials answered as labelled", f"{study.catch[0]} of {study.catch[1]}"))
-    notes = "\n".join(f"- {note}" for note in study.notes)
-    return f"# {study.title}\n\n{notes}\n\n{table(('', 'value [95 % interval]'), rows)}"
+    notes = "\n".join(f"- {markdown(note)}" for note in study.notes)
+    return f"# {markdown(study.title)}\n\n{notes}\n\n{table(('', 'value [95 % interval]'), rows)}"
 
 
 def _labels(analysis: Analysis, figures: dict[str, str]) -> str:

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from fer_bench.apps.annotate.answers import Answer
+from fer_bench.apps.annotate.chosen import write_chosen
 from fer_bench.apps.annotate.export import read_answers, write_table
+from fer_bench.apps.annotate.images import list_images
 from fer_bench.apps.annotate.quality import consistency, matching_points, overlap_score
 from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import Expected
+from fer_bench.apps.annotate.study import Expected, load_study
 from fer_bench.errors import BadDataError, FerBenchError
+from fer_bench.studies.reannotation.answers import _read_table
+
+from .fakes import write_study
 
 # FindingEmo's reference: keep/reject, value ranges, emotion leaf: four datapoints per image
 KEEP = Expected(decision="keep", valence=(6, 9), arousal=(1, 5), wheel=("joy",))
@@ -77,3 +84,36 @@ def test_export_errors(store: Store, tmp_path: Path) -> None:
     (tmp_path / "x.sqlite3").write_text("no database at all, really " * 50)
     with pytest.raises(BadDataError, match="cannot be read"):
         read_answers(tmp_path / "x.sqlite3")
+
+
+def test_no_cell_of_the_tables_is_a_formula_and_the_suite_reads_them_back(tmp_path: Path) -> None:
+    study_file = write_study(tmp_path, prescreen={"per_class": 3}, form={"categories": ["=1+1", "@sad", "happy"], "valence": False, "arousal": False})
+    content = yaml.safe_load(study_file.read_text())
+    (tmp_path / "images" / "happy").rename(tmp_path / "images" / "=HYPERLINK(1)")
+    study_file.write_text(yaml.safe_dump({**content, "catch": [], "repeats": 0}))
+    store = Store(load_study(study_file), tmp_path / "a.sqlite3")
+    ((rater, token),) = store.add_raters(["r001"])
+    known = store.rater(token)
+    assert known is not None
+    store.agree(known).result()
+    place = None
+    for position in range(30):
+        found = store.place(1, position)
+        if found is not None and store.images[found.item_id].label.startswith("="):
+            place = found
+    assert place is not None
+    store.save(place, Answer(category="=1+1"), "answered", 0, 900).result()
+    item = next(item for item, image in store.images.items() if image.label.startswith("="))
+    store.mark(item, "=HYPERLINK(1)", True, 3).result()
+    write_chosen(store, tmp_path / "chosen.csv")
+    store.close()
+    table = read_answers(tmp_path / "a.sqlite3")
+    write_table(table, tmp_path / "answers.csv")
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["rater"], row["category"], row["original_label"]) for row in rows if row["status"] == "answered"} == {(rater, "'=1+1", "'=HYPERLINK(1)")}
+    for name in ("answers.csv", "chosen.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert not [cell for line in csv.reader(file) for cell in line if cell[:1] in "=+-@\t\r" and cell]
+    assert [image.name for image in list_images(tmp_path / "images", tmp_path / "chosen.csv", "images")] == [store.images[item].name]
+    assert _read_table(tmp_path / "answers.csv")["original_label"].tolist().count("=HYPERLINK(1)") >= 1

@@ -60,7 +60,7 @@ class SquareDetector:
 class FakeCamera:
     """A live source: frames come at a rate, whether they are read or not."""
 
-    name, live, n_expected = "fake camera", True, None
+    name, live, end, shortfall = "fake camera", True, None, ""
 
     def __init__(self, n=10**9, rate=100.0, squares=1):
         self.rate, self.n, self.squares, self.closed = rate, n, squares, threading.Event()
@@ -87,7 +87,7 @@ class FakeFile(FakeCamera):
 
     def __init__(self, n, squares=1):
         super().__init__(n, 25.0, squares)
-        self.n_expected = n
+        self.end = n / 25
 
     def read(self):
         self._last += 1

@@ -18,9 +18,9 @@ from fer_bench.apps.live.screen import has_screen
 from fer_bench.apps.live.session import run_live
 from fer_bench.apps.live.tracks import Tracker
 from fer_bench.data.afew_va import read_afew_va
+from fer_bench.data.decoding import load_image
 from fer_bench.data.faces import Face
 from fer_bench.data.framing import Framing, framing_of, image_shape
-from fer_bench.data.images import decode
 from fer_bench.errors import BadDataError, SpecError
 from tests.apps.live.fakes import NAMES, VALUES, FakeFile, FakePredictor, SquareDetector, draw, make_card, read_video, write_video
 from tests.data.fakes_va import write_afew_va
@@ -74,7 +74,7 @@ def test_the_face_is_cut_out_as_in_training(tmp_path):
     root = write_afew_va(tmp_path / "data" / "afew_va", clips=2, frames=2)
     samples = read_afew_va(str(root), size=64, margin=0.2, cache=False)
     index = 1
-    image = decode(samples.images.root / str(samples.images.files[index]))
+    image = load_image(samples.images.root / str(samples.images.files[index]))
     clip, name = str(samples.ids[index]).split("/")
     (path,) = root.rglob(f"{clip}.json")
     landmarks = np.array(json.loads(path.read_text())["frames"][name]["landmarks"], dtype=np.float32)
@@ -188,7 +188,7 @@ def test_networks_of_scenes_are_refused():
 
 
 def test_a_video_that_does_not_read_back_is_no_result(tmp_path):
-    recording = VideoRecording(tmp_path / "o.mp4", 25, keep_clock=False)
+    recording = VideoRecording(tmp_path / "o.mp4", 25)
     for i in range(5):
         recording.write(draw(i), i / 25)
     recording.n_written += 1
@@ -198,9 +198,9 @@ def test_a_video_that_does_not_read_back_is_no_result(tmp_path):
 
 
 def test_frames_of_other_sizes_are_fitted_into_the_first(tmp_path):
-    recording = VideoRecording(tmp_path / "o.avi", 25, keep_clock=False)
-    for shape in ((120, 160), (60, 200), (300, 100)):
-        recording.write(np.full((*shape, 3), 90, dtype=np.uint8), 0)
+    recording = VideoRecording(tmp_path / "o.avi", 25)
+    for i, shape in enumerate(((120, 160), (60, 200), (300, 100))):
+        recording.write(np.full((*shape, 3), 90, dtype=np.uint8), i / 25)
     recording.finish()
     assert [image.shape for image in read_video(tmp_path / "o.avi")] == [(120, 160, 3)] * 3
 
