@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.atomic import write_atomically as write_atomically
 from fer_bench.errors import RecordError
 from fer_bench.npz import SINGLE, flags_of, read_columns, to_npz
 

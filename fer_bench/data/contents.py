@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import BadDataError
-from fer_bench.predictions import write_atomically
 
 _BLOCK = 1 << 20
 # Digests are computed on several threads: hashing and reading release the interpreter.

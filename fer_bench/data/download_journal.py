@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fer_bench.predictions import write_atomically
+from fer_bench.atomic import write_atomically
 
 Outcome = Literal["present", "downloaded", "gone", "failed", "refused"]
 

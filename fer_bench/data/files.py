@@ -96,6 +96,9 @@ def _open(folder: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _put(folder: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+    # Under the lock: what another process has left here, it left when it was killed.
+    for dead in folder.parent.glob(f".{folder.name}.*.part"):
+        shutil.rmtree(dead, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         for name, array in arrays.items():

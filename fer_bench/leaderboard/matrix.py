@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fer_bench.atomic import write_atomically
 from fer_bench.escaping import markdown
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import VIA
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import __version__
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import PROTOCOLS, Protocol, protocol_named
 from fer_bench.report import figures
 from fer_bench.report.rows import SCORES, Section, Shown, build_section, group, mean_of, name_of_row

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
-from fer_bench.predictions import write_atomically
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.findingemo_annotations import Annotation, read_annotations
 from fer_bench.errors import BadDataError, HardwareError
 from fer_bench.labels import EMO8
-from fer_bench.predictions import write_atomically
 from fer_bench.studies.findingemo_comparison import compare, is_published
 from fer_bench.studies.findingemo_figures import draw
 from fer_bench.studies.findingemo_printed import TABLE_2, TABLE_4, Printed, PrintedRow

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import HardwareError, Interrupted, WeightsError
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec

@@ -295,11 +295,11 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(home, tiny, train
     """The second epoch's checkpoint does not fit: one line, exit code 2, and the same command goes on from the first epoch's."""
     import errno
 
-    from fer_bench import predictions
+    from fer_bench import atomic
     from fer_bench.cli.main import main
 
     spec, reference, reference_store, _ = trained
-    written, fsync = [], predictions.os.fsync
+    written, fsync = [], atomic.os.fsync
 
     def full(descriptor):
         fsync(descriptor)
@@ -310,7 +310,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(home, tiny, train
 
     monkeypatch.setattr(sys, "argv", ["fer-bench", *flags(spec)])
     with monkeypatch.context() as patch:
-        patch.setattr(predictions.os, "fsync", full)
+        patch.setattr(atomic.os, "fsync", full)
         with pytest.raises(SystemExit) as stopped:
             main()
     assert stopped.value.code == 2
