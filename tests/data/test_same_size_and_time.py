@@ -28,7 +28,7 @@ def replace_quietly(path: Path) -> None:
     if path.suffix == ".avi":
         content[len(content) // 2] ^= 1
     else:
-        image = cv2.imread(str(path))
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         image[: len(image) // 2] = 7
         changed = cv2.imencode(path.suffix, image)[1].tobytes()
         # PNG readers stop at its end: what is behind only makes up the size
