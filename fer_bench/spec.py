@@ -28,6 +28,8 @@ Options = dict[str, Scalar | list[Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
+# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave up.
+TOO_DEEP = "nested too deeply"
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
@@ -156,6 +158,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
+        raise SpecError(problem) from None
+    except (RecursionError, ValueError) as error:
+        problem = f"{path}: cannot be read as YAML ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
         raise SpecError(problem) from None
     if content is None:
         return {}
@@ -289,8 +294,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            problem = f"--set {key}: the value {text!r} cannot be read."
+        except (yaml.YAMLError, RecursionError, ValueError):
+            problem = f"--set {key}: the value {_short(text)} cannot be read."
             raise SpecError(problem, "Quote it.") from None
         # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
         if isinstance(value, str) and value == text.strip():

@@ -18,7 +18,7 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import load_file, read_file
-from fer_bench.models.zoo import Network, build_network, build_specified, normalization_of
+from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
 from fer_bench.protocols import protocol_for
@@ -125,7 +125,7 @@ def build_backbone(
         module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
-    module = module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    module = in_channels_last(module.eval().requires_grad_(False))
     return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
 
 

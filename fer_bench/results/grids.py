@@ -128,7 +128,7 @@ def load_grid(path: Path) -> list[Record]:
     except OSError as error:
         problem = f"{path}: the grid cannot be read ({error.strerror})."
         raise RecordError(problem) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else str(error).splitlines()[0]
         problem = f"{path}: damaged grid: {what}."
