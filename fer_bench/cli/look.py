@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.registry import unknown_name
+from fer_bench.registry import unknown_name, unmatched
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -24,9 +24,12 @@ def list_verb(
     """List names: one a line, with a word about each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
-    for name, about in _LISTS[what]():
-        if contains in name:
-            typer.echo(f"{name:28s} {about}".rstrip())
+    entries = list(_LISTS[what]())
+    shown = [(name, about) for name, about in entries if contains in name]
+    if contains and not shown:
+        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
+    for name, about in shown:
+        typer.echo(f"{name:28s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
@@ -39,14 +42,18 @@ def doctor_verb() -> None:
 
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    task: Annotated[str, typer.Option(help="Task whose labels are counted.")] = "fer7",
+    task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
 ) -> None:
     """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
     from fer_bench.cli.audit import report
+    from fer_bench.data.load import dataset_class
+    from fer_bench.spec import layered
 
-    for line in report(dataset, task, data_dir, pairs):
+    dataset_class(dataset)
+
+    for line in report(dataset, task or str(layered({"dataset": dataset}).get("task", "fer7")), data_dir, pairs):
         typer.echo(line)
 
 
@@ -68,7 +75,7 @@ def _tasks() -> Iterable[tuple[str, str]]:
 
     for name in TASKS:
         labels = TASKS[name].labels
-        yield name, ", ".join(labels.names) if labels else "valence, arousal"
+        yield name, ", ".join(labels.names if labels else TASKS[name].dimensions)
 
 
 def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:

@@ -23,8 +23,8 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
 
     The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is measured, so its distance from the test
     says little about overfitting. What is found becomes ``training.on_train`` of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample
-    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and ``sums``, of shape
-    (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
+    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and ``sums``,
+    of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
         store: where the record lies.
