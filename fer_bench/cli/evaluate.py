@@ -94,8 +94,11 @@ def predict_verb(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict images with a trained network."""
-    from fer_bench.apps.predict import predict_files, write_table
+    from fer_bench.apps.exported import require_packages
     from fer_bench.results.store import Store
+
+    require_packages(run)
+    from fer_bench.apps.predict import predict_files, write_table
 
     rows = predict_files(Store(), run, images, accelerator)
     if csv is None:

@@ -213,9 +213,9 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     if seen:
         main = _main(first)
         both = [(record.training["on_train"].get(main), record.metrics.get(main)) for record in seen]
-        known = [(train, test) for train, test in both if train is not None and test is not None]
-        if known:
-            train, test = (float(np.mean(values)) for values in zip(*known, strict=True))
+        defined = [(train, test) for train, test in both if train is not None and test is not None]
+        if defined:
+            train, test = (float(np.mean(values)) for values in zip(*defined, strict=True))
             above = f"{100 * (train - test):.2f} points" if main == "accuracy" else f"{train - test:.3f}"
             yield "training images", f"{_MAIN[main]} {_number(train, main)} without augmentation, {above} above test"
     if first.data.get("checksums"):
