@@ -129,25 +129,6 @@ def build_backbone(
     return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
 
 
-def check_backbone(name: str, weights: str, store: Store, data_dir: str | None = None) -> None:
-    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
-
-    Args:
-        name: see :class:`Backbone`.
-        weights: as :func:`build_backbone`.
-        store: where runs are looked up.
-        data_dir: data root.
-
-    Raises:
-        FerBenchError: as :func:`build_backbone`.
-    """
-    if name == EMONET or name.endswith("-places365") or name.startswith("run:") or weights not in ("auto", "none"):
-        build_backbone(name, weights=weights, store=store, data_dir=data_dir)
-    else:
-        # ImageNet's weights may have to be fetched: only the name is judged here.
-        find_model(name)
-
-
 def _network(name: str, weights: str, image_size: int | None, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
     if name == EMONET:
         return _emonet(weights, data_dir), "227 px, mean"
@@ -248,6 +229,9 @@ def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tu
     if record.kind != "trained":
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
+    if folds := record.data.get("folds"):
+        problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
+        raise SpecError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     return record, RunSpec.model_validate(settings)
 
 

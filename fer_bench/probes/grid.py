@@ -16,13 +16,12 @@ from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import SpecError
 from fer_bench.predictions import Predictions
-from fer_bench.probes.backbones import check_backbone
 from fer_bench.probes.face_crops import detector_digests
 from fer_bench.probes.face_detection import DETECTORS
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
-from fer_bench.probes.streams import Stream, check_stream, full_name, fuse, load_stream
+from fer_bench.probes.streams import Stream, check_backbone, check_stream, full_name, fuse, load_stream
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.registry import unknown_name
 from fer_bench.results import provenance

@@ -28,6 +28,7 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
+from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone
 from fer_bench.probes.face_crops import Faces, find_faces
 from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
@@ -75,6 +76,25 @@ def check_stream(stream: str) -> tuple[str, str]:
         problem = f"stream {stream!r} lacks a name."
         raise SpecError(problem, f"For example {kind}:resnet18.")
     return kind, name
+
+
+def check_backbone(name: str, weights: str, store: Store, data_dir: str | None = None) -> None:
+    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
+
+    Args:
+        name: as :func:`build_backbone`.
+        weights: as :func:`build_backbone`.
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        FerBenchError: as :func:`build_backbone`.
+    """
+    if name == EMONET or name.endswith("-places365") or name.startswith("run:") or weights not in ("auto", "none"):
+        build_backbone(name, weights=weights, store=store, data_dir=data_dir)
+    else:
+        # ImageNet's weights may have to be fetched: only the name is judged here.
+        find_model(name)
 
 
 def full_name(stream: str, store: Store) -> str:
