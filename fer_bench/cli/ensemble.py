@@ -42,7 +42,7 @@ def ensemble_verb(
     compare: Annotated[bool, Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen.")] = False,
 ) -> None:
     """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
-    from fer_bench.ensembles.build import build_ensemble
+    from fer_bench.ensembles.build import build_ensemble, check_protocol
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
@@ -51,6 +51,7 @@ def ensemble_verb(
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
     pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
     chosen = _protocol(store, protocol)
+    check_protocol(chosen)
     _check_filters(store, chosen, pool)
     if compare:
         _compare(store, chosen, named or None, pool)

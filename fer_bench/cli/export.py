@@ -31,7 +31,5 @@ def export_verb(
     agreement = f"the same class for {done.same_class:.0%} and " if done.card.classes else ""
     typer.echo(f"{done.path}: {done.card.input_format}; outputs: {', '.join(done.card.names)}")
     if done.without_views:
-        typer.echo(
-            f"the file does not hold the {done.without_views} views of test-time augmentation: it answers as run {done.card.run_id}, the row without them"
-        )
+        typer.echo(f"without the {done.without_views} views of the run's test-time augmentation: the file answers as run {done.card.run_id} does")
     typer.echo(f"checked with ONNX Runtime on {done.n_images} real images: {agreement}outputs within {done.difference:.1e} of PyTorch's")

@@ -21,7 +21,7 @@ from fer_bench.models.weights import load_file, read_file
 from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
-from fer_bench.protocols import protocol_for
+from fer_bench.protocols import find_task, protocol_for
 from fer_bench.registry import unknown_name
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
@@ -117,6 +117,8 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
+    if outputs == "predictions" and name.startswith("run:"):
+        _require_classes(name.removeprefix("run:"), store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
@@ -233,6 +235,14 @@ def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tu
         problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
         raise SpecError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     return record, RunSpec.model_validate(settings)
+
+
+def _require_classes(reference: str, store: Store) -> None:
+    """Refuse a run whose outputs are no probabilities."""
+    record = store.get(reference)
+    if find_task(record.task).kind != "classes":
+        problem = f"run {reference!r} predicts values, not classes: its predictions are no probabilities."
+        raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 
 def native_size(record: Record, spec: RunSpec) -> int:

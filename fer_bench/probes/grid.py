@@ -130,8 +130,8 @@ def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: 
         DETECTORS[settings.detector]
     if list(store.grid_path(protocol.name, settings.model, "any").parent.glob(f"*{SUFFIX}")):
         return
-    for name in names:
-        check_backbone(name, settings.weights.get(name, "auto"), store, data_dir)
+    for stream, name in zip(settings.streams, names, strict=True):
+        check_backbone(stream, settings.weights.get(name, "auto"), store, data_dir)
 
 
 def read_inputs(settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None) -> Inputs:

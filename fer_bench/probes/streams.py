@@ -78,11 +78,11 @@ def check_stream(stream: str) -> tuple[str, str]:
     return kind, name
 
 
-def check_backbone(name: str, weights: str, store: Store, data_dir: str | None = None) -> None:
+def check_backbone(stream: str, weights: str, store: Store, data_dir: str | None = None) -> None:
     """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
 
     Args:
-        name: as :func:`build_backbone`.
+        stream: ``KIND:NAME``.
         weights: as :func:`build_backbone`.
         store: where runs are looked up.
         data_dir: data root.
@@ -90,8 +90,9 @@ def check_backbone(name: str, weights: str, store: Store, data_dir: str | None =
     Raises:
         FerBenchError: as :func:`build_backbone`.
     """
+    kind, name = check_stream(stream)
     if name == EMONET or name.endswith("-places365") or name.startswith("run:") or weights not in ("auto", "none"):
-        build_backbone(name, weights=weights, store=store, data_dir=data_dir)
+        build_backbone(name, weights=weights, outputs=_outputs(kind, name), store=store, data_dir=data_dir)
     else:
         # ImageNet's weights may have to be fetched: only the name is judged here.
         find_model(name)
@@ -124,10 +125,9 @@ def load_stream(
         FerBenchError: whatever the user can act on.
     """
     kind, name = check_stream(stream)
-    outputs = "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
     weights = settings.weights.get(name, "auto")
     size = settings.image_size if kind != "faces" else None
-    backbone = build_backbone(name, weights=weights, outputs=outputs, image_size=size, store=store, data_dir=data_dir)
+    backbone = build_backbone(name, weights=weights, outputs=_outputs(kind, name), image_size=size, store=store, data_dir=data_dir)
     identity = dataset_identity(datamodule)
     if kind == "faces":
         faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)
@@ -137,6 +137,11 @@ def load_stream(
         values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)
         return Stream(stream, values, features.key, backbone.parameters, facts)
     return Stream(stream, features.values, features.key, backbone.parameters)
+
+
+def _outputs(kind: str, name: str) -> str:
+    """What a stream takes from its network."""
+    return "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
 
 
 def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, Any], place: Place, n: int) -> Stream:

@@ -61,12 +61,20 @@ def make_home(folder):
     ids["evaluated"] = evaluate(store, ids["fer7"], "ferplus", execution=execution).run_id
     ids["vaevaluated"] = evaluate(store, ids["va"], "afew_va", execution=execution).run_id
     ids["ensemble"] = build_ensemble(store, PROTOCOLS["synthfaces-fer7"], [ids["fer7"], ids["second"]]).run_id
-    grid = {"dataset": "fer2013", "task": "fer7", "streams": [f"features:run:{ids['fer7']}"], "lr": [0.01], "loss": ["cross_entropy"], "seeds": [0], "max_epochs": 1}
+    grid = {
+        "dataset": "fer2013",
+        "task": "fer7",
+        "streams": [f"features:run:{ids['fer7']}"],
+        "lr": [0.01],
+        "loss": ["cross_entropy"],
+        "seeds": [0],
+        "max_epochs": 1,
+    }
     ids["probe"] = run_grid(build_probe(grid), store, data_dir=str(data))[0].run_id
     humans_verb("ferplus", str(data))
     ids["human"] = next(record.run_id for record in store.records("ferplus-fer8") if record.kind == "human")
     labels = folder / "crowd.csv"
-    labels.write_text("id,label,confidence\n" + "".join(f"{63 + i:05d},{FER7.names[i % 7]},0.9\n" for i in range(28)))
+    labels.write_text("id,label,confidence\n" + "".join(f"{i:05d},{FER7.names[i % 7]},0.9\n" for i in (*range(9), *range(63, 91))))
     ids["relabelled"] = score_relabelled(store, ids["fer7"], labels).run_id
     images = folder / "images"
     images.mkdir()
