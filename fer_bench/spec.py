@@ -37,6 +37,8 @@ PINNED = "sha256:"
 NAMED_WEIGHTS = ("none", "auto", "imagenet")
 # Options of datasets that name a file.
 _FILE_OPTIONS = ("landmarker",)
+# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave up.
+TOO_DEEP = "nested too deeply"
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
@@ -185,6 +187,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
+        raise SpecError(problem) from None
+    except (RecursionError, ValueError) as error:
+        problem = f"{path}: cannot be read as YAML ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
         raise SpecError(problem) from None
     if content is None:
         return {}
@@ -368,8 +373,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         try:
             value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
-        except yaml.YAMLError:
-            problem = f"--set {key}: the value {text!r} cannot be read."
+        except (yaml.YAMLError, RecursionError, ValueError):
+            problem = f"--set {key}: the value {_short(text)} cannot be read."
             raise SpecError(problem, "Quote it.") from None
         # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
         if isinstance(value, str) and value == text.strip():

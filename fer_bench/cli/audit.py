@@ -51,6 +51,10 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
         if labels is not None:
             counts = np.bincount(datamodule.targets(split), minlength=len(labels))
             yield "             " + ", ".join(f"{name} {count}" for name, count in zip(labels.names, counts, strict=True))
+            continue
+        values = datamodule.targets(split)
+        for name, column in zip(protocol.task.dimensions, values.T, strict=True):
+            yield f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard deviation {column.std():.3f}"
     for note in samples.notes:
         yield f"  note: {note}"
     for path, reason in samples.quarantined:

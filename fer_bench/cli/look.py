@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.registry import unknown_name
+from fer_bench.registry import unknown_name, unmatched
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -24,9 +24,12 @@ def list_verb(
     """List names: one a line, with a word about each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
-    for name, about in _LISTS[what]():
-        if contains in name:
-            typer.echo(f"{name:28s} {about}".rstrip())
+    entries = list(_LISTS[what]())
+    shown = [(name, about) for name, about in entries if contains in name]
+    if contains and not shown:
+        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
+    for name, about in shown:
+        typer.echo(f"{name:28s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
@@ -46,8 +49,10 @@ def audit_verb(
 ) -> None:
     """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
     from fer_bench.cli.audit import report
+    from fer_bench.data.load import dataset_class
     from fer_bench.spec import dataset_options
 
+    dataset_class(dataset)
     for line in report(dataset, task, data_dir, pairs, dataset_options(sets)):
         typer.echo(line)
 
@@ -70,7 +75,7 @@ def _tasks() -> Iterable[tuple[str, str]]:
 
     for name in TASKS:
         labels = TASKS[name].labels
-        yield name, ", ".join(labels.names) if labels else "valence, arousal"
+        yield name, ", ".join(labels.names if labels else TASKS[name].dimensions)
 
 
 def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:

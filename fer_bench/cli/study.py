@@ -88,21 +88,23 @@ def _folder(name: str) -> Path:
 
 
 def _networks(references: list[str]) -> dict[str, Any]:
-    from fer_bench.errors import SpecError
-    from fer_bench.protocols import find_task
+    from fer_bench.leaderboard.rows import protocol_of
     from fer_bench.results.store import Store
 
     store = Store()
     networks: dict[str, Any] = {}
     for reference in references:
         record = store.get(reference)
-        labels = find_task(record.task).labels
-        if labels is None and record.task != "va":
-            problem = f"run {reference!r} predicts {record.task}, which is neither classes nor valence and arousal."
-            raise SpecError(problem, "Choose another run.")
+        protocol = protocol_of(record)
+        labels = protocol.task.labels
         predictions = store.predictions(record)
+        outputs = predictions.outputs
+        if labels is None:
+            # People's ratings are read on the scale -1 to 1.
+            low, high = protocol.scale
+            outputs = 2 * (outputs - low) / (high - low) - 1
         name = f"{record.model} on {record.dataset}"
         if name in networks:
             name = f"{name}, {record.recipe or record.row}, seed {record.seed}"
-        networks[name] = (predictions.ids, predictions.outputs, labels.names if labels else ("valence", "arousal"))
+        networks[name] = (predictions.ids, outputs, labels.names if labels else protocol.task.dimensions)
     return networks

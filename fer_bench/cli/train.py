@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
+from fer_bench.registry import unmatched
 
 Opt = typer.Option
 
@@ -85,14 +86,25 @@ def suite_verb(
     only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
     seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
 ) -> None:
-    """Do every run of a suite that the store lacks."""
+    """Do every run of a suite that the store lacks; a suite of probes too, as `fer-bench probe` does."""
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import names_of, read_plan
+    from fer_bench.sweeps.grid import is_of_probes, names_of, read_plan
     from fer_bench.sweeps.todo import todo as compare
 
+    if is_of_probes(file):
+        from fer_bench.cli.probe import run_probe_suite
+
+        if devices is not None or workers is not None:
+            problem = f"{file} is a suite of probes, whose heads train on one device."
+            raise SpecError(problem, "Leave --devices and --workers out.")
+        run_probe_suite(file, {"seeds": chosen_seeds} if (chosen_seeds := _seeds(seeds)) else {}, data_dir, accelerator, only, dry_run, force=False)
+        return
     plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds))
     if only:
-        plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
+        kept = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
+        if not kept:
+            raise unmatched("--only", only, str(file), "run", [name for spec, _ in plan for name in (spec.model, spec.recipe) if name])
+        plan = kept
     chosen = [spec for spec, _ in plan]
     found = compare(plan, Store())
     todo, tests = found.runs, found.tests
@@ -107,6 +119,7 @@ def suite_verb(
         for spec, dataset in tests:
             typer.echo(f"  {spec.run_id()}  tested on {dataset}")
         return
+    _check_all(todo, file)
     failures = 0
     for number, spec in enumerate(todo, start=1):
         typer.echo(f"[{number}/{len(todo)}] {names[spec.run_id()]} seed {spec.seed}")
@@ -121,6 +134,20 @@ def suite_verb(
     failures += _test_abroad(tests)
     if failures:
         raise typer.Exit(1)
+
+
+def _check_all(specs: list[Any], file: Path) -> None:
+    """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights, must not cost the others."""
+    from fer_bench.training.assemble import check_names
+
+    for spec in specs:
+        try:
+            check_names(spec)
+        except UnknownNameError as error:
+            problem = f"{file}, {spec.model}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
+            raise UnknownNameError(problem, error.hint) from None
+        except FerBenchError:
+            continue
 
 
 def _test_abroad(tests: list[tuple[Any, str]]) -> int:
@@ -181,5 +208,5 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        problem = f"--seeds {text!r}: expected whole numbers."
+        problem = f"--seeds {text!r}: expected integers with commas between them."
         raise SpecError(problem, "For example --seeds 0,1,2.") from None

@@ -94,10 +94,19 @@ def build_ensemble(
     return store.put(record, joint, {"curve.png": figure})
 
 
-def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selection: str | None, bags: int) -> None:
+def check_protocol(protocol: Protocol) -> None:
+    """Refuse a protocol of which there are no ensembles.
+
+    Raises:
+        SpecError: it is of values.
+    """
     if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
         problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
-        raise SpecError(problem)
+        raise SpecError(problem, "Choose a protocol of classes; `fer-bench list protocols` shows all.")
+
+
+def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selection: str | None, bags: int) -> None:
+    check_protocol(protocol)
     for what, value, known in (("rule", rule, RULES), ("order", order, get_args(Order)), ("selection", selection, (*get_args(Selection), None))):
         if value not in known:
             problem = f"unknown {what} {value!r}."

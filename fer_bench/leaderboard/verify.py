@@ -22,6 +22,7 @@ from fer_bench.registry import unknown_name
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
+from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.score import correct, score
 from fer_bench.untrusted import shown
 
@@ -285,7 +286,10 @@ def _outcomes(path: Path, text: str, right: npt.NDArray[np.bool_]) -> Iterator[D
 
 
 def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
-    """The accuracy on the training split, from its bits."""
+    """The score on the training split: accuracy from its bits, CCC from its sums."""
+    if "sums" in stated:
+        yield from _ccc_on_train(stated, path)
+        return
     key = "training.on_train.accuracy"
     try:
         accuracy = float(unpack_outcomes(stated["outcomes"], stated["n"]).mean())
@@ -294,6 +298,20 @@ def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
         return
     if not _equal(stated.get("accuracy"), accuracy):
         yield Difference(path, key, stated.get("accuracy"), accuracy)
+
+
+def _ccc_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+    key = "training.on_train.ccc"
+    try:
+        total = np.asarray(stated["sums"], dtype=np.float64)
+        ccc, n = mean_ccc(total), total[:, 0]
+    except (ValueError, TypeError, IndexError) as error:
+        yield Difference(path, key, stated.get("ccc"), f"the sums cannot be read: {error}")
+        return
+    if not _equal(stated.get("ccc"), ccc):
+        yield Difference(path, key, stated.get("ccc"), ccc)
+    if not all(_equal(stated.get("n"), float(count)) for count in n):
+        yield Difference(path, "training.on_train.n", stated.get("n"), n.tolist())
 
 
 def _digest(predictions: Predictions) -> bytes:

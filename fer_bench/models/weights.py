@@ -13,6 +13,7 @@ from torch import nn
 
 from fer_bench.errors import FerBenchError, WeightsError
 from fer_bench.models.catalog import ModelEntry
+from fer_bench.packages import require
 
 T = TypeVar("T")
 WAYS_OUT = (
@@ -24,8 +25,8 @@ def hub_or_explain(fetch: Callable[[], T], what: str) -> T:
     """Run something that downloads weights, and turn every network failure into one that says what to do."""
     try:
         return fetch()
-    except (FerBenchError, TypeError):
-        # A TypeError is a setting that the model does not have.
+    except (FerBenchError, TypeError, ImportError):
+        # A TypeError is a setting that the model does not have, an ImportError a package that is missing.
         raise
     except Exception as error:  # hubs raise whatever their HTTP library raises
         detail = str(error).splitlines()[0][:120] if str(error) else "no detail"
@@ -53,6 +54,7 @@ def read_file(path: str) -> dict[str, Any]:
         raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file.")
     try:
         if file.suffix == ".safetensors":
+            require(("safetensors",))
             from safetensors.torch import load_file as load_safetensors
 
             try:
@@ -77,7 +79,17 @@ def load_file(network: nn.Module, path: str) -> None:
     Raises:
         WeightsError: unreadable, or not of this architecture.
     """
-    content = read_file(path)
+    network.load_state_dict(fitting(network, read_file(path), path), strict=False)
+
+
+def fitting(network: nn.Module, content: dict[str, Any], path: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint that a network takes, by its own names; arguments and errors as of :func:`load_file`.
+
+    Args:
+        network: may be without memory, on the device ``meta``.
+        content: of the file.
+        path: of the file, for the error.
+    """
     inner = content.get("state_dict", content.get("model", content))
     named = inner.items() if isinstance(inner, dict) else ()
     state = {str(key).removeprefix("module.").removeprefix("network."): value for key, value in named if isinstance(value, torch.Tensor)}
@@ -100,7 +112,7 @@ def load_file(network: nn.Module, path: str) -> None:
     if absent:
         problem = f"{path}: {len(absent)} tensors are missing, the first is {absent[0]}."
         raise WeightsError(problem, "Choose the model that the file was made with.")
-    network.load_state_dict(matching, strict=False)
+    return matching
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -17,10 +17,10 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.weights import load_file, read_file, require_weights, weights_digest
-from fer_bench.models.zoo import Network, build_network, build_specified, normalization_of
+from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
-from fer_bench.protocols import protocol_for
+from fer_bench.protocols import find_task, protocol_for
 from fer_bench.registry import unknown_name
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
@@ -107,6 +107,8 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
+    if outputs == "predictions" and name.startswith("run:"):
+        _require_classes(name.removeprefix("run:"), store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
@@ -115,7 +117,7 @@ def build_backbone(
         module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
-    module = module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    module = in_channels_last(module.eval().requires_grad_(False))
     return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
 
 
@@ -219,7 +221,18 @@ def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tu
     if record.kind != "trained":
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
+    if folds := record.data.get("folds"):
+        problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
+        raise SpecError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     return record, RunSpec.model_validate(settings)
+
+
+def _require_classes(reference: str, store: Store) -> None:
+    """Refuse a run whose outputs are no probabilities."""
+    record = store.get(reference)
+    if find_task(record.task).kind != "classes":
+        problem = f"run {reference!r} predicts values, not classes: its predictions are no probabilities."
+        raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 
 def native_size(record: Record, spec: RunSpec) -> int:

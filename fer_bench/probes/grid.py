@@ -13,19 +13,21 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.face_crops import detector_digests
+from fer_bench.probes.face_detection import DETECTORS
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
-from fer_bench.probes.streams import Stream, check_stream, full_name, fuse, load_stream, open_backbone
+from fer_bench.probes.streams import Stream, check_backbone, check_stream, full_name, fuse, load_stream, open_backbone
 from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.registry import unknown_name
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
-from fer_bench.results.grids import StackedPredictions
+from fer_bench.results.grids import SUFFIX, StackedPredictions
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -97,6 +99,7 @@ def run_grid(
     store, place = store or Store(), place or Place()
     store.require_space()
     settings = settings.model_copy(update={"streams": tuple(full_name(stream, store) for stream in settings.streams)})
+    _check(settings, protocol, store, data_dir)
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
     seen = {**facts["checksums"], **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
@@ -129,6 +132,22 @@ def run_grid(
     draft = _draft(settings, protocol, facts, inputs, place, grid, seconds).model_copy(update={"inputs": fingerprint})
     records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
+
+
+def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: str | None) -> None:
+    """Refuse wrong names and weights before the data are read. A grid that is there already is answered without its networks, so none is asked for."""
+    dataset_class(settings.dataset)
+    names = [check_stream(stream)[1] for stream in settings.streams]
+    for name in settings.weights:
+        if name not in names:
+            kind = "backbone of --weights"
+            raise unknown_name(kind, name, names)
+    if any(stream.startswith("faces:") for stream in settings.streams):
+        DETECTORS[settings.detector]
+    if list(store.grid_path(protocol.name, settings.model, "any").parent.glob(f"*{SUFFIX}")):
+        return
+    for stream, name in zip(settings.streams, names, strict=True):
+        check_backbone(stream, settings.weights_of(name), store, data_dir)
 
 
 def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[str, str]) -> list[Record] | None:

@@ -28,6 +28,7 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
+from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone
 from fer_bench.probes.face_crops import Faces, find_faces
 from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
@@ -77,6 +78,26 @@ def check_stream(stream: str) -> tuple[str, str]:
     return kind, name
 
 
+def check_backbone(stream: str, weights: str, store: Store, data_dir: str | None = None) -> None:
+    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
+
+    Args:
+        stream: ``KIND:NAME``.
+        weights: as :func:`build_backbone`.
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        FerBenchError: as :func:`build_backbone`.
+    """
+    kind, name = check_stream(stream)
+    if name == EMONET or name.endswith("-places365") or name.startswith("run:") or weights not in ("auto", "none"):
+        build_backbone(name, weights=weights, outputs=_outputs(kind, name), store=store, data_dir=data_dir)
+    else:
+        # ImageNet's weights may have to be fetched: only the name is judged here.
+        find_model(name)
+
+
 def full_name(stream: str, store: Store) -> str:
     """A stream whose run is named by its whole id: the beginning of an id means the same grid.
 
@@ -100,9 +121,8 @@ def open_backbone(stream: str, settings: ProbeSettings, store: Store | None = No
         FerBenchError: whatever the user can act on.
     """
     kind, name = check_stream(stream)
-    outputs = "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
     size = settings.image_size if kind != "faces" else None
-    return build_backbone(name, weights=settings.weights_of(name), outputs=outputs, image_size=size, store=store, data_dir=data_dir)
+    return build_backbone(name, weights=settings.weights_of(name), outputs=_outputs(kind, name), image_size=size, store=store, data_dir=data_dir)
 
 
 def load_stream(
@@ -139,6 +159,11 @@ def load_stream(
         values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)
         return Stream(stream, values, features.key, backbone.parameters, facts)
     return Stream(stream, features.values, features.key, backbone.parameters)
+
+
+def _outputs(kind: str, name: str) -> str:
+    """What a stream takes from its network."""
+    return "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
 
 
 def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, Any], place: Place, n: int) -> Stream:

@@ -44,6 +44,17 @@ def find_suite(file: Path) -> Path:
     raise unknown_name("suite", str(file), [path.stem for path in folder.glob("*.yaml")])
 
 
+def is_of_probes(file: Path) -> bool:
+    """Whether a suite holds grids of linear heads (``probes``) instead of runs.
+
+    Raises:
+        UnknownNameError: there is no such suite.
+        SpecError: it cannot be read.
+    """
+    content = specs.read_yaml(find_suite(file))
+    return "probes" in content and "runs" not in content
+
+
 def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None) -> list[RunSpec]:
     """All runs of a suite, in order.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.own_data import BROUGHT, settle
@@ -96,7 +96,8 @@ def evaluate(
     """Test a trained network on another dataset, once, and write the record.
 
     Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut into folds, is tested whole:
-    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken.
+    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken. On the dataset and task that it was trained on, a
+    run has been tested already: that is its own record, which is returned as it is.
 
     Args:
         store: where the run lies and the record goes.
@@ -107,33 +108,40 @@ def evaluate(
         options: of the dataset; ``classes`` name those of data that users bring.
 
     Raises:
-        SpecError: the label sets have too little in common, the dimensions are others, or it is the dataset that was trained on.
+        UnknownNameError: no such dataset or task.
+        SpecError: the label sets have too little in common, or the dimensions are others.
     """
     own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
     dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
-    trained = load_record(_best_fold(store, store.get(reference)), execution)
-    if dataset == trained.spec.dataset:
-        problem = f"run {trained.record.run_id} was trained on {dataset}; its record has its test score there."
-        raise SpecError(problem, "Choose another dataset.")
+    dataset_class(dataset)
+    asked = store.get(reference)
+    if asked.kind == "trained" and dataset == asked.dataset and task in (None, asked.task):
+        return asked
+    trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
     values = source.task.labels is None
     target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
     protocol = protocol_for(dataset, name)
-    if protocol.task.dimensions != source.task.dimensions:
+    if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
-    spec = abroad_spec(trained.spec, dataset, target_task, own["dataset_options"])
+    # Of its own dataset, under another task, a run may be tested on its test split alone.
+    same = dataset == trained.spec.dataset
+    spec = abroad_spec(trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"])
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
-    datamodule.test_only = True
+    datamodule.test_only = not same
     datamodule.setup()
     predictions = predict(trained.task, datamodule, "test", device, spec)
     notes = [f"trained on {source.name} (run {trained.record.run_id})"]
-    if datamodule.folding is not None:
+    if datamodule.folding is not None and not same:
         notes.append(f"tested on all {len(predictions)} samples of {dataset}: none of them was trained on")
     if values:
-        predictions = rescale(predictions, source.scale, protocol.scale)
+        left_out = [dimension for dimension in source.task.dimensions if dimension not in protocol.task.dimensions]
+        if left_out:
+            notes.append(f"left out: the output {', '.join(left_out)}")
+        predictions = rescale(_outputs_of(predictions, source.task.dimensions, protocol.task.dimensions), source.scale, protocol.scale)
         if source.scale != protocol.scale:
             notes.append(f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end")
     elif name != target_task:
@@ -183,6 +191,12 @@ def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: d
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
     """Fingerprint of a test on another dataset: that of its data, and the network's."""
     return {**inputs, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
+
+
+def _outputs_of(predictions: Predictions, own: tuple[str, ...], wanted: tuple[str, ...]) -> Predictions:
+    """Predictions with the outputs of some dimensions only."""
+    columns = [own.index(dimension) for dimension in wanted]
+    return Predictions(predictions.ids, predictions.targets, predictions.outputs[:, columns], predictions.flags, predictions.groups)
 
 
 def _best_fold(store: Store, record: Record) -> Record:

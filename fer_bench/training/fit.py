@@ -79,7 +79,7 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
 def _read(done: Path) -> dict[str, Any]:
     try:
         facts = json.loads(done.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict) or "best_epoch" not in facts:
         problem = f"{done}: damaged."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,11 +145,17 @@ def _views(spec: RunSpec) -> list[View]:
     return [lambda images, first, change=change: change(images) for change in fixed_views(spec)]  # type: ignore[misc]
 
 
+def _with_network(record: Record) -> str:
+    """What to use instead of a record without a network."""
+    source = re.split(r"-on-|-by-", record.run_id)[0]
+    return f"Choose the run that it tests, {source}." if record.kind == "evaluated" and source != record.run_id else "Choose a run of kind 'trained'."
+
+
 def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
     """The spec of a trained record, and where its checkpoint is."""
     if record.kind != "trained" or not record.spec:
         problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
-        raise WeightsError(problem, "Choose a run of kind 'trained'.")
+        raise WeightsError(problem, _with_network(record))
     if folds := record.data.get("folds"):
         problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
         raise WeightsError(problem, f"Choose one of its folds: {', '.join(folds)}.")
