@@ -86,7 +86,7 @@ def run_probe_suite(suite: Path, over: dict[str, Any], data_dir: str | None, acc
     grids = [grid for grid in every if not only or only in grid.model or only in grid.protocol]
     if not grids:
         raise unmatched("--only", str(only), str(suite), "grid", [name for grid in every for name in (grid.model, grid.protocol)])
-    _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
+    grids = _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
     _run(grids, data_dir, accelerator, dry_run, force)
 
 
@@ -114,8 +114,8 @@ def fuse_verb(
     _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
 
 
-def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> None:
-    """Train the networks that the grids need and that are not on this machine."""
+def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> list[Any]:
+    """Train the networks that the grids need and that are not on this machine; the grids name them as they are recorded, which depends on the data."""
     from fer_bench.results.begin import run_folder
 
     for given in specs:
@@ -130,6 +130,9 @@ def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator
             if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
                 # A record without its checkpoint came with the repository: the network has to be trained here once more.
                 run(spec, force=True)
+            named = (f"run:{spec.run_id()}", f"run:{record.run_id}")
+            grids = [grid.model_copy(update={"streams": tuple(stream.replace(*named) for stream in grid.streams)}) for grid in grids]
+    return grids
 
 
 def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:
