@@ -9,6 +9,7 @@ from fer_bench import protocols
 from fer_bench import spec as specs
 from fer_bench.class_sets import Classes, label_set_of, read_classes, suggestion
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.probes.settings import build_probe, with_dataset_defaults
 from fer_bench.protocols import find_task, protocol_for, protocol_named
 from fer_bench.results.record import Record, with_classes
 from fer_bench.results.store import Store
@@ -187,3 +188,9 @@ def test_names_of_own_tasks_that_nobody_has_stated_are_explained():
         find_task("classes5_012345")
     with pytest.raises(UnknownNameError):
         find_task("classes5")
+
+
+def test_a_grid_of_heads_names_its_classes_likewise():
+    probe = build_probe(with_dataset_defaults({"dataset": "folder:mine", "dataset_options": {"classes": ["b", "a"]}, "streams": ["features:resnet18"]}))
+    assert probe.protocol == spec_of("[a, b]").protocol
+    assert probe.loss == ("cross_entropy",)

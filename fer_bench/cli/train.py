@@ -20,7 +20,7 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def run_verb(
-    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, ...")] = None,
+    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")] = None,
     model: Annotated[str | None, Opt(help="Network: five_layer_cnn, resnext101, timm:<name>, ...")] = None,
     task: Annotated[str | None, Opt(help="Task: fer7, fer8, ...")] = None,
     seed: Annotated[int | None, Opt(help="Seed of everything random.")] = None,

@@ -129,7 +129,7 @@ def joined(
                 "n": {"test": len(test)},
                 "checksums": {"test": copy} if copy else {},
                 "known_copy": None,
-                "notes": first.data.get("notes", []),
+                "notes": list(dict.fromkeys(note for record in records for note in record.data.get("notes", []))),
                 "n_quarantined": first.data.get("n_quarantined", 0),
                 "folds": [record.run_id for record in records],
                 "fold_by": protocol.fold_by,
