@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, load_image, resize
+from fer_bench.data.decoding import SUFFIXES, load_image, resize
+from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError, SpecError
