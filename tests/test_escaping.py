@@ -33,9 +33,10 @@ HOSTILE = [
     "~~struck~~", "~x~", "@user", "a @org/team b", "see #123", "GH-123", "owner/repo#5", "$x$", "costs $5 and $6", "$$x$$", "http://evil.example/x",
     "https://evil.example", "ftp://evil.example", "www.evil.example", "WWW.evil.example", "mail@evil.example", "mailto:a@b.example", "xmpp:a@b.example",
     "<!-- comment -->", "<!-- fer_bench:end -->", "`code`", "``` fence", "a|b", "line\nbreak", "para\n\nbreak", "<details><summary>x</summary>", "<b>x</b>",
-    "![alt](https://evil.example/x.png)", "[text](https://evil.example)", "[ref][1]", ":x:", ":+1:", "time 12:30:45", "*a* **b** _c_ __d__", "snake_case_name",
+    "![alt](https://evil.example/x.png)", "[text](https://evil.example)", "[ref][1]", "[^1]", ":x:", ":+1:", "time 12:30:45",
+    "*a* **b** _c_ __d__", "snake_case_name",
     "&lt;b&gt; &#60; &amp;", "back\\slash \\* end\\", "# heading", "## two", "- item", "+ item", "1. item", "2) item", "---", "===", "> quote", "    indented",
-    "<https://evil.example>", "[^1]", "~~~ fence", "\\`", "\\\\|",
+    "<https://evil.example>", "~~~ fence", "\\`", "\\\\|",
 ]  # fmt: skip
 ORDINARY = [
     "five_layer_cnn",
@@ -77,9 +78,9 @@ def test_nothing_is_left_for_github_to_find_in_the_rendered_text(text):
             runs, run = [*runs, run], ""
         else:
             run += child.content
-    for text in [*runs, run]:
+    for part in [*runs, run]:
         live = r"@\w|\w@|#\d|\bgh-\d|\$.*\$|://|www\.\w|\bmailto:\w|\bxmpp:\w|:[\w+-]+:"
-        assert not re.search(live, text, re.IGNORECASE), text
+        assert not re.search(live, part, re.IGNORECASE), part
 
 
 def test_ordinary_names_stay_as_they_are_in_the_source():

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.clutter import is_clutter
-from fer_bench.data.decoding import SUFFIXES, UnreadableImageError, load_image
+from fer_bench.data.decoding import SUFFIXES, load_image
 from fer_bench.data.fer2013_csv import SIDE, split_of
+from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import UnreadableImageError, load_image
+from fer_bench.data.decoding import load_image
 from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.ferplus_votes import check_votes, targets_of, whole_number
+from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, MissingDataError
 

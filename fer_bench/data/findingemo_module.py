@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import UnreadableImageError, decode, load_image, read_content
+from fer_bench.data.decoding import decode, load_image
 from fer_bench.data.findingemo import TASKS, FindingEmoIndex, clean_split, index_findingemo
 from fer_bench.data.findingemo_annotations import ANNOTATIONS, HOW_TO_GET, published
+from fer_bench.data.image_files import UnreadableImageError, read_content
 from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
 from fer_bench.errors import BadDataError, SpecError

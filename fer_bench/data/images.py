@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.data.decoding import UnreadableImageError, check_size, load_image, read_content
-from fer_bench.data.image_size import read_header
+from fer_bench.data.decoding import load_image
+from fer_bench.data.image_files import UnreadableImageError, check_size, read_content, read_header
 from fer_bench.errors import BadDataError
 
 Landmarks = npt.NDArray[np.float32]

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from fer_bench import paths
-from fer_bench.data.decoding import UnreadableImageError, load_image, resize
+from fer_bench.data.decoding import load_image, resize
+from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.errors import BadDataError, HardwareError
 
 # Where nobody names a size: no larger than what most networks were designed for.

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_bench.data import decoding
-from fer_bench.data.decoding import MAX_PIXELS, UnreadableImageError, decode, images_below, in_natural_order, load_image, read_image
-from fer_bench.data.image_size import read_header
+from fer_bench.data import decoding, image_files
+from fer_bench.data.decoding import MAX_PIXELS, decode, images_below, in_natural_order, load_image, read_image
+from fer_bench.data.image_files import UnreadableImageError, read_header
 from fer_bench.data.images import FileImages, png_size
 from fer_bench.errors import BadDataError
 
@@ -190,7 +190,7 @@ def test_what_is_no_file(tmp_path):
 
 
 def test_files_beyond_the_limit_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
+    monkeypatch.setattr(image_files, "MAX_BYTES", 1000)
     (tmp_path / "x.png").write_bytes(encoded(PICTURE, "PNG"))
     with pytest.raises(UnreadableImageError, match="a file of more than"):
         load_image(tmp_path / "x.png")

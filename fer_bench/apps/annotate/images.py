@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fer_bench.data.clutter import is_clutter
+from fer_bench.data.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
 
 # SVG is left out on purpose: it can carry scripts.
 MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp"}
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"BM")
+_KINDS = {"jpeg", "png", "webp", "gif", "bmp"}
+# Enough for the header of nearly all: JPEG may keep a colour profile in front of it.
+_START = 2**16
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,28 @@ def _check(images: tuple[StudyImage, ...], folder: Path, where: str) -> None:
             problem = f"{where}: image {image.name!r} stands twice."
             raise BadDataError(problem, "List every image once.")
         seen.add(image.name)
-        try:
-            with image.file.open("rb") as file:
-                start = file.read(8)
-        except OSError:
+        if kind_of(image.file) != "file":
             missing.append(image.name)
             continue
-        if not start.startswith(_SIGNATURES):
-            problem = f"{where}: {image.file} is not an image ({'empty' if not start else 'unknown content'})."
-            raise BadDataError(problem, "Replace the file or take it out of the study.")
+        _check_content(image.file, where)
     if missing:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         problem = f"{where}: {len(missing)} of {len(images)} images are missing below {folder}: {some}."
         raise MissingDataError(problem, "Add the files or take them out of the study.")
+
+
+def _check_content(file: Path, where: str) -> None:
+    """Refuse what a browser cannot show, or would fail to show for its size."""
+    try:
+        content = read_content(file, _START)
+        header = read_header(content)
+        if header is None and len(content) == _START:
+            content = read_content(file)
+            header = read_header(content)
+        if header is None or header.kind not in _KINDS:
+            problem = f"{where}: {file} is not an image ({'unknown content' if content else 'empty'})."
+            raise BadDataError(problem, "Replace the file or take it out of the study.")
+        check_size(header, content)
+    except UnreadableImageError as error:
+        problem = f"{where}: {file}: {error.reason}."
+        raise BadDataError(problem, "Replace the file or take it out of the study.") from None

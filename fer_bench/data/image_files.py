@@ -1,9 +1,36 @@
-"""What kind of image some bytes are and how large it says it is: read from the header, so that nothing is decoded to find out. Needs no package."""
+"""Image files before they are decoded: whether they may be read, of what kind they are, and how large their header says they are. Needs no package."""
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from fer_bench.errors import BadDataError
+
+# 8,000 x 8,000, which takes 192 MB in colour. A PNG of 200 kB can announce 25 times as much.
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 2**29
+# An honest progressive JPEG has ten scans or so; each costs a pass over all pixels.
+_MAX_SCANS = 500
+
+
+class UnreadableImageError(BadDataError):
+    """A file that is no image, or none that can be decoded here.
+
+    Args:
+        reason: a few words, for a list of such files.
+        path: of the file, where there is one.
+    """
+
+    def __init__(self, reason: str, path: Path | None = None) -> None:
+        self.reason, self.path = reason, path
+        super().__init__(f"{path}: {reason}." if path else f"{reason}.", "Unpack it again, or delete it: samples without a file are left out and counted.")
+
+    def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[str, Path | None]]:
+        return type(self), (self.reason, self.path)
 
 
 class Header(NamedTuple):
@@ -42,6 +69,65 @@ def read_header(content: bytes) -> Header | None:
                 return None
             return None if found is None else Header(kind, *found)
     return None
+
+
+def check_size(header: Header | None, content: bytes) -> None:
+    """Refuse by the header what is no image or would take too much memory or time to decode.
+
+    Raises:
+        UnreadableImageError: says which.
+    """
+    if header is None:
+        reason = "not a readable image: " + ("none of PNG, JPEG, BMP, WebP, TIFF and GIF" if content else "an empty file")
+        raise UnreadableImageError(reason)
+    if header.pixels > MAX_PIXELS:
+        reason = f"an image of {header.width:,} x {header.height:,} px: more than {MAX_PIXELS // 10**6} million pixels"
+        raise UnreadableImageError(reason)
+    if header.kind == "jpeg" and content.count(b"\xff\xda") > _MAX_SCANS:
+        reason = f"a JPEG of more than {_MAX_SCANS} scans"
+        raise UnreadableImageError(reason)
+
+
+def read_content(path: Path, start: int | None = None) -> bytes:
+    """The content of an image file.
+
+    Args:
+        path: of the file.
+        start: no more than so many bytes from its beginning; None: all, up to ``MAX_BYTES``.
+
+    Raises:
+        UnreadableImageError: missing, no regular file, or larger.
+    """
+    try:
+        # Not to wait for ever for somebody who writes into a pipe of this name.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                reason = "not a regular file"
+                raise UnreadableImageError(reason, path)
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(MAX_BYTES + 1 if start is None else start)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        reason = "there is no such file"
+        raise UnreadableImageError(reason, path) from None
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise UnreadableImageError(reason, path) from None
+    if len(content) > MAX_BYTES:
+        reason = f"a file of more than {MAX_BYTES // 2**20} MiB"
+        raise UnreadableImageError(reason, path)
+    return content
+
+
+def kind_of(path: Path) -> Literal["folder", "file", ""]:
+    """What a path leads to; nothing where that cannot be found out, as for a name that is too long."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else ""
 
 
 def _png(content: bytes) -> tuple[int, int] | None:
