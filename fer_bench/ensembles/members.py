@@ -13,6 +13,7 @@ from fer_bench.ensembles.votes import as_probabilities
 from fer_bench.errors import FerBenchError, RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
+from fer_bench.results.copies import by_copy, read_present
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -54,7 +55,7 @@ def find_members(store: Store, protocol: Protocol, references: Sequence[str] | N
         store: all records.
         protocol: theirs.
         references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished ``trained`` records of the current protocol version on
-            the copy of the data that the protocol ranks.
+            the copy of the data that the protocol ranks, or whose table is the board's first.
         pool: narrows the latter.
 
     Raises:
@@ -62,11 +63,13 @@ def find_members(store: Store, protocol: Protocol, references: Sequence[str] | N
         RecordError: a record that does not fit, by name.
     """
     if references is None:
-        chosen = [
+        fit = [
             record
             for record in store.records(protocol.name)
             if record.kind == "trained" and not _unfit(record, protocol) and _on_copy(record, protocol) and (pool or Pool()).holds(record)
         ]
+        # Where no copy is declared, those of the board's first table.
+        chosen = list(by_copy(protocol, fit, read_present(store, protocol.name))[0].records)
     else:
         chosen = [store.get(reference if "/" not in reference or reference.endswith(".json") else _full(reference, protocol)) for reference in references]
     chosen.sort(key=name_of)

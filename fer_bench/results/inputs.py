@@ -75,8 +75,8 @@ def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
 def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
     """The id under which a run on these inputs is recorded.
 
-    The plain id is that of the copy which the protocol ranks or, where none is declared, of the first that was run; every other has its fingerprint behind it,
-    so that no record ever overwrites one on other data.
+    The plain id is that of the copy which the protocol ranks or, where none is declared, of the first on which any seed was run; every other has its
+    fingerprint behind it, so that no record ever overwrites one on other data, and no row has seeds of two copies.
 
     Args:
         store: where records are.
@@ -86,18 +86,16 @@ def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapp
         inputs: its fingerprint.
         known_copy: whether it is the copy that the protocol ranks; None where it declares none.
     """
-    present = {record.run_id: record for record in _of_settings(store, protocol, model, plain)}
-    own = next((run_id for run_id, record in present.items() if is_of(record, inputs)), None)
-    if own is not None:
-        return own
-    return plain + _SUFFIX + digest(inputs) if known_copy is False or plain in present else plain
+    for record in _of_settings(store, protocol, model, plain):
+        if is_of(record, inputs):
+            return record.run_id
+    return plain + _SUFFIX + digest(inputs) if known_copy is False or _is_taken(store, protocol, model, plain, inputs) else plain
 
 
 def evaluated_id(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
     """As :func:`run_id_for`, of a network's test on another dataset: the same network trained once more replaces its own record."""
     for record in _of_settings(store, protocol, model, plain):
-        known = {name: value for name, value in stated(record)[0].items() if name != NETWORK}
-        if all(inputs.get(name) == value for name, value in known.items()):
+        if _is_of_data(record, inputs):
             return record.run_id
     return run_id_for(store, protocol, model, plain, inputs, known_copy)
 
@@ -148,6 +146,24 @@ def mark(folder: Path, inputs: Mapping[str, str]) -> None:
 
 def _is_free(folder: Path) -> bool:
     return not any((folder / name).exists() for name in (FILE, "last.ckpt", "best.ckpt", "trained.json"))
+
+
+def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str]) -> bool:
+    """Whether a seed of the same settings has been run on other data under its plain id."""
+    folder = store.path(protocol, model, plain).parent
+    any_seed = re.compile(re.sub(r"-s\\?\d+", r"-s\\d+", re.escape(plain).replace("\\-s", "-s"), count=1))
+    for path in folder.glob(f"{plain.partition('-')[0]}*.json"):
+        with contextlib.suppress(RecordError):
+            if any_seed.fullmatch(path.stem) and not _is_of_data(Record.load(path), inputs):
+                return True
+    return False
+
+
+def _is_of_data(record: Record, inputs: Mapping[str, str]) -> bool:
+    """As :func:`is_of`, whichever network was tested."""
+    known, whole = stated(record)
+    data = {name: value for name, value in known.items() if name != NETWORK}
+    return data == dict(inputs) if whole else bool(data) and all(inputs.get(name) == value for name, value in data.items())
 
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:

@@ -104,3 +104,30 @@ def test_files_in_the_settings_are_what_is_in_them(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="not known on this machine"):
         RunSpec(weights=here.weights).execution.place_of(here.weights)
     assert build({"weights": "imagenet"}).weights == "imagenet"
+
+
+def test_no_row_has_seeds_of_two_copies(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, inputs=OLD)
+    other_seed = SPEC.model_copy(update={"seed": 1})
+    ids = [fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, other_seed.run_id(), inputs, None) for inputs in (OLD, NEW)]
+    assert ids[0] == other_seed.run_id()
+    assert ids[1] == f"{other_seed.run_id()}-x{fingerprint.digest(NEW)}"
+    rows = {begin_record(other_seed, protocol_for(SPEC.dataset, SPEC.task), run_id).row for run_id in ids}
+    assert len(rows) == 2
+    # other settings that begin alike are no seed of these
+    assert fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, f"{SPEC.digest()[:9]}-s0", NEW, None) == f"{SPEC.digest()[:9]}-s0"
+
+
+def test_a_test_on_another_dataset_is_replaced_by_the_same_network_trained_once_more(tmp_path: Path) -> None:
+    store, plain = Store(tmp_path), f"{SPEC.run_id()}-on-mine"
+    put(store, plain, inputs=OLD | {fingerprint.NETWORK: "first"})
+
+    def name_of(inputs: dict[str, str]) -> str:
+        return fingerprint.evaluated_id(store, SPEC.protocol, SPEC.model, plain, inputs, None)
+
+    assert name_of(OLD) == plain
+    assert name_of(NEW) == f"{plain}-x{fingerprint.digest(NEW)}"
+    other_seed = plain.replace("-s0", "-s1")
+    assert fingerprint.evaluated_id(store, SPEC.protocol, SPEC.model, other_seed, OLD, None) == other_seed
+    assert fingerprint.evaluated_id(store, SPEC.protocol, SPEC.model, other_seed, NEW, None) != other_seed
