@@ -70,7 +70,7 @@ def test_two_folder_copy_says_that_the_official_validation_split_is_lost(faces, 
     write_folders(tmp_path, faces, two=True)
     samples = read_fer2013(str(tmp_path))
     assert any("official validation split cannot be recovered" in note for note in samples.notes)
-    assert any("carved" in note for note in samples.notes)
+    assert any("held out" in note for note in samples.notes)
     assert len(samples.where("validation")) == 7
     assert len(samples.where("test")) == (faces.usage == "PrivateTest").sum()
     again = read_fer2013(str(tmp_path))
