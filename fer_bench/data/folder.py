@@ -27,7 +27,7 @@ class FolderDataModule(AffectDataModule):
 
     Options: ``classes`` names the classes where they are no built-in set's, as a list or as a mapping from folders to classes, see
     :mod:`fer_bench.class_sets`. ``identity`` is a regular expression whose first group in the relative path names the person; people then never cross splits
-    that the suite makes, and folds can keep them together. ``validation`` and ``test`` are the shares to carve where the folders do not say (0.1 and 0.2).
+    that the suite makes, and folds can keep them together. ``validation`` and ``test`` are the shares to hold out where the folders do not say (0.1 and 0.2).
     """
 
     dataset = "folder"
@@ -97,7 +97,7 @@ def read_folder(
         side: side in pixels that every image is resized to; None: see :func:`fer_bench.data.native.common_side`; with ``official`` a demand, not a resize.
         official: sizes of the official splits; then image size is checked, and what is lost of the splits is said.
         identity: regular expression for the person in a relative path.
-        shares: validation and test shares to carve where there are no such folders.
+        shares: validation and test shares to hold out where there are no such folders.
         gray: True decodes to one channel; False to three; None: to three where an image has a colour.
         folders: folder to class, where folders are called otherwise; None leaves one out.
         folds: the samples will be dealt out to folds: no split is made here.

@@ -44,7 +44,7 @@ def check_options(dataset: str, options: Mapping[str, Any], known: Iterable[str]
 
 
 def share(key: str, value: Any) -> float:
-    """A share to carve.
+    """A share to hold out.
 
     Raises:
         SpecError: it is not between 0 and 1.
@@ -109,16 +109,16 @@ def complete_splits(
     folds: bool = False,
     table: bool = False,
 ) -> tuple[npt.NDArray[np.str_], list[str]]:
-    """Carve the splits that the data do not have.
+    """Make the splits that the data do not have.
 
     Args:
         split: shape (N,), ``train``, ``validation``, ``test``, or empty where the data do not say.
         ids: shape (N,).
         strata: shape (N,), class ids.
-        groups: shape (N,), people who must not be in two of the splits that are carved.
+        groups: shape (N,), people who must not be in two of the splits that are made.
         shares: of validation and test.
         official: sizes of the official splits.
-        folds: carve nothing: the samples will be dealt out to folds.
+        folds: no split is made: the samples will be dealt out to folds.
         table: rows of a table name the splits, not folders.
 
     Returns:
@@ -140,7 +140,7 @@ def complete_splits(
     if whole or (split == "train").all():
         split[:] = "train"
         split[carve(ids, strata, shares[1], groups=groups, salt="test")] = "test"
-        notes.append(f"{said[lacking][0]}: {shares[1]:.0%} were carved as test by a hash of the ids")
+        notes.append(f"{said[lacking][0]}: {shares[1]:.0%} were held out as test by a hash of the ids")
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append(": ".join(said["test"]))
@@ -148,7 +148,7 @@ def complete_splits(
         train = np.flatnonzero(split == "train")
         own = None if groups is None else groups[train]
         split[train[carve(ids[train], strata[train], shares[0], groups=own, salt="validation")]] = "validation"
-        notes.append(f"{said['validation'][0]}: {shares[0]:.0%} of train were carved by a hash of the ids")
+        notes.append(f"{said['validation'][0]}: {shares[0]:.0%} of train were held out by a hash of the ids")
     if official:
         counts = {name: int((split == name).sum()) for name in SPLITS}
         if counts != dict(official):

@@ -126,7 +126,7 @@ def read_images(
         protocol: gives the classes, or the dimensions and their scale.
         roots: folders that its paths may be relative to; the first one that has most of its images is taken.
         options: of the dataset.
-        shares: validation and test shares to carve where the table names no splits.
+        shares: validation and test shares to hold out where the table names no splits.
         side: as of :func:`fer_bench.data.native.decode_images`.
         gray: likewise.
         folds: the samples will be dealt out to folds: no split is made here.

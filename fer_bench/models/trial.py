@@ -86,7 +86,8 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     """
     # Where the images' own size decides, that which the network was designed for.
     native = None if known_side(spec) else find_model(spec.model).image_size
-    content = weight_files.read_file(spec.weights) if spec.weights not in ("none", "imagenet") else None
+    weights = spec.execution.place_of(spec.weights)
+    content = weight_files.read_file(weights) if weights not in ("none", "imagenet") else None
 
     def built(device: str) -> Network:
         with torch.random.fork_rng(devices=[]), torch.device(device):
@@ -100,7 +101,7 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     except Exception:  # whatever cannot be done without memory
         network = built("cpu")
     if content is not None:
-        weight_files.fitting(network, content, spec.weights)
+        weight_files.fitting(network, content, weights)
     return network
 
 

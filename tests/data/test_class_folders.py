@@ -280,7 +280,7 @@ def test_ten_folds_by_subject_of_a_flat_copy(tmp_path):
     samples = datamodule.read_samples
     people = {split: set(samples.columns["identity"][samples.where(split)]) for split in ("train", "validation", "test")}
     assert not people["train"] & people["test"] | people["validation"] & (people["train"] | people["test"])
-    assert not any("carved" in note for note in samples.notes)
+    assert not any("held out" in note for note in samples.notes)
     assert samples.facts["people"]["n"] == 20
 
 
@@ -288,7 +288,7 @@ def test_train_alone_gets_a_test_split(tmp_path):
     write_class_folders(tmp_path / "mine" / "train", 20)
     samples = read(tmp_path)
     assert [len(samples.where(split)) for split in ("train", "validation", "test")] == [98, 14, 28]
-    assert "no test folder: 20% were carved as test by a hash of the ids" in samples.notes
+    assert "no test folder: 20% were held out as test by a hash of the ids" in samples.notes
 
 
 def test_the_data_root_is_not_taken_for_a_dataset_that_is_not_there(tmp_path):

@@ -36,7 +36,7 @@ def test_without_split_folders_test_and_validation_are_carved_and_said(tmp_path)
     write_class_folders(tmp_path / "mine", COUNT)
     samples = read(tmp_path)
     assert [len(samples.where(split)) for split in SPLITS] == [7 * 14, 7 * 2, 7 * 4]
-    assert len([note for note in samples.notes if "carved" in note]) == 2
+    assert len([note for note in samples.notes if "held out" in note]) == 2
     again = read(tmp_path)
     assert (again.split == samples.split).all()
     assert again.checksums == samples.checksums
