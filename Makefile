@@ -8,7 +8,7 @@ FLAGS := $(if $(DATASET),--dataset $(DATASET)) $(if $(MODEL),--model $(MODEL)) $
 	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint format leaderboard verify perf clean
+.PHONY: help setup bench test lint format leaderboard verify perf torture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ perf: $(STAMP) ## Measure speed, as ratios side by side
 	$(BIN)/python benchmarks/perf/startup.py
 	$(BIN)/python benchmarks/perf/training.py
 	$(BIN)/python benchmarks/perf/augmentation.py
+
+torture: $(STAMP) ## Kill what writes 800 times, and count what is lost
+	nice $(BIN)/python -m tests.torture.torture --log tests/torture/log.txt $(ARGS)
 
 clean: ## Remove the environment and everything that can be made again
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -66,6 +66,12 @@ class Interrupted(FerBenchError):
     exit_code = 143
 
 
+class Stopped(FerBenchError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
+
+
 class VerificationError(FerBenchError):
     """A published number does not follow from its predictions."""
 

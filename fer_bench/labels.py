@@ -5,6 +5,8 @@ Everything else in the suite takes the number, order and names of classes from h
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +14,11 @@ import numpy.typing as npt
 
 from fer_bench.errors import BadDataError
 from fer_bench.registry import Registry
+
+
+def plain(text: str) -> str:
+    """A label or a folder's name as it is compared: composed (NFC), in lower case, without blanks around it and with single ones inside."""
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class LabelSet:
         names: class names; the position is the class id in targets and outputs.
         synonyms: other spellings met in datasets, to class name.
         distances: optional symmetric class-to-class distances, shape (C, C).
+        merged: of a set that a user has named: what a folder or label counts as, where several make one class or some are left out (None); else empty.
     """
 
     name: str
     names: tuple[str, ...]
     synonyms: dict[str, str] = field(default_factory=dict)
     distances: tuple[tuple[int, ...], ...] | None = None
+    merged: dict[str, str | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -47,7 +56,7 @@ class LabelSet:
 
     def find(self, label: str) -> int | None:
         """As :meth:`index`, but None for a label that is not of this set."""
-        key = label.strip().lower()
+        key = plain(label)
         key = self.synonyms.get(key, key)
         return self.names.index(key) if key in self.names else None
 
@@ -78,6 +87,22 @@ _FERPLUS_SYNONYMS = {
     "suprise": "surprise",
     "contemptuous": "contempt",
 }
+
+
+def spellings(names: Iterable[str]) -> dict[str, str]:
+    """Other spellings of some names, as far as they are names of expressions: those of ``happy`` are ``happiness`` and ``joy``."""
+    own = set(names)
+    groups: dict[str, set[str]] = {}
+    for spelling, name in _FER_SYNONYMS.items():
+        groups.setdefault(name, {name}).add(spelling)
+    found: dict[str, str] = {}
+    for group in groups.values():
+        used = group & own
+        # Two of them side by side, as happiness and joy, are two classes: then no third spelling means either.
+        if len(used) == 1:
+            found |= dict.fromkeys(group - own, next(iter(used)))
+    return found
+
 
 _WHEEL = ("joy", "trust", "fear", "surprise", "sadness", "disgust", "anger", "anticipation")
 _LEAVES = (

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.errors import RecordError
+from fer_bench.npz import SINGLE, flags_of, read_columns, to_npz
 
 
 @dataclass(frozen=True)
@@ -56,57 +52,26 @@ class Predictions:
 
     def to_bytes(self) -> bytes:
         """Serialise; the same predictions always give the same bytes."""
-        arrays: dict[str, npt.NDArray[np.generic]] = {"ids": self.ids.astype(np.str_), "targets": self.targets, "outputs": self.outputs.astype(np.float32)}
-        arrays |= {f"flag_{name}": column for name, column in sorted(self.flags.items())}
+        columns: dict[str, npt.NDArray[np.generic]] = {"ids": self.ids.astype(np.str_), "targets": self.targets, "outputs": self.outputs.astype(np.float32)}
         if self.groups is not None:
-            arrays["groups"] = self.groups.astype(np.str_)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+            columns["groups"] = self.groups.astype(np.str_)
+        return to_npz(columns, self.flags)
 
     @classmethod
-    def load(cls, path: Path, sha256: str | None = None) -> Predictions:
+    def load(cls, path: Path, sha256: str | None = None, n: int | None = None) -> Predictions:
         """Read a predictions file.
 
         Args:
             path: the ``.npz`` file.
             sha256: what the record says of it, if anything.
+            n: the number of rows that the record says it has, if anything.
 
         Raises:
-            RecordError: missing, damaged, or another file than the record means.
+            RecordError: missing, damaged, or another file than the record means; of any size, it takes no more than a bounded amount of memory.
         """
+        arrays = read_columns(path, SINGLE, sha256, n)
         try:
-            content = path.read_bytes()
-        except OSError:
-            problem = f"{path}: the predictions file is missing."
-            raise RecordError(problem, "Restore it from version control, or remove the record.") from None
-        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            problem = f"{path}: the file is not the one that its record names (SHA-256 differs)."
-            raise RecordError(problem, "Restore it from version control, or repeat the run.")
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                flags = {name.removeprefix("flag_"): arrays[name] for name in arrays.files if name.startswith("flag_")}
-                groups = arrays["groups"] if "groups" in arrays.files else None
-                return cls(arrays["ids"], arrays["targets"], arrays["outputs"], flags, groups)
-        except (ValueError, LookupError, EOFError, TypeError, AttributeError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            problem = f"{path}: not a predictions file ({error})."
+            return cls(arrays["ids"], arrays["targets"], arrays["outputs"], flags_of(arrays), arrays.get("groups"))
+        except RecordError as error:
+            problem = f"{path}: not a predictions file ({error.problem})"
             raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put a file in place so that no reader ever sees part of it, also when the machine stops in the middle.
-
-    Args:
-        path: where it goes; folders are made.
-        content: all of it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from fer_bench.errors import SpecError
+from fer_bench.class_sets import NAMED, OPTION, cleaned, fault, stated_set
+from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
 
@@ -48,6 +50,39 @@ for _name in LABEL_SETS:
 TASKS.add("va", Task("va", "values", "ccc", dimensions=("valence", "arousal")))
 for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
+
+
+# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that states its classes puts them here, so
+# that a name means the same in every process, or nothing.
+_OWN: dict[str, Task] = {}
+
+
+def own_task(labels: LabelSet) -> Task:
+    """The task of a label set: the built-in one of that name, or one of classes that a user has named, known by its name from now on."""
+    return TASKS[labels.name] if labels.name in TASKS else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
+
+
+def state_classes(task: str) -> dict[str, Any]:
+    """What a record must hold so that its task can be understood anywhere: by name of a task, ``names`` and what was ``merged``; empty for built-in tasks."""
+    own = [_OWN[name].labels for name in task.split(VIA) if name in _OWN]
+    return {labels.name: {"names": list(labels.names), "merged": dict(labels.merged)} for labels in own if labels is not None}
+
+
+def learn_classes(stated: Mapping[str, Any]) -> None:
+    """Take in what :func:`state_classes` has put into a record.
+
+    Raises:
+        RecordError: the classes are not those that the digest in the name stands for.
+    """
+    for name, content in stated.items():
+        try:
+            labels = stated_set([str(label) for label in content["names"]], {str(key): value for key, value in content["merged"].items()})
+        except (KeyError, TypeError, AttributeError):
+            labels = None
+        if labels is None or labels.name != name or len(labels) < 2 or any(fault(label) for label in labels.names):
+            problem = f"the classes that are stated for task {name!r} are not those that its name stands for."
+            raise RecordError(problem)
+        own_task(labels)
 
 
 @dataclass(frozen=True)
@@ -126,7 +161,25 @@ declare(
         n_test=3153,
         checksums={"train": "7898fc558fbfa724", "validation": "dd2183b2f9b55a8e", "test": "188f335d6263ce7b"},
         title="FER+, eight expressions",
-        about="FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left out, as the authors' script does.",
+        about=(
+            "FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left out, as the authors' script does. "
+            "The votes are those of fer2013new.csv (25,060 / 3,199 / 3,153 images). Numbers published from the authors' code were tested on other votes, "
+            "of the layout that their script generates: the protocol ferplus_generated-fer8 (25,045 / 3,191 / 3,137 images)."
+        ),
+    )
+)
+declare(
+    Protocol(
+        dataset="ferplus_generated",
+        task=TASKS["fer8"],
+        n_test=3137,
+        checksums={"train": "f416fc80c7b7cd9c", "validation": "e0d032442be87c43", "test": "04db9473fdb0d6c3"},
+        title="FER+ as its authors' code reads it, eight expressions",
+        about=(
+            "FER2013's faces with the majority vote of ten taggers, from the layout that the authors' script generates (FER2013Train, FER2013Valid and "
+            "FER2013Test with label.csv; 25,045 / 3,191 / 3,137 images): numbers published from the authors' code were tested here. Its votes differ from "
+            "fer2013new.csv in 1,602 of 35,714 rows; networks that were tested on that file are on the board ferplus-fer8 (25,060 / 3,199 / 3,153 images)."
+        ),
     )
 )
 
@@ -145,8 +198,8 @@ def find_task(name: str) -> Task:
     """
     target, via, source = name.partition(VIA)
     if not via:
-        return TASKS[name]
-    labels, other = TASKS[target].labels, TASKS[source].labels
+        return _task(name)
+    labels, other = _task(target).labels, _task(source).labels
     if labels is None or other is None:
         problem = f"task {name!r}: only label sets can be mapped."
         raise SpecError(problem)
@@ -154,7 +207,14 @@ def find_task(name: str) -> Task:
     if len(shared) < 2:
         problem = f"task {name!r}: {target} and {source} have {len(shared)} classes in common."
         raise SpecError(problem, "Choose a dataset whose labels can be mapped.")
-    return Task(name, "classes", TASKS[target].primary, LabelSet(name, shared, labels.synonyms))
+    return Task(name, "classes", _task(target).primary, LabelSet(name, shared, labels.synonyms))
+
+
+def _task(name: str) -> Task:
+    if name not in _OWN and NAMED.fullmatch(name):
+        problem = f"task {name!r} stands for classes that are not stated here."
+        raise SpecError(problem, f"Name them with {OPTION}, and leave the task out.")
+    return _OWN.get(name) or TASKS[name]
 
 
 # Of a task, in the heading of a board.
@@ -187,7 +247,10 @@ for _name in ("va", "valence", "arousal"):
             "affectnet",
             TASKS[_name],
             title=f"AffectNet, {_title}",
-            about="AffectNet's validation set is the test of the literature; validation is carved from train.",
+            about=(
+                "AffectNet's validation set is the test of the literature; validation is carved from train. Images of the expression code 8 (none) that have "
+                "valid valence and arousal are in it, so the two releases differ: the lists have 500 of them among 4,500, the release of 2021 has none."
+            ),
         )
     )
     declare(
@@ -234,11 +297,16 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
     )
 
 
+def dataset_name(dataset: str) -> str:
+    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and ``table:``."""
+    return dataset.removeprefix("folder:").removeprefix("table:")
+
+
 def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.
 
     Args:
-        dataset: name, ``folder:NAME`` for class folders.
+        dataset: name, ``folder:NAME`` for class folders, ``table:NAME`` for a table of images.
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another protocol, of its own name.
 
@@ -247,10 +315,10 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         SpecError: the dataset's name cannot be part of a file name.
     """
     chosen = find_task(task)
-    name = dataset.removeprefix("folder:")
+    name = dataset_name(dataset)
     if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
         problem = f"dataset name {name!r}: only letters, digits, '_', '-' and '.' can be used."
-        raise SpecError(problem, "Rename the folder.")
+        raise SpecError(problem, f"Rename the {'table' if dataset.startswith('table:') else 'folder'}.")
     key = f"{name}-{task}"
     target, via, source = task.partition(VIA)
     if via:
@@ -262,7 +330,7 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
             title=f"{declared.title if declared else name}: networks of {source}",
             about=f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets have are scored.",
         )
-    plain = PROTOCOLS[key] if key in PROTOCOLS else Protocol(name, chosen, title=f"{name}, {task}")
+    plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
     if fold_by in ("", plain.fold_by):
         return plain
     return replace(
@@ -275,6 +343,19 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         fold_by=fold_by,
         variant=VARIANTS[fold_by],
     )
+
+
+def _brought(name: str, task: Task) -> Protocol:
+    """Of a dataset that a user brings."""
+    if task.labels is None or task.name not in _OWN:
+        return Protocol(name, task, title=f"{name}, {task.name}")
+    about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."
+    # A folder may be called anything; the page shows letters and digits.
+    counted = [f"{cleaned(folder)} as {made}" for folder, made in task.labels.merged.items() if made not in (None, folder)]
+    left_out = [cleaned(folder) for folder, made in task.labels.merged.items() if made is None]
+    about += f" Counted: {', '.join(counted)}." if counted else ""
+    about += f" Left out: {', '.join(left_out)}." if left_out else ""
+    return Protocol(name, task, title=f"{name}, {len(task.labels)} classes ({task.name.rpartition('_')[2]})", about=about)
 
 
 def relabelled(protocol: Protocol, labels: str) -> Protocol:

@@ -45,6 +45,24 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     return UnknownNameError(f"unknown {kind} {name!r}.", hint)
 
 
+def unmatched(flag: str, text: str, where: str, kind: str, known: Iterable[str]) -> UnknownNameError:
+    """Compose the error for a filter that leaves nothing.
+
+    Args:
+        flag: of the filter (``--only``).
+        text: what the user wrote.
+        where: what was filtered.
+        kind: what it holds, in the singular.
+        known: names that the filter could have matched.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5) or names[:12]
+    shown = ", ".join(repr(name) for name in near) + (", ..." if len(near) < len(names) else "")
+    return UnknownNameError(
+        f"{flag} {text!r} matches no {kind} of {where}.", f"There {'is' if len(near) == 1 else 'are'} {shown}." if names else "It is empty."
+    )
+
+
 class Registry(Generic[T]):
     """Names to things of one kind.
 

@@ -15,19 +15,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from fer_bench import paths
+from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
+from fer_bench.own_data import settle
 from fer_bench.protocols import protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# Of a dataset: folders are mapped to classes.
+DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
+# What stands in the settings where the user named a file: what is in it decides the result, not where it is.
+PINNED = "sha256:"
+NAMED_WEIGHTS = ("none", "auto", "imagenet")
+# Options of datasets that name a file.
+_FILE_OPTIONS = ("landmarker",)
+# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave up.
+TOO_DEEP = "nested too deeply"
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
@@ -45,7 +56,22 @@ class Execution(BaseModel):
     strict_determinism: bool = False
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
-    labels_file: str | None = Field(None, description="where the label file lies that the digest in ``labels`` stands for")
+    labels_file: str | None = Field(None, description="where the label file is that the digest in ``labels`` stands for")
+    table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
+    files: dict[str, str] = Field({}, description="where the files are that other digests in the settings stand for (weights, a face detector's model)")
+
+    def place_of(self, pinned: str) -> str:
+        """Path of the file that a setting such as ``sha256:0123456789ab`` stands for; any other setting as it is.
+
+        Raises:
+            MissingDataError: nobody has said where that file is.
+        """
+        if not pinned.startswith(PINNED):
+            return pinned
+        if pinned not in self.files:
+            problem = f"the file {pinned} is not known on this machine."
+            raise MissingDataError(problem, "Give the command again with the path of the file.")
+        return self.files[pinned]
 
 
 class RunSpec(BaseModel):
@@ -55,7 +81,7 @@ class RunSpec(BaseModel):
 
     # what
     dataset: Name = "synthfaces"
-    dataset_options: Options = {}
+    dataset_options: DatasetOptions = {}
     task: Name = "fer7"
     model: Name = "five_layer_cnn"
     model_options: Options = {}
@@ -104,6 +130,11 @@ class RunSpec(BaseModel):
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, values: Any) -> Any:
+        return settle(values) if isinstance(values, Mapping) else values
 
     @property
     def protocol(self) -> str:
@@ -156,6 +187,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
+        raise SpecError(problem) from None
+    except (RecursionError, ValueError) as error:
+        problem = f"{path}: cannot be read as YAML ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
         raise SpecError(problem) from None
     if content is None:
         return {}
@@ -226,7 +260,7 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
     try:
-        return RunSpec.model_validate(_pin_labels(settings))
+        return RunSpec.model_validate(_pin_files(_pin_labels(settings)))
     except ValidationError as error:
         raise spec_error(error, where) from None
 
@@ -243,17 +277,52 @@ def _pin_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
     return pinned | {"labels": file_digest(path), "execution": execution | {"labels_file": str(path)}}
 
 
-def file_digest(path: Path) -> str:
-    """Twelve hexadecimal digits of a label file's SHA-256.
+def _pin_files(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put digests where paths stand: the same bytes elsewhere are the same run, other bytes under the same name another, and no path is published."""
+    pinned = dict(settings)
+    execution = pinned.get("execution", {})
+    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
+    files = dict(execution.get("files") or {})
+    weights = pinned.get("weights", "none")
+    if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
+        pinned["weights"] = pin(weights, "weights", files)
+    options = pinned.get("dataset_options")
+    if isinstance(options, Mapping) and (named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}):
+        pinned["dataset_options"] = {**options, **{key: pin(value, f"dataset_options.{key}", files) for key, value in named.items()}}
+    return pinned | {"execution": {**execution, "files": files}} if files else pinned
+
+
+def pin(text: str, setting: str, files: dict[str, str]) -> str:
+    """The digest that stands for a file in the settings.
+
+    Args:
+        text: path of the file, or a digest already.
+        setting: which setting names it, for the error.
+        files: where the files are, by digest; is filled.
+
+    Raises:
+        MissingDataError: it cannot be read.
+    """
+    if text.startswith(PINNED):
+        return text
+    path = Path(text).expanduser().resolve()
+    found = PINNED + file_digest(path, setting, "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path.")
+    files[found] = str(path)
+    return found
+
+
+def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv.") -> str:
+    """Twelve hexadecimal digits of a file's SHA-256.
 
     Raises:
         MissingDataError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
-        problem = f"label file {path}: cannot be read ({error.strerror})."
-        raise MissingDataError(problem, "`fer-bench study reannotation` writes one as consensus.csv.") from None
+        problem = f"{what} {path}: cannot be read ({error.strerror})."
+        raise MissingDataError(problem, hint) from None
 
 
 def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
@@ -275,6 +344,21 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+class _Text(yaml.BaseLoader):
+    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a name that stands twice is an error."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        return None if node.style is None and node.value in ("null", "~", "") else node.value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
+        names = [str(key) for key, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            problem = f"{OPTION}: {twice!r} is named twice."
+            raise SpecError(problem, "Name each folder once.")
+        return dict(pairs)
+
+
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
 
@@ -288,9 +372,9 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             problem = f"--set {assignment!r}: expected KEY=VALUE."
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            problem = f"--set {key}: the value {text!r} cannot be read."
+            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
+        except (yaml.YAMLError, RecursionError, ValueError):
+            problem = f"--set {key}: the value {_short(text)} cannot be read."
             raise SpecError(problem, "Quote it.") from None
         # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
         if isinstance(value, str) and value == text.strip():
@@ -305,3 +389,17 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         else:
             settings[outer] = value
     return settings
+
+
+def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
+    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
+
+    Raises:
+        SpecError: an unreadable value, or a setting of something else.
+    """
+    settings = parse_assignments(assignments or [])
+    options = settings.pop("dataset_options", {})
+    if settings or not isinstance(options, dict):
+        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
+        raise SpecError(problem, "For example --set dataset_options.folds=5.")
+    return options

@@ -67,14 +67,14 @@ def write_icml(folder: Path, faces: Faces):
 
 
 def write_folders(folder: Path, faces: Faces, two=False, names=FER7.names):
-    """Class folders in ``train/ validation/ test/``, or, as ``two``, with PublicTest lost among ``train/``."""
+    """Class folders in ``train/ validation/ test/``, or, as ``two``, with PublicTest lost among ``train/`` and from the names."""
     for row, (image, label, usage) in enumerate(zip(faces.images, faces.labels, faces.usage, strict=True)):
         split = SPLIT_OF[str(usage)]
         if two and split == "validation":
             split = "train"
         place = folder / split / names[label]
         place.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(place / f"{usage}_{row:05d}.png"), image)
+        assert cv2.imwrite(str(place / f"{'im' if two else usage}_{row:05d}.png"), image)
     return folder
 
 

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
-from fer_bench.predictions import Predictions, write_atomically
+from fer_bench.predictions import Predictions
 
 
 def predictions(n=20, **columns):

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.apps.card import Card
+from fer_bench.apps.exported import is_exported
 from fer_bench.apps.predict import find_images
-from fer_bench.apps.predictor import METADATA, OnnxPredictor, RunPredictor, card_of, import_onnxruntime, is_exported
+from fer_bench.apps.predictor import METADATA, OnnxPredictor, RunPredictor, card_of
 from fer_bench.data.decoding import read_image
-from fer_bench.errors import FerBenchError, MissingDataError, MissingPackageError, SpecError, WeightsError
+from fer_bench.errors import FerBenchError, MissingDataError, SpecError, WeightsError
+from fer_bench.packages import require
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 
@@ -45,6 +47,7 @@ class Export:
         n_images: real images that it was checked on.
         difference: largest difference from PyTorch, in probabilities or in the dataset's units.
         same_class: share of images with the same likeliest class; 1 for values.
+        without_views: of the run's test-time augmentation, which the file does not hold; 0 where the run has none.
     """
 
     path: Path
@@ -52,10 +55,11 @@ class Export:
     n_images: int
     difference: float
     same_class: float
+    without_views: int = 0
 
 
 def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] = (), data_dir: str | None = None) -> Export:
-    """Write a run's network as an ONNX file.
+    """Write a run's network as an ONNX file: the network alone, without the views of test-time augmentation.
 
     Args:
         store: where the run's record lies.
@@ -77,10 +81,14 @@ def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] 
     if not is_exported(str(path)):
         problem = f"--onnx {path}: the name does not end in .onnx."
         raise SpecError(problem, "Call it something.onnx.")
-    _import_onnx()
-    import_onnxruntime()
+    require(("onnx", "onnxscript", "onnxruntime"))
     trained = load_run(store, reference, Execution(data_dir=data_dir, accelerator="cpu"))
     card = card_of(trained)
+    views = trained.spec.tta
+    if views:
+        # The file holds the network alone: what it answers is the row without views.
+        plain = trained.spec.model_copy(update={"tta": 0, "tta_kind": "random"}).run_id()
+        card = card.model_copy(update={"run_id": plain + card.run_id.removeprefix(trained.spec.run_id())})
     images = card.batch(_from_files(places, card) if places else _from_dataset(trained, card))
     expected = RunPredictor(trained.task, card, torch.device("cpu")).predict(images)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +108,7 @@ def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] 
                 problems.append(f"{name}: {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:160]}")
             else:
                 part.replace(path)
-                return Export(path, card, len(images), *found)
+                return Export(path, card, len(images), *found, without_views=views)
     finally:
         part.unlink(missing_ok=True)
     problem = f"run {card.run_id} ({card.model}) cannot be exported: {'; '.join(problems)}."
@@ -135,15 +143,6 @@ def compare(card: Card, expected: npt.NDArray[np.float32], path: Path, images: n
         problem = f"on {len(images)} real images ONNX Runtime and PyTorch differ by up to {difference:.2g}; the likeliest class is the same for {same:.0%}"
         raise WeightsError(problem)
     return difference, same
-
-
-def _import_onnx() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        problem = "exporting needs the packages onnx, onnxscript and onnxruntime."
-        raise MissingPackageError(problem, "Install them (pip install 'fer_bench[onnx]').") from None
-    return onnx
 
 
 def _from_files(places: Sequence[Path], card: Card) -> list[npt.NDArray[np.uint8]]:
@@ -208,7 +207,8 @@ def _write_exported(graph: torch.nn.Module, example: torch.Tensor, path: Path, o
 
 
 def _describe(path: Path, card: Card) -> None:
-    onnx = _import_onnx()
+    import onnx
+
     model = onnx.load(str(path))
     model.producer_name, model.producer_version = "fer_bench", card.fer_bench
     model.doc_string = f"{card.model}, run {card.run_id} on {card.protocol}: {card.input_format} to {', '.join(card.names)}"

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from fer_bench.apps.card import Card
 from fer_bench.apps.predictor import open_predictor
+from fer_bench.atomic import write_atomically
 from fer_bench.data.decoding import SUFFIXES, images_below, load_image
 from fer_bench.data.image_files import UnreadableImageError, kind_of
 from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_text, one_line
-from fer_bench.predictions import write_atomically
 from fer_bench.results.store import Store
 
 BATCH = 64

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from fer_bench import __version__
 from fer_bench.apps.card import FORMAT, Card
+from fer_bench.apps.exported import import_onnxruntime, is_exported
 from fer_bench.data.framing import SCENES, framing_of, image_shape
-from fer_bench.errors import BadDataError, HardwareError, MissingDataError, MissingPackageError
+from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -55,11 +56,6 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
     if is_exported(reference):
         return OnnxPredictor(Path(reference).expanduser(), accelerator)
     return RunPredictor.load(store, reference, accelerator)
-
-
-def is_exported(reference: str) -> bool:
-    """Whether a reference means an exported file."""
-    return reference.lower().endswith(".onnx")
 
 
 class RunPredictor:
@@ -138,20 +134,6 @@ class OnnxPredictor:
         if len(images) == 0:
             return np.zeros((0, len(self.card.names)), dtype=np.float32)
         return np.asarray(self._session.run(None, {self._input.name: images})[0], dtype=np.float32)
-
-
-def import_onnxruntime() -> Any:
-    """The package onnxruntime.
-
-    Raises:
-        MissingPackageError: it is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        problem = "ONNX files need the package onnxruntime."
-        raise MissingPackageError(problem, "Install it (pip install 'fer_bench[onnx]').") from None
-    return onnxruntime
 
 
 def _providers(runtime: Any, accelerator: str) -> list[str]:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from fer_bench.escaping import one_line
 
 
-def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterator[str]:
+def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
         dataset: its name.
-        task: whose labels are counted.
+        task: whose labels are counted; None: the dataset's default task.
         data_dir: where it lies.
         pairs: how many duplicate pairs are listed.
+        options: of the dataset; of all its folds the first is looked at.
     """
     from fer_bench.data.duplicates import find_duplicates
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.data.load import build_datamodule, dataset_there
     from fer_bench.data.samples import SPLITS
     from fer_bench.protocols import protocol_for
-    from fer_bench.spec import Execution, RunSpec
+    from fer_bench.spec import Execution, RunSpec, layered
 
-    protocol = protocol_for(dataset, task)
-    datamodule = build_datamodule(RunSpec(dataset=dataset, task=task, execution=Execution(data_dir=data_dir)))
+    options = dict(options or {})
+    if "folds" in options or "fold_by" in options:
+        options.setdefault("fold", 0)
+    dataset = dataset_there(dataset, data_dir)
+    if "classes" not in options:
+        task = task or str(layered({"dataset": dataset})["task"])
+    settings = {"dataset": dataset, "dataset_options": options, "execution": Execution(data_dir=data_dir), **({"task": task} if task else {})}
+    spec = RunSpec.model_validate(settings)
+    dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    datamodule = build_datamodule(spec)
+    found = datamodule.read().split
+    # A part of a dataset is described too, as far as it is a test set.
+    datamodule.test_only = datamodule.folding is None and not all((found == split).any() for split in SPLITS)
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
@@ -38,10 +51,19 @@ def report(dataset: str, task: str, data_dir: str | None, pairs: int) -> Iterato
         if labels is not None:
             counts = np.bincount(datamodule.targets(split), minlength=len(labels))
             yield "             " + ", ".join(f"{name} {count}" for name, count in zip(labels.names, counts, strict=True))
+            continue
+        values = datamodule.targets(split)
+        for name, column in zip(protocol.task.dimensions, values.T, strict=True):
+            yield f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard deviation {column.std():.3f}"
     for note in samples.notes:
         yield f"  note: {note}"
     for path, reason in samples.quarantined:
         yield f"  quarantined: {one_line(path)}: {reason}"
+    if people := samples.facts.get("people"):
+        yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
+    if (samples.split == "test").all():
+        yield "  duplicates: there are no train and validation images to compare the test images with"
+        return
     yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
 
 

@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from fer_bench import __version__, paths
+from fer_bench.packages import PACKAGES
 from fer_bench.results import provenance
 
-OPTIONAL = {
-    "albumentations": "augmentation",
-    "cv2": "decoding of images",
-    "timm": "timm:<name> models",
+# What each extra is for; torch has a line of its own.
+USES = {
+    "train": "training, evaluation and prediction",
     "wandb": "--wandb",
-    "mediapipe": "face landmarks",
-    "onnxruntime": "exported networks",
+    "study": "study reannotation, and Parquet files",
+    "faces": "live, and faces of whole scenes",
+    "onnx": "export, and exported networks",
+    "download": "download",
+    "annotate": "annotate",
 }
+# Those that come with another package of their extra are not looked for.
+_ALONG = ("torch", "pytorch_lightning", "lightning_fabric", "safetensors", "huggingface_hub", "markupsafe")
 
 
 def findings() -> Iterator[str]:
@@ -26,9 +31,9 @@ def findings() -> Iterator[str]:
     machine = provenance.machine()
     yield f"fer_bench {__version__}, {machine['processor'] or machine['architecture']}, {machine['cores']} cores"
     yield from _torch()
-    for module, use in OPTIONAL.items():
-        if importlib.util.find_spec(module) is None:
-            yield f"! {module} is missing: needed for {use}. pip install 'fer_bench[all]'"
+    for module, (package, extra) in PACKAGES.items():
+        if extra and module not in _ALONG and importlib.util.find_spec(module) is None:
+            yield f"! {package} is missing: needed for {USES[extra]}. pip install 'fer_bench[{extra}]'"
     for name, folder in (
         ("settings", paths.benchmarks_dir()),
         ("leaderboards", paths.leaderboards_dir()),
@@ -48,16 +53,27 @@ def _torch() -> Iterator[str]:
     if importlib.util.find_spec("torch") is None:
         yield "! torch is missing: training needs it; verify and leaderboard do not. pip install 'fer_bench[train]'"
         return
-    import torch
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield f"! torch is there but cannot be loaded: {error}"
+        return
 
     from fer_bench.spec import RunSpec
     from fer_bench.training.machine import resolve
 
     device = resolve(RunSpec())
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    yield f"torch {metadata.version('torch')}, lightning {metadata.version('lightning')}; trains on {device.accelerator} at {device.precision}" + (
+    yield f"torch {metadata.version('torch')}, lightning {_version('lightning')}; trains on {device.accelerator} at {device.precision}" + (
         f"; {', '.join(gpus)}" if gpus else "; no GPU"
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 def _data() -> Iterator[str]:
@@ -67,13 +83,14 @@ def _data() -> Iterator[str]:
     for name in ("fer2013", "ferplus"):
         try:
             if name == "fer2013":
-                from fer_bench.data.fer2013 import find_csv
+                from fer_bench.data.fer2013_files import find_csv
 
                 found = find_csv(None)
             else:
                 from fer_bench.data.ferplus import VOTES_NAME
+                from fer_bench.data.ferplus_generated import find_generated
 
-                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None)
+                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None) or find_generated(None)
         except FerBenchError as error:
             yield f"! {name}: {error}"
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.registry import unknown_name
 
 if TYPE_CHECKING:
     from fer_bench.ensembles.members import Pool
@@ -41,7 +42,7 @@ def ensemble_verb(
     compare: Annotated[bool, Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen.")] = False,
 ) -> None:
     """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
-    from fer_bench.ensembles.build import build_ensemble
+    from fer_bench.ensembles.build import build_ensemble, check_protocol
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
@@ -50,6 +51,8 @@ def ensemble_verb(
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
     pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
     chosen = _protocol(store, protocol)
+    check_protocol(chosen)
+    _check_filters(store, chosen, pool)
     if compare:
         _compare(store, chosen, named or None, pool)
         return
@@ -67,6 +70,23 @@ def ensemble_verb(
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
+    """Refuse a filter that no record of the protocol has, by name."""
+    from fer_bench.registry import unmatched
+
+    trained = [record for record in store.records(protocol.name) if record.kind == "trained"]
+    asked = (
+        ("--model", pool.models, [record.model for record in trained]),
+        ("--recipe", pool.recipes, [record.recipe for record in trained if record.recipe]),
+        ("--seed", tuple(map(str, pool.seeds)), [str(record.seed) for record in trained]),
+        ("--accelerator", pool.accelerators, [str(record.hardware["accelerator"]) for record in trained if record.hardware.get("accelerator")]),
+    )
+    for flag, wanted, known in asked:
+        for name in wanted:
+            if name not in known:
+                raise unmatched(flag, name, protocol.name, "trained run", known)
 
 
 def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
@@ -103,8 +123,8 @@ def humans_verb(
 ) -> None:
     """Put the people who labelled a dataset onto its leaderboard."""
     if dataset != "ferplus":
-        problem = f"{dataset}: there are no votes of single people to score."
-        raise SpecError(problem, "Known: ferplus.")
+        kind = "dataset with votes of single people"
+        raise unknown_name(kind, dataset, ["ferplus"])
     from fer_bench import spec as specs
     from fer_bench.data.duplicates import flag_duplicates
     from fer_bench.data.facts import data_facts
@@ -142,7 +162,6 @@ def humans_verb(
 def _protocol(store: Store, name: str) -> Protocol:
     """A declared protocol, or that of the records of a user's own dataset."""
     from fer_bench.protocols import PROTOCOLS, protocol_named
-    from fer_bench.registry import unknown_name
 
     if name in PROTOCOLS:
         return PROTOCOLS[name]
@@ -157,6 +176,6 @@ def _top_k(text: str | None) -> Any:
     if text is None or text == "best":
         return text
     if not text.isdecimal():
-        problem = f"--top-k {text!r}: expected a whole number, or 'best'."
+        problem = f"--top-k {text!r}: expected an integer, or 'best'."
         raise SpecError(problem)
     return int(text)

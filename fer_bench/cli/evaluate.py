@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fer_bench.results.record import Record
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -23,12 +26,13 @@ def evaluate_verb(
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")] = None,
 ) -> None:
     """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels; or see how far it overfits."""
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.spec import build
+    from fer_bench.spec import build, dataset_options
 
     if (on is not None) + (labels is not None) + train != 1:
         problem = "evaluate needs one of --on, --labels and --train."
@@ -39,30 +43,50 @@ def evaluate_verb(
         from fer_bench.training.on_train import score_on_train
 
         record = score_on_train(store, run, execution)
-        found, test = record.training["on_train"], record.metrics["accuracy"]
-        apart = 100 * (found["accuracy"] - test)
-        typer.echo(f"{record.run_id}: accuracy {found['accuracy']:.4f} on {found['n']} training samples, {test:.4f} on test: {apart:.2f} points apart")
+        found = record.training["on_train"]
+        name, title, unit = ("accuracy", "accuracy", " points") if "accuracy" in found else ("ccc", "CCC", "")
+        value, test = found[name], record.metrics.get(name)
+        if value is None or test is None:
+            typer.echo(f"{record.run_id}: {title} is undefined on {'the training samples' if value is None else 'test'}")
+            return
+        distance = f"{100 * (value - test):.2f}" if unit else f"{value - test:.4f}"
+        typer.echo(f"{record.run_id}: {title} {value:.4f} on {found['n']} training samples, {test:.4f} on test: a difference of {distance}{unit}")
         return
     if labels is not None:
         from fer_bench.studies.relabelled import score_relabelled
 
         record = score_relabelled(store, run, labels)
     else:
+        from fer_bench.cli.train import which_ferplus
         from fer_bench.training.evaluate import evaluate
 
-        record = evaluate(store, run, str(on), task, execution)
+        record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets))
     render_all(store)
-    typer.echo(f"{record.run_id}: {record.protocol}: accuracy {record.metrics['accuracy']:.4f} on {record.n_scored} test samples")
+    typer.echo(f"{record.run_id}: {record.protocol}: {_score(record)} on {record.n_scored} test samples")
+    if on is not None and record.kind != "evaluated":
+        typer.echo(f"  {on} is what the run was trained on: this is its own record, and nothing was tested again")
     for note in record.notes:
         typer.echo(f"  {note}")
+
+
+def _score(record: Record) -> str:
+    """The score that a reader wants of any record: accuracy of classes, CCC of values."""
+    name = "accuracy" if "accuracy" in record.metrics else "ccc"
+    value = record.metrics.get(name)
+    title = "accuracy" if name == "accuracy" else "CCC"
+    return f"{title} {value:.4f}" if isinstance(value, float | int) else f"{title} undefined"
 
 
 def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
     """Render train-on x test-on as a table and a picture."""
     from fer_bench.leaderboard.matrix import write_matrix
+    from fer_bench.models.catalog import find_model
     from fer_bench.results.store import Store
 
-    typer.echo(f"page {write_matrix(Store(), model)}")
+    store = Store()
+    if not any(record.model == model for record in store.records()):
+        find_model(model)
+    typer.echo(f"page {write_matrix(store, model)}")
 
 
 def predict_verb(
@@ -72,8 +96,11 @@ def predict_verb(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict images with a trained network."""
-    from fer_bench.apps.predict import predict_files, write_table
+    from fer_bench.apps.exported import require_packages
     from fer_bench.results.store import Store
+
+    require_packages(run)
+    from fer_bench.apps.predict import predict_files, write_table
 
     rows = predict_files(Store(), run, images, accelerator)
     if csv is None:

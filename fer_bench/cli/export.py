@@ -20,10 +20,16 @@ def export_verb(
     data_dir: Annotated[str | None, typer.Option(help="Where the run's dataset lies.")] = None,
 ) -> None:
     """Write a trained network as an ONNX file that takes 8-bit images; checked against PyTorch on real images."""
-    from fer_bench.apps.export import export_run
+    from fer_bench.packages import require
     from fer_bench.results.store import Store
+
+    require(("torch", "lightning", "cv2"))
+    require(("onnx", "onnxscript", "onnxruntime"))
+    from fer_bench.apps.export import export_run
 
     done = export_run(Store(), run, onnx, images or (), data_dir)
     agreement = f"the same class for {done.same_class:.0%} and " if done.card.classes else ""
     typer.echo(f"{done.path}: {done.card.input_format}; outputs: {', '.join(done.card.names)}")
+    if done.without_views:
+        typer.echo(f"without the {done.without_views} views of the run's test-time augmentation: the file answers as run {done.card.run_id} does")
     typer.echo(f"checked with ONNX Runtime on {done.n_images} real images: {agreement}outputs within {done.difference:.1e} of PyTorch's")

@@ -30,6 +30,9 @@ def live_verb(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict the faces of a camera, a video or a folder as they come; shown, written, or both."""
+    from fer_bench.apps.exported import require_packages
+
+    require_packages(run)
     from fer_bench.apps.live.capture import open_source
     from fer_bench.apps.live.screen import Screen, has_screen
     from fer_bench.apps.live.session import run_live

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_bench.registry import unknown_name
+from fer_bench.registry import unknown_name, unmatched
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -24,9 +24,12 @@ def list_verb(
     """List names: one a line, with a word about each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
-    for name, about in _LISTS[what]():
-        if contains in name:
-            typer.echo(f"{name:28s} {about}".rstrip())
+    entries = list(_LISTS[what]())
+    shown = [(name, about) for name, about in entries if contains in name]
+    if contains and not shown:
+        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
+    for name, about in shown:
+        typer.echo(f"{name:28s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
@@ -39,21 +42,25 @@ def doctor_verb() -> None:
 
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    task: Annotated[str, typer.Option(help="Task whose labels are counted.")] = "fer7",
+    task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
 ) -> None:
     """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
     from fer_bench.cli.audit import report
+    from fer_bench.data.load import dataset_class
+    from fer_bench.spec import dataset_options
 
-    for line in report(dataset, task, data_dir, pairs):
+    dataset_class(dataset)
+    for line in report(dataset, task, data_dir, pairs, dataset_options(sets)):
         typer.echo(line)
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from fer_bench.data.load import DATASETS
+    from fer_bench.data.load import BROUGHT, DATASETS
 
-    yield from ((name, f"--dataset {'folder:NAME' if name == 'folder' else name}") for name in sorted(DATASETS))
+    yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
 
 
 def _models() -> Iterable[tuple[str, str]]:
@@ -68,7 +75,7 @@ def _tasks() -> Iterable[tuple[str, str]]:
 
     for name in TASKS:
         labels = TASKS[name].labels
-        yield name, ", ".join(labels.names) if labels else "valence, arousal"
+        yield name, ", ".join(labels.names if labels else TASKS[name].dimensions)
 
 
 def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:

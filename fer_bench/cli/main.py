@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
+import threading
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from fer_bench import __version__
 from fer_bench.cli import annotate, ensemble, evaluate, export, live, look, probe, report, results, study, train
-from fer_bench.errors import FerBenchError
+from fer_bench.errors import FerBenchError, Stopped
+from fer_bench.packages import explain
+
+
+class Verbs(TyperGroup):
+    """The verbs; says of a keyboard interrupt what to do next, which typer by itself ends without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out a verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            problem = "stopped."
+            raise Stopped(problem, "Give the same command again to resume.") from None
+
 
 app = typer.Typer(
     name="fer-bench",
+    cls=Verbs,
     help="Benchmarks for facial-expression and affect recognition: train, test once, and rank what can be recomputed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @app.callback(invoke_without_command=True)
@@ -39,19 +60,47 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except FerBenchError as error:
-        print(f"fer-bench: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("fer-bench: stopped. The same command goes on from the last epoch.", file=sys.stderr)
-        sys.exit(130)
+        _end(str(error), error.exit_code)
     except BrokenPipeError:
         # The reader (head, less) has gone; that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in (28, 122):
+    except ImportError as error:
+        missing = explain(error)
+        if missing is None:
             raise
-        print(f"fer-bench: the disk is full ({error.filename or 'while writing'}). Free some space and give the same command again.", file=sys.stderr)
-        sys.exit(2)
+        _end(str(missing), missing.exit_code)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _end(_of_system(error), FerBenchError.exit_code)
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused, where, and what to do next."""
+    where = error.filename or "while writing"
+    if error.errno in _FULL:
+        return f"the disk is full ({where}). Free some space and give the same command again."
+    if error.errno == errno.EFBIG:
+        return f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f), or use another folder, and try again."
+    at = f"{error.filename}: " if error.filename else ""
+    return f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and give the same command again."
+
+
+def _let_the_next_interrupt_kill() -> None:
+    """Whoever presses Ctrl-C again while the interpreter winds up wants it gone, not a traceback of its winding up; all files are in place or not at all."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Meanwhile it may fall into a destructor, whose errors Python prints in full.
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if found.exc_type is KeyboardInterrupt else before(found)
+
+
+def _end(line: str, code: int) -> None:
+    """Say the one line, and leave."""
+    if code > FerBenchError.exit_code:
+        _let_the_next_interrupt_kill()
+    print(f"fer-bench: {line}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

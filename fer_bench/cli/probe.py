@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.registry import unmatched
 
 Opt = typer.Option
 _DATASET = Annotated[str | None, Opt(help="Dataset: synthscenes, findingemo, ...")]
@@ -49,18 +50,43 @@ def probe_verb(
     force: _FORCE = False,
 ) -> None:
     """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. A suite's own networks are trained before that."""
-    from fer_bench.probes.settings import build_probe, read_networks, read_probe_suite, with_dataset_defaults
+    from fer_bench.probes.settings import build_probe, with_dataset_defaults
+    from fer_bench.sweeps.grid import is_of_probes
 
     over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, backbone)
     if suite is not None:
-        grids = [grid for grid in read_probe_suite(suite, over) if not only or only in grid.model or only in grid.protocol]
-        _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
-    else:
-        name = f"run:{run}" if run else backbone
-        if name is None:
-            problem = "probe needs a suite or a backbone."
-            raise SpecError(problem, "For example `fer-bench probe findingemo_baselines`, or --backbone resnet18.")
-        grids = [build_probe(with_dataset_defaults({**over, "streams": [f"features:{name}"]}), "the command line")]
+        if not is_of_probes(suite):
+            problem = f"{suite} is a suite of runs, not of probes."
+            raise SpecError(problem, f"Type: fer-bench suite {suite}")
+        run_probe_suite(suite, over, data_dir, accelerator, only, dry_run, force)
+        return
+    name = f"run:{run}" if run else backbone
+    if name is None:
+        problem = "probe needs a suite or a backbone."
+        raise SpecError(problem, "For example `fer-bench probe findingemo_baselines`, or --backbone resnet18.")
+    grids = [build_probe(with_dataset_defaults({**over, "streams": [f"features:{name}"]}), "the command line")]
+    _run(grids, data_dir, accelerator, dry_run, force)
+
+
+def run_probe_suite(suite: Path, over: dict[str, Any], data_dir: str | None, accelerator: str | None, only: str | None, dry_run: bool, force: bool) -> None:
+    """Train what a suite of probes asks for: its networks, then its grids.
+
+    Args:
+        suite: path or name.
+        over: settings that count more than the suite's.
+        data_dir: data root.
+        accelerator: as :func:`probe_verb`.
+        only: a part of a model's or protocol's name.
+        dry_run: only list.
+        force: repeat grids that are there.
+    """
+    from fer_bench.probes.settings import read_networks, read_probe_suite
+
+    every = read_probe_suite(suite, over)
+    grids = [grid for grid in every if not only or only in grid.model or only in grid.protocol]
+    if not grids:
+        raise unmatched("--only", str(only), str(suite), "grid", [name for grid in every for name in (grid.model, grid.protocol)])
+    grids = _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
     _run(grids, data_dir, accelerator, dry_run, force)
 
 
@@ -88,8 +114,8 @@ def fuse_verb(
     _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
 
 
-def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> None:
-    """Train the networks that the grids need and that are not on this machine."""
+def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> list[Any]:
+    """Train the networks that the grids need and that are not on this machine; the grids name them as they are recorded, which depends on the data."""
     from fer_bench.results.begin import run_folder
 
     for given in specs:
@@ -100,8 +126,13 @@ def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator
         if not dry_run:
             from fer_bench.training.run import run
 
-            # A record without its checkpoint came with the repository: the network has to be trained here once more.
-            run(spec, force=not (run_folder(spec, spec.run_id()) / f"{spec.snapshot}.ckpt").is_file())
+            record = run(spec)
+            if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
+                # A record without its checkpoint came with the repository: the network has to be trained here once more.
+                run(spec, force=True)
+            named = (f"run:{spec.run_id()}", f"run:{record.run_id}")
+            grids = [grid.model_copy(update={"streams": tuple(stream.replace(*named) for stream in grid.streams)}) for grid in grids]
+    return grids
 
 
 def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:

@@ -34,6 +34,7 @@ def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only
     from fer_bench.results.store import Store
 
     report = verify(Store(), protocols)
+    report.require_any()
     for difference in report.differences:
         typer.echo(str(difference), err=True)
     typer.echo(report.summary())

@@ -18,13 +18,14 @@ def add_verbs(app: typer.Typer) -> None:
 
 @study.command("findingemo")
 def findingemo_verb(
-    annotations: Annotated[Path, typer.Argument(help="annotations_single.ann, or a file of that format.")],
+    annotations: Annotated[Path | None, typer.Argument(help="annotations_single.ann, or a file of that format; without it, that of findingemo-light.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Statistics of FindingEmo's annotations: tables, figures and a page."""
+    from fer_bench.data.findingemo_annotations import ANNOTATIONS
     from fer_bench.studies.findingemo import study_findingemo
 
-    typer.echo(f"page {study_findingemo(annotations, out or _folder('findingemo'))}")
+    typer.echo(f"page {study_findingemo(annotations or _published(ANNOTATIONS), out or _folder('findingemo'))}")
 
 
 @study.command("reannotation")
@@ -50,21 +51,34 @@ def simulated_verb(out: Annotated[Path | None, typer.Option(help="Folder of the 
 
 def download_verb(
     dataset: Annotated[str, typer.Argument(help="findingemo")],
-    urls: Annotated[Path, typer.Option(help="dataset_urls_exploded.json")],
+    urls: Annotated[Path | None, typer.Option(help="dataset_urls_exploded.json; without it, that of the installed package findingemo-light.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the images go: <data root>/findingemo.")] = None,
     retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Ask again for what was gone.")] = False,
+    allow_private: Annotated[bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")] = False,
 ) -> None:
-    """Fetch a dataset's images from their list of addresses; goes on where it was stopped."""
+    """Fetch a dataset's images from their list of addresses; resumes where it was stopped."""
     from fer_bench import paths
-    from fer_bench.data.download import download_findingemo
+    from fer_bench.data.download import DownloadLimits, download_findingemo
+    from fer_bench.data.findingemo_annotations import URLS
     from fer_bench.registry import unknown_name
 
     if dataset != "findingemo":
         raise unknown_name("downloadable dataset", dataset, ["findingemo"])
-    report = download_findingemo(urls, paths.data_root(data_dir) / "findingemo", retry_gone=retry_gone)
+    limits = DownloadLimits(allow_private=allow_private)
+    report = download_findingemo(urls or _published(URLS), paths.data_root(data_dir) / "findingemo", limits, retry_gone=retry_gone)
     for outcome, count in sorted(report.counts.items()):
         typer.echo(f"{outcome:16s} {count}")
     typer.echo(f"what is gone: {report.gone_csv}")
+
+
+def _published(name: str) -> Path:
+    from fer_bench.data.findingemo_annotations import HOW_TO_GET, published
+    from fer_bench.errors import MissingDataError
+
+    if found := published(name):
+        return found
+    problem = f"no {name} was named, and the package findingemo-light, which has it, is not installed."
+    raise MissingDataError(problem, HOW_TO_GET)
 
 
 def _folder(name: str) -> Path:
@@ -74,21 +88,23 @@ def _folder(name: str) -> Path:
 
 
 def _networks(references: list[str]) -> dict[str, Any]:
-    from fer_bench.errors import SpecError
-    from fer_bench.protocols import find_task
+    from fer_bench.leaderboard.rows import protocol_of
     from fer_bench.results.store import Store
 
     store = Store()
     networks: dict[str, Any] = {}
     for reference in references:
         record = store.get(reference)
-        labels = find_task(record.task).labels
-        if labels is None and record.task != "va":
-            problem = f"run {reference!r} predicts {record.task}, which is neither classes nor valence and arousal."
-            raise SpecError(problem, "Choose another run.")
+        protocol = protocol_of(record)
+        labels = protocol.task.labels
         predictions = store.predictions(record)
+        outputs = predictions.outputs
+        if labels is None:
+            # People's ratings are read on the scale -1 to 1.
+            low, high = protocol.scale
+            outputs = 2 * (outputs - low) / (high - low) - 1
         name = f"{record.model} on {record.dataset}"
         if name in networks:
             name = f"{name}, {record.recipe or record.row}, seed {record.seed}"
-        networks[name] = (predictions.ids, predictions.outputs, labels.names if labels else ("valence", "arousal"))
+        networks[name] = (predictions.ids, outputs, labels.names if labels else protocol.task.dimensions)
     return networks

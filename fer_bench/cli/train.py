@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
+from fer_bench.registry import unmatched
 
 Opt = typer.Option
 
@@ -19,7 +20,7 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def run_verb(
-    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, ...")] = None,
+    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")] = None,
     model: Annotated[str | None, Opt(help="Network: five_layer_cnn, resnext101, timm:<name>, ...")] = None,
     task: Annotated[str | None, Opt(help="Task: fer7, fer8, ...")] = None,
     seed: Annotated[int | None, Opt(help="Seed of everything random.")] = None,
@@ -49,6 +50,8 @@ def run_verb(
     """Train, select on validation, test once, score, write the record, and render the leaderboard."""
     from fer_bench import spec as specs
 
+    if dataset == "ferplus":
+        dataset = which_ferplus(data_dir)
     flags: dict[str, Any] = {
         "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
         "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels,
@@ -62,6 +65,17 @@ def run_verb(
     _run(spec, force)
 
 
+def which_ferplus(data_dir: str | None) -> str:
+    """``ferplus``, or ``ferplus_generated`` where only that is there; then it is said, since it is another protocol."""
+    from fer_bench.data.ferplus_generated import WHICH
+    from fer_bench.data.load import dataset_there
+
+    found = dataset_there("ferplus", data_dir)
+    if found != "ferplus":
+        typer.echo(f"ferplus: {WHICH}", err=True)
+    return found
+
+
 def suite_verb(
     file: Annotated[Path, typer.Argument(help="A suite: a YAML file, or the name of one in benchmarks/suites.")],
     dry_run: Annotated[bool, Opt("--dry-run", help="Only list what would be done.")] = False,
@@ -72,24 +86,40 @@ def suite_verb(
     only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
     seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
 ) -> None:
-    """Do every run of a suite that the store lacks."""
+    """Do every run of a suite that the store lacks; a suite of probes too, as `fer-bench probe` does."""
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan
+    from fer_bench.sweeps.grid import is_of_probes, names_of, read_plan
+    from fer_bench.sweeps.todo import todo as compare
 
+    if is_of_probes(file):
+        from fer_bench.cli.probe import run_probe_suite
+
+        if devices is not None or workers is not None:
+            problem = f"{file} is a suite of probes, whose heads train on one device."
+            raise SpecError(problem, "Leave --devices and --workers out.")
+        run_probe_suite(file, {"seeds": chosen_seeds} if (chosen_seeds := _seeds(seeds)) else {}, data_dir, accelerator, only, dry_run, force=False)
+        return
     plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds))
     if only:
-        plan = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
+        kept = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
+        if not kept:
+            raise unmatched("--only", only, str(file), "run", [name for spec, _ in plan for name in (spec.model, spec.recipe) if name])
+        plan = kept
     chosen = [spec for spec, _ in plan]
-    todo, tests = missing(chosen, Store()), missing_tests(plan, Store())
+    found = compare(plan, Store())
+    todo, tests = found.runs, found.tests
     names = dict(zip((spec.run_id() for spec in chosen), names_of(chosen), strict=True))
     also = f" {len(tests)} tests on other datasets to do." if tests else ""
     typer.echo(f"{file}: {len(chosen)} runs, {len(chosen) - len(todo)} done, {len(todo)} to do.{also}")
+    for dataset, problem in found.unread.items():
+        typer.echo(f"  {dataset} is not here, so its runs are judged by their settings alone: {problem}")
     if dry_run:
         for spec in todo:
             typer.echo(f"  {spec.run_id()}  {spec.protocol}  seed {spec.seed}  {names[spec.run_id()]}")
         for spec, dataset in tests:
             typer.echo(f"  {spec.run_id()}  tested on {dataset}")
         return
+    _check_all(todo, file)
     failures = 0
     for number, spec in enumerate(todo, start=1):
         typer.echo(f"[{number}/{len(todo)}] {names[spec.run_id()]} seed {spec.seed}")
@@ -104,6 +134,20 @@ def suite_verb(
     failures += _test_abroad(tests)
     if failures:
         raise typer.Exit(1)
+
+
+def _check_all(specs: list[Any], file: Path) -> None:
+    """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights, must not cost the others."""
+    from fer_bench.training.assemble import check_names
+
+    for spec in specs:
+        try:
+            check_names(spec)
+        except UnknownNameError as error:
+            problem = f"{file}, {spec.model}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
+            raise UnknownNameError(problem, error.hint) from None
+        except FerBenchError:
+            continue
 
 
 def _test_abroad(tests: list[tuple[Any, str]]) -> int:
@@ -164,5 +208,5 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        problem = f"--seeds {text!r}: expected whole numbers."
+        problem = f"--seeds {text!r}: expected integers with commas between them."
         raise SpecError(problem, "For example --seeds 0,1,2.") from None

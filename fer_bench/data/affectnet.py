@@ -24,6 +24,8 @@ from fer_bench.labels import FER8, LabelSet
 AFFECTNET_CODES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no-face")
 NO_VALUE = -2.0
 N_LANDMARKS = 68
+# Held out where a copy does not say what is train and what is validation.
+TEST_SHARE = 0.2
 
 Need = Literal["expression", "valence_arousal"]
 
@@ -33,7 +35,7 @@ class AffectNet:
     """The usable rows of AffectNet, train first, in the order of the release.
 
     Args:
-        release: "lists" (CSV files) or "2021" (.npy files).
+        release: "lists" (CSV files), "2021" (.npy files) or "folder" (.npy files, one folder for all images).
         root: the folder that ``paths`` are relative to.
         paths: shape (N,), image files relative to ``root``.
         ids: shape (N,), unique; "<folder>/<file>" of the lists, "train/<id>" or "val/<id>" of 2021.
@@ -45,6 +47,8 @@ class AffectNet:
         landmarks: shape (N, 68, 2), x and y in pixels, NaN where there are none.
         dropped: reason to number of rows left out.
         clipped: number of kept boxes that began outside the image.
+        codes: shape (N,), AffectNet's own expression code, -1 where missing; 8 is "none".
+        lacking: what the copy lacks of the release, in words; empty for a whole one.
     """
 
     release: str
@@ -59,6 +63,8 @@ class AffectNet:
     landmarks: npt.NDArray[np.float32]
     dropped: dict[str, int]
     clipped: int
+    codes: npt.NDArray[np.int64]
+    lacking: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,7 +108,10 @@ def read_affectnet(
         raise BadDataError(problem, "Check that the folder holds a complete release.")
     expression, ids, is_train = expression[keep], raw.ids[keep], raw.is_train[keep]
     split = np.where(is_train, "train", "test").astype("<U10")
-    if validation > 0:
+    if raw.release == "folder" and is_train.all():
+        split[carve(ids, expression, TEST_SHARE, salt="test", seed=seed)] = "test"
+        is_train = split == "train"
+    if validation > 0 and is_train.any():
         carved = carve(ids[is_train], expression[is_train], validation, seed=seed)
         split[np.flatnonzero(is_train)[carved]] = "validation"
     return AffectNet(
@@ -118,7 +127,24 @@ def read_affectnet(
         landmarks=raw.landmarks[keep],
         dropped=dropped,
         clipped=int((clipped & keep).sum()),
+        codes=raw.expression[keep],
+        lacking=_lacking(raw, validation),
     )
+
+
+def _lacking(raw: RawIndex, validation: float) -> str:
+    has_train, has_test = bool(raw.is_train.any()), bool((~raw.is_train).any())
+    if has_train and has_test:
+        return ""
+    if raw.release == "folder" and has_train:
+        return (
+            "one images/ and one annotations/ folder: nothing says what is of the release's train set and what of its validation set, so train, validation and "
+            f"test are missing; {TEST_SHARE:.0%} are held out as test and {validation:.0%} of the rest as validation by a hash of the ids, "
+            "and the scores are not those of AffectNet's own test images"
+        )
+    if has_test:
+        return "the release's validation set alone, which is the test set: train and validation are missing"
+    return "the release's train set alone: test is missing"
 
 
 def _drop_reasons(raw: RawIndex, label_set: LabelSet, need: frozenset[Need]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:

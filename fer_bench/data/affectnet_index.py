@@ -1,4 +1,4 @@
-"""The raw index of AffectNet: every row of either release as arrays, built once and cached.
+"""The raw index of AffectNet: every row of either release, or of a part of one, as arrays, built once and cached.
 
 The release of 2021 is some 290,000 images with four annotation files each; opening each through ``np.load`` would take minutes, so the few
 distinct ``.npy`` headers are parsed once and the values of all files are decoded together.
@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fer_bench.data.clutter import is_clutter_name
+from fer_bench.data.contents import tree_state
 from fer_bench.errors import BadDataError, MissingDataError
 
 CACHE_VERSION = 1
@@ -35,6 +37,7 @@ _IMAGE_FOLDERS = (
     "images",
     ".",
 )
+_PARTS = ("images", "annotations")
 _SETS_2021 = (("train_set", "train"), ("val_set", "val"))
 # Warm local files are read fastest by one thread; four cost little there and hide the latency of a cold or remote disk.
 _THREADS = 4
@@ -47,11 +50,11 @@ class RawIndex:
     """Every row whose image is there, before any label is judged.
 
     Args:
-        release: "lists" or "2021".
+        release: "lists", "2021", or "folder" (one images/ and one annotations/ folder of the 2021 kind, as courses hand them out).
         root: the folder that ``paths`` are relative to.
         ids: shape (N,).
         paths: shape (N,).
-        is_train: shape (N,).
+        is_train: shape (N,); of a "folder" all False where it is the release's validation set, and all True where nothing says what it is.
         expression: shape (N,), AffectNet's code, -1 where missing.
         valence: shape (N,), as stored, NaN where missing.
         arousal: shape (N,), as stored, NaN where missing.
@@ -79,8 +82,7 @@ _ARRAYS = tuple(f.name for f in fields(RawIndex) if f.name not in ("release", "r
 def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
     """Find the release under a folder and read its index, from the cache where its files have not changed.
 
-    The cache is keyed by the path, size and modification time of the lists, or of the folders of the 2021 release (a folder's time changes
-    when files are added or removed, not when one is rewritten in place: delete the cache after such a change).
+    The cache is keyed by the state of every file of the release, see :func:`fer_bench.data.contents.tree_state`.
 
     Args:
         root: folder that holds the release, or its parent.
@@ -90,54 +92,70 @@ def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
         The index.
 
     Raises:
-        MissingDataError: neither release is found.
+        MissingDataError: neither release is found, nor a part of one.
         BadDataError: a file does not hold what the format says.
     """
     release, home = _find(root)
-    sources = _list_files(home) if release == "lists" else [home / s / part for s, _ in _SETS_2021 for part in ("images", "annotations")]
-    stats = [(str(p.resolve()), s.st_size, s.st_mtime_ns) for p in sources for s in (p.stat(),)]
-    key = hashlib.sha256(repr((CACHE_VERSION, release, stats)).encode()).hexdigest()[:16]
+    key = "" if cache is None else hashlib.sha256(repr((CACHE_VERSION, release, tree_state(home))).encode()).hexdigest()[:16]
     file = None if cache is None else cache / f"affectnet-{release}-{key}.npz"
     if file is not None and file.is_file():
         cached = _load(file, release, home)
         if cached is not None:
             return cached
-    index = _read_lists(home) if release == "lists" else _read_2021(home)
+    index = _read_lists(home) if release == "lists" else _read_2021(home, release)
     if file is not None:
         _save(file, index)
     return index
 
 
 def _find(root: Path) -> tuple[str, Path]:
-    below = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    for home in (root, *below):
-        if all((home / s / part).is_dir() for s, _ in _SETS_2021 for part in ("images", "annotations")):
-            return "2021", home
-        if len(_list_files(home)) == 2:
-            return "lists", home
+    below = sorted(p for p in root.iterdir() if p.is_dir() and not is_clutter_name(p.name)) if root.is_dir() else []
+    # A whole release first, wherever it is; then what is a part of one.
+    for whole in (True, False):
+        for home in (root, *below):
+            for release, found in (("2021", len(_sets(home, "2021"))), ("lists", len(_list_files(home)))):
+                if found == 2 or (found and not whole):
+                    return release, home
+            if not whole and _is_one_folder(home):
+                return "folder", home
     seen = ", ".join(p.name for p in below[:8]) or "no folders"
     problem = (
-        f"AffectNet is not in {root} (found: {seen}): looked for {_LIST_FOLDERS[0]}/{{training,validation}}.csv"
-        " and for {train_set,val_set}/{images,annotations}, there and one level below."
+        f"AffectNet is not in {root} (found: {seen}): looked for {_LIST_FOLDERS[0]}/{{training,validation}}.csv,"
+        " for {train_set,val_set}/{images,annotations} and for images/ with annotations/, there and one level below."
     )
     raise MissingDataError(problem, "AffectNet is given to researchers on request by its authors; unpack it there, or point to the folder that holds it.")
 
 
-def _list_files(home: Path) -> list[Path]:
+def _sets(home: Path, release: str) -> list[tuple[str, str]]:
+    """Folders with images and annotations, and what their ids begin with."""
+    if release == "folder":
+        return [("", "")]
+    return [(name, short) for name, short in _SETS_2021 if all((home / name / part).is_dir() for part in _PARTS)]
+
+
+def _is_one_folder(home: Path) -> bool:
+    if not all((home / part).is_dir() for part in _PARTS):
+        return False
+    with os.scandir(home / "annotations") as entries:
+        return any(e.name.endswith("_exp.npy") and not is_clutter_name(e.name) for e in entries)
+
+
+def _list_files(home: Path) -> dict[str, Path]:
+    """The lists by name. Without the other one, only a list in its own folder counts: many a ``validation.csv`` is of something else."""
     for folder in _LIST_FOLDERS:
-        files = [home / folder / f"{name}.csv" for name in ("training", "validation")]
-        if all(f.is_file() for f in files):
-            return files
-    return []
+        found = {name: path for name in ("training", "validation") if (path := home / folder / f"{name}.csv").is_file()}
+        if len(found) == 2 or (found and folder != "."):
+            return found
+    return {}
 
 
 # --- the old release: CSV lists
 
 
 def _read_lists(home: Path) -> RawIndex:
-    tables = [_read_list(file) for file in _list_files(home)]
-    table = pd.concat(tables, ignore_index=True)
-    is_train = np.arange(len(table)) < len(tables[0])
+    tables = {name: _read_list(file) for name, file in _list_files(home).items()}
+    table = pd.concat(list(tables.values()), ignore_index=True)
+    is_train = np.arange(len(table)) < len(tables.get("training", ()))
     paths = table["subDirectory_filePath"].str.replace("\\", "/").to_numpy(dtype=str)
     repeated = table["subDirectory_filePath"].duplicated().to_numpy()
     images = _image_folder(home, paths)
@@ -164,22 +182,34 @@ def _read_list(file: Path) -> pd.DataFrame:
     """One CSV list, with or without its header row, numbers checked line by line."""
     with file.open(newline="", encoding="utf-8-sig") as stream:
         first = next(csv.reader(stream), [])
-    has_header = bool(first) and first[0].strip() == COLUMNS[0]
-    names = [name.strip() for name in first] if has_header else list(COLUMNS)
+    spelt = {name.lower(): name for name in COLUMNS}
+    names = [spelt.get(name.strip().lower(), name.strip()) for name in first]
+    has_header = COLUMNS[0] in names
+    names = names if has_header else list(COLUMNS)
     absent = [c for c in COLUMNS if c not in names]
     if absent or len(first) != len(names):
         problem = f"{file}, line 1: expected the columns {', '.join(COLUMNS)} or nine values; found {len(first)}: {', '.join(first)[:120]!r}."
         raise BadDataError(problem, "Use the list as the owners distribute it.")
-    table = pd.read_csv(file, header=None, names=names, skiprows=int(has_header), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    names = [name or f"unnamed {i}" for i, name in enumerate(names)]
+    try:
+        table = pd.read_csv(
+            file, header=None, names=names, index_col=False, skiprows=int(has_header), dtype=str, keep_default_na=False, skip_blank_lines=False,
+            encoding="utf-8-sig", encoding_errors="replace",
+        ).fillna("")  # fmt: skip
+    except pd.errors.ParserError as error:
+        problem = f"{file}: {str(error).strip()}."
+        raise BadDataError(problem, "Use the list as the owners distribute it.") from None
+    # Blank lines, and lines of nothing but commas, as spreadsheets leave them at the end.
+    table = table[table.apply(lambda column: column.str.strip() != "").any(axis=1)]
     for column, unset in (("expression", -1.0), ("valence", np.nan), ("arousal", np.nan), *((c, -1.0) for c in COLUMNS[1:5])):
         text = table[column].str.strip()
         numbers = pd.to_numeric(text, errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & ~text.str.lower().isin(["", "null", "nan"]))
         if len(wrong):
-            line = int(wrong[0]) + 1 + has_header
-            problem = f"{file}, line {line}: {column} is {text[wrong[0]]!r}, not a number."
+            line = int(table.index[wrong[0]]) + 1 + has_header
+            problem = f"{file}, line {line}: {column} is {text.iloc[wrong[0]]!r}, not a number."
             raise BadDataError(problem, f"{len(wrong)} such line(s); use the list as the owners distribute it.")
-        table[column] = numbers.fillna(unset)
+        table = table.assign(**{column: numbers.fillna(unset)})
     return table
 
 
@@ -213,10 +243,10 @@ def _parse_landmarks(texts: pd.Series[str]) -> npt.NDArray[np.float32]:
 # --- the release of 2021: four .npy files per image
 
 
-def _read_2021(home: Path) -> RawIndex:
+def _read_2021(home: Path, release: str) -> RawIndex:
     parts: list[dict[str, npt.NDArray[Any]]] = []
     missing: dict[str, int] = {}
-    for folder, short in _SETS_2021:
+    for folder, short in _sets(home, release):
         images = {name.rpartition(".")[0]: name for name in _names(home / folder / "images") if name.lower().endswith((".jpg", ".jpeg", ".png"))}
         annotations = _names(home / folder / "annotations")
         stems = sorted(images, key=lambda s: (len(s), s))
@@ -226,7 +256,20 @@ def _read_2021(home: Path) -> RawIndex:
             if count:
                 missing[reason] = missing.get(reason, 0) + count
         parts.append(_read_set(home / folder / "annotations", folder, short, labelled, images, annotations))
-    return RawIndex(release="2021", root=home, missing=missing, **{name: np.concatenate([part[name] for part in parts]) for name in _ARRAYS})
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in _ARRAYS}
+    if release == "folder":
+        arrays["is_train"] = np.full(len(arrays["ids"]), not is_validation_set(arrays["expression"]))
+    return RawIndex(release=release, root=home, missing=missing, **arrays)
+
+
+def is_validation_set(expression: npt.NDArray[np.int64]) -> bool:
+    """Whether images are a release's validation set: 500 a class, of which a few are missing from most copies.
+
+    Args:
+        expression: shape (N,), AffectNet's codes.
+    """
+    counts = np.bincount(np.clip(expression, 0, 10), minlength=11)
+    return bool((counts <= 500).all() and (counts[:7] >= 480).all())
 
 
 def _read_set(folder: Path, set_name: str, short: str, stems: list[str], images: dict[str, str], present: set[str]) -> dict[str, npt.NDArray[Any]]:
@@ -237,8 +280,8 @@ def _read_set(folder: Path, set_name: str, short: str, stems: list[str], images:
     with_landmarks = [i for i, s in enumerate(stems) if f"{s}_lnd.npy" in present]
     landmarks[with_landmarks] = _read_npy([f"{start}{stems[i]}_lnd.npy" for i in with_landmarks], 136)
     return {
-        "ids": np.array([f"{short}/{s}" for s in stems], dtype=str),
-        "paths": np.array([f"{set_name}/images/{images[s]}" for s in stems], dtype=str),
+        "ids": np.array([f"{short}/{s}" if short else s for s in stems], dtype=str),
+        "paths": np.array([f"{set_name}/images/{images[s]}".lstrip("/") for s in stems], dtype=str),
         "is_train": np.full(n, short == "train"),
         "expression": exp.astype(np.int64),
         "valence": valence.astype(np.float32),
@@ -318,7 +361,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _files(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    return (e for e in entries if not e.is_dir())
+    return (e for e in entries if not e.is_dir() and not is_clutter_name(e.name))
 
 
 # --- cache

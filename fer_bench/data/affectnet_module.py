@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fer_bench import paths
 from fer_bench.data import files
-from fer_bench.data.affectnet import AffectNet, read_affectnet
+from fer_bench.data.affectnet import AFFECTNET_CODES, AffectNet, read_affectnet
 from fer_bench.data.affectnet_index import COLUMNS
 from fer_bench.data.base import VA, AffectDataModule
 from fer_bench.data.images import FileImages
@@ -18,7 +18,9 @@ from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 
 SIDE = 224
+NONE = AFFECTNET_CODES.index("none")
 HOW_TO_GET = "AffectNet is given to researchers on request by its authors (mohammadmahoor.com/affectnet)."
+_LAYOUTS = {"lists": "image lists (CSV)", "2021": "release of 2021 (.npy)", "folder": "one images/ and one annotations/ folder (.npy)"}
 _EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
 
 
@@ -50,8 +52,8 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         validation: share of train that becomes validation.
 
     Returns:
-        Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids and labels, not over pixels: that would mean to decode
-        290,000 images first.
+        Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids, labels, face boxes and the content of the image files:
+        290,000 files are read once for it, not decoded.
 
     Raises:
         SpecError: another task.
@@ -65,17 +67,35 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         {task: index.expression} if task in _EXPRESSIONS else {"va": np.stack([index.valence, index.arousal], axis=1).astype(np.float32)}
     )
     (labels,) = targets.values()
+    content = files.file_digests(index.root, [index.root / str(path) for path in index.paths])
     left_out = [f"{count} left out: {reason}" for reason, count in sorted(index.dropped.items())]
     return Samples(
         ids=index.ids,
         images=FileImages(index.root, index.paths, size, _corners(index.boxes)),
         split=index.split,
         targets=targets,
-        layout="image lists (CSV)" if index.release == "lists" else "release of 2021 (.npy)",
+        layout=_LAYOUTS[index.release],
         columns={"landmarks": index.landmarks},
-        notes=[*left_out, *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else [])],
-        checksums={split: _checksum(index.ids[index.split == split], labels[index.split == split]) for split in SPLITS},
+        notes=[
+            *([index.lacking] if index.lacking else []),
+            *_without_expression(index, task),
+            *left_out,
+            *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else []),
+        ],
+        checksums={split: _checksum(index.ids[at], labels[at], index.boxes[at], content[at]) for split in SPLITS for at in [index.split == split]},
     )
+
+
+def _without_expression(index: AffectNet, task: str) -> list[str]:
+    """Whether the test of values holds images that have no expression."""
+    if task in _EXPRESSIONS:
+        return []
+    codes = index.codes[index.split == "test"]
+    others = ", ".join(f"{(codes == code).sum()} of code {code} ({AFFECTNET_CODES[code]})" for code in (9, 10) if (codes == code).any())
+    return [
+        f"{(codes == NONE).sum()} of the {len(codes)} test images have the expression code {NONE} (none) and valid valence and arousal: "
+        f"they are in the test of {task}" + (f"; so are {others}" if others else "")
+    ]
 
 
 def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
@@ -89,7 +109,11 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
             missing = error
             if "none of the" in error.problem:
                 raise
-    looked_for = (f"Manually_Annotated_file_lists/training.csv ({', '.join(COLUMNS[:1])}, ...)", "train_set/images and train_set/annotations")
+    looked_for = (
+        f"Manually_Annotated_file_lists/training.csv ({', '.join(COLUMNS[:1])}, ...)",
+        "train_set/images and train_set/annotations",
+        "images/ and annotations/",
+    )
     raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (missing if folders else None)
 
 
@@ -101,8 +125,9 @@ def _corners(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return corners.astype(np.float32)
 
 
-def _checksum(ids: npt.NDArray[np.str_], labels: npt.NDArray[np.generic]) -> str:
+def _checksum(ids: npt.NDArray[np.str_], *columns: npt.NDArray[np.generic]) -> str:
     order = np.argsort(ids, kind="stable")
     digest = hashlib.sha256("\n".join(ids[order].tolist()).encode())
-    digest.update(np.ascontiguousarray(labels[order]).tobytes())
+    for column in columns:
+        digest.update(np.ascontiguousarray(column[order]).tobytes())
     return digest.hexdigest()[:16]

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fer_bench.data.augment import Augmenter
 from fer_bench.data.batch_augment import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
+from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
 from fer_bench.data.samples import SPLITS, Images, Samples, stack_images
 from fer_bench.data.splits import all_as_test, fold_samples
@@ -135,7 +136,7 @@ class AffectDataModule(L.LightningDataModule):
         augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, behind the transfer.
         target_mode: which targets training sees; validation and test always see the task's own.
         image_size: side for datasets whose images have no fixed size.
-        channels: 1 or 3.
+        channels: 1 makes images grey, 3 makes them RGB, for datasets that hold both; None: as they are.
         workers: loader processes.
         labels: a label file whose labels replace the dataset's own in training.
         options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever splits it comes with.
@@ -158,7 +159,7 @@ class AffectDataModule(L.LightningDataModule):
         augment_on: str = "loader",
         target_mode: str = "hard",
         image_size: int | None = None,
-        channels: int = 1,
+        channels: int | None = None,
         workers: int = 0,
         labels: Path | None = None,
         options: dict[str, Any] | None = None,
@@ -214,7 +215,7 @@ class AffectDataModule(L.LightningDataModule):
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."
                 raise BadDataError(problem, "Use a complete copy.")
-        self.samples = samples
+        self.samples = with_gaps(samples, self.task, ("test",) if self.test_only else SPLITS)
 
     @property
     def read_samples(self) -> Samples:

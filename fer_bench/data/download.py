@@ -1,35 +1,47 @@
-"""Download images from a list of links of which many are dead, slow or no images any more.
+"""Download images from a list of links of which many are dead, slow or no images any more, and some may be malicious.
 
 Politely (a pause between requests to one host, few at once, honest user agent), resumably (what is there is verified and
-kept, what is gone is remembered), and never outside its own folder.
+kept, what is gone is remembered), never outside its own folder, and never to an address of this machine's network that the list does not name.
+One entry, whatever it holds, ends in the table of what is missing; only the machine (a full disk) ends the download.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
+import errno
+import itertools
 import json
+import os
+import re
 import ssl
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fer_bench import __version__
+from fer_bench.data.download_body import BodyDecoder, BodyError, image_defect
+from fer_bench.data.download_journal import DownloadReport, Outcome, parts_folder, read_journal, sweep, write_report
 from fer_bench.data.download_list import CONTROL_FOLDER, Wanted, read_url_list, safe_target
 from fer_bench.errors import FerBenchError, HardwareError, MissingPackageError, SpecError
 
 if TYPE_CHECKING:
     import httpx
 
-Outcome = Literal["present", "downloaded", "gone", "failed", "refused"]
+    from fer_bench.data.download_guard import Clients
 
-_MAX_PIXELS = 178_000_000  # Pillow's limit, above which an image is taken for a decompression bomb
-# Answers that may be another one tomorrow: not remembered as gone.
-_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+# Answers that may be another one tomorrow, or from another place: not remembered as gone.
+_TEMPORARY_STATUS = frozenset({401, 403, 406, 408, 425, 429, 451, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+# Faults of the machine, not of an entry.
+_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_DECODERS = min(4, os.cpu_count() or 1)  # images decoded at the same time: bounds the memory
+_MAX_LINKS = 200  # of one image; the published list has up to 58
+_SHOWN = 200  # characters of a link in a reason
+_SAID = 4000  # characters of all reasons of an image
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,10 @@ class DownloadLimits:
         host_interval: seconds between the starts of two requests to one host.
         idle_timeout: seconds to connect, or between two pieces of an answer.
         total_timeout: seconds for one link, redirects included.
-        max_bytes: of one image.
+        max_bytes: of one image, compressed or not.
         max_redirects: of one link.
+        allow_private: also connect to addresses of this machine and its network; otherwise only those that the list itself names plainly, never
+            through a redirect.
     """
 
     concurrency: int = 8
@@ -51,26 +65,12 @@ class DownloadLimits:
     total_timeout: float = 120.0
     max_bytes: int = 50 * 2**20
     max_redirects: int = 5
+    allow_private: bool = False
 
     def __post_init__(self) -> None:
         if min(self.concurrency, self.max_bytes) < 1 or min(self.idle_timeout, self.total_timeout) <= 0 or min(self.host_interval, self.max_redirects) < 0:
             problem = f"download limits must be positive: {self}."
             raise SpecError(problem)
-
-
-@dataclass(frozen=True)
-class DownloadReport:
-    """What became of every image of the list.
-
-    Args:
-        counts: images by outcome. ``present``: was there and is an image; ``downloaded``; ``gone``: no link leads to an image
-            any more, now or in an earlier run; ``failed``: none did, but one may later (a timeout, an overloaded server);
-            ``refused``: its path would have left the folder.
-        gone_csv: table ``rel_path,outcome,reasons`` of the images that are gone, failed or refused.
-    """
-
-    counts: dict[Outcome, int]
-    gone_csv: Path
 
 
 class _LinkError(Exception):
@@ -126,11 +126,17 @@ def download_findingemo(urls_json: Path, root: Path, limits: DownloadLimits | No
         control.mkdir(parents=True, exist_ok=True)
         with _only_one(control), _bar(len(wanted), progress) as advance:
             run = _Run(root.resolve(), limits or DownloadLimits(), retry_gone, advance)
-            asyncio.run(run.all(wanted))
-        return _write_report(control, run.outcomes)
+            sweep(control)
+            run.parts.mkdir()
+            try:
+                asyncio.run(run.all(wanted))
+                return write_report(control, run.outcomes)
+            finally:
+                run.decoders.shutdown(cancel_futures=True)
+                sweep(control)
     except OSError as error:
         problem = f"{root}: cannot write: {error.strerror or error}."
-        raise HardwareError(problem, "Check free space and permissions, then start again: what is there is kept.") from error
+        raise HardwareError(problem, "Check free space, limits and permissions, then start again: what is there is kept.") from error
 
 
 class _Run:
@@ -140,26 +146,24 @@ class _Run:
         self.advance = advance
         self.pace = _Pace(limits.host_interval)
         self.journal = root / CONTROL_FOLDER / "gone.jsonl"
-        self.known_gone = {} if retry_gone else _read_journal(self.journal)
+        self.parts = parts_folder(root / CONTROL_FOLDER)
+        self.numbers = itertools.count()
+        self.decoders = ThreadPoolExecutor(_DECODERS)
+        self.known_gone = {} if retry_gone else read_journal(self.journal)
         self.outcomes: dict[str, tuple[Outcome, str]] = {}
 
     async def all(self, wanted: list[Wanted]) -> None:
-        import httpx
+        from fer_bench.data.download_guard import Clients
 
         queue = iter(wanted)
         limits = self.limits
-        async with httpx.AsyncClient(
-            verify=_certificates(),
-            timeout=limits.idle_timeout,
-            follow_redirects=True,
-            max_redirects=limits.max_redirects,
-            headers={"User-Agent": f"fer_bench/{__version__} (dataset download for research)", "Accept": "image/*", "Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency),
-        ) as client:
+        own_names = {image.rel_path for image in wanted}
+        headers = {"User-Agent": f"fer_bench/{__version__} (dataset download for research)", "Accept": "image/*", "Accept-Encoding": "identity"}
+        async with Clients(limits.concurrency, limits.idle_timeout, headers, _certificates(), limits.allow_private) as clients:
 
             async def worker() -> None:
                 for image in queue:
-                    self.outcomes[image.rel_path] = await self.one(client, image)
+                    self.outcomes[image.rel_path] = await self.guarded(clients, image, own_names)
                     self.advance()
 
             workers = [asyncio.ensure_future(worker()) for _ in range(limits.concurrency)]
@@ -170,87 +174,142 @@ class _Run:
                     task.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def one(self, client: httpx.AsyncClient, image: Wanted) -> tuple[Outcome, str]:
+    async def guarded(self, clients: Clients, image: Wanted, own_names: set[str]) -> tuple[Outcome, str]:
+        """The outcome of one image; of all exceptions only the machine's faults leave."""
+        try:
+            return await self.one(clients, image, own_names)
+        except OSError as error:
+            if error.errno in _MACHINE:
+                raise
+            return "refused", f"cannot be stored: {error.strerror or error}"
+        except Exception as error:
+            return "failed", f"{type(error).__name__} {error}"[:_SHOWN]
+
+    async def one(self, clients: Clients, image: Wanted, own_names: set[str]) -> tuple[Outcome, str]:
+        if image.defect:
+            return "refused", image.defect
         target = safe_target(self.root, image.rel_path)
         if target is None:
             return "refused", "the path leaves the folder or is no plain file name"
-        if await asyncio.to_thread(_defect, target) is None:
-            return "present", ""
+        if any(folder.exists() and not folder.is_dir() for folder in target.parents) or target.is_dir():
+            return "refused", "a file is where a folder should be, or the other way round"
+        # Earlier versions, and the authors' own program, store names as the list has them.
+        for place in dict.fromkeys((target, self.root / image.rel_path)):
+            if await self.defect(place) is None:
+                return "present", ""
+        await self.sweep_beside(target, image, own_names)
         asked, said = self.known_gone.get(image.rel_path, (set(), ""))
-        if image.urls and asked.issuperset(image.urls):
+        urls = image.urls[:_MAX_LINKS]
+        if urls and asked.issuperset(urls):
             return "gone", said
         reasons, temporary = [], False
-        for url in image.urls:
+        for url in urls:
             try:
-                await self.fetch(client, url, target)
+                await self.fetch(clients, url, target)
             except _LinkError as error:
-                reasons.append(f"{url}: {error}")
+                reasons.append(f"{url[:_SHOWN]}: {error}")
                 temporary |= error.temporary
-            except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                return "refused", "a file is where a folder should be, or the other way round"
             else:
                 return "downloaded", ""
-        said = "; ".join(reasons)
+        said = "; ".join(reasons)[:_SAID]
         if temporary:
             return "failed", said
         with self.journal.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"rel_path": image.rel_path, "urls": image.urls, "reasons": said}) + "\n")
+            journal.write(json.dumps({"rel_path": image.rel_path, "urls": urls, "reasons": said}) + "\n")
         return "gone", said
 
-    async def fetch(self, client: httpx.AsyncClient, url: str, target: Path) -> None:
-        """Fetch one link into place, or raise _LinkError and leave nothing."""
-        import httpx
+    async def defect(self, path: Path) -> str | None:
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, image_defect, path)
 
+    async def sweep_beside(self, target: Path, image: Wanted, own_names: set[str]) -> None:
+        """Remove what a killed download of an earlier version left beside an image; a whole image of that name stays."""
+        old = target.with_name(target.name + ".part")
+        if f"{image.rel_path}.part" not in own_names and old.is_file() and await self.defect(old) is not None:
+            old.unlink()
+
+    async def fetch(self, clients: Clients, link: str, target: Path) -> None:
+        """Fetch one link into place, or raise _LinkError and leave nothing."""
+        from fer_bench.data.download_guard import RefusedLinkError, parse_link
+
+        part = self.parts / f"{next(self.numbers)}.part"
         try:
-            parsed = httpx.URL(url)
-        except (httpx.InvalidURL, ValueError) as error:
-            reason = "not a URL"
-            raise _LinkError(reason) from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            reason = "not an http(s) URL"
-            raise _LinkError(reason)
-        await self.pace.wait(parsed.host)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(target.name + ".part")
-        try:
-            # httpx' own timeouts bound the pause between two bytes, not their number.
+            url = parse_link(link)
+            await self.pace.wait(url.host)
+            # Timeouts of the client bound the pause between two bytes, not their number.
             async with asyncio.timeout(self.limits.total_timeout):
-                await self.receive(client, parsed, part)
-            defect = await asyncio.to_thread(_defect, part)
+                await self.receive(clients, url, part)
+            defect = await self.defect(part)
             if defect:
                 raise _LinkError(defect)
+            target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
+        except RefusedLinkError as error:
+            raise _LinkError(str(error), temporary=not error.permanent) from error
+        except BodyError as error:
+            raise _LinkError(str(error)) from error
         except TimeoutError as error:
             reason = f"took longer than {self.limits.total_timeout:g} s"
             raise _LinkError(reason, temporary=True) from error
-        except httpx.TooManyRedirects as error:
-            reason = f"more than {self.limits.max_redirects} redirects"
-            raise _LinkError(reason) from error
-        except httpx.UnsupportedProtocol as error:
-            reason = "redirects to something else than http(s)"
-            raise _LinkError(reason) from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            reason = f"{type(error).__name__} {error}".strip()
-            raise _LinkError(reason, temporary=True) from error
+        except (_LinkError, OSError):  # the network's OSErrors have become link errors: these are the disk's
+            raise
+        except Exception as error:
+            raise _unexpected(error) from error
         finally:
             part.unlink(missing_ok=True)
 
-    async def receive(self, client: httpx.AsyncClient, url: httpx.URL, part: Path) -> None:
-        async with client.stream("GET", url) as answer:
-            if answer.status_code != 200:
-                reason = f"HTTP {answer.status_code}"
-                raise _LinkError(reason, temporary=answer.status_code in _TEMPORARY_STATUS)
-            too_large = f"larger than {self.limits.max_bytes} bytes"
-            announced = answer.headers.get("content-length", "")
-            if announced.isdigit() and int(announced) > self.limits.max_bytes:
-                raise _LinkError(too_large)
-            received = 0
-            with part.open("wb") as file:
-                async for chunk in answer.aiter_bytes():
-                    received += len(chunk)
-                    if received > self.limits.max_bytes:
-                        raise _LinkError(too_large)
-                    file.write(chunk)
+    async def receive(self, clients: Clients, url: httpx.URL, part: Path) -> None:
+        from fer_bench.data.download_guard import check_hop
+
+        request = clients.of(url).build_request("GET", url)
+        for _ in range(self.limits.max_redirects + 1):
+            check_hop(request.url, url, self.limits.allow_private)
+            client = clients.of(request.url)
+            try:
+                answer = await client.send(request, stream=True)
+            except OSError as error:
+                raise _unexpected(error) from error
+            client.cookies.clear()
+            try:
+                if answer.next_request is None:
+                    return await self.store(answer, part)
+                request = answer.next_request
+            finally:
+                await answer.aclose()
+            await self.pace.wait(request.url.host)
+        reason = f"more than {self.limits.max_redirects} redirects"
+        raise _LinkError(reason)
+
+    async def store(self, answer: httpx.Response, part: Path) -> None:
+        if answer.status_code != 200:
+            reason = f"HTTP {answer.status_code}"
+            raise _LinkError(reason, temporary=answer.status_code in _TEMPORARY_STATUS)
+        too_large = f"larger than {self.limits.max_bytes} bytes"
+        announced = answer.headers.get("content-length", "")
+        if re.fullmatch("[0-9]{1,18}", announced) and int(announced) > self.limits.max_bytes:
+            raise _LinkError(too_large)
+        decoder = BodyDecoder(answer.headers.get("content-encoding", ""))
+        arrived = decoded = 0
+        with part.open("wb") as file:
+            async with aclosing(_arriving(answer)) as chunks:
+                async for chunk in chunks:
+                    arrived += len(chunk)
+                    for piece in decoder.pieces(chunk):
+                        decoded += len(piece)
+                        if max(arrived, decoded) > self.limits.max_bytes:
+                            raise _LinkError(too_large)
+                        file.write(piece)
+
+
+async def _arriving(answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    except OSError as error:
+        raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> _LinkError:
+    return _LinkError(f"{type(error).__name__} {error}".strip()[:_SHOWN], temporary=True)
 
 
 @cache
@@ -259,50 +318,6 @@ def _certificates() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
-
-
-def _defect(path: Path) -> str | None:
-    """Why a file is not an image that decodes completely, or None if it is."""
-    from PIL import Image
-
-    if not path.is_file():
-        return "no file"
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                return "too many pixels"
-            image.draft("L", (1, 1))  # JPEG: reads all of the file, but builds an eighth of the picture
-            image.load()
-    except Exception as error:
-        # Pillow's plugins raise nearly anything on damaged files: OSError, SyntaxError, struct.error, ...
-        return f"not an image that decodes ({type(error).__name__})"
-    return None
-
-
-def _read_journal(path: Path) -> dict[str, tuple[set[str], str]]:
-    """Images found gone: the links that were asked, and what they said."""
-    gone = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                gone[str(entry["rel_path"])] = (set(map(str, entry["urls"])), str(entry["reasons"]))
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that a crash cut off: asking again is harmless
-    return gone
-
-
-def _write_report(control: Path, outcomes: dict[str, tuple[Outcome, str]]) -> DownloadReport:
-    counts: dict[Outcome, int] = {"present": 0, "downloaded": 0, "gone": 0, "failed": 0, "refused": 0}
-    counts |= Counter(outcome for outcome, _ in outcomes.values())
-    table = control / "gone.csv"
-    part = table.with_name(table.name + ".part")
-    with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rel_path", "outcome", "reasons"])
-        writer.writerows([rel_path, *said] for rel_path, said in sorted(outcomes.items()) if said[0] in ("gone", "failed", "refused"))
-    part.replace(table)
-    return DownloadReport(counts, table)
 
 
 @contextmanager

@@ -72,6 +72,9 @@ def find_duplicates(images: Images | npt.NDArray[np.uint8], split: npt.NDArray[n
         At most one pair per test sample.
     """
     test, other = np.flatnonzero(split == "test"), np.flatnonzero(split != "test")
+    if not len(test) or not len(other):
+        none = np.zeros(0, dtype=np.int64)
+        return DuplicatePairs(none, none, np.zeros(0, dtype=np.float32), np.zeros(0, dtype=bool))
     known = describe(images, other)
     best = np.full(len(test), -1.0, dtype=np.float32)
     partner = np.zeros(len(test), dtype=np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -15,8 +14,12 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from fer_bench import paths
+from fer_bench.data.contents import file_digests as file_digests
+from fer_bench.data.contents import file_sha256 as file_sha256
+from fer_bench.data.contents import listing_sha256 as listing_sha256
+from fer_bench.data.contents import text_sha256 as text_sha256
+from fer_bench.data.contents import tree_state as tree_state
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
-from fer_bench.predictions import write_atomically
 
 Arrays = dict[str, npt.NDArray[Any]]
 # Of an entry in the cache; entries of another format are left alone.
@@ -42,33 +45,6 @@ def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], ho
     where = " and ".join(str(folder) for folder in folders)
     problem = f"dataset {dataset!r}: found no {what} in {where}."
     return MissingDataError(problem, f"{how_to_get} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, remembered by path, size and time of change: a second start does not read 300 MB again."""
-    stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:24]
-    memo = paths.cache_dir() / "sha256" / key
-    if memo.is_file() and len(known := memo.read_text()) == 64:
-        return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    _write_memo(memo, digest)
-    return digest
-
-
-def text_sha256(text: str) -> str:
-    """SHA-256 of a text, as a cache key of fixed length."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def listing_sha256(root: Path, files: Iterable[Path]) -> str:
-    """Key of a folder of files: relative names, sizes and times of change, without reading them."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        stat = path.stat()
-        digest.update(f"{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:
@@ -120,6 +96,9 @@ def _open(folder: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _put(folder: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
+    # Under the lock: what another process has left here, it left when it was killed.
+    for dead in folder.parent.glob(f".{folder.name}.*.part"):
+        shutil.rmtree(dead, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         for name, array in arrays.items():
@@ -131,11 +110,3 @@ def _put(folder: Path, arrays: Arrays, facts: dict[str, Any]) -> None:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-
-
-def _write_memo(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text.encode())
-    except OSError:
-        # A memo saves time; a machine with no room for it can still work.
-        return

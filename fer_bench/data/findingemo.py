@@ -8,9 +8,11 @@ Source: Mertens et al., FindingEmo (2024), sections 2 and 3.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
@@ -19,10 +21,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.findingemo_annotations import Annotation, image_id, read_annotations
+from fer_bench.data.file_names import stored_path
+from fer_bench.data.findingemo_annotations import Annotation, is_run, read_annotations
 from fer_bench.errors import MissingDataError
 from fer_bench.registry import unknown_name
 
+_FETCH = "`fer-bench download findingemo` fetches the images."
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 TASKS: dict[str, Callable[[Annotation], int | None]] = {
@@ -49,7 +53,7 @@ class Sample:
 
     @property
     def id(self) -> str:
-        """The last two components of the image's path: the same in every copy."""
+        """The image's whole path from its ``Run_*`` folder on: the same in every copy."""
         return self.annotation.image
 
 
@@ -63,6 +67,7 @@ class Coverage:
         rejected: rows left out because the annotator rejected the image.
         incomplete: rows left out because valence, arousal or emotion is blank.
         repeated: rows left out because an earlier one annotates the same image.
+        ambiguous: images left out because a copy without ``Run_*`` folders does not say which of two annotated images a file is.
         manifest: sha256 (hexadecimal) over the sorted ids and file sizes of the matched images.
     """
 
@@ -71,11 +76,12 @@ class Coverage:
     rejected: int
     incomplete: int
     repeated: int
+    ambiguous: int
     manifest: str
 
     @property
     def missing(self) -> int:
-        """Annotated images that were not found."""
+        """Annotated images that were not found, ambiguous ones included."""
         return self.annotated - self.matched
 
     def as_dict(self) -> dict[str, int | str]:
@@ -90,11 +96,13 @@ class FindingEmoIndex:
     Args:
         samples: images with their annotations, sorted by id.
         missing: ids of annotated images that were not found, sorted.
+        ambiguous: those of them for which there is a file that may be another image, sorted.
         coverage: counts and manifest hash.
     """
 
     samples: tuple[Sample, ...]
     missing: tuple[str, ...]
+    ambiguous: tuple[str, ...]
     coverage: Coverage
 
     @property
@@ -121,14 +129,16 @@ class FindingEmoIndex:
 
 
 def index_findingemo(annotations: Path, root: Path) -> FindingEmoIndex:
-    """Match annotations with the images of a folder by the last two components of their paths.
+    """Match annotations with the images of a folder, by their whole paths from ``Run_*`` on.
+
+    Where the folder has no ``Run_*`` folders, the last two components decide, and an image for which they are not enough is left out.
 
     Args:
         annotations: annotation file with one annotation per image (``annotations_single.ann``).
         root: folder that holds the images, at any depth.
 
     Returns:
-        What was found, what is missing, and the counts.
+        What was found, what is missing, what is ambiguous, and the counts.
 
     Raises:
         MissingDataError: the file, the folder or every image is missing.
@@ -137,49 +147,82 @@ def index_findingemo(annotations: Path, root: Path) -> FindingEmoIndex:
     rows = read_annotations(annotations)
     if not root.is_dir():
         problem = f"{root}: no such folder."
-        raise MissingDataError(problem, "It should hold FindingEmo's images, as <folder>/<image>, at any depth.")
+        raise MissingDataError(problem, f"It should hold FindingEmo's images, as Run_1/<folder>/<image>, at any depth. {_FETCH}")
     kept = [row for row in rows if not row.rejected]
     complete = [row for row in kept if None not in (row.valence, row.arousal, row.emo24)]
     first = {row.image: row for row in reversed(complete)}
-    files = _files_by_id(root)
-    samples = []
-    for image in sorted(first.keys() & files.keys()):
-        path = _closest(files[image], first[image].path)
-        samples.append(Sample(path, (root / path).stat().st_size, first[image]))
+    twins = Counter(_short(image) for image in {row.image for row in rows})
+    files, resolved = _files_by_short_name(root), root.resolve()
+    samples, ambiguous = [], []
+    for image in sorted(first):
+        found = _choose(image, {path for name in (image, stored_path(image)) for path in files.get(_short(name), ())}, resolved)
+        if found and not found.exact and (found.several or twins[_short(image)] > 1):
+            ambiguous.append(image)
+        elif found:
+            samples.append(Sample(found.path, (root / found.path).stat().st_size, first[image]))
     if not samples:
         example = next(iter(first), "none")
         problem = f"{root}: none of the {len(first)} annotated images is there (for example {example})."
-        raise MissingDataError(problem, "Images are matched by their folder's and their own name.")
+        raise MissingDataError(problem, f"Images are matched by Run_*, their folder's and their own name. {_FETCH}")
     coverage = Coverage(
         annotated=len(first),
         matched=len(samples),
         rejected=len(rows) - len(kept),
         incomplete=len(kept) - len(complete),
         repeated=len(complete) - len(first),
+        ambiguous=len(ambiguous),
         manifest=manifest_hash((sample.id, sample.size) for sample in samples),
     )
-    return FindingEmoIndex(tuple(samples), tuple(sorted(first.keys() - files.keys())), coverage)
+    missing = first.keys() - {sample.id for sample in samples}
+    return FindingEmoIndex(tuple(samples), tuple(sorted(missing)), tuple(ambiguous), coverage)
 
 
-def _files_by_id(root: Path) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class _Found:
+    path: str
+    exact: bool
+    several: bool
+
+
+def _short(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
+
+
+def _files_by_short_name(root: Path) -> dict[str, list[str]]:
+    """Files below a folder by the last two components of their whole path, in composed Unicode; relative to the folder."""
     found = defaultdict(list)
     for folder, _, names in os.walk(root):
+        parent = unicodedata.normalize("NFC", Path(folder).resolve().name)
         relative = Path(folder).relative_to(root)
         for name in names:
-            path = (relative / name).as_posix()
-            # Where the root is itself the folder of the images, its name is part of the id.
-            found[image_id(f"{Path(folder).resolve().name}/{name}" if "/" not in path else path)].append(path)
+            if (Path(folder) / name).is_file():
+                found[f"{parent}/{unicodedata.normalize('NFC', name)}"].append((relative / name).as_posix())
     return found
 
 
-def _closest(paths: list[str], annotated: str) -> str:
-    """Of several files with the same id, the one that shares most of the annotated path's end."""
-    end = annotated.replace("\\", "/").split("/")[::-1]
+def _choose(image: str, paths: Iterable[str], root: Path) -> _Found | None:
+    """Of files with the image's name and folder, the one that shares most of its whole path's end; files of another ``Run_*`` are others."""
+    wanted = (image.split("/")[::-1], stored_path(image).split("/")[::-1])
 
     def shared(path: str) -> int:
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path.split("/")[::-1], end, strict=False)))
+        # Where the root is itself the folder of a run or of the images, its name counts.
+        own = unicodedata.normalize("NFC", (root / path).as_posix()).split("/")[::-1]
+        if is_run(own[2]) and any(is_run(part[2]) and part[2].lower() != own[2].lower() for part in wanted if len(part) > 2):
+            return -1
+        return max(sum(1 for _ in takewhile(_same, zip(own, parts, strict=False))) for parts in wanted)
 
-    return max(sorted(paths), key=shared)
+    of = {path: shared(path) for path in paths}
+    longest = max(of.values(), default=-1)
+    if longest < 0:
+        return None
+    best = sorted((path for path in of if of[path] == longest), key=lambda path: (path.count("/"), path))
+    several = any(not filecmp.cmp(root / best[0], root / other, shallow=False) for other in best[1:])
+    return _Found(best[0], longest == len(wanted[0]), several)
+
+
+def _same(pair: tuple[str, str]) -> bool:
+    own, wanted = pair
+    return own == wanted or (is_run(own) and own.lower() == wanted.lower())
 
 
 def manifest_hash(entries: Iterable[tuple[str, int]]) -> str:
@@ -208,7 +251,7 @@ def paper_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: fl
 
 
 def clean_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2, validation: float = 0.1) -> npt.NDArray[np.str_]:
-    """The paper's split with a validation part carved from its train part, to select on; the test part stays the same.
+    """The paper's split with a validation part held out of its train part, to select on; the test part stays the same.
 
     Args:
         ids: N ids.

@@ -1,20 +1,32 @@
 """FindingEmo's annotation files: one row per rating of an image by an annotator, and the classes made of a rating.
 
+The authors publish ``annotations_single.ann`` as the package ``findingemo-light`` (CC BY-NC-SA 4.0), with the list of the images' addresses.
 Torch-free. Source: Mertens et al., FindingEmo (2024), sections 2.1 (scales), 3 (three-class tasks).
 """
 
 from __future__ import annotations
 
 import csv
+import importlib.util
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO24, EMO24_TO_EMO8
 
-COLUMNS = ("user", "image_path", "reject", "tag", "age", "valence", "arousal", "emotion", "dec_factors", "ambiguity", "fmri_candidate", "datetime")
+ANNOTATIONS = "annotations_single.ann"
+URLS = "dataset_urls_exploded.json"
+# How the published files are obtained; the hint of errors. Their licence is CC BY-NC-SA 4.0.
+HOW_TO_GET = "pip install 'fer_bench[findingemo]' brings the authors' annotations and list of addresses, which are then found by themselves."
+
+# What is read; the published file also has index, tags, age, dec_factors and datetime.
+COLUMNS = ("user", "image_path", "valence", "arousal", "emotion", "ambiguity")
+# Only in the authors' older, unpublished file, which holds rejected images too.
+_REJECT = "reject"
 VALENCE = (-3, 3)
 AROUSAL = (0, 6)
 AMBIGUITY = (0, 6)
@@ -22,6 +34,7 @@ AMBIGUITY = (0, 6)
 VALENCE3_OF = {-3: 0, -2: 0, -1: 1, 0: 1, 1: 1, 2: 2, 3: 2}
 AROUSAL3_OF = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2}
 
+_SHOWN = 40  # characters of a value in an error
 _NO_VALUE = ("", "nan", "none", "undefined")
 _REJECTED = {"reject": True, "true": True, "yes": True, "1": True, "1.0": True} | dict.fromkeys(
     ("keep", "uncertain", "false", "no", "0", "0.0", *_NO_VALUE), False
@@ -35,7 +48,7 @@ class Annotation:
     Args:
         line: line of the file, from 1.
         user: annotator.
-        image: the image's id: the last two components of its path, "/" between them.
+        image: the image's id, see :func:`image_id`.
         path: the image's path as the file gives it.
         rejected: the annotator found the image unsuitable.
         valence: -3 (negative) to 3.
@@ -76,16 +89,38 @@ class Annotation:
 
 
 def image_id(path: str) -> str:
-    """Last two components of an image's path, by which files and annotations are matched (composed Unicode, "/")."""
-    parts = unicodedata.normalize("NFC", path).replace("\\", "/").strip("/").split("/")
-    return "/".join(parts[-2:])
+    """The id of an image: its whole path in composed Unicode, with "/" between the components and none before them.
+
+    What precedes a ``Run_*`` folder that holds the image's folder is left out: it is where one machine keeps its images.
+    ``/Run_1/Happy adults festival/a.jpg`` is ``Run_1/Happy adults festival/a.jpg``; the folder and the name alone are not unique.
+    """
+    parts = [part for part in unicodedata.normalize("NFC", path).replace("\\", "/").split("/") if part]
+    return "/".join(parts[-3:] if len(parts) > 2 and is_run(parts[-3]) else parts)
+
+
+def is_run(folder: str) -> bool:
+    """Whether a folder is one of the two in which FindingEmo's images are, ``Run_1`` and ``Run_2``."""
+    return re.fullmatch(r"run_[0-9]+", folder, re.IGNORECASE) is not None
+
+
+def published(name: str) -> Path | None:
+    """A file of the authors' package ``findingemo-light``: ``annotations_single.ann`` or ``dataset_urls_exploded.json``.
+
+    Returns:
+        Its path, or None where the package is not installed. None of the package's code is run.
+    """
+    found = importlib.util.find_spec("findingemo_light")
+    for folder in (found and found.submodule_search_locations) or ():
+        if (path := Path(folder) / "data" / name).is_file():
+            return path
+    return None
 
 
 def read_annotations(path: Path) -> list[Annotation]:
     """Read an annotation file such as ``annotations_single.ann``.
 
     Args:
-        path: a CSV of the columns in ``COLUMNS``, with or without an index column before them.
+        path: a CSV with the columns of ``COLUMNS`` in any order; of others only ``reject`` is read, where there is one.
 
     Returns:
         One entry per row, in the file's order, rejected images included.
@@ -96,39 +131,49 @@ def read_annotations(path: Path) -> list[Annotation]:
     """
     if not path.is_file():
         problem = f"{path}: no such annotation file."
-        raise MissingDataError(problem, "FindingEmo's own is called annotations_single.ann and comes with its code repository.")
+        raise MissingDataError(problem, HOW_TO_GET)
     try:
-        return list(_rows(path))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(_rows(path, file))
     except (UnicodeDecodeError, csv.Error) as error:
         problem = f"{path} is not a CSV of annotations: {error}."
-        raise BadDataError(problem) from error
+        raise BadDataError(problem, HOW_TO_GET) from error
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror or error}."
+        raise BadDataError(problem, "Check the disk and the permissions.") from error
 
 
-def _rows(path: Path) -> Iterator[Annotation]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        names = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = names
-        missing = [name for name in COLUMNS if name not in names]
-        if missing:
-            problem = f"{path}, line 1: column {missing[0]!r} is missing; found: {', '.join(names) or 'nothing'}."
-            raise BadDataError(problem, f"Expected: {', '.join(COLUMNS)}.")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                problem = f"{where}: the header has {len(names)} columns, this row has another number."
-                raise BadDataError(problem)
+def _rows(path: Path, file: TextIO) -> Iterator[Annotation]:
+    # Spreadsheets of some countries write semicolons or tabs; no column's name holds any of the three.
+    delimiter = max(",;\t", key=file.readline().count)
+    file.seek(0)
+    reader = csv.DictReader(file, delimiter=delimiter)
+    names = [name.strip() for name in reader.fieldnames or []]
+    reader.fieldnames = names
+    expected = f"Expected, in any order: {', '.join(COLUMNS)}."
+    for name in COLUMNS:
+        if (times := names.count(name)) != 1:
+            found = ", ".join(names)[:200] or "nothing"
+            problem = f"{path}, line 1: column {name!r} is {'missing' if not times else 'there twice'}; found: {found}."
+            raise BadDataError(problem, expected)
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        if None in row or None in row.values():
+            problem = f"{where}: the header has {len(names)} columns, this row has another number."
+            raise BadDataError(problem)
+        if any(row.values()):
             yield _annotation(row, reader.line_num, where)
 
 
 def _annotation(row: dict[str, str], line: int, where: str) -> Annotation:
     image, user = row["image_path"].strip(), row["user"].strip()
     if not image_id(image) or not user:
-        problem = f"{where}: {'user' if image else 'image_path'} is blank."
+        problem = f"{where}: {'user' if image_id(image) else 'image_path'} is blank."
         raise BadDataError(problem)
-    rejected = _REJECTED.get(row["reject"].strip().lower())
+    verdict = row.get(_REJECT, "")
+    rejected = _REJECTED.get(verdict.strip().lower())
     if rejected is None:
-        problem = f"{where}: reject is {row['reject']!r}, neither Keep nor Reject."
+        problem = f"{where}: reject is {verdict[:_SHOWN]!r}, neither Keep nor Reject."
         raise BadDataError(problem)
     return Annotation(
         line=line,
@@ -152,7 +197,7 @@ def _scale(text: str, limits: tuple[int, int], what: str) -> int | None:
     except ValueError:
         value = float("nan")
     if not (low <= value <= high and value.is_integer()):
-        problem = f"{what} is {text.strip()!r}, not an integer from {low} to {high}."
+        problem = f"{what} is {text.strip()[:_SHOWN]!r}, not an integer from {low} to {high}."
         raise BadDataError(problem)
     return int(value)
 
@@ -162,6 +207,6 @@ def _emotion(text: str, where: str) -> int | None:
         return None
     found = EMO24.find(text)
     if found is None:
-        problem = f"{where}: emotion {text.strip()!r} is not on Plutchik's wheel."
+        problem = f"{where}: emotion {text.strip()[:_SHOWN]!r} is not on Plutchik's wheel."
         raise BadDataError(problem, f"The 24 are: {', '.join(EMO24.names)}.")
     return found

@@ -14,12 +14,12 @@ from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
 from fer_bench.data.findingemo import TASKS, FindingEmoIndex, clean_split, index_findingemo
+from fer_bench.data.findingemo_annotations import ANNOTATIONS, HOW_TO_GET, published
 from fer_bench.data.image_files import UnreadableImageError, read_content
 from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
 from fer_bench.errors import BadDataError, SpecError
 
-ANNOTATIONS = "annotations_single.ann"
 _OPTIONS = {"width": 800, "height": 600, "fit": "letterbox", "split_seed": 0}
 _FITS = ("letterbox", "stretch")
 MAX_BAD_SHARE = 0.01
@@ -27,6 +27,8 @@ MAX_BAD_SHARE = 0.01
 
 class FindingEmoDataModule(AffectDataModule):
     """Looks for ``annotations_single.ann`` and the images, at any depth, in ``<data root>/findingemo`` or in the data root itself.
+
+    Where there is no such file, the annotations of the installed package ``findingemo-light`` are taken.
 
     Options: ``width`` and ``height`` of the frame (800 x 600, as in the paper), ``fit`` (``letterbox`` keeps the proportions, ``stretch`` fills the frame, as
     Places365 and EmoNet do) and ``split_seed``.
@@ -42,11 +44,24 @@ class FindingEmoDataModule(AffectDataModule):
             problem = f"dataset_options of findingemo: {unknown[0]!r} is unknown." if unknown else f"dataset_options of findingemo: fit = {options['fit']!r}."
             raise SpecError(problem, f"There are {', '.join(_OPTIONS)}; fit is {' or '.join(_FITS)}.")
         folders = files.candidates(self.name, self.data_dir)
+        annotations, folder = self._find(folders)
+        index = index_findingemo(annotations, folder)
+        samples = read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
+        if annotations.parent != folder:
+            samples.notes.append("annotations of the installed package findingemo-light")
+        return samples
+
+    def _find(self, folders: list[Path]) -> tuple[Path, Path]:
         for folder in folders:
             if (folder / ANNOTATIONS).is_file():
-                index = index_findingemo(folder / ANNOTATIONS, folder)
-                return read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
-        how = "`fer-bench download findingemo` fetches the images; the annotations come with the authors' code."
+                return folder / ANNOTATIONS, folder
+        installed = published(ANNOTATIONS)
+        images = next((folder for folder in folders if folder.is_dir()), None)
+        if installed and images:
+            return installed, images
+        if installed:
+            raise files.missing(self.name, ("images",), folders, "The annotations are installed; `fer-bench download findingemo` fetches the images.")
+        how = f"{HOW_TO_GET} `fer-bench download findingemo` fetches the images."
         raise files.missing(self.name, (ANNOTATIONS,), folders, how)
 
 
@@ -79,7 +94,7 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         split_seed: of the split.
 
     Returns:
-        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part carved from its train part.
+        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part held out of its train part.
 
     Raises:
         BadDataError: more than 1 % of the images cannot be decoded.
@@ -94,6 +109,10 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         raise BadDataError(problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`.")
     targets = {task: index.targets(task) for task in TASKS}
     coverage = index.coverage
+    notes = [f"{coverage.matched} of {coverage.annotated} annotated images are there", f"split 70/10/20 per Emo8 class, seed {split_seed}"]
+    if index.ambiguous:
+        unclear = f"{coverage.ambiguous} left out: without Run_* folders a file may be one of several annotated images, for example {index.ambiguous[0]}"
+        notes.insert(1, unclear)
     digests = np.stack([_named(digest, i, row) for digest, i, row in zip(arrays["digests"], index.ids, np.stack(list(targets.values()), 1), strict=True)])
     samples = Samples(
         ids=np.array(index.ids),
@@ -102,7 +121,7 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         targets={name: np.asarray(column) for name, column in targets.items()},
         layout=f"{ANNOTATIONS} and images",
         columns={"digest": digests},
-        notes=[f"{coverage.matched} of {coverage.annotated} annotated images are there", f"split 70/10/20 per Emo8 class, seed {split_seed}"],
+        notes=notes,
         facts={"coverage": coverage.as_dict()},
         quarantined=bad,
     ).select(readable)

@@ -80,7 +80,10 @@ class Framing:
 
 # Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200 drawn ones.
 _FER2013 = Framing((0.12, 0.28, 0.11, -0.01), square=True)
-FRAMINGS: dict[str, Framing] = {"fer2013": _FER2013, "ferplus": _FER2013, "synthfaces": Framing((0.26, 0.485, 0.27, 0.07), square=True)}
+FRAMINGS: dict[str, Framing] = {
+    **dict.fromkeys(("fer2013", "ferplus", "ferplus_generated"), _FER2013),
+    "synthfaces": Framing((0.26, 0.485, 0.27, 0.07), square=True),
+}
 COLOUR = frozenset({"affectnet", "afew_va", "semaine", "findingemo", "synthscenes"})
 SCENES = frozenset({"findingemo", "synthscenes"})
 

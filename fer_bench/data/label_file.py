@@ -16,6 +16,7 @@ from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.escaping import csv_text, csv_value
 from fer_bench.labels import LABEL_SETS, LabelSet
+from fer_bench.protocols import find_task
 
 HEADER = ("id", "label", "confidence")
 
@@ -122,7 +123,7 @@ def relabel_training(samples: Samples, task: str, path: Path) -> None:
         SpecError: the task is not one of classes.
         MissingDataError, BadDataError: as :func:`read_labels`.
     """
-    label_set = LABEL_SETS.get(task)
+    label_set = find_task(task).labels
     if label_set is None:
         problem = f"labels: task {task!r} is not one of classes."
         raise SpecError(problem, "Leave the label file out, or choose a task of classes.")

@@ -8,6 +8,8 @@ from typing import Any
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
+from fer_bench.own_data import TABLE
+from fer_bench.protocols import dataset_name
 from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec, file_digest
 
@@ -16,13 +18,17 @@ DATASETS: dict[str, tuple[str, str]] = {
     "synthfaces": ("fer_bench.data.synthfaces", "SynthFacesDataModule"),
     "fer2013": ("fer_bench.data.fer2013", "FER2013DataModule"),
     "ferplus": ("fer_bench.data.ferplus", "FERPlusDataModule"),
+    "ferplus_generated": ("fer_bench.data.ferplus_generated", "FERPlusGeneratedDataModule"),
     "affectnet": ("fer_bench.data.affectnet_module", "AffectNetDataModule"),
     "afew_va": ("fer_bench.data.afew_va", "AfewVaDataModule"),
     "semaine": ("fer_bench.data.semaine", "SemaineDataModule"),
     "synthscenes": ("fer_bench.data.synthscenes", "SynthScenesDataModule"),
     "findingemo": ("fer_bench.data.findingemo_module", "FindingEmoDataModule"),
     "folder": ("fer_bench.data.folder", "FolderDataModule"),
+    "table": ("fer_bench.data.table", "TableDataModule"),
 }
+# What stands behind the name of a dataset that users bring.
+BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
 
 
 def dataset_class(name: str) -> type[AffectDataModule]:
@@ -31,12 +37,30 @@ def dataset_class(name: str) -> type[AffectDataModule]:
     Raises:
         UnknownNameError: with suggestions.
     """
-    key = "folder" if name.startswith("folder:") else name
-    if key not in DATASETS:
-        raise unknown_name("dataset", name, [*DATASETS, "folder:NAME"])
+    key, colon, own = name.partition(":")
+    # Of what users bring the name of it is needed, of all else it is wrong.
+    if key not in DATASETS or bool(colon and own) != (key in BROUGHT):
+        raise unknown_name("dataset", name, [BROUGHT.get(known, known) for known in DATASETS])
     module, attribute = DATASETS[key]
     found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def dataset_there(name: str, data_dir: str | None) -> str:
+    """The dataset that a folder holds under a name that stands for two.
+
+    Args:
+        name: as the user gave it.
+        data_dir: the data root or the dataset's folder; None: the usual places.
+
+    Returns:
+        ``ferplus_generated`` for ``ferplus`` where only the authors' generated layout is there, whose votes are others; every other name as it is.
+    """
+    if name != "ferplus":
+        return name
+    from fer_bench.data.ferplus import is_generated_alone
+
+    return "ferplus_generated" if is_generated_alone(data_dir) else name
 
 
 def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: int = 0) -> AffectDataModule:
@@ -52,10 +76,11 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
     if labels is not None and file_digest(labels) != spec.labels:
         problem = f"label file {labels} has changed since the run was specified."
         raise SpecError(problem, "Give the command again.")
-    options: dict[str, Any] = dict(spec.dataset_options)
+    options: dict[str, Any] = {key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()}
+    more: dict[str, Any] = {"file": Path(spec.execution.table_file)} if spec.dataset.startswith(TABLE) and spec.execution.table_file else {}
     return kind(
         spec.task,
-        name=spec.dataset.removeprefix("folder:"),
+        name=dataset_name(spec.dataset),
         data_dir=spec.execution.data_dir,
         batch_size=batch_size or spec.batch_size,
         seed=spec.seed,
@@ -67,4 +92,5 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         workers=workers,
         labels=labels,
         options=options,
+        **more,
     )

@@ -99,7 +99,7 @@ def read_semaine(
     folders = files.candidates("semaine", data_dir)
     variant, recordings, left_out = next((found for root in folders if (found := find_recordings(root, merge))[0]), ("", [], []))
     if not variant:
-        raise files.missing("semaine", ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv"), folders, HOW_TO_GET)
+        raise files.missing("semaine", ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"), folders, HOW_TO_GET)
     clips = list(_clips(recordings, size, every, margin, open_faces, model, left_out))
     if not clips:
         problem = f"no usable recording in {' or '.join(map(str, folders))}: {'; '.join(f'{where}: {why}' for where, why in left_out[:3])}."
@@ -107,6 +107,8 @@ def read_semaine(
     joined = {name: np.concatenate([clip[name] for clip in clips]) for name in ("ids", "va", "frame", "landmarks", "no_face", "clip", "identity")}
     digest = hashlib.sha256("\n".join(joined["ids"].tolist()).encode())
     digest.update(np.ascontiguousarray(joined["va"]).tobytes())
+    # Of the videos, not of the crops: those depend on the size that was asked for.
+    digest.update("".join(str(clip["content"]) for clip in clips).encode())
     n_missing = int(joined["no_face"].sum())
     unnamed = any(not recording.subject for recording in recordings)
     return Samples(
@@ -124,7 +126,7 @@ def read_semaine(
         ],
         quarantined=left_out,
         checksums={"all": digest.hexdigest()[:16]},
-        facts={"counts": {"no face": n_missing, "recordings left out": len(left_out)}},
+        facts={"counts": {"no face": n_missing, "recordings left out": len(left_out)}, "models": {"face landmarker": _model_key(model)[:16]}},
     )
 
 
@@ -161,8 +163,8 @@ def _clips(
             return opened[0].detect(image)
 
         for recording in recordings:
-            stat = recording.video.stat()
-            key = f"{READER_VERSION}|{recording.video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{size}|{every}|{margin}|{_model_key(model)}"
+            content = files.file_sha256(recording.video)
+            key = f"{READER_VERSION}|{content}|{size}|{every}|{margin}|{_model_key(model)}"
 
             def build(recording: Recording = recording) -> tuple[files.Arrays, dict[str, Any]]:
                 return _cut(recording.video, size, every, margin, detect)
@@ -177,6 +179,7 @@ def _clips(
             frames = np.asarray(arrays["frame"])[keep]
             n = len(frames)
             yield {
+                "content": content,
                 "ids": np.array([f"{recording.name}/{frame:06d}" for frame in frames.tolist()]),
                 "va": recording.values[at[keep]].astype(np.float32),
                 "frame": frames,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.data.clutter import is_clutter
 from fer_bench.errors import BadDataError, SpecError
 
 Float = npt.NDArray[np.float64]
@@ -23,6 +25,9 @@ _TRACE = re.compile(r"T([UO]).*D([VA])\.txt$", re.IGNORECASE)
 _AVEC = re.compile(r"^T([UO])_VA\.csv$", re.IGNORECASE)
 # A value that is further outside -1 to 1 than rounding explains was never a FeelTrace value.
 _LIMIT = 1.001
+
+
+Reader = Callable[[Path, str, list[tuple[str, str]]], Iterator["Recording"]]
 
 
 @dataclass(frozen=True)
@@ -70,34 +75,56 @@ def find_recordings(root: Path, merge: str = "mean") -> tuple[str, list[Recordin
     if merge not in MERGES:
         problem = f"dataset_options.merge = {merge!r}: there is no such way of merging raters."
         raise SpecError(problem, f"Use {' or '.join(MERGES)}.")
-    left_out: list[tuple[str, str]] = []
-    for variant, folder, reader in (("sessions", root / "Sessions", _session), ("AVEC", root / "TrainingInput", _avec_session), ("sessions", root, _session)):
-        if not folder.is_dir():
-            continue
+    unusable: tuple[str, list[Recording], list[tuple[str, str]]] = ("", [], [])
+    for variant, folder, reader in _layouts(root):
+        left_out: list[tuple[str, str]] = []
         found = [recording for place in _by_number(folder) for recording in reader(place, merge, left_out)]
-        if found or left_out:
+        if found:
             return variant, found, left_out
-    return "", [], []
+        # The folder of media of one layout looks like an empty copy of another.
+        if left_out and not unusable[0]:
+            unusable = (variant, [], left_out)
+    return unusable
+
+
+def _layouts(root: Path) -> Iterator[tuple[str, Path, Reader]]:
+    """Where sessions may be, and how they are read there: the release, then AVEC's variant, then sessions without a folder around them."""
+    sessions = _named(root, "Sessions")
+    if sessions is not None:
+        yield "sessions", sessions, _session
+    ratings = _named(root, "TrainingInput")
+    if ratings is not None:
+        yield "AVEC", ratings, partial(_avec_session, media=sessions)
+    if root.is_dir():
+        yield "sessions", root, _session
+
+
+def _there(folder: Path) -> list[Path]:
+    """What is in a folder, in order, without what systems leave behind (``._R5S1TUCPoDA.txt`` looks like a trace)."""
+    return sorted(path for path in folder.iterdir() if not is_clutter(path.relative_to(folder)))
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    """A sub-folder in any case: AVEC writes ``sessions``, the release ``Sessions``; as it is written here where both are there."""
+    found = [path for path in _there(folder) if path.name.lower() == name.lower() and path.is_dir()] if folder.is_dir() else []
+    return min(found, key=lambda path: path.name != name, default=None)
 
 
 def _by_number(folder: Path) -> list[Path]:
-    places = [place for place in folder.iterdir() if place.is_dir()]
+    places = [place for place in _there(folder) if place.is_dir()]
     return sorted(places, key=lambda place: (len(place.name), place.name))
 
 
 def _session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Iterator[Recording]:
-    files = sorted(folder.glob("*.xml"))
-    if not files:
-        return
-    try:
-        tree = next(root for file in files if (root := ElementTree.parse(file).getroot()).tag == "session")
-    except (ElementTree.ParseError, StopIteration):
-        left_out.append((str(files[0]), "no readable session XML"))
+    tree, broken = _session_xml(folder)
+    if tree is None:
+        if broken is not None:
+            left_out.append((str(broken), "no readable session XML"))
         return
     session = tree.get("sessionId") or folder.name
-    people = {subject.get("role", ""): subject.get("id", "") for subject in tree.iter("subject")}
+    people = _people(tree)
     listed = {note.get("filename", "") for track in _tracks(tree) for note in track.iter("annotation") if note.get("type") == "FeelTrace"}
-    present = {path.name for path in folder.glob("*.txt")}
+    present = {path.name for path in _there(folder) if path.suffix.lower() == ".txt"}
     names = sorted(name for name in (listed & present or present) if _TRACE.search(name))
     for letter, role in ROLES.items():
         traces = {dimension: [folder / name for name in names if _is(name, letter, dimension)] for dimension in "VA"}
@@ -113,6 +140,23 @@ def _session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Itera
         yield Recording(session, role, people.get(role, ""), video, times, values, min(len(paths) for paths in traces.values()))
 
 
+def _session_xml(folder: Path) -> tuple[ElementTree.Element | None, Path | None]:
+    """The session's XML, or the first file that was not it."""
+    found = [path for path in _there(folder) if path.suffix.lower() == ".xml"]
+    for path in found:
+        try:
+            tree = ElementTree.parse(path).getroot()
+        except ElementTree.ParseError:
+            continue
+        if tree.tag == "session":
+            return tree, None
+    return None, found[0] if found else None
+
+
+def _people(tree: ElementTree.Element) -> dict[str, str]:
+    return {subject.get("role", ""): subject.get("id", "") for subject in tree.iter("subject")}
+
+
 def _is(name: str, letter: str, dimension: str) -> bool:
     match = _TRACE.search(name)
     return match is not None and (match[1].upper(), match[2].upper()) == (letter, dimension)
@@ -125,7 +169,7 @@ def _tracks(tree: ElementTree.Element) -> list[ElementTree.Element]:
 def _video(folder: Path, tree: ElementTree.Element | None, role: str) -> Path | None:
     """The person's video: listed, named after the role, in colour; or the only one there is."""
     listed = [] if tree is None else [folder / track.get("filename", "") for track in _tracks(tree)]
-    present = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS)
+    present = [path for path in _there(folder) if path.suffix.lower() in VIDEOS]
     candidates = [path for path in listed if path.is_file() and path.suffix.lower() in VIDEOS] or present
     named = [path for path in candidates if role.lower() in path.name.lower()] or [path for path in present if role.lower() in path.name.lower()]
     if named:
@@ -192,18 +236,28 @@ def merge_traces(traces: Sequence[Float], how: str) -> Float:
     return np.asarray((stacked - means[:, None]).mean(axis=0) + centre)
 
 
-def _avec_session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Iterator[Recording]:
-    for path in sorted(folder.iterdir()):
+def _avec_session(folder: Path, merge: str, left_out: list[tuple[str, str]], media: Path | None = None) -> Iterator[Recording]:
+    """One session of AVEC's variant, whose media and XML are in ``sessions/<id>/`` beside ``TrainingInput/``, or with the ratings."""
+    beside = None if media is None else _of_session(media, folder.name)
+    places = [folder] if beside is None else [folder, beside]
+    tree = next((tree for place in places if (tree := _session_xml(place)[0]) is not None), None)
+    for path in _there(folder):
         match = _AVEC.match(path.name)
         if not match:
             continue
         role = ROLES[match[1].upper()]
-        video = _video(folder, None, role)
+        video = next((video for place in places if (video := _video(place, tree, role)) is not None), None)
         if video is None:
-            left_out.append((str(path), "no video"))
+            left_out.append((str(path), f"no video of the {role} in {' or '.join(map(str, places))}"))
             continue
         times, values = _read_avec(path)
-        yield Recording(folder.name, role, "", video, times, values, 1)
+        yield Recording(folder.name, role, "" if tree is None else _people(tree).get(role, ""), video, times, values, 1)
+
+
+def _of_session(media: Path, session: str) -> Path | None:
+    """The folder of a session, whose number may be written with or without zeros in front (``7``, ``007``)."""
+    same = session.lstrip("0")
+    return next((place for place in _by_number(media) if place.name == session or (same.isdigit() and place.name.lstrip("0") == same)), None)
 
 
 def _read_avec(path: Path) -> tuple[Float, Float]:

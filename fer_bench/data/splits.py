@@ -132,7 +132,9 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
     whole = samples.checksums.get("all") or _joined(samples.checksums)
     name = f"{whole}|{folding.by}|{folding.folds}|{folding.fold}"
     checksums = {part: hashlib.sha256(f"{name}|{part}".encode()).hexdigest()[:16] for part in ("train", "validation", "test")} if whole else {}
-    facts = {"fold": {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": whole}}
+    # Who is kept together is not in the images: the same copy under other names of persons is cut otherwise.
+    assignment = hashlib.sha256("\n".join(f"{i}|{part}" for i, part in zip(samples.ids, split, strict=True)).encode()).hexdigest()[:16]
+    facts = {"fold": {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": whole, "assignment": assignment}}
     return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**samples.facts, **facts})
 
 

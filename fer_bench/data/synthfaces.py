@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.ferplus import process_votes
+from fer_bench.data.ferplus_votes import process_votes
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.synth import VERSION, SynthConfig, generate
 from fer_bench.errors import SpecError

@@ -13,8 +13,8 @@ from fer_bench.ensembles.draft import draft_record
 from fer_bench.ensembles.members import Pool, find_members, load_split, load_validation, name_of
 from fer_bench.ensembles.selection import ValidationSet, metric_of, order_by_score
 from fer_bench.ensembles.votes import RULES, Float, Rule
-from fer_bench.errors import HardwareError, RecordError, SpecError
-from fer_bench.predictions import Predictions, write_atomically
+from fer_bench.errors import RecordError, SpecError
+from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
@@ -89,15 +89,24 @@ def build_ensemble(
             "training": record.training | {"curve": curve},
         }
     )
-    # The figure first: a record never names what is not there.
-    _put_figure(store, record, protocol.primary, rule)
-    return store.put(record, joint)
+    scores = {split: metrics.get(protocol.primary) for split, metrics in (("validation", record.validation_metrics), ("test", record.metrics))}
+    figure = draw_curve(curve, rule, record.spec["n_members"], scores)
+    return store.put(record, joint, {"curve.png": figure})
+
+
+def check_protocol(protocol: Protocol) -> None:
+    """Refuse a protocol of which there are no ensembles.
+
+    Raises:
+        SpecError: it is of values.
+    """
+    if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
+        problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
+        raise SpecError(problem, "Choose a protocol of classes; `fer-bench list protocols` shows all.")
 
 
 def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selection: str | None, bags: int) -> None:
-    if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
-        problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
-        raise SpecError(problem)
+    check_protocol(protocol)
     for what, value, known in (("rule", rule, RULES), ("order", order, get_args(Order)), ("selection", selection, (*get_args(Selection), None))):
         if value not in known:
             problem = f"unknown {what} {value!r}."
@@ -138,13 +147,3 @@ def _curve(metric: str, order: Order, ranks: Sequence[int], outputs: dict[str, F
 
 def _with_outputs(like: Predictions, outputs: Float) -> Predictions:
     return Predictions(like.ids, like.targets, outputs.astype(np.float32), like.flags, like.groups)
-
-
-def _put_figure(store: Store, record: Record, metric: str, rule: Rule) -> None:
-    scores = {"validation": record.validation_metrics.get(metric), "test": record.metrics.get(metric)}
-    path = store.folder(record) / f"{record.run_id}.curve.png"
-    try:
-        write_atomically(path, draw_curve(record.training["curve"], rule, record.spec["n_members"], scores))
-    except OSError as error:
-        problem = f"the figure cannot be written to {path.parent}: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space and give the same command again.") from None

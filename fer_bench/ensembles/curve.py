@@ -83,7 +83,7 @@ def png_of(figure: Figure, dpi: int = 100, colours: int = 128) -> bytes:
 
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=dpi)
-    with Image.open(drawn) as image:
+    with Image.open(drawn, formats=("PNG",)) as image:
         small = image.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     png = io.BytesIO()
     small.save(png, format="PNG", optimize=True)

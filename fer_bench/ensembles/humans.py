@@ -30,6 +30,7 @@ from fer_bench.errors import BadDataError, RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
+from fer_bench.results.inputs import data_inputs, digest
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.agreement import fleiss_kappa, krippendorff_alpha_from_counts, leave_one_out_confusion
@@ -184,7 +185,7 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
     identity = {"model": MODEL, "protocol": protocol.name, "version": protocol.version, "deal": seed}
     row = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
     if data.get("known_copy") is False:
-        row += "-x" + str(data["checksums"].get("test", ""))[:6]
+        row += "-x" + digest(data_inputs(data))
     return Record(
         run_id=row,
         row=row,

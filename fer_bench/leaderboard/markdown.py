@@ -68,13 +68,31 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts = [f"# {escape(protocol.title or protocol.name)}"]
     parts += [escape(protocol.about)] if protocol.about else []
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
+    parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _siblings(board, names)
     parts += _apart(board)
+    for other in board.others:
+        parts += _other_copy(other)
     parts += _claims(board, reported)
     return "\n\n".join(parts) + "\n"
+
+
+def _copy_note(board: Board) -> str:
+    n = len(board.others)
+    others = "another copy has a table of its own" if n == 1 else f"{n} other copies have tables of their own"
+    return (
+        f"Every user has another copy of these data. This table is of the copy `{board.copy}`; {others} below, for scores on different data cannot be compared."
+    )
+
+
+def _other_copy(board: Board) -> list[str]:
+    """The table of another copy of the data."""
+    names = row_names([placed.row for placed in board.placed])
+    ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
+    return [f"## Copy `{board.copy}`", *ranking, *_apart(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:

@@ -11,12 +11,37 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fer_bench.atomic import write_atomically
+from fer_bench.errors import RecordError
 from fer_bench.escaping import markdown
-from fer_bench.predictions import write_atomically
-from fer_bench.protocols import VIA
+from fer_bench.protocols import VIA, find_task
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.scoring.intervals import mean_std
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a table shows, by the kind of task.
+
+    Args:
+        metric: its name in records.
+        unit: as the heading says it.
+        factor: from the record's number to the table's.
+        digits: behind the point.
+    """
+
+    metric: str
+    unit: str
+    factor: float
+    digits: int
+
+    def text(self, value: float, digits: int | None = None) -> str:
+        """A score as the table shows it."""
+        return f"{self.factor * value:.{self.digits if digits is None else digits}f}"
+
+
+MEASURES = {"classes": Measure("accuracy", "Accuracy in %", 100, 2), "values": Measure("ccc", "CCC (mean over dimensions)", 1, 3)}
 
 
 @dataclass(frozen=True)
@@ -24,87 +49,103 @@ class Cell:
     """One cell.
 
     Args:
-        mean: of the primary score over seeds, 0 to 1.
+        mean: of the score over seeds; None where it is undefined.
         std: ddof 1, None for one seed.
         seeds: how many.
         n: test samples scored.
         protocol: by which it was scored.
     """
 
-    mean: float
+    mean: float | None
     std: float | None
     seeds: int
     n: int
     protocol: str
 
 
-def collect(records: Iterable[Record], model: str) -> dict[str, dict[str, Cell]]:
+Cells = dict[str, dict[str, Cell]]
+
+
+def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cells:
     """Cells by training protocol and tested dataset.
 
     Args:
         records: of all protocols; trained and evaluated ones of the model count, without test-time augmentation, on the known copy.
         model: the network.
+        kind: of the tasks, ``classes`` or ``values``.
 
     Returns:
-        ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own validation.
+        ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own validation. A cross-validation is one
+        row, with what its folds scored elsewhere.
     """
+    metric = MEASURES[kind].metric
     own: dict[str, list[Record]] = defaultdict(list)
     across: dict[str, list[Record]] = defaultdict(list)
+    experiments: dict[str, str] = {}
     for record in records:
-        if record.model != model or record.status != "finished" or record.spec.get("tta"):
+        if record.model != model or record.status != "finished" or record.spec.get("tta") or find_task(record.task).kind != kind:
             continue
         if record.data.get("known_copy") is False or "judged_by" in record.data:
             continue
         if record.kind == "trained":
             own[record.row].append(record)
+            experiments |= {str(fold): record.row for fold in record.data.get("folds") or ()}
         elif record.kind == "evaluated":
             across[record.row.rsplit("-on-", 1)[0]].append(record)
-    cells: dict[str, dict[str, Cell]] = {}
+    for row in [row for row, members in own.items() if all(member.run_id in experiments for member in members)]:
+        across[experiments[own[row][0].run_id]] += across[row]
+        del own[row]
+    cells: Cells = {}
     for trained_on in sorted({rows[0].protocol for rows in own.values()}):
         rows = [row for row, members in own.items() if members[0].protocol == trained_on]
-        best = max(rows, key=lambda row: (len(across[row]) > 0, len(own[row]), own[row][0].validation_metrics.get("accuracy") or 0.0, row))
+        best = max(rows, key=lambda row: (len(across[row]) > 0, len(own[row]), own[row][0].validation_metrics.get(metric) or 0.0, row))
         by_dataset: dict[str, list[Record]] = defaultdict(list)
-        for record in (*own[best], *across[best]):
+        for record in (*own[best], *(record for record in across[best] if record.dataset != own[best][0].dataset)):
             by_dataset[record.dataset].append(record)
-        cells[trained_on] = {dataset: _cell(members) for dataset, members in sorted(by_dataset.items())}
+        cells[trained_on] = {dataset: _cell(members, metric) for dataset, members in sorted(by_dataset.items())}
     return cells
 
 
-def _cell(members: list[Record]) -> Cell:
-    mean, std = mean_std([float(record.metrics["accuracy"]) for record in members])
-    return Cell(mean or 0.0, std, len(members), members[0].n_scored, members[0].protocol)
+def _cell(members: list[Record], metric: str) -> Cell:
+    values = [record.metrics.get(metric) for record in members]
+    mean, std = (None, None) if None in values else mean_std([float(value) for value in values if value is not None])
+    return Cell(mean, std, len(members), members[0].n_scored, members[0].protocol)
 
 
-def to_markdown(cells: dict[str, dict[str, Cell]], model: str) -> str:
+def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     """The table as markdown."""
     datasets = sorted({dataset for row in cells.values() for dataset in row})
+    mapped = "Labels are mapped by name; classes without a counterpart are left out, so" if kind == "classes" else "Values are carried from scale to scale, so"
     lines = [
         f"# {markdown(model)}: trained on one dataset, tested on another",
         "",
-        "Accuracy in % (mean and standard deviation over seeds), n test samples. Labels are mapped by name; classes without a counterpart are left out, so",
+        f"{MEASURES[kind].unit} (mean and standard deviation over seeds), n test samples. {mapped}",
         "cells of different n are not of the same difficulty. Each cell is a record and can be verified.",
         "",
         "| trained on | " + " | ".join(f"tested on {markdown(dataset)}" for dataset in datasets) + " |",
         "| --- |" + " ---: |" * len(datasets),
     ]
     for trained_on, row in cells.items():
-        lines.append(f"| {markdown(trained_on)} | " + " | ".join(_text(row[dataset]) if dataset in row else "–" for dataset in datasets) + " |")
+        lines.append(f"| {markdown(trained_on)} | " + " | ".join(_text(row[dataset], kind) if dataset in row else "–" for dataset in datasets) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _text(cell: Cell) -> str:
-    spread = f" ± {100 * cell.std:.2f}" if cell.std is not None else ""
+def _text(cell: Cell, kind: str) -> str:
+    measure = MEASURES[kind]
+    score = "undefined" if cell.mean is None else measure.text(cell.mean)
+    spread = f" ± {measure.text(cell.std)}" if cell.std is not None else ""
     mapped = ", shared classes" if VIA in cell.protocol else ""
-    return f"{100 * cell.mean:.2f}{spread} (n {cell.n}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
+    return f"{score}{spread} (n {cell.n}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
 
 
-def draw(cells: dict[str, dict[str, Cell]], model: str) -> bytes:
+def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
     """The table as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    measure = MEASURES[kind]
     datasets = sorted({dataset for row in cells.values() for dataset in row})
-    values = np.array([[row[d].mean if d in row else np.nan for d in datasets] for row in cells.values()])
+    values = np.array([[np.nan if d not in row or (mean := row[d].mean) is None else mean for d in datasets] for row in cells.values()])
     figure = Figure(figsize=(2.2 + 1.5 * len(datasets), 1.6 + 0.9 * len(cells)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -113,27 +154,37 @@ def draw(cells: dict[str, dict[str, Cell]], model: str) -> bytes:
     axes.set_yticks(range(len(cells)), list(cells))
     axes.set_xlabel("tested on")
     axes.set_ylabel("trained on")
-    axes.set_title(f"{model}, accuracy in %", fontsize=10)
+    axes.set_title(f"{model}, {measure.unit[0].lower() if kind == 'classes' else measure.unit[0]}{measure.unit[1:]}", fontsize=10)
     for y, row in enumerate(cells.values()):
         for x, dataset in enumerate(datasets):
-            if dataset in row:
-                cell = row[dataset]
-                axes.text(x, y, f"{100 * cell.mean:.1f}\nn = {cell.n}", ha="center", va="center", color="white" if cell.mean > 0.55 else "black")
+            if dataset in row and (mean := row[dataset].mean) is not None:
+                text = f"{measure.text(mean, measure.digits - 1)}\nn = {row[dataset].n}"
+                axes.text(x, y, text, ha="center", va="center", color="white" if mean > 0.55 else "black")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def write_matrix(store: Store, model: str) -> Path:
-    """Render table and picture of one model into ``<root>/matrix/``.
+    """Render tables and pictures of one model into ``<root>/matrix/``: of classes, and of values where it has runs of those.
 
     Returns:
         The markdown file.
+
+    Raises:
+        RecordError: it has no run that could be shown.
     """
-    cells = collect(store.records(), model)
+    records = list(store.records())
+    tables = {kind: cells for kind in MEASURES if (cells := collect(records, model, kind))}
+    if not tables:
+        problem = f"model {model!r} has no finished run in {store.results} that could be shown."
+        others = sorted({record.model for record in records if record.kind == "trained"})
+        raise RecordError(problem, f"Models with runs: {', '.join(others)}." if others else f"Train one: fer-bench run --model {model}.")
     page = store.root / "matrix" / f"{folder_name(model)}.md"
-    name = f"{page.stem}.png"
-    write_atomically(page, (to_markdown(cells, model) + f"\n![the same as a picture]({quote(name)})\n").encode())
-    if cells:
-        write_atomically(page.with_name(name), draw(cells, model))
+    text = []
+    for kind, cells in tables.items():
+        name = f"{page.stem}{'' if kind == 'classes' else '-' + kind}.png"
+        text.append(to_markdown(cells, model, kind) + f"\n![the same as a picture]({quote(name)})\n")
+        write_atomically(page.with_name(name), draw(cells, model, kind))
+    write_atomically(page, "\n".join(text).encode())
     return page

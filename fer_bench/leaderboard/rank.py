@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fer_bench.leaderboard.gains import Gain, gains
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.protocols import Protocol
+from fer_bench.results.copies import by_copy
 from fer_bench.results.record import Record
 
 
@@ -43,6 +44,8 @@ class Board:
         test: how rows were tested against each other; empty if they were not.
         siblings: other ways in which the same dataset and task are judged.
         gains: what late fusion adds to parts of it.
+        copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
+        others: the same of other copies, where the protocol declares none.
     """
 
     protocol: Protocol
@@ -53,6 +56,8 @@ class Board:
     test: str
     siblings: tuple[Sibling, ...] = ()
     gains: tuple[Gain, ...] = ()
+    copy: str = ""
+    others: tuple[Board, ...] = ()
 
     @property
     def best(self) -> Placed | None:
@@ -65,8 +70,8 @@ class Board:
         return sum(len(placed.row.records) for placed in self.placed)
 
 
-def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None, test: PairedTest | None = None) -> Board:
-    """Rank the records of a protocol.
+def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None, test: PairedTest | None = None, present: str = "") -> Board:
+    """Rank the records of a protocol; where it declares no copy of the data, those of each copy by themselves.
 
     Rows are ordered by the mean over seeds of the primary metric, equal ones by name. Going down, a row opens a new rank, numbered by its
     place, if it differs significantly (p < 0.05) from the row that opened the current one; otherwise it shares that rank. Where no test is possible,
@@ -77,7 +82,14 @@ def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None
         records: of this protocol, in any order; the board does not depend on it.
         load: gives a record's predictions of a split; needed to test primary metrics other than accuracy.
         test: the paired test; None chooses by the primary metric.
+        present: digest of the copy that comes first; empty: that of the newest record.
     """
+    copies = by_copy(protocol, records, present)
+    boards = [replace(_rank_copy(protocol, copy.records, load, test), copy=copy.digest if len(copies) > 1 else "") for copy in copies]
+    return replace(boards[0], others=tuple(boards[1:]))
+
+
+def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None, test: PairedTest | None) -> Board:
     found = sort_records(protocol, records)
     test = test or choose_test(protocol, load)
     sign = -1.0 if protocol.higher_is_better else 1.0

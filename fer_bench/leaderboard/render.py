@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
-
-from fer_bench.errors import HardwareError
+from fer_bench.atomic import locked, sweep_parts, write_atomically
+from fer_bench.errors import HardwareError, RecordError
 from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown, place_between_markers
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.siblings import Sibling
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
+from fer_bench.results.copies import read_present
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -26,49 +23,61 @@ INDEX = "README.md"
 
 
 def render_all(store: Store, check: bool = False) -> list[Path]:
-    """Bring all pages up to date with the records.
+    """Bring all pages up to date with the records, and remove what killed processes left beside either.
 
     Args:
-        store: records below ``results/``, papers' claims below ``reported/``; the pages lie in its root.
+        store: records below ``results/``, papers' claims below ``reported/``; the pages are in its root.
         check: write nothing.
 
     Returns:
         The pages that were, or would have been, written.
 
     Raises:
+        RecordError: there is no record, no claim and no page.
         FerBenchError: a damaged record, a wrong claim, a page with broken markers, a full disk; no page is written then, or only whole ones.
     """
-    with FileLock(_lock_file(store.root)):
-        pages = render(store)
-        changed = [path for path, content in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != content]
+    with _held(store.root, check):
+        records = list(store.records())
+        if not check:
+            sweep_parts(store.root)
+            store.sweep(records)
+        pages = render(store, records)
+        if not pages:
+            problem = f"there is nothing to {'check' if check else 'render'}: no record in {store.results}, no claim in {store.root / 'reported'}, no board."
+            raise RecordError(problem, "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder.")
+        changed = [path for path, content in pages.items() if _text(path) != content]
         if not check:
             try:
                 for path in changed:
                     write_atomically(path, pages[path].encode())
             except OSError as error:
-                problem = f"the leaderboards cannot be written to {store.root}: {error.strerror or error}."
-                raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again.") from None
+                raise _unwritable(store.root, error) from None
         return changed
 
 
-def render(store: Store) -> dict[Path, str]:
-    """The pages as they should be, by path; writes nothing."""
+def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, str]:
+    """The pages as they should be, by path; writes nothing.
+
+    Args:
+        store: claims and pages, and predictions for paired tests.
+        records: all of its records; None: they are read.
+    """
     reported = read_reported(store.root / "reported")
-    boards = build_boards(store, reported)
+    boards = build_boards(store, reported, records)
     pages = {store.root / f"{board.protocol.name}.md": board_markdown(board, reported) for board in boards}
     if boards or (store.root / INDEX).is_file():
         pages[store.root / INDEX] = index_markdown(boards, reported)
-    return {path: place_between_markers(path.read_text(encoding="utf-8") if path.is_file() else None, content, str(path)) for path, content in pages.items()}
+    return {path: place_between_markers(_text(path), content, str(path)) for path, content in pages.items()}
 
 
-def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
+def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Record] | None = None) -> list[Board]:
     """Boards of all protocols that have a record, a paper's claim, or a page from earlier days, by name."""
     records: dict[str, list[Record]] = {}
-    for record in store.records():
+    for record in store.records() if found is None else found:
         records.setdefault(record.protocol, []).append(record)
-    pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in path.read_text(encoding="utf-8")}
+    pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in (_text(path) or "")}
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
-    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions) for name in names]
+    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions, present=read_present(store, name)) for name in names]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
 
@@ -99,8 +108,29 @@ def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: 
     return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
 
 
-def _lock_file(root: Path) -> Path:
-    """Outside the repository, one per leaderboards folder and user."""
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"fer_bench-{user}-{digest}.lock"
+def _text(path: Path) -> str | None:
+    """A page's content; None where there is none."""
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{path}: the page cannot be read ({error})."
+        raise RecordError(problem, "Restore it from version control, or delete it; it is rendered anew.") from None
+
+
+@contextlib.contextmanager
+def _held(root: Path, check: bool) -> Iterator[None]:
+    """Keep other renderers out; who only checks needs no right to write."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if not check:
+                root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(root))
+        except OSError as error:
+            if not check:
+                raise _unwritable(root, error) from None
+        yield
+
+
+def _unwritable(root: Path, error: OSError) -> HardwareError:
+    problem = f"the leaderboards cannot be written to {root}: {error.strerror or error}."
+    return HardwareError(problem, "Free some space or mend the permissions, and give the same command again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.protocols import Protocol, protocol_named
+from fer_bench.results.copies import checksums_of
 from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Kind, Record
 from fer_bench.scoring.intervals import Interval, mean_std
@@ -139,16 +139,15 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     """Decide which records are ranked, and join those that share their settings.
 
     Args:
-        protocol: pins version, n_test and checksums, the last two where it can. Where every user has another copy of the data, the copy that
-            most records share is the current one, and the number of samples that most of its records scored is n_test.
-        records: of this protocol, in any order.
+        protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of samples that most records scored is n_test.
+        records: of this protocol and, where it pins no checksums, of one copy of the data (see :mod:`fer_bench.results.copies`), in any order.
     """
     ordered = sorted(
         _without_parts(record for record in records if record.ranked),
         key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id),
     )
     candidates = [record for record in ordered if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")]
-    copy = protocol.checksums or _most_common_copy(candidates)
+    copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
     apart, groups = [], dict[tuple[str, str], list[Record]]()
@@ -193,11 +192,6 @@ def _same_copy(record: Record, copy: Mapping[str, str]) -> bool:
     """Whether a record names the test split of the current copy, and no other split of another one (an ensemble has seen no train split)."""
     stated = record.data.get("checksums") or {}
     return all(stated.get(split, None if split == "test" else value) == value for split, value in copy.items())
-
-
-def _most_common_copy(records: Iterable[Record]) -> dict[str, str]:
-    text = _most_common(json.dumps(record.data["checksums"], sort_keys=True) for record in records if record.data.get("checksums"))
-    return json.loads(text) if text else {}
 
 
 def _most_common(values: Iterable[Any]) -> Any:

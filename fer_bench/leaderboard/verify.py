@@ -15,16 +15,23 @@ import numpy.typing as npt
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
 from fer_bench.leaderboard.rows import protocol_of
+from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
-from fer_bench.results.grids import load_grid
+from fer_bench.results.grids import grid_lines
 from fer_bench.results.record import Record, unpack_outcomes
-from fer_bench.results.store import Store
+from fer_bench.results.store import Store, require_place
+from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.score import correct, score
+from fer_bench.untrusted import shown
 
 TOLERANCE = 1e-9
+# Of what is shown of a value without spaces, of any other, and of a path.
 _LONGEST = 60
+_LONGEST_TEXT = 400
+_LONGEST_PATH = 1000
+_NONE_HINT = "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder."
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Difference:
     recomputed: Any
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.key}: stored {_short(self.stored)}, recomputed {_short(self.recomputed)}"
+        return f"{shown(self.file, _LONGEST_PATH)}: {shown(self.key)}: stored {_short(self.stored)}, recomputed {_short(self.recomputed)}"
 
 
 @dataclass(frozen=True)
@@ -55,29 +62,49 @@ class VerificationReport:
         n_verified: records whose every number was recomputed.
         n_without: records of runs that failed or became NaN: nothing to recompute.
         differences: in the order of the files.
+        looked_in: the folder of records.
     """
 
     n_verified: int
     n_without: int
     differences: tuple[Difference, ...]
+    looked_in: Path = Path()
+
+    @property
+    def found_none(self) -> bool:
+        """Whether there was no record at all, readable or not."""
+        return not (self.n_verified or self.n_without or self.differences)
 
     @property
     def ok(self) -> bool:
-        """Whether every number follows from its predictions."""
-        return not self.differences
+        """Whether there are records, and every number of theirs follows from their predictions."""
+        return not self.differences and not self.found_none
 
     def summary(self) -> str:
         """One sentence."""
+        if self.found_none:
+            return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
         found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
         return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}."
 
+    def require_any(self) -> None:
+        """Raise if there was nothing to verify.
+
+        Raises:
+            RecordError: says where was looked.
+        """
+        if self.found_none:
+            raise RecordError(self.summary(), _NONE_HINT)
+
     def require_ok(self) -> None:
-        """Raise if anything differs.
+        """Raise if anything differs, or if there was nothing to verify.
 
         Raises:
             VerificationError: names the first difference.
+            RecordError: no record was found.
         """
+        self.require_any()
         if self.differences:
             problem = f"{self.summary()} The first: {self.differences[0]}."
             raise VerificationError(problem, "Restore the files from version control, or repeat the runs.")
@@ -92,16 +119,21 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
 
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
-        samples are not in the order of the other records of the same copy, on which paired tests rely.
+        samples are not in the order of the other records of the same copy, on which paired tests rely. Whatever a record or its predictions hold, it is a
+        difference of that record, and the others are verified all the same.
 
     Raises:
-        UnknownNameError: a protocol without records.
+        UnknownNameError: a protocol without records, where there are records of others.
+        RecordError: a protocol is named, and there is no record at all.
     """
     differences: list[Difference] = []
     n_verified = n_without = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
     known = store.protocols()
     for name in protocols or ():
+        if not known:
+            problem = f"protocol {name!r}: no record was found in {store.results}: nothing was verified."
+            raise RecordError(problem, _NONE_HINT)
         if name not in known:
             raise unknown_name("protocol", name, known)
     for name in sorted(set(protocols)) if protocols else known:
@@ -113,8 +145,35 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
                 n_without += 1
                 continue
             n_verified += 1
-            differences += verify_record(store, record, path, order)
-    return VerificationReport(n_verified, n_without, tuple(differences))
+            found = _differences(store, record, path, order)
+            if found and (now := _written_anew(path, record)) is not None:
+                found = _differences(store, now, path, order)
+            differences += found
+    return VerificationReport(n_verified, n_without, tuple(differences), store.results)
+
+
+def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
+    """Differences of a record, whatever it holds."""
+    found: list[Difference] = []
+    try:
+        # One by one: what was found before an error is kept.
+        for difference in verify_record(store, record, path, order):
+            found.append(difference)
+    # A record may say anything, in any type, where the code that recomputes it expects what the suite writes.
+    except Exception as error:
+        what = error.problem if isinstance(error, FerBenchError) else f"{type(error).__name__}: {error}"
+        found.append(Difference(path, "the record", None, f"cannot be verified: {what}"))
+    return found
+
+
+def _written_anew(path: Path, record: Record) -> Record | None:
+    """The record of a run that was repeated while the former one was read; None where nothing has changed."""
+    try:
+        now = Record.load(path, strict=True)
+        require_place(now, path)
+    except RecordError:
+        return None
+    return now if now != record and now.status == "finished" else None
 
 
 def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]] | None = None) -> Iterator[Difference]:
@@ -170,25 +229,30 @@ def compare_values(stored: Any, recomputed: Any, key: str) -> Iterator[tuple[str
 
 
 def _entries(store: Store, protocol: str | None) -> Iterator[tuple[Path, Record | RecordError]]:
-    """Every record with its file, those of grids one by one; the error where a file cannot be read."""
+    """Every record with its file, those of grids one by one; the error where a file, or a line of a grid, cannot be used."""
     for path in store.files(protocol):
         try:
-            yield path, _load(path)
+            record = Record.load(path, strict=True)
+            require_place(record, path)
+            yield path, record
         except RecordError as error:
             yield path, error
     for path in store.grids(protocol):
         try:
-            yield from ((path.with_name(f"{path.name}#{record.run_id}"), record) for record in load_grid(path))
+            for line in grid_lines(path):
+                yield _line(path, line)
         except RecordError as error:
             yield path, error
 
 
-def _load(path: Path) -> Record:
-    record = Record.load(path)
-    if record.protocol != path.parent.parent.name or record.run_id != path.stem:
-        problem = f"the record says it is {record.protocol}/{record.run_id}."
-        raise RecordError(problem)
-    return record
+def _line(path: Path, line: Record | RecordError) -> tuple[Path, Record | RecordError]:
+    if isinstance(line, RecordError):
+        return path, line
+    try:
+        require_place(line, path)
+    except RecordError as error:
+        return path, error
+    return path.with_name(f"{path.name}#{line.run_id}"), line
 
 
 def _split(
@@ -197,9 +261,10 @@ def _split(
     """Differences of one split; returns its predictions where they could be read and scored."""
     try:
         predictions = store.predictions(record, split)
-        if len(predictions) != record.predictions[split].n:
-            yield Difference(path, f"predictions.{split}.n", record.predictions[split].n, len(predictions))
         recomputed = score(protocol, predictions)
+    except RowCountError as error:
+        yield Difference(path, f"predictions.{split}.n", record.predictions[split].n, error.problem)
+        return None
     except FerBenchError as error:
         yield Difference(path, f"predictions.{split}", record.predictions[split].file if split in record.predictions else None, error.problem)
         return None
@@ -221,7 +286,10 @@ def _outcomes(path: Path, text: str, right: npt.NDArray[np.bool_]) -> Iterator[D
 
 
 def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
-    """The accuracy on the training split, from its bits."""
+    """The score on the training split: accuracy from its bits, CCC from its sums."""
+    if "sums" in stated:
+        yield from _ccc_on_train(stated, path)
+        return
     key = "training.on_train.accuracy"
     try:
         accuracy = float(unpack_outcomes(stated["outcomes"], stated["n"]).mean())
@@ -230,6 +298,20 @@ def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
         return
     if not _equal(stated.get("accuracy"), accuracy):
         yield Difference(path, key, stated.get("accuracy"), accuracy)
+
+
+def _ccc_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+    key = "training.on_train.ccc"
+    try:
+        total = np.asarray(stated["sums"], dtype=np.float64)
+        ccc, n = mean_ccc(total), total[:, 0]
+    except (ValueError, TypeError, IndexError) as error:
+        yield Difference(path, key, stated.get("ccc"), f"the sums cannot be read: {error}")
+        return
+    if not _equal(stated.get("ccc"), ccc):
+        yield Difference(path, key, stated.get("ccc"), ccc)
+    if not all(_equal(stated.get("n"), float(count)) for count in n):
+        yield Difference(path, "training.on_train.n", stated.get("n"), n.tolist())
 
 
 def _digest(predictions: Predictions) -> bytes:
@@ -241,10 +323,17 @@ def _equal(stored: Any, recomputed: Any) -> bool:
     if isinstance(stored, bool) or isinstance(recomputed, bool):
         return stored is recomputed
     if isinstance(stored, int | float) and isinstance(recomputed, int | float):
-        return math.isclose(stored, recomputed, rel_tol=0.0, abs_tol=TOLERANCE)
+        # Integers of any length are compared as they are; as floats they may overflow.
+        return stored == recomputed or (_is_small(stored) and _is_small(recomputed) and math.isclose(stored, recomputed, rel_tol=0.0, abs_tol=TOLERANCE))
     return bool(stored == recomputed)
 
 
+def _is_small(value: float) -> bool:
+    return abs(value) < 2**63
+
+
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+    if value is None:
+        return "nothing"
+    text = shown(value, _LONGEST_TEXT)
     return text if isinstance(value, float) or len(text) <= _LONGEST or " " in text else text[:_LONGEST] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 
 from fer_bench.errors import FerBenchError, WeightsError
 from fer_bench.models.catalog import ModelEntry
+from fer_bench.packages import require
 
 T = TypeVar("T")
 WAYS_OUT = (
@@ -23,8 +25,8 @@ def hub_or_explain(fetch: Callable[[], T], what: str) -> T:
     """Run something that downloads weights, and turn every network failure into one that says what to do."""
     try:
         return fetch()
-    except (FerBenchError, TypeError):
-        # A TypeError is a setting that the model does not have.
+    except (FerBenchError, TypeError, ImportError):
+        # A TypeError is a setting that the model does not have, an ImportError a package that is missing.
         raise
     except Exception as error:  # hubs raise whatever their HTTP library raises
         detail = str(error).splitlines()[0][:120] if str(error) else "no detail"
@@ -52,6 +54,7 @@ def read_file(path: str) -> dict[str, Any]:
         raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file.")
     try:
         if file.suffix == ".safetensors":
+            require(("safetensors",))
             from safetensors.torch import load_file as load_safetensors
 
             try:
@@ -76,7 +79,17 @@ def load_file(network: nn.Module, path: str) -> None:
     Raises:
         WeightsError: unreadable, or not of this architecture.
     """
-    content = read_file(path)
+    network.load_state_dict(fitting(network, read_file(path), path), strict=False)
+
+
+def fitting(network: nn.Module, content: dict[str, Any], path: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint that a network takes, by its own names; arguments and errors as of :func:`load_file`.
+
+    Args:
+        network: may be without memory, on the device ``meta``.
+        content: of the file.
+        path: of the file, for the error.
+    """
     inner = content.get("state_dict", content.get("model", content))
     named = inner.items() if isinstance(inner, dict) else ()
     state = {str(key).removeprefix("module.").removeprefix("network."): value for key, value in named if isinstance(value, torch.Tensor)}
@@ -99,4 +112,30 @@ def load_file(network: nn.Module, path: str) -> None:
     if absent:
         problem = f"{path}: {len(absent)} tensors are missing, the first is {absent[0]}."
         raise WeightsError(problem, "Choose the model that the file was made with.")
-    network.load_state_dict(matching, strict=False)
+    return matching
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Sha256 (hexadecimal) over names, types, shapes and bytes of a state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def require_weights(network: nn.Module, stated: str | None, path: Path, run_id: str) -> None:
+    """Refuse a checkpoint that is not the one that a record was made with.
+
+    Args:
+        network: with the checkpoint's weights.
+        stated: digest in the record; None in records from before it was kept, which cannot be checked.
+        path: of the checkpoint.
+        run_id: of the record.
+
+    Raises:
+        WeightsError: it is another.
+    """
+    if stated is not None and weights_digest(network) != stated:
+        problem = f"{path} is not the checkpoint that run {run_id} was recorded with: its weights differ."
+        raise WeightsError(problem, "Copy the right one there, or repeat the run with --force.")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from fer_bench.errors import SpecError
+from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.models import weights as weight_files
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
 from fer_bench.spec import RunSpec
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Network(nn.Module):
@@ -75,13 +77,22 @@ def build_network(
         if "num_classes" in given:
             raise TypeError("num_classes follows from the task")
         body = _BUILDERS[entry.source](entry, num_outputs, weights == "imagenet", side, dict(given))
-    except (TypeError, ValueError) as error:
-        problem = f"model {name!r} cannot be built with {given}: {error}."
-        raise SpecError(problem, "Correct model_options.") from None
+    except (FerBenchError, ImportError):
+        raise
+    except Exception as error:  # libraries raise whatever they meet
+        detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        problem = f"model {name!r} cannot be built with {given} for images of {side} px: {detail.rstrip('.')}."
+        raise SpecError(problem, "Correct model_options, or image_size.") from None
     network = Network(InputAdapter(kind, side), body)
     if weights not in ("none", "imagenet"):
         weight_files.load_file(network, weights)
-    return network.to(memory_format=torch.channels_last)
+    return in_channels_last(network)
+
+
+def in_channels_last(network: Module) -> Module:
+    """Keep a network's four-dimensional weights in channels-last memory; those of five dimensions have no such order."""
+    network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
+    return network
 
 
 def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None = None, pretrained: bool = True) -> Network:
@@ -96,12 +107,20 @@ def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None 
     return build_network(
         spec.model,
         num_outputs,
-        weights=spec.weights if pretrained else "none",
+        weights=spec.execution.place_of(spec.weights) if pretrained else "none",
         image_size=spec.image_size or (find_model(spec.model).image_size if spec.weights == "imagenet" else None),
         native_size=native_size,
         normalization=normalization_of(spec),
         options=dict(spec.model_options),
     )
+
+
+def known_side(spec: RunSpec) -> int | None:
+    """Side of a spec's input in pixels, where it can be told without a look at the data."""
+    if spec.image_size:
+        return spec.image_size
+    entry = find_model(spec.model)
+    return _side(entry, spec.weights, None) if spec.weights == "imagenet" or entry.source == "own" or entry.fixed_size else None
 
 
 def normalization_of(spec: RunSpec) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
-from fer_bench.models.weights import load_file, read_file
-from fer_bench.models.zoo import Network, build_network, build_specified, normalization_of
+from fer_bench.models.weights import load_file, read_file, require_weights, weights_digest
+from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
-from fer_bench.protocols import protocol_for
+from fer_bench.protocols import find_task, protocol_for
 from fer_bench.registry import unknown_name
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
@@ -88,15 +87,6 @@ def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
     return copied
 
 
-def weights_digest(network: nn.Module) -> str:
-    """Sha256 (hexadecimal) over names, types, shapes and bytes of a state dict, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def build_backbone(
     name: str, *, weights: str = "auto", outputs: str = "features", image_size: int | None = None, store: Store | None = None, data_dir: str | None = None
 ) -> Backbone:
@@ -117,6 +107,8 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
+    if outputs == "predictions" and name.startswith("run:"):
+        _require_classes(name.removeprefix("run:"), store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
@@ -125,7 +117,7 @@ def build_backbone(
         module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
-    module = module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    module = in_channels_last(module.eval().requires_grad_(False))
     return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
 
 
@@ -229,7 +221,18 @@ def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tu
     if record.kind != "trained":
         problem = f"run {reference!r} is no trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
+    if folds := record.data.get("folds"):
+        problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
+        raise SpecError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     return record, RunSpec.model_validate(settings)
+
+
+def _require_classes(reference: str, store: Store) -> None:
+    """Refuse a run whose outputs are no probabilities."""
+    record = store.get(reference)
+    if find_task(record.task).kind != "classes":
+        problem = f"run {reference!r} predicts values, not classes: its predictions are no probabilities."
+        raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 
 def native_size(record: Record, spec: RunSpec) -> int:
@@ -239,7 +242,7 @@ def native_size(record: Record, spec: RunSpec) -> int:
 
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
     record, spec = trained_run(reference, store, data_dir)
-    checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
+    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
         raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
@@ -247,4 +250,5 @@ def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module,
     outputs = protocol_for(spec.dataset, spec.task).task.n_outputs
     network = build_specified(spec, outputs, native_size=native_size(record, spec), pretrained=False)
     load_file(network, str(checkpoint))
+    require_weights(network, record.training.get("weights_sha256"), checkpoint, record.run_id)
     return network, f"{network.adapter.size} px, {normalization_of(spec)}"

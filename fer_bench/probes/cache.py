@@ -18,8 +18,8 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from fer_bench import paths
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import BadDataError, HardwareError
-from fer_bench.predictions import write_atomically
 
 BLOCK = 512
 Rows = Callable[[int], Iterator[npt.NDArray[Any]]]

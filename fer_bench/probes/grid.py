@@ -13,17 +13,21 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
-from fer_bench.errors import SpecError
+from fer_bench.data.load import build_datamodule, dataset_class
+from fer_bench.errors import SpecError, WeightsError
 from fer_bench.predictions import Predictions
+from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.face_crops import detector_digests
+from fer_bench.probes.face_detection import DETECTORS
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
-from fer_bench.probes.streams import Stream, check_stream, full_name, fuse, load_stream
+from fer_bench.probes.streams import Stream, check_backbone, check_stream, full_name, fuse, load_stream, open_backbone
 from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.registry import unknown_name
 from fer_bench.results import provenance
-from fer_bench.results.grids import StackedPredictions, load_grid
+from fer_bench.results.copies import checksums_of, note_present
+from fer_bench.results.grids import SUFFIX, StackedPredictions
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -95,14 +99,29 @@ def run_grid(
     store, place = store or Store(), place or Place()
     store.require_space()
     settings = settings.model_copy(update={"streams": tuple(full_name(stream, store) for stream in settings.streams)})
+    _check(settings, protocol, store, data_dir)
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
-    grid = settings.grid_id({**facts["checksums"], **detector_digests(settings.streams, datamodule, settings.detector, data_dir)})
-    path = store.grid_path(protocol.name, settings.model, grid)
-    if path.is_file() and not force:
-        return load_grid(path)
+    seen = {**facts["checksums"], **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
+    try:
+        backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
+    except WeightsError:
+        # Where the weights are not, nothing says that they are others than those of the records.
+        known = grid_on(store, protocol.name, settings.model, settings.grid_id(seen), {})
+        if known and not force:
+            return known
+        raise
+    fingerprint = seen | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
+    # The plain name is that of the first weights; others under the same name have theirs in it.
+    for grid in (settings.grid_id(seen), settings.grid_id(fingerprint)):
+        known = grid_on(store, protocol.name, settings.model, grid, fingerprint)
+        if known and not force:
+            note_present(store, protocol, checksums_of(known[0]))
+            return known
+        if known is not None:
+            break
     began = time.perf_counter()
-    inputs = read_inputs(settings, datamodule, place, store, data_dir)
+    inputs = read_inputs(settings, datamodule, place, store, data_dir, backbones)
     read = time.perf_counter()
     trained = train_heads(
         heads, inputs.split("train", place.device), inputs.split("validation", place.device), labels,
@@ -110,14 +129,54 @@ def run_grid(
     )  # fmt: skip
     seconds = {"features": round(read - began, 3), "heads": round(time.perf_counter() - read, 3)}
     stacked = {name: _stack(inputs, trained, name, place.device) for name in _TESTED}
-    draft = _draft(settings, protocol, facts, inputs, place, grid, seconds)
+    draft = _draft(settings, protocol, facts, inputs, place, grid, seconds).model_copy(update={"inputs": fingerprint})
     records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
 
 
-def read_inputs(settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None) -> Inputs:
+def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: str | None) -> None:
+    """Refuse wrong names and weights before the data are read. A grid that is there already is answered without its networks, so none is asked for."""
+    dataset_class(settings.dataset)
+    names = [check_stream(stream)[1] for stream in settings.streams]
+    for name in settings.weights:
+        if name not in names:
+            kind = "backbone of --weights"
+            raise unknown_name(kind, name, names)
+    if any(stream.startswith("faces:") for stream in settings.streams):
+        DETECTORS[settings.detector]
+    if list(store.grid_path(protocol.name, settings.model, "any").parent.glob(f"*{SUFFIX}")):
+        return
+    for stream, name in zip(settings.streams, names, strict=True):
+        check_backbone(stream, settings.weights_of(name), store, data_dir)
+
+
+def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[str, str]) -> list[Record] | None:
+    """The records of a grid on these inputs; empty where the name is free or its records are damaged; None where they are of other inputs.
+
+    Args:
+        store: of records.
+        protocol: name of the protocol.
+        model: name of the rows.
+        grid: name of the grid.
+        inputs: fingerprint; empty: any.
+    """
+    records = store.find_intact_grid(protocol, model, grid)
+    if records and inputs and records[0].inputs and records[0].inputs != dict(inputs):
+        return None
+    return records or []
+
+
+def read_inputs(
+    settings: ProbeSettings,
+    datamodule: AffectDataModule,
+    place: Place,
+    store: Store | None = None,
+    data_dir: str | None = None,
+    backbones: Mapping[str, Backbone] | None = None,
+) -> Inputs:
     """All streams of the settings, put side by side."""
-    streams = tuple(load_stream(name, settings, datamodule, place, store, data_dir) for name in settings.streams)
+    opened = backbones or {}
+    streams = tuple(load_stream(name, settings, datamodule, place, store, data_dir, opened.get(name)) for name in settings.streams)
     samples = datamodule.read_samples
     return Inputs(datamodule, streams, fuse(streams, {split: samples.where(split) for split in ("train", *_TESTED)}, settings.standardise))
 

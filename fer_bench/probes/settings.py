@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
-from fer_bench.protocols import TASKS
+from fer_bench.own_data import settle
+from fer_bench.protocols import dataset_name, find_task
 from fer_bench.registry import unknown_name
-from fer_bench.spec import Options, RunSpec, build, layered, read_yaml, spec_error
+from fer_bench.spec import NAMED_WEIGHTS, DatasetOptions, Execution, RunSpec, build, layered, pin, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
@@ -38,10 +39,12 @@ class ProbeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: str = "synthscenes"
-    dataset_options: Options = {}
+    dataset_options: DatasetOptions = {}
     task: str = "emo8"
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
+    # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
+    weights_files: dict[str, str] = Field({}, exclude=True)
     image_size: int | None = Field(None, ge=8, le=1024)
     detector: str = "mediapipe"
     standardise: bool = False
@@ -54,6 +57,12 @@ class ProbeSettings(BaseModel):
     # naming: not part of the digest
     recipe: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, values: Any) -> Any:
+        # A table is found by its name in the data root: these settings have no place for a path.
+        return {key: value for key, value in settle(values).items() if key in values or key != "execution"} if isinstance(values, Mapping) else values
+
     @field_validator("streams", "lr", "loss", "seeds")
     @classmethod
     def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -62,10 +71,14 @@ class ProbeSettings(BaseModel):
             raise ValueError(message)
         return values
 
+    def weights_of(self, backbone: str) -> str:
+        """``auto``, ``none``, or the path of a file."""
+        return Execution(files=self.weights_files).place_of(self.weights.get(backbone, "auto"))
+
     @property
     def protocol(self) -> str:
         """Name of the protocol by which the heads are judged."""
-        return f"{self.dataset.removeprefix('folder:')}-{self.task}"
+        return f"{dataset_name(self.dataset)}-{self.task}"
 
     @property
     def model(self) -> str:
@@ -76,9 +89,9 @@ class ProbeSettings(BaseModel):
         """What the grid is, as plain types."""
         return self.model_dump(mode="json", exclude={"recipe"}, exclude_defaults=True)
 
-    def grid_id(self, checksums: Mapping[str, str]) -> str:
-        """Name of the grid on one copy of the data."""
-        return _digest({"grid": self.identity(), "checksums": dict(checksums)})
+    def grid_id(self, inputs: Mapping[str, str]) -> str:
+        """Name of the grid on some inputs: checksums of one copy of the data and, where its plain name is taken by other weights, theirs too."""
+        return _digest({"grid": self.identity(), "checksums": dict(inputs)})
 
 
 def row_id(grid: str, lr: float, loss: str) -> str:
@@ -92,8 +105,13 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
     Raises:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
+    pinned = dict(values)
+    if isinstance(weights := pinned.get("weights"), Mapping):
+        places: dict[str, str] = {}
+        pinned["weights"] = {name: value if value in NAMED_WEIGHTS else pin(str(value), "weights", places) for name, value in weights.items()}
+        pinned["weights_files"] = places
     try:
-        return ProbeSettings.model_validate(dict(values))
+        return ProbeSettings.model_validate(pinned)
     except ValidationError as error:
         raise spec_error(error, where, ProbeSettings) from None
 
@@ -105,7 +123,7 @@ def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
     found = {**own, **values, **({"dataset_options": options} if options else {})}
-    labels = TASKS[found["task"]].labels if found.get("task") in TASKS else None
+    labels = find_task(str(settle(found)["task"])).labels if "task" in found else None
     return found if labels is None or labels.distances else {"loss": BOTH_LOSSES[:1], **found}
 
 

@@ -28,12 +28,13 @@ import torch
 
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
+from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone
 from fer_bench.probes.face_crops import Faces, find_faces
 from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
 from fer_bench.probes.heads import Head, Split, train_heads
 from fer_bench.probes.settings import EMONET, ProbeSettings
-from fer_bench.protocols import TASKS
+from fer_bench.protocols import find_task
 from fer_bench.registry import unknown_name
 from fer_bench.results.store import Store
 
@@ -77,6 +78,26 @@ def check_stream(stream: str) -> tuple[str, str]:
     return kind, name
 
 
+def check_backbone(stream: str, weights: str, store: Store, data_dir: str | None = None) -> None:
+    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
+
+    Args:
+        stream: ``KIND:NAME``.
+        weights: as :func:`build_backbone`.
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        FerBenchError: as :func:`build_backbone`.
+    """
+    kind, name = check_stream(stream)
+    if name == EMONET or name.endswith("-places365") or name.startswith("run:") or weights not in ("auto", "none"):
+        build_backbone(name, weights=weights, outputs=_outputs(kind, name), store=store, data_dir=data_dir)
+    else:
+        # ImageNet's weights may have to be fetched: only the name is judged here.
+        find_model(name)
+
+
 def full_name(stream: str, store: Store) -> str:
     """A stream whose run is named by its whole id: the beginning of an id means the same grid.
 
@@ -87,8 +108,31 @@ def full_name(stream: str, store: Store) -> str:
     return f"{kind}:run:{store.get(name.removeprefix('run:')).run_id}" if name.startswith("run:") else stream
 
 
+def open_backbone(stream: str, settings: ProbeSettings, store: Store | None = None, data_dir: str | None = None) -> Backbone:
+    """The frozen network of a stream.
+
+    Args:
+        stream: ``KIND:NAME``.
+        settings: give weights and image size.
+        store: where runs are looked up.
+        data_dir: data root.
+
+    Raises:
+        FerBenchError: whatever the user can act on.
+    """
+    kind, name = check_stream(stream)
+    size = settings.image_size if kind != "faces" else None
+    return build_backbone(name, weights=settings.weights_of(name), outputs=_outputs(kind, name), image_size=size, store=store, data_dir=data_dir)
+
+
 def load_stream(
-    stream: str, settings: ProbeSettings, datamodule: AffectDataModule, place: Place, store: Store | None = None, data_dir: str | None = None
+    stream: str,
+    settings: ProbeSettings,
+    datamodule: AffectDataModule,
+    place: Place,
+    store: Store | None = None,
+    data_dir: str | None = None,
+    backbone: Backbone | None = None,
 ) -> Stream:
     """Compute a stream, or read it from the cache.
 
@@ -99,15 +143,13 @@ def load_stream(
         place: device and precision.
         store: where runs are looked up.
         data_dir: data root.
+        backbone: as :func:`open_backbone` gives it; None: it is opened here.
 
     Raises:
         FerBenchError: whatever the user can act on.
     """
     kind, name = check_stream(stream)
-    outputs = "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
-    weights = settings.weights.get(name, "auto")
-    size = settings.image_size if kind != "faces" else None
-    backbone = build_backbone(name, weights=weights, outputs=outputs, image_size=size, store=store, data_dir=data_dir)
+    backbone = backbone or open_backbone(stream, settings, store, data_dir)
     identity = dataset_identity(datamodule)
     if kind == "faces":
         faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)
@@ -117,6 +159,11 @@ def load_stream(
         values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)
         return Stream(stream, values, features.key, backbone.parameters, facts)
     return Stream(stream, features.values, features.key, backbone.parameters)
+
+
+def _outputs(kind: str, name: str) -> str:
+    """What a stream takes from its network."""
+    return "predictions" if kind in ("predictions", "faces") or name == EMONET else "features"
 
 
 def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, Any], place: Place, n: int) -> Stream:
@@ -156,7 +203,7 @@ def _head(
     task: str, values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
 ) -> tuple[npt.NDArray[np.float32], dict[str, int | float | str]]:
     """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy and seed 0, as the paper's streams."""
-    samples, classes = datamodule.read_samples, TASKS[task].labels
+    samples, classes = datamodule.read_samples, find_task(task).labels
     if task not in samples.targets or classes is None:
         problem = f"dataset {datamodule.name!r} has no {task} labels for a stream of their predictions."
         raise SpecError(problem, "Leave the stream out.")

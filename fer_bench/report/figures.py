@@ -19,7 +19,7 @@ Curves = Mapping[str, Sequence[float | None]]
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 _SPLITS = {"train": BLUE, "validation": ORANGE}
-_TITLES = {"loss": "loss", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
+_TITLES = {"loss": "loss", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1", "ccc": "CCC"}
 _N_RESAMPLES = 1000
 # From this many classes on, a figure in every cell cannot be read.
 _MANY_CLASSES = 12
@@ -175,25 +175,27 @@ def reconstructions(originals: Float, reconstructed: Float, names: Sequence[str]
     return png_of(figure)
 
 
-def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float] | None]], label: str) -> bytes:
+def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float] | None]], label: str, *, per_cent: bool = True) -> bytes:
     """Rows against each other: score, standard deviation over seeds, and 95 % interval over test samples.
 
     Args:
-        rows: name, mean, deviation, interval; best first, shares in [0, 1].
+        rows: name, mean, deviation, interval; best first.
         label: name of the score.
+        per_cent: whether the scores are shares, which are shown in per cent.
     """
+    factor = 100 if per_cent else 1
     places = np.arange(len(rows))
     figure = Figure(figsize=(8.2, max(2.2, 0.36 * len(rows) + 1.2)), layout="constrained")
     axes = figure.subplots()
     for place, (_, mean, deviation, interval) in zip(places, rows, strict=True):
         if interval:
-            axes.plot([100 * interval[0], 100 * interval[1]], [place, place], color=BLUE, alpha=0.35, linewidth=7, solid_capstyle="butt")
+            axes.plot([factor * interval[0], factor * interval[1]], [place, place], color=BLUE, alpha=0.35, linewidth=7, solid_capstyle="butt")
         if deviation is not None:
-            axes.errorbar(100 * mean, place, xerr=100 * deviation, color="black", capsize=3, linewidth=1.2)
-        axes.plot(100 * mean, place, marker="o", markersize=6, color=BLUE, markeredgecolor="white")
+            axes.errorbar(factor * mean, place, xerr=factor * deviation, color="black", capsize=3, linewidth=1.2)
+        axes.plot(factor * mean, place, marker="o", markersize=6, color=BLUE, markeredgecolor="white")
     axes.set_yticks(places, [_shorten(name) for name, *_ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(f"{label} on test (%)\nwide: 95 % interval over samples; black: standard deviation over seeds", fontsize=9)
+    axes.set_xlabel(f"{label} on test{' (%)' if per_cent else ''}\nwide: 95 % interval over samples; black: standard deviation over seeds", fontsize=9)
     _plain(axes)
     return png_of(figure)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fer_bench.ensembles.curve import draw_curve
-from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
 from fer_bench.report import figures
+from fer_bench.report.values import VALUE_SCORES, dimension_table, fold_rows, predicted_against_true
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -26,7 +26,9 @@ SCORES = {
     "nll": "NLL",
     "brier": "Brier",
     "ece": "ECE",
+    **VALUE_SCORES,
 }
+_MAIN = {"accuracy": "accuracy", "ccc": "CCC"}
 _PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
 
 
@@ -71,6 +73,11 @@ def group(records: Iterable[Record]) -> list[tuple[Record, ...]]:
     return [tuple(sorted(row, key=lambda record: (record.seed or 0, record.run_id))) for row in rows.values()]
 
 
+def is_per_cent(name: str) -> bool:
+    """Whether readers know a score as per cent."""
+    return name in _PER_CENT
+
+
 def mean_of(records: Sequence[Record], name: str) -> float | None:
     """Mean over runs of a test score; None where one lacks it."""
     values = [record.metrics.get(name) for record in records]
@@ -93,29 +100,46 @@ def build_section(store: Store, protocol: Protocol, records: Sequence[Record], s
         siblings: all seeds of the row, for the learning curves; empty: the records.
 
     Raises:
-        RecordError: the protocol is not of classes, or predictions are missing or altered.
+        RecordError: predictions are missing or altered.
     """
-    if protocol.task.labels is None:
-        problem = f"protocol {protocol.name}: there are reports of classes only."
-        raise RecordError(problem)
     first = records[0]
     section = Section(f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records))
+    labels = protocol.task.labels
     for name, title in SCORES.items():
         if any(name in record.metrics for record in records):
             section.scores.append((title, _score(records, name, "validation"), _score(records, name, "test")))
     section.facts.extend(_facts(records))
     section.tables.extend(_tables(first))
-    section.figures.extend(_figures(store, protocol, records, siblings or records, protocol.task.labels.names))
+    section.figures.extend(_curves(protocol, siblings or records))
+    if labels is None:
+        section.tables.append(dimension_table(records, protocol.task.dimensions))
+        section.figures.extend(_figures_of_values(store, protocol, records))
+    else:
+        section.figures.extend(_figures(store, protocol, records, labels.names))
     return section
 
 
-def _figures(store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record], names: Sequence[str]) -> Iterable[Shown]:
+def _curves(protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
     runs = [record.training.get("curves") or {} for record in siblings]
     best = [record.training.get("best_epoch") for record in siblings]
     curves = figures.learning_curves([run for run in runs if run], best, ("loss", "accuracy", protocol.primary))
     if curves:
         seeds = "one seed" if len(siblings) == 1 else f"mean of {len(siblings)} seeds ± standard deviation"
         yield Shown("learning_curves", f"Learning curves, {seeds}; dotted: the epoch that was kept, best on validation.", curves)
+
+
+def _figures_of_values(store: Store, protocol: Protocol, records: Sequence[Record]) -> Iterable[Shown]:
+    over = "" if len(records) == 1 else f", {len(records)} runs together"
+    for split in ("validation", "test"):
+        loaded = [store.predictions(record, split) for record in records if split in record.predictions]
+        if loaded:
+            targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
+            title = f"{split}{over}"
+            caption = f"Predicted against true values on {title}; the darker, the more samples."
+            yield Shown(f"values_{split}", caption, predicted_against_true(targets, outputs, protocol.task.dimensions, protocol.scale, title))
+
+
+def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names: Sequence[str]) -> Iterable[Shown]:
     if "curve" in records[0].training:
         scores = {"validation": records[0].validation_metrics.get(protocol.primary), "test": records[0].metrics.get(protocol.primary)}
         curve = draw_curve(records[0].training["curve"], records[0].spec["rule"], records[0].spec["n_members"], scores)
@@ -141,6 +165,10 @@ def _figures(store: Store, protocol: Protocol, records: Sequence[Record], siblin
                 targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
                 caption = f"Reliability on {split}: accuracy against confidence in 15 bins, and the share of samples in each."
                 yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, split))
+
+
+def _main(record: Record) -> str:
+    return "accuracy" if "accuracy" in record.metrics else "ccc"
 
 
 def _metrics(record: Record, split: str) -> dict[str, Any]:
@@ -171,8 +199,10 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     yield "samples", f"{first.n_scored} scored on test" + (f", {first.metrics['n_unanswered']} without an answer" if first.metrics.get("n_unanswered") else "")
     clean = first.metrics.get("clean")
     if clean:
-        values = [record.metrics["clean"]["accuracy"] for record in records if record.metrics.get("clean", {}).get("accuracy") is not None]
-        yield "without duplicates", f"accuracy {_number(mean_std(values)[0], 'accuracy')} on {clean['n']}"
+        main = _main(first)
+        values = [record.metrics["clean"][main] for record in records if record.metrics.get("clean", {}).get(main) is not None]
+        yield "without duplicates", f"{_MAIN[main]} {_number(mean_std(values)[0] if values else None, main)} on {clean['n']}"
+    yield from fold_rows(first)
     if first.parameters.get("total"):
         yield "parameters", f"{first.parameters['total'] / 1e6:.2f} M"
     for key, title in (("epochs", "epochs"), ("best_epoch", "best epoch"), ("images_per_second", "images per second in training")):
@@ -181,8 +211,13 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
             yield title, ", ".join(map(str, dict.fromkeys(values)))
     seen = [record for record in records if "on_train" in record.training]
     if seen:
-        train, test = (float(np.mean(values)) for values in ([r.training["on_train"]["accuracy"] for r in seen], [r.metrics["accuracy"] for r in seen]))
-        yield "training images", f"accuracy {_number(train, 'accuracy')} without augmentation, {100 * (train - test):.2f} points above test"
+        main = _main(first)
+        both = [(record.training["on_train"].get(main), record.metrics.get(main)) for record in seen]
+        defined = [(train, test) for train, test in both if train is not None and test is not None]
+        if defined:
+            train, test = (float(np.mean(values)) for values in zip(*defined, strict=True))
+            above = f"{100 * (train - test):.2f} points" if main == "accuracy" else f"{train - test:.3f}"
+            yield "training images", f"{_MAIN[main]} {_number(train, main)} without augmentation, {above} above test"
     if first.data.get("checksums"):
         copies: dict[bool | None, str] = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}
         known = copies.get(first.data.get("known_copy"), "")

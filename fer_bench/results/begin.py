@@ -7,13 +7,16 @@ from pathlib import Path
 from fer_bench import paths
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
+from fer_bench.results.inputs import recorded_folder
 from fer_bench.results.record import Record
 from fer_bench.spec import RunSpec
 
 
-def run_folder(spec: RunSpec, run_id: str) -> Path:
+def run_folder(spec: RunSpec, record: Record) -> Path:
     """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested share."""
-    return paths.runs_dir() / (spec.training_id() + run_id.removeprefix(spec.run_id()))
+    # Before records had a fingerprint, a run on another copy of the data had a folder named like itself.
+    name = spec.training_id() + ("" if record.inputs else record.run_id.removeprefix(spec.run_id()))
+    return recorded_folder(paths.runs_dir(), name, record)
 
 
 def begin_record(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:

@@ -1,17 +1,14 @@
 """Grids: many records of one kind in one file, and their predictions in another.
 
 A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed. ``<grid>.grid.json`` holds what they share once
-and what differs per record, one record a line; ``<grid>.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is
+and what differs per record, one record a line; ``<grid>.grid.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is
 stored.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,13 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from fer_bench.errors import RecordError
+from fer_bench.npz import STACKED, flags_of, read_columns, to_npz
 from fer_bench.predictions import Predictions
-from fer_bench.results.record import Record
+from fer_bench.results.record import Record, first_finding
+from fer_bench.untrusted import parse_json, read_regular, require_faultless, shown
 
 SUFFIX = ".grid.json"
+_MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -57,38 +57,35 @@ class StackedPredictions:
     def to_bytes(self) -> bytes:
         """Serialise; the same predictions always give the same bytes."""
         common = self.common
-        arrays: dict[str, npt.NDArray[np.generic]] = {"ids": common.ids.astype(np.str_), "targets": common.targets, "outputs": self.outputs.astype(np.float16)}
-        arrays |= {f"flag_{name}": column for name, column in sorted(common.flags.items())}
+        columns: dict[str, npt.NDArray[np.generic]] = {
+            "ids": common.ids.astype(np.str_),
+            "targets": common.targets,
+            "outputs": self.outputs.astype(np.float16),
+        }
         if common.groups is not None:
-            arrays["groups"] = common.groups.astype(np.str_)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+            columns["groups"] = common.groups.astype(np.str_)
+        return to_npz(columns, common.flags)
 
     @classmethod
-    def load(cls, path: Path, sha256: str) -> StackedPredictions:
+    def load(cls, path: Path, sha256: str, n: int | None = None) -> StackedPredictions:
         """Read a grid's predictions of one split.
 
+        Args:
+            path: the ``.npz`` file.
+            sha256: what the records say of it.
+            n: the number of rows that they say it has.
+
         Raises:
-            RecordError: missing, damaged, or another file than the records mean.
+            RecordError: missing, damaged, or another file than the records mean; of any size, it takes no more than a bounded amount of memory.
         """
+        arrays = read_columns(path, STACKED, sha256, n)
+        outputs = arrays["outputs"]
+        # The outputs of the common part mean nothing and take no room.
+        empty = np.broadcast_to(np.float32(0), outputs.shape[1:])
         try:
-            content = path.read_bytes()
-        except OSError:
-            problem = f"{path}: the predictions file is missing."
-            raise RecordError(problem, "Restore it from version control, or remove the grid.") from None
-        if hashlib.sha256(content).hexdigest() != sha256:
-            problem = f"{path}: the file is not the one that its records name (SHA-256 differs)."
-            raise RecordError(problem, "Restore it from version control, or repeat the grid.")
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                flags = {name.removeprefix("flag_"): arrays[name] for name in arrays.files if name.startswith("flag_")}
-                groups = arrays["groups"] if "groups" in arrays.files else None
-                outputs = arrays["outputs"]
-                empty = np.zeros((outputs.shape[1], outputs.shape[2]), dtype=np.float32)
-                return cls(Predictions(arrays["ids"], arrays["targets"], empty, flags, groups), outputs)
-        except (ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
-            problem = f"{path}: not a predictions file of a grid ({error})."
+            return cls(Predictions(arrays["ids"], arrays["targets"], empty, flags_of(arrays), arrays.get("groups")), outputs)
+        except RecordError as error:
+            problem = f"{path}: not a predictions file of a grid ({error.problem})"
             raise RecordError(problem, "Restore it from version control, or repeat the grid.") from None
 
 
@@ -121,23 +118,54 @@ def load_grid(path: Path) -> list[Record]:
     Raises:
         RecordError: unreadable, damaged, not where it says it belongs, or with a run twice.
     """
+    return [_or_raise(line) for line in grid_lines(path)]
+
+
+def grid_lines(path: Path) -> Iterator[Record | RecordError]:
+    """Records of a grid's file one by one, and the error instead of each that cannot be used.
+
+    Raises:
+        RecordError: the file as a whole is unreadable or damaged.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path, _MOST_BYTES))
+        if not isinstance(content, dict):
+            require_faultless(content)
+            raise TypeError("no object")
         shared, owns = content["shared"], content["records"]
-        records = [Record.model_validate(_joined(shared, own)) for own in owns]
+        if not isinstance(shared, dict) or not isinstance(owns, list):
+            raise TypeError("'shared' is no object, or 'records' no list")
+        require_faultless(shared)
     except OSError as error:
         problem = f"{path}: the grid cannot be read ({error.strerror})."
         raise RecordError(problem) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}" if first else str(error).splitlines()[0]
-        problem = f"{path}: damaged grid: {what}."
-        raise RecordError(problem, "Restore it from version control, or delete it and repeat the grid.") from None
-    ids = [record.run_id for record in records]
-    if len(set(ids)) != len(ids) or any(record.protocol != path.parent.parent.name for record in records):
-        problem = f"{path}: holds a run twice, or records of another protocol."
-        raise RecordError(problem, "Restore it from version control, or move it back to where it belongs.")
-    return records
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, shown(error)) from None
+    seen: set[str] = set()
+    for number, own in enumerate(owns, start=1):
+        try:
+            require_faultless(own)
+            record = Record.model_validate(_joined(shared, own))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = first_finding(error) if isinstance(error, ValidationError) else shown(error)
+            yield _damaged(path, f"record {number}: {what}")
+            continue
+        if record.run_id in seen or record.protocol != path.parent.parent.name:
+            problem = f"{path}: holds the run {record.run_id} twice, or records of another protocol."
+            yield RecordError(problem, "Restore it from version control, or move it back to where it belongs.")
+        else:
+            yield record
+        seen.add(record.run_id)
+
+
+def _or_raise(line: Record | RecordError) -> Record:
+    if isinstance(line, RecordError):
+        raise line
+    return line
+
+
+def _damaged(path: Path, what: str) -> RecordError:
+    return RecordError(f"{path}: damaged grid: {what}.", "Restore it from version control, or delete it and repeat the grid.")
 
 
 def _joined(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fer_bench.errors import RecordError
+from fer_bench.protocols import learn_classes, state_classes
+from fer_bench.untrusted import read_regular, shown, strict_json
 
+_MOST_BYTES = 16 * 2**20
+# With what is added to it (a split, a digest, `.part`) a file's name still fits into the 255 bytes of every file system.
+_LONGEST_NAME = 180
+_LARGEST = 1e300
+
+
+def plain_name(name: str) -> str:
+    """A name that leads nowhere else when it becomes part of a path.
+
+    Raises:
+        ValueError: it is empty, hidden, too long, or holds a separator or what cannot be printed.
+    """
+    if not name or name.startswith(".") or any(c in "/\\" or not c.isprintable() for c in name):
+        raise ValueError("should be a plain name, without a folder")
+    if len(name.encode()) > _LONGEST_NAME:
+        problem = f"should have at most {_LONGEST_NAME} bytes"
+        raise ValueError(problem)
+    return name
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that can be compared and shown; lists are left to the verification."""
+    for value in metrics.values():
+        if isinstance(value, dict):
+            _finite(value)
+        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise ValueError("should be finite numbers")
+    return metrics
+
+
+FileName = Annotated[str, AfterValidator(plain_name)]
+Metrics = Annotated[dict[str, Any], AfterValidator(_finite)]
 Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
 
 
@@ -27,9 +61,9 @@ class PredictionsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: str
-    sha256: str
-    n: int
+    file: FileName
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    n: int = Field(ge=0)
     head: int | None = Field(None, ge=0)
 
 
@@ -40,17 +74,19 @@ class Record(BaseModel):
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
             no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
+        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that the record is understood anywhere.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before there was one.
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    run_id: str
+    run_id: FileName
     row: str
     kind: Kind = "trained"
-    protocol: str
+    protocol: FileName
     protocol_version: int = 1
     task: str
     dataset: str
@@ -59,9 +95,9 @@ class Record(BaseModel):
     seed: int | None = None
     status: Literal["finished", "nan", "failed"] = "finished"
     message: str = ""
-    metrics: dict[str, Any] = {}
-    validation_metrics: dict[str, Any] = {}
-    n_scored: int = 0
+    metrics: Metrics = {}
+    validation_metrics: Metrics = {}
+    n_scored: int = Field(0, ge=0)
     spec: dict[str, Any] = {}
     data: dict[str, Any] = {}
     code: dict[str, Any] = {}
@@ -73,29 +109,60 @@ class Record(BaseModel):
     caveats: list[str] = []
     notes: list[str] = []
     ranked: bool = True
+    inputs: dict[str, str] = {}
     created: str = Field("", description="UTC, ISO 8601")
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> Record:
+        stated = self.data.get("classes")
+        try:
+            learn_classes(stated if isinstance(stated, dict) else {})
+        except RecordError as error:
+            raise ValueError(error.problem) from None
+        return self
 
     def to_json(self) -> str:
         """The file's content."""
         return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
-    def load(cls, path: Path) -> Record:
+    def load(cls, path: Path, strict: bool = False) -> Record:
         """Read a record.
+
+        Args:
+            path: its file.
+            strict: also refuse what other readers of JSON would understand otherwise: a key that is there twice, numbers beyond a float. Takes three times as
+                long, so it is for the verification.
 
         Raises:
             RecordError: unreadable, truncated, or of a schema that this version does not know; names the file and the key.
         """
+        hint = "Restore it from version control, or delete it and repeat the run."
         try:
-            return cls.model_validate_json(path.read_bytes())
+            content = read_regular(path, _MOST_BYTES)
+            if strict:
+                strict_json(content)
+            return cls.model_validate_json(content)
         except OSError as error:
             problem = f"{path}: the record cannot be read ({error.strerror})."
             raise RecordError(problem) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "the file"
-            problem = f"{path}: damaged record: {key}: {first['msg']}."
-            raise RecordError(problem, "Restore it from version control, or delete it and repeat the run.") from None
+        except (ValueError, RecursionError) as error:
+            what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
+            problem = f"{path}: damaged record: {what}."
+            raise RecordError(problem, hint) from None
+
+
+def first_finding(error: ValidationError) -> str:
+    """The first thing that is wrong with a record: key and reason."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{shown(key, 80)}: {shown(first['msg'])}"
+
+
+def with_classes(record: Record) -> Record:
+    """A record that states the classes of its task, where a user has named them."""
+    stated = state_classes(record.task)
+    return record.model_copy(update={"data": {**record.data, "classes": stated}}) if stated else record
 
 
 def pack_outcomes(correct: npt.NDArray[np.bool_]) -> str:
@@ -107,14 +174,14 @@ def unpack_outcomes(text: str, n: int) -> npt.NDArray[np.bool_]:
     """Text to ``n`` bits.
 
     Raises:
-        RecordError: fewer bits than samples, or no base64.
+        RecordError: fewer bits than samples, more bytes than they need, or no base64.
     """
     try:
-        bits = np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8))
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8))
     except ValueError as error:
         problem = f"outcomes: {error}."
         raise RecordError(problem) from None
-    if len(bits) < n:
+    if n < 0 or not 0 <= len(bits) - n < 8:
         problem = f"outcomes: {len(bits)} bits for {n} samples."
         raise RecordError(problem)
     return bits[:n].astype(bool)

@@ -1,27 +1,65 @@
 """The store: records and predictions in plain files; the one place that writes them.
 
-``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first
-and the record last, each atomically, so a record never names what is not there. Processes write different files, so none can lose another's. The records of a
-grid share a file, see :mod:`fer_bench.results.grids`.
+``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first,
+under names that no record has, and the record last, each atomically: at every moment a record names what is there, the old or the new. Only then are the
+predictions that it no longer names removed. Whoever writes holds the folder's lock, and removes what killed processes left there, see
+:mod:`fer_bench.results.leftovers`. The records of a grid share a file, see :mod:`fer_bench.results.grids`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer_bench import paths
+from fer_bench.atomic import locked, write_atomically
 from fer_bench.errors import FerBenchError, HardwareError, RecordError
-from fer_bench.predictions import Predictions, write_atomically
+from fer_bench.npz import is_intact
+from fer_bench.predictions import Predictions
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
-from fer_bench.results.record import PredictionsFile, Record
+from fer_bench.results.leftovers import Names, leftovers, names_in_folder, sweep, sweep_folder
+from fer_bench.results.record import PredictionsFile, Record, plain_name, with_classes
+from fer_bench.untrusted import shown
 
 
 def folder_name(model: str) -> str:
     """A model's name as a folder name (``timm:x`` becomes ``timm_x``)."""
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in model)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in model)
+    return f"_{name[1:]}" if name.startswith(".") or not name else name
+
+
+def is_misplaced(record: Record, path: Path) -> bool:
+    """Whether a record is in the file of another: of another protocol, model or run."""
+    place = (path.parent.parent.name, path.parent.name)
+    return (record.protocol, folder_name(record.model)) != place or (not path.name.endswith(SUFFIX) and record.run_id != path.stem)
+
+
+@dataclass
+class _Open:
+    """A folder that is being written."""
+
+    folder: Path
+    names: dict[str, Names] = field(default_factory=dict)
+
+    def place(self, stem: str, split: str, content: bytes, n: int) -> PredictionsFile:
+        """Put predictions in place under a name that means no other file to any record."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        others = {name for names in self.names.values() for name, stated in (names or {}).items() if stated != sha256}
+        candidates = (f"{stem}.{split}.npz", *(f"{stem}.{sha256[:digits]}.{split}.npz" for digits in (8, 16, 64)))
+        name = next(name for name in candidates if name not in others)
+        path = self.folder / name
+        if path.is_symlink() or not is_intact(path, sha256, n):
+            write_atomically(path, content)
+        return PredictionsFile(file=name, sha256=sha256, n=n)
+
+    def record(self, name: str, content: str, entries: Iterable[PredictionsFile]) -> None:
+        """Put the file of a record, or of a grid, in place."""
+        write_atomically(self.folder / name, content.encode())
+        self.names[name] = {entry.file: entry.sha256 for entry in entries}
 
 
 class Store:
@@ -42,13 +80,47 @@ class Store:
         return self.root / "results"
 
     def path(self, protocol: str, model: str, run_id: str) -> Path:
-        """Where a record lies, or would lie."""
-        return self.results / protocol / folder_name(model) / f"{run_id}.json"
+        """Where a record is, or would be.
+
+        Raises:
+            RecordError: a name that would lead elsewhere.
+        """
+        return self._folder(protocol, model) / f"{_checked(run_id)}.json"
 
     def find(self, protocol: str, model: str, run_id: str) -> Record | None:
-        """A record, or None."""
+        """A record, or None.
+
+        Raises:
+            RecordError: it is damaged.
+        """
         path = self.path(protocol, model, run_id)
         return Record.load(path) if path.is_file() else None
+
+    def find_intact(self, protocol: str, model: str, run_id: str) -> Record | None:
+        """A record on which one may build: readable, in its own place, and with all its predictions; None otherwise.
+
+        What this does not find is not done: the run is repeated, and its record written anew.
+        """
+        path = self.path(protocol, model, run_id)
+        try:
+            record = Record.load(path)
+        except RecordError:
+            return None
+        return record if not is_misplaced(record, path) and self.intact(record) else None
+
+    def find_intact_grid(self, protocol: str, model: str, grid: str) -> list[Record] | None:
+        """The records of a grid, as :meth:`find_intact` finds one."""
+        path = self.grid_path(protocol, model, grid)
+        try:
+            records = load_grid(path)
+        except RecordError:
+            return None
+        return records if records and not any(is_misplaced(record, path) for record in records) and self.intact(*records) else None
+
+    def intact(self, *records: Record) -> bool:
+        """Whether all predictions that records name are there, with the bytes and the number of rows that they say; files are hashed, not unpacked."""
+        files = {(self.folder(record), entry.file, entry.sha256, entry.n) for record in records for entry in record.predictions.values()}
+        return all(self._leads_inside(folder / name) and is_intact(folder / name, sha256, n) for folder, name, sha256, n in files)
 
     def files(self, protocol: str | None = None) -> list[Path]:
         """All files of single records, sorted."""
@@ -59,8 +131,12 @@ class Store:
         return sorted(self.results.glob(f"{protocol or '*'}/*/*{SUFFIX}"))
 
     def grid_path(self, protocol: str, model: str, grid: str) -> Path:
-        """Where a grid lies, or would lie."""
-        return self.results / protocol / folder_name(model) / f"{grid}{SUFFIX}"
+        """Where a grid is, or would be.
+
+        Raises:
+            RecordError: a name that would lead elsewhere.
+        """
+        return self._folder(protocol, model) / f"{_checked(grid)}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
         """All records, in the order of their file names, those of grids last.
@@ -70,12 +146,12 @@ class Store:
         """
         for path in self.files(protocol):
             record = Record.load(path)
-            if record.protocol != path.parent.parent.name or record.run_id != path.stem:
-                problem = f"{path}: the record says it is {record.protocol}/{record.run_id}."
-                raise RecordError(problem, "Move it back to where it belongs.")
+            require_place(record, path)
             yield record
         for path in self.grids(protocol):
-            yield from load_grid(path)
+            for record in load_grid(path):
+                require_place(record, path)
+                yield record
 
     def protocols(self) -> list[str]:
         """Names of the protocols that have a record."""
@@ -105,31 +181,47 @@ class Store:
 
     def folder(self, record: Record) -> Path:
         """The folder of a record and its predictions."""
-        return self.path(record.protocol, record.model, record.run_id).parent
+        return self._folder(record.protocol, record.model)
+
+    def _folder(self, protocol: str, model: str) -> Path:
+        return self.results / _checked(protocol) / folder_name(model)
+
+    @staticmethod
+    def _leads_inside(path: Path) -> bool:
+        """Whether a file is in the folder that its path says, not behind a link that leads out."""
+        try:
+            return path.resolve().parent == path.parent.resolve()
+        except (OSError, RuntimeError):
+            return False
 
     def predictions(self, record: Record, split: str = "test") -> Predictions:
         """Load a record's predictions, checked against its hash.
 
         Raises:
-            RecordError: it has none of that split, or the file is missing or another.
+            RecordError: it has none of that split, or the file is missing, another, elsewhere, or has another number of rows.
         """
         entry = record.predictions.get(split)
         if entry is None:
             problem = f"record {record.run_id} has no {split} predictions."
             raise RecordError(problem)
         path = self.folder(record) / entry.file
+        if not self._leads_inside(path):
+            problem = f"{path}: the predictions file is a link that leads out of the record's folder."
+            raise RecordError(problem, "Put the file itself there, or repeat the run.")
         if entry.head is None:
-            return Predictions.load(path, entry.sha256)
-        if self._opened is None or self._opened[:2] != (path, entry.sha256):
-            self._opened = (path, entry.sha256, StackedPredictions.load(path, entry.sha256))
+            return Predictions.load(path, entry.sha256, entry.n)
+        if self._opened is None or self._opened[:2] != (path, entry.sha256) or len(self._opened[2]) != entry.n:
+            self._opened = (path, entry.sha256, StackedPredictions.load(path, entry.sha256, entry.n))
         return self._opened[2].of(entry.head)
 
-    def put(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> Record:
-        """Write predictions and record.
+    def put(self, record: Record, predictions: Mapping[str, Predictions] | None = None, figures: Mapping[str, bytes] | None = None) -> Record:
+        """Write predictions and record, the first time or anew: before, or after, but never in between.
 
         Args:
             record: without its ``predictions`` entries, which are filled in here.
             predictions: by split.
+            figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>`` shows the record beside it,
+                or is not there.
 
         Returns:
             The record as written.
@@ -137,19 +229,17 @@ class Store:
         Raises:
             HardwareError: the disk is full or read-only; nothing half-written stays.
         """
-        folder = self.folder(record)
-        entries: dict[str, PredictionsFile] = {}
-        try:
-            for split, content in (predictions or {}).items():
-                name = f"{record.run_id}.{split}.npz"
-                data = content.to_bytes()
-                write_atomically(folder / name, data)
-                entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
-            done = record.model_copy(update={"predictions": entries})
-            write_atomically(folder / f"{record.run_id}.json", done.to_json().encode())
-        except OSError as error:
-            problem = f"the result cannot be written to {folder}: {error.strerror or error}."
-            raise HardwareError(problem, "Free some space and give the same command again; training is not repeated.") from None
+        contents = {split: (content.to_bytes(), len(content)) for split, content in (predictions or {}).items()}
+        pictures = {f"{record.run_id}.{end}": content for end, content in (figures or {}).items()}
+        name = self.path(record.protocol, record.model, record.run_id).name
+        with self._writing(self.folder(record)) as place:
+            entries = {split: place.place(record.run_id, split, *content) for split, content in contents.items()}
+            for picture in pictures:
+                (place.folder / picture).unlink(missing_ok=True)
+            done = with_classes(record).model_copy(update={"predictions": entries})
+            place.record(name, done.to_json(), entries.values())
+            for picture, content in pictures.items():
+                write_atomically(place.folder / picture, content)
         return done
 
     def amend(self, record: Record) -> Record:
@@ -162,18 +252,19 @@ class Store:
             The record.
 
         Raises:
+            RecordError: its predictions are no longer there: it was written anew meanwhile.
             HardwareError: the disk is full or read-only; the former record stays.
         """
-        path = self.path(record.protocol, record.model, record.run_id)
-        try:
-            write_atomically(path, record.to_json().encode())
-        except OSError as error:
-            problem = f"the record cannot be written to {path.parent}: {error.strerror or error}."
-            raise HardwareError(problem, "Free some space and give the same command again.") from None
+        name = self.path(record.protocol, record.model, record.run_id).name
+        with self._writing(self.folder(record)) as place:
+            if not self.intact(record):
+                problem = f"record {record.run_id}: the predictions that it names are not there; it was written anew meanwhile, or is damaged."
+                raise RecordError(problem, "Give the same command again.")
+            place.record(name, record.to_json(), record.predictions.values())
         return record
 
     def put_grid(self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]) -> list[Record]:
-        """Write the records of a grid and their predictions.
+        """Write the records of a grid and their predictions, as :meth:`put` does.
 
         Args:
             grid: its name.
@@ -186,24 +277,52 @@ class Store:
         Raises:
             HardwareError: the disk is full or read-only; nothing half-written stays.
         """
+        contents = {split: (content.to_bytes(), len(content)) for split, content in predictions.items()}
         path = self.grid_path(records[0].protocol, records[0].model, grid)
-        entries: dict[str, PredictionsFile] = {}
-        try:
-            for split, content in predictions.items():
-                data = content.to_bytes()
-                name = f"{grid}.grid.{split}.npz"
-                write_atomically(path.parent / name, data)
-                entries[split] = PredictionsFile(file=name, sha256=hashlib.sha256(data).hexdigest(), n=len(content))
+        with self._writing(path.parent) as place:
+            entries = {split: place.place(f"{grid}.grid", split, *content) for split, content in contents.items()}
             done = [
-                record.model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
+                with_classes(record).model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
                 for h, record in enumerate(records)
             ]
-            write_atomically(path, grid_to_json(done).encode())
-        except OSError as error:
-            problem = f"the result cannot be written to {path.parent}: {error.strerror or error}."
-            raise HardwareError(problem, "Free some space and give the same command again.") from None
+            place.record(path.name, grid_to_json(done), entries.values())
         self._opened = None
         return done
+
+    def sweep(self, records: Iterable[Record]) -> None:
+        """Remove what killed processes left in any folder of results.
+
+        Args:
+            records: all that the store holds; only folders with a file that none of them names are locked and looked into again.
+        """
+        names: dict[Path, tuple[list[Names], set[str]]] = {}
+        for record in records:
+            named, stems = names.setdefault(self.folder(record), ([], set()))
+            named.append({entry.file: entry.sha256 for entry in record.predictions.values()})
+            stems.add(f"{record.run_id}.json")
+        for folder in sorted(self.results.glob("*/*")):
+            if leftovers(folder, *names.get(folder, ([], set()))):
+                sweep_folder(folder)
+
+    @contextlib.contextmanager
+    def _writing(self, folder: Path) -> Iterator[_Open]:
+        """Hold a folder, know what its records name, and leave nothing behind that none of them does."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder) as alone:
+                place = _Open(folder, names_in_folder(folder))
+                try:
+                    yield place
+                except BaseException:
+                    # How far it came, the disk knows.
+                    place.names = names_in_folder(folder)
+                    raise
+                finally:
+                    if alone:
+                        sweep(folder, place.names)
+        except OSError as error:
+            problem = f"the result cannot be written to {folder}: {error.strerror or error}."
+            raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again; training is not repeated.") from None
 
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:
         """Refuse to begin what could not be written down in the end.
@@ -220,3 +339,22 @@ class Store:
         if free < n_bytes:
             problem = f"the disk of {place} has {free // 2**20} MiB free."
             raise HardwareError(problem, f"Free at least {n_bytes // 2**20} MiB.")
+
+
+def require_place(record: Record, path: Path) -> None:
+    """Refuse a record that is not where it says it belongs.
+
+    Raises:
+        RecordError: it is of another protocol, model or run than its path.
+    """
+    if is_misplaced(record, path):
+        problem = f"{path}: the record says it is {record.protocol}/{folder_name(record.model)}/{record.run_id}."
+        raise RecordError(problem, "Move it back to where it belongs.")
+
+
+def _checked(name: str) -> str:
+    try:
+        return plain_name(name)
+    except ValueError as error:
+        problem = f"{shown(repr(name))} cannot be the name of a record or a protocol: it {error}."
+        raise RecordError(problem) from None

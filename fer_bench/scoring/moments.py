@@ -75,6 +75,12 @@ def statistics(total: Float) -> dict[str, Float]:
     }
 
 
+def mean_ccc(total: npt.ArrayLike) -> float | None:
+    """CCC, mean over dimensions, of the sums (D, 7) of all samples; None where it is undefined."""
+    values = statistics(np.asarray(total, dtype=np.float64))["ccc"]
+    return None if np.isnan(values).any() else float(values.mean())
+
+
 def bootstrap_values(
     targets: npt.ArrayLike,
     outputs: npt.ArrayLike,

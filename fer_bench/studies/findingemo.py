@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.findingemo_annotations import Annotation, read_annotations
 from fer_bench.errors import BadDataError, HardwareError
 from fer_bench.labels import EMO8
-from fer_bench.predictions import write_atomically
+from fer_bench.studies.findingemo_comparison import compare, is_published
 from fer_bench.studies.findingemo_figures import draw
+from fer_bench.studies.findingemo_printed import TABLE_2, TABLE_4, Printed, PrintedRow
 from fer_bench.studies.findingemo_statistics import (
     Agreement,
     EmotionRow,
@@ -27,7 +29,7 @@ from fer_bench.studies.findingemo_statistics import (
     overlap_scores,
 )
 
-PAGE = "findingemo.md"
+PAGE = "README.md"
 
 _CAPTIONS = {
     "emotions.png": "Annotations per leaf (the paper's figure 4)",
@@ -51,7 +53,7 @@ def study_findingemo(annotations: Path, out: Path) -> Path:
         out: folder, made where it is missing; files of an earlier study are replaced, the page last.
 
     Returns:
-        The page, ``findingemo.md``, which shows the PNG files beside it.
+        The page, ``README.md``, which shows the PNG files beside it.
 
     Raises:
         MissingDataError: there is no such file.
@@ -91,20 +93,26 @@ def _page(
     figures: Sequence[str],
 ) -> Iterable[str]:
     images = by_image(rows)
+    published = is_published(rows)
+    rejected = len(rows) - len(kept)
+    verdicts = f"{len(kept):,} keep their image, {rejected:,} reject it. " if rejected else "No annotation rejects its image. "
+    several = sum(n for k, n in found.annotators.items() if k > 1)
     yield f"# Annotations of {name}\n"
     yield (
-        f"{len(rows)} annotations of {len(images)} images by {len({a.user for a in rows})} annotators; {len(kept)} keep their image, "
-        f"{len(rows) - len(kept)} reject it. {sum(n for k, n in found.annotators.items() if k > 1)} images have several annotators. "
+        f"{len(rows):,} annotations of {len(images):,} images by {len({a.user for a in rows}):,} annotators. {verdicts}"
+        f"{f'{several:,}' if several else 'None'} of the images {'has' if several == 1 else 'have'} several annotators. "
         "Emotions, valence, arousal and ambiguity are of annotations that keep the image. Figures and tables of the paper: Mertens et al., "
-        "FindingEmo (2024). Values are mean ± standard deviation (ddof 1).\n"
+        "FindingEmo (2024). Values are mean ± standard deviation (over N - 1).\n"
     )
+    if published:
+        yield from compare(rows, leaves, emotions)
     yield "## Leaves of Plutchik's wheel (Table 2)\n"
-    yield from _emotions(leaves)
-    yield "> The paper's Tables 2 and 4 print the same deviations for valence as for arousal; those here are computed for each.\n"
+    yield from _emotions(leaves, TABLE_2 if published else None)
+    yield "> The paper's Tables 2 and 4 print the same deviations for arousal as for valence; those here are computed for each.\n"
     yield "## The 24 emotions (Table 4)\n"
     for ring in (2, 1, 0):
         yield f"### Ring: {_RINGS[ring]}\n"
-        yield from _emotions(emotions[ring::3])
+        yield from _emotions(emotions[ring::3], TABLE_4 if published else None)
     yield from _agreement(found)
     yield from _scores(scores)
     yield "## Figures\n"
@@ -124,18 +132,28 @@ def _spread(s: Spread) -> str:
     return "–" if not s.n else f"{s.mean:.2f}" if math.isnan(s.std) else f"{s.mean:.2f} ± {s.std:.2f}"
 
 
-def _emotions(rows: Sequence[EmotionRow]) -> Iterable[str]:
-    body = ([r.name, r.count, f"{r.share:.1%}", _spread(r.arousal), _spread(r.valence), _spread(r.ambiguity)] for r in rows)
-    return _table(["emotion", "annotations", "share", "arousal", "valence", "ambiguity"], body)
+def _emotions(rows: Sequence[EmotionRow], printed: Mapping[str, PrintedRow] | None) -> Iterable[str]:
+    header = ["emotion", "annotations", "share", "arousal", "valence", "ambiguity"]
+    body = [[r.name, f"{r.count:,}", f"{r.share:.1%}", _spread(r.arousal), _spread(r.valence), _spread(r.ambiguity)] for r in rows]
+    if printed is not None:
+        header += [f"paper: {column}" for column in ("annotations", "arousal", "valence", "ambiguity")]
+        for cells, row in zip(body, rows, strict=True):
+            claim = printed.get(row.name)
+            cells += [f"{claim.count:,}", *map(_claimed, (claim.arousal, claim.valence, claim.ambiguity))] if claim else ["–"] * 4
+    return _table(header, body)
+
+
+def _claimed(printed: Printed) -> str:
+    return f"{printed[0]:.2f} ± {printed[1]:.2f}"
 
 
 def _agreement(found: Agreement) -> Iterable[str]:
     yield "## Agreement of annotators (appendix A.5)\n"
-    yield from _table(["annotators", *found.annotators], [["images", *found.annotators.values()]])
     several = sum(found.verdicts.values())
     if not several:
         yield "No image has more than one annotator: there is no agreement to measure.\n"
         return
+    yield from _table(["annotators", *found.annotators], [["images", *found.annotators.values()]])
     yield (
         f"Of {several} images with several annotators, most annotators keep {found.verdicts['keep']}, reject {found.verdicts['reject']}; "
         f"{found.verdicts['undecided']} are undecided. What follows is of the kept ones.\n"
@@ -161,14 +179,13 @@ def _agreement(found: Agreement) -> Iterable[str]:
 
 
 def _scores(scores: Mapping[str, OverlapScore]) -> Iterable[str]:
+    if not scores:
+        return
     yield "## Overlap scores of annotators (section 2.3.3)\n"
     yield (
         "The paper compares annotators with set answers to five fixed images, which are not published. Here the other annotators of an image, at least "
         "two, are the reference: keep or reject, valence and arousal within their range, and the leaf most of them chose each give a point.\n"
     )
-    if not scores:
-        yield "No image has more than two annotators: there is no score.\n"
-        return
     values = np.array([s.score for s in scores.values()])
     alternatives = [s.alternative for s in scores.values() if not math.isnan(s.alternative)]
     yield (

@@ -26,14 +26,15 @@ def draw(annotations: Sequence[Annotation], rows: Sequence[EmotionRow], found: A
         scores: overlap score by annotator.
 
     Returns:
-        File name to PNG; without agreement figures where no image has several annotators.
+        File name to PNG; without the figures of agreement where no image has several annotators.
     """
     figures = {
         "emotions.png": _figure(1, lambda axes: _bars(axes[0], {r.name: r.count for r in rows}, "leaf of Plutchik's wheel", "annotations")),
         "valence_arousal.png": _figure(1, lambda axes: _valence_arousal(axes[0], annotations)),
         "scales.png": _figure(3, lambda axes: _scales(axes, annotations)),
-        "annotators.png": _figure(1, lambda axes: _bars(axes[0], found.annotators, "annotators", "images")),
     }
+    if any(found.verdicts.values()):
+        figures["annotators.png"] = _figure(1, lambda axes: _bars(axes[0], found.annotators, "annotators", "images"))
     if found.labels24:
         figures["labels.png"] = _figure(2, lambda axes: _two_bars(axes, found.labels8, found.labels24, "different Emo{} labels"))
     if found.distance24:
@@ -59,11 +60,12 @@ def _figure(columns: int, fill: Callable[[Sequence[Axes]], None]) -> bytes:
 
 def _bars(axes: Axes, counts: Mapping[int, int] | Mapping[float, int] | Mapping[str, int], x: str, y: str, width: float = 0.8) -> None:
     bars = axes.bar(list(counts), list(counts.values()), width=width)  # type: ignore[arg-type]
-    axes.bar_label(bars, fontsize=7)
+    axes.bar_label(bars, fmt="{:,.0f}", fontsize=7)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if any(isinstance(key, str) for key in counts):
-        axes.tick_params(axis="x", rotation=30)
+        axes.set_xticks(range(len(counts)), map(str, counts), rotation=30, ha="right", rotation_mode="anchor")
     elif all(isinstance(key, int) for key in counts):
         axes.set_xticks([int(key) for key in counts])
 
@@ -79,25 +81,25 @@ def _scales(axes: Sequence[Axes], annotations: Sequence[Annotation]) -> None:
         _bars(ax, {value: counts[value] for value in range(low, high + 1)}, name, "annotations" if name == "arousal" else "")
 
 
-def _discs(axes: Axes, counts: Mapping[tuple[int, int], int]) -> None:
+def _discs(axes: Axes, counts: Mapping[tuple[int, int], int], what: str) -> None:
     largest = max(counts.values(), default=1)
     xs, ys = [x for x, _ in counts], [y for _, y in counts]
     axes.scatter(xs, ys, s=[_LARGEST_DISC * n / largest for n in counts.values()], alpha=0.6)
     axes.margins(0.12)
+    axes.set_title(f"area of a disc: number of {what}; the largest is {largest:,}", fontsize=9)
 
 
 def _valence_arousal(axes: Axes, annotations: Sequence[Annotation]) -> None:
-    _discs(axes, Counter((a.valence, a.arousal) for a in annotations if a.valence is not None and a.arousal is not None))
+    _discs(axes, Counter((a.valence, a.arousal) for a in annotations if a.valence is not None and a.arousal is not None), "annotations")
     axes.set_xlabel("valence")
     axes.set_ylabel("arousal")
-    axes.set_title("area: number of annotations", fontsize=9)
 
 
 def _pairs(axes: Axes, pairs: Mapping[tuple[int, int], int]) -> None:
-    _discs(axes, pairs)
-    axes.set_xticks(range(8), EMO8.names, rotation=30)
+    _discs(axes, pairs, "images with just these two leaves")
+    axes.set_xticks(range(8), EMO8.names, rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(8), EMO8.names)
-    axes.set_title("area: number of images with just these two leaves", fontsize=9)
+    axes.set(xlim=(-0.6, 7.6), ylim=(-0.6, 7.6))
 
 
 def _ranges(axes: Sequence[Axes], found: Agreement) -> None:

@@ -17,6 +17,7 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.begin import begin_record
+from fer_bench.results.inputs import Inputs, digest, find_done, run_id_for, stated
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -69,12 +70,34 @@ def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False,
         try:
             records.append(run(fold_spec, store, force=force))
         except RunNanError as error:
-            store.put(_draft(spec, protocol).model_copy(update={"status": "nan", "message": f"fold {number} of {folding.folds}: {error.problem}"}))
+            failed = {"status": "nan", "message": f"fold {number} of {folding.folds}: {error.problem}"}
+            inputs = experiment_inputs(records)
+            run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None)
+            store.put(_draft(spec, protocol, run_id).model_copy(update={**failed, "inputs": inputs}))
             raise
-    return store.put(*joined(spec, protocol, records, [store.predictions(record) for record in records]))
+    inputs, predictions = experiment_inputs(records), [store.predictions(record) for record in records]
+    existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    if existing is not None and not force and _holds(store.predictions(existing), predictions):
+        return existing
+    run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None)
+    return store.put(*joined(spec, protocol, records, predictions, run_id))
 
 
-def joined(spec: RunSpec, protocol: Protocol, records: Sequence[Record], predictions: Sequence[Predictions]) -> tuple[Record, dict[str, Predictions]]:
+def experiment_inputs(folds: Sequence[Record]) -> Inputs:
+    """Fingerprint of an experiment: that of each fold, and the whole copy as its test split."""
+    copies = {record.data.get("fold", {}).get("copy", "") for record in folds}
+    return {"test": next(iter(copies), ""), **{f"fold {number}": digest(stated(record)[0]) for number, record in enumerate(folds)}}
+
+
+def _holds(experiment: Predictions, folds: Sequence[Predictions]) -> bool:
+    """Whether an experiment has the predictions that its folds have now."""
+    whole = pooled(folds)
+    return all(np.array_equal(getattr(experiment, name), getattr(whole, name)) for name in ("ids", "targets", "outputs"))
+
+
+def joined(
+    spec: RunSpec, protocol: Protocol, records: Sequence[Record], predictions: Sequence[Predictions], run_id: str = ""
+) -> tuple[Record, dict[str, Predictions]]:
     """The experiment's record and its predictions, from those of its folds.
 
     Args:
@@ -82,6 +105,7 @@ def joined(spec: RunSpec, protocol: Protocol, records: Sequence[Record], predict
         protocol: of the experiment.
         records: one per fold.
         predictions: of the test split of each.
+        run_id: of the experiment; empty: by its settings alone.
 
     Raises:
         SpecError: the folds were run on different copies of the data.
@@ -94,8 +118,9 @@ def joined(spec: RunSpec, protocol: Protocol, records: Sequence[Record], predict
     (copy,) = copies
     first = records[0]
     total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
-    record = _draft(spec, protocol).model_copy(
+    record = _draft(spec, protocol, run_id or spec.run_id()).model_copy(
         update={
+            "inputs": experiment_inputs(records),
             "metrics": score(protocol, test),
             "n_scored": len(test),
             "outcomes": pack_outcomes(correct(test)) if protocol.task.kind == "classes" else "",
@@ -104,7 +129,7 @@ def joined(spec: RunSpec, protocol: Protocol, records: Sequence[Record], predict
                 "n": {"test": len(test)},
                 "checksums": {"test": copy} if copy else {},
                 "known_copy": None,
-                "notes": first.data.get("notes", []),
+                "notes": list(dict.fromkeys(note for record in records for note in record.data.get("notes", []))),
                 "n_quarantined": first.data.get("n_quarantined", 0),
                 "folds": [record.run_id for record in records],
                 "fold_by": protocol.fold_by,
@@ -139,9 +164,9 @@ def _folding(spec: RunSpec) -> Folding:
     return folding
 
 
-def _draft(spec: RunSpec, protocol: Protocol) -> Record:
+def _draft(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:
     """The experiment's record before anything is known of its result."""
-    return begin_record(spec, protocol, spec.run_id()).model_copy(update={"created": provenance.now()})
+    return begin_record(spec, protocol, run_id).model_copy(update={"created": provenance.now()})
 
 
 def describe(record: Record, primary: str) -> str:

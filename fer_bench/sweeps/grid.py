@@ -24,8 +24,6 @@ from fer_bench import spec as specs
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
 from fer_bench.results.naming import Named, unique_names
-from fer_bench.results.record import Record
-from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 
 _TOP = ("about", "defaults", "seeds", "runs", "layered")
@@ -44,6 +42,17 @@ def find_suite(file: Path) -> Path:
     if named.is_file():
         return named
     raise unknown_name("suite", str(file), [path.stem for path in folder.glob("*.yaml")])
+
+
+def is_of_probes(file: Path) -> bool:
+    """Whether a suite holds grids of linear heads (``probes``) instead of runs.
+
+    Raises:
+        UnknownNameError: there is no such suite.
+        SpecError: it cannot be read.
+    """
+    content = specs.read_yaml(find_suite(file))
+    return "probes" in content and "runs" not in content
 
 
 def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None) -> list[RunSpec]:
@@ -110,34 +119,8 @@ def _values(found: Any, what: str, example: str) -> list[Any]:
     return found
 
 
-def missing_tests(plan: list[tuple[RunSpec, tuple[str, ...]]], store: Store) -> list[tuple[RunSpec, str]]:
-    """Tests on other datasets that have no record yet, of runs whether done or not."""
-    done: dict[str, set[str]] = {}
-    for path in store.files():
-        run_id, on, dataset = path.stem.partition("-on-")
-        if on:
-            done.setdefault(dataset, set()).add(run_id)
-    lacking = []
-    for spec, abroad in plan:
-        record = store.find(spec.protocol, spec.model, spec.run_id())
-        # A cross-validation is tested by one of its folds.
-        own = {spec.run_id(), *(record.data.get("folds") or () if record else ())}
-        lacking += [(spec, dataset) for dataset in abroad if not own & done.get(dataset.removeprefix("folder:"), set())]
-    return lacking
-
-
 def names_of(chosen: Sequence[RunSpec]) -> list[str]:
     """What each run is called among the others: model, recipe, views, and the settings that set apart those that share all three."""
     digests = [spec.digest() for spec in chosen]
     names = unique_names({key: Named(spec.model, spec.recipe, spec.model_dump(mode="json"), key) for key, spec in zip(digests, chosen, strict=True)})
     return [names[key] for key in digests]
-
-
-def missing(chosen: list[RunSpec], store: Store) -> list[RunSpec]:
-    """The runs that have no finished record yet; also one on another copy of the data counts as done."""
-    done = {path.stem.split("-x")[0] for path in store.files() if _finished(path)}
-    return [spec for spec in chosen if spec.run_id() not in done]
-
-
-def _finished(path: Path) -> bool:
-    return Record.load(path).status in ("finished", "nan")

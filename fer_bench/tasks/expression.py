@@ -9,9 +9,40 @@ import torchmetrics
 from torch import nn
 
 from fer_bench.labels import LabelSet
+from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_statistics
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, MeanLoss
 from fer_bench.tasks.losses import balanced_weights, build_loss
+
+
+class ClassScores(torchmetrics.Metric):
+    """Scores of a confusion matrix that fills batch by batch, by the function that scores a record: a class without samples counts in neither.
+
+    Args:
+        n_classes: C.
+        prefix: of the names of the scores.
+    """
+
+    higher_is_better = True
+    full_state_update = False
+    confusion: torch.Tensor
+
+    def __init__(self, n_classes: int, prefix: str = "") -> None:
+        super().__init__()
+        self.n_classes, self.prefix = n_classes, prefix
+        self.add_state("confusion", torch.zeros(n_classes, n_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        """Add logits (B, C) and their classes (B,)."""
+        cells = targets * self.n_classes + logits.argmax(dim=1)
+        # Compared, not counted: the sums are the same on every device, also where only deterministic functions are allowed.
+        counts = (cells[:, None] == torch.arange(self.n_classes**2, device=cells.device)).sum(dim=0)
+        self.confusion += counts.view(self.n_classes, self.n_classes)
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """accuracy, balanced_accuracy, macro_f1 and weighted_f1, each a scalar; NaN without samples."""
+        found, like = confusion_statistics(self.confusion.cpu().numpy()), self.confusion
+        return {f"{self.prefix}{name}": torch.tensor(float(found[name]), dtype=torch.float32, device=like.device) for name in CONFUSION_STATISTICS}
 
 
 class ExpressionTask(AffectTask):
@@ -38,15 +69,7 @@ class ExpressionTask(AffectTask):
         """Every metric that a protocol can select by on validation, running accuracy and loss on training."""
         n = len(self.label_set)
         self.train_accuracy = torchmetrics.classification.MulticlassAccuracy(n, average="micro")
-        self.validation_metrics = torchmetrics.MetricCollection(
-            {
-                "accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="micro"),
-                "macro_f1": torchmetrics.classification.MulticlassF1Score(n, average="macro"),
-                "weighted_f1": torchmetrics.classification.MulticlassF1Score(n, average="weighted"),
-                "balanced_accuracy": torchmetrics.classification.MulticlassAccuracy(n, average="macro"),
-            },
-            prefix="validation/",
-        )
+        self.validation_metrics = ClassScores(n, prefix="validation/")
         self.train_loss = MeanLoss()
         self.validation_loss = MeanLoss()
 

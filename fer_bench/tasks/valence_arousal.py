@@ -99,7 +99,8 @@ class ValenceArousalTask(AffectTask):
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss they were trained with."""
-        errors, ccc = torch.atleast_1d(self.validation_error.compute()), self.validation_ccc.compute()
+        # torchmetrics takes the dimension of a single element away.
+        errors, ccc = torch.atleast_1d(self.validation_error.compute()), torch.atleast_1d(self.validation_ccc.compute())
         scores: dict[str, Any] = {"validation/loss": errors.mean(), "validation/ccc": ccc.mean(), "validation/rmse": errors.sqrt().mean()}
         scores |= {f"validation/{name}_ccc": ccc[d] for d, name in enumerate(self.dimensions)}
         self.log_dict(scores, prog_bar=True)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.catalog import find_model
+from fer_bench.models.trial import try_sides, try_specified
 from fer_bench.models.weights import read_file
-from fer_bench.models.zoo import build_specified
+from fer_bench.models.zoo import Network, build_specified
+from fer_bench.packages import require
 from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.expression import ExpressionTask
-from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES
+from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
@@ -24,13 +29,17 @@ from fer_bench.training.resizing import check_progressive
 
 
 def check_names(spec: RunSpec) -> Protocol:
-    """Resolve every name of a spec before any data is opened.
+    """Resolve every name of a spec, and try what can be tried, before any data is opened.
+
+    The network is built, and run once where the side of its input is known by now; its weights file and the label file are read.
 
     Raises:
         UnknownNameError: with suggestions.
-        SpecError: settings that do not go together, such as a loss of classes for a task of values.
+        MissingPackageError, WeightsError, MissingDataError, BadDataError: a package or a file is missing or wrong.
+        SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of values.
     """
     from fer_bench.data.augment import AUGMENTATIONS, changes_nothing, settings_of
+    from fer_bench.data.label_file import read_labels
     from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
@@ -57,7 +66,24 @@ def check_names(spec: RunSpec) -> Protocol:
             raise SpecError(problem, "Use stopper=patience.")
         check_value_settings(spec)
         build_value_loss(spec.loss, dict(spec.loss_options))
+    if spec.labels and protocol.task.labels is not None:
+        read_labels(Path(spec.execution.labels_file or spec.labels), protocol.task.labels)
+    if spec.execution.wandb != "off":
+        require(("wandb",))
+    _check_strategy(spec.execution.strategy)
+    _task_of(spec, protocol, try_specified(spec, protocol.task.n_outputs), np.ones(protocol.task.n_outputs))
+    optimizer = build_optimizer(spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options))
+    build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, 1, dict(spec.schedule_options))
     return protocol
+
+
+def _check_strategy(name: str) -> None:
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if name not in known:
+        kind = "strategy"
+        raise unknown_name(kind, name, known)
 
 
 def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = None, class_counts: Any = None, pretrained: bool = True) -> AffectTask:
@@ -71,6 +97,12 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
     """
     network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained)
+    if pretrained:
+        try_sides(network, spec, protocol.task.n_outputs)
+    return _task_of(spec, protocol, network, class_counts)
+
+
+def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any) -> AffectTask:
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask

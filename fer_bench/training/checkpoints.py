@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from fer_bench.predictions import write_atomically
+from fer_bench.atomic import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
+from fer_bench.own_data import BROUGHT, settle
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
+from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
-from fer_bench.spec import Execution, layered
+from fer_bench.spec import Execution, RunSpec, layered
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
 from fer_bench.training.trained import Trained, load_record
@@ -82,11 +85,19 @@ def rescale(predictions: Predictions, source: tuple[float, float], target: tuple
     return Predictions(predictions.ids, predictions.targets, outputs, predictions.flags, predictions.groups)
 
 
-def evaluate(store: Store, reference: str, dataset: str, task: str | None = None, execution: Execution | None = None) -> Record:
+def evaluate(
+    store: Store,
+    reference: str,
+    dataset: str,
+    task: str | None = None,
+    execution: Execution | None = None,
+    options: dict[str, Any] | None = None,
+) -> Record:
     """Test a trained network on another dataset, once, and write the record.
 
     Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut into folds, is tested whole:
-    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken.
+    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken. On the dataset and task that it was trained on, a
+    run has been tested already: that is its own record, which is returned as it is.
 
     Args:
         store: where the run lies and the record goes.
@@ -94,33 +105,43 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         dataset: to test on.
         task: of the dataset; None: the one whose label set fits best.
         execution: where the data lies and what computes.
+        options: of the dataset; ``classes`` name those of data that users bring.
 
     Raises:
-        SpecError: the label sets have too little in common, the dimensions are others, or it is the dataset that was trained on.
+        UnknownNameError: no such dataset or task.
+        SpecError: the label sets have too little in common, or the dimensions are others.
     """
-    trained = load_record(_best_fold(store, store.get(reference)), execution)
-    if dataset == trained.spec.dataset:
-        problem = f"run {trained.record.run_id} was trained on {dataset}; its record has its test score there."
-        raise SpecError(problem, "Choose another dataset.")
+    own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
+    dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
+    dataset_class(dataset)
+    asked = store.get(reference)
+    if asked.kind == "trained" and dataset == asked.dataset and task in (None, asked.task):
+        return asked
+    trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
     values = source.task.labels is None
     target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
     protocol = protocol_for(dataset, name)
-    if protocol.task.dimensions != source.task.dimensions:
+    if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
-    spec = trained.spec.model_copy(update={"dataset": dataset, "task": target_task, "target_mode": "hard", "dataset_options": {}, "labels": ""})
+    # Of its own dataset, under another task, a run may be tested on its test split alone.
+    same = dataset == trained.spec.dataset
+    spec = abroad_spec(trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"])
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
-    datamodule.test_only = True
+    datamodule.test_only = not same
     datamodule.setup()
     predictions = predict(trained.task, datamodule, "test", device, spec)
     notes = [f"trained on {source.name} (run {trained.record.run_id})"]
-    if datamodule.folding is not None:
+    if datamodule.folding is not None and not same:
         notes.append(f"tested on all {len(predictions)} samples of {dataset}: none of them was trained on")
     if values:
-        predictions = rescale(predictions, source.scale, protocol.scale)
+        left_out = [dimension for dimension in source.task.dimensions if dimension not in protocol.task.dimensions]
+        if left_out:
+            notes.append(f"left out: the output {', '.join(left_out)}")
+        predictions = rescale(_outputs_of(predictions, source.task.dimensions, protocol.task.dimensions), source.scale, protocol.scale)
         if source.scale != protocol.scale:
             notes.append(f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end")
     elif name != target_task:
@@ -131,10 +152,15 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
             f"left out: {n_all - len(predictions)} of {n_all} test samples ({', '.join(mapping.dropped_target) or 'no class'}), "
             f"and the outputs {', '.join(mapping.dropped_source) or 'none'}"
         )
+    facts = data_facts(datamodule, protocol)
+    inputs = data_inputs(facts)
+    plain = f"{trained.record.run_id}-on-{protocol.dataset}"
+    run_id = evaluated_id(store, protocol.name, trained.record.model, plain, inputs, facts["known_copy"])
     record = trained.record.model_copy(
         update={
-            "run_id": f"{trained.record.run_id}-on-{protocol.dataset}",
-            "row": f"{trained.record.row}-on-{protocol.dataset}",
+            "run_id": run_id,
+            "row": f"{trained.record.row}-on-{protocol.dataset}{run_id.removeprefix(plain)}",
+            "inputs": evaluated_inputs(trained.record, inputs),
             "kind": "evaluated",
             "protocol": protocol.name,
             "protocol_version": protocol.version,
@@ -144,7 +170,7 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
             "metrics": score(protocol, predictions),
             "validation_metrics": {},
             "n_scored": len(predictions),
-            "data": data_facts(datamodule, protocol) | {"trained_on": trained.record.data},
+            "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code(),
             "outcomes": "" if values else pack_outcomes(correct(predictions)),
             "notes": notes,
@@ -154,6 +180,23 @@ def evaluate(store: Store, reference: str, dataset: str, task: str | None = None
         }
     )
     return store.put(record, {"test": predictions})
+
+
+def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
+    """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
+    chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
+    return spec.model_copy(update={"dataset": dataset, "task": chosen, "target_mode": "hard", "dataset_options": options or {}, "labels": ""})
+
+
+def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
+    """Fingerprint of a test on another dataset: that of its data, and the network's."""
+    return {**inputs, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
+
+
+def _outputs_of(predictions: Predictions, own: tuple[str, ...], wanted: tuple[str, ...]) -> Predictions:
+    """Predictions with the outputs of some dimensions only."""
+    columns = [own.index(dimension) for dimension in wanted]
+    return Predictions(predictions.ids, predictions.targets, predictions.outputs[:, columns], predictions.flags, predictions.groups)
 
 
 def _best_fold(store: Store, record: Record) -> Record:
@@ -174,6 +217,6 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
 
 def _default_task(dataset: str, source_task: str) -> str:
     """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith("folder:"):
+    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith(BROUGHT):
         return source_task
     return str(layered({"dataset": dataset}).get("task", source_task))

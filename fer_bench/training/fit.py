@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import HardwareError, Interrupted, WeightsError
-from fer_bench.predictions import write_atomically
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
@@ -79,7 +79,7 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
 def _read(done: Path) -> dict[str, Any]:
     try:
         facts = json.loads(done.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict) or "best_epoch" not in facts:
         problem = f"{done}: damaged."

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
-from fer_bench.errors import RecordError, SpecError
+from fer_bench.errors import RecordError
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.moments import mean_ccc, sums
+from fer_bench.scoring.regression import answer_missing
 from fer_bench.scoring.score import correct
 from fer_bench.spec import Execution
 from fer_bench.training import machine
@@ -19,7 +23,8 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
 
     The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is measured, so its distance from the test
     says little about overfitting. What is found becomes ``training.on_train`` of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample
-    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy.
+    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and ``sums``,
+    of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
         store: where the record lies.
@@ -30,14 +35,10 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
         The record as written.
 
     Raises:
-        SpecError: the run's task has no classes.
         WeightsError: its checkpoint is not on this machine.
         RecordError: the data are others than those that it was trained on.
     """
     trained = load_run(store, reference, execution)
-    if trained.protocol.task.kind != "classes":
-        problem = f"run {trained.record.run_id} predicts values: there is no accuracy on its training images."
-        raise SpecError(problem, "Choose a run of a task with classes.")
     device = machine.resolve(trained.spec)
     datamodule = build_datamodule(trained.spec, workers=device.workers)
     datamodule.setup()
@@ -45,6 +46,12 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     if found != stated:
         problem = f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated}, here {found})."
         raise RecordError(problem, "Give the folder of the copy that it was trained on with --data-dir.")
-    right = correct(predict(trained.task, datamodule, "train", device, trained.spec))
-    on_train = {"n": len(right), "accuracy": float(right.mean()), "outcomes": pack_outcomes(right)}
+    predictions = predict(trained.task, datamodule, "train", device, trained.spec)
+    on_train: dict[str, Any] = {"n": len(predictions)}
+    if trained.protocol.task.kind == "classes":
+        right = correct(predictions)
+        on_train |= {"accuracy": float(right.mean()), "outcomes": pack_outcomes(right)}
+    else:
+        total = sums(predictions.targets, answer_missing(predictions.outputs, trained.protocol.scale)).sum(axis=0)
+        on_train |= {"ccc": mean_ccc(total), "sums": total.tolist()}
     return store.amend(trained.record.model_copy(update={"training": trained.record.training | {"on_train": on_train}}))

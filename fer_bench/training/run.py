@@ -12,12 +12,16 @@ import lightning as L
 import torch
 from filelock import FileLock, Timeout
 
+from fer_bench import paths
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
+from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
-from fer_bench.results.begin import begin_record, run_folder
+from fer_bench.results.begin import begin_record
+from fer_bench.results.copies import checksums_of, note_present
+from fer_bench.results.inputs import Inputs, data_inputs, find_done, mark, may_resume, run_id_for, training_folder
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -52,21 +56,22 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
-    run_id = name_run(spec, protocol, facts, store)
-    existing = store.find(protocol.name, spec.model, run_id)
-    if existing is not None and existing.status == "finished" and not force:
+    inputs = data_inputs(facts)
+    existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    if existing is not None and not force:
+        note_present(store, protocol, checksums_of(existing))
         return existing
+    run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
 
-    folder = run_folder(spec, run_id)
+    folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
     with lock(folder, spec.execution):
-        if force and is_first(spec.execution):
-            (folder / "trained.json").unlink(missing_ok=True)
-            (folder / "last.ckpt").unlink(missing_ok=True)
+        if is_first(spec.execution):
+            begin_folder(folder, spec, inputs, anew=force)
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
         task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts)
-        draft = _draft(spec, protocol, run_id, facts, device, task)
+        draft = _draft(spec, protocol, run_id, facts, device, task).model_copy(update={"inputs": inputs})
         try:
             with distribution(spec.execution):
                 training = fit(spec, protocol, task, datamodule, device, folder)
@@ -74,6 +79,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
             store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}))
             raise
         load_weights(task, folder / f"{spec.snapshot}.ckpt")
+        training["weights_sha256"] = weights_digest(task.network)
         began = time.perf_counter()
         predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
         training["prediction_seconds"] = round(time.perf_counter() - began, 3)
@@ -87,20 +93,30 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
                 "created": provenance.now(),
             }
         )
-        return store.put(record, predictions)
+        done = store.put(record, predictions)
+        note_present(store, protocol, checksums_of(done))
+        return done
 
 
-def name_run(spec: RunSpec, protocol: Protocol, facts: dict[str, Any], store: Store) -> str:
-    """The run's id; another copy of the data gets a suffix, so that it never passes for, or overwrites, the known one's record."""
-    plain = spec.run_id()
-    suffix = "-x" + str(facts["checksums"].get("test", ""))[:6]
-    if facts["known_copy"] is False:
-        return plain + suffix
-    if facts["known_copy"] is None:
-        existing = store.find(protocol.name, spec.model, plain)
-        if existing is not None and existing.data.get("checksums") != facts["checksums"]:
-            return plain + suffix
-    return plain
+def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:
+    """Say what a training's folder is of.
+
+    Args:
+        folder: of the training, locked.
+        spec: of the run.
+        inputs: its fingerprint.
+        anew: leave nothing in it to resume from.
+
+    Raises:
+        FerBenchError: another process has meanwhile begun the same training on other data there.
+    """
+    if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
+        problem = f"another process has just trained these settings on other data in {folder}."
+        raise FerBenchError(problem, "Give the command again: it gets a folder of its own.")
+    if anew or not may_resume(folder, inputs):
+        for name in ("trained.json", "last.ckpt"):
+            (folder / name).unlink(missing_ok=True)
+        mark(folder, inputs)
 
 
 def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any], device: machine.Device, task: AffectTask) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from fer_bench.ensembles.choice import join
 from fer_bench.ensembles.draft import read_choice
 from fer_bench.ensembles.members import name_of
 from fer_bench.errors import RecordError, WeightsError
+from fer_bench.models.weights import require_weights
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
@@ -87,6 +89,7 @@ def load_record(record: Record, execution: Execution | None = None) -> Trained:
     native = int(record.data.get("image_size") or spec.image_size or 48)
     task = build_task(spec, protocol, native_size=native, pretrained=False)
     load_weights(task, checkpoint)
+    require_weights(task.network, record.training.get("weights_sha256"), checkpoint, record.run_id)
     return Trained(record, spec, protocol, task.eval(), native)
 
 
@@ -142,16 +145,22 @@ def _views(spec: RunSpec) -> list[View]:
     return [lambda images, first, change=change: change(images) for change in fixed_views(spec)]  # type: ignore[misc]
 
 
+def _with_network(record: Record) -> str:
+    """What to use instead of a record without a network."""
+    source = re.split(r"-on-|-by-", record.run_id)[0]
+    return f"Choose the run that it tests, {source}." if record.kind == "evaluated" and source != record.run_id else "Choose a run of kind 'trained'."
+
+
 def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
     """The spec of a trained record, and where its checkpoint is."""
     if record.kind != "trained" or not record.spec:
         problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
-        raise WeightsError(problem, "Choose a run of kind 'trained'.")
+        raise WeightsError(problem, _with_network(record))
     if folds := record.data.get("folds"):
         problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
         raise WeightsError(problem, f"Choose one of its folds: {', '.join(folds)}.")
     spec = build({**record.spec, "execution": execution or Execution()}, f"the record of {record.run_id}")
-    checkpoint = run_folder(spec, record.run_id) / f"{spec.snapshot}.ckpt"
+    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
         raise WeightsError(problem, "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with --force.")

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
+from fer_bench.results.inputs import digest, marked
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
@@ -108,7 +109,7 @@ def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
                 WandbLogger(
                     project="fer_bench",
                     name=spec.run_id(),
-                    id=spec.run_id(),
+                    id=f"{spec.run_id()}-{digest(marked(folder))}",
                     save_dir=folder,
                     offline=spec.execution.wandb == "offline",
                     config=spec.identity(),

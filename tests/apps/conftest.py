@@ -30,11 +30,11 @@ def make_run(own_folders):
             for parameter in task.network.parameters():
                 parameter.mul_(1.7)
         run_id = spec.run_id()
-        folder = run_folder(spec, run_id)
+        record = begin_record(spec, protocol, run_id)
+        folder = run_folder(spec, record)
         folder.mkdir(parents=True)
         torch.save({"state_dict": task.state_dict(), "epoch": 0}, folder / "best.ckpt")
         store = Store()
-        record = begin_record(spec, protocol, run_id)
         store.put(record.model_copy(update={"data": {"image_size": image.shape[0], "image_shape": list(image.shape)}}))
         return store, run_id
 

@@ -67,14 +67,16 @@ def write_semaine(root, sessions=6, seconds=4, raters=2, subjects=3):
     return root
 
 
-def write_avec(root, sessions=3, n=60):
-    """The AVEC variant: one CSV per session."""
+def write_avec(root, sessions=3, n=60, media=None):
+    """The AVEC variant: one CSV per session; the video beside it, or in ``media/<session>``, as it is handed out."""
     for s in range(1, sessions + 1):
         folder = root / "TrainingInput" / str(s)
         folder.mkdir(parents=True)
+        place = root / media / str(s) if media else folder
+        place.mkdir(parents=True, exist_ok=True)
         time = np.arange(n) * 0.02
         valence, arousal = 0.5 * np.sin(time + s), 0.4 * np.cos(time + s)
-        writer = cv2.VideoWriter(str(folder / "user.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 50, (WIDTH, HEIGHT))
+        writer = cv2.VideoWriter(str(place / "user.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 50, (WIDTH, HEIGHT))
         for i in range(n):
             writer.write(np.ascontiguousarray(face(valence[i], arousal[i], s)[0][:, :, ::-1]))
         writer.release()

@@ -107,7 +107,14 @@ def test_damage_is_counted_not_fatal(root):
 def test_cropped_copies_are_passed_over_and_true_copies_refused(root):
     clip = next(root.rglob("001.json")).parent
     shutil.copytree(clip, clip.with_name("001_cropped"))
-    assert len(read_afew_va(str(root), size=32)) == 80
+    shutil.copytree(root, root / "AFEW-VA_Cropped")
+    for name in ("__MACOSX/AFEW-VA_01/001", "@eaDir/001", ".Trash/001"):
+        shutil.copytree(clip, root / name)
+    (clip / "._00000.png").write_bytes(b"fork")
+    (clip / "._001.json").write_bytes(b"fork")
+    samples = read_afew_va(str(root), size=32)
+    assert len(samples) == 80
+    assert samples.quarantined == []
     shutil.copytree(clip, root / "again" / "001")
     with pytest.raises(BadDataError, match="clip 001 is in"):
         read_afew_va(str(root), size=32)

@@ -208,3 +208,43 @@ def test_cache_is_used_until_the_release_changes(tmp_path: Path, monkeypatch: py
     for file in stored:
         file.write_bytes(b"damaged")
     assert len(read_affectnet(root, cache=cache)) == len(first) + 1
+
+
+def _index_column(text):
+    header, *rows = text.splitlines()
+    return "\n".join(["," + header, *(f"{i},{row}" for i, row in enumerate(rows))]) + "\n"
+
+
+SAVED_AGAIN = {
+    "a blank last line": lambda text: text + "\n",
+    "blank lines": lambda text: text.replace("\n", "\n\n") + "  \n\t\n",
+    "a last line of commas": lambda text: text + ",,,,,,,,\n",
+    "Windows line ends": lambda text: text.replace("\n", "\r\n") + "\r\n",
+    "quoted": lambda text: "".join('"' + line.replace(",", '","') + '"\n' for line in text.splitlines()),
+    "an index column": _index_column,
+    "header in small letters": lambda text: text.replace("subDirectory_filePath", "subdirectory_filepath"),
+    "a byte order mark": lambda text: "\ufeff" + text,
+}
+
+
+@pytest.mark.parametrize("case", SAVED_AGAIN)
+def test_lists_saved_again_are_the_same_data(tmp_path: Path, case: str) -> None:
+    write_lists(tmp_path, old_rows())
+    expected = read_affectnet(tmp_path)
+    for name in ("training", "validation"):
+        path = tmp_path / "Manually_Annotated_file_lists" / f"{name}.csv"
+        path.write_bytes(SAVED_AGAIN[case](path.read_text()).encode())
+    index = read_affectnet(tmp_path)
+    assert index.ids.tolist() == expected.ids.tolist()
+    assert index.dropped == expected.dropped
+    for name in ("expression", "valence", "boxes", "landmarks", "split"):
+        assert np.array_equal(getattr(index, name), getattr(expected, name), equal_nan=name in ("valence", "landmarks"))
+
+
+def test_a_bad_line_after_blank_ones_is_named_by_its_own_number(tmp_path: Path) -> None:
+    write_lists(tmp_path, old_rows())
+    path = tmp_path / "Manually_Annotated_file_lists" / "validation.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "", "", lines[1], lines[2].rsplit(",", 1)[0] + ",much"]))
+    with pytest.raises(BadDataError, match=r"validation\.csv, line 5: arousal is 'much'"):
+        read_affectnet(tmp_path)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data import ferplus
-from fer_bench.data.ferplus import FERPlusDataModule, process_votes, read_ferplus, read_votes
+from fer_bench.data import ferplus_votes
+from fer_bench.data.ferplus import FERPlusDataModule, read_ferplus, read_votes
+from fer_bench.data.ferplus_votes import process_votes
 from fer_bench.data.samples import SPLITS
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.protocols import PROTOCOLS
@@ -214,7 +215,7 @@ def test_missing_votes_say_where_was_looked(tmp_path, faces):
 
 
 BAD = {
-    "a count is text": (lambda line: line.rsplit(",", 1)[0] + ",many", "line 4: a count of votes is no whole number"),
+    "a count is text": (lambda line: line.rsplit(",", 1)[0] + ",many", "line 4: a count of votes is not an integer"),
     "a column too few": (lambda line: line.rsplit(",", 1)[0], "line 4: 11 columns instead of 12"),
     "a negative count": (lambda line: line.rsplit(",", 1)[0] + ",-1", "line 4: "),
     "unknown usage": (lambda line: "Test" + line[line.index(",") :], "line 4: Usage 'Test' is none of"),
@@ -264,7 +265,7 @@ def test_checksums_follow_the_votes_and_the_faces(tmp_path, faces, votes):
 def test_second_open_does_not_process_again(tmp_path, faces, votes, monkeypatch):
     folder = write(tmp_path, faces, votes)
     first = read_ferplus(folder)
-    monkeypatch.setattr(ferplus, "process_votes", lambda *_: pytest.fail("processed again"))
+    monkeypatch.setattr(ferplus_votes, "process_votes", lambda *_: pytest.fail("processed again"))
     assert (read_ferplus(folder).targets["fer8"] == first.targets["fer8"]).all()
 
 

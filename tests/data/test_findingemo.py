@@ -1,13 +1,15 @@
 import itertools
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from fer_bench.data.findingemo import clean_split, index_findingemo, paper_split
-from fer_bench.data.findingemo_annotations import AROUSAL3_OF, VALENCE3_OF, image_id, read_annotations
+from fer_bench.data.findingemo_annotations import AROUSAL3_OF, VALENCE3_OF, image_id, published, read_annotations
 from fer_bench.errors import BadDataError, MissingDataError, UnknownNameError
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
+from tests.data import findingemo_lines
 
 HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
 
@@ -31,7 +33,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("index", [False, True])
 def test_reads_with_and_without_index_column(write, index):
     (a,) = read_annotations(write(row(), index=index))
-    assert (a.line, a.user, a.image, a.rejected) == (2, "u1", "Sad people party/a.jpg", False)
+    assert (a.line, a.user, a.image, a.rejected) == (2, "u1", "Run_1/Sad people party/a.jpg", False)
     assert (a.valence, a.arousal, a.ambiguity) == (-2, 3, 1)
     assert (EMO24.names[a.emo24], EMO8.names[a.emo8], a.ring) == ("grief", "sadness", 0)
     assert (a.valence3, a.arousal3) == (0, 1)
@@ -77,6 +79,8 @@ def test_blanks_and_rejects(write):
         ({"ambiguity": "high"}, "ambiguity is 'high'"),
         ({"emotion": "Hangry"}, "'Hangry' is not on"),
         ({"reject": "Maybe"}, "neither Keep nor Reject"),
+        ({"valence": "9" * 5000}, "valence is '9{40}', not an integer"),
+        ({"arousal": "inf"}, "arousal is 'inf'"),
         ({"user": " "}, "user is blank"),
     ],
 )
@@ -88,20 +92,145 @@ def test_a_bad_value_is_named_with_its_line(write, bad, says):
 
 
 def test_other_files_are_refused(write, tmp_path):
-    with pytest.raises(BadDataError, match="'reject' is missing; found: user, image_path"):
+    with pytest.raises(BadDataError, match="'valence' is missing; found: user, image_path"):
         read_annotations(write(header="user,image_path"))
+    with pytest.raises(BadDataError, match="'valence' is there twice"):
+        read_annotations(write(header=HEADER + ",valence"))
     with pytest.raises(BadDataError, match="line 2: the header has 12 columns"):
         read_annotations(write("a,b,c"))
-    with pytest.raises(MissingDataError):
+    with pytest.raises(MissingDataError, match="pip install"):
         read_annotations(tmp_path / "none.ann")
     (tmp_path / "binary.ann").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(BadDataError):
         read_annotations(tmp_path / "binary.ann")
 
 
+@pytest.fixture
+def real(tmp_path):
+    path = tmp_path / "annotations_single.ann"
+    path.write_text(findingemo_lines.ANNOTATIONS, encoding="utf-8")
+    return path
+
+
+def test_reads_the_published_file(real):
+    found = read_annotations(real)
+    assert len(found) == 10
+    first = found[0]
+    assert (first.user, first.path) == ("5fd97d5b40332e276ea58209", "/Run_2/Loving toddlers sports/haiti-kids.jpg")
+    assert (first.image, first.rejected, first.valence, first.arousal, first.ambiguity) == ("Run_2/Loving toddlers sports/haiti-kids.jpg", False, 0, 2, 0)
+    assert (EMO24.names[first.emo24], EMO8.names[first.emo8]) == ("trust", "trust")
+    assert [a.line for a in found] == list(range(2, 12))
+
+
+@pytest.mark.parametrize("change", ["semicolons", "tabs", "byte order mark", "carriage returns", "blank lines", "another order", "no other columns"])
+def test_reads_the_published_file_saved_again(real, change):
+    import pandas as pd
+
+    before = read_annotations(real)
+    table = pd.read_csv(real, dtype=str, keep_default_na=False)
+    if change in ("semicolons", "tabs"):
+        table.to_csv(real, index=False, sep=";" if change == "semicolons" else "\t")
+    elif change == "byte order mark":
+        real.write_text(real.read_text("utf-8"), encoding="utf-8-sig")
+    elif change == "carriage returns":
+        real.write_bytes(real.read_bytes().replace(b"\n", b"\r\n"))
+    elif change == "blank lines":
+        real.write_text(real.read_text("utf-8") + ",,,,,,,,,,\n\n", encoding="utf-8")
+    elif change == "another order":
+        table[table.columns[::-1]].to_csv(real)
+    else:
+        table[["user", "image_path", "valence", "arousal", "emotion", "ambiguity"]].to_csv(real, index=False)
+    assert read_annotations(real) == before
+
+
 def test_image_id_of_any_path():
-    assert image_id("/a/b/c d/e.jpg") == image_id("Run\\c d\\e.jpg") == "c d/e.jpg"
+    assert image_id("/Run_1/a b/c d.jpg") == image_id("/home/x/Run_1/a b/c d.jpg") == image_id("D:\\x\\Run_1\\a b\\c d.jpg") == "Run_1/a b/c d.jpg"
+    assert image_id("/a/b/c d/e.jpg") == "a/b/c d/e.jpg"
     assert image_id("cafe\u0301/x.jpg") == image_id("caf\u00e9/x.jpg")
+
+
+SHARED = "Adoring people protest/iStock-157726444.jpg"  # in both runs, with different labels
+COLONS = "Run_2/Accepting forty-something protest/1021680287_0:0:2904:1570_1000x541_80_0_0_67f6945c3df4ad8ceeb679553da6edc2.jpg"
+
+
+def place(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+
+
+def test_two_images_of_one_folder_and_name_are_told_by_their_run(real, tmp_path):
+    root = tmp_path / "images"
+    place(root, f"x/Run_1/{SHARED}", f"x/Run_2/{SHARED}")
+    index = index_findingemo(real, root)
+    assert index.ids == [f"Run_1/{SHARED}", f"Run_2/{SHARED}"]
+    assert [sample.path for sample in index.samples] == [f"x/Run_1/{SHARED}", f"x/Run_2/{SHARED}"]
+    assert [sample.annotation.arousal for sample in index.samples] == [2, 4]
+    # The folder of one run, by its own name.
+    assert index_findingemo(real, root / "x/Run_2").ids == [f"Run_2/{SHARED}"]
+    assert not index.ambiguous
+
+
+def test_without_runs_folder_and_name_decide_where_they_can(real, tmp_path):
+    root = tmp_path / "images"
+    place(root, SHARED, "Violent youth festival/1042373588.jpg", "Run_1/Loving toddlers sports/haiti-kids.jpg")
+    index = index_findingemo(real, root)
+    assert index.ids == ["Run_1/Violent youth festival/1042373588.jpg"]  # haiti-kids is of Run_2
+    assert index.ambiguous == (f"Run_1/{SHARED}", f"Run_2/{SHARED}")
+    assert index.coverage.ambiguous == 2
+    assert set(index.ambiguous) < set(index.missing)
+    # Two files that may be the image: the same bytes are the same image, others are not.
+    place(root, "a/Violent youth festival/1042373588.jpg", "b/Violent youth festival/1042373588.jpg")
+    (root / "Violent youth festival/1042373588.jpg").unlink()
+    assert "Run_1/Violent youth festival/1042373588.jpg" in _ambiguous(real, root)
+    (root / "b/Violent youth festival/1042373588.jpg").write_bytes((root / "a/Violent youth festival/1042373588.jpg").read_bytes())
+    assert index_findingemo(real, root).ids == ["Run_1/Violent youth festival/1042373588.jpg"]
+
+
+def _ambiguous(annotations, root):
+    place(root, "Run_2/Loving toddlers sports/haiti-kids.jpg")
+    found = index_findingemo(annotations, root).ambiguous
+    (root / "Run_2/Loving toddlers sports/haiti-kids.jpg").unlink()
+    return found
+
+
+@pytest.mark.parametrize("stored", [COLONS, COLONS.replace(":", "%3A")])
+def test_names_that_windows_cannot_store(real, tmp_path, stored):
+    place(tmp_path / "images", stored)
+    index = index_findingemo(real, tmp_path / "images")
+    assert [(sample.id, sample.path) for sample in index.samples] == [(COLONS, stored)]
+
+
+def test_a_broken_link_is_no_image(real, tmp_path):
+    root = tmp_path / "images"
+    place(root, f"Run_1/{SHARED}")
+    (root / "Run_2/Loving toddlers sports").mkdir(parents=True)
+    (root / "Run_2/Loving toddlers sports/haiti-kids.jpg").symlink_to(tmp_path / "none")
+    assert index_findingemo(real, root).ids == [f"Run_1/{SHARED}"]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The authors' package as pip installs it, with the real lines."""
+    folder = tmp_path / "site-packages/findingemo_light"
+    (folder / "data").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('no code of the package is run')")
+    (folder / "data/annotations_single.ann").write_text(findingemo_lines.ANNOTATIONS, encoding="utf-8")
+    (folder / "data/dataset_urls_exploded.json").write_text(findingemo_lines.URLS, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder.parent)
+    return folder / "data"
+
+
+def test_the_published_files_are_found_where_they_are_installed(installed):
+    assert published("annotations_single.ann") == installed / "annotations_single.ann"
+    assert published("dataset_urls_exploded.json") == installed / "dataset_urls_exploded.json"
+    assert published("other.ann") is None
+
+
+def test_the_published_files_are_found_nowhere(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "findingemo_light", raising=False)
+    assert published("annotations_single.ann") is None
 
 
 @pytest.fixture
@@ -125,12 +254,12 @@ def copy(tmp_path, write):
 
 def test_index_counts_what_is_there(copy):
     index = index_findingemo(*copy)
-    assert index.ids == ["one/a.jpg", "one/b.jpg", "two/a.jpg"]
+    assert index.ids == ["Run_1/one/a.jpg", "Run_2/one/b.jpg", "Run_2/two/a.jpg"]
     assert [s.path for s in index.samples] == ["Run_1/one/a.jpg", "one/b.jpg", "Run_2/two/a.jpg"]
-    assert index.missing == ("two/gone.jpg",)
+    assert index.missing == ("Run_2/two/gone.jpg",)
     counts = index.coverage.as_dict()
     manifest = counts.pop("manifest")
-    assert counts == {"annotated": 4, "matched": 3, "missing": 1, "rejected": 1, "incomplete": 1, "repeated": 1}
+    assert counts == {"annotated": 4, "matched": 3, "missing": 1, "rejected": 1, "incomplete": 1, "repeated": 1, "ambiguous": 0}
     assert len(manifest) == 64
     assert index.targets("emo8").tolist() == [4, 0, 4]
     assert index.targets("valence3").tolist() == [0, 2, 0]

@@ -64,7 +64,7 @@ def test_validation_folder_serves_as_test_where_there_is_no_other(tmp_path):
 def test_half_split_folders_are_refused(tmp_path):
     write_class_folders(tmp_path / "mine", 3)
     write_class_folders(tmp_path / "mine" / "test", 3, seed=1)
-    with pytest.raises(BadDataError, match="some class folders lie inside split folders and some do not"):
+    with pytest.raises(BadDataError, match="some class folders are inside split folders and some are not"):
         read(tmp_path)
 
 
@@ -182,7 +182,7 @@ def test_other_files_beside_the_images_do_not_matter(tmp_path):
 
 def test_images_are_scaled_to_the_asked_size_and_channels(tmp_path):
     write_class_folders(tmp_path / "mine", colour=True, side=96)
-    gray = FolderDataModule("fer7", name="mine", data_dir=str(tmp_path)).read()
+    gray = FolderDataModule("fer7", name="mine", data_dir=str(tmp_path), image_size=48, channels=1).read()
     assert gray.images[0].shape == (48, 48)
     colour = FolderDataModule("fer7", name="mine", data_dir=str(tmp_path), image_size=64, channels=3).read()
     assert colour.images[0].shape == (64, 64, 3)

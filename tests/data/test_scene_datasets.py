@@ -109,6 +109,32 @@ def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):
     assert samples.quarantined == [("Run_1/party 0/img0.png", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")]
 
 
+def test_findingemo_with_the_annotations_of_the_installed_package(copy, tmp_path, monkeypatch):
+    package = tmp_path / "site-packages/findingemo_light/data"
+    package.mkdir(parents=True)
+    (copy / "annotations_single.ann").rename(package / "annotations_single.ann")
+    with pytest.raises(MissingDataError, match=r"pip install 'fer_bench\[findingemo\]'"):
+        module(copy).read()
+    monkeypatch.syspath_prepend(package.parents[1])
+    samples = module(copy).read()
+    assert len(samples) == 40
+    assert "annotations of the installed package findingemo-light" in samples.notes
+    assert len(FindingEmoDataModule("emo8", data_dir=str(copy), options={"width": 40, "height": 30}).read()) == 40
+    with pytest.raises(MissingDataError, match="annotations are installed; `fer-bench download findingemo`"):
+        FindingEmoDataModule("emo8", data_dir=str(tmp_path / "none")).read()
+
+
+def test_findingemo_says_which_images_are_ambiguous(copy):
+    annotations = copy / "annotations_single.ann"
+    annotations.write_text(annotations.read_text() + "u9,/home/x/Run_2/party 0/img0.png,Keep,,[],3,1,Joy,[],1,False,2022-01-01\n")
+    (copy / "Run_1/party 0/img0.png").rename(copy / "img0.png")
+    (copy / "party 0").mkdir()
+    (copy / "img0.png").rename(copy / "party 0/img0.png")
+    samples = module(copy).read()
+    assert len(samples) == 39
+    assert any("2 left out" in note and "Run_1/party 0/img0.png" in note for note in samples.notes)
+
+
 def test_findingemo_says_what_is_missing(copy, tmp_path):
     with pytest.raises(MissingDataError, match=r"annotations_single\.ann"):
         FindingEmoDataModule("emo8", data_dir=str(tmp_path / "none")).read()

@@ -103,6 +103,73 @@ def test_avec(tmp_path, detector):
     assert any("no subject ids" in note for note in samples.notes)
 
 
+@pytest.mark.parametrize("media", ["sessions", "Sessions"])
+def test_avec_with_its_media_in_sessions_beside(tmp_path, detector, media):
+    write_avec(tmp_path / "a" / "semaine")
+    expected = read(tmp_path / "a", detector)
+    root = write_avec(tmp_path / "b" / "semaine", media=media)
+    samples = read(tmp_path / "b", detector)
+    assert samples.layout == expected.layout
+    assert samples.ids.tolist() == expected.ids.tolist()
+    assert samples.checksums == expected.checksums
+    # The session's XML, which is with the media, names the people.
+    for s in range(1, 4):
+        (root / media / str(s) / "session.xml").write_text(f'<session sessionId="{s}"><subject id="{s % 2}" role="User"/><track type="AV"/></session>')
+    assert set(read(tmp_path / "b", detector).columns["identity"]) == {"subject 0", "subject 1"}
+
+
+def test_avec_without_media_says_where_they_were_looked_for(tmp_path, detector):
+    root = write_avec(tmp_path / "semaine", sessions=2, media="sessions")
+    (root / "sessions" / "1").rename(root / "sessions" / "001")
+    (root / "sessions" / "2" / "user.avi").unlink()
+    samples = read(tmp_path, detector)
+    assert set(samples.columns["clip"]) == {"1-User"}
+    ((where, why),) = samples.quarantined
+    assert where.endswith("TU_VA.csv")
+    assert why == f"no video of the User in {root / 'TrainingInput' / '2'} or {root / 'sessions' / '2'}"
+
+
+def test_what_is_in_sessions_beside_avec_s_ratings_hides_nothing(tmp_path, detector):
+    root = write_avec(tmp_path / "semaine", sessions=1, media="Sessions")
+    (root / "Sessions" / "1" / "other.xml").write_text("<other/>")
+    assert read(tmp_path, detector).layout.startswith("AVEC")
+
+
+def test_the_release_in_small_letters_with_its_real_file_names(tmp_path, detector):
+    # The S1 in the name is not the folder: these are of Sessions/2.
+    root = write_semaine(tmp_path / "semaine", sessions=1)
+    folder = (root / "Sessions").rename(root / "sessions") / "1"
+    folder = folder.rename(folder.with_name("2"))
+    for path in sorted(folder.glob("R*.txt")):
+        path.rename(path.with_name(f"R{5 + int(path.name[1])}S1TUCPo{path.name[-6:]}"))
+    text = (folder / "session.xml").read_text()
+    for rater in (1, 2):
+        for letter in "VA":
+            text = text.replace(f"R{rater}S1TUCD{letter}.txt", f"R{5 + rater}S1TUCPoD{letter}.txt")
+    (folder / "session.xml").write_text(text.replace('sessionId="1"', 'sessionId="2"'))
+    assert (folder / "R6S1TUCPoDA.txt").is_file()
+    _, (recording,), left_out = find_recordings(root)
+    assert (recording.name, recording.raters, left_out) == ("2-User", 2, [])
+    assert len(read(tmp_path, detector)) == 19
+
+
+def test_clutter_is_passed_over(tmp_path, detector):
+    root = write_semaine(tmp_path / "semaine", sessions=1)
+    expected = find_recordings(root)[1][0]
+    folder = root / "Sessions" / "1"
+    for name in ("._session.xml", "._R1S1TUCDV.txt", "._R1S1TUCDA.txt", "._2008.12.01_User HeadAndShoulders_C1.avi", "Thumbs.db"):
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    (root / "Sessions" / "__MACOSX").mkdir()
+    (root / "Sessions" / "__MACOSX" / "._session.xml").write_bytes(b"\x00\x05\x16\x07")
+    (folder / "session.xml").write_text((folder / "session.xml").read_text().replace("<annotation", "<note").replace("filename=", "name="))
+    _, (recording,), left_out = find_recordings(root)
+    assert (recording.raters, recording.video, left_out) == (expected.raters, expected.video, [])
+    avec = write_avec(tmp_path / "avec", sessions=1, media="sessions")
+    (avec / "TrainingInput" / "1" / "._TU_VA.csv").write_bytes(b"\x00\x05\x16\x07")
+    (avec / "TrainingInput" / "._1").write_bytes(b"\x00\x05\x16\x07")
+    assert len(find_recordings(avec)[1]) == 1
+
+
 def test_merging_raters():
     time = np.linspace(0, 6, 300)
     truth = 0.3 * np.sin(time)

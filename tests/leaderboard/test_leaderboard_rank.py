@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.rank import rank
-from fer_bench.leaderboard.rows import Row, row_names, sort_records
+from fer_bench.leaderboard.rows import Row, row_names
 from fer_bench.leaderboard.significance import (
     ByReplicates,
     align,
@@ -113,13 +113,19 @@ def test_only_the_test_split_must_be_named():
     assert rank(PINNED, [ensemble]).apart == ()
 
 
-def test_without_pinned_checksums_the_most_common_copy_is_ranked():
+def test_without_pinned_checksums_each_copy_has_a_table_of_its_own():
     mine, theirs = {"checksums": {"test": "mine"}}, {"checksums": {"test": "theirs"}}
-    made = [run(0.7, row=f"r{i}", data=data, n=n)[0] for i, (data, n) in enumerate([(mine, 300), (theirs, N), (theirs, N)])]
-    found = sort_records(PROTOCOL, made)
-    assert found.n_test == N
-    assert [entry.record.row for entry in found.apart] == ["r0"]
-    assert [entry.record.row for entry in sort_records(PROTOCOL, [made[0]]).apart] == []
+    made = [run(0.7, row=f"r{i}", data=data, n=n, created=f"2026-01-0{i}")[0] for i, (data, n) in enumerate([(theirs, N), (theirs, N), (mine, 300)], start=1)]
+    board = rank(PROTOCOL, made)
+    assert [placed.row.key for placed in board.placed] == ["r3"]
+    assert board.n_test == 300
+    (other,) = board.others
+    assert [sorted(placed.row.key for placed in other.placed), other.n_test, board.apart, other.apart] == [["r1", "r2"], N, (), ()]
+    # a stray run on a third copy unranks nobody
+    stray = run(0.9, row="r9", data={"checksums": {"test": "stray"}}, created="2025-01-01")[0]
+    again = rank(PROTOCOL, [stray, *made])
+    assert [again.placed, *(other.placed for other in again.others[:1])] == [board.placed, other.placed]
+    assert rank(PROTOCOL, made, present=other.copy).placed == other.placed
 
 
 @given(st.permutations(range(6)))

@@ -101,6 +101,20 @@ def test_tampered_predictions(store, split):
     assert [(d.key, "missing" in d.recomputed) for d in verify(store).differences] == [(f"predictions.{split}", True)]
 
 
+def test_a_run_that_is_repeated_while_it_is_verified(store, monkeypatch):
+    made, splits = run(0.8, row="aaa", seed=1, duplicates=30)
+    read = Store.predictions
+
+    def slow(self, record, split="test"):
+        if record.run_id == "aaa-s1":
+            self.put(made, splits)
+        return read(self, record, split)
+
+    monkeypatch.setattr(Store, "predictions", slow)
+    assert verify(store).ok
+    assert store.get("aaa-s1").metrics["accuracy"] == made.metrics["accuracy"]
+
+
 def test_other_order_of_samples_is_found(store):
     made, splits = run(0.65, row="ddd", duplicates=30)
     test = splits["test"].select(np.arange(N)[::-1])

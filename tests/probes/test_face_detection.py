@@ -152,7 +152,7 @@ def here():
     Store().put(record.model_copy(update={"data": {"image_size": 48, "image_shape": [48, 48]}}))
     torch.manual_seed(1)
     network = build_network(SPEC.model, 7, native_size=48, normalization="centred", options=dict(SPEC.model_options))
-    folder = run_folder(SPEC, run_id)
+    folder = run_folder(SPEC, record)
     folder.mkdir(parents=True)
     torch.save({"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}}, folder / f"{SPEC.snapshot}.ckpt")
     return run_id

@@ -76,11 +76,15 @@ def test_other_weights_never_meet_its_cache(here):
     images, identity = datamodule.read_samples.images, dataset_identity(datamodule)
     first = extract(build_backbone(f"run:{record.run_id}", store=store), images, identity)
     assert extract(build_backbone(f"run:{record.run_id}", store=store), images, identity).n_computed == 0
-    path = run_folder(SPEC, record.run_id) / "best.ckpt"
+    path = run_folder(SPEC, record) / "best.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     name = next(key for key in checkpoint["state_dict"] if key.endswith("features.0.weight"))
     checkpoint["state_dict"][name] += 0.01
     torch.save(checkpoint, path)
+    with pytest.raises(WeightsError, match="not the checkpoint that run"):
+        build_backbone(f"run:{record.run_id}", store=store)
+    # records from before they named their weights cannot be checked, but their features are never another network's
+    store.amend(record.model_copy(update={"training": {k: v for k, v in record.training.items() if k != "weights_sha256"}}))
     again = extract(build_backbone(f"run:{record.run_id}", store=store), images, identity)
     assert again.n_computed == len(images)
     assert again.key != first.key
@@ -90,7 +94,7 @@ def test_runs_that_cannot_be_used_are_named(here):
     record, store = here
     with pytest.raises(RecordError, match="no record"):
         build_backbone("run:ffff", store=store)
-    shutil.rmtree(run_folder(SPEC, record.run_id))
+    shutil.rmtree(run_folder(SPEC, record))
     with pytest.raises(WeightsError, match="not on this machine"):
         build_backbone(f"run:{record.run_id}", store=store)
     store.put(record.model_copy(update={"kind": "evaluated", "run_id": "e-s0"}))

@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from fer_bench.data.findingemo_annotations import read_annotations
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError
 from fer_bench.labels import EMO8, EMO24
 from fer_bench.studies.findingemo import study_findingemo
+from fer_bench.studies.findingemo_comparison import compare, is_published
+from fer_bench.studies.findingemo_printed import TABLE_2, TABLE_4
 from fer_bench.studies.findingemo_statistics import agreement, emotion_distance, emotion_table, overlap_scores
+from tests.data import findingemo_lines
 
 HEADER = ",user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
 
@@ -129,10 +133,49 @@ def test_single_annotations_have_no_agreement_and_remove_its_figures(several, wr
     study_findingemo(single, tmp_path / "out")
     text = page.read_text(encoding="utf-8")
     assert "there is no agreement to measure" in text
-    assert sorted(p.name for p in page.parent.iterdir()) == ["annotators.png", "emotions.png", "findingemo.md", "scales.png", "valence_arousal.png"]
+    assert sorted(p.name for p in page.parent.iterdir()) == ["README.md", "emotions.png", "scales.png", "valence_arousal.png"]
     assert "distances.png" not in text
     again = study_findingemo(single, tmp_path / "again").parent
     assert {p.name: p.read_bytes() for p in again.iterdir()} == {p.name: p.read_bytes() for p in page.parent.iterdir()}
+
+
+def test_the_published_header(tmp_path):
+    path = tmp_path / "annotations_single.ann"
+    path.write_text(findingemo_lines.ANNOTATIONS, encoding="utf-8")
+    text = study_findingemo(path, tmp_path / "out").read_text(encoding="utf-8")
+    assert "10 annotations of 10 images by 8 annotators. No annotation rejects its image. None of the images have several annotators." in text
+    assert "| joy | 3 | 30.0% | 3.00 ± 1.00 | 1.67 ± 1.15 | 2.00 ± 1.73 |" in text
+    assert "What agrees" not in text
+    assert not any(user in text for user in findingemo_lines.ANNOTATIONS.replace(",", "\n").split() if len(user) == 24)
+
+
+def test_what_is_printed_is_complete():
+    assert list(TABLE_2) == list(EMO8.names)
+    assert set(EMO24.names) - set(TABLE_4) == {"serenity"}
+    assert sum(row.count for row in TABLE_2.values()) == 25_869
+    for leaf, row in TABLE_2.items():
+        members = [name for i, name in enumerate(EMO24.names) if i // 3 == EMO8.index(leaf)]
+        known = sum(TABLE_4[name].count for name in members if name in TABLE_4)
+        assert row.count - known == (1972 if leaf == "joy" else 0)
+    # The paper's own mistake: of every column, both deviations are the same.
+    assert all(row.arousal[1] == row.valence[1] for row in (*TABLE_2.values(), *TABLE_4.values()))
+
+
+def test_a_difference_from_the_paper_is_named(several):
+    rows = read_annotations(several)
+    assert not is_published(rows)
+    kept = [a for a in rows if not a.rejected]
+    lines = list(compare(kept, emotion_table(kept, leaves=True), emotion_table(kept, leaves=False)))
+    assert "- Annotators: 3 user ids; the paper says 655 (sections 2.1 and A.4)." in lines
+    assert any(line.startswith("- Annotations per emotion (Tables 2 and 4): 0 of 31 agree; not Table 2, joy (4 for 7,026)") for line in lines)
+
+
+@pytest.mark.skipif("FER_BENCH_FINDINGEMO_ANNOTATIONS" not in os.environ, reason="FER_BENCH_FINDINGEMO_ANNOTATIONS does not name the published file")
+def test_the_committed_study_is_that_of_the_published_annotations(tmp_path):
+    page = study_findingemo(Path(os.environ["FER_BENCH_FINDINGEMO_ANNOTATIONS"]), tmp_path)
+    committed = Path(__file__).parents[2] / "leaderboards/studies/findingemo"
+    assert page.read_bytes() == (committed / "README.md").read_bytes()
+    assert sorted(p.name for p in page.parent.iterdir()) == sorted(p.name for p in committed.iterdir())
 
 
 def test_errors_leave_nothing(write, tmp_path):

@@ -12,7 +12,8 @@ from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import begin_record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import missing, missing_tests, names_of, read_plan, read_suite
+from fer_bench.sweeps.grid import names_of, read_plan, read_suite
+from fer_bench.sweeps.todo import todo
 
 SUITE = """
 about: x
@@ -29,7 +30,8 @@ def put(store: Store, spec: RunSpec, run_id: str = "", **changes: object) -> Non
     store.put(record.model_copy(update={"run_id": run_id or record.run_id}))
 
 
-def test_plan(tmp_path: Path) -> None:
+def test_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_BENCH_DATA", str(tmp_path / "nothing"))
     (tmp_path / "s.yaml").write_text(SUITE)
     plan = read_plan(tmp_path / "s.yaml")
     assert [spec for spec, _ in plan] == read_suite(tmp_path / "s.yaml")
@@ -37,16 +39,17 @@ def test_plan(tmp_path: Path) -> None:
         ("grid", lr, seed, ("ferplus", "folder:ck")) for lr in (0.1, 0.01) for seed in (0, 1)
     ]
     store = Store(tmp_path / "boards")
-    assert len(missing_tests(plan, store)) == 1 + 4 * 2
+    assert len(todo(plan, store).tests) == 1 + 4 * 2
 
     folds, grid = plan[0][0], plan[1][0]
     put(store, folds, data={"folds": ["a-s0", "b-s0"]})
     put(store, grid)
-    assert len(missing([spec for spec, _ in plan], store)) == 3
+    # Without the data, settings alone decide.
+    assert len(todo(plan, store).runs) == 3
     # the fold that was tested on SEMAINE stands for its experiment
-    put(store, RunSpec(dataset="semaine", task="va", loss="mse"), run_id="b-s0-on-semaine", kind="evaluated")
-    put(store, RunSpec(dataset="folder:ck"), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
-    assert [(spec, on) for spec, on in missing_tests(plan, store) if spec in (folds, grid)] == [(grid, "ferplus")]
+    put(store, RunSpec(dataset="semaine", task="va", loss="mse", model=folds.model), run_id="b-s0-on-semaine", kind="evaluated")
+    put(store, RunSpec(dataset="folder:ck", model=grid.model), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
+    assert [(spec, on) for spec, on in todo(plan, store).tests if spec in (folds, grid)] == [(grid, "ferplus")]
 
 
 def test_runs_are_listed_by_what_sets_them_apart() -> None:

@@ -7,7 +7,9 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import nn
 
 from fer_bench.labels import FER7
-from fer_bench.protocols import TASKS
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import TASKS, protocol_for
+from fer_bench.scoring.score import score
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.expression import ExpressionTask
 
@@ -55,6 +57,23 @@ def test_validation_metrics_are_scikit_learns():
         "validation/balanced_accuracy": pytest.approx(recall_score(truth, answers, average="macro"), abs=1e-6),
     }
     assert float(task.validation_loss.compute()) == pytest.approx(float(nn.functional.cross_entropy(logits, torch.from_numpy(truth))), rel=1e-5)
+
+
+@pytest.mark.parametrize("left", [[0], [5, 6], [0, 1, 2, 3, 4]])
+def test_validation_scores_are_the_records_where_classes_are_missing(left):
+    task, data = make(), batch(140)
+    # Of the classes that are left out some are still answered.
+    keep = ~torch.isin(data["target"], torch.tensor(left))
+    for part in (slice(0, 30), slice(30, None)):
+        task.validation_step({key: value[keep][part] for key, value in data.items()}, 0)
+    logits, targets = data["image"][keep].flatten(1), data["target"][keep]
+    predictions = Predictions(np.arange(len(targets)).astype(str), targets.numpy(), logits.softmax(dim=1).numpy())
+    record = score(protocol_for("folder:mine", "fer7"), predictions)
+    logged = task.validation_metrics.compute()
+    assert set(logits.argmax(dim=1).tolist()) & set(left)
+    assert logged
+    for name, value in logged.items():
+        assert float(value) == pytest.approx(record[name.removeprefix("validation/")], abs=1e-6), name
 
 
 def test_every_primary_metric_of_a_class_protocol_is_watched():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.errors import SpecError
+from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.labels import FER7, FER8, LabelSet
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
@@ -72,9 +72,26 @@ def test_classes_on_a_folder_of_images(finished, home):
     assert verify(store).ok
 
 
+def test_on_its_own_dataset_a_run_has_been_tested_already(finished):
+    _, source, store = finished
+    assert evaluate(store, source.run_id, "synthfaces") == source
+    assert len(store.files()) == 1
+    other = evaluate(store, source.run_id, "synthfaces", task="fer8", execution=Execution(accelerator="cpu"))
+    assert (other.protocol, other.kind) == ("synthfaces-fer8-via-fer7", "evaluated")
+
+
+def test_one_dimension_of_a_network_of_two(home, tiny):
+    store = Store()
+    source = run(tiny(task="va", loss="mse", epochs=1), store)
+    record = evaluate(store, source.run_id, "synthfaces", task="valence", execution=Execution(accelerator="cpu"))
+    assert record.protocol == "synthfaces-valence"
+    assert record.metrics["valence"] == source.metrics["valence"]
+    assert verify(store).ok
+
+
 def test_what_does_not_go_together(finished):
     _, source, store = finished
-    with pytest.raises(SpecError, match="was trained on synthfaces"):
-        evaluate(store, source.run_id, "synthfaces")
+    with pytest.raises(UnknownNameError, match="synthfases"):
+        evaluate(store, source.run_id, "synthfases")
     with pytest.raises(SpecError, match="only label sets can be mapped"):
         evaluate(store, source.run_id, "afew_va", task="va")

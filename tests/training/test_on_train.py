@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.data.load import build_datamodule
-from fer_bench.errors import RecordError, SpecError
+from fer_bench.errors import RecordError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.report.rows import build_section
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.regression import ccc, mean_over_dimensions
 from fer_bench.training.on_train import score_on_train
 from fer_bench.training.run import run
 from fer_bench.training.trained import load_run
@@ -59,10 +60,21 @@ def test_other_images_than_those_trained_on_are_refused(finished):
     assert "on_train" not in store.get(source.run_id).training
 
 
-def test_values_have_no_accuracy(home, tiny):
-    record = run(tiny(task="va", loss="mse", epochs=1))
-    with pytest.raises(SpecError, match="predicts values"):
-        score_on_train(Store(), record.run_id)
+@pytest.mark.parametrize("task", ["va", "valence"])
+def test_values_have_a_ccc(home, tiny, task):
+    spec, store = tiny(task=task, loss="mse", epochs=1), Store()
+    record = score_on_train(store, run(spec, store).run_id)
+    trained = load_run(store, record.run_id)
+    datamodule = build_datamodule(spec)
+    datamodule.setup()
+    dataset = datamodule.split_dataset("train")
+    with torch.inference_mode():
+        outputs = trained.task.predict_step({"image": dataset.__getitems__([(0, i) for i in range(len(dataset))])["image"]})
+    found = record.training["on_train"]
+    assert found["ccc"] == pytest.approx(mean_over_dimensions(ccc, datamodule.targets("train"), outputs.numpy()), abs=1e-5)
+    assert verify(store).ok
+    store.amend(record.model_copy(update={"training": record.training | {"on_train": found | {"ccc": 0.9}}}))
+    assert [difference.key for difference in verify(store).differences] == ["training.on_train.ccc"]
 
 
 def test_the_command_line_and_the_report_say_it(finished):

@@ -295,21 +295,22 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(home, tiny, train
     """The second epoch's checkpoint does not fit: one line, exit code 2, and the same command goes on from the first epoch's."""
     import errno
 
-    from fer_bench import predictions
+    from fer_bench import atomic
     from fer_bench.cli.main import main
 
     spec, reference, reference_store, _ = trained
-    written, fsync = [], predictions.os.fsync
+    written, fsync = [], atomic.os.fsync
 
     def full(descriptor):
         fsync(descriptor)
         written.append(descriptor)
-        if len(written) > 2:
+        # what the folder is of, and two checkpoints
+        if len(written) > 3:
             raise OSError(errno.ENOSPC, "No space left on device", str(home / "runs" / "last.ckpt"))
 
     monkeypatch.setattr(sys, "argv", ["fer-bench", *flags(spec)])
     with monkeypatch.context() as patch:
-        patch.setattr(predictions.os, "fsync", full)
+        patch.setattr(atomic.os, "fsync", full)
         with pytest.raises(SystemExit) as stopped:
             main()
     assert stopped.value.code == 2
@@ -317,7 +318,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(home, tiny, train
     assert err[-1].startswith("fer-bench: the disk is full")
     assert "Traceback" not in "".join(err)
     (folder,) = (home / "runs").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt", "logs", "run.lock"}
+    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "inputs.json", "last.ckpt", "logs", "run.lock"}
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
     assert not (home / "boards").exists()
     store = Store()

@@ -23,7 +23,7 @@ def test_a_run_stops_and_keeps_the_epoch_that_the_rule_names(home, tiny, lr):
     assert record.training["epochs"] == len(stops)
     assert record.training["best_epoch"] == rule.chosen_epoch + 1
     assert record.training["selected_by"] == (LOSS if rule.chosen_by == "loss" else WEIGHTED_F1)
-    best = torch.load(run_folder(spec, record.run_id) / "best.ckpt", weights_only=True)
+    best = torch.load(run_folder(spec, record) / "best.ckpt", weights_only=True)
     assert best["epoch"] == rule.chosen_epoch
     assert curves["lr"] == pytest.approx([lr / math.sqrt(e // 3 + 1) for e in range(len(stops))])
 

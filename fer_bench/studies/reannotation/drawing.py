@@ -44,7 +44,7 @@ def save_png(figure: Figure, path: Path) -> Path:
         axis.yaxis.label.set_fontsize(9)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
-    with Image.open(buffer) as image:
+    with Image.open(buffer, formats=("PNG",)) as image:
         small = image.convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     small.save(part, format="png", optimize=True)

@@ -1,0 +1,221 @@
+"""FER2013 as image folders: one folder per class, inside split folders or not; the file names say the split where they can.
+
+The copy that circulates most has ``test/<class>/{PublicTest,PrivateTest}_<n>.jpg``: validation and test in one folder. So a name that begins with a Usage
+decides, whatever folder it is in; the folder decides for other names; and what neither says is split by a hash of the ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.data import files
+from fer_bench.data.clutter import is_clutter
+from fer_bench.data.decoding import SUFFIXES, load_image
+from fer_bench.data.fer2013_csv import SIDE, split_of
+from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
+from fer_bench.data.splits import carve
+from fer_bench.errors import BadDataError
+from fer_bench.labels import FER7
+
+READER_VERSION = "1"
+VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
+MAX_BAD_SHARE = 0.01
+# Besides the Usages themselves.
+_SPLITS = {
+    "train": "train", "trainset": "train", "trainingset": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "testset": "test", "tests": "test",
+}  # fmt: skip
+_IDS = {str(label) for label in range(len(FER7))}
+_USAGE = re.compile(r"^(training|public[ _-]?test|private[ _-]?test)(?![a-z])", re.IGNORECASE)
+_NUMBERED = re.compile(r"^\d+[\W_]+(?=\D)")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One image, before it is decoded."""
+
+    path: Path
+    label: int
+    folder_split: str
+
+
+def find_folders(place: Path) -> Path | None:
+    """The folder that holds split folders or class folders: this one, or one below where nothing else is in it (``archive/``, ``images/``)."""
+    for _ in range(3):
+        if not place.is_dir():
+            return None
+        inner = _folders(place)
+        if any(_has_classes({child.name for child in _folders(folder)}) for folder in (place, *filter(_is_split, inner))):
+            return place
+        if len(inner) != 1:
+            return None
+        place = inner[0]
+    return None
+
+
+def read_class_folders(root: Path) -> Samples:
+    """Read class folders.
+
+    Args:
+        root: as :func:`find_folders` gives it. Classes are found by name, in any case and spelling of the label set, with a number in front or not
+            (``0_angry``), or by FER2013's ids (``0`` to ``6``).
+
+    Returns:
+        Samples whose ids are paths relative to ``root``, with the target ``fer7``.
+
+    Raises:
+        BadDataError: a folder that is not a class, a class without images, more than 1 % unreadable images, an image that is not 48 x 48 px.
+    """
+    found = _find(root)
+    key = f"folders-{READER_VERSION}-{files.listing_sha256(root, [image.path for image in found])}"
+    arrays, facts = files.cached("fer2013", files.text_sha256(key), lambda: _decode(root, found))
+    ids, labels = arrays["ids"], np.asarray(arrays["label"], dtype=np.int64)
+    split, notes = _splits(ids, np.array(["", *SPLITS])[arrays["folder_split"]], labels)
+    return Samples(
+        ids=ids,
+        images=arrays["images"],
+        split=split,
+        targets={"fer7": labels},
+        layout="class folders",
+        notes=[*_unread(root), *notes],
+        checksums={name: split_checksum(arrays["digests"][split == name]) for name in SPLITS if (split == name).any()},
+        quarantined=[(str(path), str(reason)) for path, reason in facts["quarantined"]],
+        key=f"fer2013-{key}",
+    )
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir() and not is_clutter(path.relative_to(place)))
+
+
+def _split_of(name: str) -> str:
+    return split_of(name) or _SPLITS.get(re.sub(r"[\W_]+", "", name).lower(), "")
+
+
+def _is_split(folder: Path) -> bool:
+    return _split_of(folder.name) != ""
+
+
+def _has_classes(names: set[str]) -> bool:
+    # Single numbers name the folders of much else.
+    return names >= _IDS or any(_class_of(name) is not None for name in names - _IDS)
+
+
+def _class_of(name: str) -> int | None:
+    """FER2013's id of a folder's name."""
+    if name in _IDS:
+        return int(name)
+    return FER7.find(_NUMBERED.sub("", name))
+
+
+def _find(root: Path) -> list[_Found]:
+    found: list[_Found] = []
+    unknown: Counter[str] = Counter()
+    inner = _folders(root)
+    parts = [(folder, _split_of(folder.name)) for folder in inner if _is_split(folder)]
+    for part, split in parts or [(root, "")]:
+        for folder in _folders(part):
+            images = _images(folder)
+            label = _class_of(folder.name)
+            if label is None and images:
+                unknown[folder.name] += len(images)
+            elif label is not None:
+                found += [_Found(path, label, split) for path in images]
+    if unknown:
+        listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(5))
+        problem = f"{root}: these folders are not a class of {FER7.name}: {listed}."
+        raise BadDataError(problem, f"Rename or remove them; the classes are {', '.join(FER7.names)}, or FER2013's ids 0 to {len(FER7) - 1}.")
+    loose = [folder.name for folder in inner if parts and _class_of(folder.name) is not None and _images(folder)]
+    if loose:
+        problem = f"{root}: some class folders are inside split folders and some ({', '.join(loose[:3])}) are not."
+        raise BadDataError(problem, "Move all of them into train/, validation/ and test/, or none.")
+    return sorted(found, key=lambda image: image.path)
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(folder)) and path.is_file()]
+
+
+def _unread(root: Path) -> list[str]:
+    """Which folders beside the split folders were left alone."""
+    inner = _folders(root)
+    others = [folder.name for folder in inner if not _is_split(folder) and _class_of(folder.name) is None] if any(map(_is_split, inner)) else []
+    return [f"not read, since it is neither a split nor a class: {', '.join(others[:3])}"] if others else []
+
+
+def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, Any]]:
+    kept: list[_Found] = []
+    images: list[npt.NDArray[np.uint8]] = []
+    bad: list[tuple[str, str]] = []
+    for one in found:
+        try:
+            image = load_image(one.path, gray=True)
+        except UnreadableImageError as error:
+            bad.append((one.path.relative_to(root).as_posix(), error.reason))
+            continue
+        if image.shape != (SIDE, SIDE):
+            problem = f"{one.path}: the image is {image.shape[1]} x {image.shape[0]} px, not {SIDE} x {SIDE}."
+            raise BadDataError(problem, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
+        kept.append(one)
+        images.append(image)
+    if len(bad) > MAX_BAD_SHARE * len(found):
+        problem = f"{root}: {len(bad)} of {len(found)} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}."
+        raise BadDataError(problem, "The copy is damaged; unpack or download it again.")
+    absent = sorted(set(range(len(FER7))) - {one.label for one in kept})
+    if absent:
+        problem = f"{root}: no image of {', '.join(FER7.names[label] for label in absent)}."
+        raise BadDataError(problem, "A class without images cannot be learnt or scored; use a complete copy.")
+    stacked = np.stack(images)
+    labels = np.array([one.label for one in kept], dtype=np.int8)
+    arrays: files.Arrays = {
+        "images": stacked,
+        "ids": np.array([one.path.relative_to(root).as_posix() for one in kept]),
+        "label": labels,
+        "digests": sample_digests(stacked, labels),
+        "folder_split": np.array([["", *SPLITS].index(one.folder_split) for one in kept], dtype=np.int8),
+    }
+    return arrays, {"quarantined": bad}
+
+
+def usage_split(sample_id: str) -> str:
+    """The split that a file's name begins with (``PublicTest_123.jpg``: validation); empty where it begins with none."""
+    match = _USAGE.match(sample_id.rpartition("/")[2])
+    return (split_of(match[1]) or "") if match else ""
+
+
+def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.str_], list[str]]:
+    named = np.array([usage_split(str(sample_id)) for sample_id in ids], dtype="<U10")
+    split = np.where(named != "", named, folder).astype("<U10")
+    notes = []
+    if moved := int(((named != "") & (folder != "") & (named != folder)).sum()):
+        notes.append(f"split by the beginning of the file names (Training, PublicTest, PrivateTest): {moved} images are in a folder of another split")
+    elif (named != "").any() and (folder == "").any():
+        notes.append("split by the beginning of the file names (Training, PublicTest, PrivateTest)")
+    if (split == "").all():
+        split[:] = "train"
+        split[carve(ids, labels, TEST_SHARE, salt="test")] = "test"
+        notes.append(f"neither folders nor file names say the split: {TEST_SHARE:.0%} are held out as test by a hash of the ids; the official splits are lost")
+    if (split == "").any():
+        unsaid = np.flatnonzero(split == "")
+        problem = f"{len(unsaid)} images have no split, neither by folder nor by name; the first is {ids[unsaid[0]]}."
+        raise BadDataError(problem, "Move them into train/, validation/ or test/, or begin their names with Training_, PublicTest_ or PrivateTest_.")
+    if not (split == "test").any() and (split == "validation").any():
+        split[split == "validation"] = "test"
+        notes.append("no test images: those of validation are the test set")
+    train = np.flatnonzero(split == "train")
+    if not (split == "validation").any() and len(train):
+        split[train[carve(ids[train], labels[train], VALIDATION_SHARE, salt="validation")]] = "validation"
+        notes.append(
+            f"neither a folder nor file names say what is validation: {VALIDATION_SHARE:.0%} of train are held out by a hash of the ids; "
+            "the official validation split cannot be recovered from this copy"
+        )
+    return split, notes

@@ -1,0 +1,78 @@
+"""What a reader of a result must know of its splits: classes that one of them lacks, people who are in more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.protocols import find_task
+
+_SHOWN = 3
+
+
+def with_gaps(samples: Samples, task: str, splits: Sequence[str] = SPLITS) -> Samples:
+    """Samples whose notes say what their splits lack, and whose facts count the people who are in several.
+
+    Args:
+        samples: as they are used; with the column ``identity`` where people are known.
+        task: whose targets count.
+        splits: that are used.
+    """
+    fold = samples.facts.get("fold")
+    of = f"fold {fold['fold'] + 1} of {fold['folds']}: " if fold else ""
+    notes = [*_missing_classes(samples, task, splits), *_constant_values(samples, task, splits)]
+    facts, crossing = _people(samples, splits)
+    return replace(samples, notes=[*samples.notes, *(of + note for note in [*notes, *crossing])], facts={**samples.facts, **facts})
+
+
+def _missing_classes(samples: Samples, task: str, splits: Sequence[str]) -> Iterator[str]:
+    known = find_task(task)
+    targets = samples.targets[task]
+    if known.labels is None or targets.ndim != 1:
+        return
+    names = known.labels.names
+    consequence = {
+        "train": "a network cannot learn it",
+        "validation": "its scores, by which the epoch is chosen, are of the other classes",
+        "test": "its scores are of the other classes",
+    }
+    for split in splits:
+        counts = np.bincount(targets[samples.where(split)].astype(np.int64), minlength=len(names))
+        absent = [name for name, count in zip(names, counts, strict=True) if count == 0]
+        if absent:
+            yield f"{split} has no sample of {', '.join(absent)}: {consequence[split]}"
+
+
+def _constant_values(samples: Samples, task: str, splits: Sequence[str]) -> Iterator[str]:
+    known = find_task(task)
+    if not known.dimensions:
+        return
+    values = samples.targets[task].reshape(len(samples), -1).astype(np.float64)
+    for split in splits:
+        at = samples.where(split)
+        for d, name in enumerate(known.dimensions):
+            if len(at) and np.ptp(values[at, d]) == 0:
+                yield f"{name} is the same for all {len(at)} samples of {split}: correlations with it are undefined or 0"
+
+
+def _people(samples: Samples, splits: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    if "identity" not in samples.columns or len(splits) < 2:
+        return {}, []
+    identity: npt.NDArray[np.str_] = samples.columns["identity"].astype(str)
+    where = {split: set(identity[samples.where(split)].tolist()) for split in splits}
+    everybody = set().union(*where.values())
+    several = sorted(person for person in everybody if sum(person in people for people in where.values()) > 1)
+    seen = where["train"] | where.get("validation", set())
+    test = samples.where("test")
+    n_known = int(np.isin(identity[test], sorted(seen)).sum()) if len(test) and seen else 0
+    facts = {"people": {"n": len(everybody), "n_in_several_splits": len(several), "n_test_samples_of_seen_people": n_known}}
+    if not several:
+        return facts, []
+    shown = ", ".join(several[:_SHOWN]) + (", ..." if len(several) > _SHOWN else "")
+    more = f"; {n_known} of {len(test)} test samples are of people who are in train or validation too" if n_known else ""
+    return facts, [f"{len(several)} of {len(everybody)} people are in more than one split ({shown}){more}"]

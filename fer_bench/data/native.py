@@ -1,0 +1,204 @@
+"""Images of any size, decoded one at a time: identified by what they are, kept at the size that a network is fed with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from fer_bench import paths
+from fer_bench.data.decoding import load_image, resize
+from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.errors import BadDataError, HardwareError
+
+# Where nobody names a size: no larger than what most networks were designed for.
+_LARGEST = 224
+_SMALLEST = 48
+_STEP = 16
+_THREADS = min(8, os.cpu_count() or 1)
+_BLOCK = 64
+_IN_MEMORY = 2**30
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Images as they are kept.
+
+    Args:
+        kept: shape (M,), positions of the images that could be read.
+        images: uint8 (M, side, side), or (M, side, side, 3) RGB where one of them has a colour.
+        digests: uint8 (M, 20), SHA-1 over the pixels at their native size and the label, as :func:`fer_bench.data.samples.sample_digests`.
+        pixels: uint8 (M, 20), SHA-1 over the pixels alone.
+        bad: positions of the others, with the reason.
+        facts: number of images in colour and native sizes, ready for JSON.
+    """
+
+    kept: npt.NDArray[np.int64]
+    images: npt.NDArray[np.uint8]
+    digests: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8]
+    bad: list[tuple[int, str]]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    image: npt.NDArray[np.uint8]
+    digest: bytes
+    pixels: bytes
+    height: int
+    width: int
+    colour: bool
+
+
+def decode_images(files: Sequence[Path], labels: npt.NDArray[Any], side: int | None = None, *, gray: bool | None = None, exact: bool = False) -> Decoded:
+    """Decode images, several at once, without ever holding more than a few at their native size.
+
+    Args:
+        files: N image files.
+        labels: shape (N,) or (N, D); part of the digests, in their own type.
+        side: what every image is resized to; None: :func:`common_side`.
+        gray: True makes all of them grey; False keeps three channels of all; None keeps three where an image has a colour: one whose channels are equal
+            is grey.
+        exact: refuse images that are not of that side.
+
+    Raises:
+        BadDataError: with ``exact``, an image of another size; names it.
+    """
+    target = side or common_side(files)
+    store = _Store(len(files), target, colour=gray is False)
+    kept, bad, digests, pixels, sizes = [], [], [], [], []
+    for at, seen in enumerate(_seen(files, labels, target, gray)):
+        if isinstance(seen, str):
+            bad.append((at, seen))
+            continue
+        if exact and (seen.height, seen.width) != (target, target):
+            problem = f"{files[at]}: the image is {seen.width} x {seen.height} px, not {target} x {target}."
+            raise BadDataError(problem, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
+        store.add(seen.image)
+        kept.append(at)
+        digests.append(seen.digest)
+        pixels.append(seen.pixels)
+        sizes.append((seen.width, seen.height, seen.colour))
+    return Decoded(np.array(kept, dtype=np.int64), store.images(), _rows(digests), _rows(pixels), bad, _facts(sizes))
+
+
+def common_side(files: Sequence[Path]) -> int:
+    """A side for images of which none is named: what most of them have, or a middling one, and at most 224 px.
+
+    Args:
+        files: images, of which only the first bytes are read.
+
+    Returns:
+        The shorter side of at least half of the images; where they differ more, the median of it, rounded down to a multiple of 16 px.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        sides = np.array([side for side in pool.map(_shorter_side, files) if side], dtype=np.int64)
+    if not len(sides):
+        return _SMALLEST
+    values, counts = np.unique(sides, return_counts=True)
+    if 2 * counts.max() >= len(sides):
+        return int(min(max(values[counts.argmax()], 8), _LARGEST))
+    return int(min(max(int(np.median(sides)) // _STEP * _STEP, _SMALLEST), _LARGEST))
+
+
+def _shorter_side(file: Path) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_FORMATS) as image:
+                return min(image.size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0
+
+
+def _seen(files: Sequence[Path], labels: npt.NDArray[Any], side: int, gray: bool | None) -> Iterator[_Seen | str]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        # In blocks: a pool runs ahead of who takes its results.
+        for start in range(0, len(files), _BLOCK):
+            block = range(start, min(start + _BLOCK, len(files)))
+            yield from pool.map(lambda at: _see(files[at], labels[at], side, gray), block)
+
+
+def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
+    """An image, or why it cannot be read."""
+    try:
+        image = load_image(file, gray=bool(gray))
+    except UnreadableImageError as error:
+        return error.reason
+    colour = image.ndim == 3 and not (np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2]))
+    if image.ndim == 3 and not colour:
+        image = np.ascontiguousarray(image[..., 0])
+    content = hashlib.sha1(np.ascontiguousarray(image).tobytes(), usedforsecurity=False)
+    labelled = content.copy()
+    labelled.update(np.ascontiguousarray(label).tobytes())
+    return _Seen(resize(image, side), labelled.digest(), content.digest(), image.shape[0], image.shape[1], colour)
+
+
+class _Store:
+    """Room for images of one size; grey until the first one in colour comes.
+
+    Args:
+        n: images at most.
+        side: theirs.
+        colour: from the first on.
+    """
+
+    def __init__(self, n: int, side: int, *, colour: bool = False) -> None:
+        self._n, self._side, self._filled = n, side, 0
+        self._images = _room((n, side, side, 3) if colour else (n, side, side))
+
+    def add(self, image: npt.NDArray[np.uint8]) -> None:
+        """Put the next image in."""
+        if image.ndim == 3 and self._images.ndim == 3:
+            coloured = _room((self._n, self._side, self._side, 3))
+            for start in range(0, self._filled, _BLOCK):
+                end = min(start + _BLOCK, self._filled)
+                coloured[start:end] = self._images[start:end, ..., None]
+            self._images = coloured
+        self._images[self._filled] = image[..., None] if image.ndim < self._images.ndim - 1 else image
+        self._filled += 1
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """All of them."""
+        return self._images[: self._filled]
+
+
+def _room(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    n_bytes = int(np.prod(shape))
+    if n_bytes < _IN_MEMORY:
+        return np.empty(shape, dtype=np.uint8)
+    folder = paths.cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                # A full disk is an error here; to a mapped file without its room it would be the end of the process.
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+    except OSError as error:
+        problem = f"{folder}: no room for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
+        raise HardwareError(problem, "Free some space, name another place with FER_BENCH_CACHE, or set a smaller image_size.") from None
+
+
+def _rows(digests: list[bytes]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), 20)
+
+
+def _facts(sizes: list[tuple[int, int, bool]]) -> dict[str, Any]:
+    if not sizes:
+        return {}
+    found = np.array(sizes, dtype=np.int64)
+    low, high = found[:, :2].min(axis=0).tolist(), found[:, :2].max(axis=0).tolist()
+    return {"native_size": {"smallest": low, "largest": high}, "n_in_colour": int(found[:, 2].sum())}

@@ -1,0 +1,310 @@
+"""A table of images and labels as a dataset: ``--dataset table:faces/labels.csv``."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench import paths
+from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
+from fer_bench.data import files
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.class_folders import check_classes, repeated, split_of
+from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.given import check_options, complete_splits, people, share
+from fer_bench.data.native import decode_images
+from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.table_file import COLUMNS, Table, read_table
+from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.labels import LABEL_SETS
+from fer_bench.own_data import TABLE_SUFFIXES
+from fer_bench.protocols import Protocol, Task, protocol_for
+
+READER_VERSION = "1"
+OPTIONS = ("classes", "identity", "images", "validation", "test", *(name for name in COLUMNS if name != "identity"))
+VALUES = ("valence", "arousal")
+_SPLITS = ("", *SPLITS)
+_SHOWN = 5
+_TRIED = 50
+_WHOLE = re.compile(r"([0-9]+)\.0+")
+
+
+class TableDataModule(AffectDataModule):
+    """A table of your own: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
+
+    Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and ``identity``; other names that are common
+    are known too, and the options ``image``, ``label``, ``split`` and ``identity`` name any. Paths of images are relative to the table, to a folder ``images``
+    beside it, to the data root, or to the option ``images``. ``identity`` may also be a regular expression, ``classes``, ``validation`` and ``test`` are
+    those of class folders.
+
+    Args:
+        file: where the table is; None: looked for in the data root, by the dataset's name.
+        arguments: of :class:`AffectDataModule`.
+    """
+
+    dataset = "table"
+
+    def __init__(self, *arguments: Any, file: Path | None = None, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.file = file
+
+    def read(self) -> Samples:
+        """Read the table and its images."""
+        check_options(self.dataset, self.options, OPTIONS)
+        shares = (share("validation", self.options.get("validation", 0.1)), share("test", self.options.get("test", 0.2)))
+        file = self.file or _find(self.name, self.data_dir)
+        table = read_table(file, self.options)
+        protocol = protocol_for(f"table:{self.name}", self.task)
+        roots = _roots(file, self.data_dir, self.options.get("images"))
+        return read_images(
+            self.name, table, protocol, roots, self.options, shares, side=self.image_size, gray={1: True, 3: False}.get(self.channels or 0),
+            folds=self.folding is not None,
+        )  # fmt: skip
+
+
+def _find(name: str, data_dir: str | None) -> Path:
+    """A table by the name of its dataset, for runs whose data are needed again."""
+    folders = files.candidates(name, data_dir)
+    found = next((path for folder in folders for suffix in TABLE_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
+    if found is None:
+        raise files.missing(name, [f"{name}{suffix}" for suffix in TABLE_SUFFIXES], folders, "Name the file: --dataset table:FILE.")
+    return found
+
+
+def _roots(file: Path, data_dir: str | None, images: Any) -> list[Path]:
+    """Folders that paths in a table may be relative to, the likeliest first."""
+    beside = [file.parent, *([paths.data_root(data_dir)] if data_dir else [])]
+    if images is not None:
+        named = [Path(str(images)).expanduser(), *(folder / str(images) for folder in (*beside, file.parent.parent))]
+        found = [folder for folder in named if folder.is_dir()]
+        if not found:
+            problem = f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or beside it."
+            raise MissingDataError(problem, "Name the folder that the table's paths are relative to.")
+        return found[:1]
+    return list(dict.fromkeys([*beside, *(folder / "images" for folder in beside), file.parent.parent / "images", file.parent.parent]))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that are used: images by their names, files, targets and splits."""
+
+    ids: list[str]
+    files: list[Path]
+    rows: list[int]
+    targets: npt.NDArray[Any]
+    splits: list[str]
+    notes: list[str]
+    bad: list[tuple[str, str]]
+
+
+def read_images(
+    name: str,
+    table: Table,
+    protocol: Protocol,
+    roots: list[Path],
+    options: Mapping[str, Any],
+    shares: tuple[float, float],
+    *,
+    side: int | None = None,
+    gray: bool | None = None,
+    folds: bool = False,
+) -> Samples:
+    """Read the images that a table names.
+
+    Args:
+        name: the dataset's name, for messages and the cache.
+        table: its rows.
+        protocol: gives the classes, or the dimensions and their scale.
+        roots: folders that its paths may be relative to; the first one that has most of its images is taken.
+        options: of the dataset.
+        shares: validation and test shares to carve where the table names no splits.
+        side: as of :func:`fer_bench.data.native.decode_images`.
+        gray: likewise.
+        folds: the samples will be dealt out to folds: no split is made here.
+
+    Returns:
+        Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once where they agree, and is left out where
+        they do not.
+
+    Raises:
+        BadDataError: a label that is no class, a value that is no number, an unknown split, more than 1 % of the images missing, unreadable or contradictory.
+    """
+    task = protocol.task
+    classes = None if task.labels is None else Classes(task.labels, options.get("classes"))
+    targets: npt.NDArray[Any] = _values(table, protocol, task) if classes is None else _labels(table, classes)
+    rows = _use(table, targets, roots)
+    root = _common(rows.files)
+    key = f"{READER_VERSION}-{files.listing_sha256(root, rows.files)}-{files.text_sha256(repr((rows.ids, rows.targets.tolist())))}-{side}-{gray}"
+
+    def build() -> tuple[files.Arrays, dict[str, Any]]:
+        kind = np.float32 if classes is None else np.int8 if len(classes.labels) <= 127 else np.int16
+        decoded = decode_images(rows.files, rows.targets.astype(kind), side, gray=gray)
+        bad = [(rows.ids[at], reason) for at, reason in decoded.bad]
+        present = rows.targets[decoded.kept].tolist()
+        check_classes(table.path, present, bad, len(rows.ids) + len(rows.bad), classes, unused=rows.bad)
+        return {"images": decoded.images, "kept": decoded.kept, "digests": decoded.digests, "pixels": decoded.pixels}, {"bad": bad, "facts": decoded.facts}
+
+    arrays, facts = files.cached(name, files.text_sha256(key), build)
+    kept = np.asarray(arrays["kept"])
+    ids = np.array(rows.ids)[kept]
+    used = rows.targets[kept]
+    groups = _people(table, ids, np.array(rows.rows)[kept], str(options.get("identity", "")))
+    strata = used if used.ndim == 1 else np.zeros(len(used), dtype=np.int64)
+    split, notes = complete_splits(np.array(rows.splits)[kept], ids, strata, groups, shares, folds=folds, table=True)
+    doubled = repeated(arrays["pixels"], used) if used.ndim == 1 else []
+    samples = Samples(
+        ids=ids,
+        images=arrays["images"],
+        split=split,
+        targets={task.name: used},
+        layout=f"{table.path.name}: {table.about}",
+        groups=groups,
+        columns={} if groups is None else {"identity": groups},
+        notes=[*notes, *rows.notes, *doubled],
+        quarantined=[*rows.bad, *((str(p), str(reason)) for p, reason in facts["bad"])],
+        facts=dict(facts["facts"]),
+        key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
+    )
+    samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
+    return samples
+
+
+def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
+    """Class ids of all rows, ``LEFT_OUT`` where a label is mapped to nothing."""
+    if "label" not in table.columns:
+        problem = f"{table.path}: there is no column of labels; the columns are {', '.join(table.header)}."
+        raise BadDataError(problem, "Name it, for example --set dataset_options.label=emotion.")
+    cells = [_WHOLE.sub(r"\1", cell) for cell in table.columns["label"]]
+    found = {cell: classes.find(cell) if cell else LEFT_OUT for cell in dict.fromkeys(cells)}
+    unknown = [cell for cell, label in found.items() if label is None]
+    if unknown:
+        counts = Counter(cells)
+        listed = ", ".join(f"{cell!r} ({counts[cell]})" for cell in unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
+        named = "dataset_options.classes" if classes.folders else classes.labels.name
+        problem = f"{table.path}: these labels are no class of {named}: {listed}."
+        fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], filter(None, found))), None)
+        hint = f"Use --task {fits}, whose classes they are." if fits else f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}."
+        raise BadDataError(problem, hint)
+    there = {classes.key(cell) for cell in found if cell}
+    absent = [key for key in classes.folders if key not in there]
+    if absent:
+        problem = f"{table.path}: no row has the label {', '.join(map(repr, absent[:_SHOWN]))}, which dataset_options.classes names."
+        raise BadDataError(problem, f"The labels that are there: {suggestion(sorted(filter(None, found)), classes.folders)}.")
+    return np.array([found[cell] for cell in cells], dtype=np.int64)
+
+
+def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.float32]:
+    """Values of all rows, (N, D), in the order of the task's dimensions."""
+    columns = []
+    for name in task.dimensions:
+        if name not in table.columns:
+            problem = f"{table.path}: there is no column {name!r}; the columns are {', '.join(table.header)}."
+            raise BadDataError(problem, f"Name it, for example --set dataset_options.{name}=V, or choose a task of classes.")
+        values = np.full(len(table), np.nan)
+        for row, cell in enumerate(table.columns[name]):
+            try:
+                values[row] = float(cell)
+            except ValueError:
+                values[row] = np.nan
+            if not protocol.scale[0] <= values[row] <= protocol.scale[1]:
+                problem = f"{table.path}, row {row + 1}: {name} = {cell!r} is no number from {protocol.scale[0]:g} to {protocol.scale[1]:g}."
+                raise BadDataError(problem, "Correct it, leave the row out, or carry the values to that scale.")
+        columns.append(values)
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _use(table: Table, targets: npt.NDArray[Any], roots: list[Path]) -> _Rows:
+    """Rows whose images are there, each image once."""
+    names = [cell.replace("\\", "/") for cell in table.columns["image"]]
+    tried = names[:: max(len(names) // _TRIED, 1)]
+    # Of the folders that the paths may be relative to, the first of those that have most of the images.
+    root = max(roots, key=lambda folder: sum(_file(folder, name) is not None for name in tried))
+    ids, splits = _ids(names, root), _splits(table)
+    first: dict[str, int] = {}
+    contradictory, again, left_out = set[str](), 0, 0
+    for row, name in enumerate(ids):
+        if first.setdefault(name, row) != row:
+            again += 1
+            if (targets[row] != targets[first[name]]).any() or splits[row] != splits[first[name]]:
+                contradictory.add(name)
+    rows, found, bad = [], [], [(name, "rows that contradict each other") for name in sorted(contradictory)]
+    for name, row in first.items():
+        if name in contradictory:
+            continue
+        if targets.ndim == 1 and targets[row] == LEFT_OUT:
+            left_out += 1
+        elif (file := _file(root, names[row])) is None:
+            bad.append((name, "there is no such file"))
+        else:
+            rows.append(row)
+            found.append(file)
+    notes = [f"{again} rows name an image that an earlier row names too"] if again else []
+    notes += [f"{len(contradictory)} images were left out: their rows contradict each other"] if contradictory else []
+    notes += [f"{left_out} images were left out: their label is empty or mapped to nothing"] if left_out else []
+    if not rows:
+        example = f" ({len(bad)} are missing or contradictory; the first is {bad[0][0]})" if bad else ""
+        problem = f"{table.path}: none of the images that it names can be used{example}."
+        raise MissingDataError(problem, "Name the folder that its paths are relative to: --set dataset_options.images=FOLDER.")
+    return _Rows([ids[row] for row in rows], found, rows, targets[rows], [splits[row] for row in rows], notes, bad)
+
+
+def _file(root: Path, name: str) -> Path | None:
+    """The file that a path in a table means: names may lack their ending, and accents may be composed otherwise."""
+    forms = dict.fromkeys([name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)])
+    found = next((path for form in forms if (path := root / form).is_file()), None)
+    if found is None and Path(name).suffix.lower() not in SUFFIXES:
+        found = next((path for form in forms for suffix in sorted(SUFFIXES) if (path := root / f"{form}{suffix}").is_file()), None)
+    return found
+
+
+def _ids(names: list[str], root: Path) -> list[str]:
+    """Names of images for predictions: the table's own paths; where one of them is absolute or leads upwards, all are relative to what they share."""
+    ids = [unicodedata.normalize("NFC", Path(name).as_posix()) for name in names]
+    if not any(Path(name).is_absolute() or ".." in Path(name).parts for name in ids):
+        return ids
+    whole = [Path(os.path.normpath(root.absolute() / name)) for name in ids]
+    base = _common(whole)
+    return [path.relative_to(base).as_posix() for path in whole]
+
+
+def _common(found: list[Path]) -> Path:
+    """The folder that holds all of some files."""
+    parents = [path.parent.parts for path in found]
+    shared = 0
+    for parts in zip(*parents, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    return Path(*parents[0][:shared]) if shared else Path()
+
+
+def _splits(table: Table) -> list[str]:
+    cells = table.columns.get("split")
+    if cells is None:
+        return [""] * len(table)
+    known = {cell: split_of(cell) if cell.strip() else "" for cell in dict.fromkeys(cells)}
+    unknown = [cell for cell, split in known.items() if cell.strip() and not split]
+    if unknown:
+        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} in the column {table.names['split']!r} is no split."
+        raise BadDataError(problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME.")
+    return [known[cell] for cell in cells]
+
+
+def _people(table: Table, ids: npt.NDArray[np.str_], rows: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.str_] | None:
+    if "identity" in table.columns:
+        people_of = np.array(table.columns["identity"])[rows]
+        empty = np.flatnonzero(people_of == "")
+        if len(empty):
+            problem = f"{table.path}: {len(empty)} images have no person in the column {table.names['identity']!r}; the first is {ids[empty[0]]}."
+            raise BadDataError(problem, "Fill the column in, or rename it so that it is not taken for people.")
+        return people_of
+    return people(ids, identity)

@@ -1,0 +1,131 @@
+"""A network is run once on one blank image, before anything long begins: what a library or a user's network cannot do is then one line.
+
+The trial changes nothing that training could notice: evaluation mode, no gradients, and the random number generators as they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.models import weights as weight_files
+from fer_bench.models.catalog import find_model
+from fer_bench.models.zoo import Network, build_specified, known_side
+from fer_bench.spec import RunSpec
+
+# What PyTorch says where the first convolution takes another number of channels than it is given.
+_CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")
+
+
+def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, channels: int = 3, side: int | None = None) -> None:
+    """Run a network once.
+
+    Args:
+        network: takes uint8 images (B, 1 or 3, H, W).
+        name: of the network, for the error.
+        n_outputs: that it should have; None: any number.
+        channels: of the image.
+        side: of the image, in pixels; None: that of the network's input.
+
+    Raises:
+        SpecError: it fails, or returns something else than ``n_outputs`` finite numbers per image.
+    """
+    given = side or getattr(getattr(network, "adapter", None), "size", None) or 48
+    place = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    with _unchanged(network):
+        try:
+            outputs = network(torch.zeros(1, channels, given, given, dtype=torch.uint8, device=place))
+        except FerBenchError:
+            raise
+        except Exception as error:  # networks raise whatever they are made to
+            problem = f"model {name!r} fails on an image of {given} x {given} px ({type(error).__name__}: {first_line(error)})."
+            raise SpecError(problem, _advice(name, error)) from None
+    if not isinstance(outputs, torch.Tensor):
+        problem = f"model {name!r} returns a {type(outputs).__name__} where one tensor is expected."
+        raise SpecError(problem, "Make it return its logits or values alone, of shape (batch, outputs).")
+    if outputs.ndim != 2 or len(outputs) != 1 or n_outputs not in (None, outputs.shape[1]):
+        problem = f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for one image, not {(1, n_outputs or 'outputs')}."
+        raise SpecError(problem, "It gets num_classes, and returns one logit or value for each.")
+    if not outputs.is_meta and not bool(torch.isfinite(outputs).all()):
+        problem = f"model {name!r} answers a blank image with NaN or infinity."
+        raise SpecError(problem, "Check its weights and its initialisation.")
+
+
+def try_sides(network: Network, spec: RunSpec, n_outputs: int) -> None:
+    """Run a spec's network at every extreme of its input: the full side, and the smallest where images grow while it trains."""
+    full = network.adapter.size
+    try:
+        for side in filter(None, (full, spec.progressive_from)):
+            network.adapter.size = side
+            try_network(network, spec.model, n_outputs=n_outputs)
+    finally:
+        network.adapter.size = full
+
+
+def try_specified(spec: RunSpec, n_outputs: int) -> Network:
+    """Try a spec's network and its weights file, as far as can be told before the data are read.
+
+    The network is built without memory for its weights (PyTorch's device ``meta``), which takes a moment whatever its size. Where that fails, it is
+    built in full: some networks cannot be built so, and are right nevertheless.
+
+    Args:
+        spec: the run.
+        n_outputs: classes or values.
+
+    Returns:
+        The network, perhaps without memory: to look at, not to use.
+
+    Raises:
+        SpecError: it cannot be built, or fails on an image; what depends on the size of images is tried where the spec says it.
+        WeightsError: the weights file is missing, damaged, or of another network.
+    """
+    # Where the images' own size decides, that which the network was designed for.
+    native = None if known_side(spec) else find_model(spec.model).image_size
+    content = weight_files.read_file(spec.weights) if spec.weights not in ("none", "imagenet") else None
+
+    def built(device: str) -> Network:
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            network = build_specified(spec, n_outputs, native_size=native, pretrained=False)
+            if native is None:
+                try_sides(network, spec, n_outputs)
+        return network
+
+    try:
+        network = built("meta")
+    except Exception:  # whatever cannot be done without memory
+        network = built("cpu")
+    if content is not None:
+        weight_files.fitting(network, content, spec.weights)
+    return network
+
+
+@contextmanager
+def _unchanged(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients and a fork of the random numbers, for as long as it lasts."""
+    modes = {module: module.training for module in network.modules()}
+    devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
+    try:
+        with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
+            network.eval()
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, short enough for one line."""
+    text = str(error).strip().splitlines()
+    return text[0][:160].rstrip(". ") if text else "no detail"
+
+
+def _advice(name: str, error: BaseException) -> str:
+    if _CHANNELS.search(str(error)):
+        return "Networks get 3 channels, of grey images too: make its first layer take 3."
+    designed = find_model(name).image_size
+    return f"Set image_size to what it can take (it was designed for {designed} px), or choose another model."

@@ -1,0 +1,90 @@
+"""Data that users bring, in the settings of a run: classes become the name of a task, and a table's path the name of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench import paths
+from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same_classes
+from fer_bench.errors import MissingDataError, SpecError
+from fer_bench.labels import LABEL_SETS
+from fer_bench.protocols import own_task
+
+TABLE = "table:"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+BROUGHT = ("folder:", TABLE)
+
+
+def settle(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run with the classes that they name in their one form, the task that follows from them, and no path of a table.
+
+    Args:
+        values: ``dataset``, ``dataset_options``, ``task`` and ``execution`` are looked at, where they are there.
+
+    Returns:
+        The settings, the table's path among those of the execution.
+
+    Raises:
+        SpecError: classes that cannot be, or that are others than the task's.
+        MissingDataError: there is no such table.
+    """
+    settled = dict(values)
+    dataset, options = settled.get("dataset", ""), settled.get("dataset_options")
+    if isinstance(dataset, str) and dataset.startswith(TABLE):
+        execution = settled.get("execution") or {}
+        given = dict(execution) if isinstance(execution, Mapping) else execution.model_dump()
+        name, path = find_table(dataset, given.get("data_dir"))
+        settled["dataset"] = name
+        if path is not None:
+            settled["execution"] = given | {"table_file": str(path)}
+    if isinstance(options, Mapping) and "classes" in options:
+        if not str(dataset).startswith(BROUGHT):
+            problem = f"{OPTION}: dataset {dataset!r} has classes of its own."
+            raise SpecError(problem, "Classes are named for folder:NAME and table:FILE; leave the option out, and choose with --task.")
+        folders = read_classes(options["classes"])
+        settled["dataset_options"] = {**options, "classes": folders}
+        settled["task"] = _task(folders, settled.get("task"))
+    return settled
+
+
+def find_table(dataset: str, data_dir: str | None = None) -> tuple[str, Path | None]:
+    """Name and place of a table.
+
+    Args:
+        dataset: ``table:PATH``, or ``table:NAME`` of one that is looked for when it is read.
+        data_dir: where a relative path is looked for that does not lead to a file from the current folder.
+
+    Returns:
+        ``table:`` and the stem of the file, under which the dataset is known, and the whole path; None for a mere name.
+
+    Raises:
+        MissingDataError: there is no such file.
+    """
+    text = dataset.removeprefix(TABLE)
+    path = Path(text).expanduser()
+    if path.suffix.lower() not in TABLE_SUFFIXES and path.name == text:
+        return dataset, None
+    places = [path] if path.is_absolute() else [path, paths.data_root(data_dir) / path]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        problem = f"table {text!r}: no such file{'' if path.is_absolute() else ' here or in ' + str(paths.data_root(data_dir))}."
+        raise MissingDataError(problem, f"Name a table of images and labels ({', '.join(TABLE_SUFFIXES)}), as --dataset table:faces/labels.csv.")
+    return TABLE + found.stem, found.resolve()
+
+
+def _task(folders: Mapping[str, str | None], task: Any) -> str:
+    """The task of classes; a task that was asked for must be one of just these."""
+    labels = label_set_of(folders, task if isinstance(task, str) else None)
+    own_task(labels)
+    # fer7 is what stands in the settings where nobody has said anything.
+    if task in (None, "", labels.name, "fer7"):
+        return labels.name
+    if task in LABEL_SETS or (isinstance(task, str) and not NAMED.fullmatch(task)):
+        merged = task in LABEL_SETS and same_classes(LABEL_SETS[task], {name for name in folders.values() if name is not None})
+        why = "some folders are merged or left out" if merged else f"they are {', '.join(dict.fromkeys(str(name) for name in folders.values() if name))}"
+    else:
+        why = f"they make the task {labels.name}"
+    problem = f"{OPTION}: these classes are not those of the task {task!r}: {why}."
+    raise SpecError(problem, "Leave the task out: it follows from the classes.")

@@ -1,0 +1,165 @@
+"""What a result is a result of: the fingerprint of its inputs, and every answer to "is this done?" and "may this be resumed?".
+
+A fingerprint names, by digest, the content of every split, the assignment of samples to folds, and whatever code or model comes from outside the package
+(initial weights, a face detector). The settings are in a run's id. Records keep theirs as ``inputs``, a folder of a training as ``inputs.json``.
+
+Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their splits; a folder that states nothing is
+never resumed from, nor scored for a new record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_bench.atomic import write_atomically
+from fer_bench.errors import RecordError
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+
+Inputs = dict[str, str]
+FILE = "inputs.json"
+NETWORK = "network"
+_SUFFIX = "-x"
+_SPLITS = ("train", "validation", "test", "all")
+# The test split and its labels decide a score, not the weights that training ends with.
+_ONLY_TESTED = frozenset({"test"})
+
+
+def data_inputs(facts: Mapping[str, Any]) -> Inputs:
+    """The part of a fingerprint that is the data's, from :func:`fer_bench.data.facts.data_facts`."""
+    found = dict(facts.get("checksums") or {})
+    if assignment := (facts.get("fold") or {}).get("assignment"):
+        found["folds"] = assignment
+    return found | dict(facts.get("models") or {})
+
+
+def digest(inputs: Mapping[str, str]) -> str:
+    """Six hexadecimal digits that stand for a fingerprint."""
+    return hashlib.sha256(json.dumps(dict(inputs), sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:6]
+
+
+def stated(record: Record) -> tuple[Inputs, bool]:
+    """A record's fingerprint, and whether it is whole; an older record states only its splits."""
+    if record.inputs:
+        return record.inputs, True
+    return {name: value for name, value in (record.data.get("checksums") or {}).items() if name in _SPLITS}, False
+
+
+def is_of(record: Record, inputs: Mapping[str, str]) -> bool:
+    """Whether a record was made from these inputs."""
+    known, whole = stated(record)
+    return known == dict(inputs) if whole else all(inputs.get(name) == value for name, value in known.items()) and bool(known)
+
+
+def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], statuses: Sequence[str] = ("finished",)) -> Record | None:
+    """The finished record of a run on these inputs, with its predictions whole; None where the run has still to be done.
+
+    Args:
+        store: where records are.
+        protocol: name of the protocol.
+        model: name of the model.
+        plain: the run's id by its settings alone.
+        inputs: its fingerprint.
+        statuses: what counts as done.
+    """
+    found = (store.find_intact(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
+    return next((record for record in found if record is not None and record.status in statuses and is_of(record, inputs)), None)
+
+
+def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
+    """The id under which a run on these inputs is recorded.
+
+    The plain id is that of the copy which the protocol ranks or, where none is declared, of the first that was run; every other has its fingerprint behind it,
+    so that no record ever overwrites one on other data.
+
+    Args:
+        store: where records are.
+        protocol: name of the protocol.
+        model: name of the model.
+        plain: the run's id by its settings alone.
+        inputs: its fingerprint.
+        known_copy: whether it is the copy that the protocol ranks; None where it declares none.
+    """
+    present = {record.run_id: record for record in _of_settings(store, protocol, model, plain)}
+    own = next((run_id for run_id, record in present.items() if is_of(record, inputs)), None)
+    if own is not None:
+        return own
+    return plain + _SUFFIX + digest(inputs) if known_copy is False or plain in present else plain
+
+
+def evaluated_id(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
+    """As :func:`run_id_for`, of a network's test on another dataset: the same network trained once more replaces its own record."""
+    for record in _of_settings(store, protocol, model, plain):
+        known = {name: value for name, value in stated(record)[0].items() if name != NETWORK}
+        if all(inputs.get(name) == value for name, value in known.items()):
+            return record.run_id
+    return run_id_for(store, protocol, model, plain, inputs, known_copy)
+
+
+def training_folder(root: Path, name: str, inputs: Mapping[str, str]) -> Path:
+    """The folder of a training on these inputs: the plain one where it is free or theirs, else one of their own.
+
+    Args:
+        root: of all trainings.
+        name: of the training, from its settings.
+        inputs: fingerprint of a run of it.
+    """
+    plain = root / name
+    return plain if _is_free(plain) or may_resume(plain, inputs) else root / f"{name}-i{digest(of_training(inputs))}"
+
+
+def recorded_folder(root: Path, name: str, record: Record) -> Path:
+    """The folder in which the training of a record is, or would be; a folder that states other inputs is never taken for it."""
+    plain = root / name
+    if not record.inputs or may_resume(plain, record.inputs):
+        return plain
+    return root / f"{name}-i{digest(of_training(record.inputs))}"
+
+
+def of_training(inputs: Mapping[str, str]) -> Inputs:
+    """The inputs that decide the weights that a training ends with."""
+    return {name: value for name, value in inputs.items() if name not in _ONLY_TESTED}
+
+
+def may_resume(folder: Path, inputs: Mapping[str, str]) -> bool:
+    """Whether what is in a training's folder was made from these inputs."""
+    return (folder / FILE).is_file() and marked(folder) == of_training(inputs)
+
+
+def marked(folder: Path) -> Inputs:
+    """What a training's folder says that it is of; nothing where it says nothing."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def mark(folder: Path, inputs: Mapping[str, str]) -> None:
+    """Write down what a folder's training is of, before its first epoch."""
+    write_atomically(folder / FILE, (json.dumps(of_training(inputs), indent=1, sort_keys=True) + "\n").encode())
+
+
+def _is_free(folder: Path) -> bool:
+    return not any((folder / name).exists() for name in (FILE, "last.ckpt", "best.ckpt", "trained.json"))
+
+
+def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:
+    """Records of the same settings on any inputs, the plain one first; a damaged one is none."""
+    found = []
+    for run_id in _ids_of_settings(store, protocol, model, plain):
+        with contextlib.suppress(RecordError):
+            found.append(Record.load(store.path(protocol, model, run_id)))
+    return found
+
+
+def _ids_of_settings(store: Store, protocol: str, model: str, plain: str) -> list[str]:
+    names = [path.stem for path in store.path(protocol, model, plain).parent.glob(f"{plain}*.json")]
+    own = [name for name in names if name == plain or re.fullmatch(re.escape(plain + _SUFFIX) + "[0-9a-f]{6}", name)]
+    return sorted(own, key=lambda name: (name != plain, name))

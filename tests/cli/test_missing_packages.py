@@ -1,0 +1,134 @@
+"""Without a package, every verb that needs it says in one line which extra brings it; the others work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_bench.packages import PACKAGES, explain, require
+from tests.apps.conftest import make_run
+
+__all__ = ["make_run"]
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "albumentations", "cv2")
+OPTIONAL = tuple(module for module, (_, extra) in PACKAGES.items() if extra)
+RUN = ["run", "--epochs=1", "--set=dataset_options.n_train=14", "--set=dataset_options.n_validation=7", "--set=dataset_options.n_test=7"]
+# All commands of one case run in one process; what is imported by the first is there for the next.
+SCRIPT = """
+import json, sys
+blocked, commands = json.loads(sys.argv[1])
+for name in blocked:
+    sys.modules[name] = None
+from fer_bench.cli.main import main
+for command in commands:
+    sys.argv = ["fer-bench", *command]
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    else:
+        code = 0
+    print(f"::{code or 0}", flush=True)
+    print(f"::{code or 0}", file=sys.stderr, flush=True)
+"""
+
+
+def without(packages, commands, folder):
+    """Exit code, standard output and standard error of each command where packages are missing."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps([packages, commands])],
+        capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    outs, errs = (re.split(r"::(\d+)\n", text) for text in (done.stdout, done.stderr))
+    assert len(outs) == 2 * len(commands) + 1, done.stderr
+    return [(int(outs[2 * i + 1]), outs[2 * i], errs[2 * i]) for i in range(len(commands))]
+
+
+def test_a_base_installation(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"")
+    (tmp_path / "answers.csv").write_text("rater,image,expression\na,x,happy\nb,x,happy\n")
+    needing = {
+        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:resnet18"], ["predict", ".", "--run=abc"], ["live", "--run=abc"],
+                  ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"], ["evaluate", "abc", "--on=fer2013"],
+                  ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
+        "onnx": (["predict", ".", "--run=x.onnx"], ["live", "--run=x.onnx"]),
+        "study": (["study", "reannotation", "answers.csv"],),
+        "annotate": (["annotate", "serve", "study.yaml"],),
+        "download": (["download", "findingemo", "--urls=x.json"],),
+    }  # fmt: skip
+    commands = [command for group in needing.values() for command in group]
+    found = iter(without(OPTIONAL, commands, tmp_path))
+    for extra, group in needing.items():
+        for command in group:
+            code, _, error = next(found)
+            assert code == 2, (command, error)
+            lines = error.strip().split("\n")
+            assert len(lines) == 1, (command, error)
+            assert f"fer_bench[{extra}]" in lines[0], (command, error)
+            assert "No module named" not in error
+    working = (["leaderboard"], ["list", "models"], ["list", "protocols"], ["list", "suites"], ["doctor"], ["suite", "five_layer_cnn", "--dry-run"])
+    for command, (code, _, error) in zip(working, without(OPTIONAL, working, tmp_path), strict=True):
+        assert code == 0, (command, error)
+
+
+@pytest.mark.parametrize(
+    ("package", "command", "extra"),
+    [
+        ("timm", ["run", "--model=timm:resnet18"], "train"),
+        ("albumentations", [*RUN, "--augment=standard"], "train"),
+        ("wandb", [*RUN, "--wandb=offline"], "wandb"),
+        ("lightning", RUN, "train"),
+        ("torchmetrics", RUN, "train"),
+        ("cv2", RUN, "train"),
+        ("onnx", ["export", "abc", "--onnx=a.onnx"], "onnx"),
+        ("onnxscript", ["export", "abc", "--onnx=a.onnx"], "onnx"),
+        ("pyarrow", ["study", "reannotation", "answers.parquet"], "study"),
+    ],
+)
+def test_one_package(package, command, extra, tmp_path):
+    (tmp_path / "answers.parquet").write_bytes(b"PAR1")
+    ((code, _, error),) = without([package], [command], tmp_path)
+    assert code == 2, error
+    assert error.strip().count("\n") == 0, error
+    assert f"fer_bench[{extra}]" in error
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_an_exported_network_runs_without_the_extra_train(tmp_path, make_run, small_synth, fer_bench):
+    import cv2
+    import numpy as np
+
+    _, run_id = make_run(dataset_options=small_synth)
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((48, 48), 99, dtype=np.uint8))
+    net = tmp_path / "net.onnx"
+    assert fer_bench("export", run_id, "--onnx", net, "--images", tmp_path / "a.png").code == 0
+    without_train = [module for module in TRAIN if module != "cv2"]
+    ((code, out, error),) = without([*without_train, "onnx", "onnxscript"], [["predict", str(tmp_path / "a.png"), "--run", str(net)]], tmp_path)
+    assert code == 0, error
+    assert "happy 0." in out
+
+
+def test_the_table_is_that_of_the_project_file():
+    text = (ROOT / "pyproject.toml").read_text()
+    for package, extra in PACKAGES.values():
+        if package not in ("safetensors", "huggingface_hub"):
+            section = re.search(rf"^{extra} = \[(.*?)\]\s*(#.*)?$" if extra else r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+            assert section is not None
+            assert f'"{package}' in section[1], (package, extra)
+
+
+def test_a_package_that_cannot_be_loaded():
+    broken = explain(ImportError("libGL.so.1: cannot open shared object file", name="cv2", path="/x/cv2.so"))
+    assert broken is not None
+    assert "cannot be loaded (libGL.so.1" in str(broken)
+    assert "opencv-python-headless" in str(broken)
+    assert explain(ModuleNotFoundError("No module named 'fer_bench.oops'", name="fer_bench.oops")) is None
+    with pytest.raises(ImportError):
+        require(("a_module_that_nobody_has",))

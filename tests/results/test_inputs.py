@@ -1,0 +1,106 @@
+"""Nothing is scored, resumed or skipped on the strength of an old input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fer_bench.errors import MissingDataError
+from fer_bench.protocols import protocol_for
+from fer_bench.results import inputs as fingerprint
+from fer_bench.results.begin import begin_record, run_folder
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec, build
+
+SPEC = RunSpec(dataset="folder:mine")
+OLD = {"train": "a", "validation": "b", "test": "c"}
+NEW = OLD | {"train": "other"}
+
+
+def put(store: Store, run_id: str = "", **changes: object) -> Record:
+    record = begin_record(SPEC, protocol_for(SPEC.dataset, SPEC.task), run_id or SPEC.run_id())
+    return store.put(record.model_copy(update=changes))
+
+
+def find(store: Store, inputs: dict[str, str]) -> Record | None:
+    return fingerprint.find_done(store, SPEC.protocol, SPEC.model, SPEC.run_id(), inputs)
+
+
+def name(store: Store, inputs: dict[str, str], known_copy: bool | None = None) -> str:
+    return fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, SPEC.run_id(), inputs, known_copy)
+
+
+def test_done_is_a_finished_record_of_the_same_inputs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert find(store, OLD) is None
+    assert name(store, OLD) == SPEC.run_id()
+    put(store, inputs=OLD)
+    assert find(store, OLD) is not None
+    for other in (NEW, OLD | {"weights of x": "1"}, OLD | {"folds": "1"}, {"test": "c"}):
+        assert find(store, other) is None, other
+        assert name(store, other).startswith(SPEC.run_id() + "-x")
+    # a third copy has a name of its own, whichever split differs
+    assert len({name(store, OLD | {split: "z"}) for split in OLD}) == 3
+    put(store, name(store, NEW), inputs=NEW)
+    assert find(store, NEW).run_id == name(store, NEW)
+    assert find(store, OLD).run_id == SPEC.run_id()
+    put(store, inputs=OLD, status="failed")
+    assert find(store, OLD) is None
+    assert name(store, OLD) == SPEC.run_id()
+
+
+def test_a_copy_that_the_protocol_does_not_rank_never_gets_the_plain_id(tmp_path: Path) -> None:
+    assert name(Store(tmp_path), NEW, known_copy=False) != SPEC.run_id()
+
+
+def test_older_records_are_compared_by_what_they_state(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, data={"checksums": OLD})
+    assert find(store, OLD | {"folds": "1"}) is not None
+    assert find(store, NEW) is None
+    put(store, data={})
+    assert find(store, OLD) is None
+
+
+def test_a_folder_is_resumed_only_for_its_own_inputs(tmp_path: Path) -> None:
+    root, training = tmp_path / "runs", SPEC.training_id()
+    folder = fingerprint.training_folder(root, training, OLD)
+    assert folder == root / training
+    fingerprint.mark(folder, OLD)
+    (folder / "last.ckpt").touch()
+    assert fingerprint.training_folder(root, training, OLD) == folder
+    # which images are tested does not decide what is learnt
+    assert fingerprint.training_folder(root, training, OLD | {"test": "z"}) == folder
+    assert fingerprint.training_folder(root, training, NEW) != folder
+    (folder / fingerprint.FILE).write_text("[" * 100_000)
+    assert fingerprint.training_folder(root, training, OLD) != folder
+    (folder / fingerprint.FILE).unlink()
+    assert fingerprint.training_folder(root, training, OLD) != folder
+
+
+def test_a_record_finds_its_own_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_BENCH_RUNS", str(tmp_path))
+    store, training = Store(tmp_path / "boards"), SPEC.training_id()
+    fingerprint.mark(tmp_path / training, OLD)
+    assert run_folder(SPEC, put(store, inputs=OLD)) == tmp_path / training
+    assert run_folder(SPEC, put(store, inputs=NEW)) == fingerprint.training_folder(tmp_path, training, NEW)
+    # before there was a fingerprint, other copies had folders named like their records
+    assert run_folder(SPEC, put(store, f"{SPEC.run_id()}-x123456")) == tmp_path / f"{training}-x123456"
+
+
+def test_files_in_the_settings_are_what_is_in_them(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w.pth").write_bytes(b"one")
+    here, there = (build({"weights": str(tmp_path / folder / "w.pth")}) for folder in ("here", "there"))
+    assert here.run_id() == there.run_id()
+    assert str(tmp_path) not in json.dumps(here.identity())
+    assert here.execution.place_of(here.weights) == str(tmp_path / "here" / "w.pth")
+    (tmp_path / "here" / "w.pth").write_bytes(b"two")
+    assert build({"weights": str(tmp_path / "here" / "w.pth")}).run_id() != here.run_id()
+    with pytest.raises(MissingDataError, match=r"weights .*missing\.pth: cannot be read"):
+        build({"weights": str(tmp_path / "missing.pth")})
+    with pytest.raises(MissingDataError, match="not known on this machine"):
+        RunSpec(weights=here.weights).execution.place_of(here.weights)
+    assert build({"weights": "imagenet"}).weights == "imagenet"

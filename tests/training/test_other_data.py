@@ -1,0 +1,138 @@
+"""The same command on other data is another run: nothing of the old one is scored, resumed, skipped or overwritten."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_bench.labels import FER7
+from fer_bench.leaderboard.render import render
+from fer_bench.leaderboard.verify import verify
+from fer_bench.results.begin import run_folder
+from fer_bench.results.store import Store
+from fer_bench.spec import build
+from fer_bench.sweeps.todo import todo
+from fer_bench.training.run import run
+
+
+def add_faces(root: Path, split: str, n: int, seed: int) -> None:
+    """n images of each class, whose brightness says which it is."""
+    rng = np.random.default_rng(seed)
+    for label, name in enumerate(FER7.names):
+        folder = root / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            image = rng.normal(20 + 30 * label, 10, (48, 48)).clip(0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / f"{split}_{seed}_{i}.png"), image)
+
+
+@pytest.fixture
+def mine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FER_BENCH_DATA", str(home / "data"))
+    for split, n, seed in (("train", 4, 1), ("validation", 2, 2), ("test", 2, 3)):
+        add_faces(home / "data" / "mine", split, n, seed)
+    return home / "data" / "mine"
+
+
+def spec(**settings: object):
+    base = {"dataset": "folder:mine", "model_options": {"width": 4}, "epochs": 2, "batch_size": 14, "image_size": 48, "precision": "32-true"}
+    return build({**base, "execution": {"accelerator": "cpu", "workers": 0}, **settings})
+
+
+def test_every_copy_is_trained_on_and_kept(mine: Path) -> None:
+    store, made = Store(), []
+    for seed in (None, 77, 78):
+        if seed:
+            add_faces(mine, "train", 1, seed)
+        assert [len(todo([(spec(), ())], store).runs)] == [1]
+        made.append(run(spec(), store))
+        assert todo([(spec(), ())], store).runs == []
+        assert run(spec(), store) == made[-1]
+    assert [record.data["n"]["train"] for record in made] == [28, 35, 42]
+    assert len({record.run_id for record in made}) == len(list(store.records())) == 3
+    assert len({run_folder(spec(), record) for record in made}) == 3
+    assert verify(store).ok
+    # all three are ranked, the copy that is there now first
+    (page,) = (content for path, content in render(store).items() if path.name == "mine-fer7.md")
+    order = sorted(made, key=lambda record: page.index(f"/{record.run_id}.json"))
+    assert order[0].run_id == made[-1].run_id
+    assert "Listed apart" not in page
+    # the first copy comes back: its record is there, and its table first
+    for path in mine.glob("train/*/train_7*"):
+        path.unlink()
+    assert run(spec(), store).run_id == made[0].run_id
+    (page,) = (content for path, content in render(store).items() if path.name == "mine-fer7.md")
+    assert min(made, key=lambda record: page.index(f"/{record.run_id}.json")).run_id == made[0].run_id
+
+
+def test_a_finished_training_is_not_scored_on_what_it_was_trained_on(mine: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    first = run(spec())
+    for old, new in (("train", "t"), ("test", "train"), ("t", "test")):
+        (mine / old).rename(mine / new)
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(home / "second"))
+    second = run(spec())
+    assert second.training["resumed"] is False
+    assert second.training["weights_sha256"] != first.training["weights_sha256"]
+    assert run_folder(spec(), second) != run_folder(spec(), first)
+
+
+def test_other_test_images_need_no_other_training(mine: Path) -> None:
+    first = run(spec())
+    add_faces(mine, "test", 1, 9)
+    second = run(spec())
+    assert (first.n_scored, second.n_scored) == (14, 21)
+    assert second.training["seconds"] == first.training["seconds"]
+    assert second.run_id != first.run_id
+
+
+def test_a_started_training_is_not_resumed_on_other_data(mine: Path) -> None:
+    record = run(spec())
+    folder = run_folder(spec(), record)
+    store = Store()
+    store.path(record.protocol, record.model, record.run_id).unlink()
+    # as a kill after the first epoch leaves it
+    (folder / "trained.json").unlink()
+    add_faces(mine, "train", 3, 99)
+    again = run(spec())
+    assert (again.training["resumed"], again.data["n"]["train"]) == (False, 49)
+
+
+def test_a_training_that_does_not_say_what_it_is_of_is_not_used(mine: Path) -> None:
+    record = run(spec())
+    folder = run_folder(spec(), record)
+    Store().path(record.protocol, record.model, record.run_id).unlink()
+    (folder / "inputs.json").unlink()
+    again = run(spec())
+    assert run_folder(spec(), again) != folder
+    assert again.metrics == record.metrics
+
+
+def test_a_record_without_its_predictions_is_mended(mine: Path) -> None:
+    store = Store()
+    record = run(spec(), store)
+    path = store.folder(record) / record.predictions["test"].file
+    content = path.read_bytes()
+    for damage in (content[:-1], b"", None):
+        path.unlink() if damage is None else path.write_bytes(damage)
+        assert [len(todo([(spec(), ())], store).runs)] == [1]
+        mended = run(spec(), store)
+        assert mended.run_id == record.run_id
+        assert store.intact(mended)
+        assert mended.training["seconds"] == record.training["seconds"]
+    assert verify(store).ok
+
+
+def test_weights_are_what_is_in_the_file(mine: Path, home: Path) -> None:
+    first = run(spec())
+    best = run_folder(spec(), first) / "best.ckpt"
+    here, there = home / "w.ckpt", home / "elsewhere.ckpt"
+    here.write_bytes(best.read_bytes())
+    there.write_bytes(best.read_bytes())
+    tuned = run(spec(weights=str(here)))
+    assert run(spec(weights=str(there))) == tuned
+    assert str(home) not in json.dumps(tuned.spec)
+    other = run(spec(seed=1))
+    here.write_bytes((run_folder(spec(seed=1), other) / "best.ckpt").read_bytes())
+    assert run(spec(weights=str(here))).run_id != tuned.run_id
