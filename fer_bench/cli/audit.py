@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from fer_bench.errors import BadDataError
 from fer_bench.escaping import one_line
+
+if TYPE_CHECKING:
+    from fer_bench.data.samples import Images
 
 
 def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
@@ -36,9 +41,9 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
     spec = RunSpec.model_validate(settings)
     dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
     datamodule = build_datamodule(spec)
-    found = datamodule.read().split
+    splits = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
-    datamodule.test_only = datamodule.folding is None and not all((found == split).any() for split in SPLITS)
+    datamodule.test_only = datamodule.folding is None and not all((splits == split).any() for split in SPLITS)
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
@@ -57,14 +62,41 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
             yield f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard deviation {column.std():.3f}"
     for note in samples.notes:
         yield f"  note: {note}"
-    for path, reason in samples.quarantined:
+    compared = not (samples.split == "test").all()
+    images = _Readable(samples.images)
+    found = find_duplicates(images, samples.split) if compared else None
+    for path, reason in (*samples.quarantined, *images.problems(samples.ids)):
         yield f"  quarantined: {one_line(path)}: {reason}"
+    if images.unreadable:
+        yield f"  {len(images.unreadable)} images of this copy cannot be decoded: delete them, and they are left out"
     if people := samples.facts.get("people"):
         yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
-    if (samples.split == "test").all():
+    if found is None:
         yield "  duplicates: there are no train and validation images to compare the test images with"
         return
-    yield from _duplicates(datamodule, find_duplicates(samples.images, samples.split), task, pairs)
+    yield from _duplicates(datamodule, found, task, pairs)
+
+
+class _Readable:
+    """Images of a dataset that are decoded when they are asked for; one that cannot be becomes a blank, and no two such blanks are alike."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self.unreadable: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        try:
+            return np.asarray(self._images[index])
+        except BadDataError as error:
+            self.unreadable[index] = getattr(error, "reason", error.problem)
+            return np.zeros((1, index + 1), dtype=np.uint8)
+
+    def problems(self, ids: npt.NDArray[np.str_]) -> list[tuple[str, str]]:
+        """Ids and reasons."""
+        return [(str(ids[index]), reason) for index, reason in sorted(self.unreadable.items())]
 
 
 def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Iterator[str]:
@@ -88,4 +120,4 @@ def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Ite
     order = np.argsort(-found.correlation, kind="stable")[:pairs]
     for i in order:
         a, b = int(found.test[i]), int(found.other[i])
-        yield f"    {samples.ids[a]} (test) ~ {samples.ids[b]} ({samples.split[b]}), correlation {found.correlation[i]:.3f}"
+        yield f"    {one_line(samples.ids[a])} (test) ~ {one_line(samples.ids[b])} ({samples.split[b]}), correlation {found.correlation[i]:.3f}"

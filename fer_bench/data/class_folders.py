@@ -99,7 +99,7 @@ def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]
         if _is_clutter(Path(entry.name)):
             continue
         path = root / entry.name
-        if entry.is_dir():
+        if _is_folder(entry):
             yield path, True
             yield from walk(path, (*within, real))
         elif path.suffix.lower() in SUFFIXES and (entry.is_symlink() or entry.is_file()):
@@ -112,7 +112,7 @@ def subfolders(root: Path) -> list[Path]:
     Raises:
         BadDataError: it may not be read.
     """
-    return [root / entry.name for entry in _entries(root) if entry.is_dir()]
+    return [root / entry.name for entry in _entries(root) if _is_folder(entry)]
 
 
 def _entries(root: Path) -> list[os.DirEntry[str]]:
@@ -122,6 +122,14 @@ def _entries(root: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         problem = f"{root}: the folder cannot be read ({error.strerror})."
         raise BadDataError(problem, "Check its permissions.") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself is one that leads nowhere.
+        return False
 
 
 def find_images(root: Path, classes: Classes) -> Found:

@@ -43,7 +43,7 @@ def site_of(request: Request) -> Site:
 def set_cookie(request: Request, response: Response, role: str, token: str) -> None:
     """Let the browser remember a token."""
     response.set_cookie(
-        site_of(request).cookie(role), token, max_age=_THIRTY_DAYS, path="/", secure=request.url.scheme == "https", httponly=True, samesite="strict"
+        site_of(request).cookie(role), token, max_age=_THIRTY_DAYS, path="/", secure=request.scope["scheme"] == "https", httponly=True, samesite="strict"
     )
 
 

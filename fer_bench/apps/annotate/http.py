@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qs
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 32_768
+BODY_SECONDS = 30.0
 _MAX_FIELDS = 200
 
 SECURITY_HEADERS = {
@@ -25,6 +28,23 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "X-Robots-Tag": "noindex, nofollow",
 }
+
+
+class SmallNumber(Convertor[int]):
+    """A number in a path; of more than nine digits, one that is too large for anything here: Python refuses to read more than 4,300 of them."""
+
+    regex = "[0-9]+"
+
+    def convert(self, value: str) -> int:
+        """The number."""
+        return int(value) if len(value) <= 9 else 10**9
+
+    def to_string(self, value: int) -> str:
+        """Its digits."""
+        return str(value)
+
+
+register_url_convertor("small", SmallNumber())
 
 
 class SecurityHeaders:
@@ -51,19 +71,25 @@ class SecurityHeaders:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a request, never holding more than the limit of it.
+    """The body of a request, never holding more than the limit of it, nor waiting longer.
 
     Raises:
-        HTTPException: 413, the body is too large.
+        HTTPException: 413, the body is too large; 408, it takes too long; 400, it was broken off.
     """
     announced = request.headers.get("content-length", "0")
     if not announced.isascii() or not announced.isdigit() or len(announced) > 12 or int(announced) > MAX_BODY_BYTES:
         raise HTTPException(413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"})
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"})
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"})
+    except TimeoutError:
+        raise HTTPException(408, "What was sent did not arrive in time. Nothing was changed.", headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "What was sent was broken off. Nothing was changed.", headers={"Connection": "close"}) from None
     return bytes(body)
 
 

@@ -134,7 +134,7 @@ ROUTES = [
     Route("/prescreen/enter/{token}", enter),
     Route("/prescreen", classes),
     Route("/prescreen/image/{item_id}", image),
-    Route("/prescreen/{class_index:int}", screen),
-    Route("/prescreen/{class_index:int}/batch", batch),
-    Route("/prescreen/{class_index:int}/mark", mark, methods=["POST"]),
+    Route("/prescreen/{class_index:small}", screen),
+    Route("/prescreen/{class_index:small}/batch", batch),
+    Route("/prescreen/{class_index:small}/mark", mark, methods=["POST"]),
 ]

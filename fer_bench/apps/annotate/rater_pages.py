@@ -180,8 +180,8 @@ ROUTES = [
     Route("/consent", show_consent),
     Route("/consent", give_consent, methods=["POST"]),
     Route("/instructions", show_instructions),
-    Route("/task/{position:int}", show_task),
-    Route("/task/{position:int}", save_task, methods=["POST"]),
+    Route("/task/{position:small}", show_task),
+    Route("/task/{position:small}", save_task, methods=["POST"]),
     Route("/image/{item_id}", image),
     Route("/done", done),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +19,15 @@ from starlette.staticfiles import StaticFiles
 
 from fer_bench.apps.annotate import admin_pages, prescreen_pages, rater_pages
 from fer_bench.apps.annotate.access import Site
+from fer_bench.apps.annotate.connections import PatientProtocol
 from fer_bench.apps.annotate.http import SECURITY_HEADERS, SecurityHeaders
+from fer_bench.apps.annotate.logs import bound_logs
 from fer_bench.apps.annotate.pages import HERE, Pages
 from fer_bench.apps.annotate.pictures import Pictures
 from fer_bench.apps.annotate.prescreen_pages import class_order
 from fer_bench.apps.annotate.store import Store
 from fer_bench.apps.annotate.study import Study
+from fer_bench.errors import HardwareError
 
 _PLAIN = {404: "There is no such page.", 405: "This page cannot be used that way. Nothing was changed."}
 
@@ -78,6 +82,8 @@ def create_app(study: Study, store: Store) -> Starlette:
         exception_handlers={HTTPException: _http_error, sqlite3.Error: _database_error, Exception: _bug},
         lifespan=lifespan,
     )
+    # An address with a slash too many is no page; to send it elsewhere would mean to believe the request's Host.
+    app.router.redirect_slashes = False
     app.state.site = Site(study, store, Pages(study.file), Pictures())
     app.state.class_order = class_order(study, store) if study.file.prescreen else {}
     return app
@@ -95,7 +101,18 @@ def serve(study: Study, database: Path, host: str = "127.0.0.1", port: int = 800
     Raises:
         BadDataError: the database cannot be used.
         SpecError: the database belongs to another study.
+        HardwareError: the address cannot be listened on.
     """
     app = create_app(study, Store(study, database))
     # no access log: it would hold the tokens of personal links
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, host=host, port=port, http=PatientProtocol, ws="none", access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+    )
+    bound_logs()
+    server = uvicorn.Server(config)
+    # SystemExit is how it ends where it cannot begin.
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        server.run()
+    if not server.started and not server.should_exit:
+        problem = f"the server cannot listen on {host}:{port}."
+        raise HardwareError(problem, "Is the port in use, or the address not this machine's? Name others with --port and --host.")

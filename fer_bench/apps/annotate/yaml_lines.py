@@ -11,6 +11,8 @@ import yaml
 from fer_bench.errors import SpecError
 
 MAX_BYTES = 1_000_000
+# Far more than a study needs. A few lines of aliases of aliases stand for more values than memory holds.
+MAX_DEPTH, MAX_VALUES = 30, 100_000
 KeyPath = tuple[str | int, ...]
 
 
@@ -39,7 +41,7 @@ def read_yaml(path: Path) -> YamlFile:
     """Read a YAML mapping.
 
     Raises:
-        SpecError: the file is missing, too large, not UTF-8, not YAML, not a mapping, or repeats a key.
+        SpecError: the file is missing, too large, nested too deeply, not UTF-8, not YAML, not a mapping, or repeats a key.
     """
     text = _read_text(path)
     try:
@@ -55,7 +57,9 @@ def read_yaml(path: Path) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         problem = f"{path}, line {mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}."
         raise SpecError(problem, "Check indentation, colons and quotes on that line and the one above.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise _too_deep(path) from None
+    except (yaml.YAMLError, ValueError) as error:
         problem = f"{path}: cannot be read as YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}."
         raise SpecError(problem, "Save it as plain UTF-8 text.") from None
     return YamlFile(path, content, lines)
@@ -75,7 +79,17 @@ def _read_text(path: Path) -> str:
         raise SpecError(problem, "Save the file as UTF-8.") from None
 
 
+def _too_deep(path: Path) -> SpecError:
+    problem = f"{path}: nested more than {MAX_DEPTH} levels deep."
+    return SpecError(problem, "`fer-bench annotate init` writes an example with every key.")
+
+
 def _note_lines(path: Path, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int]) -> None:
+    if len(at) > MAX_DEPTH:
+        raise _too_deep(path)
+    if len(lines) > MAX_VALUES:
+        problem = f"{path}: more than {MAX_VALUES:,} values, aliases (*name) counted as often as they stand."
+        raise SpecError(problem, "A study file holds settings and texts; list many images in a CSV named by images.table.")
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             here = (*at, str(key_node.value))
