@@ -35,7 +35,7 @@ _distrusted = False
 def distrust(everything: bool = True) -> Iterator[None]:
     """Read every file again, whatever is remembered of it, for as long as a ``with`` block lasts."""
     global _distrusted
-    before, _distrusted = _distrusted, everything
+    before, _distrusted = _distrusted, everything or _distrusted
     try:
         yield
     finally:
