@@ -128,5 +128,8 @@ def first_line(error: BaseException) -> str:
 def _advice(name: str, error: BaseException) -> str:
     if _CHANNELS.search(str(error)):
         return "Networks get 3 channels, of grey images too: make its first layer take 3."
-    designed = find_model(name).image_size
+    try:
+        designed = find_model(name).image_size
+    except FerBenchError:
+        return "Choose another backbone, or another size of the images."
     return f"Set image_size to what it can take (it was designed for {designed} px), or choose another model."

@@ -15,6 +15,7 @@ from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import SpecError, WeightsError
+from fer_bench.models.trial import try_network
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.face_crops import detector_digests
@@ -120,6 +121,7 @@ def run_grid(
             return known
         if known is not None:
             break
+    _try(backbones, datamodule)
     began = time.perf_counter()
     inputs = read_inputs(settings, datamodule, place, store, data_dir, backbones)
     read = time.perf_counter()
@@ -148,6 +150,19 @@ def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: 
         return
     for stream, name in zip(settings.streams, names, strict=True):
         check_backbone(stream, settings.weights_of(name), store, data_dir)
+
+
+def _try(backbones: Mapping[str, Backbone], datamodule: AffectDataModule) -> None:
+    """Run each backbone on one blank image before it is given all of them.
+
+    Raises:
+        SpecError: what it cannot do.
+    """
+    shape = np.asarray(datamodule.read_samples.images[0]).shape
+    for stream, backbone in backbones.items():
+        kind, name = check_stream(stream)
+        if kind != "faces":
+            try_network(backbone.module, name, channels=shape[2] if len(shape) == 3 else 1, side=min(shape[:2]))
 
 
 def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[str, str]) -> list[Record] | None:

@@ -242,3 +242,33 @@ def test_the_command_line(store, tmp_path):
     assert (store.root / "synthscenes-emo8.md").is_file()
     found = CliRunner().invoke(app, ["fuse", "features:vgg16", "faces:run:x", "--dry-run"])
     assert "vgg16+faces  40 heads" in found.output
+
+
+def test_a_backbone_that_cannot_take_the_images_is_one_line(store, monkeypatch):
+    from torch import nn
+
+    broken = Backbone("resnet18", nn.Sequential(nn.Conv2d(1, 2, 99)), "digest", "features", 1)
+    monkeypatch.setattr(streams_module, "build_backbone", lambda *_, **__: broken)
+    monkeypatch.setattr(grid_module, "read_inputs", lambda *_: pytest.fail("features were computed"))
+    with pytest.raises(SpecError, match="'resnet18' fails on an image of"):
+        run_grid(probe(), store)
+
+
+def test_other_weights_under_the_same_name_are_another_grid(store, monkeypatch):
+    build = streams_module.build_backbone
+
+    def other(name, **options):
+        return replace(build(name, **options), digest="another")
+
+    first = run_grid(probe(), store)
+    monkeypatch.setattr(streams_module, "build_backbone", other)
+    second = run_grid(probe(), store)
+    assert not {record.run_id for record in first} & {record.run_id for record in second}
+    assert run_grid(probe(), store) == second
+    monkeypatch.setattr(streams_module, "build_backbone", build)
+    assert run_grid(probe(), store) == first
+    assert len(list(store.records())) == len(first) + len(second)
+    # a damaged grid is no done one: it is made again under its own name
+    store.grids()[0].with_name(first[0].predictions["test"].file).write_bytes(b"")
+    assert [record.run_id for record in run_grid(probe(), store)] == [record.run_id for record in first]
+    assert verify(store).ok
