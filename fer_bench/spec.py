@@ -281,7 +281,9 @@ def _pin_files(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put digests where paths stand: the same bytes elsewhere are the same run, other bytes under the same name another, and no path is published."""
     pinned = dict(settings)
     execution = pinned.get("execution", {})
-    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
+    execution = execution.model_dump() if isinstance(execution, Execution) else execution
+    if not isinstance(execution, Mapping):
+        return pinned
     files = dict(execution.get("files") or {})
     weights = pinned.get("weights", "none")
     if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
@@ -321,7 +323,8 @@ def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench st
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
-        problem = f"{what} {path}: cannot be read ({error.strerror})."
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        problem = f"{what} {path}: {why}."
         raise MissingDataError(problem, hint) from None
 
 

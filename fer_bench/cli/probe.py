@@ -64,6 +64,7 @@ def probe_verb(
     if name is None:
         problem = "probe needs a suite or a backbone."
         raise SpecError(problem, "For example `fer-bench probe findingemo_baselines`, or --backbone resnet18.")
+    _check_weights(over, [name])
     grids = [build_probe(with_dataset_defaults({**over, "streams": [f"features:{name}"]}), "the command line")]
     _run(grids, data_dir, accelerator, dry_run, force)
 
@@ -111,6 +112,7 @@ def fuse_verb(
     over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2])
     # For its fusions the paper trains with plain cross-entropy only.
     settings = {"loss": ["cross_entropy"], **over, "streams": streams, "standardise": True}
+    _check_weights(over, [stream.partition(":")[2] for stream in streams])
     _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
 
 
@@ -177,6 +179,16 @@ def _place(accelerator: str | None) -> Any:
 
     device = machine.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
     return Place(device.device, device.precision, device.workers)
+
+
+def _check_weights(settings: dict[str, Any], backbones: list[str]) -> None:
+    """Refuse weights for a backbone that is not asked for."""
+    from fer_bench.registry import unknown_name
+
+    for name in settings.get("weights", {}):
+        if name not in backbones:
+            kind = "backbone of --weights"
+            raise unknown_name(kind, name, backbones)
 
 
 def _settings(

@@ -55,16 +55,19 @@ class DataInPlace:
         return found
 
     def _read(self, spec: RunSpec, test_only: bool) -> Inputs | MissingDataError:
-        from fer_bench.data.facts import data_facts
-        from fer_bench.data.load import build_datamodule
-
         try:
+            from fer_bench.data.facts import data_facts
+            from fer_bench.data.load import build_datamodule
+
             datamodule = build_datamodule(spec)
             datamodule.test_only = test_only
             datamodule.setup()
             return data_inputs(data_facts(datamodule, protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")))
         except MissingDataError as error:
             return error
+        except ImportError as error:
+            problem = f"reading {spec.dataset} needs the package {error.name}."
+            return MissingDataError(problem, "Install it (pip install 'fer_bench[train]').")
 
 
 def todo(plan: Plan, store: Store) -> Todo:
@@ -112,15 +115,17 @@ def _by_settings(spec: RunSpec, store: Store) -> Record | None:
 
 def _tested(spec: RunSpec, record: Record, dataset: str, store: Store, data: DataInPlace, found: Todo) -> bool:
     """Whether a network has been tested on the copy of another dataset that is there now."""
-    from fer_bench.training.evaluate import abroad_spec, evaluated_inputs
-
     # A cross-validation is tested by one of its folds.
     own = [record.run_id, *(record.data.get("folds") or ())]
     tests = [(store.find(record.protocol, record.model, run_id), test) for run_id in own for test in _tests_of(record.model, run_id, dataset, store)]
     try:
+        from fer_bench.training.evaluate import abroad_spec, evaluated_inputs
+
         present = data.of(abroad_spec(spec, dataset), test_only=True)
     except MissingDataError as error:
         found.unread[dataset] = error.problem
+        return bool(tests)
+    except ImportError:
         return bool(tests)
     except FerBenchError:
         return False

@@ -352,7 +352,7 @@ def stand_ins(monkeypatch, own_folders):
 
     monkeypatch.setattr("fer_bench.data.faces.open_detector", open_detector)
     monkeypatch.setattr("fer_bench.data.faces.landmarker_file", lambda *_: "none")
-    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, *_: setattr(self, "started", True))
     # What figures look like is tested elsewhere; here it would take minutes.
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"))
     from fer_bench.studies import reannotation

@@ -73,7 +73,7 @@ def test_a_base_installation(tmp_path):
             assert len(lines) == 1, (command, error)
             assert f"fer_bench[{extra}]" in lines[0], (command, error)
             assert "No module named" not in error
-    working = (["leaderboard"], ["list", "models"], ["list", "protocols"], ["list", "suites"], ["doctor"], ["suite", "five_layer_cnn", "--dry-run"])
+    working = (["list", "models"], ["list", "protocols"], ["list", "suites"], ["doctor"], ["suite", "five_layer_cnn", "--dry-run"])
     for command, (code, _, error) in zip(working, without(OPTIONAL, working, tmp_path), strict=True):
         assert code == 0, (command, error)
 

@@ -173,7 +173,7 @@ def test_unreadable_images_are_quarantined_up_to_one_in_a_hundred(tmp_path):
     broken = next((tmp_path / "train" / "happy").iterdir())
     broken.write_bytes(b"no image")
     samples = read_fer2013(str(tmp_path))
-    assert samples.quarantined == [(broken.relative_to(tmp_path).as_posix(), "cannot be decoded")]
+    assert samples.quarantined == [(broken.relative_to(tmp_path).as_posix(), "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")]
     for path in (tmp_path / "train" / "sad").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(BadDataError, match="21 of 210 images cannot be read"):

@@ -99,7 +99,7 @@ def test_files_in_the_settings_are_what_is_in_them(tmp_path: Path) -> None:
     assert here.execution.place_of(here.weights) == str(tmp_path / "here" / "w.pth")
     (tmp_path / "here" / "w.pth").write_bytes(b"two")
     assert build({"weights": str(tmp_path / "here" / "w.pth")}).run_id() != here.run_id()
-    with pytest.raises(MissingDataError, match=r"weights .*missing\.pth: cannot be read"):
+    with pytest.raises(MissingDataError, match=r"weights .*missing\.pth: there is no such file"):
         build({"weights": str(tmp_path / "missing.pth")})
     with pytest.raises(MissingDataError, match="not known on this machine"):
         RunSpec(weights=here.weights).execution.place_of(here.weights)
