@@ -166,7 +166,8 @@ def affect_agreement(study: Study, network: Network, name: str, n_resamples: int
     def statistic(own: Float, people: Float) -> dict[str, float]:
         mean = mean_over_raters(people.T)
         each = [pcc(people[known, r], own[known]) for r in range(people.shape[1]) for known in (~np.isnan(people[:, r]),) if known.sum() > 1]
-        return {"raters": float(np.nanmean(each)), "pcc": pcc(mean, own), "ccc": ccc(mean, own), "rmse": rmse(mean, own)}
+        defined = [value for value in each if not np.isnan(value)]
+        return {"raters": float(np.mean(defined)) if defined else float("nan"), "pcc": pcc(mean, own), "ccc": ccc(mean, own), "rmse": rmse(mean, own)}
 
     return resample_rows(statistic, (network.affect(name)[rows], ratings[:, rows].T), n_resamples, seed)
 
