@@ -153,16 +153,19 @@ def _check_all(specs: list[Any], file: Path) -> None:
 def _test_abroad(tests: list[tuple[Any, str]]) -> int:
     """Test networks on other datasets; returns how many could not be."""
     from fer_bench.leaderboard.render import render_all
-    from fer_bench.results.store import Store
+    from fer_bench.results.store import Store, folder_name
+    from fer_bench.sweeps.todo import DataInPlace, done_on_present
     from fer_bench.training.evaluate import evaluate
 
-    store, failures = Store(), 0
+    store, data, failures = Store(), DataInPlace(), 0
     for spec, dataset in tests:
-        if store.find(spec.protocol, spec.model, spec.run_id()) is None:
+        # The network that was trained on the data that are there, not any of these settings.
+        trained = done_on_present(spec, store, data)
+        if trained is None or trained.status != "finished":
             typer.echo(f"  {spec.run_id()} not tested on {dataset}: it is not trained", err=True)
             continue
         try:
-            record = evaluate(store, spec.run_id(), dataset, execution=spec.execution)
+            record = evaluate(store, f"{trained.protocol}/{folder_name(trained.model)}/{trained.run_id}", dataset, execution=spec.execution)
         except FerBenchError as error:
             if error.exit_code > 2:
                 raise

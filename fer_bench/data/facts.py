@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.samples import SPLITS
+from fer_bench.data.samples import SPLITS, names_digest
 from fer_bench.protocols import Protocol
 
 
@@ -25,6 +27,10 @@ def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, An
         **samples.facts,
         "quarantined": [f"{path}: {reason}" for path, reason in samples.quarantined[:50]],
     }
+    if "identity" in samples.columns and len(samples):
+        # Persons by number: what they are called makes no difference.
+        numbers = np.unique(samples.columns["identity"].astype(str), return_index=True, return_inverse=True)
+        facts["people_by_sample"] = names_digest(numbers[1][numbers[2]].tolist())
     if "duplicate" in samples.columns:
         facts["n_test_duplicates"] = int(samples.columns["duplicate"][samples.where("test")].sum())
     return facts

@@ -14,7 +14,7 @@ from fer_bench.data.base import AffectDataModule
 from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, split_of, subfolders
 from fer_bench.data.given import check_options, complete_splits, label_set, people, share
 from fer_bench.data.native import decode_images
-from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.labels import LabelSet
 
 READER_VERSION = "2"
@@ -154,4 +154,7 @@ def read_folder(
         key=f"{name}-{key}-{identity}-{shares}-{folds}",
     )
     samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
+    samples.facts["order"] = {s: content_order(arrays["digests"][samples.where(s)]) for s in samples.checksums}
+    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name by name.
+    samples.facts["names"] = names_digest(ids)
     return samples

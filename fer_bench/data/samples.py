@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,6 +101,23 @@ def stack_images(images: Images, index: Sequence[int]) -> npt.NDArray[np.uint8]:
     if isinstance(images, Subset) and isinstance(images._images, np.ndarray):
         return np.asarray(images._images[images._positions[index]])
     return np.stack([np.asarray(images[i]) for i in index])
+
+
+def content_order(digests: npt.NDArray[np.uint8]) -> str:
+    """Identity of the order of samples, whatever they are called: in another order a seed deals them out otherwise.
+
+    Args:
+        digests: shape (N, 20), one SHA-1 per sample, as :func:`sample_digests` makes them.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    return hashlib.sha256(np.ascontiguousarray(digests).tobytes()).hexdigest()[:16]
+
+
+def names_digest(names: Iterable[object]) -> str:
+    """Sixteen hexadecimal digits that stand for names in their order."""
+    return hashlib.sha256("\n".join(map(str, names)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def split_checksum(digests: npt.NDArray[np.uint8]) -> str:

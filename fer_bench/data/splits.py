@@ -135,7 +135,8 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
     # Who is kept together is not in the images: the same copy under other names of persons is cut otherwise.
     assignment = hashlib.sha256("\n".join(f"{i}|{part}" for i, part in zip(samples.ids, split, strict=True)).encode()).hexdigest()[:16]
     facts = {"fold": {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": whole, "assignment": assignment}}
-    return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**samples.facts, **facts})
+    kept = {key: value for key, value in samples.facts.items() if key != "order"}
+    return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**kept, **facts})
 
 
 def all_as_test(samples: Samples) -> Samples:
@@ -147,7 +148,8 @@ def all_as_test(samples: Samples) -> Samples:
     ordered = samples.select(np.argsort(samples.ids, kind="stable"))
     whole = samples.checksums.get("all") or _joined(samples.checksums)
     split = np.full(len(samples), "test", dtype="<U10")
-    return replace(ordered, split=split, checksums={"test": whole} if whole else {}, facts={**samples.facts, "tested": "all samples"})
+    kept = {key: value for key, value in samples.facts.items() if key != "order"}
+    return replace(ordered, split=split, checksums={"test": whole} if whole else {}, facts={**kept, "tested": "all samples"})
 
 
 def _joined(checksums: dict[str, str]) -> str:

@@ -22,7 +22,7 @@ from fer_bench.data.class_folders import check_classes, repeated, split_of
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.given import check_options, complete_splits, people, share
 from fer_bench.data.native import decode_images
-from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.table_file import COLUMNS, Table, read_table
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS
@@ -175,6 +175,9 @@ def read_images(
         key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
     )
     samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
+    samples.facts["order"] = {s: content_order(arrays["digests"][samples.where(s)]) for s in samples.checksums}
+    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name by name.
+    samples.facts["names"] = names_digest(ids)
     return samples
 
 

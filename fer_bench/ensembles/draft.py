@@ -20,7 +20,7 @@ from fer_bench.results.record import Record
 MODEL = "ensemble"
 SELECTED_ON_TEST = "selected on test"
 # What an ensemble says of its data is what its members say.
-_DATA_KEYS = ("layout", "n", "checksums", "known_copy", "n_test_duplicates")
+_DATA_KEYS = ("layout", "n", "checksums", "order", "names", "known_copy", "n_test_duplicates")
 
 
 def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, options: dict[str, Any], validation: ValidationSet) -> Record:
@@ -72,7 +72,7 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
         model=MODEL,
         recipe=_describe(options, len(chosen), len(records)),
         spec={**{key: value for key, value in options.items() if value is not None}, "n_members": len(chosen), "n_candidates": len(records)},
-        data={key: chosen[0].data[key] for key in _DATA_KEYS if key in chosen[0].data},
+        data=_shared_data(chosen),
         code=provenance.code(),
         hardware=provenance.machine(),
         training={"members": members, **({"stacker": choice.stacker.to_json()} if choice.stacker else {})},
@@ -81,6 +81,15 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
         notes=notes,
         created=provenance.now(),
     )
+
+
+def _shared_data(chosen: Sequence[Record]) -> dict[str, Any]:
+    """What the first member says of its data; of checksums those that are all members', who may have been trained on different copies."""
+    data = {key: chosen[0].data[key] for key in _DATA_KEYS if key in chosen[0].data}
+    stated = [record.data.get("checksums") or {} for record in chosen]
+    if "checksums" in data and any(other != stated[0] for other in stated):
+        data["checksums"] = {split: value for split, value in stated[0].items() if all(other.get(split) == value for other in stated)}
+    return data
 
 
 def read_choice(record: Record) -> tuple[Choice, Rule]:

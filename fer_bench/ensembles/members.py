@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from fer_bench.ensembles.votes import as_probabilities
 from fer_bench.errors import FerBenchError, RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.results.copies import by_copy, read_present
+from fer_bench.results.copies import by_copy, read_present, same_order
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -163,6 +163,9 @@ def _aligned(predictions: Predictions, reference: Predictions, record: Record, f
     if predictions.outputs.ndim != 2 or predictions.outputs.shape[1] != reference.outputs.shape[1]:
         problem = f"{who}: {split} outputs of shape {predictions.outputs.shape} have other classes than those of {other}, {reference.outputs.shape}."
         raise RecordError(problem, "Members must share a label set.")
+    if same_order(record, first, split) and len(predictions) == len(reference):
+        # The same images, whose files were called otherwise.
+        predictions = replace(predictions, ids=reference.ids)
     if not np.array_equal(predictions.ids, reference.ids):
         different = np.setxor1d(predictions.ids, reference.ids)
         if len(different):

@@ -23,6 +23,8 @@ from fer_bench.leaderboard.significance import (
 )
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
+from fer_bench.results.copies import same_order
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct
 
@@ -161,8 +163,14 @@ def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tup
 
 
 def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:
-    reference = store.predictions(rows[0].records[0])
-    return [[align(store.predictions(record), reference, f"{record.protocol}/{record.model}/{record.run_id}") for record in row.records] for row in rows]
+    first = rows[0].records[0]
+    reference = store.predictions(first)
+
+    def aligned(record: Record) -> Predictions:
+        same = same_order(record, first, "test")
+        return align(store.predictions(record), reference, f"{record.protocol}/{record.model}/{record.run_id}", same=same)
+
+    return [[aligned(record) for record in row.records] for row in rows]
 
 
 def _names(rows: Sequence[Row], references: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol as Interface
 
 import numpy as np
@@ -17,6 +18,7 @@ from fer_bench.errors import RecordError
 from fer_bench.leaderboard.rows import Row
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
+from fer_bench.results.copies import same_order
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_statistics, predicted_classes
 from fer_bench.scoring.moments import STATISTICS, mean_replicates
@@ -100,6 +102,7 @@ class ByReplicates:
         self.replicate, self.load = replicate, load
         self._replicates: dict[tuple[str, str], Float] = {}
         self._reference: Predictions | None = None
+        self._first: Record | None = None
         self._weights: npt.NDArray[np.uint8] | None = None
 
     def p(self, a: Row, b: Row) -> float | None:
@@ -120,8 +123,9 @@ class ByReplicates:
     def _of(self, record: Record) -> Float:
         predictions = self.load(record, "test")
         if self._reference is None or self._weights is None:
-            self._reference, self._weights = predictions, resample_weights(len(predictions), predictions.groups)
-        return self.replicate(align(predictions, self._reference, f"record {record.protocol}/{record.model}/{record.run_id}"), self._weights)
+            self._reference, self._weights, self._first = predictions, resample_weights(len(predictions), predictions.groups), record
+        same = self._first is not None and same_order(record, self._first, "test")
+        return self.replicate(align(predictions, self._reference, f"record {record.protocol}/{record.model}/{record.run_id}", same=same), self._weights)
 
 
 def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
@@ -164,12 +168,20 @@ def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
     return Untested()
 
 
-def align(predictions: Predictions, reference: Predictions, where: str) -> Predictions:
+def align(predictions: Predictions, reference: Predictions, where: str, *, same: bool = False) -> Predictions:
     """Predictions in the order of others.
+
+    Args:
+        predictions: of a record.
+        reference: of another.
+        where: name of the first, for the error.
+        same: the samples are known to be the same in the same order, whatever they are called.
 
     Raises:
         RecordError: they are not of the same samples, or their targets differ; the first such id is named.
     """
+    if same and len(predictions) == len(reference):
+        predictions = replace(predictions, ids=reference.ids)
     if not np.array_equal(predictions.ids, reference.ids):
         different = np.setxor1d(predictions.ids, reference.ids)
         if len(different):

@@ -183,7 +183,7 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         store: where its predictions lie.
         record: the record.
         path: its file.
-        order: ids seen so far, by protocol and checksum of the test split; is filled.
+        order: ids seen so far, by protocol with what the files are called, and checksum of the test split; is filled.
     """
     try:
         protocol = protocol_of(record)
@@ -205,7 +205,9 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         yield from (Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record))
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
-        ids, first = order.setdefault((record.protocol, checksum), (_digest(test), record.run_id))
+        # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the same names can be compared.
+        same = "|".join(str(record.data.get(key) or "") for key in ("names", "order"))
+        ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
         if ids != _digest(test):
             yield Difference(path, "predictions.test.ids", "other samples, another order or other targets", f"as in {first}, on the same copy of the data")
 

@@ -28,6 +28,7 @@ from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import SUFFIX, StackedPredictions
+from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -102,7 +103,7 @@ def run_grid(
     _check(settings, protocol, store, data_dir)
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
-    seen = {**facts["checksums"], **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
+    seen = {**data_inputs(facts), **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
     except WeightsError:

@@ -37,7 +37,15 @@ def checksums_of(record: Record) -> Checksums:
     """What a record says of its copy; of a single fold, the whole that it was cut from."""
     if whole := (record.data.get("fold") or {}).get("copy"):
         return {"test": str(whole)}
-    return dict(record.data.get("checksums") or {})
+    # Rows are tested against each other sample by sample: in another order they are of no table of this one.
+    order = (record.data.get("order") or {}).get("test")
+    return dict(record.data.get("checksums") or {}) | ({"order of test": str(order)} if order else {})
+
+
+def same_order(a: Record, b: Record, split: str) -> bool:
+    """Whether two records are known to be of the same samples in the same order, whatever their files were called."""
+    orders = [(record.data.get("order") or {}).get(split) for record in (a, b)]
+    return orders[0] is not None and orders[0] == orders[1]
 
 
 def copy_digest(checksums: Mapping[str, str]) -> str:

@@ -20,15 +20,17 @@ from typing import Any
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store
+from fer_bench.results.store import Store, is_misplaced
 
 Inputs = dict[str, str]
 FILE = "inputs.json"
 NETWORK = "network"
 _SUFFIX = "-x"
 _SPLITS = ("train", "validation", "test", "all")
-# The test split and its labels decide a score, not the weights that training ends with.
-_ONLY_TESTED = frozenset({"test"})
+_ORDER = "order of "
+_PEOPLE = "people"
+# The test split and its labels decide a score, and who is on the images an interval, not the weights that training ends with.
+_ONLY_TESTED = frozenset({"test", _ORDER + "test", _PEOPLE})
 
 
 def data_inputs(facts: Mapping[str, Any]) -> Inputs:
@@ -36,6 +38,9 @@ def data_inputs(facts: Mapping[str, Any]) -> Inputs:
     found = dict(facts.get("checksums") or {})
     if assignment := (facts.get("fold") or {}).get("assignment"):
         found["folds"] = assignment
+    found |= {_ORDER + split: value for split, value in (facts.get("order") or {}).items()}
+    if people := facts.get("people_by_sample"):
+        found[_PEOPLE] = people
     return found | dict(facts.get("models") or {})
 
 
@@ -153,9 +158,8 @@ def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
     folder = store.path(protocol, model, plain).parent
     any_seed = re.compile(re.sub(r"-s\\?\d+", r"-s\\d+", re.escape(plain).replace("\\-s", "-s"), count=1))
     for path in folder.glob(f"{plain.partition('-')[0]}*.json"):
-        with contextlib.suppress(RecordError):
-            if any_seed.fullmatch(path.stem) and not _is_of_data(Record.load(path), inputs):
-                return True
+        if any_seed.fullmatch(path.stem) and (record := _in_place(path)) is not None and not _is_of_data(record, inputs):
+            return True
     return False
 
 
@@ -167,12 +171,17 @@ def _is_of_data(record: Record, inputs: Mapping[str, str]) -> bool:
 
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:
-    """Records of the same settings on any inputs, the plain one first; a damaged one is none."""
-    found = []
-    for run_id in _ids_of_settings(store, protocol, model, plain):
-        with contextlib.suppress(RecordError):
-            found.append(Record.load(store.path(protocol, model, run_id)))
-    return found
+    """Records of the same settings on any inputs, the plain one first; a damaged one, or one in the file of another, is none."""
+    paths = (store.path(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
+    return [record for path in paths if (record := _in_place(path)) is not None]
+
+
+def _in_place(path: Path) -> Record | None:
+    with contextlib.suppress(RecordError):
+        record = Record.load(path)
+        # Its id is that of another file, which must not be overwritten for it.
+        return None if is_misplaced(record, path) else record
+    return None
 
 
 def _ids_of_settings(store: Store, protocol: str, model: str, plain: str) -> list[str]:

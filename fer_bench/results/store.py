@@ -165,8 +165,9 @@ class Store:
         """
         if reference.endswith(".json") and Path(reference).is_file():
             return Record.load(Path(reference))
-        found = [path for path in self.files() if path.stem.startswith(reference) or f"{'/'.join(path.parts[-3:-1])}/{path.stem}".startswith(reference)]
-        exact = [path for path in found if path.stem == reference]
+        names = {path: (path.stem, f"{'/'.join(path.parts[-3:-1])}/{path.stem}") for path in self.files()}
+        found = [path for path, both in names.items() if any(name.startswith(reference) for name in both)]
+        exact = [path for path in found if reference in names[path]]
         found = exact or found
         if len(found) == 1:
             return Record.load(found[0])

@@ -133,6 +133,7 @@ def joined(
                 "n_quarantined": first.data.get("n_quarantined", 0),
                 "folds": [record.run_id for record in records],
                 "fold_by": protocol.fold_by,
+                **({"names": first.data["names"]} if "names" in first.data else {}),
             },
             "training": {**total, "epochs": first.training.get("epochs"), "folds": len(records)},
             "hardware": first.hardware,

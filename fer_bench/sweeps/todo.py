@@ -88,6 +88,11 @@ def todo(plan: Plan, store: Store) -> Todo:
     return found
 
 
+def done_on_present(spec: RunSpec, store: Store, data: DataInPlace) -> Record | None:
+    """The record of a run on the data that are there now; by its settings alone where they are not on this machine."""
+    return _done(spec, store, data, Todo())
+
+
 def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record | None:
     """The record of a run on the data that are there; a run whose loss became NaN is done."""
     if is_experiment(spec):
@@ -117,7 +122,7 @@ def _tested(spec: RunSpec, record: Record, dataset: str, store: Store, data: Dat
     """Whether a network has been tested on the copy of another dataset that is there now."""
     # A cross-validation is tested by one of its folds.
     own = [record.run_id, *(record.data.get("folds") or ())]
-    tests = [(store.find(record.protocol, record.model, run_id), test) for run_id in own for test in _tests_of(record.model, run_id, dataset, store)]
+    tests = [(store.find_intact(record.protocol, record.model, run_id), test) for run_id in own for test in _tests_of(record.model, run_id, dataset, store)]
     try:
         from fer_bench.training.evaluate import abroad_spec, evaluated_inputs
 
@@ -134,7 +139,8 @@ def _tested(spec: RunSpec, record: Record, dataset: str, store: Store, data: Dat
 
 def _tests_of(model: str, run_id: str, dataset: str, store: Store) -> list[Record]:
     files = store.results.glob(f"*/{folder_name(model)}/{run_id}-on-{dataset.rpartition(':')[2]}*.json")
-    return [Record.load(path) for path in sorted(files)]
+    found = (store.find_intact(path.parent.parent.name, model, path.stem) for path in sorted(files))
+    return [record for record in found if record is not None]
 
 
 def _is_test_of(test: Record, inputs: Inputs) -> bool:

@@ -131,3 +131,22 @@ def test_a_test_on_another_dataset_is_replaced_by_the_same_network_trained_once_
     other_seed = plain.replace("-s0", "-s1")
     assert fingerprint.evaluated_id(store, SPEC.protocol, SPEC.model, other_seed, OLD, None) == other_seed
     assert fingerprint.evaluated_id(store, SPEC.protocol, SPEC.model, other_seed, NEW, None) != other_seed
+
+
+def test_a_record_in_the_file_of_another_is_not_written_over_for_it(tmp_path: Path) -> None:
+    store, other_seed = Store(tmp_path), SPEC.model_copy(update={"seed": 1})
+    put(store, inputs=OLD)
+    put(store, other_seed.run_id(), inputs=OLD)
+    wrong, right = (store.path(SPEC.protocol, SPEC.model, run_id) for run_id in (SPEC.run_id(), other_seed.run_id()))
+    wrong.write_text(right.read_text())
+    assert find(store, OLD) is None
+    assert name(store, OLD) == SPEC.run_id()
+
+
+def test_who_is_on_the_images_is_part_of_a_result_and_not_of_a_training() -> None:
+    facts = {"checksums": OLD, "order": {"train": "1", "test": "2"}}
+    a, b = (fingerprint.data_inputs({**facts, "people_by_sample": people}) for people in ("x", "y"))
+    assert a != b
+    assert fingerprint.of_training(a) == fingerprint.of_training(b)
+    dealt_otherwise = fingerprint.data_inputs({**facts, "order": {"train": "3", "test": "2"}})
+    assert fingerprint.of_training(dealt_otherwise) != fingerprint.of_training(a)

@@ -1,18 +1,25 @@
 """The same command on other data is another run: nothing of the old one is scored, resumed, skipped or overwritten."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from fer_bench.cli.train import suite_verb
+from fer_bench.ensembles.build import build_ensemble
 from fer_bench.labels import FER7
+from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
+from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import run_folder
+from fer_bench.results.copies import by_copy
 from fer_bench.results.store import Store
 from fer_bench.spec import build
+from fer_bench.sweeps.grid import read_plan
 from fer_bench.sweeps.todo import todo
 from fer_bench.training.run import run
 
@@ -136,3 +143,72 @@ def test_weights_are_what_is_in_the_file(mine: Path, home: Path) -> None:
     other = run(spec(seed=1))
     here.write_bytes((run_folder(spec(seed=1), other) / "best.ckpt").read_bytes())
     assert run(spec(weights=str(here))).run_id != tuned.run_id
+
+
+def rename(folder: Path, new_name: Callable[[str], str]) -> None:
+    for path in sorted(folder.rglob("*.png")):
+        path.rename(path.with_name(new_name(path.name)))
+
+
+def test_files_that_are_called_otherwise_are_the_same_copy(mine: Path) -> None:
+    store = Store()
+    first = run(spec(), store)
+    rename(mine, lambda name: f"n_{name}")
+    assert run(spec(), store) == first
+    second = run(spec(seed=1), store)
+    assert second.inputs == first.inputs
+    assert verify(store).ok
+    assert compare(store, first.run_id, second.run_id).n == first.n_scored
+    joined = build_ensemble(store, protocol_for("folder:mine", "fer7"))
+    assert joined.spec["n_members"] == 2
+    assert verify(store).ok
+
+
+def test_images_in_another_order_are_dealt_out_otherwise(mine: Path) -> None:
+    store = Store()
+    first = run(spec(), store)
+    rename(mine, lambda name: f"{9 - int(name[-5])}{name}")
+    again = run(spec(), store)
+    assert again.data["checksums"] == first.data["checksums"]
+    assert again.run_id != first.run_id
+    assert run_folder(spec(), again) != run_folder(spec(), first)
+    # samples of the two cannot be paired by their places
+    assert len(by_copy(protocol_for("folder:mine", "fer7"), [first, again])) == 2
+    assert verify(store).ok
+
+
+def test_people_who_are_called_otherwise_are_another_result(mine: Path) -> None:
+    store, options = Store(), {"identity": r"([a-z]+_\d)_"}
+    first = run(spec(dataset_options=options), store)
+    assert first.data["people"]["n_in_several_splits"] == 0
+    rename(mine / "test", lambda name: name.replace("test_3", "train_1"))
+    second = run(spec(dataset_options=options), store)
+    assert second.data["people"]["n_in_several_splits"] == 1
+    assert second.run_id != first.run_id
+    # the network is the same
+    assert second.training["weights_sha256"] == first.training["weights_sha256"]
+    assert verify(store).ok
+
+
+def test_a_suite_tests_the_network_of_the_data_that_are_there(mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for split in ("train", "validation", "test"):
+        add_faces(home / "data" / "other", split, 2, 5)
+    settings = "dataset: 'folder:mine', model_options: {width: 4}, epochs: 1, batch_size: 14, image_size: 48, precision: 32-true"
+    (home / "s.yaml").write_text(f"runs:\n  - {{{settings}, seed: 0, test_on: ['folder:other']}}\n")
+    store, plan = Store(), read_plan(home / "s.yaml", {"accelerator": "cpu", "workers": 0})
+
+    def do_all() -> list[str]:
+        suite_verb(home / "s.yaml", accelerator="cpu", workers=0)
+        found = todo(plan, store)
+        assert (found.runs, found.tests) == ([], [])
+        return [record.run_id for record in store.records("other-fer7")]
+
+    assert len(do_all()) == 1
+    add_faces(mine, "train", 1, 77)
+    (trained,) = (record for record in (do_all(), store.records("mine-fer7"))[1] if record.data["n"]["train"] == 35)
+    tests = [record.run_id for record in store.records("other-fer7")]
+    assert f"{trained.run_id}-on-other" in tests
+    for path in (store.results / "other-fer7").rglob("*.npz"):
+        path.write_bytes(b"damaged")
+    assert len(todo(plan, store).tests) == 1
+    do_all()
