@@ -52,6 +52,12 @@ def data_root(data_dir: str | None = None) -> Path:
     return Path(data_dir).expanduser() if data_dir else _moved("FER_BENCH_DATA", project_root() / "data")
 
 
+def weights_dirs(data_dir: str | None = None) -> list[Path]:
+    """Where pretrained weights are looked for, in this order: ``FER_BENCH_WEIGHTS`` if it is set, and ``weights`` in the data root."""
+    own = os.environ.get("FER_BENCH_WEIGHTS")
+    return [*([Path(own).expanduser()] if own else []), data_root(data_dir) / "weights"]
+
+
 def _moved(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
     return Path(value).expanduser() if value else default

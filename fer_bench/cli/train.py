@@ -27,7 +27,7 @@ def run_verb(
     epochs: Annotated[int | None, Opt(help="Epochs.")] = None,
     batch_size: Annotated[int | None, Opt(help="Effective batch over all devices.")] = None,
     lr: Annotated[float | None, Opt(help="(Peak) learning rate.")] = None,
-    weights: Annotated[str | None, Opt(help="imagenet, none, or the path of a file.")] = None,
+    weights: Annotated[str | None, Opt(help="imagenet (from a folder, a package or a hub), none, or the path of a file.")] = None,
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,

@@ -15,6 +15,7 @@ from torch import nn
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.models import weights as weight_files
 from fer_bench.models.catalog import find_model
+from fer_bench.models.initial import require_imagenet
 from fer_bench.models.zoo import Network, build_specified, known_side
 from fer_bench.spec import RunSpec
 
@@ -87,6 +88,8 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     # Where the images' own size decides, that which the network was designed for.
     native = None if known_side(spec) else find_model(spec.model).image_size
     weights = spec.execution.place_of(spec.weights)
+    if weights == "imagenet":
+        require_imagenet(find_model(spec.model), spec.model_options)
     content = weight_files.read_file(weights) if weights not in ("none", "imagenet") else None
 
     def built(device: str) -> Network:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fer_bench.errors import FerBenchError, SpecError
-from fer_bench.models import weights as weight_files
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
+from fer_bench.models.initial import Initial, find_imagenet, from_file, require_imagenet
 from fer_bench.spec import RunSpec
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -30,6 +30,8 @@ class Network(nn.Module):
         super().__init__()
         self.adapter = adapter
         self.body = body
+        # Where its weights are from; None: from the random numbers.
+        self.initial: Initial | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Outputs (B, C) of images (B, 1 or 3, H, W), uint8 or 0..255."""
@@ -45,6 +47,8 @@ def build_network(
     native_size: int | None = None,
     normalization: str = "auto",
     options: dict[str, Any] | None = None,
+    initial: Initial | None = None,
+    data_dir: str | None = None,
 ) -> Network:
     """Build a network by name.
 
@@ -58,9 +62,11 @@ def build_network(
         options: settings of the model itself. Torchvision's also take ``stem``: ``imagenet`` as designed, ``small`` with ``stem_stride`` (see
             :mod:`fer_bench.models.stems`), ``low_resolution`` (residual and dense networks: stride 1 and no pooling); ResNet and VGG also ``width``, the
             share of their channels.
+        initial: ImageNet's weights where they have been found already.
+        data_dir: data root, in which they are looked for otherwise.
 
     Returns:
-        The network.
+        The network; ``initial`` says where its weights are from.
 
     Raises:
         UnknownNameError, SpecError, WeightsError: with what to do next.
@@ -76,7 +82,12 @@ def build_network(
     try:
         if "num_classes" in given:
             raise TypeError("num_classes follows from the task")
-        body = _BUILDERS[entry.source](entry, num_outputs, weights == "imagenet", side, dict(given))
+        if weights == "imagenet":
+            require_imagenet(entry, given)
+            initial = initial or find_imagenet(name, data_dir)
+        else:
+            initial = None
+        body = _BUILDERS[entry.source](entry, num_outputs, initial, side, dict(given))
     except (FerBenchError, ImportError):
         raise
     except Exception as error:  # libraries raise whatever they meet
@@ -84,8 +95,10 @@ def build_network(
         problem = f"model {name!r} cannot be built with {given} for images of {side} px: {detail.rstrip('.')}."
         raise SpecError(problem, "Correct model_options, or image_size.") from None
     network = Network(InputAdapter(kind, side), body)
+    # Without its tensors, which the network has by now.
+    network.initial = initial and replace(initial, state={})
     if weights not in ("none", "imagenet"):
-        weight_files.load_file(network, weights)
+        network.initial = from_file(network, weights)
     return in_channels_last(network)
 
 
@@ -95,7 +108,7 @@ def in_channels_last(network: Module) -> Module:
     return network
 
 
-def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None = None, pretrained: bool = True) -> Network:
+def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None = None, pretrained: bool = True, initial: Initial | None = None) -> Network:
     """Build the network of a spec.
 
     Args:
@@ -103,6 +116,7 @@ def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None 
         num_outputs: classes or values.
         native_size: side of the dataset's images.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after; size and constants stay theirs.
+        initial: ImageNet's weights where they have been found already.
     """
     return build_network(
         spec.model,
@@ -112,6 +126,8 @@ def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None 
         native_size=native_size,
         normalization=normalization_of(spec),
         options=dict(spec.model_options),
+        initial=initial,
+        data_dir=spec.execution.data_dir,
     )
 
 
@@ -133,16 +149,13 @@ def _side(entry: ModelEntry, weights: str, native_size: int | None) -> int:
     return entry.image_size if designed or native_size is None or native_size < entry.smallest else native_size
 
 
-def _own(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+def _own(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
     module, attribute = entry.builder.split(":")
-    if pretrained:
-        problem = f"there are no ImageNet weights for {attribute}."
-        raise SpecError(problem, "Use weights=none, or the path of a file.")
     own: nn.Module = getattr(importlib.import_module(module), attribute)(num_outputs, image_size=side, **options)
     return own
 
 
-def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+def _torchvision(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
     import torchvision
 
     stem, stride, width = options.pop("stem", "imagenet"), options.pop("stem_stride", None), options.pop("width", None)
@@ -151,15 +164,13 @@ def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: in
         raise SpecError(problem, "Use imagenet, small or low_resolution.")
     if stride is not None and stem != "small":
         raise ValueError("stem_stride belongs to stem = 'small'")
-    if width is not None and pretrained:
-        raise ValueError("there are no ImageNet weights of another width")
     if entry.builder in _WITH_SIDE_HEADS:
         # Its own initialisation draws from a truncated normal distribution for a minute.
         options.setdefault("init_weights", False)
     body = torchvision.models.get_model(entry.builder, weights=None, **options)
-    if pretrained:
-        weight_files.load_hub(body, entry)
-    _drop_side_heads(body, pretrained)
+    if initial is not None:
+        body.load_state_dict(initial.state, strict=False)
+    _drop_side_heads(body, initial is not None)
     _replace_classifier(body, num_outputs)
     if width is not None or stem == "small":
         from fer_bench.models.stems import narrow, small_stem
@@ -173,14 +184,17 @@ def _torchvision(entry: ModelEntry, num_outputs: int, pretrained: bool, side: in
     return body
 
 
-def _timm(entry: ModelEntry, num_outputs: int, pretrained: bool, side: int, options: dict[str, Any]) -> nn.Module:
+def _timm(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
     import timm
 
     if entry.fixed_size and side != entry.image_size:
         options.setdefault("img_size", side)
-    if not pretrained:
-        return timm.create_model(entry.builder, pretrained=False, num_classes=num_outputs, **options)
-    return weight_files.hub_or_explain(lambda: timm.create_model(entry.builder, pretrained=True, num_classes=num_outputs, **options), entry.builder)
+    if initial is not None:
+        # timm adapts what depends on the side, and leaves a head of another size fresh.
+        options["pretrained_cfg_overlay"] = {**options.get("pretrained_cfg_overlay", {}), "state_dict": dict(initial.state)}
+    body = timm.create_model(entry.builder, pretrained=initial is not None, num_classes=num_outputs, **options)
+    body.pretrained_cfg.pop("state_dict", None)
+    return body
 
 
 _WITH_SIDE_HEADS = ("googlenet", "inception_v3")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from fer_bench.data.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
+from fer_bench.models.converting import current_name
+from fer_bench.models.initial import Initial
 from fer_bench.models.weights import load_file, read_file, require_weights, weights_digest
 from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
@@ -30,8 +31,6 @@ from fer_bench.spec import RunSpec
 PLACES = ("alexnet", "resnet18", "resnet50", "densenet161")
 N_PLACES = 365
 OUTPUTS = ("features", "predictions")
-# Names of torchvision's DenseNets before 2017: "denselayer1.norm.1.weight" is "denselayer1.norm1.weight" today.
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Backbone:
         digest: sha256 over the tensors that it holds.
         preprocessing: image size and normalisation, in words that differ whenever they do.
         parameters: of the whole network.
+        initial: where its weights are from; None where they are drawn, a run's, or those of Places365 and EmoNet.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Backbone:
     digest: str
     preprocessing: str
     parameters: int
+    initial: Initial | None = None
 
 
 def penultimate(network: nn.Module) -> nn.Module:
@@ -94,8 +95,8 @@ def build_backbone(
 
     Args:
         name: see :class:`Backbone`.
-        weights: ``auto`` is ImageNet's for names of the catalogue and of timm, and a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws
-            weights (always the same); else the path of a file.
+        weights: ``auto`` is ImageNet's for names of the catalogue and of timm (:mod:`fer_bench.models.pretrained`), and a file in
+            ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws weights (always the same); else the path of a file.
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own classes. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep to their own).
         store: where runs are looked up.
@@ -118,7 +119,7 @@ def build_backbone(
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
     module = in_channels_last(module.eval().requires_grad_(False))
-    return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters)
+    return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters, getattr(network, "initial", None))
 
 
 def _network(name: str, weights: str, image_size: int | None, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
@@ -131,7 +132,7 @@ def _network(name: str, weights: str, image_size: int | None, store: Store, data
     find_model(name)
     chosen = "imagenet" if weights == "auto" else weights
     size = image_size or (find_model(name).image_size if find_model(name).source == "own" else None)
-    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224)
+    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224, data_dir=data_dir)
     # Drawn weights get what the trained ones would.
     kind = default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
@@ -155,8 +156,7 @@ def read_state(path: str) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint by the names that torchvision gives them today."""
     content = read_file(path)
     state = content.get("state_dict", content)
-    # DataParallel wraps the whole network or, for AlexNet and VGG, its features.
-    return {_OLD_DENSENET.sub(r"\1\2", key.replace("module.", "")): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    return {current_name(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def _places(arch: str, weights: str, data_dir: str | None) -> nn.Module:

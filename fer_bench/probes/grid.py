@@ -122,6 +122,9 @@ def run_grid(
         if known is not None:
             break
     _try(backbones, datamodule)
+    began_with = {stream: initial for stream, backbone in backbones.items() if (initial := backbone.initial) is not None}
+    for stream, initial in began_with.items():
+        print(f"  weights of {stream}: {initial.describe()}", flush=True)
     began = time.perf_counter()
     inputs = read_inputs(settings, datamodule, place, store, data_dir, backbones)
     read = time.perf_counter()
@@ -132,6 +135,8 @@ def run_grid(
     seconds = {"features": round(read - began, 3), "heads": round(time.perf_counter() - read, 3)}
     stacked = {name: _stack(inputs, trained, name, place.device) for name in _TESTED}
     draft = _draft(settings, protocol, facts, inputs, place, grid, seconds).model_copy(update={"inputs": fingerprint})
+    if began_with:
+        draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
     records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
 

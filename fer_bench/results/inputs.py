@@ -5,6 +5,8 @@ A fingerprint names, by digest, the content of every split, the assignment of sa
 
 Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their splits; a folder that states nothing is
 never resumed from, nor scored for a new record.
+
+The digest of ImageNet's weights is known only where they are: without them, and of records from before it was kept, nothing says that they are others.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from fer_bench.results.store import Store, is_misplaced
 Inputs = dict[str, str]
 FILE = "inputs.json"
 NETWORK = "network"
+WEIGHTS = "weights"
 _SUFFIX = "-x"
 _SPLITS = ("train", "validation", "test", "all")
 _ORDER = "order of "
@@ -59,7 +62,7 @@ def stated(record: Record) -> tuple[Inputs, bool]:
 def is_of(record: Record, inputs: Mapping[str, str]) -> bool:
     """Whether a record was made from these inputs."""
     known, whole = stated(record)
-    return known == dict(inputs) if whole else all(inputs.get(name) == value for name, value in known.items()) and bool(known)
+    return _agree(known, inputs) if whole else all(inputs.get(name) == value for name, value in known.items()) and bool(known)
 
 
 def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], statuses: Sequence[str] = ("finished",)) -> Record | None:
@@ -103,6 +106,11 @@ def evaluated_id(store: Store, protocol: str, model: str, plain: str, inputs: Ma
         if _is_of_data(record, inputs):
             return record.run_id
     return run_id_for(store, protocol, model, plain, inputs, known_copy)
+
+
+def any_record(store: Store, protocol: str, model: str, plain: str) -> bool:
+    """Whether there is a record of these settings, of whatever inputs."""
+    return bool(_of_settings(store, protocol, model, plain))
 
 
 def training_folder(root: Path, name: str, inputs: Mapping[str, str]) -> Path:
@@ -163,11 +171,17 @@ def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
     return False
 
 
+def _agree(known: Mapping[str, str], inputs: Mapping[str, str]) -> bool:
+    """Whether two fingerprints are the same, in their weights as far as both state them."""
+    unstated = {WEIGHTS} - (known.keys() & inputs.keys())
+    return all(known.get(name) == inputs.get(name) for name in (known.keys() | inputs.keys()) - unstated)
+
+
 def _is_of_data(record: Record, inputs: Mapping[str, str]) -> bool:
     """As :func:`is_of`, whichever network was tested."""
     known, whole = stated(record)
     data = {name: value for name, value in known.items() if name != NETWORK}
-    return data == dict(inputs) if whole else bool(data) and all(inputs.get(name) == value for name, value in data.items())
+    return _agree(data, inputs) if whole else bool(data) and all(inputs.get(name) == value for name, value in data.items())
 
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:

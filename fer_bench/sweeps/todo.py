@@ -110,7 +110,20 @@ def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record
     except FerBenchError:
         # What is wrong with it is said when the run is begun.
         return None
-    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs, statuses=("finished", "nan"))
+    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _weights_here(spec), statuses=("finished", "nan"))
+
+
+def _weights_here(spec: RunSpec) -> Inputs:
+    """Fingerprint of ImageNet's weights, where they are on this machine; no hub is asked."""
+    if spec.weights != "imagenet":
+        return {}
+    from fer_bench.models.initial import initial_weights, weights_inputs
+
+    try:
+        return weights_inputs(initial_weights(spec, hub=False))
+    except FerBenchError:
+        # What is wrong with them is said when the run is begun.
+        return {}
 
 
 def _by_settings(spec: RunSpec, store: Store) -> Record | None:

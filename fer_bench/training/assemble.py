@@ -11,6 +11,7 @@ from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.catalog import find_model
+from fer_bench.models.initial import Initial
 from fer_bench.models.trial import try_sides, try_specified
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import Network, build_specified
@@ -86,7 +87,15 @@ def _check_strategy(name: str) -> None:
         raise unknown_name(kind, name, known)
 
 
-def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = None, class_counts: Any = None, pretrained: bool = True) -> AffectTask:
+def build_task(
+    spec: RunSpec,
+    protocol: Protocol,
+    *,
+    native_size: int | None = None,
+    class_counts: Any = None,
+    pretrained: bool = True,
+    initial: Initial | None = None,
+) -> AffectTask:
     """Build the LightningModule of a spec.
 
     Args:
@@ -95,8 +104,9 @@ def build_task(spec: RunSpec, protocol: Protocol, *, native_size: int | None = N
         native_size: side of the dataset's images in pixels.
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
+        initial: ImageNet's weights where they have been found already.
     """
-    network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained)
+    network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial)
     if pretrained:
         try_sides(network, spec, protocol.task.n_outputs)
     return _task_of(spec, protocol, network, class_counts)

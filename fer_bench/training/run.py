@@ -16,12 +16,13 @@ from fer_bench import paths
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
+from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.results.begin import begin_record
 from fer_bench.results.copies import checksums_of, note_present
-from fer_bench.results.inputs import Inputs, data_inputs, find_done, mark, may_resume, run_id_for, training_folder
+from fer_bench.results.inputs import Inputs, any_record, data_inputs, find_done, mark, may_resume, run_id_for, training_folder
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
@@ -53,14 +54,18 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     machine.keep_freed_memory()
     store = store or Store()
     store.require_space()
+    # What is done is answered without a hub; what is not is refused before the data are read where there is none.
+    initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
     datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
-    inputs = data_inputs(facts)
+    inputs = data_inputs(facts) | weights_inputs(initial)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
         return existing
+    initial = initial or initial_weights(spec)
+    inputs |= weights_inputs(initial)
     run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
 
     folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
@@ -70,7 +75,10 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
-        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts)
+        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial)
+        began_with: Initial | None = getattr(task.network, "initial", None)
+        if began_with is not None and is_first(spec.execution):
+            print(f"weights: {began_with.describe()}", flush=True)
         draft = _draft(spec, protocol, run_id, facts, device, task).model_copy(update={"inputs": inputs})
         try:
             with distribution(spec.execution):
@@ -80,6 +88,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
             raise
         load_weights(task, folder / f"{spec.snapshot}.ckpt")
         training["weights_sha256"] = weights_digest(task.network)
+        if began_with is not None:
+            training["initial_weights"] = began_with.facts()
         began = time.perf_counter()
         predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
         training["prediction_seconds"] = round(time.perf_counter() - began, 3)
