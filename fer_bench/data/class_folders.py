@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,10 @@ import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.split_names import sounds_like_split, split_of
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "publictest": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "privatetest": "test",
-}  # fmt: skip
 MAX_BAD_SHARE = 0.01
 BROKEN = "a link that leads nowhere"
 # What Synology's file stations put beside photos.
@@ -50,11 +47,6 @@ class Found:
     left_out: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     broken: list[tuple[str, str]] = field(default_factory=list)
-
-
-def split_of(name: str) -> str:
-    """The split that a folder, or a cell of a table, names; empty for none."""
-    return SPLIT_NAMES.get(plain(name), "")
 
 
 def _is_clutter(path: Path) -> bool:
@@ -143,7 +135,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         classes: what folders are called.
 
     Raises:
-        BadDataError: a folder that cannot be read, or a path that names two classes.
+        BadDataError: a folder that cannot be read, a path that names two classes or two splits, or a folder that only sounds like a split.
     """
     found = Found()
     for path, is_folder in sorted(walk(root)):
@@ -153,7 +145,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         if is_folder:
             found.keys.update(keys[:1])
             continue
-        split = next((split for name in folders if (split := split_of(name))), "")
+        splits = list(dict.fromkeys(split for name in folders if (split := split_of(name))))
         if not keys:
             found.unknown[next((name for name in folders if not split_of(name)), "")] += 1
             continue
@@ -161,6 +153,13 @@ def find_images(root: Path, classes: Classes) -> Found:
         if len({classes.find(key) for key in keys}) > 1:
             problem = f"{root}: {relative.as_posix()!r} is in the folders of two classes, {keys[0]} and {keys[1]}."
             raise BadDataError(problem, "Rename one of the folders.")
+        if len(splits) > 1:
+            problem = f"{root}: {relative.as_posix()!r} is in the folders of two splits, {splits[0]} and {splits[1]}."
+            raise BadDataError(problem, "Rename one of the folders, or move it.")
+        above = list(takewhile(lambda name: classes.key(name) is None, folders))
+        if not splits and (doubtful := next(filter(sounds_like_split, above), "")):
+            problem = f"{root}: the folder {doubtful!r} sounds like a split and is none that is known; without it, splits would be mixed."
+            raise BadDataError(problem, "Rename it: splits are called train, validation and test.")
         if label == LEFT_OUT:
             found.left_out[keys[0]] += 1
         elif not path.is_file():
@@ -168,7 +167,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         else:
             found.files.append(path)
             found.labels.append(int(label if label is not None else LEFT_OUT))
-            found.splits.append(split)
+            found.splits.append(splits[0] if splits else "")
     return found
 
 

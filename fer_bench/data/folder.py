@@ -11,13 +11,14 @@ import numpy as np
 from fer_bench.class_sets import Classes
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, split_of, subfolders
+from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, subfolders
 from fer_bench.data.given import check_options, complete_splits, label_set, people, share
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.split_names import split_of
 from fer_bench.labels import LabelSet
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 OPTIONS = ("classes", "identity", "validation", "test")
 _SPLITS = ("", *SPLITS)
 

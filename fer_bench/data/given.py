@@ -139,18 +139,32 @@ def complete_splits(
     whole, lacking = (split == "").all(), "splits" if (split == "").all() else "test"
     if whole or (split == "train").all():
         split[:] = "train"
-        split[carve(ids, strata, shares[1], groups=groups, salt="test")] = "test"
-        notes.append(f"{said[lacking][0]}: {shares[1]:.0%} were held out as test by a hash of the ids")
+        chosen = carve(ids, strata, shares[1], groups=groups, salt="test")
+        split[chosen] = "test"
+        notes.append(f"{said[lacking][0]}: {_held_out(shares[1], chosen, groups)} were held out as test by a hash of the {_ids(groups)}")
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append(": ".join(said["test"]))
     if not (split == "validation").any():
         train = np.flatnonzero(split == "train")
         own = None if groups is None else groups[train]
-        split[train[carve(ids[train], strata[train], shares[0], groups=own, salt="validation")]] = "validation"
-        notes.append(f"{said['validation'][0]}: {shares[0]:.0%} of train were held out by a hash of the ids")
+        chosen = carve(ids[train], strata[train], shares[0], groups=own, salt="validation")
+        split[train[chosen]] = "validation"
+        notes.append(f"{said['validation'][0]}: {_held_out(shares[0], chosen, own)} of train were held out by a hash of the {_ids(own)}")
     if official:
         counts = {name: int((split == name).sum()) for name in SPLITS}
         if counts != dict(official):
             notes.append(f"this copy holds {counts}, not the official {official}; the official validation split cannot be recovered from it")
     return split, notes
+
+
+def _held_out(asked: float, chosen: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_] | None) -> str:
+    """The share that was held out: whole people may be much more than what was asked for."""
+    share = float(chosen.mean()) if len(chosen) else 0.0
+    if groups is None or round(100 * share) == round(100 * asked):
+        return f"{asked:.0%}"
+    return f"{share:.0%} ({len(np.unique(groups[chosen]))} of {len(np.unique(groups))} people; {asked:.0%} were asked for)"
+
+
+def _ids(groups: npt.NDArray[np.str_] | None) -> str:
+    return "ids" if groups is None else "people"

@@ -18,11 +18,12 @@ from fer_bench import paths
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, repeated, split_of
+from fer_bench.data.class_folders import check_classes, repeated
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.given import check_options, complete_splits, people, share
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.split_names import split_of
 from fer_bench.data.table_file import COLUMNS, Table, read_table
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS
