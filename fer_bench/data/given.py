@@ -68,19 +68,31 @@ def people(ids: npt.NDArray[np.str_], identity: str) -> npt.NDArray[np.str_] | N
     Raises:
         SpecError: no regular expression, or one that does not find a person in every path.
     """
-    if not identity:
-        return None
+    return found_in(ids, identity, "identity") if identity else None
+
+
+def found_in(ids: npt.NDArray[np.str_], pattern: str, option: str) -> npt.NDArray[np.str_]:
+    """What a regular expression finds in every path: its first group, or all of it.
+
+    Args:
+        ids: shape (N,), relative paths.
+        pattern: the regular expression.
+        option: ``identity`` or ``split``, for messages.
+
+    Raises:
+        SpecError: no regular expression, or one that does not find something in every path.
+    """
     try:
-        pattern = re.compile(identity)
+        compiled = re.compile(pattern)
     except re.error as error:
-        problem = f"dataset_options.identity = {identity!r} is no regular expression: {error}."
+        problem = f"dataset_options.{option} = {pattern!r} is no regular expression: {error}."
         raise SpecError(problem, r"For example 'S(\d+)_'.") from None
-    found = [pattern.search(str(i)) for i in ids]
+    found = [compiled.search(str(i)) for i in ids]
     names = [(match.group(1) if match.groups() else match.group(0)) if match else None for match in found]
     if not all(names):
         first = next(str(i) for i, name in zip(ids, names, strict=True) if not name)
-        problem = f"dataset_options.identity = {identity!r} matches nothing in {first!r}."
-        raise SpecError(problem, "The pattern must find the person in every relative path.")
+        problem = f"dataset_options.{option} = {pattern!r} matches nothing in {first!r}."
+        raise SpecError(problem, f"The pattern must find the {'person' if option == 'identity' else option} in every relative path.")
     return np.array([str(name) for name in names])
 
 
