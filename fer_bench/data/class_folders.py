@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
-from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
 from fer_bench.data.split_names import sounds_like_split, split_of
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
@@ -36,6 +36,7 @@ class Found:
         splits: of each; empty where no folder above or below its class names one.
         unknown: how many images are in folders that are no class, by name; the empty name is that of the images outside all of them.
         left_out: how many images were left out, by folder.
+        unread: how many images are of a kind that is not read, by suffix.
         keys: entries of the option, or classes, that some folder is called like.
         broken: links that lead nowhere, with the reason.
     """
@@ -45,6 +46,7 @@ class Found:
     splits: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     broken: list[tuple[str, str]] = field(default_factory=list)
 
@@ -72,7 +74,7 @@ def sample_ids(files: Iterable[Path], root: Path) -> list[str]:
 
 
 def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]]:
-    """Folders and image files below a folder, links to folders followed.
+    """Folders and image files below a folder, of the kinds that are not read too, links to folders followed.
 
     Args:
         root: where to begin.
@@ -94,7 +96,7 @@ def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]
         if _is_folder(entry):
             yield path, True
             yield from walk(path, (*within, real))
-        elif path.suffix.lower() in SUFFIXES and (entry.is_symlink() or entry.is_file()):
+        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and (entry.is_symlink() or entry.is_file()):
             yield path, False
 
 
@@ -144,6 +146,9 @@ def find_images(root: Path, classes: Classes) -> Found:
         keys = [key for name in folders if (key := classes.key(name)) is not None]
         if is_folder:
             found.keys.update(keys[:1])
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            found.unread[path.suffix.lower()] += 1
             continue
         splits = list(dict.fromkeys(split for name in folders if (split := split_of(name))))
         if not keys:
@@ -195,6 +200,12 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
     if absent:
         problem = f"{root}: there is no folder {', '.join(repr(key) for key in absent[:_SHOWN])}, which dataset_options.classes names."
         raise BadDataError(problem, f"Those that are there: {suggestion(sorted(there), classes.folders)}." if len(there) > 1 else "Check the path.")
+
+
+def unread_note(found: Found) -> str:
+    """What to say of images of other kinds."""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.unread.items()))
+    return f"not read, since files of this kind are not: {kinds}; convert them to PNG if they belong to the data"
 
 
 def check_classes(

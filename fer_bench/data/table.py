@@ -32,6 +32,8 @@ OPTIONS = ("classes", "identity", "images", "validation", "test", *(name for nam
 VALUES = ("valence", "arousal")
 _SPLITS = ("", *SPLITS)
 _SHOWN = 5
+# Words in the names of columns that hold the box of a face.
+_BOX = frozenset({"left", "top", "right", "bottom", "x", "y", "w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"})
 _WHOLE = re.compile(r"([0-9]+)\.0+")
 
 
@@ -154,7 +156,7 @@ def read_images(
         layout=f"{table.path.name}: {table.about}",
         groups=groups,
         columns={} if groups is None else {"identity": groups},
-        notes=[*notes, *rows.notes, *doubled],
+        notes=[*notes, *rows.notes, *doubled, *_boxes(table)],
         quarantined=[*rows.bad, *((str(p), str(reason)) for p, reason in facts["bad"])],
         facts=dict(facts["facts"]),
         key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
@@ -254,6 +256,12 @@ def _splits(table: Table, ids: list[str], pattern: str) -> list[str]:
         problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is no split."
         raise BadDataError(problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME.")
     return [known[cell] for cell in cells]
+
+
+def _boxes(table: Table) -> list[str]:
+    """What to say of boxes of faces, which are not cut out."""
+    found = [name for name in table.header if set(re.split(r"[\W_]+", plain(name))) & _BOX]
+    return [f"columns that look like boxes of faces ({', '.join(found[:_SHOWN])}) are not used: whole images are read"] if len(found) >= _SHOWN - 1 else []
 
 
 def _people(table: Table, ids: npt.NDArray[np.str_], rows: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.str_] | None:

@@ -62,7 +62,7 @@ class Places:
         """
         forms = dict.fromkeys(form for known in _forms(name) for form in (known, unicodedata.normalize("NFC", known), unicodedata.normalize("NFD", known)))
         found = next((path for form in forms if (path := self.root / form).is_file()), None)
-        return found or next((path for form in forms if (path := self._in_any_case(form)) is not None), None)
+        return found or next(filter(None, map(self._in_any_case, forms)), None)
 
     def _in_any_case(self, name: str) -> Path | None:
         here = self.root

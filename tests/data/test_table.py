@@ -151,6 +151,10 @@ def test_a_list_without_a_header_says_which_columns_it_has_and_is_read_by_their_
     samples = read(tmp_path, "label.lst.txt", label=8, classes={0: "angry", 2: "fear"})
     assert next(iter(samples.targets.values())).tolist() == [0, 0, 1]
     assert samples.layout == "label.lst.txt: image from '1', label from '8' (without a header)"
+    (tmp_path / "named.txt").write_text("name face_id top left right bottom confidence label\n" + EXPW)
+    named = read(tmp_path, "named.txt", classes={0: "angry", 2: "fear"})
+    assert named.checksums == samples.checksums
+    assert "columns that look like boxes of faces (top, left, right, bottom) are not used: whole images are read" in named.notes
 
 
 def test_raf_db_is_read_from_its_list_without_code(tmp_path):
