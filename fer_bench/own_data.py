@@ -13,7 +13,7 @@ from fer_bench.labels import LABEL_SETS
 from fer_bench.protocols import own_task
 
 TABLE = "table:"
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".parquet")
 BROUGHT = ("folder:", TABLE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -316,8 +317,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     """
     chosen = find_task(task)
     name = dataset_name(dataset)
-    if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
-        problem = f"dataset name {name!r}: only letters, digits, '_', '-' and '.' can be used."
+    if not re.sub(r"[_.+-]", "", name).isalnum() or name.startswith("."):
+        problem = f"dataset name {name!r}: only letters, digits, '_', '-', '+' and '.' can be used."
         raise SpecError(problem, f"Rename the {'table' if dataset.startswith('table:') else 'folder'}.")
     key = f"{name}-{task}"
     target, via, source = task.partition(VIA)

@@ -7,21 +7,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
-from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
+from fer_bench.data.split_names import sounds_like_split, split_of
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "publictest": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "privatetest": "test",
-}  # fmt: skip
 MAX_BAD_SHARE = 0.01
 BROKEN = "a link that leads nowhere"
 # What Synology's file stations put beside photos.
@@ -39,6 +36,7 @@ class Found:
         splits: of each; empty where no folder above or below its class names one.
         unknown: how many images are in folders that are no class, by name; the empty name is that of the images outside all of them.
         left_out: how many images were left out, by folder.
+        unread: how many images are of a kind that is not read, by suffix.
         keys: entries of the option, or classes, that some folder is called like.
         broken: links that lead nowhere, with the reason.
     """
@@ -48,13 +46,9 @@ class Found:
     splits: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     broken: list[tuple[str, str]] = field(default_factory=list)
-
-
-def split_of(name: str) -> str:
-    """The split that a folder, or a cell of a table, names; empty for none."""
-    return SPLIT_NAMES.get(plain(name), "")
 
 
 def _is_clutter(path: Path) -> bool:
@@ -80,7 +74,7 @@ def sample_ids(files: Iterable[Path], root: Path) -> list[str]:
 
 
 def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]]:
-    """Folders and image files below a folder, links to folders followed.
+    """Folders and image files below a folder, of the kinds that are not read too, links to folders followed.
 
     Args:
         root: where to begin.
@@ -102,7 +96,7 @@ def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]
         if _is_folder(entry):
             yield path, True
             yield from walk(path, (*within, real))
-        elif path.suffix.lower() in SUFFIXES and (entry.is_symlink() or entry.is_file()):
+        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and (entry.is_symlink() or entry.is_file()):
             yield path, False
 
 
@@ -143,7 +137,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         classes: what folders are called.
 
     Raises:
-        BadDataError: a folder that cannot be read, or a path that names two classes.
+        BadDataError: a folder that cannot be read, a path that names two classes or two splits, or a folder that only sounds like a split.
     """
     found = Found()
     for path, is_folder in sorted(walk(root)):
@@ -153,7 +147,10 @@ def find_images(root: Path, classes: Classes) -> Found:
         if is_folder:
             found.keys.update(keys[:1])
             continue
-        split = next((split for name in folders if (split := split_of(name))), "")
+        if path.suffix.lower() not in SUFFIXES:
+            found.unread[path.suffix.lower()] += 1
+            continue
+        splits = list(dict.fromkeys(split for name in folders if (split := split_of(name))))
         if not keys:
             found.unknown[next((name for name in folders if not split_of(name)), "")] += 1
             continue
@@ -161,6 +158,13 @@ def find_images(root: Path, classes: Classes) -> Found:
         if len({classes.find(key) for key in keys}) > 1:
             problem = f"{root}: {relative.as_posix()!r} is in the folders of two classes, {keys[0]} and {keys[1]}."
             raise BadDataError(problem, "Rename one of the folders.")
+        if len(splits) > 1:
+            problem = f"{root}: {relative.as_posix()!r} is in the folders of two splits, {splits[0]} and {splits[1]}."
+            raise BadDataError(problem, "Rename one of the folders, or move it.")
+        above = list(takewhile(lambda name: classes.key(name) is None, folders))
+        if not splits and (doubtful := next(filter(sounds_like_split, above), "")):
+            problem = f"{root}: the folder {doubtful!r} sounds like a split and is none that is known; without it, splits would be mixed."
+            raise BadDataError(problem, "Rename it: splits are called train, validation and test.")
         if label == LEFT_OUT:
             found.left_out[keys[0]] += 1
         elif not path.is_file():
@@ -168,7 +172,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         else:
             found.files.append(path)
             found.labels.append(int(label if label is not None else LEFT_OUT))
-            found.splits.append(split)
+            found.splits.append(splits[0] if splits else "")
     return found
 
 
@@ -196,6 +200,12 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
     if absent:
         problem = f"{root}: there is no folder {', '.join(repr(key) for key in absent[:_SHOWN])}, which dataset_options.classes names."
         raise BadDataError(problem, f"Those that are there: {suggestion(sorted(there), classes.folders)}." if len(there) > 1 else "Check the path.")
+
+
+def unread_note(found: Found) -> str:
+    """What to say of images of other kinds."""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.unread.items()))
+    return f"not read, since files of this kind are not: {kinds}; convert them to PNG if they belong to the data"
 
 
 def check_classes(

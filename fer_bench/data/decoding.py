@@ -17,7 +17,9 @@ from fer_bench.data.clutter import is_clutter as is_clutter
 from fer_bench.data.image_files import MAX_PIXELS as MAX_PIXELS
 from fer_bench.data.image_files import UnreadableImageError, check_size, read_content, read_header
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+# What is an image too, and not read: a reader says so, and does not leave it out in silence.
+OTHER_SUFFIXES = {".pgm", ".ppm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".tga", ".dng", ".raw", ".psd", ".svg", ".ico", ".npy", ".mat"}
 
 # Its decoders write to the terminal, several lines a damaged file, what is said here in one.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -195,7 +195,8 @@ def _label(cell: str, where: str) -> int:
     try:
         label = float(cell.replace(",", "."))
     except ValueError:
-        label = -1.0
+        named = FER7.find(cell)
+        label = -1.0 if named is None else float(named)
     if not (label.is_integer() and 0 <= label < len(FER7)):
         problem = f"{where}: the label {cell.strip()!r} is outside 0 to {len(FER7) - 1}."
         raise BadDataError(problem, _HINT)

@@ -1,6 +1,6 @@
 """FER2013 as image folders: one folder per class, inside split folders or not; the file names say the split where they can.
 
-The copy that circulates most has ``test/<class>/{PublicTest,PrivateTest}_<n>.jpg``: validation and test in one folder. So a name that begins with a Usage
+The copy that circulates most has ``test/<class>/{PublicTest,PrivateTest}_<n>.jpg``: validation and test in one folder. So a name that holds a Usage
 decides, whatever folder it is in; the folder decides for other names; and what neither says is split by a hash of the ids.
 """
 
@@ -18,24 +18,19 @@ import numpy.typing as npt
 from fer_bench.data import files
 from fer_bench.data.clutter import is_clutter
 from fer_bench.data.decoding import SUFFIXES, load_image
-from fer_bench.data.fer2013_csv import SIDE, split_of
+from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
+from fer_bench.data.split_names import split_of
 from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
 MAX_BAD_SHARE = 0.01
-# Besides the Usages themselves.
-_SPLITS = {
-    "train": "train", "trainset": "train", "trainingset": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "testset": "test", "tests": "test",
-}  # fmt: skip
 _IDS = {str(label) for label in range(len(FER7))}
-_USAGE = re.compile(r"^(training|public[ _-]?test|private[ _-]?test)(?![a-z])", re.IGNORECASE)
+_USAGE = re.compile(r"(?<![a-z])(training|public[ _-]?test|private[ _-]?test)(?![a-z])", re.IGNORECASE)
 _NUMBERED = re.compile(r"^\d+[\W_]+(?=\D)")
 
 
@@ -97,12 +92,8 @@ def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.iterdir() if path.is_dir() and not is_clutter(path.relative_to(place)))
 
 
-def _split_of(name: str) -> str:
-    return split_of(name) or _SPLITS.get(re.sub(r"[\W_]+", "", name).lower(), "")
-
-
 def _is_split(folder: Path) -> bool:
-    return _split_of(folder.name) != ""
+    return split_of(folder.name) != ""
 
 
 def _has_classes(names: set[str]) -> bool:
@@ -121,7 +112,7 @@ def _find(root: Path) -> list[_Found]:
     found: list[_Found] = []
     unknown: Counter[str] = Counter()
     inner = _folders(root)
-    parts = [(folder, _split_of(folder.name)) for folder in inner if _is_split(folder)]
+    parts = [(folder, split_of(folder.name)) for folder in inner if _is_split(folder)]
     for part, split in parts or [(root, "")]:
         for folder in _folders(part):
             images = _images(folder)
@@ -187,9 +178,9 @@ def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, An
 
 
 def usage_split(sample_id: str) -> str:
-    """The split that a file's name begins with (``PublicTest_123.jpg``: validation); empty where it begins with none."""
-    match = _USAGE.match(sample_id.rpartition("/")[2])
-    return (split_of(match[1]) or "") if match else ""
+    """The split whose Usage a file's name holds (``PublicTest_123.jpg``, ``fer_PublicTest_123.jpg``: validation); empty where it holds none, or several."""
+    named = {split_of(usage) for usage in _USAGE.findall(sample_id.rpartition("/")[2])}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.str_], list[str]]:
@@ -197,9 +188,9 @@ def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt
     split = np.where(named != "", named, folder).astype("<U10")
     notes = []
     if moved := int(((named != "") & (folder != "") & (named != folder)).sum()):
-        notes.append(f"split by the beginning of the file names (Training, PublicTest, PrivateTest): {moved} images are in a folder of another split")
+        notes.append(f"split by the Usage in the file names (Training, PublicTest, PrivateTest): {moved} images are in a folder of another split")
     elif (named != "").any() and (folder == "").any():
-        notes.append("split by the beginning of the file names (Training, PublicTest, PrivateTest)")
+        notes.append("split by the Usage in the file names (Training, PublicTest, PrivateTest)")
     if (split == "").all():
         split[:] = "train"
         split[carve(ids, labels, TEST_SHARE, salt="test")] = "test"
@@ -207,7 +198,7 @@ def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt
     if (split == "").any():
         unsaid = np.flatnonzero(split == "")
         problem = f"{len(unsaid)} images have no split, neither by folder nor by name; the first is {ids[unsaid[0]]}."
-        raise BadDataError(problem, "Move them into train/, validation/ or test/, or begin their names with Training_, PublicTest_ or PrivateTest_.")
+        raise BadDataError(problem, "Move them into train/, validation/ or test/, or put Training_, PublicTest_ or PrivateTest_ before their names.")
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append("no test images: those of validation are the test set")

@@ -11,13 +11,15 @@ import numpy as np
 from fer_bench.class_sets import Classes
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, split_of, subfolders
+from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, subfolders, unread_note
+from fer_bench.data.fer2013_folders import usage_split
 from fer_bench.data.given import check_options, complete_splits, label_set, people, share
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
+from fer_bench.data.split_names import split_of
 from fer_bench.labels import LabelSet
 
-READER_VERSION = "2"
+READER_VERSION = "3"
 OPTIONS = ("classes", "identity", "validation", "test")
 _SPLITS = ("", *SPLITS)
 
@@ -140,6 +142,9 @@ def read_folder(
     split, notes = complete_splits(np.array(_SPLITS)[arrays["split"]], ids, labels, groups, shares, official, folds=folds)
     left_out = [f"{count} in {name!r}" for name, count in sorted(found.left_out.items())]
     notes += [f"images left out: {', '.join(left_out)}"] if left_out else []
+    notes += [unread_note(found)] if found.unread else []
+    if not official and {usage_split(str(name)) for name in ids} >= {"validation", "test"}:
+        notes.append("file names say PublicTest and PrivateTest, as FER2013's do: --dataset fer2013 splits such a copy by them, this one was split as above")
     samples = Samples(
         ids=ids,
         images=arrays["images"],

@@ -68,19 +68,31 @@ def people(ids: npt.NDArray[np.str_], identity: str) -> npt.NDArray[np.str_] | N
     Raises:
         SpecError: no regular expression, or one that does not find a person in every path.
     """
-    if not identity:
-        return None
+    return found_in(ids, identity, "identity") if identity else None
+
+
+def found_in(ids: npt.NDArray[np.str_], pattern: str, option: str) -> npt.NDArray[np.str_]:
+    """What a regular expression finds in every path: its first group, or all of it.
+
+    Args:
+        ids: shape (N,), relative paths.
+        pattern: the regular expression.
+        option: ``identity`` or ``split``, for messages.
+
+    Raises:
+        SpecError: no regular expression, or one that does not find something in every path.
+    """
     try:
-        pattern = re.compile(identity)
+        compiled = re.compile(pattern)
     except re.error as error:
-        problem = f"dataset_options.identity = {identity!r} is no regular expression: {error}."
+        problem = f"dataset_options.{option} = {pattern!r} is no regular expression: {error}."
         raise SpecError(problem, r"For example 'S(\d+)_'.") from None
-    found = [pattern.search(str(i)) for i in ids]
+    found = [compiled.search(str(i)) for i in ids]
     names = [(match.group(1) if match.groups() else match.group(0)) if match else None for match in found]
     if not all(names):
         first = next(str(i) for i, name in zip(ids, names, strict=True) if not name)
-        problem = f"dataset_options.identity = {identity!r} matches nothing in {first!r}."
-        raise SpecError(problem, "The pattern must find the person in every relative path.")
+        problem = f"dataset_options.{option} = {pattern!r} matches nothing in {first!r}."
+        raise SpecError(problem, f"The pattern must find the {'person' if option == 'identity' else option} in every relative path.")
     return np.array([str(name) for name in names])
 
 
@@ -139,18 +151,32 @@ def complete_splits(
     whole, lacking = (split == "").all(), "splits" if (split == "").all() else "test"
     if whole or (split == "train").all():
         split[:] = "train"
-        split[carve(ids, strata, shares[1], groups=groups, salt="test")] = "test"
-        notes.append(f"{said[lacking][0]}: {shares[1]:.0%} were held out as test by a hash of the ids")
+        chosen = carve(ids, strata, shares[1], groups=groups, salt="test")
+        split[chosen] = "test"
+        notes.append(f"{said[lacking][0]}: {_held_out(shares[1], chosen, groups)} were held out as test by a hash of the {_ids(groups)}")
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append(": ".join(said["test"]))
     if not (split == "validation").any():
         train = np.flatnonzero(split == "train")
         own = None if groups is None else groups[train]
-        split[train[carve(ids[train], strata[train], shares[0], groups=own, salt="validation")]] = "validation"
-        notes.append(f"{said['validation'][0]}: {shares[0]:.0%} of train were held out by a hash of the ids")
+        chosen = carve(ids[train], strata[train], shares[0], groups=own, salt="validation")
+        split[train[chosen]] = "validation"
+        notes.append(f"{said['validation'][0]}: {_held_out(shares[0], chosen, own)} of train were held out by a hash of the {_ids(own)}")
     if official:
         counts = {name: int((split == name).sum()) for name in SPLITS}
         if counts != dict(official):
             notes.append(f"this copy holds {counts}, not the official {official}; the official validation split cannot be recovered from it")
     return split, notes
+
+
+def _held_out(asked: float, chosen: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_] | None) -> str:
+    """The share that was held out: whole people may be much more than what was asked for."""
+    share = float(chosen.mean()) if len(chosen) else 0.0
+    if groups is None or round(100 * share) == round(100 * asked):
+        return f"{asked:.0%}"
+    return f"{share:.0%} ({len(np.unique(groups[chosen]))} of {len(np.unique(groups))} people; {asked:.0%} were asked for)"
+
+
+def _ids(groups: npt.NDArray[np.str_] | None) -> str:
+    return "ids" if groups is None else "people"

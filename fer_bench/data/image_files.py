@@ -80,6 +80,9 @@ def check_size(header: Header | None, content: bytes) -> None:
     if header is None:
         reason = "not a readable image: " + ("none of PNG, JPEG, BMP, WebP, TIFF and GIF" if content else "an empty file")
         raise UnreadableImageError(reason)
+    if not header.pixels:
+        reason = f"an image of {header.width} x {header.height} px: no pixels at all"
+        raise UnreadableImageError(reason)
     if header.pixels > MAX_PIXELS:
         reason = f"an image of {header.width:,} x {header.height:,} px: more than {MAX_PIXELS // 10**6} million pixels"
         raise UnreadableImageError(reason)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench import paths
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, repeated, split_of
-from fer_bench.data.decoding import SUFFIXES
-from fer_bench.data.given import check_options, complete_splits, people, share
+from fer_bench.data.class_folders import check_classes, repeated
+from fer_bench.data.given import check_options, complete_splits, found_in, people, share
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
+from fer_bench.data.split_names import split_of
 from fer_bench.data.table_file import COLUMNS, Table, read_table
+from fer_bench.data.table_places import common_folder, likeliest, roots, sample_names
 from fer_bench.errors import BadDataError, MissingDataError
-from fer_bench.labels import LABEL_SETS
+from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
 from fer_bench.protocols import Protocol, Task, protocol_for
 
@@ -34,7 +32,8 @@ OPTIONS = ("classes", "identity", "images", "validation", "test", *(name for nam
 VALUES = ("valence", "arousal")
 _SPLITS = ("", *SPLITS)
 _SHOWN = 5
-_TRIED = 50
+# Words in the names of columns that hold the box of a face.
+_BOX = frozenset({"left", "top", "right", "bottom", "x", "y", "w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"})
 _WHOLE = re.compile(r"([0-9]+)\.0+")
 
 
@@ -42,8 +41,9 @@ class TableDataModule(AffectDataModule):
     """A table of your own: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
 
     Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and ``identity``; other names that are common
-    are known too, and the options ``image``, ``label``, ``split`` and ``identity`` name any. Paths of images are relative to the table, to a folder ``images``
-    beside it, to the data root, or to the option ``images``. ``identity`` may also be a regular expression, ``classes``, ``validation`` and ``test`` are
+    are known too, and the options ``image``, ``label``, ``split`` and ``identity`` name any; those of a list without a header are called ``1``, ``2`` and so
+    on. Paths of images are relative to the table, to a folder ``images`` beside it, to the data root, or to the option ``images``. ``split`` and ``identity``
+    may also be regular expressions, whose first group in the path is meant; ``classes``, ``validation`` and ``test`` are
     those of class folders.
 
     Args:
@@ -64,9 +64,9 @@ class TableDataModule(AffectDataModule):
         file = self.file or _find(self.name, self.data_dir)
         table = read_table(file, self.options)
         protocol = protocol_for(f"table:{self.name}", self.task)
-        roots = _roots(file, self.data_dir, self.options.get("images"))
+        folders = roots(file, self.data_dir, self.options.get("images"))
         return read_images(
-            self.name, table, protocol, roots, self.options, shares, side=self.image_size, gray={1: True, 3: False}.get(self.channels or 0),
+            self.name, table, protocol, folders, self.options, shares, side=self.image_size, gray={1: True, 3: False}.get(self.channels or 0),
             folds=self.folding is not None,
         )  # fmt: skip
 
@@ -78,19 +78,6 @@ def _find(name: str, data_dir: str | None) -> Path:
     if found is None:
         raise files.missing(name, [f"{name}{suffix}" for suffix in TABLE_SUFFIXES], folders, "Name the file: --dataset table:FILE.")
     return found
-
-
-def _roots(file: Path, data_dir: str | None, images: Any) -> list[Path]:
-    """Folders that paths in a table may be relative to, the likeliest first."""
-    beside = [file.parent, *([paths.data_root(data_dir)] if data_dir else [])]
-    if images is not None:
-        named = [Path(str(images)).expanduser(), *(folder / str(images) for folder in (*beside, file.parent.parent))]
-        found = [folder for folder in named if folder.is_dir()]
-        if not found:
-            problem = f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or beside it."
-            raise MissingDataError(problem, "Name the folder that the table's paths are relative to.")
-        return found[:1]
-    return list(dict.fromkeys([*beside, *(folder / "images" for folder in beside), file.parent.parent / "images", file.parent.parent]))
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,7 @@ def read_images(
     name: str,
     table: Table,
     protocol: Protocol,
-    roots: list[Path],
+    folders: list[Path],
     options: Mapping[str, Any],
     shares: tuple[float, float],
     *,
@@ -124,7 +111,7 @@ def read_images(
         name: the dataset's name, for messages and the cache.
         table: its rows.
         protocol: gives the classes, or the dimensions and their scale.
-        roots: folders that its paths may be relative to; the first one that has most of its images is taken.
+        folders: that its paths may be relative to; the first one that has most of its images is taken.
         options: of the dataset.
         shares: validation and test shares to hold out where the table names no splits.
         side: as of :func:`fer_bench.data.native.decode_images`.
@@ -141,8 +128,8 @@ def read_images(
     task = protocol.task
     classes = None if task.labels is None else Classes(task.labels, options.get("classes"))
     targets: npt.NDArray[Any] = _values(table, protocol, task) if classes is None else _labels(table, classes)
-    rows = _use(table, targets, roots)
-    root = _common(rows.files)
+    rows = _use(table, targets, folders, options)
+    root = common_folder(rows.files)
     key = f"{READER_VERSION}-{files.listing_sha256(root, rows.files)}-{files.text_sha256(repr((rows.ids, rows.targets.tolist())))}-{side}-{gray}"
 
     def build() -> tuple[files.Arrays, dict[str, Any]]:
@@ -169,7 +156,7 @@ def read_images(
         layout=f"{table.path.name}: {table.about}",
         groups=groups,
         columns={} if groups is None else {"identity": groups},
-        notes=[*notes, *rows.notes, *doubled],
+        notes=[*notes, *rows.notes, *doubled, *_boxes(table)],
         quarantined=[*rows.bad, *((str(p), str(reason)) for p, reason in facts["bad"])],
         facts=dict(facts["facts"]),
         key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
@@ -194,7 +181,8 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
         listed = ", ".join(f"{cell!r} ({counts[cell]})" for cell in unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
         named = "dataset_options.classes" if classes.folders else classes.labels.name
         problem = f"{table.path}: these labels are no class of {named}: {listed}."
-        fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], filter(None, found))), None)
+        named_once = set(map(plain, filter(None, found)))
+        fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], named_once)), None)
         hint = f"Use --task {fits}, whose classes they are." if fits else f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}."
         raise BadDataError(problem, hint)
     there = {classes.key(cell) for cell in found if cell}
@@ -225,13 +213,12 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _use(table: Table, targets: npt.NDArray[Any], roots: list[Path]) -> _Rows:
+def _use(table: Table, targets: npt.NDArray[Any], folders: list[Path], options: Mapping[str, Any]) -> _Rows:
     """Rows whose images are there, each image once."""
     names = [cell.replace("\\", "/") for cell in table.columns["image"]]
-    tried = names[:: max(len(names) // _TRIED, 1)]
-    # Of the folders that the paths may be relative to, the first of those that have most of the images.
-    root = max(roots, key=lambda folder: sum(_file(folder, name) is not None for name in tried))
-    ids, splits = _ids(names, root), _splits(table)
+    places = likeliest(folders, names)
+    ids = sample_names(names, places.root)
+    splits = _splits(table, ids, str(options.get("split", "")))
     first: dict[str, int] = {}
     contradictory, again, left_out = set[str](), 0, 0
     for row, name in enumerate(ids):
@@ -245,7 +232,7 @@ def _use(table: Table, targets: npt.NDArray[Any], roots: list[Path]) -> _Rows:
             continue
         if targets.ndim == 1 and targets[row] == LEFT_OUT:
             left_out += 1
-        elif (file := _file(root, names[row])) is None:
+        elif (file := places.find(names[row])) is None:
             bad.append((name, "there is no such file"))
         else:
             rows.append(row)
@@ -254,52 +241,30 @@ def _use(table: Table, targets: npt.NDArray[Any], roots: list[Path]) -> _Rows:
     notes += [f"{len(contradictory)} images were left out: their rows contradict each other"] if contradictory else []
     notes += [f"{left_out} images were left out: their label is empty or mapped to nothing"] if left_out else []
     if not rows:
-        example = f" ({len(bad)} are missing or contradictory; the first is {bad[0][0]})" if bad else ""
+        example = f"; the first is {bad[0][0]}: {bad[0][1]}, in {places.root}" if bad else ""
         problem = f"{table.path}: none of the images that it names can be used{example}."
         raise MissingDataError(problem, "Name the folder that its paths are relative to: --set dataset_options.images=FOLDER.")
     return _Rows([ids[row] for row in rows], found, rows, targets[rows], [splits[row] for row in rows], notes, bad)
 
 
-def _file(root: Path, name: str) -> Path | None:
-    """The file that a path in a table means: names may lack their ending, and accents may be composed otherwise."""
-    forms = dict.fromkeys([name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)])
-    found = next((path for form in forms if (path := root / form).is_file()), None)
-    if found is None and Path(name).suffix.lower() not in SUFFIXES:
-        found = next((path for form in forms for suffix in sorted(SUFFIXES) if (path := root / f"{form}{suffix}").is_file()), None)
-    return found
-
-
-def _ids(names: list[str], root: Path) -> list[str]:
-    """Names of images for predictions: the table's own paths; where one of them is absolute or leads upwards, all are relative to what they share."""
-    ids = [unicodedata.normalize("NFC", Path(name).as_posix()) for name in names]
-    if not any(Path(name).is_absolute() or ".." in Path(name).parts for name in ids):
-        return ids
-    whole = [Path(os.path.normpath(root.absolute() / name)) for name in ids]
-    base = _common(whole)
-    return [path.relative_to(base).as_posix() for path in whole]
-
-
-def _common(found: list[Path]) -> Path:
-    """The folder that holds all of some files."""
-    parents = [path.parent.parts for path in found]
-    shared = 0
-    for parts in zip(*parents, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared += 1
-    return Path(*parents[0][:shared]) if shared else Path()
-
-
-def _splits(table: Table) -> list[str]:
+def _splits(table: Table, ids: list[str], pattern: str) -> list[str]:
     cells = table.columns.get("split")
     if cells is None:
-        return [""] * len(table)
+        # As for people, it may be a regular expression; a table that has no such column has been refused otherwise.
+        cells = found_in(np.array(ids), pattern, "split").tolist() if pattern else [""] * len(table)
     known = {cell: split_of(cell) if cell.strip() else "" for cell in dict.fromkeys(cells)}
     unknown = [cell for cell, split in known.items() if cell.strip() and not split]
     if unknown:
-        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} in the column {table.names['split']!r} is no split."
+        where = f"in the column {table.names['split']!r}" if "split" in table.names else f"as dataset_options.split = {pattern!r} finds it"
+        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is no split."
         raise BadDataError(problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME.")
     return [known[cell] for cell in cells]
+
+
+def _boxes(table: Table) -> list[str]:
+    """What to say of boxes of faces, which are not cut out."""
+    found = [name for name in table.header if set(re.split(r"[\W_]+", plain(name))) & _BOX]
+    return [f"columns that look like boxes of faces ({', '.join(found[:_SHOWN])}) are not used: whole images are read"] if len(found) >= _SHOWN - 1 else []
 
 
 def _people(table: Table, ids: npt.NDArray[np.str_], rows: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.str_] | None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fer_bench.data.table_text import is_image_name, read_text
 from fer_bench.errors import BadDataError, MissingPackageError, SpecError
 from fer_bench.labels import plain
 from fer_bench.registry import unknown_name
 
 # What a column is, and what it is called where nobody says; the first that is there is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "image": ("image", "path", "file", "filename", "file_name", "image_path", "img", "img_path", "filepath", "image_name", "name", "pth"),
-    "label": ("label", "emotion", "expression", "class", "category", "labels", "emotion_label", "target"),
+    "image": ("image", "path", "file", "filename", "file_name", "image_path", "img", "img_path", "filepath", "image_name", "image_file", "name", "pth"),
+    "label": ("label", "emotion", "expression", "class", "category", "labels", "emotion_label", "class_name", "label_name", "facial_expression", "target"),
     "split": ("split", "usage", "set", "partition", "subset"),
-    "identity": ("identity", "subject", "person", "subject_id", "person_id", "actor"),
+    "identity": ("identity", "subject", "person", "subject_id", "person_id", "participant", "participant_id", "actor"),
     "valence": ("valence", "val"),
     "arousal": ("arousal", "aro"),
 }
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,14 @@ class Table:
         header: its columns.
         columns: cells by what they are (``image``, ``label``, ...), of the columns that were found.
         names: what those columns are called in the file.
+        unusual: how the file is written, in words, where it is not as most are.
     """
 
     path: Path
     header: list[str]
     columns: dict[str, list[str]]
     names: dict[str, str]
+    unusual: str = ""
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -46,15 +48,16 @@ class Table:
     @property
     def about(self) -> str:
         """Which column was taken for what."""
-        return ", ".join(what if what == name else f"{what} from {name!r}" for what, name in self.names.items())
+        columns = ", ".join(what if what == name else f"{what} from {name!r}" for what, name in self.names.items())
+        return f"{columns} ({self.unusual})" if self.unusual else columns
 
 
 def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     """Read a table.
 
     Args:
-        path: ``.parquet``, or text with a header and commas, semicolons, tabs or bars between the cells.
-        options: may name columns by what they are; ``identity`` may be a regular expression, which is none of the columns.
+        path: ``.parquet``, or text, see :func:`fer_bench.data.table_text.read_text`.
+        options: may name columns by what they are; ``identity`` and ``split`` may be regular expressions, which are none of the columns.
 
     Returns:
         The columns that were named or are called as :data:`COLUMNS` says, in rows that are not empty.
@@ -64,8 +67,8 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
         BadDataError: not readable, no header, no rows, a row of another length, no column of images.
         MissingPackageError: Parquet needs pyarrow.
     """
-    header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
-    names = _names(path, header, options)
+    header, rows, unusual = (*_parquet(path), "") if path.suffix.lower() == ".parquet" else read_text(path)
+    names = _names(path, header, rows, options)
     if "image" not in names:
         problem = f"{path}: there is no column of images; the columns are {', '.join(header)[:200]}."
         raise BadDataError(problem, "Name it, for example --set dataset_options.image=photo; the first line must name the columns.")
@@ -78,50 +81,39 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     if empty is not None:
         problem = f"{path}, row {empty}: it names no image."
         raise BadDataError(problem, "Fill it in, or leave the row out.")
-    return Table(path, header, columns, names)
+    return Table(path, header, columns, names, unusual)
 
 
-def _names(path: Path, header: list[str], options: Mapping[str, Any]) -> dict[str, str]:
-    by_plain = {plain(name): name for name in reversed(header)}
+def _names(path: Path, header: list[str], rows: list[list[str]], options: Mapping[str, Any]) -> dict[str, str]:
+    by_key = {_key(name): name for name in reversed(header)}
     names = {}
     for what, usual in COLUMNS.items():
         given = options.get(what)
         if given is None:
-            found = next((by_plain[name] for name in usual if name in by_plain), None)
+            found = next((by_key[key] for name in usual if (key := _key(name)) in by_key), None)
         else:
-            found = str(given) if str(given) in header else by_plain.get(plain(str(given)))
-            if found is None and what != "identity":
+            found = str(given) if str(given) in header else by_key.get(_key(str(given)))
+            if found is None and what != "identity" and not (what == "split" and "(" in str(given)):
                 unknown = unknown_name("column", str(given), header)
                 problem = f"dataset_options.{what} = {given!r}: {path.name} has no such column."
                 raise SpecError(problem, unknown.hint)
         if found is not None:
             names[what] = found
-    return names
+    if "image" not in names and header[:1] == ["1"] and rows:
+        # Without a header: the column of images is seen by what is in it, and of two the other one is that of labels.
+        names["image"] = next(header[i] for i, cell in enumerate(rows[0]) if is_image_name(cell))
+        if len(header) == 2:
+            names.setdefault("label", next(name for name in header if name != names["image"]))
+    twice = next((name for name in names.values() if header.count(name) > 1), None)
+    if twice is not None:
+        problem = f"{path}: two columns are called {twice!r}, and nothing says which of them is meant."
+        raise BadDataError(problem, "Rename one of them.")
+    return {what: names[what] for what in COLUMNS if what in names}
 
 
-def _text(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            delimiter = max(_DELIMITERS, key=first.count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = [cell.strip() for cell in next(reader, [])]
-            rows = []
-            for row in reader:
-                if not any(cell.strip() for cell in row):
-                    continue
-                if len(row) != len(header):
-                    problem = f"{path}, line {reader.line_num}: {len(row)} cells instead of {len(header)}."
-                    raise BadDataError(problem, "Put quotes around cells that hold the character that separates them.")
-                rows.append(row)
-    except (csv.Error, UnicodeDecodeError) as error:
-        problem = f"{path}: not readable as CSV in UTF-8 ({error})."
-        raise BadDataError(problem, "Save it as CSV in UTF-8.") from None
-    except OSError as error:
-        problem = f"{path}: the table cannot be read ({error.strerror})."
-        raise BadDataError(problem, "Check its permissions.") from None
-    return header, rows
+def _key(name: str) -> str:
+    """A column's name as it is compared: ``Subject ID``, ``subject_id`` and ``subjectId`` are one."""
+    return re.sub(r"[\W_]+", "", plain(name)) or plain(name)
 
 
 def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:

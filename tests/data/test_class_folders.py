@@ -9,6 +9,7 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_bench import spec as specs
 from fer_bench.data import native
@@ -296,3 +297,26 @@ def test_the_data_root_is_not_taken_for_a_dataset_that_is_not_there(tmp_path):
     with pytest.raises(MissingDataError, match="'mine': found no class folders"):
         read(tmp_path, ["bored", "engaged"])
     assert len(read(tmp_path / "other", ["bored", "engaged"])) == 8
+
+
+def test_kinds_of_images_that_are_not_read_are_named_and_those_that_are_have_every_usual_ending(tmp_path):
+    write_class_folders(tmp_path / "mine", 4)
+    happy = tmp_path / "mine" / "happy"
+    for suffix, kind in ((".jfif", "JPEG"), (".jpe", "JPEG"), (".GIF", "GIF"), (".pgm", "PPM"), (".PGM", "PPM")):
+        Image.fromarray(next(iter(smooth_images(1, len(suffix))))).save(happy / f"other{suffix}", format=kind)
+    samples = read(tmp_path)
+    assert {f"happy/other{suffix}" for suffix in (".jfif", ".jpe", ".GIF")} <= set(samples.ids)
+    assert "not read, since files of this kind are not: 2 .pgm; convert them to PNG if they belong to the data" in samples.notes
+
+
+def test_ck_plus_is_read_under_its_own_name(tmp_path):
+    write_class_folders(tmp_path / "CK+48", names=CK)
+    assert build_datamodule(RunSpec(dataset="folder:CK+48", dataset_options={"classes": list(CK)}, execution={"data_dir": str(tmp_path)})).read().ids.size == 28
+
+
+def test_a_copy_of_fer2013_whose_test_folder_holds_two_splits_is_recognised(tmp_path):
+    write_class_folders(tmp_path / "mine" / "train", 4)
+    write_class_folders(tmp_path / "mine" / "test", 4, seed=1)
+    for i, path in enumerate(sorted((tmp_path / "mine" / "test").rglob("*.png"))):
+        path.rename(path.with_name(f"{('PublicTest', 'PrivateTest')[i % 2]}_{i}.png"))
+    assert any("--dataset fer2013 splits such a copy by them" in note for note in read(tmp_path).notes)

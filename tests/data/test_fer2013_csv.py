@@ -74,7 +74,13 @@ def decimal_comma(text):
     return frame.assign(emotion=frame["emotion"].astype(float)).to_csv(index=False, sep=";", decimal=",")
 
 
+def by_name(text):
+    frame = pd.read_csv(io.StringIO(text))
+    return frame.assign(emotion=[("Angry", "disgust", "fear", "Happiness", "sad", "surprise", "neutral")[i] for i in frame["emotion"]]).to_csv(index=False)
+
+
 SPELLINGS = {
+    "labels by name": by_name,
     "quoted": lambda text: saved(text, index=False, quoting=csv.QUOTE_ALL),
     "texts quoted": lambda text: saved(text, index=False, quoting=csv.QUOTE_NONNUMERIC),
     "labels as 0.0": floats,

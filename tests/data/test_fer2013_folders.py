@@ -51,7 +51,14 @@ def test_the_beginning_of_a_name_says_the_split(name):
     assert usage_split(name.replace("Test_", "test-").upper()) == REAL_NAMES[name]
 
 
-@pytest.mark.parametrize("name", ["im0.png", "Trainings_1.png", "a_Training_1.png", "test_1.png", "0_PublicTest.png"])
+@pytest.mark.parametrize("name", REAL_NAMES)
+def test_what_stands_before_the_usage_hides_no_split(name):
+    assert usage_split(f"test/angry/fer_{name}") == usage_split(f"test/angry/0012-{name}") == REAL_NAMES[name]
+    usage, _, number = name.partition("_")
+    assert usage_split(f"test/angry/{number.removesuffix('.jpg')}_{usage}.jpg") == REAL_NAMES[name]
+
+
+@pytest.mark.parametrize("name", ["im0.png", "Trainings_1.png", "ATraining_1.png", "test_1.png", "Training_PublicTest_1.png"])
 def test_other_names_say_none(name):
     assert usage_split(f"PublicTest/angry/{name}") == ""
 

@@ -210,3 +210,10 @@ def test_official_folders_serve_as_a_dataset_of_ones_own(tmp_path):
     samples = read(tmp_path)
     assert {split: len(samples.where(split)) for split in SPLITS} == {"train": 42, "validation": 14, "test": 14}
     assert len(np.unique(samples.ids)) == len(faces)
+
+
+def test_the_share_that_is_stated_is_the_one_that_was_held_out(tmp_path):
+    write_class_folders(tmp_path / "mine", per_class=6, people=3)
+    notes = read(tmp_path, identity=r"(S\d+)_").notes
+    assert "no split folders: 33% (1 of 3 people; 20% were asked for) were held out as test by a hash of the people" in notes
+    assert "no validation folder: 50% (1 of 2 people; 10% were asked for) of train were held out by a hash of the people" in notes

@@ -9,13 +9,39 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_bench.data import class_folders
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
-from fer_bench.labels import FER7
+from fer_bench.labels import FER7, FER8
 from fer_bench.spec import RunSpec
 from tests.fakes import smooth_images, write_class_folders
 
-EXPW = "angry_actor_104.jpg 0 28 113 226 141 22.9362 0\nangry_actor_109.jpg 0 31 157 345 219 50.3056 0\n"
+EXPW = """angry_actor_104.jpg 0 28 113 226 141 22.9362 0
+angry_actor_109.jpg 0 31 157 345 219 50.3056 0
+angry_actor_120.jpg 1 53 53 372 372 13.9434 2
+"""
+RAF = "".join(f"{split}_{i:05d}.jpg {i % 7 + 1}\n" for split, n in (("train", 28), ("test", 7)) for i in range(1, n + 1))
+LEGEND = """user.id,image,emotion
+628,facial-expressions_2868588k.jpg,anger
+628,facial-expressions_2868585k.jpg,surprise
+628,facial-expressions_2868584k.jpg,disgust
+628,facial-expressions_2868582k.jpg,fear
+dwdii,Aaron_Eckhart_0001.jpg,neutral
+302,Aaron_Guiel_0001.jpg,happiness
+302,Alain_Cervantes_0001.jpg,sadness
+302,Arnaud_Clement_0001.jpg,contempt
+dwdii,Kimberly_Bruckner_0001.jpg,happiness
+JN721,Kimberly_Bruckner_0001.jpg,happiness
+jhamski,Dileep_5.jpg,HAPPINESS
+jhamski,Dileep_33.jpg,ANGER
+jhamski,Dileep_17.jpg,SURPRISE
+jhamski,Avinash_1.jpg,NEUTRAL
+jhamski,Avinash_10.jpg,SADNESS
+jhamski,Avinash_2.jpg,DISGUST
+jhamski,Avinash_28.jpg,FEAR
+jhamski,Avinash_30.jpg,SURPRISE
+jhamski,Avinash_30.jpg,SADNESS
+"""
 
 
 def spec_of(tmp_path, file="labels.csv", task="fer7", classes=None, size=None, **options):
@@ -33,6 +59,12 @@ def write(tmp_path, header, rows, file="labels.csv", delimiter=","):
         writer = csv.writer(stream, delimiter=delimiter)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_named(folder, names):
+    folder.mkdir(parents=True)
+    for name, image in zip(names, smooth_images(len(names)), strict=True):
+        assert cv2.imwrite(str(folder / name), image)
 
 
 @pytest.fixture
@@ -87,35 +119,90 @@ def test_parquet_with_labels_that_became_floats(tmp_path, rows):
     assert read(tmp_path, "faces.csv", classes=dict(enumerate(FER7.names))).checksums == samples.checksums
 
 
-def test_a_published_table_with_mixed_case_and_a_contradiction(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    names = ["facial-expressions_2868588k.jpg", "facial-expressions_2868585k.jpg", "Aaron_Eckhart_0001.jpg", "Aaron_Guiel_0001.jpg"]
-    emotions = ["anger", "surprise", "neutral", "happiness"]
-    lines = ["user.id,image,emotion", "628,facial-expressions_2868588k.jpg,anger", "628,facial-expressions_2868585k.jpg,surprise"]
-    images = iter(smooth_images(400))
-    rows = list(zip(names, emotions, strict=True))
-    rows += [(f"Person_{i:04d}.jpg", ("ANGER", "Surprise", "neutral", "HAPPINESS")[i % 4]) for i in range(200)]
-    for name, _ in rows:
-        cv2.imwrite(str(folder / name), next(images))
-    lines += [f"dwdii,{name},{emotion}" for name, emotion in rows[2:]] + ["jhamski,Aaron_Eckhart_0001.jpg,HAPPINESS"]
+def test_a_published_table_with_mixed_case_and_a_contradiction(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "legend.csv").write_text("\n".join(lines) + "\n")
-    classes = ["anger", "surprise", "neutral", "happiness"]
-    samples = read(tmp_path, "data/legend.csv", classes=classes, image="image", label="emotion")
-    assert len(samples) == 203
-    assert samples.quarantined == [("Aaron_Eckhart_0001.jpg", "rows that contradict each other")]
+    (tmp_path / "data" / "legend.csv").write_text(LEGEND)
+    names = dict.fromkeys(line.split(",")[1] for line in LEGEND.splitlines()[1:])
+    write_named(tmp_path / "images", names)
+    with pytest.raises(BadDataError, match=r"these labels are no class of fer7: 'contempt' \(1\)") as error:
+        read(tmp_path, "data/legend.csv")
+    assert error.value.hint == "Use --task fer8, whose classes they are."
+    with pytest.raises(BadDataError, match=r"1 of 17 images cannot be used.*Avinash_30\.jpg \(rows that contradict each other\)"):
+        read(tmp_path, "data/legend.csv", task="fer8")
+    # The whole file has 13,690 rows, of which this is the only contradiction.
+    monkeypatch.setattr(class_folders, "MAX_BAD_SHARE", 0.1)
+    samples = read(tmp_path, "data/legend.csv", task="fer8")
+    found = {str(i): FER8.names[label] for i, label in zip(samples.ids, samples.targets["fer8"], strict=True)}
+    assert found == {name: emotion.lower() for name, emotion in (line.split(",")[1:] for line in LEGEND.splitlines()[1:]) if name != "Avinash_30.jpg"}
+    assert samples.quarantined == [("Avinash_30.jpg", "rows that contradict each other")]
     assert "1 images were left out: their rows contradict each other" in samples.notes
+    assert "2 rows name an image that an earlier row names too" in samples.notes
     # The annotator is not the person in the picture.
     assert samples.groups is None
-    assert read(tmp_path, "data/legend.csv", classes=classes).ids.tolist() == samples.ids.tolist()
+    named = read(tmp_path, "data/legend.csv", classes=[name.upper() for name in FER8.names], image="image", label="Emotion")
+    assert named.checksums == samples.checksums
 
 
-def test_a_list_without_a_header_is_refused_with_what_was_found(tmp_path):
-    (tmp_path / "label.txt").write_text(EXPW)
-    with pytest.raises(BadDataError, match=r"no column of images; the columns are angry_actor_104\.jpg 0 28") as error:
-        read(tmp_path, "label.txt")
-    assert "the first line must name the columns" in error.value.hint
+def test_a_list_without_a_header_says_which_columns_it_has_and_is_read_by_their_numbers(tmp_path):
+    (tmp_path / "label.lst.txt").write_text(EXPW)
+    write_named(tmp_path / "Images", [line.split()[0] for line in EXPW.splitlines()])
+    with pytest.raises(BadDataError, match="no column of labels; the columns are 1, 2, 3, 4, 5, 6, 7, 8"):
+        read(tmp_path, "label.lst.txt")
+    samples = read(tmp_path, "label.lst.txt", label=8, classes={0: "angry", 2: "fear"})
+    assert next(iter(samples.targets.values())).tolist() == [0, 0, 1]
+    assert samples.layout == "label.lst.txt: image from '1', label from '8' (without a header)"
+    (tmp_path / "named.txt").write_text("name face_id top left right bottom confidence label\n" + EXPW)
+    named = read(tmp_path, "named.txt", classes={0: "angry", 2: "fear"})
+    assert named.checksums == samples.checksums
+    assert "columns that look like boxes of faces (top, left, right, bottom) are not used: whole images are read" in named.notes
+
+
+def test_raf_db_is_read_from_its_list_without_code(tmp_path):
+    (tmp_path / "EmoLabel").mkdir()
+    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text(RAF)
+    write_named(tmp_path / "Image" / "aligned", [line.split()[0].replace(".jpg", "_aligned.jpg") for line in RAF.splitlines()])
+    mapping = dict(enumerate(("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), start=1))
+    samples = read(tmp_path, "EmoLabel/list_patition_label.txt", classes=mapping, images="Image/aligned", split="^(train|test)_", validation=0.5)
+    assert set(samples.split[[str(i).startswith("test") for i in samples.ids]]) == {"test"}
+    assert set(samples.split[[str(i).startswith("train") for i in samples.ids]]) == {"train", "validation"}
+    with pytest.raises(SpecError, match="matches nothing in"):
+        read(tmp_path, "EmoLabel/list_patition_label.txt", classes=mapping, images="Image/aligned", split="^(train)_")
+    with pytest.raises(BadDataError, match=r"'0' as dataset_options\.split"):
+        read(tmp_path, "EmoLabel/list_patition_label.txt", classes=mapping, images="Image/aligned", split=r"_(\d)")
+
+
+def test_the_dialect_in_which_a_table_was_saved_changes_nothing(tmp_path, rows):
+    lines = ["image,label,split", *(",".join(row) for row in rows)]
+    write(tmp_path, lines[0].split(","), rows)
+    expected = read(tmp_path).checksums
+    text = "\n".join(lines) + "\n"
+    for content in (
+        text.encode("utf-16"),
+        text.encode("utf-8-sig"),
+        text.replace("\n", "\r").encode(),
+        ("sep=;\n" + text.replace(",", ";")).encode(),
+        text.replace(",", " ").encode(),
+        text.replace(",", "   ").encode(),
+        "\n".join(", ".join(f'"{cell}"' for cell in line.split(",")) for line in lines).encode(),
+        "\n".join([lines[0], *(f"{line},," for line in lines[1:])]).encode(),
+        "\n".join([lines[0], *(f"{number},{line}" for number, line in enumerate(lines[1:]))]).encode(),
+        "\n".join([lines[0] + ",caf\xe9", *(f"{line},No\xebl" for line in lines[1:])]).encode("cp1252"),
+        "\n".join(["Image Name,Emotion-Label,SPLIT", *lines[1:]]).encode(),
+        "\n".join(['"note; with; marks",image,label,split', *(f'"a;b;c;d;e",{line}' for line in lines[1:])]).encode(),
+        text.replace("train/", "TRAIN/").replace(".png", ".PNG").encode(),
+        "\n".join([lines[0], *(f"/content/drive/faces/{line}" for line in lines[1:])]).encode(),
+    ):
+        (tmp_path / "labels.csv").write_bytes(content)
+        assert read(tmp_path).checksums == expected, content[:80]
+
+
+def test_people_are_found_in_any_spelling_of_their_column_and_a_doubled_column_is_refused(tmp_path, rows):
+    for name in ("Subject ID", "subject-id", "subjectId", "PERSON"):
+        write(tmp_path, ["image", "label", "split", name], [(*row, f"p{i}") for i, row in enumerate(rows)])
+        assert read(tmp_path).groups is not None
+    write(tmp_path, ["image", "label", "label", "split"], [(row[0], "happy", *row[1:]) for row in rows])
+    with pytest.raises(BadDataError, match="two columns are called 'label'"):
+        read(tmp_path)
 
 
 def test_absolute_and_upward_paths_are_never_names_of_samples(tmp_path, rows):
@@ -205,8 +292,11 @@ def test_damaged_files_and_wrong_options(tmp_path, rows):
             read(tmp_path, **options)
     with pytest.raises(BadDataError, match="no row has the label 'bored'"):
         read(tmp_path, classes=[*FER7.names, "bored"])
-    (tmp_path / "labels.csv").write_bytes(b"image,label\n\xff\xfe,happy\n")
-    with pytest.raises(BadDataError, match="not readable as CSV in UTF-8"):
+    (tmp_path / "labels.csv").write_bytes(b"image,label\n\x81\x8d,happy\n")
+    with pytest.raises(BadDataError, match="neither UTF-8 nor UTF-16 nor Windows-1252"):
+        read(tmp_path)
+    (tmp_path / "labels.csv").write_bytes(b"image,label\na.png,happy\0\n")
+    with pytest.raises(BadDataError, match="zero bytes"):
         read(tmp_path)
     (tmp_path / "labels.csv").write_text("image,label\na.png,happy,3\n")
     with pytest.raises(BadDataError, match="line 2: 3 cells instead of 2"):
