@@ -71,7 +71,7 @@ def test_the_digest_of_the_file_is_part_of_the_run(tmp_path: Path) -> None:
     assert specs.build({"labels": str(file)}).run_id() != with_labels.run_id()
     with pytest.raises(SpecError, match="has changed"):
         build_datamodule(with_labels)
-    with pytest.raises(MissingDataError, match="cannot be read"):
+    with pytest.raises(MissingDataError, match="there is no such file"):
         specs.build({"labels": str(tmp_path / "no.csv")})
 
 
