@@ -124,7 +124,7 @@ def test_label_files_without_images_a_missing_part_and_nothing_at_all(tmp_path):
         read_ferplus_generated(str(tmp_path / "c"))
     write_generated(tmp_path / "d")
     (tmp_path / "d" / "FER2013Test" / "fer0032220.png").unlink()
-    with pytest.raises(BadDataError, match=r"1 of the 28 listed images cannot be read.*fer0032220\.png: no image file"):
+    with pytest.raises(BadDataError, match=r"1 of the 28 listed images cannot be read.*fer0032220\.png: there is no such file"):
         read_ferplus_generated(str(tmp_path / "d"))
 
 
