@@ -34,10 +34,10 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
     dataset, options = settled.get("dataset", ""), settled.get("dataset_options")
     if isinstance(dataset, str) and dataset.startswith(TABLE):
         execution = settled.get("execution") or {}
-        given = dict(execution) if isinstance(execution, Mapping) else execution.model_dump()
+        given = dict(execution) if isinstance(execution, Mapping) else execution.model_dump() if hasattr(execution, "model_dump") else {}
         name, path = find_table(dataset, given.get("data_dir"))
         settled["dataset"] = name
-        if path is not None:
+        if path is not None and (given or not execution):
             settled["execution"] = given | {"table_file": str(path)}
     if isinstance(options, Mapping) and "classes" in options:
         if not str(dataset).startswith(BROUGHT):

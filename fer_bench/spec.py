@@ -273,6 +273,8 @@ def _pin_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
         return pinned
     path = Path(labels).resolve()
     execution = pinned.get("execution", {})
+    if not isinstance(execution, Execution | Mapping):
+        return pinned  # refused by the validation, by name
     execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
     return pinned | {"labels": file_digest(path), "execution": execution | {"labels_file": str(path)}}
 
@@ -281,9 +283,9 @@ def _pin_files(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put digests where paths stand: the same bytes elsewhere are the same run, other bytes under the same name another, and no path is published."""
     pinned = dict(settings)
     execution = pinned.get("execution", {})
-    execution = execution.model_dump() if isinstance(execution, Execution) else execution
-    if not isinstance(execution, Mapping):
-        return pinned
+    if not isinstance(execution, Execution | Mapping):
+        return pinned  # refused by the validation, by name
+    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
     files = dict(execution.get("files") or {})
     weights = pinned.get("weights", "none")
     if isinstance(weights, str) and weights not in NAMED_WEIGHTS:

@@ -6,8 +6,8 @@ any depth. ``*_cropped`` copies are passed over. There are no official splits: f
 
 from __future__ import annotations
 
+import codecs
 import hashlib
-import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -23,10 +23,12 @@ from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_si
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.folding import Folding
+from fer_bench.untrusted import parse_json, shown
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 SIDE = 224
 SCALE = (-10, 10)
+_MOST_DIGITS = 9
 HOW_TO_GET = "AFEW-VA is given to researchers on request by its authors (ibug.doc.ic.ac.uk/resources/afew-va-database); unpack all of its parts."
 
 
@@ -167,8 +169,8 @@ def _index(root: Path, clips: list[Path]) -> tuple[files.Arrays, dict[str, Any]]
 def _read_clip(path: Path) -> tuple[list[dict[str, Any]], list[tuple[Path, str]]]:
     """Usable frames of one clip, and what could not be used, with the reason."""
     try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        content = parse_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except ValueError:
         return [], [(path, "not valid JSON")]
     if not isinstance(content, dict) or not isinstance(content.get("frames"), dict):
         return [], [(path, "JSON without frames")]
@@ -177,6 +179,9 @@ def _read_clip(path: Path) -> tuple[list[dict[str, Any]], list[tuple[Path, str]]
     found: list[dict[str, Any]] = []
     bad: list[tuple[Path, str]] = []
     for name, entry in sorted(content["frames"].items()):
+        if not (name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS):
+            bad.append((path, f"a frame is called {shown(name, 40)!r}, which is no number"))
+            continue
         image = path.parent / f"{name}.png"
         values = _annotation(entry)
         size = png_size(image) if not isinstance(values, str) else values

@@ -24,6 +24,8 @@ import pandas as pd
 
 from fer_bench.data.clutter import is_clutter_name
 from fer_bench.data.contents import tree_state
+from fer_bench.data.image_files import kind_of
+from fer_bench.data.readable import readable
 from fer_bench.errors import BadDataError, MissingDataError
 
 CACHE_VERSION = 1
@@ -180,7 +182,7 @@ def _read_lists(home: Path) -> RawIndex:
 
 def _read_list(file: Path) -> pd.DataFrame:
     """One CSV list, with or without its header row, numbers checked line by line."""
-    with file.open(newline="", encoding="utf-8-sig") as stream:
+    with readable(file, "Use the list as the owners distribute it."), file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         first = next(csv.reader(stream), [])
     spelt = {name.lower(): name for name in COLUMNS}
     names = [spelt.get(name.strip().lower(), name.strip()) for name in first]
@@ -218,7 +220,9 @@ def _image_folder(home: Path, paths: npt.NDArray[np.str_]) -> tuple[str, set[str
     parents = sorted({p.rpartition("/")[0] for p in paths.tolist()})
     best: tuple[str, set[str]] = (_IMAGE_FOLDERS[0], set())
     for folder in _IMAGE_FOLDERS:
-        present = {f"{parent}/{name}".lstrip("/") for parent in parents if (home / folder / parent).is_dir() for name in _names(home / folder / parent)}
+        present = {
+            f"{parent}/{name}".lstrip("/") for parent in parents if kind_of(home / folder / parent) == "folder" for name in _names(home / folder / parent)
+        }
         present.intersection_update(paths.tolist())
         if len(present) > len(best[1]):
             best = (folder, present)

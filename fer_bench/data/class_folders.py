@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
+from fer_bench.data.clutter import is_clutter_name
 from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
 from fer_bench.data.split_names import sounds_like_split, split_of
 from fer_bench.errors import BadDataError
@@ -21,8 +22,6 @@ from fer_bench.labels import LABEL_SETS, plain
 
 MAX_BAD_SHARE = 0.01
 BROKEN = "a link that leads nowhere"
-# What Synology's file stations put beside photos.
-_JUNK = frozenset({"__MACOSX", "@eaDir"})
 _SHOWN = 5
 
 
@@ -49,11 +48,6 @@ class Found:
     unread: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     broken: list[tuple[str, str]] = field(default_factory=list)
-
-
-def _is_clutter(path: Path) -> bool:
-    """Whether a path is of what macOS and file managers leave behind: by its name it looks like an image."""
-    return any(part.startswith(".") or part in _JUNK for part in path.parts)
 
 
 def sample_id(path: Path, root: Path) -> str:
@@ -90,7 +84,7 @@ def walk(root: Path, within: tuple[str, ...] = ()) -> Iterator[tuple[Path, bool]
     if real in within:
         return
     for entry in _entries(root):
-        if _is_clutter(Path(entry.name)):
+        if is_clutter_name(entry.name):
             continue
         path = root / entry.name
         if _is_folder(entry):

@@ -6,6 +6,7 @@ of an animation the first picture counts, of a TIFF the first page; transparency
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.clutter import is_clutter as is_clutter
+from fer_bench.data.clutter import is_clutter_name
 from fer_bench.data.image_files import MAX_PIXELS as MAX_PIXELS
-from fer_bench.data.image_files import UnreadableImageError, check_size, read_content, read_header
+from fer_bench.data.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 # What is an image too, and not read: a reader says so, and does not leave it out in silence.
@@ -88,9 +90,15 @@ def read_image(path: Path, side: int | None = None, *, gray: bool = True) -> npt
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files below a folder, in natural order; neither what file managers leave behind nor what is no regular file."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(folder)))
-    return sorted((path for path in found if path.is_file()), key=in_natural_order)
+    """The image files below a folder, links to folders followed, in natural order; neither what file managers leave behind nor what is no regular file."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(here))
+        # A link to a folder that was read already, or is being read, is not followed: it may lead on for ever.
+        folders[:] = [name for name in sorted(folders) if not is_clutter_name(name) and os.path.realpath(Path(here, name)) not in seen]
+        found += [Path(here, name) for name in names if not is_clutter_name(name) and Path(name).suffix.lower() in SUFFIXES]
+    return sorted((path for path in found if kind_of(path) == "file"), key=in_natural_order)
 
 
 def resize(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:

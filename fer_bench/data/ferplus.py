@@ -20,6 +20,7 @@ from fer_bench.data.fer2013_csv import USAGES, split_of
 from fer_bench.data.fer2013_files import CSV_NAMES, explain, find_csv
 from fer_bench.data.ferplus_generated import WHICH, find_generated
 from fer_bench.data.ferplus_votes import COLUMNS, check_votes, targets_of, whole_number
+from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, MissingDataError
 
@@ -120,7 +121,7 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]
         BadDataError: another header, a count that is not an integer, a row without votes or with more than twenty, with the line number.
     """
     votes, usage = [], []
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with readable(path, HINT), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         first = file.readline()
         delimiter = max((",", ";", "\t"), key=first.count)
         reader = csv.reader(chain([first], file), delimiter=delimiter, skipinitialspace=True)

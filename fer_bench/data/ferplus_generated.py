@@ -22,6 +22,7 @@ from fer_bench.data.decoding import load_image
 from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.ferplus_votes import check_votes, targets_of, whole_number
 from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, MissingDataError
 
@@ -131,7 +132,7 @@ def _label_files(place: Path) -> dict[str, Path]:
 def _read_labels(split: str, path: Path) -> list[_Row]:
     rows: list[_Row] = []
     names: set[str] = set()
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with readable(path, HOW_TO_GET), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file, skipinitialspace=True)
         for cells in reader:
             if not any(cell.strip() for cell in cells):

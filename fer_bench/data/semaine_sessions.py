@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.clutter import is_clutter
+from fer_bench.data.readable import readable
 from fer_bench.errors import BadDataError, SpecError
+from fer_bench.untrusted import read_regular
 
 Float = npt.NDArray[np.float64]
 ROLES = {"U": "User", "O": "Operator"}
@@ -25,6 +27,7 @@ _TRACE = re.compile(r"T([UO]).*D([VA])\.txt$", re.IGNORECASE)
 _AVEC = re.compile(r"^T([UO])_VA\.csv$", re.IGNORECASE)
 # A value that is further outside -1 to 1 than rounding explains was never a FeelTrace value.
 _LIMIT = 1.001
+_MOST_XML = 2**24
 
 
 Reader = Callable[[Path, str, list[tuple[str, str]]], Iterator["Recording"]]
@@ -124,7 +127,7 @@ def _session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Itera
     session = tree.get("sessionId") or folder.name
     people = _people(tree)
     listed = {note.get("filename", "") for track in _tracks(tree) for note in track.iter("annotation") if note.get("type") == "FeelTrace"}
-    present = {path.name for path in _there(folder) if path.suffix.lower() == ".txt"}
+    present = {path.name for path in _there(folder) if path.suffix.lower() == ".txt" and path.is_file()}
     names = sorted(name for name in (listed & present or present) if _TRACE.search(name))
     for letter, role in ROLES.items():
         traces = {dimension: [folder / name for name in names if _is(name, letter, dimension)] for dimension in "VA"}
@@ -145,8 +148,9 @@ def _session_xml(folder: Path) -> tuple[ElementTree.Element | None, Path | None]
     found = [path for path in _there(folder) if path.suffix.lower() == ".xml"]
     for path in found:
         try:
-            tree = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError:
+            tree = ElementTree.fromstring(read_regular(path, _MOST_XML))
+        except (ElementTree.ParseError, LookupError, ValueError, OSError):
+            # Besides what is no XML: an encoding that nobody knows, a folder or a link of such a name.
             continue
         if tree.tag == "session":
             return tree, None
@@ -168,7 +172,8 @@ def _tracks(tree: ElementTree.Element) -> list[ElementTree.Element]:
 
 def _video(folder: Path, tree: ElementTree.Element | None, role: str) -> Path | None:
     """The person's video: listed, named after the role, in colour; or the only one there is."""
-    listed = [] if tree is None else [folder / track.get("filename", "") for track in _tracks(tree)]
+    # Names alone: what a session's XML lists is in its folder, and nowhere else.
+    listed = [] if tree is None else [folder / Path(track.get("filename", "")).name for track in _tracks(tree)]
     present = [path for path in _there(folder) if path.suffix.lower() in VIDEOS]
     candidates = [path for path in listed if path.is_file() and path.suffix.lower() in VIDEOS] or present
     named = [path for path in candidates if role.lower() in path.name.lower()] or [path for path in present if role.lower() in path.name.lower()]
@@ -261,7 +266,7 @@ def _of_session(media: Path, session: str) -> Path | None:
 
 
 def _read_avec(path: Path) -> tuple[Float, Float]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    with readable(path, "Unpack the session again."), path.open(newline="", encoding="utf-8-sig") as stream:
         rows = csv.reader(stream)
         header = [name.strip().lower() for name in next(rows, [])]
         if not {"valence", "arousal"} <= set(header):

@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_bench import paths
 from fer_bench.data.decoding import SUFFIXES
+from fer_bench.data.image_files import kind_of
 from fer_bench.errors import MissingDataError
 
 _IMAGES = frozenset({"images", "image", "imgs", "img", "faces", "photos", "pictures"})
@@ -61,7 +62,7 @@ class Places:
         Of an absolute path that leads nowhere here, since it was written on another machine, the end counts.
         """
         forms = dict.fromkeys(form for known in _forms(name) for form in (known, unicodedata.normalize("NFC", known), unicodedata.normalize("NFD", known)))
-        found = next((path for form in forms if (path := self.root / form).is_file()), None)
+        found = next((path for form in forms if kind_of(path := self.root / form) == "file"), None)
         return found or next(filter(None, map(self._in_any_case, forms)), None)
 
     def _in_any_case(self, name: str) -> Path | None:
@@ -76,7 +77,7 @@ class Places:
             if len(fitting) != 1:
                 return None
             here = here / fitting[0]
-        return here if here.is_file() else None
+        return here if kind_of(here) == "file" else None
 
 
 def _forms(name: str) -> Iterator[str]:

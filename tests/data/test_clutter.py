@@ -7,6 +7,7 @@ import pytest
 
 from fer_bench.apps.annotate.images import list_images
 from fer_bench.apps.predict import find_images
+from fer_bench.data.class_folders import walk
 from fer_bench.data.decoding import is_clutter
 from tests.fakes import smooth_images
 
@@ -38,6 +39,19 @@ def test_predict_skips_it(folder):
     assert find_images([folder]) == [folder / "happy" / "face.png"]
     # A file that is named is taken.
     assert find_images([folder / "._face.png"]) == [folder / "._face.png"]
+
+
+def test_class_folders_skip_the_same(folder):
+    assert [path.name for path, is_folder in walk(folder) if not is_folder] == ["face.png"]
+
+
+def test_predict_follows_links_to_folders_once_as_class_folders_do(folder, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "linked").symlink_to(folder)
+    (folder / "happy" / "back").symlink_to(tmp_path / "here")
+    (folder / "happy" / "itself").symlink_to(folder / "happy" / "itself")
+    assert find_images([tmp_path / "here"]) == [tmp_path / "here" / "linked" / "happy" / "face.png"]
+    assert [path.name for path, is_folder in walk(tmp_path / "here") if not is_folder] == ["face.png"]
 
 
 def test_annotation_studies_skip_it(folder):

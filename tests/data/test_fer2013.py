@@ -210,7 +210,7 @@ def _cell(at, value):
 BAD_LINES = {
     "label out of range": (_cell(0, "7"), "label '7' is outside 0 to 6"),
     "negative label": (_cell(0, "-1"), "label '-1' is outside"),
-    "label is text": (_cell(0, "jolly"), "label 'jolly' is outside"),
+    "label is text": (_cell(0, "gleeful"), "label 'gleeful' is outside"),
     "a pixel too few": (_cell(1, lambda cell: cell.rsplit(" ", 1)[0]), "2303 pixels instead of 48 x 48 = 2304"),
     "a pixel too many": (_cell(1, lambda cell: cell + " 0"), "2305 pixels"),
     "no pixel": (_cell(1, ""), "0 pixels"),

@@ -270,6 +270,8 @@ def test_many_contradictions_are_refused_by_name(tmp_path, rows):
         (["image", "label", "split"], {2: "later"}, "'later' in the column 'split' is no split"),
         (["image", "label", "split"], {0: "nowhere.png"}, "none of the images that it names can be used"),
         (["image", "label", "split"], {0: ""}, "row 1: it names no image"),
+        (["image", "label", "split"], {0: "x" * 5000}, "none of the images that it names can be used"),
+        (["image", "label", "split"], {0: "a/" * 5000 + "b.png"}, "none of the images that it names can be used"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(tmp_path, rows, header, change, expected):
