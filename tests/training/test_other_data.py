@@ -10,6 +10,7 @@ import pytest
 
 from fer_bench.cli.train import suite_verb
 from fer_bench.ensembles.build import build_ensemble
+from fer_bench.errors import RecordError, WeightsError
 from fer_bench.labels import FER7
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render
@@ -18,9 +19,11 @@ from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import run_folder
 from fer_bench.results.copies import by_copy
 from fer_bench.results.store import Store
-from fer_bench.spec import build
+from fer_bench.spec import Execution, build
 from fer_bench.sweeps.grid import read_plan
 from fer_bench.sweeps.todo import todo
+from fer_bench.training.evaluate import evaluate
+from fer_bench.training.on_train import score_on_train
 from fer_bench.training.run import run
 
 
@@ -212,3 +215,41 @@ def test_a_suite_tests_the_network_of_the_data_that_are_there(mine: Path, home: 
         path.write_bytes(b"damaged")
     assert len(todo(plan, store).tests) == 1
     do_all()
+
+
+def test_a_checkpoint_of_another_training_is_not_scored(mine: Path) -> None:
+    store = Store()
+    first, other = run(spec(), store), run(spec(seed=1), store)
+    best = run_folder(spec(), first) / "best.ckpt"
+    content = best.read_bytes()
+    best.write_bytes((run_folder(spec(seed=1), other) / "best.ckpt").read_bytes())
+    store.path(first.protocol, first.model, first.run_id).unlink()
+    with pytest.raises(WeightsError, match="is not the checkpoint that its training ended with"):
+        run(spec(), store)
+    best.write_bytes(content)
+    assert run(spec(), store).metrics == first.metrics
+
+
+def test_a_run_is_not_its_own_test_on_another_copy(mine: Path) -> None:
+    store = Store()
+    record, execution = run(spec(), store), Execution(accelerator="cpu", workers=0)
+    assert evaluate(store, record.run_id, "folder:mine", execution=execution) == record
+    add_faces(mine, "test", 1, 9)
+    with pytest.raises(RecordError, match="was tested on another copy of folder:mine"):
+        evaluate(store, record.run_id, "folder:mine", execution=execution)
+    mine.rename(mine.with_name("gone"))
+    assert evaluate(store, record.run_id, "folder:mine", execution=execution) == record
+
+
+def test_a_fold_of_other_people_is_not_what_was_trained_on(mine: Path, home: Path) -> None:
+    for path in mine.rglob("*.png"):
+        target = home / "data" / "persons" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    rename(home / "data" / "persons", lambda name: f"S{name[-5]}_{name}")
+    store, options = Store(), {"identity": r"(S\d)_", "folds": 2, "fold_by": "identity", "fold": 0}
+    record = run(spec(dataset="folder:persons", dataset_options=options), store)
+    assert score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0)).training["on_train"]["n"] == record.data["n"]["train"]
+    rename(home / "data" / "persons", lambda name: name.replace("S0_", "S5_").replace("S1_", "S7_"))
+    with pytest.raises(RecordError, match="who is kept together has changed"):
+        score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0))
