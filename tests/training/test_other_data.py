@@ -15,14 +15,18 @@ from fer_bench.labels import FER7
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
+from fer_bench.probes.grid import run_grid
+from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import protocol_for
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import begin_record, run_folder
 from fer_bench.results.copies import by_copy
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, build
 from fer_bench.sweeps.grid import read_plan
 from fer_bench.sweeps.todo import todo
 from fer_bench.training.evaluate import evaluate
+from fer_bench.training.inference import predict
 from fer_bench.training.on_train import score_on_train
 from fer_bench.training.run import run
 
@@ -253,3 +257,36 @@ def test_a_fold_of_other_people_is_not_what_was_trained_on(mine: Path, home: Pat
     rename(home / "data" / "persons", lambda name: name.replace("S0_", "S5_").replace("S1_", "S7_"))
     with pytest.raises(RecordError, match="who is kept together has changed"):
         score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0))
+
+
+def test_a_record_written_meanwhile_on_other_data_is_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, ours = Store(), predict
+    meanwhile: list[Record] = []
+
+    def slow(*args: object) -> object:
+        if not meanwhile:
+            # as another process would, while this one trains
+            draft = begin_record(spec(), protocol_for("folder:mine", "fer7"), spec().run_id())
+            meanwhile.append(store.put(draft.model_copy(update={"inputs": {"train": "other", "test": "other"}})))
+        return ours(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("fer_bench.training.run.predict", slow)
+    record = run(spec(), store)
+    assert record.run_id.startswith(f"{spec().run_id()}-x")
+    assert record.row == record.run_id.replace("-s0", "")
+    assert store.get(meanwhile[0].run_id) == meanwhile[0]
+    assert run(spec(), store) == record
+
+
+def test_heads_on_a_network_that_was_trained_anew_are_not_those_on_the_old_one(mine: Path, home: Path) -> None:
+    store = Store()
+    record = run(spec(), store)
+    settings = ProbeSettings(
+        dataset="folder:mine", task="fer7", streams=(f"features:run:{record.run_id}",), lr=(0.01,), loss=("cross_entropy",), seeds=(0,), max_epochs=1
+    )
+    heads = run_grid(settings, store)
+    (home / "runs").rename(home / "gone")
+    assert run_grid(settings, store) == heads
+    store.amend(record.model_copy(update={"training": record.training | {"weights_sha256": "f" * 64}}))
+    with pytest.raises(WeightsError, match="is not on this machine"):
+        run_grid(settings, store)
