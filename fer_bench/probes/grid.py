@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ import torch
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
-from fer_bench.errors import SpecError, WeightsError
+from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.models.trial import try_network
 from fer_bench.predictions import Predictions
-from fer_bench.probes.backbones import Backbone
+from fer_bench.probes.backbones import Backbone, trained_run
 from fer_bench.probes.face_crops import detector_digests
 from fer_bench.probes.face_detection import DETECTORS
 from fer_bench.probes.features import Place
@@ -104,15 +105,16 @@ def run_grid(
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
     seen = {**data_inputs(facts), **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
+    networks = _networks(settings, store)
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
     except WeightsError:
         # Where the weights are not, nothing says that they are others than those of the records.
         known = grid_on(store, protocol.name, settings.model, settings.grid_id(seen), {})
-        if known and not force:
+        if known and not force and all(known[0].inputs.get(key, value) == value for key, value in networks.items()):
             return known
         raise
-    fingerprint = seen | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
+    fingerprint = seen | networks | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
     # The plain name is that of the first weights; others under the same name have theirs in it.
     for grid in (settings.grid_id(seen), settings.grid_id(fingerprint)):
         known = grid_on(store, protocol.name, settings.model, grid, fingerprint)
@@ -164,6 +166,18 @@ def _try(backbones: Mapping[str, Backbone], datamodule: AffectDataModule) -> Non
         kind, name = check_stream(stream)
         if kind != "faces":
             try_network(backbone.module, name, channels=shape[2] if len(shape) == 3 else 1, side=min(shape[:2]))
+
+
+def _networks(settings: ProbeSettings, store: Store) -> dict[str, str]:
+    """What the records of runs among the backbones say of their networks, also where their checkpoints are not on this machine."""
+    found = {}
+    for stream in settings.streams:
+        name = check_stream(stream)[1]
+        # What is no run, or none of the store's, is said when the backbone is opened.
+        with contextlib.suppress(RecordError, SpecError):
+            if name.startswith("run:") and (known := trained_run(name.removeprefix("run:"), store)[0].training.get("weights_sha256")):
+                found[f"network of {stream}"] = str(known)[:16]
+    return found
 
 
 def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[str, str]) -> list[Record] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,7 +215,14 @@ class Store:
             self._opened = (path, entry.sha256, StackedPredictions.load(path, entry.sha256, entry.n))
         return self._opened[2].of(entry.head)
 
-    def put(self, record: Record, predictions: Mapping[str, Predictions] | None = None, figures: Mapping[str, bytes] | None = None) -> Record:
+    def put(
+        self,
+        record: Record,
+        predictions: Mapping[str, Predictions] | None = None,
+        figures: Mapping[str, bytes] | None = None,
+        *,
+        called: Callable[[], str] | None = None,
+    ) -> Record:
         """Write predictions and record, the first time or anew: before, or after, but never in between.
 
         Args:
@@ -223,6 +230,7 @@ class Store:
             predictions: by split.
             figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>`` shows the record beside it,
                 or is not there.
+            called: gives the run id, while nobody else can write to the folder; None: the record's own.
 
         Returns:
             The record as written.
@@ -231,9 +239,11 @@ class Store:
             HardwareError: the disk is full or read-only; nothing half-written stays.
         """
         contents = {split: (content.to_bytes(), len(content)) for split, content in (predictions or {}).items()}
-        pictures = {f"{record.run_id}.{end}": content for end, content in (figures or {}).items()}
-        name = self.path(record.protocol, record.model, record.run_id).name
         with self._writing(self.folder(record)) as place:
+            if called is not None and (run_id := called()) != record.run_id:
+                record = under_id(record, run_id)
+            pictures = {f"{record.run_id}.{end}": content for end, content in (figures or {}).items()}
+            name = self.path(record.protocol, record.model, record.run_id).name
             entries = {split: place.place(record.run_id, split, *content) for split, content in contents.items()}
             for picture in pictures:
                 (place.folder / picture).unlink(missing_ok=True)
@@ -340,6 +350,11 @@ class Store:
         if free < n_bytes:
             problem = f"the disk of {place} has {free // 2**20} MiB free."
             raise HardwareError(problem, f"Free at least {n_bytes // 2**20} MiB.")
+
+
+def under_id(record: Record, run_id: str) -> Record:
+    """A run's record under another id, and in the row of that."""
+    return record.model_copy(update={"run_id": run_id, "row": run_id.replace(f"-s{record.seed}", "", 1)})
 
 
 def require_place(record: Record, path: Path) -> None:

@@ -10,17 +10,18 @@ import numpy.typing as npt
 
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
-from fer_bench.errors import SpecError
+from fer_bench.errors import MissingDataError, RecordError, SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.own_data import BROUGHT, settle
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
+from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
-from fer_bench.spec import Execution, RunSpec, layered
+from fer_bench.spec import Execution, RunSpec, build, layered
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
 from fer_bench.training.trained import Trained, load_record
@@ -110,12 +111,14 @@ def evaluate(
     Raises:
         UnknownNameError: no such dataset or task.
         SpecError: the label sets have too little in common, or the dimensions are others.
+        RecordError: the dataset is the run's own, and what is there now is another copy than it was tested on.
     """
     own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
     dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
     dataset_class(dataset)
     asked = store.get(reference)
     if asked.kind == "trained" and dataset == asked.dataset and task in (None, asked.task):
+        _require_own_copy(asked, execution)
         return asked
     trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
@@ -180,6 +183,29 @@ def evaluate(
         }
     )
     return store.put(record, {"test": predictions})
+
+
+def _require_own_copy(record: Record, execution: Execution) -> None:
+    """Refuse to answer with a run's own record where the dataset that is there now is another copy than the one it was tested on.
+
+    Raises:
+        RecordError: it is another.
+    """
+    options = record.spec.get("dataset_options") or {}
+    whole = {"fold": 0} if record.data.get("folds") else {}
+    settings = {**record.spec, "dataset_options": {**options, **whole}, "labels": "", "weights": "none", "execution": execution}
+    spec = build(settings, f"the record of {record.run_id}")
+    try:
+        datamodule = build_datamodule(spec)
+        datamodule.setup()
+    except MissingDataError:
+        # What is not on this machine is no other copy.
+        return
+    facts = data_facts(datamodule, protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else ""))
+    found, stated = (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"), checksums_of(record).get("test")
+    if stated and found != stated:
+        problem = f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum {stated}, here {found})."
+        raise RecordError(problem, "Train on this copy with `fer-bench run`, or give the folder of the other one with --data-dir.")
 
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:

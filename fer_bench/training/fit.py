@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ from fer_bench.training.machine import Device
 from fer_bench.training.ranks import is_first
 from fer_bench.training.stopping import LOSS, FindingEmoStopping
 from fer_bench.training.trainer import build_trainer, close_loggers
+
+_CHECKPOINTS = "checkpoints"
 
 
 def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
     done = folder / "trained.json"
     _forget_if_too_late(spec, folder)
     if done.is_file():
-        return _read(done)
+        return _read(done, f"{spec.snapshot}.ckpt")
     facts: dict[str, Any]
     accumulate = 1
     # A failed attempt has already moved the weights.
@@ -72,11 +75,17 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
         if device.accelerator == "cuda":
             torch.cuda.empty_cache()
     if is_first(spec.execution):
-        write_atomically(done, json.dumps(facts).encode())
+        write_atomically(done, json.dumps({**facts, _CHECKPOINTS: {path.name: _sha256(path) for path in sorted(folder.glob("*.ckpt"))}}).encode())
     return facts
 
 
-def _read(done: Path) -> dict[str, Any]:
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(done: Path, checkpoint: str) -> dict[str, Any]:
+    """Facts of a finished training, whose checkpoint is still the one that it ended with."""
     try:
         facts = json.loads(done.read_text())
     except (ValueError, RecursionError):
@@ -84,6 +93,11 @@ def _read(done: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or "best_epoch" not in facts:
         problem = f"{done}: damaged."
         raise WeightsError(problem, f"Delete {done.parent} to train from the start.")
+    # Folders from before it was written down do not say it.
+    stated, path = (facts.pop(_CHECKPOINTS, None) or {}).get(checkpoint), done.with_name(checkpoint)
+    if stated is not None and path.is_file() and _sha256(path) != stated:
+        problem = f"{path} is not the checkpoint that its training ended with: its content differs."
+        raise WeightsError(problem, f"Delete {done.parent} to train from the start, or put the right one back.")
     return facts
 
 

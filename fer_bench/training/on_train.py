@@ -7,6 +7,7 @@ from typing import Any
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import RecordError
+from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.moments import mean_ccc, sums
@@ -42,7 +43,13 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     device = machine.resolve(trained.spec)
     datamodule = build_datamodule(trained.spec, workers=device.workers)
     datamodule.setup()
-    found, stated = (facts.get("checksums", {}).get("train") for facts in (data_facts(datamodule, trained.protocol), trained.record.data))
+    facts, record = data_facts(datamodule, trained.protocol), trained.record
+    found, stated = (known.get("checksums", {}).get("train") for known in (facts, record.data))
+    # Persons who are called otherwise are dealt out to folds otherwise, from the same images.
+    dealt_otherwise = bool(record.inputs) and data_inputs(facts).get("folds") != record.inputs.get("folds")
+    if found == stated and dealt_otherwise:
+        problem = f"run {record.run_id} was trained on other images of this copy than its fold has now: who is kept together has changed."
+        raise RecordError(problem, "Give the names back that the files had, or train on the folds as they are now.")
     if found != stated:
         problem = f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated}, here {found})."
         raise RecordError(problem, "Give the folder of the copy that it was trained on with --data-dir.")

@@ -66,7 +66,11 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         return existing
     initial = initial or initial_weights(spec)
     inputs |= weights_inputs(initial)
-    run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
+
+    def called() -> str:
+        return run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
+
+    run_id = called()
 
     folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
     with lock(folder, spec.execution):
@@ -84,7 +88,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
             with distribution(spec.execution):
                 training = fit(spec, protocol, task, datamodule, device, folder)
         except RunNanError as error:
-            store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}))
+            store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}), called=called)
             raise
         load_weights(task, folder / f"{spec.snapshot}.ckpt")
         training["weights_sha256"] = weights_digest(task.network)
@@ -103,7 +107,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
                 "created": provenance.now(),
             }
         )
-        done = store.put(record, predictions)
+        # Another process may have written a record of these settings on other data meanwhile.
+        done = store.put(record, predictions, called=called)
         note_present(store, protocol, checksums_of(done))
         return done
 

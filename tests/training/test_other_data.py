@@ -10,17 +10,24 @@ import pytest
 
 from fer_bench.cli.train import suite_verb
 from fer_bench.ensembles.build import build_ensemble
+from fer_bench.errors import RecordError, WeightsError
 from fer_bench.labels import FER7
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
+from fer_bench.probes.grid import run_grid
+from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import protocol_for
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import begin_record, run_folder
 from fer_bench.results.copies import by_copy
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.spec import build
+from fer_bench.spec import Execution, build
 from fer_bench.sweeps.grid import read_plan
 from fer_bench.sweeps.todo import todo
+from fer_bench.training.evaluate import evaluate
+from fer_bench.training.inference import predict
+from fer_bench.training.on_train import score_on_train
 from fer_bench.training.run import run
 
 
@@ -212,3 +219,74 @@ def test_a_suite_tests_the_network_of_the_data_that_are_there(mine: Path, home: 
         path.write_bytes(b"damaged")
     assert len(todo(plan, store).tests) == 1
     do_all()
+
+
+def test_a_checkpoint_of_another_training_is_not_scored(mine: Path) -> None:
+    store = Store()
+    first, other = run(spec(), store), run(spec(seed=1), store)
+    best = run_folder(spec(), first) / "best.ckpt"
+    content = best.read_bytes()
+    best.write_bytes((run_folder(spec(seed=1), other) / "best.ckpt").read_bytes())
+    store.path(first.protocol, first.model, first.run_id).unlink()
+    with pytest.raises(WeightsError, match="is not the checkpoint that its training ended with"):
+        run(spec(), store)
+    best.write_bytes(content)
+    assert run(spec(), store).metrics == first.metrics
+
+
+def test_a_run_is_not_its_own_test_on_another_copy(mine: Path) -> None:
+    store = Store()
+    record, execution = run(spec(), store), Execution(accelerator="cpu", workers=0)
+    assert evaluate(store, record.run_id, "folder:mine", execution=execution) == record
+    add_faces(mine, "test", 1, 9)
+    with pytest.raises(RecordError, match="was tested on another copy of folder:mine"):
+        evaluate(store, record.run_id, "folder:mine", execution=execution)
+    mine.rename(mine.with_name("gone"))
+    assert evaluate(store, record.run_id, "folder:mine", execution=execution) == record
+
+
+def test_a_fold_of_other_people_is_not_what_was_trained_on(mine: Path, home: Path) -> None:
+    for path in mine.rglob("*.png"):
+        target = home / "data" / "persons" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    rename(home / "data" / "persons", lambda name: f"S{name[-5]}_{name}")
+    store, options = Store(), {"identity": r"(S\d)_", "folds": 2, "fold_by": "identity", "fold": 0}
+    record = run(spec(dataset="folder:persons", dataset_options=options), store)
+    assert score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0)).training["on_train"]["n"] == record.data["n"]["train"]
+    rename(home / "data" / "persons", lambda name: name.replace("S0_", "S5_").replace("S1_", "S7_"))
+    with pytest.raises(RecordError, match="who is kept together has changed"):
+        score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0))
+
+
+def test_a_record_written_meanwhile_on_other_data_is_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, ours = Store(), predict
+    meanwhile: list[Record] = []
+
+    def slow(*args: object) -> object:
+        if not meanwhile:
+            # as another process would, while this one trains
+            draft = begin_record(spec(), protocol_for("folder:mine", "fer7"), spec().run_id())
+            meanwhile.append(store.put(draft.model_copy(update={"inputs": {"train": "other", "test": "other"}})))
+        return ours(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("fer_bench.training.run.predict", slow)
+    record = run(spec(), store)
+    assert record.run_id.startswith(f"{spec().run_id()}-x")
+    assert record.row == record.run_id.replace("-s0", "")
+    assert store.get(meanwhile[0].run_id) == meanwhile[0]
+    assert run(spec(), store) == record
+
+
+def test_heads_on_a_network_that_was_trained_anew_are_not_those_on_the_old_one(mine: Path, home: Path) -> None:
+    store = Store()
+    record = run(spec(), store)
+    settings = ProbeSettings(
+        dataset="folder:mine", task="fer7", streams=(f"features:run:{record.run_id}",), lr=(0.01,), loss=("cross_entropy",), seeds=(0,), max_epochs=1
+    )
+    heads = run_grid(settings, store)
+    (home / "runs").rename(home / "gone")
+    assert run_grid(settings, store) == heads
+    store.amend(record.model_copy(update={"training": record.training | {"weights_sha256": "f" * 64}}))
+    with pytest.raises(WeightsError, match="is not on this machine"):
+        run_grid(settings, store)
