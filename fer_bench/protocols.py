@@ -203,7 +203,7 @@ def find_task(name: str) -> Task:
     labels, other = _task(target).labels, _task(source).labels
     if labels is None or other is None:
         problem = f"task {name!r}: only label sets can be mapped."
-        raise SpecError(problem)
+        raise SpecError(problem, "Choose a task of classes, or a run that was trained on values.")
     shared = tuple(label for label in labels.names if other.find(label) is not None)
     if len(shared) < 2:
         problem = f"task {name!r}: {target} and {source} have {len(shared)} classes in common."

@@ -44,11 +44,15 @@ def images(
     per_class: Annotated[int, typer.Option(min=0, help="So many of each class, drawn at random; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
 ) -> None:
     """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
     from fer_bench.apps.annotate.from_dataset import write_images
+    from fer_bench.spec import dataset_options
 
-    typer.echo(f"wrote {write_images(dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir)} images below {out}")
+    options = dataset_options(sets)
+    n = write_images(dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir, options=options)
+    typer.echo(f"wrote {n} images below {out}")
 
 
 @app.command()

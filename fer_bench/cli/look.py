@@ -44,7 +44,7 @@ def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
     task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
-    pairs: Annotated[int, typer.Option(help="How many duplicate pairs to list.")] = 10,
+    pairs: Annotated[int, typer.Option(min=0, help="How many duplicate pairs to list.")] = 10,
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")] = False,
 ) -> None:

@@ -58,7 +58,8 @@ app.add_typer(annotate.app, name="annotate")
 def main() -> None:
     """Entry point: errors that a user can act on become one line and an exit code."""
     try:
-        app(standalone_mode=True)
+        # By itself click would call it `python -m fer_bench.fer-bench` there, which nobody can type.
+        app(prog_name="fer-bench", standalone_mode=True)
     except FerBenchError as error:
         _end(str(error), error.exit_code)
     except BrokenPipeError:

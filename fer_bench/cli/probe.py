@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.own_data import TABLE, find_table
 from fer_bench.registry import unmatched
+from fer_bench.spec import dataset_options
 
 Opt = typer.Option
 _DATASET = Annotated[str | None, Opt(help="Dataset: synthscenes, findingemo, ...")]
@@ -19,6 +21,7 @@ _LOSS = Annotated[str | None, Opt(help="Losses, with commas between them.")]
 _SEEDS = Annotated[str | None, Opt(help="Seeds: 0,1,2.")]
 _EPOCHS = Annotated[int | None, Opt(help="Most epochs of a head.")]
 _RECIPE = Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")]
+_SETS = Annotated[list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")]
 _DATA_DIR = Annotated[str | None, Opt(help="Where the data lies.")]
 _ACCELERATOR = Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")]
 _DRY = Annotated[bool, Opt("--dry-run", help="Only list what would be done.")]
@@ -45,6 +48,7 @@ def probe_verb(
     recipe: _RECIPE = None,
     data_dir: _DATA_DIR = None,
     accelerator: _ACCELERATOR = None,
+    sets: _SETS = None,
     only: Annotated[str | None, Opt(help="Of a suite, only grids whose model or protocol contains this.")] = None,
     dry_run: _DRY = False,
     force: _FORCE = False,
@@ -53,7 +57,7 @@ def probe_verb(
     from fer_bench.probes.settings import build_probe, with_dataset_defaults
     from fer_bench.sweeps.grid import is_of_probes
 
-    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, backbone)
+    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, backbone, sets, data_dir)
     if suite is not None:
         if not is_of_probes(suite):
             problem = f"{suite} is a suite of runs, not of probes."
@@ -103,13 +107,17 @@ def fuse_verb(
     recipe: _RECIPE = None,
     data_dir: _DATA_DIR = None,
     accelerator: _ACCELERATOR = None,
+    sets: _SETS = None,
     dry_run: _DRY = False,
     force: _FORCE = False,
 ) -> None:
     """Late fusion: a linear head on several streams side by side, each standardised on train."""
     from fer_bench.probes.settings import build_probe, with_dataset_defaults
 
-    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2])
+    if len(streams) < 2:
+        problem = f"fuse needs two streams or more, not {streams[0]!r} alone."
+        raise SpecError(problem, "Name another, or type `fer-bench probe --backbone NAME` for one.")
+    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2], sets, data_dir)
     # For its fusions the paper trains with plain cross-entropy only.
     settings = {"loss": ["cross_entropy"], **over, "streams": streams, "standardise": True}
     _check_weights(over, [stream.partition(":")[2] for stream in streams])
@@ -201,8 +209,13 @@ def _settings(
     epochs: int | None,
     recipe: str | None,
     backbone: str | None,
+    sets: list[str] | None,
+    data_dir: str | None,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"dataset": dataset, "task": task, "max_epochs": epochs, "recipe": recipe}
+    found: dict[str, Any] = {"dataset": dataset, "task": task, "max_epochs": epochs, "recipe": recipe, "dataset_options": dataset_options(sets) or None}
+    if dataset is not None and dataset.startswith(TABLE):
+        name, path = find_table(dataset, data_dir)
+        found |= {"dataset": name, "table_file": None if path is None else str(path)}
     if lr is not None:
         found["lr"] = _numbers("--lr", lr, float)
     if seeds is not None:

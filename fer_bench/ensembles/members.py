@@ -135,12 +135,18 @@ def _on_copy(record: Record, protocol: Protocol) -> bool:
     return all(stated.get(split) == value for split, value in protocol.checksums.items())
 
 
+def _fold(record: Record) -> int | None:
+    return (record.spec.get("dataset_options") or {}).get("fold")
+
+
 def _check_record(record: Record, protocol: Protocol, first: Record) -> None:
     reason = _unfit(record, protocol)
     stated, others = record.data.get("checksums") or {}, first.data.get("checksums") or {}
     differing = sorted(split for split in stated.keys() | others.keys() if split != "train" and stated.get(split) != others.get(split))
     if not reason and not _on_copy(record, protocol):
         reason = "was made on another copy of the data than the protocol ranks (checksums differ)"
+    elif not reason and differing and _fold(record) != _fold(first):
+        reason = f"was tested on another fold than {name_of(first)}: the two have no test sample in common"
     elif not reason and differing:
         reason = f"was made on another copy of the data than {name_of(first)} (checksums of {' and '.join(differing)} differ)"
     elif not reason and record.kind == "human":

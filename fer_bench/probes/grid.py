@@ -262,8 +262,9 @@ def table(records: Sequence[Record], primary: str) -> list[tuple[float, str, flo
 
 
 def _datamodule(settings: ProbeSettings, place: Place, data_dir: str | None) -> AffectDataModule:
+    execution = {"data_dir": data_dir, "table_file": settings.table_file}
     spec = RunSpec.model_validate(
-        {"dataset": settings.dataset, "dataset_options": dict(settings.dataset_options), "task": settings.task, "execution": {"data_dir": data_dir}}
+        {"dataset": settings.dataset, "dataset_options": dict(settings.dataset_options), "task": settings.task, "execution": execution}
     )
     datamodule = build_datamodule(spec, workers=place.workers)
     datamodule.setup()

@@ -45,6 +45,8 @@ class ProbeSettings(BaseModel):
     weights: dict[str, str] = {}
     # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
     weights_files: dict[str, str] = Field({}, exclude=True)
+    # Where the table of ``table:NAME`` is; likewise.
+    table_file: str | None = Field(None, exclude=True)
     image_size: int | None = Field(None, ge=8, le=1024)
     detector: str = "mediapipe"
     standardise: bool = False
@@ -60,8 +62,12 @@ class ProbeSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _settled(cls, values: Any) -> Any:
-        # A table is found by its name in the data root: these settings have no place for a path.
-        return {key: value for key, value in settle(values).items() if key in values or key != "execution"} if isinstance(values, Mapping) else values
+        if not isinstance(values, Mapping):
+            return values
+        settled = settle(values)
+        if "execution" not in values and "execution" in settled:
+            settled["table_file"] = settled.pop("execution")["table_file"]
+        return settled
 
     @field_validator("streams", "lr", "loss", "seeds")
     @classmethod

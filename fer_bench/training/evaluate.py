@@ -110,16 +110,18 @@ def evaluate(
 
     Raises:
         UnknownNameError: no such dataset or task.
-        SpecError: the label sets have too little in common, or the dimensions are others.
+        SpecError: the label sets have too little in common, or the dimensions are others; or options that cut the run's own dataset another way.
         RecordError: the dataset is the run's own, and what is there now is another copy than it was tested on.
     """
     own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
     dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
     dataset_class(dataset)
     asked = store.get(reference)
-    if asked.kind == "trained" and dataset == asked.dataset and task in (None, asked.task):
-        _require_own_copy(asked, execution)
-        return asked
+    if asked.kind == "trained" and dataset == asked.dataset:
+        _check_own(asked, own["dataset_options"])
+        if task in (None, asked.task):
+            _require_own_copy(asked, execution)
+            return asked
     trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
     values = source.task.labels is None
@@ -206,6 +208,16 @@ def _require_own_copy(record: Record, execution: Execution) -> None:
     if stated and found != stated:
         problem = f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum {stated}, here {found})."
         raise RecordError(problem, "Train on this copy with `fer-bench run`, or give the folder of the other one with --data-dir.")
+
+
+def _check_own(asked: Record, options: dict[str, Any]) -> None:
+    """Other options would cut the run's own dataset another way, and test it on what it was trained on."""
+    trained = asked.spec.get("dataset_options", {})
+    other = {key: value for key, value in options.items() if key not in trained or trained[key] != value}
+    if other:
+        listed = ", ".join(f"dataset_options.{key} = {value!r}" for key, value in other.items())
+        problem = f"run {asked.run_id} was trained on {asked.dataset} itself, without {listed}."
+        raise SpecError(problem, "Leave --set out: on its own dataset a run is tested on its own test split. Or train with these options, by `fer-bench run`.")
 
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:

@@ -109,6 +109,9 @@ def test_python_m(tmp_path):
     done = subprocess.run([sys.executable, "-m", "fer_bench", "list", "tasks"], capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert "fer7" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "fer_bench", "list"], capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: fer-bench list ")
 
 
 @pytest.mark.parametrize("depth", [2000, 100_000])

@@ -147,6 +147,9 @@ CASES = {
         refused("{fer7}", "--on=zzz", says="unknown dataset 'zzz'"),
         refused("{fer7}", "--on=fer2013", "--task=zzz", says="unknown task 'zzz'"),
         refused("{va}", "--on=fer2013", "--task=fer7", says="cannot be scored as fer7"),
+        refused("{fer7}", "--on=synthfaces", "--task=va", says="only label sets can be mapped.*Choose a task of classes"),
+        refused("{fer7}", "--on=synthfaces", "--set=dataset_options.n_test=3", says="without dataset_options.n_test = 3.*Leave --set out"),
+        refused("{va}", "--on=synthfaces", "--task=valence", "--set=dataset_options.n_test=3", says="without dataset_options.n_test = 3"),
         refused("{fer7}", says="one of --on, --labels and --train"),
         refused("{fer7}", "--labels=none.csv", says=r"none\.csv"),
     ],
@@ -245,7 +248,7 @@ CASES = {
         refused("{answers}", "--predictions=zzz", says="no record matches 'zzz'"),
     ],
     "study simulated": [case(says="page")],
-    "annotate init": [case("{out}/study.yaml", says="wrote")],
+    "annotate init": [case("{out}/study.yaml", says="wrote"), case("{out}/new/folder/study.yaml", says="wrote")],
     "annotate images": [
         case("fer2013", "--out={out}/i", says="wrote 28 images"),
         refused("afew_va", "--out={out}/i", says="has no classes"),

@@ -10,7 +10,7 @@ import pytest
 from fer_bench import spec as specs
 from fer_bench.data.label_file import match_ids, read_labels, relabel_training
 from fer_bench.data.load import build_datamodule
-from fer_bench.data.sample_names import find_samples
+from fer_bench.data.sample_names import find_samples, picture_names
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7
@@ -35,6 +35,15 @@ def test_ids_first_then_names_of_pictures() -> None:
     assert find_samples(["sad/train/sad/a.png"], ["train/happy/a.jpg", "train/sad/a.jpg"]).tolist() == [1]
     # where one name is an id, names are ids: nothing is guessed
     assert find_samples(["a.png", "sad/b.png"], ["a.png", "b"]).tolist() == [0, -1]
+
+
+def test_ids_that_differ_in_their_ending_only_have_pictures_of_their_own() -> None:
+    ids = ["a.jpg", "a.png", "b.jpg", "c", "v.1", "v.2", "d", "d.png"]
+    names = picture_names(ids)
+    assert names == ["a.jpg", "a.png", "b", "c", "v.1", "v.2", "d", "d.png"]
+    assert find_samples([f"happy/{name}.png" for name in names], ids).tolist() == list(range(len(ids)))
+    # what such a name would have meant is not guessed
+    assert find_samples(["happy/a.png", "happy/b.png"], ids).tolist() == [-1, 2]
 
 
 def test_training_labels_are_replaced_and_no_others(tmp_path: Path) -> None:

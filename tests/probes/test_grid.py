@@ -25,6 +25,7 @@ from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
+from tests.cli.conftest import fer_bench  # noqa: F401 (a fixture)
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1), "max_epochs": 6, "patience": 2, "standardise": True}
@@ -272,3 +273,54 @@ def test_other_weights_under_the_same_name_are_another_grid(store, monkeypatch):
     store.grids()[0].with_name(first[0].predictions["test"].file).write_bytes(b"")
     assert [record.run_id for record in run_grid(probe(), store)] == [record.run_id for record in first]
     assert verify(store).ok
+
+
+def write_folders(root):
+    """Class folders with numbers for names, and a table of the same images."""
+    from PIL import Image
+
+    rng, rows = np.random.default_rng(0), ["image,label,split"]
+    for split, n in (("train", 6), ("validation", 3), ("test", 3)):
+        for label in ("1", "2"):
+            for i in range(n):
+                path = root / split / label / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(path)
+                rows.append(f"{path.relative_to(root)},{label},{split}")
+    (root / "faces.csv").write_text("\n".join(rows) + "\n")
+
+
+HEADS = ["--lr=0.01", "--seeds=0", "--epochs=1", "--accelerator=cpu", "--set=dataset_options.classes={1: bored, 2: keen}"]
+
+
+@pytest.mark.parametrize("verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]])
+def test_heads_on_classes_that_users_name(fer_bench, store, tmp_path, verb):
+    write_folders(tmp_path / "data" / "mine")
+    done = fer_bench(*verb, "--dataset=folder:mine", f"--data-dir={tmp_path / 'data'}", *HEADS)
+    assert done.code == 0, done.err
+    assert {record.dataset for record in store.records()} == {"folder:mine"}
+    assert done.out.startswith("[1/1] mine-classes2_")
+    wrong = fer_bench(*verb, "--dataset=folder:mine", "--set=lr=3")
+    assert wrong.code == 2
+    assert "only options of the dataset" in wrong.err
+
+
+@pytest.mark.parametrize("verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]])
+def test_heads_on_the_table_that_was_named_and_on_no_namesake(fer_bench, store, tmp_path, verb):
+    write_folders(tmp_path / "mine")
+    write_folders(tmp_path / "data" / "faces")
+    (tmp_path / "data" / "faces" / "faces.csv").write_text("image,label,split\ntest/1/0.png,1,test\n")
+    done = fer_bench(*verb, f"--dataset=table:{tmp_path / 'mine' / 'faces.csv'}", f"--data-dir={tmp_path / 'data'}", *HEADS)
+    assert done.code == 0, done.err
+    records = list(store.records())
+    assert {record.dataset for record in records} == {"table:faces"}
+    assert records[0].n_scored == 6
+    assert str(tmp_path) not in records[0].model_dump_json()
+    relative = fer_bench(*verb, "--dataset=table:faces.csv", f"--data-dir={tmp_path / 'mine'}", *HEADS)
+    assert relative.code == 0, relative.err
+
+
+def test_a_fusion_of_one_stream_is_refused(fer_bench):
+    done = fer_bench("fuse", "features:resnet18")
+    assert done.code == 2
+    assert "two streams or more" in done.err

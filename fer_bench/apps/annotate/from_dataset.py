@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from fer_bench.data.load import build_datamodule
+from fer_bench.data.sample_names import picture_names
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.protocols import find_task
 from fer_bench.spec import build, layered
 
 
 def write_images(
-    dataset: str, out: Path, *, task: str | None = None, split: str = "test", per_class: int = 0, seed: int = 0, data_dir: str | None = None
+    dataset: str,
+    out: Path,
+    *,
+    task: str | None = None,
+    split: str = "test",
+    per_class: int = 0,
+    seed: int = 0,
+    data_dir: str | None = None,
+    options: dict[str, Any] | None = None,
 ) -> int:
-    """Write a split's images as ``<class>/<sample id>.png``, the layout that a study takes its images and original labels from.
+    """Write a split's images as ``<class>/<name>.png`` (names of :func:`~fer_bench.data.sample_names.picture_names`), the
+    layout that a study takes its images and original labels from.
 
     Args:
         dataset: its name.
@@ -26,6 +37,7 @@ def write_images(
         per_class: so many of each class, drawn at random; 0: all.
         seed: of the draw.
         data_dir: where the dataset lies.
+        options: of the dataset, such as its classes.
 
     Returns:
         Number of images written.
@@ -34,7 +46,7 @@ def write_images(
         SpecError: the task is not one of classes.
         FerBenchError: the folder has something in it.
     """
-    settings = layered({"dataset": dataset, **({"task": task} if task else {}), "execution": {"data_dir": data_dir}})
+    settings = layered({"dataset": dataset, **({"task": task} if task else {}), "dataset_options": options or {}, "execution": {"data_dir": data_dir}})
     spec = build(settings, "the command line")
     labels = find_task(spec.task).labels
     if labels is None:
@@ -46,6 +58,7 @@ def write_images(
     datamodule = build_datamodule(spec)
     samples = datamodule.read_samples
     at, targets = samples.where(split), datamodule.targets(split)
+    names = picture_names([str(identifier) for identifier in samples.ids])
     rng = np.random.default_rng(seed)
     written = 0
     for label, name in enumerate(labels.names):
@@ -53,7 +66,7 @@ def write_images(
         if per_class and len(chosen) > per_class:
             chosen = np.sort(rng.permutation(chosen)[:per_class])
         for i in at[chosen].tolist():
-            path = (out / name / str(samples.ids[i])).with_suffix(".png")
+            path = out / name / f"{names[i]}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             image = np.asarray(samples.images[i])
             if not cv2.imwrite(str(path), image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):

@@ -286,7 +286,7 @@ def write_example(path: Path | str) -> Path:
     """Write a commented example study file.
 
     Args:
-        path: the file to write; its folder must exist.
+        path: the file to write; its folder is made where it is missing.
 
     Returns:
         The file.
@@ -297,6 +297,7 @@ def write_example(path: Path | str) -> Path:
     target = Path(path)
     text = (Path(__file__).parent / "example.yaml").read_text(encoding="utf-8")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -304,5 +305,5 @@ def write_example(path: Path | str) -> Path:
         raise SpecError(problem, "Choose another name; nothing was overwritten.") from None
     except OSError as error:
         problem = f"{target}: cannot be written: {error.strerror}."
-        raise SpecError(problem) from None
+        raise SpecError(problem, "Choose another place.") from None
     return target
