@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from tests.cli.conftest import fer_bench as fer_bench
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
