@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from tests.cli.conftest import fer_bench  # noqa: F401 (a fixture)
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):

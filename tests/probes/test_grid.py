@@ -25,7 +25,6 @@ from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
-from tests.cli.conftest import fer_bench  # noqa: F401 (a fixture)
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1), "max_epochs": 6, "patience": 2, "standardise": True}
