@@ -26,8 +26,9 @@ def write_images(
     data_dir: str | None = None,
     options: dict[str, Any] | None = None,
 ) -> int:
-    """Write a split's images as ``<class>/<name>.png`` (names of :func:`~fer_bench.data.sample_names.picture_names`), the
-    layout that a study takes its images and original labels from.
+    """Write a split's images as ``<class>/<name>.png``, the layout that a study takes its images and original labels from.
+
+    Names are those of :func:`~fer_bench.data.sample_names.picture_names`.
 
     Args:
         dataset: its name.
