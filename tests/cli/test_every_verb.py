@@ -130,7 +130,7 @@ CASES = {
     "fuse": [
         case("features:run:{fer7}", "predictions:run:{second}", "--dataset=fer2013", "--lr=0.01", "--seeds=0", "--epochs=1", CPU, says="fer2013-fer7"),
         refused("features:run:{fer7}", "predictions:run:{va}", "--dataset=fer2013", says="predicts values"),
-        refused("feature:resnet18", "--dataset=fer2013", says="unknown stream 'feature'"),
+        refused("feature:resnet18", "predictions:resnet18", "--dataset=fer2013", says="unknown stream 'feature'"),
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
     "evaluate": [
