@@ -1,6 +1,17 @@
-"""``python -m fer_bench``: the same as ``fer-bench``."""
+"""``python -m fer_bench``, which is what ``fer-bench`` runs too."""
 
-from fer_bench.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Entry point; an interrupt that comes while the verbs are still being imported ends in one line, as any later one does."""
+    try:
+        from fer_bench.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("fer-bench: stopped. Give the same command again.\n")
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -127,3 +127,22 @@ def test_files_that_are_nested_too_deeply(tmp_path, depth):
         load_grid(grid)
     with pytest.raises(SpecError, match="--set a"):
         parse_assignments([f"a={nested}"])
+
+
+def test_an_interrupt_while_the_verbs_are_imported_is_one_line(monkeypatch, capsys):
+    import builtins
+
+    from fer_bench import __main__ as entry
+
+    real = builtins.__import__
+
+    def interrupted(name, *arguments, **options):
+        if name == "fer_bench.cli.main":
+            raise KeyboardInterrupt
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        entry.main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "fer-bench: stopped. Give the same command again.\n"
