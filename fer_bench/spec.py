@@ -22,7 +22,7 @@ from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
 from fer_bench.own_data import settle
-from fer_bench.protocols import protocol_for
+from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -137,9 +137,14 @@ class RunSpec(BaseModel):
         return settle(values) if isinstance(values, Mapping) else values
 
     @property
+    def judge(self) -> Protocol:
+        """The protocol by which the run is judged."""
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+
+    @property
     def protocol(self) -> str:
-        """Name of the protocol by which the run is judged."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "").name
+        """Name of that protocol."""
+        return self.judge.name
 
     @property
     def folding(self) -> Folding | None:

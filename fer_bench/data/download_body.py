@@ -6,12 +6,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-MAX_PIXELS = 64_000_000  # 256 MB in RGBA; photographs have fewer
+from fer_bench.data.image_files import MAX_PIXELS, MAX_SCANS
+
 # Formats that the readers decode. Pillow knows many more, PostScript among them, which starts another program.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
-# An honest progressive JPEG has ten scans or so; each costs a pass over all pixels.
-_MAX_SCANS = 500
 _PIECE = 2**16
 _GZIP, _ZLIB, _RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
@@ -85,8 +83,8 @@ def image_defect(path: Path) -> str | None:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return f"more than {MAX_PIXELS:,} pixels"
-            if image.format == "JPEG" and path.read_bytes().count(b"\xff\xda") > _MAX_SCANS:
-                return f"a JPEG of more than {_MAX_SCANS} scans"
+            if image.format == "JPEG" and path.read_bytes().count(b"\xff\xda") > MAX_SCANS:
+                return f"a JPEG of more than {MAX_SCANS} scans"
             image.draft("L", (1, 1))  # JPEG: reads all of the file, but builds an eighth of the picture
             image.load()
     except Exception as error:

@@ -14,7 +14,7 @@ from fer_bench.errors import BadDataError
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 2**29
 # An honest progressive JPEG has ten scans or so; each costs a pass over all pixels.
-_MAX_SCANS = 500
+MAX_SCANS = 500
 
 
 class UnreadableImageError(BadDataError):
@@ -86,8 +86,8 @@ def check_size(header: Header | None, content: bytes) -> None:
     if header.pixels > MAX_PIXELS:
         reason = f"an image of {header.width:,} x {header.height:,} px: more than {MAX_PIXELS // 10**6} million pixels"
         raise UnreadableImageError(reason)
-    if header.kind == "jpeg" and content.count(b"\xff\xda") > _MAX_SCANS:
-        reason = f"a JPEG of more than {_MAX_SCANS} scans"
+    if header.kind == "jpeg" and content.count(b"\xff\xda") > MAX_SCANS:
+        reason = f"a JPEG of more than {MAX_SCANS} scans"
         raise UnreadableImageError(reason)
 
 

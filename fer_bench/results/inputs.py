@@ -61,8 +61,7 @@ def stated(record: Record) -> tuple[Inputs, bool]:
 
 def is_of(record: Record, inputs: Mapping[str, str]) -> bool:
     """Whether a record was made from these inputs."""
-    known, whole = stated(record)
-    return _agree(known, inputs) if whole else all(inputs.get(name) == value for name, value in known.items()) and bool(known)
+    return _matches(*stated(record), inputs)
 
 
 def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], statuses: Sequence[str] = ("finished",)) -> Record | None:
@@ -171,8 +170,10 @@ def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
     return False
 
 
-def _agree(known: Mapping[str, str], inputs: Mapping[str, str]) -> bool:
-    """Whether two fingerprints are the same, in their weights as far as both state them."""
+def _matches(known: Mapping[str, str], whole: bool, inputs: Mapping[str, str]) -> bool:
+    """Whether what a record states is these inputs: all of them, in their weights as far as both state them; of an older record what there is."""
+    if not whole:
+        return bool(known) and all(inputs.get(name) == value for name, value in known.items())
     unstated = {WEIGHTS} - (known.keys() & inputs.keys())
     return all(known.get(name) == inputs.get(name) for name in (known.keys() | inputs.keys()) - unstated)
 
@@ -180,8 +181,7 @@ def _agree(known: Mapping[str, str], inputs: Mapping[str, str]) -> bool:
 def _is_of_data(record: Record, inputs: Mapping[str, str]) -> bool:
     """As :func:`is_of`, whichever network was tested."""
     known, whole = stated(record)
-    data = {name: value for name, value in known.items() if name != NETWORK}
-    return _agree(data, inputs) if whole else bool(data) and all(inputs.get(name) == value for name, value in data.items())
+    return _matches({name: value for name, value in known.items() if name != NETWORK}, whole, inputs)
 
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fer_bench.errors import FerBenchError, MissingDataError
-from fer_bench.protocols import protocol_for
 from fer_bench.results.inputs import Inputs, data_inputs, find_done, stated
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
@@ -62,7 +61,7 @@ class DataInPlace:
             datamodule = build_datamodule(spec)
             datamodule.test_only = test_only
             datamodule.setup()
-            return data_inputs(data_facts(datamodule, protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")))
+            return data_inputs(data_facts(datamodule, spec.judge))
         except MissingDataError as error:
             return error
         except ImportError as error:

@@ -16,7 +16,7 @@ from fer_bench.models.trial import try_sides, try_specified
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import Network, build_specified
 from fer_bench.packages import require
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
@@ -55,7 +55,7 @@ def check_names(spec: RunSpec) -> Protocol:
     if spec.tta and spec.tta_kind == "random" and changes_nothing(settings_of(spec.augment, spec.augment_options)):
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
-    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
+    protocol = spec.judge
     if spec.labels and spec.target_mode != "hard":
         problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
         raise SpecError(problem, "Use target_mode=hard.")

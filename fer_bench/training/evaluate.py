@@ -203,7 +203,7 @@ def _require_own_copy(record: Record, execution: Execution) -> None:
     except MissingDataError:
         # What is not on this machine is no other copy.
         return
-    facts = data_facts(datamodule, protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else ""))
+    facts = data_facts(datamodule, spec.judge)
     found, stated = (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"), checksums_of(record).get("test")
     if stated and found != stated:
         problem = f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum {stated}, here {found})."

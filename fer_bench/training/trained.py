@@ -12,7 +12,7 @@ from fer_bench.ensembles.draft import read_choice
 from fer_bench.ensembles.members import name_of
 from fer_bench.errors import RecordError, WeightsError
 from fer_bench.models.weights import require_weights
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol
 from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -85,7 +85,7 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
 def load_record(record: Record, execution: Execution | None = None) -> Trained:
     """As :func:`load_run`, of a record."""
     spec, checkpoint = _locate(record, execution)
-    protocol = protocol_for(spec.dataset, spec.task, spec.folding.by if spec.folding else "")
+    protocol = spec.judge
     native = int(record.data.get("image_size") or spec.image_size or 48)
     task = build_task(spec, protocol, native_size=native, pretrained=False)
     load_weights(task, checkpoint)
