@@ -10,6 +10,7 @@ from fer_bench import paths
 from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same_classes
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import LABEL_SETS
+from fer_bench.pinning import places
 from fer_bench.protocols import own_task
 
 TABLE = "table:"
@@ -33,11 +34,10 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
     settled = dict(values)
     dataset, options = settled.get("dataset", ""), settled.get("dataset_options")
     if isinstance(dataset, str) and dataset.startswith(TABLE):
-        execution = settled.get("execution") or {}
-        given = dict(execution) if isinstance(execution, Mapping) else execution.model_dump() if hasattr(execution, "model_dump") else {}
-        name, path = find_table(dataset, given.get("data_dir"))
+        given = places(settled.get("execution"))
+        name, path = find_table(dataset, (given or {}).get("data_dir"))
         settled["dataset"] = name
-        if path is not None and (given or not execution):
+        if path is not None and given is not None:
             settled["execution"] = given | {"table_file": str(path)}
     if isinstance(options, Mapping) and "classes" in options:
         if not str(dataset).startswith(BROUGHT):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +21,7 @@ from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
 from fer_bench.own_data import settle
+from fer_bench.pinning import PINNED, pinned
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.registry import unknown_name
 
@@ -32,14 +32,8 @@ DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# What stands in the settings where the user named a file: what is in it decides the result, not where it is.
-PINNED = "sha256:"
-NAMED_WEIGHTS = ("none", "auto", "imagenet")
-# Options of datasets that name a file.
-_FILE_OPTIONS = ("landmarker",)
 # What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave up.
 TOO_DEEP = "nested too deeply"
-_DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 class Execution(BaseModel):
@@ -265,74 +259,9 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         SpecError: an unknown key (with a suggestion) or a value out of range.
     """
     try:
-        return RunSpec.model_validate(_pin_files(_pin_labels(settings)))
+        return RunSpec.model_validate(pinned(settings))
     except ValidationError as error:
         raise spec_error(error, where) from None
-
-
-def _pin_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the digest of the label file where its path stands: what is in the file decides the result, not where it lies."""
-    pinned = dict(settings)
-    labels = pinned.get("labels", "")
-    if not isinstance(labels, str) or not labels or _DIGEST.fullmatch(labels):
-        return pinned
-    path = Path(labels).resolve()
-    execution = pinned.get("execution", {})
-    if not isinstance(execution, Execution | Mapping):
-        return pinned  # refused by the validation, by name
-    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
-    return pinned | {"labels": file_digest(path), "execution": execution | {"labels_file": str(path)}}
-
-
-def _pin_files(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put digests where paths stand: the same bytes elsewhere are the same run, other bytes under the same name another, and no path is published."""
-    pinned = dict(settings)
-    execution = pinned.get("execution", {})
-    if not isinstance(execution, Execution | Mapping):
-        return pinned  # refused by the validation, by name
-    execution = execution.model_dump() if isinstance(execution, Execution) else dict(execution)
-    files = dict(execution.get("files") or {})
-    weights = pinned.get("weights", "none")
-    if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
-        pinned["weights"] = pin(weights, "weights", files)
-    options = pinned.get("dataset_options")
-    if isinstance(options, Mapping) and (named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}):
-        pinned["dataset_options"] = {**options, **{key: pin(value, f"dataset_options.{key}", files) for key, value in named.items()}}
-    return pinned | {"execution": {**execution, "files": files}} if files else pinned
-
-
-def pin(text: str, setting: str, files: dict[str, str]) -> str:
-    """The digest that stands for a file in the settings.
-
-    Args:
-        text: path of the file, or a digest already.
-        setting: which setting names it, for the error.
-        files: where the files are, by digest; is filled.
-
-    Raises:
-        MissingDataError: it cannot be read.
-    """
-    if text.startswith(PINNED):
-        return text
-    path = Path(text).expanduser().resolve()
-    found = PINNED + file_digest(path, setting, "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path.")
-    files[found] = str(path)
-    return found
-
-
-def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv.") -> str:
-    """Twelve hexadecimal digits of a file's SHA-256.
-
-    Raises:
-        MissingDataError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except OSError as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        problem = f"{what} {path}: {why}."
-        raise MissingDataError(problem, hint) from None
 
 
 def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:

@@ -9,9 +9,10 @@ from typing import Any
 from fer_bench.data.base import AffectDataModule
 from fer_bench.errors import SpecError
 from fer_bench.own_data import TABLE
+from fer_bench.pinning import file_digest
 from fer_bench.protocols import dataset_name
 from fer_bench.registry import unknown_name
-from fer_bench.spec import RunSpec, file_digest
+from fer_bench.spec import RunSpec
 
 # name -> (module, class)
 DATASETS: dict[str, tuple[str, str]] = {
