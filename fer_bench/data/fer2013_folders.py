@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.clutter import is_clutter
-from fer_bench.data.decoding import SUFFIXES, load_image
+from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.fer2013_csv import SIDE
-from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.data.native import decode_grey
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.split_names import split_of
 from fer_bench.data.splits import carve
@@ -144,20 +144,9 @@ def _unread(root: Path) -> list[str]:
 
 
 def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, Any]]:
-    kept: list[_Found] = []
-    images: list[npt.NDArray[np.uint8]] = []
-    bad: list[tuple[str, str]] = []
-    for one in found:
-        try:
-            image = load_image(one.path, gray=True)
-        except UnreadableImageError as error:
-            bad.append((one.path.relative_to(root).as_posix(), error.reason))
-            continue
-        if image.shape != (SIDE, SIDE):
-            problem = f"{one.path}: the image is {image.shape[1]} x {image.shape[0]} px, not {SIDE} x {SIDE}."
-            raise BadDataError(problem, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
-        kept.append(one)
-        images.append(image)
+    at, images, unread = decode_grey([one.path for one in found], SIDE, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
+    kept = [found[i] for i in at]
+    bad = [(found[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
     if len(bad) > MAX_BAD_SHARE * len(found):
         problem = f"{root}: {len(bad)} of {len(found)} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}."
         raise BadDataError(problem, "The copy is damaged; unpack or download it again.")

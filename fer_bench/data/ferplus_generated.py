@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.decoding import load_image
 from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.ferplus_votes import check_votes, targets_of, whole_number
-from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.data.native import decode_grey
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, MissingDataError
@@ -159,20 +157,9 @@ def _read_labels(split: str, path: Path) -> list[_Row]:
 
 
 def _decode(root: Path, rows: list[_Row]) -> tuple[files.Arrays, dict[str, Any]]:
-    kept: list[_Row] = []
-    images: list[npt.NDArray[np.uint8]] = []
-    bad: list[tuple[str, str]] = []
-    for row in rows:
-        try:
-            image = load_image(row.path, gray=True)
-        except UnreadableImageError as error:
-            bad.append((row.path.relative_to(root).as_posix(), error.reason))
-            continue
-        if image.shape != (SIDE, SIDE):
-            problem = f"{row.path}: the image is {image.shape[1]} x {image.shape[0]} px, not {SIDE} x {SIDE}."
-            raise BadDataError(problem, HOW_TO_GET)
-        kept.append(row)
-        images.append(image)
+    at, images, unread = decode_grey([row.path for row in rows], SIDE, HOW_TO_GET)
+    kept = [rows[i] for i in at]
+    bad = [(rows[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
     if len(bad) > MAX_BAD_SHARE * len(rows):
         problem = f"{root}: {len(bad)} of the {len(rows)} listed images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}: {bad[0][1]}."
         raise BadDataError(problem, HOW_TO_GET)

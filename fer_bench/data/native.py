@@ -94,6 +94,37 @@ def decode_images(files: Sequence[Path], labels: npt.NDArray[Any], side: int | N
     return Decoded(np.array(kept, dtype=np.int64), store.images(), _rows(digests), _rows(pixels), bad, _facts(sizes))
 
 
+def decode_grey(files: Sequence[Path], side: int, hint: str) -> tuple[list[int], list[npt.NDArray[np.uint8]], list[tuple[int, str]]]:
+    """Decode grey images that all must have one size.
+
+    Args:
+        files: N image files.
+        side: of every image, in pixels.
+        hint: what to do about an image of another size.
+
+    Returns:
+        Positions of those that could be read, their pixels, uint8 (side, side), and positions of the others with the reason.
+
+    Raises:
+        BadDataError: an image of another size.
+    """
+    kept: list[int] = []
+    images: list[npt.NDArray[np.uint8]] = []
+    bad: list[tuple[int, str]] = []
+    for at, path in enumerate(files):
+        try:
+            image = load_image(path, gray=True)
+        except UnreadableImageError as error:
+            bad.append((at, error.reason))
+            continue
+        if image.shape != (side, side):
+            problem = f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, not {side} x {side}."
+            raise BadDataError(problem, hint)
+        kept.append(at)
+        images.append(image)
+    return kept, images, bad
+
+
 def common_side(files: Sequence[Path]) -> int:
     """A side for images of which none is named: what most of them have, or a middling one, and at most 224 px.
 
