@@ -24,7 +24,7 @@ from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 RATES = (0.1, 0.01, 0.001, 0.0001)
 BOTH_LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
 EMONET = "emonet-kragel"
-_SUITE_KEYS = ("about", "defaults", "networks", "probes")
+_SUITE_KEYS = ("about", "defaults", "layered", "networks", "probes")
 
 
 class ProbeSettings(BaseModel):
@@ -146,8 +146,8 @@ def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[
           - {streams: ["features:vgg16"], matrix: {task: [emo8, arousal3]}}
           - {streams: ["features:vgg16", "faces:{expressions}"]}
 
-    ``networks`` are runs of this suite, with the settings of ``fer-bench run``; streams name them in braces, and `fer-bench probe` trains those that are
-    missing first.
+    ``networks`` are runs of this suite, with the settings of ``fer-bench run`` (or, with ``layered: false``, with what is written here and nothing else);
+    streams name them in braces, and `fer-bench probe` trains those that are missing first.
 
     Args:
         file: path, or name of a suite in ``benchmarks/suites``.
@@ -188,7 +188,8 @@ def read_networks(file: Path) -> dict[str, RunSpec]:
     if not isinstance(networks, dict) or not all(isinstance(settings, dict) for settings in networks.values()):
         problem = f"{path}: 'networks' must hold one mapping of settings per network."
         raise SpecError(problem, "For example networks: {expressions: {dataset: ferplus}}.")
-    return {str(name): build(layered(settings), f"{path}, network {name!r}") for name, settings in networks.items()}
+    complete = layered if content.get("layered", True) else dict
+    return {str(name): build(complete(settings), f"{path}, network {name!r}") for name, settings in networks.items()}
 
 
 def _read_suite(file: Path) -> tuple[Path, dict[str, Any]]:
