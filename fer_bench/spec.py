@@ -1,4 +1,4 @@
-"""RunSpec: everything that decides a result, layered from ``benchmarks/*.yaml`` and the command line; the one place that reads YAML.
+"""RunSpec: everything that decides a result; and the one place that reads YAML.
 
 The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral default leaves the identity
 of older runs alone. For the same reason a default in this file is never changed; what a user gets by default stands in ``benchmarks/defaults.yaml``.
@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from fer_bench import paths
 from fer_bench.class_sets import OPTION
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.folding import Folding, folding_of
@@ -27,6 +26,8 @@ from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# The weights that a command asks for where it leaves the choice to what can be had here.
+AUTO = "auto"
 # Of a dataset: folders are mapped to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
@@ -130,6 +131,14 @@ class RunSpec(BaseModel):
     def _settled(cls, values: Any) -> Any:
         return settle(values) if isinstance(values, Mapping) else values
 
+    @field_validator("weights")
+    @classmethod
+    def _resolved(cls, value: str) -> str:
+        if value == AUTO:
+            message = "is resolved by `fer-bench run` alone; write imagenet, none, or the path of a file"
+            raise ValueError(message)
+        return value
+
     @property
     def judge(self) -> Protocol:
         """The protocol by which the run is judged."""
@@ -198,61 +207,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def layered(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge defaults, the dataset's file, the model's file, the task's file and the flags, later ones winning.
-
-    Args:
-        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out.
-
-    Returns:
-        Settings for :func:`build`. A model's file may hold a section ``datasets: {name: {...}}`` that counts only there.
-    """
-    given = {key: value for key, value in flags.items() if value is not None}
-    folder = paths.benchmarks_dir()
-    settings = read_yaml(folder / "defaults.yaml")
-    dataset = str(given.get("dataset", settings.get("dataset", RunSpec.model_fields["dataset"].default)))
-    model = str(given.get("model", settings.get("model", RunSpec.model_fields["model"].default)))
-    of_dataset = folder / "datasets" / f"{dataset.split(':')[0]}.yaml"
-    task = given.get("task", (read_yaml(of_dataset) if of_dataset.is_file() else {}).get("task", settings.get("task", "")))
-    for path in (of_dataset, folder / "models" / f"{model.replace(':', '_')}.yaml"):
-        if path.is_file():
-            layer = read_yaml(path)
-            sections = layer.pop("datasets", {})
-            own = sections.get(dataset, {}) if isinstance(sections, dict) else None
-            if not isinstance(own, dict):
-                problem = f"{path}: 'datasets' must hold one mapping of settings per dataset."
-                raise SpecError(problem, "For example datasets: {fer2013: {epochs: 24}}.")
-            settings = merge(merge(settings, layer), own)
-    # Last: what datasets and models advise on losses is meant for classes.
-    of_task = folder / "tasks" / f"{task}.yaml"
-    settings = merge(settings, read_yaml(of_task)) if of_task.is_file() else settings
-    return merge(settings, given)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Overlay one mapping of settings on another.
-
-    A dictionary of options is merged key by key, unless the layer above also chooses another name for what the options belong to
-    (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
-    """
-    merged = dict(base)
-    for name, value in over.items():
-        key = str(name)
-        owner = key.removesuffix("_options")
-        switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
-        merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value
-    for owner in ("augment", "optimizer", "schedule", "loss", "model", "method"):
-        options = f"{owner}_options"
-        if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
-            merged[options] = {}
-    return merged
-
-
 def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
     """Check settings and freeze them.
 
     Args:
-        settings: as :func:`layered` returns them.
+        settings: as :func:`fer_bench.layering.layered` returns them.
         where: what is being read, for the error.
 
     Raises:

@@ -9,6 +9,7 @@ from fer_bench import protocols
 from fer_bench import spec as specs
 from fer_bench.class_sets import Classes, label_set_of, read_classes, suggestion
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.layering import layered, merge
 from fer_bench.probes.settings import build_probe, with_dataset_defaults
 from fer_bench.protocols import find_task, protocol_for, protocol_named
 from fer_bench.results.record import Record, with_classes
@@ -20,8 +21,8 @@ RAF = "{1: surprise, 2: fear, 3: disgust, 4: happiness, 5: sadness, 6: anger, 7:
 
 
 def spec_of(text, **flags):
-    given = specs.layered({"dataset": "folder:mine", **flags})
-    return specs.build(specs.merge(given, specs.parse_assignments([f"dataset_options.classes={text}"])))
+    given = layered({"dataset": "folder:mine", **flags})
+    return specs.build(merge(given, specs.parse_assignments([f"dataset_options.classes={text}"])))
 
 
 def test_classes_make_a_task_whose_name_holds_their_digest_and_whose_order_is_that_of_their_names():

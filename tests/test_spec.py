@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fer_bench import paths
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError
+from fer_bench.layering import layered, merge
 from fer_bench.spec import Execution, RunSpec
 
 
@@ -27,7 +28,7 @@ def benchmarks(tmp_path, monkeypatch):
 def test_layers_lie_over_each_other_flags_on_top(benchmarks):
     (benchmarks / "datasets" / "ferplus.yaml").write_text("task: fer8\nepochs: 10\nlr: 0.5\n")
     (benchmarks / "models" / "resnet18.yaml").write_text("epochs: 11\nlr: 0.25\ndatasets: {ferplus: {epochs: 12}}\n")
-    build = lambda **flags: specs.build(specs.layered(flags))  # noqa: E731
+    build = lambda **flags: specs.build(layered(flags))  # noqa: E731
     assert build().epochs == 9
     assert (build(dataset="ferplus").task, build(dataset="ferplus").epochs) == ("fer8", 10)
     assert build(model="resnet18").epochs == 11
@@ -40,22 +41,22 @@ def test_layers_lie_over_each_other_flags_on_top(benchmarks):
 def test_folder_datasets_share_one_file_and_timm_names_become_file_names(benchmarks):
     (benchmarks / "datasets" / "folder.yaml").write_text("epochs: 3\n")
     (benchmarks / "models" / "timm_convnext_tiny.yaml").write_text("lr: 0.125\n")
-    spec = specs.build(specs.layered({"dataset": "folder:mine", "model": "timm:convnext_tiny"}))
+    spec = specs.build(layered({"dataset": "folder:mine", "model": "timm:convnext_tiny"}))
     assert (spec.epochs, spec.lr, spec.protocol) == (3, 0.125, "mine-fer7")
 
 
 def test_options_are_merged_key_by_key_unless_their_owner_changes(benchmarks):
-    assert specs.layered({"augment_options": {"flip": 1}})["augment_options"] == {"rotate": 5, "flip": 1}
-    assert specs.layered({"augment": "flip"})["augment_options"] == {}
-    assert specs.layered({"augment": "standard"})["augment_options"] == {"rotate": 5}
-    assert specs.layered({"augment": "flip", "augment_options": {"flip": 1}})["augment_options"] == {"flip": 1}
+    assert layered({"augment_options": {"flip": 1}})["augment_options"] == {"rotate": 5, "flip": 1}
+    assert layered({"augment": "flip"})["augment_options"] == {}
+    assert layered({"augment": "standard"})["augment_options"] == {"rotate": 5}
+    assert layered({"augment": "flip", "augment_options": {"flip": 1}})["augment_options"] == {"flip": 1}
 
 
 def test_shipped_settings_are_valid():
     # Without a folder of its own, the package's settings count.
     for dataset in ("synthfaces", "fer2013", "ferplus", "folder:mine"):
         for model in ("five_layer_cnn", "resnet18"):
-            specs.build(specs.layered({"dataset": dataset, "model": model}))
+            specs.build(layered({"dataset": dataset, "model": model}))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_bad_assignments_are_quoted(texts):
 @given(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=20), max_size=3))
 def test_no_assignment_whatever_ends_in_anything_but_a_spec_error(texts):
     try:
-        specs.build(specs.merge(specs.layered({}), specs.parse_assignments(texts)), "the command line")
+        specs.build(merge(layered({}), specs.parse_assignments(texts)), "the command line")
     except SpecError as error:
         assert "\n" not in str(error)
 
@@ -227,7 +228,7 @@ def test_a_models_file_with_a_bad_section_is_named(benchmarks, content):
     path = benchmarks / "models" / "five_layer_cnn.yaml"
     path.write_text(content)
     with pytest.raises(SpecError) as error:
-        specs.layered({})
+        layered({})
     assert str(path) in error.value.problem
 
 

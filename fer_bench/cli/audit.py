@@ -28,8 +28,9 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
     from fer_bench.data.duplicates import find_duplicates
     from fer_bench.data.load import build_datamodule, dataset_there
     from fer_bench.data.samples import SPLITS
+    from fer_bench.layering import layered
     from fer_bench.protocols import protocol_for
-    from fer_bench.spec import Execution, RunSpec, layered
+    from fer_bench.spec import Execution, RunSpec
 
     options = dict(options or {})
     if "folds" in options or "fold_by" in options:

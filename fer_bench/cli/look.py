@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name, unmatched
 
 
@@ -18,18 +19,24 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def list_verb(
-    what: Annotated[str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, protocols, suites or runs.")],
+    what: Annotated[str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, protocols, suites, recipes or runs.")],
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+    dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
+    model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
 ) -> None:
     """List names: one a line, with a word about each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
-    entries = list(_LISTS[what]())
+    if (dataset or model) and what != "recipes":
+        problem = f"--{'dataset' if dataset else 'model'} goes with `fer-bench list recipes` alone."
+        raise SpecError(problem, "Use --contains.")
+    entries = list(_recipes(dataset, model) if what == "recipes" else _LISTS[what]())
     shown = [(name, about) for name, about in entries if contains in name]
     if contains and not shown:
         raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
+    width = max([28, *(len(name) for name, _ in shown)])
     for name, about in shown:
-        typer.echo(f"{name:28s} {about}".rstrip())
+        typer.echo(f"{name:{width}s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
@@ -105,6 +112,12 @@ def _suites() -> Iterable[tuple[str, str]]:
         yield path.stem, str(read_yaml(path).get("about", ""))
 
 
+def _recipes(dataset: str = "", model: str = "") -> Iterable[tuple[str, str]]:
+    from fer_bench.sweeps.recipes import listed
+
+    yield from listed(dataset, model)
+
+
 def _runs() -> Iterable[tuple[str, str]]:
     from fer_bench.results.store import Store
 
@@ -123,5 +136,6 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS"),
     "protocols": _protocols,
     "suites": _suites,
+    "recipes": _recipes,
     "runs": _runs,
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
+from fer_bench.layering import layered, merge, wants_auto
 from fer_bench.registry import unmatched
 
 Opt = typer.Option
@@ -27,7 +28,7 @@ def run_verb(
     epochs: Annotated[int | None, Opt(help="Epochs.")] = None,
     batch_size: Annotated[int | None, Opt(help="Effective batch over all devices.")] = None,
     lr: Annotated[float | None, Opt(help="(Peak) learning rate.")] = None,
-    weights: Annotated[str | None, Opt(help="imagenet (from a folder, a package or a hub), none, or the path of a file.")] = None,
+    weights: Annotated[str | None, Opt(help="imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be had), or a file.")] = None,
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
@@ -37,7 +38,9 @@ def run_verb(
     folds: Annotated[int | None, Opt(help="Cross-validate: run this many folds as one experiment.")] = None,
     fold_by: Annotated[str | None, Opt(help="What folds keep together: identity, clip or frame (leaky).")] = None,
     recipe: Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")] = None,
-    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+    use: Annotated[str | None, Opt(help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`).")] = None,
+    dry_run: Annotated[bool, Opt("--dry-run", help="Only say what the run would be, and how long it would take here.")] = False,
+    data_dir: Annotated[str | None, Opt(help="Where the data is.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
     devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
     strategy: Annotated[str | None, Opt(help="Lightning's strategy: auto, ddp, ...")] = None,
@@ -60,9 +63,40 @@ def run_verb(
     flags["execution"] = _given(
         data_dir=data_dir, accelerator=accelerator, devices=devices, strategy=strategy, num_nodes=num_nodes, workers=workers, wandb=wandb
     )
-    settings = specs.merge(specs.layered(flags), {"dataset_options": _given(folds=folds, fold_by=fold_by)} if folds or fold_by else {})
-    spec = specs.build(specs.merge(settings, specs.parse_assignments(sets or [])), "the command line")
+    given = merge(flags, {"dataset_options": _given(folds=folds, fold_by=fold_by)} if folds or fold_by else {})
+    spec = _spec_of(merge(given, specs.parse_assignments(sets or [])), use, keep=not dry_run)
+    if dry_run:
+        _describe(spec)
+        return
     _run(spec, force)
+
+
+def _spec_of(given: dict[str, Any], use: str | None, *, keep: bool) -> Any:
+    """The run that a command asks for: from a recipe, or from the defaults, with its weights settled."""
+    from fer_bench import spec as specs
+
+    if use is not None:
+        from fer_bench.sweeps.recipes import use_recipe
+
+        return specs.build(use_recipe(use, given), "the command line")
+    if wants_auto(given):
+        from fer_bench.training.auto_weights import resolve_auto
+
+        spec, said = resolve_auto(given, keep=keep)
+        typer.echo(said)
+        return spec
+    # A setting that is set to nothing is set all the same.
+    return specs.build(layered(given) | {key: None for key, value in given.items() if value is None}, "the command line")
+
+
+def _describe(spec: Any) -> None:
+    from fer_bench.results.store import Store
+    from fer_bench.sweeps.folds import fold_specs, is_experiment
+    from fer_bench.training.dry_run import describe_run
+
+    folds = fold_specs(spec) if is_experiment(spec) else [spec]
+    for line in describe_run(folds[0], Store(), folds=len(folds)):
+        typer.echo(line)
 
 
 def which_ferplus(data_dir: str | None) -> str:

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
+from fer_bench.layering import layered
 from fer_bench.own_data import settle
 from fer_bench.pinning import NAMED_WEIGHTS, pin
 from fer_bench.protocols import dataset_name, find_task
 from fer_bench.registry import unknown_name
-from fer_bench.spec import DatasetOptions, Execution, RunSpec, build, layered, read_yaml, spec_error
+from fer_bench.spec import DatasetOptions, Execution, RunSpec, build, read_yaml, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).

@@ -22,6 +22,7 @@ from typing import Any
 from fer_bench import paths
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError
+from fer_bench.layering import layered, merge
 from fer_bench.registry import unknown_name
 from fer_bench.results.naming import Named, unique_names
 from fer_bench.spec import RunSpec
@@ -89,7 +90,7 @@ def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[i
     chosen: dict[str, tuple[RunSpec, tuple[str, ...]]] = {}
     for number, run in enumerate(runs, start=1):
         where = f"{path}, run {number}"
-        settings = specs.merge(defaults, run)
+        settings = merge(defaults, run)
         own_seeds = _values(settings.pop("seeds", content.get("seeds", [0])), f"{where}: 'seeds'", "seeds: [0, 1, 2]")
         own_seeds = seeds or own_seeds
         on = settings.pop("test_on", None)
@@ -101,10 +102,10 @@ def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[i
         for key, values in grid.items():
             _values(values, f"{where}: 'grid' of {key!r}", f"grid: {{{key}: [0.1, 0.01]}}")
         # A paper's recipe stands in full in its suite: nothing of this project's own recipe for the model may leak in.
-        base = specs.layered(settings) if content.get("layered", False) else settings
+        base = layered(settings) if content.get("layered", False) else settings
         for values in itertools.product(*grid.values()):
             for seed in own_seeds:
-                point = specs.merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
+                point = merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
                 point["execution"] = execution or {}
                 spec = specs.build(point, where)
                 # A grid's point that is also a run of its own keeps the name that came first.

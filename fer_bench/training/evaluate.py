@@ -12,6 +12,7 @@ from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import MissingDataError, RecordError, SpecError
 from fer_bench.labels import LabelSet
+from fer_bench.layering import layered
 from fer_bench.own_data import BROUGHT, settle
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
@@ -21,7 +22,7 @@ from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
-from fer_bench.spec import Execution, RunSpec, build, layered
+from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
 from fer_bench.training.trained import Trained, load_record

@@ -20,6 +20,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
+from fer_bench.training.forecast import Forecast
 from fer_bench.training.machine import Device
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
@@ -43,7 +44,7 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     best = BestCheckpoint(folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
     # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), best, last]
+    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), Forecast(), best, last]
     if (kept := snapshot_epoch(spec)) is not None:
         callbacks.append(KeepEpoch(folder, kept))
     if by_rule:

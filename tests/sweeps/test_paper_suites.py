@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from fer_bench import spec as specs
 from fer_bench.cli.main import app
 from fer_bench.data.augment import AUGMENTATIONS
+from fer_bench.layering import layered
 from fer_bench.models.catalog import SEVENTEEN
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import read_yaml
@@ -44,7 +45,7 @@ def test_a_run_has_the_name_that_it_always_had():
 
 
 def test_the_default_of_fer2013_is_the_first_run_of_the_suite():
-    default = specs.build(specs.layered({"dataset": "fer2013", "model": "five_layer_cnn"}))
+    default = specs.build(layered({"dataset": "fer2013", "model": "five_layer_cnn"}))
     assert default.run_id() == read_suite(Path("five_layer_cnn"))[0].run_id() == "f1ea129eb7-s0"
 
 

@@ -42,7 +42,10 @@ def test_a_suite_resolves_to_the_names_that_it_had(suite):
 def test_no_suite_depends_on_the_defaults(suite, tmp_path, monkeypatch):
     path = ROOT / f"benchmarks/suites/{suite}.yaml"
     before = names_of(suite)
-    for file in ("defaults.yaml", *(f"{folder}/{name.name}" for folder in ("models", "datasets", "tasks") for name in (ROOT / f"benchmarks/{folder}").glob("*"))):
+    for file in (
+        "defaults.yaml",
+        *(f"{folder}/{name.name}" for folder in ("models", "datasets", "tasks") for name in (ROOT / f"benchmarks/{folder}").glob("*")),
+    ):
         copy = tmp_path / "benchmarks" / file
         copy.parent.mkdir(parents=True, exist_ok=True)
         content = read_yaml(ROOT / "benchmarks" / file)

@@ -8,6 +8,7 @@ import torch
 
 from fer_bench import spec as specs
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.layering import layered
 from fer_bench.protocols import PROTOCOLS, protocol_for
 from fer_bench.scoring.regression import ccc
 from fer_bench.tasks.valence_arousal import StreamingCCC, ValenceArousalTask
@@ -126,7 +127,7 @@ def test_settings_that_do_not_go_together(settings, said):
 
 
 def test_task_layer_gives_a_loss_of_values():
-    spec = specs.build(specs.layered({"dataset": "synthfaces", "task": "va", "model": "five_layer_cnn"}))
+    spec = specs.build(layered({"dataset": "synthfaces", "task": "va", "model": "five_layer_cnn"}))
     assert check_names(spec) is protocol_for("synthfaces", "va")
     assert spec.label_smoothing == 0
 

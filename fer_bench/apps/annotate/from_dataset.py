@@ -11,8 +11,9 @@ import numpy as np
 from fer_bench.data.load import build_datamodule
 from fer_bench.data.sample_names import picture_names
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.layering import layered
 from fer_bench.protocols import find_task
-from fer_bench.spec import build, layered
+from fer_bench.spec import build
 
 
 def write_images(

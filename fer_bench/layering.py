@@ -1,0 +1,162 @@
+"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best recipe known for a dataset and a network, unless a flag says otherwise.
+
+Later layers win::
+
+    defaults.yaml                      for everything
+    datasets/<dataset>.yaml            ``small_faces: true`` says that its images are face crops of about 48 px
+    models/families.yaml               one entry after the other, each for the networks that its ``models`` match
+    models/<model>.yaml
+    tasks/<task>.yaml
+    the flags
+
+Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them: ``datasets: {name: {...}}``,
+``small_faces: {...}``, and, by the weights that training begins with, ``from_scratch: {...}`` and ``from_weights: {...}``.
+
+``weights: auto`` leaves the choice between ImageNet's weights and none to what can be had on a machine (:mod:`fer_bench.training.auto_weights`). Settings
+never say it: here it becomes what the caller says.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench import paths
+from fer_bench.errors import SpecError
+from fer_bench.spec import AUTO, RunSpec, read_yaml
+
+_SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
+_EXAMPLES = {
+    "datasets": "datasets: {fer2013: {epochs: 24}}",
+    "small_faces": "small_faces: {image_size: 48}",
+    "from_scratch": "from_scratch: {epochs: 60}",
+    "from_weights": "from_weights: {epochs: 15}",
+}
+_OF_OPTIMIZER = ("optimizer", "optimizer_options", "lr", "weight_decay")
+_OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
+
+
+def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
+    """Merge all layers that a command's dataset, model and task have.
+
+    Args:
+        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out.
+        auto: what ``weights: auto`` becomes, ``imagenet`` or ``none``.
+
+    Returns:
+        Settings for :func:`fer_bench.spec.build`.
+
+    Raises:
+        SpecError: a file cannot be read, or a section of it is no mapping.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    layers = list(_layers(given))
+    weights = auto if wants_auto(given) else _weights(layers, given)
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        for part in _parts(layer, weights):
+            settings = merge(settings, _without_rate(part, given))
+    return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+
+
+def _without_rate(part: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer without what it advises for another optimiser than the command's: a rate for SGD would be a hundred times too large for Adam."""
+    if part.get("optimizer", given.get("optimizer")) == given.get("optimizer"):
+        return part
+    return part if "optimizer" not in given else {key: value for key, value in part.items() if key not in _OF_OPTIMIZER}
+
+
+def wants_auto(flags: Mapping[str, Any]) -> bool:
+    """Whether a command leaves the choice of weights open."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    return _weights(list(_layers(given)), given) == AUTO
+
+
+def _weights(layers: list[_Layer], given: Mapping[str, Any]) -> str:
+    # No section that depends on the weights chooses them.
+    values = [part["weights"] for layer in layers for part in _parts(layer, None) if "weights" in part]
+    return str(given.get("weights", values[-1] if values else RunSpec.model_fields["weights"].default))
+
+
+class _Layer:
+    """One file's settings, or one family's, with what decides which of its sections count."""
+
+    def __init__(self, where: Path, content: dict[str, Any], dataset: str, small: bool) -> None:
+        self.where, self.content, self.dataset, self.small = where, content, dataset, small
+
+
+def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
+    folder = paths.benchmarks_dir()
+    defaults = read_yaml(folder / "defaults.yaml")
+    dataset = str(given.get("dataset", defaults.get("dataset", RunSpec.model_fields["dataset"].default)))
+    model = str(given.get("model", defaults.get("model", RunSpec.model_fields["model"].default)))
+    of_dataset, task = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", defaults.get("task", "")
+    # With the network's name from the start: what files say of its options is meant for it.
+    yield _Layer(folder / "defaults.yaml", merge(defaults, {"model": model}), dataset, small=False)
+    small = False
+    if of_dataset.is_file():
+        content = read_yaml(of_dataset)
+        small, task = content.pop("small_faces", False) is True, content.get("task", task)
+        yield _Layer(of_dataset, content, dataset, small)
+    families = folder / "models" / "families.yaml"
+    for family in _families(families):
+        if any(fnmatch.fnmatchcase(model, pattern) for pattern in family.pop("models")):
+            yield _Layer(families, family, dataset, small)
+    of_model = folder / "models" / f"{model.replace(':', '_')}.yaml"
+    if of_model.is_file():
+        yield _Layer(of_model, read_yaml(of_model), dataset, small)
+    # Last: what datasets and models advise on losses is meant for classes.
+    of_task = folder / "tasks" / f"{given.get('task', task)}.yaml"
+    if of_task.is_file():
+        yield _Layer(of_task, read_yaml(of_task), dataset, small)
+
+
+def _families(path: Path) -> list[dict[str, Any]]:
+    entries = read_yaml(path).get("families", []) if path.is_file() else []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and isinstance(entry.get("models"), list) for entry in entries):
+        problem = f"{path}: 'families' must be a list of settings, each with the 'models' that it is for."
+        raise SpecError(problem, 'For example families: [{models: ["resnet*"], epochs: 60}].')
+    return [dict(entry) for entry in entries]
+
+
+def _parts(layer: _Layer, weights: str | None) -> Iterator[dict[str, Any]]:
+    """The plain settings of a layer and of those of its sections that count, in this order: by size, by weights, by dataset."""
+    yield from _parts_of(layer.content, layer, weights)
+
+
+def _parts_of(content: dict[str, Any], layer: _Layer, weights: str | None) -> Iterator[dict[str, Any]]:
+    yield {key: value for key, value in content.items() if key not in _SECTIONS}
+    counting = {"small_faces": layer.small, "from_scratch": weights == "none", "from_weights": weights not in (None, "none")}
+    for name in (name for name, counts in counting.items() if counts and name in content):
+        yield from _parts_of(_mapping(content[name], name, layer), layer, weights)
+    if "datasets" in content:
+        of_datasets = _mapping(content["datasets"], "datasets", layer)
+        yield from _parts_of(_mapping(of_datasets.get(layer.dataset, {}), "datasets", layer), layer, weights)
+
+
+def _mapping(section: Any, name: str, layer: _Layer) -> dict[str, Any]:
+    if not isinstance(section, dict):
+        problem = f"{layer.where}: {name!r} must hold settings{', one mapping of them per dataset' if name == 'datasets' else ''}."
+        raise SpecError(problem, f"For example {_EXAMPLES[name]}.")
+    return section
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Overlay one mapping of settings on another.
+
+    A dictionary of options is merged key by key, unless the layer above also chooses another name for what the options belong to
+    (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
+    """
+    merged = dict(base)
+    for name, value in over.items():
+        key = str(name)
+        owner = key.removesuffix("_options")
+        switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
+        merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value
+    for owner in _OWNERS:
+        options = f"{owner}_options"
+        if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
+            merged[options] = {}
+    return merged

@@ -1,0 +1,160 @@
+"""The recipes of all suites: found by name for ``run --use``, and listed with what they measured."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from fer_bench import paths
+from fer_bench.errors import SpecError
+from fer_bench.layering import layered, merge
+from fer_bench.protocols import PROTOCOLS
+from fer_bench.registry import unknown_name
+from fer_bench.results.naming import Named
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
+from fer_bench.sweeps.grid import is_of_probes, read_suite
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one row of a suite.
+
+    Args:
+        suite: its name.
+        spec: the run, with the first seed.
+    """
+
+    suite: str
+    spec: RunSpec
+
+    @property
+    def use(self) -> str:
+        """What ``--use`` takes: the suite and the recipe, in lower case with hyphens."""
+        return f"{self.suite}/{slug(self.spec.recipe or self.spec.model)}"
+
+
+def slug(name: str) -> str:
+    """A name without what a shell would trip over: "One cycle, votes" is ``one-cycle-votes``."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def all_recipes() -> list[Recipe]:
+    """One recipe for each digest of each suite in ``benchmarks/suites`` that trains, in the suites' order."""
+    found: dict[tuple[str, str], Recipe] = {}
+    for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
+        if not is_of_probes(path):
+            for spec in read_suite(path):
+                found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
+    return list(found.values())
+
+
+def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a command that takes a recipe: those of the recipe in full, with the command's own on top.
+
+    Where the command names another dataset or network than the recipe has, what the recipe says of that network or dataset alone is left out.
+
+    Args:
+        name: ``SUITE/RECIPE``, ``RECIPE``, or a digest as `fer-bench list recipes` shows it.
+        flags: the command's settings.
+
+    Raises:
+        UnknownNameError: no such recipe.
+        SpecError: several that differ.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    suite, _, wanted = name.rpartition("/")
+    recipes = all_recipes()
+    fitting = [one for one in recipes if suite in ("", one.suite) and wanted in (one.spec.digest(), slug(one.spec.recipe), one.spec.recipe)]
+    if not fitting:
+        kind = "recipe"
+        raise unknown_name(kind, name, [known for one in recipes for known in (one.use, one.use.partition("/")[2])])
+    for key in ("dataset", "model", "task"):
+        fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
+    # Views of testing are a matter of their own: --tta.
+    fitting = [one for one in fitting if not one.spec.tta] or fitting
+    distinct = list({repr(settings): settings for settings in (merge(_taken(one.spec, given), given) for one in fitting)}.values())
+    if len(distinct) > 1:
+        models = sorted({one.spec.model for one in fitting})
+        shown = ", ".join(f"{one.spec.digest()} ({Named(one.spec.model, one.spec.recipe, one.spec.model_dump()).plain})" for one in fitting[:4])
+        problem = f"--use {name}: {len(distinct)} different recipes have this name: {shown}{', ...' if len(fitting) > 4 else ''}."
+        raise SpecError(problem, "Name the network with --model." if len(models) == len(fitting) and "model" not in given else "Name one by its digest.")
+    return distinct[0]
+
+
+def _taken(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {**spec.identity(), "model": spec.model, "dataset": spec.dataset, "task": spec.task, "recipe": spec.recipe}
+    if given.get("model", spec.model) != spec.model:
+        settings.pop("model_options", None)
+    if given.get("dataset", spec.dataset) != spec.dataset:
+        of_dataset = layered({"dataset": given["dataset"], "model": given.get("model", spec.model)})
+        settings.pop("dataset_options", None)
+        settings |= {key: of_dataset[key] for key in ("task", "dataset_options") if key in of_dataset}
+    return settings
+
+
+@dataclass
+class Measured:
+    """What a recipe measured.
+
+    Args:
+        test: the protocol's metric on test, by seed.
+        validation: likewise.
+    """
+
+    test: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """Means over seeds; the first is what recipes are chosen by."""
+        if not self.test:
+            return "not measured"
+        chosen = f"validation {_shown(self.validation)}, " if self.validation else ""
+        return f"{chosen}test {_shown(self.test)}" + (f" ({len(self.test)} seeds)" if len(self.test) > 1 else "")
+
+
+def _shown(values: list[float]) -> str:
+    return f"{100 * fmean(values):.2f}"
+
+
+def measured(store: Store) -> dict[tuple[str, str], Measured]:
+    """Scores of finished trainings by protocol and digest of their settings; of ranked copies of the data alone."""
+    found: dict[tuple[str, str], Measured] = defaultdict(Measured)
+    for record in store.records():
+        if record.kind != "trained" or record.status != "finished" or record.protocol not in PROTOCOLS or not _of_the_copy(record):
+            continue
+        primary = PROTOCOLS[record.protocol].primary
+        scores = found[(record.protocol, record.row)]
+        for values, metrics in ((scores.test, record.metrics), (scores.validation, record.validation_metrics)):
+            if isinstance(value := metrics.get(primary), float):
+                values.append(value)
+    return found
+
+
+def _of_the_copy(record: Record) -> bool:
+    return record.data.get("known_copy") is not False
+
+
+def listed(dataset: str = "", model: str = "") -> Iterator[tuple[str, str]]:
+    """Every recipe that was made for a dataset and a network, the best on validation first, with what it measured.
+
+    Args:
+        dataset: empty: any.
+        model: empty: any.
+    """
+    scores = measured(Store())
+    chosen = [one for one in all_recipes() if dataset in ("", one.spec.dataset) and model in ("", one.spec.model)]
+    for one in sorted(chosen, key=lambda one: _order(scores.get((one.spec.protocol, one.spec.digest())))):
+        spec = one.spec
+        views = f" + TTA {spec.tta} {spec.tta_kind}" if spec.tta else ""
+        result = scores.get((spec.protocol, spec.digest()), Measured()).describe()
+        yield one.use, f"{spec.digest()}  {spec.dataset}  {spec.model}{views}  {result}"
+
+
+def _order(scores: Measured | None) -> tuple[bool, float]:
+    return (scores is None or not scores.validation, -fmean(scores.validation) if scores and scores.validation else 0.0)

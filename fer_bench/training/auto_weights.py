@@ -1,0 +1,77 @@
+"""What ``weights: auto`` becomes here: ImageNet's weights where they can be had, else none; and the same again when the command is given again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fer_bench import paths
+from fer_bench.atomic import write_atomically
+from fer_bench.errors import SpecError, WeightsError
+from fer_bench.layering import layered
+from fer_bench.models.catalog import find_model
+from fer_bench.models.initial import find_imagenet, imagenet_at_hand, require_imagenet
+from fer_bench.spec import RunSpec, build
+
+CHOICES = ("imagenet", "none")
+
+
+def resolve_auto(given: Mapping[str, Any], *, keep: bool = True) -> tuple[RunSpec, str]:
+    """Settle the weights of a command that leaves them open.
+
+    A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen is written down in ``runs/auto``, for
+    all seeds of the command together: whatever can be had later, the command given again resumes its run, and another seed is of the same row.
+
+    Args:
+        given: the command's settings.
+        keep: write the choice down.
+
+    Returns:
+        The run with its weights named, and one line that says what they are and why.
+
+    Raises:
+        UnknownNameError: no such model.
+        SpecError: a setting is unknown or out of range.
+    """
+    find_model(str(layered(given)["model"]))
+    specs = {choice: build(layered(given, auto=choice), "the command line") for choice in CHOICES}
+    file = _file(specs)
+    before = _read(file)
+    if before is not None:
+        return specs[before], f"weights: auto is {before}, as when this command was first given here ({file})."
+    found, why = _imagenet(specs["imagenet"])
+    chosen = "imagenet" if found else "none"
+    if keep:
+        write_atomically(file, json.dumps({"weights": chosen, "why": why}).encode())
+    return specs[chosen], f"weights: auto is {'imagenet' if chosen == 'imagenet' else 'none, so it trains from scratch'} ({why})."
+
+
+def _imagenet(spec: RunSpec) -> tuple[bool, str]:
+    """Whether ImageNet's weights can be had, and where or why not. A damaged file is no reason to train without: that is an error."""
+    try:
+        require_imagenet(find_model(spec.model), spec.model_options)
+    except SpecError as error:
+        return False, error.problem.removesuffix(".")
+    initial = imagenet_at_hand(spec.model, spec.execution.data_dir)
+    if initial is None:
+        try:
+            initial = find_imagenet(spec.model, spec.execution.data_dir)
+        except WeightsError as error:
+            return False, error.problem.removesuffix(".")
+    return True, initial.source
+
+
+def _file(specs: Mapping[str, RunSpec]) -> Path:
+    name = hashlib.sha256("-".join(specs[choice].digest() for choice in CHOICES).encode()).hexdigest()[:10]
+    return paths.runs_dir() / "auto" / f"{name}.json"
+
+
+def _read(file: Path) -> str | None:
+    try:
+        chosen = json.loads(file.read_text())["weights"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return chosen if chosen in CHOICES else None

@@ -1,0 +1,80 @@
+"""What a run would be: its settings, its data, and how long it would take here; nothing is written."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+
+import torch
+import yaml
+
+from fer_bench.data.facts import data_facts
+from fer_bench.data.load import build_datamodule
+from fer_bench.data.samples import SPLITS
+from fer_bench.models.initial import initial_weights, weights_inputs
+from fer_bench.results.inputs import data_inputs, find_done
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
+from fer_bench.training import machine
+from fer_bench.training.assemble import build_task, check_names
+from fer_bench.training.forecast import in_words, measure, work_of
+
+# What is told also where it is as neutral as a setting can be.
+_ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
+
+
+def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) -> Iterator[str]:
+    """Describe a run, line by line.
+
+    Args:
+        spec: the run.
+        store: in which its record may be.
+        steps: how many are measured for the estimate.
+        folds: how many times it is trained.
+
+    Raises:
+        FerBenchError: whatever would end the run before it begins.
+    """
+    protocol = check_names(spec)
+    device = machine.resolve(spec)
+    machine.keep_freed_memory()
+    yield f"run         {spec.run_id()} in protocol {protocol.name}"
+    yield "settings"
+    yield from (f"  {line}" for line in settings_of(spec).splitlines())
+    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
+    datamodule.setup()
+    samples = datamodule.read_samples
+    counts = {split: len(samples.where(split)) for split in SPLITS}
+    first = datamodule.split_dataset("validation").images[0]
+    shape = f"{first.shape[1]} x {first.shape[0]} px, {'grey' if first.ndim == 2 else 'RGB'}"
+    yield f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}; {shape}"
+    facts = data_facts(datamodule, protocol)
+    # A hub was asked before, if at all.
+    initial = initial_weights(spec, hub=False)
+    done = find_done(store, protocol.name, spec.model, spec.run_id(), data_inputs(facts) | weights_inputs(initial))
+    if done is not None:
+        yield f"record      {store.path(done.protocol, done.model, done.run_id)}: done, nothing would be trained"
+        return
+    threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
+    yield f"device      {device.accelerator}, {device.precision}{threads}"
+    class_counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+    task = build_task(spec, protocol, native_size=first.shape[0], class_counts=class_counts, pretrained=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        pace, measured = measure(spec, task, datamodule, device, steps)
+    work = work_of(spec, counts, datamodule.eval_batch_size)
+    seconds = folds * work.seconds(pace) / (spec.execution.devices * spec.execution.num_nodes)
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
+    yield f"network     {parameters / 1e6:.2f} M parameters{f', input {size} px' if size else ''}"
+    each = f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g} images/s)"
+    yield f"estimate    {in_words(seconds)}{f' for {folds} folds' if folds > 1 else ''}: {each}, measured over {measured} step{'s' if measured > 1 else ''}"
+
+
+def settings_of(spec: RunSpec) -> str:
+    """Settings of a run as YAML, as an entry of a suite with ``layered: false`` would state them; what is neutral is left out."""
+    stated = spec.model_dump(mode="json", exclude={"execution"})
+    told = {*spec.identity(), *_ALWAYS, *(("recipe",) if spec.recipe else ())}
+    return yaml.safe_dump({key: value for key, value in stated.items() if key in told}, sort_keys=False, width=110)

@@ -1,0 +1,167 @@
+"""How long a run will take on this machine, from its first steps."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
+from fer_bench.training.machine import Device
+
+# The first steps allocate memory and choose kernels.
+_WARM_UP = 2
+# Seconds after which no further step is measured.
+_PATIENCE = 30.0
+# Steps that are looked at while a run trains, and seconds of training above which it says what they promise.
+_STEPS, _LONG = 10, 3600.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one step takes.
+
+    Args:
+        step: seconds of an optimiser step, its batch's reading included.
+        batch: seconds of a batch of validation.
+    """
+
+    step: float
+    batch: float = 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do.
+
+    Args:
+        epochs: still to train.
+        steps: optimiser steps of an epoch.
+        batches: of validation after every epoch.
+        last_batches: of validation and test after training, all views counted.
+    """
+
+    epochs: int
+    steps: int
+    batches: int
+    last_batches: int = 0
+
+    def seconds(self, pace: Pace) -> float:
+        """Time of all of it at a pace; on growing images an upper bound."""
+        return self.epochs * (self.steps * pace.step + self.batches * pace.batch) + self.last_batches * pace.batch
+
+
+def work_of(spec: RunSpec, counts: dict[str, int], eval_batch_size: int, epochs_done: int = 0) -> Work:
+    """What a run on splits of these sizes has to do."""
+    steps = spec.steps_per_epoch or math.ceil(counts["train"] / spec.batch_size)
+    batches = {split: math.ceil(counts[split] / eval_batch_size) for split in ("validation", "test")}
+    views = {"flip": 2, "ten_crop": 10}.get(spec.tta_kind, spec.tta) if spec.tta else 1
+    return Work(spec.epochs - epochs_done, steps, batches["validation"], views * sum(batches.values()))
+
+
+def in_words(seconds: float) -> str:
+    """A time to two digits in the unit that suits it."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length or (unit == "min" and seconds >= 60):
+            return f"{seconds / length:.2g} {unit}" if seconds / length < 100 else f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.2g} s"
+
+
+class _Clock(L.Callback):
+    """Seconds between the ends of batches."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.batches: list[float] = []
+        self._at = 0.0
+
+    def _lap(self, laps: list[float]) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        laps.append(now - self._at)
+        self._at = now
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._at = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """One more step; few of a slow network are enough."""
+        self._lap(self.steps)
+        if len(self.steps) > 1 and sum(self.steps) > _PATIENCE:
+            trainer.should_stop = True
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._at = time.perf_counter()
+
+    def on_validation_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any, **places: Any) -> None:
+        """One more batch of validation."""
+        self._lap(self.batches)
+
+
+def measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, int]:
+    """Train a task for a few steps, and throw them away.
+
+    Args:
+        spec: the run.
+        task: freshly built; its weights are moved.
+        datamodule: of the run.
+        device: resolved hardware.
+        steps: how many are measured, behind two that are not; fewer where they take long.
+
+    Returns:
+        The pace, and by how many steps it was measured.
+    """
+    clock = _Clock()
+    trainer = L.Trainer(
+        accelerator=device.accelerator,
+        devices=1,
+        precision=device.precision,
+        max_epochs=1,
+        limit_train_batches=steps + _WARM_UP,
+        limit_val_batches=_WARM_UP + 1,
+        gradient_clip_val=spec.gradient_clip or None,
+        use_distributed_sampler=False,
+        callbacks=[clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(task, datamodule=datamodule)
+    counted = clock.steps[_WARM_UP:] or clock.steps[-1:]
+    return Pace(statistics.median(counted), statistics.median(clock.batches[1:] or clock.batches or [0.0])), len(counted)
+
+
+class Forecast(L.Callback):
+    """Says once, after a training's first steps, how long the rest will take, where that is more than an hour."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._seen = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count batches; after the last of those that are looked at, speak."""
+        self._seen += 1
+        if self._seen == _WARM_UP:
+            self._began = time.perf_counter()
+        if self._seen != _WARM_UP + _STEPS or not trainer.is_global_zero:
+            return
+        batch_seconds = (time.perf_counter() - self._began) / _STEPS
+        epochs, batches = int(trainer.max_epochs or 0) - trainer.current_epoch, int(trainer.num_training_batches)
+        if (seconds := epochs * batches * batch_seconds) > _LONG:
+            print(
+                f"time left: about {in_words(seconds)} at the pace of the first steps ({epochs} epochs of {batches} batches, {batch_seconds:.2g} s each). "
+                "Ctrl-C stops it; the same command resumes it from its last whole epoch.",
+                flush=True,
+            )

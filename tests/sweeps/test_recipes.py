@@ -1,0 +1,74 @@
+"""``--use`` and `fer-bench list recipes`, on the suites that ship."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fer_bench.cli.main import app
+from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.spec import build
+from fer_bench.sweeps.grid import read_suite
+from fer_bench.sweeps.recipes import all_recipes, slug, use_recipe
+from tests.training.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def shipped(monkeypatch):
+    monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
+
+
+def used(name, **flags):
+    return build(use_recipe(name, flags))
+
+
+@pytest.mark.parametrize("name", ["cnn_ensembles/paper", "paper"])
+def test_the_recipe_of_a_network(name):
+    (wanted,) = (spec for spec in read_suite(Path("cnn_ensembles")) if spec.model == "resnext101")
+    assert used(name, model="resnext101") == wanted
+    assert used(name, model="resnext101", seed=4).run_id() == wanted.digest() + "-s4"
+    assert used(name, model="resnext101", epochs=2).epochs == 2
+
+
+def test_every_recipe_is_found_by_its_digest():
+    for one in all_recipes():
+        assert used(one.spec.digest(), seed=one.spec.seed).digest() == one.spec.digest()
+
+
+def test_a_network_that_the_suite_does_not_have_takes_the_settings_without_the_other_networks_options():
+    spec = used("cnn_ensembles/paper", model="timm:tf_efficientnet_lite0")
+    assert (spec.model, spec.lr, spec.epochs, spec.image_size, spec.weights) == ("timm:tf_efficientnet_lite0", 0.01, 30, 224, "imagenet")
+    spec = used("ca26c1c2ef", model="shufflenet_v2")
+    assert (spec.model_options, spec.lr, spec.tta) == ({}, 0.1, 0)
+    # Of networks that were trained for 60 and 70 epochs, which is meant?
+    with pytest.raises(SpecError, match="different recipes have this name"):
+        used("fer2013_scratch_gpu/scratch-strong-augmentation-sgd", model="shufflenet_v2")
+
+
+def test_another_dataset_brings_its_task_and_options():
+    spec = used("five_layer_cnn/report", dataset="ferplus")
+    assert (spec.dataset, spec.task, spec.batch_size, spec.class_weights) == ("ferplus", "fer8", 32, "balanced")
+
+
+def test_what_is_not_clear_is_asked():
+    with pytest.raises(SpecError, match="different recipes have this name"):
+        used("five_layer_cnn/report-grid")
+    with pytest.raises(SpecError, match="Name the network with --model"):
+        used("cnn_ensembles/paper")
+    with pytest.raises(UnknownNameError, match=r"cnn_ensembles/papper"):
+        used("cnn_ensembles/papper", model="resnet18")
+
+
+def test_names_are_what_a_shell_takes():
+    assert slug("One cycle, votes (2)") == "one-cycle-votes-2"
+    assert all("/" in one.use and " " not in one.use for one in all_recipes())
+
+
+def test_the_list_shows_what_was_measured_best_on_validation_first(monkeypatch):
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(ROOT / "leaderboards"))
+    lines = CliRunner().invoke(app, ["list", "recipes", "--dataset", "fer2013", "--model", "five_layer_cnn"], catch_exceptions=False).output.splitlines()
+    assert lines[0].split()[0] == "five_layer_cnn/one-cycle-small-batches"
+    assert "test 69.58 (3 seeds)" in lines[0]
+    shown = [float(line.partition("validation ")[2].partition(",")[0]) for line in lines if "validation" in line]
+    assert shown == sorted(shown, reverse=True)
+    assert sum("fer2013_scratch" in line for line in lines) == 0

@@ -1,0 +1,91 @@
+"""``weights: auto``: what it becomes, that it is said, and that a command given again stays with it."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from fer_bench.cli.main import app
+from fer_bench.errors import WeightsError
+from fer_bench.models.initial import Initial
+from fer_bench.training import auto_weights
+from fer_bench.training.auto_weights import resolve_auto
+
+GIVEN = {"dataset": "synthfaces", "model": "resnet18", "weights": "auto"}
+
+
+@pytest.fixture
+def places(monkeypatch):
+    """What a machine has at hand and what its hub has; nothing of either by default."""
+    found = {"hand": None, "hub": WeightsError("the weights cannot be downloaded: no hub can be reached from here.", "")}
+
+    def hub(name, data_dir=None):
+        if isinstance(found["hub"], Exception):
+            raise found["hub"]
+        return found["hub"]
+
+    def hand(name, data_dir=None):
+        if isinstance(found["hand"], Exception):
+            raise found["hand"]
+        return found["hand"]
+
+    monkeypatch.setattr(auto_weights, "imagenet_at_hand", hand)
+    monkeypatch.setattr(auto_weights, "find_imagenet", hub)
+    return found
+
+
+def initial(source):
+    return Initial(source, "0" * 64, "all")
+
+
+def test_nowhere_is_none(places):
+    spec, said = resolve_auto(GIVEN)
+    assert spec.weights == "none"
+    assert said == "weights: auto is none, so it trains from scratch (the weights cannot be downloaded: no hub can be reached from here)."
+
+
+@pytest.mark.parametrize("where", ["hand", "hub"])
+def test_at_hand_or_from_a_hub_is_imagenet(places, where):
+    places[where] = initial("the package x 0.1")
+    spec, said = resolve_auto(GIVEN)
+    assert spec.weights == "imagenet"
+    assert said == "weights: auto is imagenet (the package x 0.1)."
+
+
+def test_the_command_given_again_stays_with_what_it_was(places, tmp_path):
+    first, _ = resolve_auto(GIVEN)
+    places["hand"] = initial("a folder")
+    again, said = resolve_auto(GIVEN)
+    assert again == first
+    assert "as when this command was first given here" in said
+    # Another seed is of the same row; other settings are another row.
+    assert resolve_auto({**GIVEN, "seed": 3})[0].weights == "none"
+    assert resolve_auto({**GIVEN, "epochs": 3})[0].weights == "imagenet"
+    (kept,) = (path for path in (tmp_path / "runs/auto").glob("*.json") if json.loads(path.read_text())["weights"] == "none")
+    kept.write_text("{")
+    assert resolve_auto(GIVEN)[0].weights == "imagenet"
+
+
+def test_what_only_looks_leaves_nothing(places, tmp_path):
+    resolve_auto(GIVEN, keep=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_file_is_an_error_and_no_reason_to_train_without(places):
+    places["hand"] = WeightsError("x.pth: the file is damaged.", "Fetch it again.")
+    with pytest.raises(WeightsError, match="damaged"):
+        resolve_auto(GIVEN)
+
+
+@pytest.mark.parametrize("given", [{"model": "five_layer_cnn"}, {"model_options": {"width": 0.5}}])
+def test_networks_that_nobody_has_weights_of(places, given):
+    places["hand"] = initial("a folder")
+    assert resolve_auto({**GIVEN, **given})[0].weights == "none"
+
+
+def test_a_suite_may_not_say_it(tmp_path):
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("layered: false\nruns: [{weights: auto}]\n")
+    result = CliRunner().invoke(app, ["suite", str(suite), "--dry-run"])
+    assert "weights = 'auto'" in str(result.exception)
+    assert "write imagenet, none" in str(result.exception)

@@ -1,0 +1,43 @@
+"""What a run would be, and how long it would take."""
+
+import pytest
+import yaml
+
+from fer_bench.results.store import Store
+from fer_bench.spec import build
+from fer_bench.training.dry_run import describe_run, settings_of
+from fer_bench.training.forecast import Pace, Work, in_words, work_of
+from fer_bench.training.run import run
+
+
+def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
+    spec = tiny(epochs=3, recipe="a name")
+    lines = list(describe_run(spec, Store()))
+    said = "\n".join(lines)
+    assert f"run         {spec.run_id()} in protocol synthfaces-fer7" in said
+    assert "data        96 train, 40 validation, 48 test; 48 x 48 px, RGB" in said
+    assert "device      cpu, 32-true" in said
+    assert "3 epochs of 3 steps" in lines[-1]
+    assert build(yaml.safe_load(settings_of(spec))).run_id() == spec.run_id()
+    assert not (home / "runs").exists()
+    assert not (home / "boards").exists()
+
+
+def test_what_is_done_is_said_to_be(home, tiny):
+    spec = tiny(epochs=1)
+    run(spec)
+    assert list(describe_run(spec, Store()))[-1].endswith("done, nothing would be trained")
+
+
+def test_the_work_of_a_run(tiny):
+    counts = {"train": 100, "validation": 60, "test": 61}
+    assert work_of(tiny(epochs=3), counts, 20) == Work(3, 4, 3, 7)
+    assert work_of(tiny(epochs=3, tta=5), counts, 20).last_batches == 35
+    assert work_of(tiny(epochs=3, tta=1, tta_kind="ten_crop"), counts, 20).last_batches == 70
+    assert work_of(tiny(epochs=3, steps_per_epoch=2), counts, 20, epochs_done=1) == Work(2, 2, 3, 7)
+    assert Work(2, 10, 5, 7).seconds(Pace(0.5, 0.1)) == pytest.approx(2 * (10 * 0.5 + 5 * 0.1) + 0.7)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.123, "0.12 s"), (59, "59 s"), (61, "1 min"), (7000, "117 min"), (7300, "2 h"), (180000, "2.1 days")])
+def test_times_in_words(seconds, words):
+    assert in_words(seconds) == words
