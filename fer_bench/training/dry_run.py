@@ -18,7 +18,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names
-from fer_bench.training.forecast import in_words, measure, work_of
+from fer_bench.training.forecast import estimate, in_words, work_of
 
 # What is told also where it is as neutral as a setting can be.
 _ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
@@ -63,14 +63,14 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        pace, measured = measure(spec, task, datamodule, device, steps)
+        pace, how = estimate(spec, task, datamodule, device, steps)
     work = work_of(spec, counts, datamodule.eval_batch_size)
     seconds = folds * work.seconds(pace) / (spec.execution.devices * spec.execution.num_nodes)
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
     yield f"network     {parameters / 1e6:.2f} M parameters{f', input {size} px' if size else ''}"
     each = f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g} images/s)"
-    yield f"estimate    {in_words(seconds)}{f' for {folds} folds' if folds > 1 else ''}: {each}, measured over {measured} step{'s' if measured > 1 else ''}"
+    yield f"estimate    {in_words(seconds)}{f' for {folds} folds' if folds > 1 else ''}: {each}, {how}"
 
 
 def settings_of(spec: RunSpec) -> str:

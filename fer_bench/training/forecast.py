@@ -18,8 +18,8 @@ from fer_bench.training.machine import Device
 
 # The first steps allocate memory and choose kernels.
 _WARM_UP = 2
-# Seconds after which no further step is measured.
-_PATIENCE = 30.0
+# Seconds after which no further step is measured, and images of a step where whole ones take longer than that.
+_PATIENCE, _FEW = 30.0, 16
 # Steps that are looked at while a run trains, and seconds of training above which it says what they promise.
 _STEPS, _LONG = 10, 3600.0
 
@@ -108,19 +108,30 @@ class _Clock(L.Callback):
         self._lap(self.batches)
 
 
-def measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, int]:
-    """Train a task for a few steps, and throw them away.
+def estimate(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, str]:
+    """The pace of a run, and how it was found: from whole steps, or, where these take long, from those on a few images.
 
     Args:
         spec: the run.
         task: freshly built; its weights are moved.
-        datamodule: of the run.
+        datamodule: of the run; its batch sizes are what they were afterwards.
         device: resolved hardware.
-        steps: how many are measured, behind two that are not; fewer where they take long.
-
-    Returns:
-        The pace, and by how many steps it was measured.
+        steps: how many are measured.
     """
+    whole, evaluated = datamodule.batch_size, datamodule.eval_batch_size
+    if whole > 2 * _FEW:
+        datamodule.batch_size = datamodule.eval_batch_size = _FEW
+        few, counted = _measure(spec, task, datamodule, device, 1)
+        datamodule.batch_size, datamodule.eval_batch_size = whole, evaluated
+        pace = Pace(few.step * whole / _FEW, few.batch * evaluated / _FEW)
+        if pace.step * (steps + _WARM_UP) > _PATIENCE:
+            return pace, f"from a step of {_FEW} images"
+    pace, counted = _measure(spec, task, datamodule, device, steps)
+    return pace, f"measured over {counted} step{'s' if counted > 1 else ''}"
+
+
+def _measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, int]:
+    """Train a task for a few steps behind two that do not count, and throw them away; the pace, and by how many steps it was measured."""
     clock = _Clock()
     trainer = L.Trainer(
         accelerator=device.accelerator,

