@@ -70,6 +70,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += _folded(board)
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _siblings(board, names)
@@ -92,7 +93,7 @@ def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
     names = row_names([placed.row for placed in board.placed])
     ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
-    return [f"## Copy `{board.copy}`", *ranking, *_apart(board)]
+    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_apart(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
@@ -218,6 +219,19 @@ def _of_values(protocol: Protocol) -> list[str]:
     names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
     single = len(protocol.task.dimensions) < 2
     return [f"{dimension}/{name}" for dimension in protocol.task.dimensions for name in names if not (single and name == protocol.primary)]
+
+
+def _folded(board: Board) -> list[str]:
+    """Ensembles that the table leaves out."""
+    if not board.folded:
+        return []
+    primary, n = board.protocol.primary, len(board.folded)
+    ordered = sorted(board.folded, key=lambda row: (-(row.value(primary) or 0.0), row.key))
+    listed = ", ".join(link(number(row.value(primary), primary), record_link(row.records[0])) for row in ordered)
+    return [
+        "Of ensembles that were built in the same way from candidates of the same kind, the table shows the one that is best on validation. "
+        f"{n} more {'is' if n == 1 else 'are'} on record ({title(primary)}{unit_sign(primary)}): {listed}."
+    ]
 
 
 def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:

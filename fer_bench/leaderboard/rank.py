@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from fer_bench.leaderboard.gains import Gain, gains
+from fer_bench.leaderboard.questions import one_per_question
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
@@ -46,6 +47,7 @@ class Board:
         gains: what late fusion adds to parts of it.
         copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
         others: the same of other copies, where the protocol declares none.
+        folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
     """
 
     protocol: Protocol
@@ -58,6 +60,7 @@ class Board:
     gains: tuple[Gain, ...] = ()
     copy: str = ""
     others: tuple[Board, ...] = ()
+    folded: tuple[Row, ...] = ()
 
     @property
     def best(self) -> Placed | None:
@@ -90,10 +93,12 @@ def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None
 
 
 def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None, test: PairedTest | None) -> Board:
-    found = sort_records(protocol, records)
+    given = list(records)
+    found = sort_records(protocol, given)
+    rows, folded = one_per_question(protocol, found.rows, given)
     test = test or choose_test(protocol, load)
     sign = -1.0 if protocol.higher_is_better else 1.0
-    valued = [(value, row) for row in found.rows if (value := row.value(protocol.primary)) is not None]
+    valued = [(value, row) for row in rows if (value := row.value(protocol.primary)) is not None]
     valued.sort(key=lambda pair: (sign * pair[0], pair[1].model, pair[1].recipe, pair[1].key))
     placed: list[Placed] = []
     opener: Row | None = None
@@ -108,7 +113,7 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None,
             opener, opened_at, current = row, value, place
         placed.append(Placed(row, current, value, p_above))
     added = gains(protocol, [entry.row for entry in placed], test)
-    return Board(protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added)
+    return Board(protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added, folded=folded)
 
 
 def _differ(p: float | None, values_differ: bool) -> bool:
