@@ -21,6 +21,7 @@ from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.machine import Device
+from fer_bench.training.norms import MeasureNorms
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
@@ -52,6 +53,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.progressive_from is not None:
         callbacks.append(GrowingInput(spec.progressive_from, spec.epochs, spec.progressive_step))
+    # Before the average of the weights, which begins as a copy of them.
+    callbacks.append(MeasureNorms())
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
