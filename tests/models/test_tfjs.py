@@ -16,6 +16,7 @@ from fer_bench.models.mobilenet_v1 import read_mobilenet
 from fer_bench.models.tfjs import read_tfjs
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import build_network
+from fer_bench.probes.backbones import build_backbone
 from fer_bench.training.norms import measure_norms
 
 NAME = "timm:mobilenetv1_100"
@@ -131,6 +132,15 @@ def test_the_converted_network_computes_what_the_graph_does(tmp_path):
     assert "left fresh: body.classifier.bias (7,), body.classifier.weight (7, 1024)" in network.initial.taken
     assert "trained with normalization" not in network.initial.taken
     assert "--set normalization=centred" in build(path, normalization="imagenet").initial.taken
+
+
+def test_as_a_frozen_backbone_it_has_the_features_of_the_graph(tmp_path):
+    path = face_network(tmp_path)
+    backbone, images = build_backbone(NAME, weights=str(path), image_size=64), faces(3, 64)
+    with torch.no_grad():
+        found = backbone.module(images)
+    assert torch.cosine_similarity(found, expected(path, images)).min() > 0.999
+    assert "centred" in backbone.preprocessing
 
 
 def test_norms_keep_what_they_compute_once_they_are_measured(tmp_path):
