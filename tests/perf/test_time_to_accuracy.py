@@ -35,6 +35,7 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
     measure = script("time_to_accuracy")
     to = tmp_path / "legs.jsonl"
     command = ["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--to", str(to)]
+    monkeypatch.setattr(measure, "measured", lambda way, seed, given: {**measure.leg(way, seed, given), "key": measure.key_of(way, given)})
     measure.main(command)
     shown = capsys.readouterr().out
     legs = [json.loads(line) for line in to.read_text().splitlines()]
@@ -46,6 +47,15 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
     assert not any_record(Store(), "synthfaces-fer7", "five_layer_cnn", measure.spec_of("today", 0, options_for(tmp_path, quick=True)).run_id())
     monkeypatch.setattr(measure, "measured", lambda *_: pytest.fail("a finished leg was trained again"))
     measure.main(command)
+
+
+@pytest.mark.slow
+def test_a_leg_is_a_process_of_its_own(script, tmp_path, capsys):
+    measure = script("time_to_accuracy")
+    to = tmp_path / "legs.jsonl"
+    measure.main(["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--ways", "fast", "--to", str(to)])
+    assert "fast, seed 0\n  epoch 1/2" in capsys.readouterr().out
+    assert json.loads(to.read_text())["key"] == measure.key_of("fast", options_for(tmp_path, quick=True, threads=1, target=0.01))
 
 
 def test_an_interrupted_measurement_goes_on(script, tmp_path, monkeypatch):
