@@ -7,6 +7,7 @@ name another, and no path is published.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,9 +70,22 @@ def pin(text: str, setting: str, files: dict[str, str]) -> str:
     if text.startswith(PINNED):
         return text
     path = Path(text).expanduser().resolve()
-    found = PINNED + file_digest(path, setting, "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path.")
+    hint = "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path."
+    digests = [file_digest(file, setting, hint) for file in (path, *_named_in(path))]
+    found = PINNED + (digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12])
     files[found] = str(path)
     return found
+
+
+def _named_in(path: Path) -> list[Path]:
+    """The files beside a ``model.json`` of TensorFlow.js that hold its weights: it has none itself."""
+    if path.suffix != ".json":
+        return []
+    try:
+        return [path.parent / str(name) for group in json.loads(path.read_text(encoding="utf-8"))["weightsManifest"] for name in group["paths"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        # Whoever reads it says what is wrong with it.
+        return []
 
 
 def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv.") -> str:

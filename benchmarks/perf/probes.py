@@ -26,31 +26,31 @@ TARGETS = {512: 8.0, 2048: 4.0, 4096: 2.0}
 BATCH = 64
 
 
-def features(n, width, seed):
+def features(n, width, seed, device="cpu"):
     """Rectified random features that say something about the class, about as many as zeros as a real backbone's."""
     generator = np.random.default_rng(seed)
     targets = generator.integers(8, size=n)
     centres = np.random.default_rng(7).normal(size=(8, width))
     values = np.maximum(0.3 * centres[targets] + generator.normal(size=(n, width)), 0).astype(np.float32)
-    return Split(torch.from_numpy(values), torch.from_numpy(targets))
+    return Split(torch.from_numpy(values).to(device), torch.from_numpy(targets).to(device))
 
 
 def one_by_one(heads, train, validation, epochs):
-    """The loop that everyone writes, once per head."""
-    counts = np.bincount(train.targets.numpy(), minlength=8).tolist()
-    final = []
+    """The loop that everyone writes, once per head, on the device that the features are on."""
+    counts = np.bincount(train.targets.cpu().numpy(), minlength=8).tolist()
+    device, final = train.features.device, []
     for head in heads:
-        layer = nn.Linear(train.features.shape[1], 8)
+        layer = nn.Linear(train.features.shape[1], 8, device=device)
         with torch.no_grad():
             for parameter, values in zip(layer.parameters(), initial_weights(head.seed, 8, train.features.shape[1], train.features.dtype), strict=True):
                 parameter.copy_(values)
-        balanced = nn.CrossEntropyLoss(weight=balanced_class_weights(counts).to(train.features.dtype))
-        loss_of = balanced if head.loss == "cross_entropy" else UnbalancedCrossEntropyLoss(counts, EMO8.distances).to(train.features.dtype)
+        balanced = nn.CrossEntropyLoss(weight=balanced_class_weights(counts).to(train.features))
+        loss_of = balanced if head.loss == "cross_entropy" else UnbalancedCrossEntropyLoss(counts, EMO8.distances).to(train.features)
         optimizer = torch.optim.Adam(layer.parameters(), lr=head.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor)
         best, kept = np.inf, None
         for epoch in range(epochs):
-            for at in torch.from_numpy(data_order(head.seed, epoch, len(train))).split(BATCH):
+            for at in torch.from_numpy(data_order(head.seed, epoch, len(train))).to(device).split(BATCH):
                 optimizer.zero_grad()
                 loss_of(layer(train.features[at]), train.targets[at]).backward()
                 optimizer.step()
@@ -58,16 +58,16 @@ def one_by_one(heads, train, validation, epochs):
             with torch.no_grad():
                 logits = layer(validation.features)
                 loss = loss_of(logits, validation.targets).item()
-            scores_from_confusion(confusion_matrix(validation.targets.numpy(), logits.argmax(1).numpy(), 8))
+            scores_from_confusion(confusion_matrix(validation.targets.cpu().numpy(), logits.argmax(1).cpu().numpy(), 8))
             if loss < best:
                 best, kept = loss, [p.detach().clone() for p in layer.parameters()]
         final.append(([p.detach().clone() for p in layer.parameters()], kept))
     return final
 
 
-def measure(width, heads, n, epochs):
+def measure(width, heads, n, epochs, device="cpu"):
     """Seconds of both, and by how much the validation probabilities of the last epoch differ (largest, 99.9 % quantile)."""
-    train, validation = features(n, width, 0), features(n // 8, width, 1)
+    train, validation = features(n, width, 0, device), features(n // 8, width, 1, device)
     train_heads(heads[:2], train, validation, EMO8, max_epochs=1)
     one_by_one(heads[:2], train, validation, 1)
     stacked = []
@@ -86,7 +86,7 @@ def differences(found, expected, epochs, validation):
     """Absolute differences of validation probabilities, of the heads whose chosen epoch is the last."""
     ours = found.probabilities(validation.features)
     each = [
-        np.abs(ours[h] - nn.functional.linear(validation.features, *last).softmax(1).numpy())
+        np.abs(ours[h] - nn.functional.linear(validation.features, *last).softmax(1).cpu().numpy())
         for h, (last, _) in enumerate(expected)
         if found.chosen_epoch[h] == epochs - 1
     ]
@@ -118,6 +118,11 @@ def seconds_per_image(n):
     return (time.perf_counter() - began) / n
 
 
+def paper_grid():
+    """The heads of the paper's grid, 80 in number."""
+    return [Head(lr, loss, seed) for lr in (0.1, 0.01, 0.001, 0.0001) for loss in ("cross_entropy", "unbalanced_cross_entropy") for seed in range(10)]
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name, value in (("threads", 2), ("heads", 80), ("epochs", 2), ("samples", 2048), ("images", 24)):
@@ -125,8 +130,7 @@ def main():
     parser.add_argument("--dims", type=int, nargs="+", default=[512, 2048, 4096])
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    grid = [Head(lr, loss, seed) for lr in (0.1, 0.01, 0.001, 0.0001) for loss in ("cross_entropy", "unbalanced_cross_entropy") for seed in range(10)]
-    heads = grid[: given.heads]
+    heads = paper_grid()[: given.heads]
     per_image = seconds_per_image(given.images)
     for width in given.dims:
         stacked, plain, off = measure(width, heads, given.samples, given.epochs)

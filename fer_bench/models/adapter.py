@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError
+from fer_bench.models.pretrained import PACKAGES
 
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -19,6 +20,8 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 def default_normalization(model: str, weights: str) -> str:
     """The constants that a network is fed with where nothing else is asked for: those that its ImageNet weights were trained with, centred otherwise.
 
+    A file of an EfficientNet-Lite is taken for ImageNet's: nobody else trains those networks. Of other files nothing is known here.
+
     Args:
         model: an alias of the catalogue or ``timm:<name>``.
         weights: ``none``, ``imagenet`` or the path of a file.
@@ -26,7 +29,8 @@ def default_normalization(model: str, weights: str) -> str:
     Raises:
         SpecError: timm's weights were trained with constants that have no name here.
     """
-    if weights != "imagenet":
+    lite = model.startswith("timm:") and model.removeprefix("timm:").partition(".")[0] in PACKAGES
+    if weights in ("none", "auto") or (weights != "imagenet" and not lite):
         return "centred"
     designed = None
     if model.startswith("timm:"):

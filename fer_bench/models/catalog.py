@@ -20,6 +20,7 @@ class ModelEntry:
         about: one line.
         smallest: least side of the input that its pooling leaves something of.
         fixed_size: it takes the size that it was built for and no other (position embeddings, dense layers over positions).
+        grows: of our own: it bears smaller images than it was built for, while they grow in training.
     """
 
     source: str
@@ -29,6 +30,7 @@ class ModelEntry:
     about: str = ""
     smallest: int = 1
     fixed_size: bool = False
+    grows: bool = False
 
     def least_side(self, stem: object) -> int:
         """Least side of the input with ``model_options.stem``: a small stem halves less often."""
@@ -68,7 +70,8 @@ _torchvision("efficientnet_b0", "efficientnet_b0", _V1, "EfficientNet-B0 (Tan an
 _torchvision("googlenet", "googlenet", _V1, "GoogLeNet (Szegedy et al. 2015), without its side heads")
 _torchvision("inception_v3", "inception_v3", _V1, "Inception v3 (Szegedy et al. 2016), without its side head", 299)
 MODELS.add(
-    "five_layer_cnn", ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16)
+    "five_layer_cnn",
+    ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16, grows=True),
 )
 MODELS.add("autoencoder", ModelEntry("own", "fer_bench.models.autoencoder:AutoencoderClassifier", 48, about="the autoencoder paper's network", smallest=16))
 MODELS.add(

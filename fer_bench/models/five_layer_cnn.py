@@ -59,7 +59,7 @@ class FiveLayerCNN(nn.Module):
                 layers += [nn.Conv2d(channels, after, 3, padding=1), act(), nn.BatchNorm2d(after)]
             layers += [nn.MaxPool2d(2), Dropout(dropout)]
         self.features = nn.Sequential(*layers)
-        side = image_size // 16
+        self.grid = side = image_size // 16
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(widths[-1] * side * side, 64), act(), nn.BatchNorm1d(64), nn.Dropout(head_dropout),
@@ -68,5 +68,9 @@ class FiveLayerCNN(nn.Module):
         self.classifier = nn.Linear(64, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, num_classes) of images (B, in_channels, image_size, image_size)."""
-        return self.classifier(self.head(self.features(x)))
+        """Logits (B, num_classes) of images (B, in_channels, image_size, image_size), or of another side from 16 px, as while images grow."""
+        found = self.features(x)
+        if found.shape[-1] != self.grid:
+            # The dense layers are of one number of positions.
+            found = nn.functional.adaptive_avg_pool2d(found, self.grid)
+        return self.classifier(self.head(found))

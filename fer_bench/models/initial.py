@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
+from fer_bench.models.adapter import NORMALIZATIONS, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
 from fer_bench.models.converting import Fitted, fitting, head_names
 from fer_bench.models.hub import hub_or_explain
 from fer_bench.models.pretrained import at_hand
-from fer_bench.models.weights import load_file, read_file, tensors_digest
+from fer_bench.models.weights import FOLDED, read_file, tensors_digest
 from fer_bench.results.inputs import WEIGHTS, Inputs
 from fer_bench.spec import RunSpec
 
@@ -29,12 +30,14 @@ class Initial:
         digest: sha256 (hexadecimal) over the tensors below the final layer, by the network's own names; the same wherever they are found.
         taken: what was taken of the file.
         state: tensors by the body's own names, of ImageNet's weights the final layer too; empty once a file is loaded.
+        folded: the norms have no statistics of their own, so that training has to begin by taking them.
     """
 
     source: str
     digest: str
     taken: str
     state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    folded: bool = False
 
     def facts(self) -> dict[str, str]:
         """What a record says of them."""
@@ -107,8 +110,31 @@ def weights_inputs(initial: Initial | None) -> Inputs:
 
 def from_file(network: nn.Module, path: str) -> Initial:
     """Load a file into a network, and say what was taken of it."""
-    taken = load_file(network, path)
-    return Initial("a file of the user's", _digest(network, taken), taken.describe())
+    content = read_file(path)
+    taken = fitting(network, content, path)
+    network.load_state_dict(taken.state, strict=False)
+    return Initial("a file of the user's", _digest(network, taken), taken.describe() + _fed_otherwise(network, content, path), folded=path.endswith(FOLDED))
+
+
+def _fed_otherwise(network: nn.Module, content: Mapping[str, Any], path: str) -> str:
+    """A warning where the file says that its network saw images with other constants than this one will."""
+    kind = "centred" if path.endswith(FOLDED) else _constants_in(content)
+    adapter: Any = getattr(network, "adapter", None)
+    if kind is None or adapter is None:
+        return ""
+    own = [tensor.flatten().cpu() / 255 for tensor in (adapter.mean, adapter.std)]
+    if all(torch.allclose(a, torch.tensor(b[: len(a)])) for a, b in zip(own, NORMALIZATIONS[kind], strict=True)):
+        return ""
+    return f"; trained with normalization = {kind}, which this run does not use (--set normalization={kind})"
+
+
+def _constants_in(content: Mapping[str, Any]) -> str | None:
+    """Name of the constants of a checkpoint of this suite, which says what it is; None of any other."""
+    try:
+        spec = RunSpec.model_validate_json(content["spec"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return spec.normalization if spec.normalization != "auto" else default_normalization(spec.model, spec.weights)
 
 
 def _from_hub(entry: ModelEntry) -> Initial:

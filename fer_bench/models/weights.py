@@ -18,6 +18,9 @@ from fer_bench.packages import require
 
 __all__ = ["fitting", "hub_or_explain", "load_file", "read_file", "require_weights", "tensors_digest", "weights_digest"]
 
+# Suffix of files in which the norms are part of the convolutions.
+FOLDED = ".json"
+
 
 def read_file(path: str) -> dict[str, Any]:
     """Read a checkpoint or state dict without running any code that it may hold.
@@ -28,7 +31,11 @@ def read_file(path: str) -> dict[str, Any]:
     file = Path(path).expanduser()
     if not file.is_file():
         problem = f"weights = {path!r}: there is no such file."
-        raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file.")
+        raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file, or of a model.json.")
+    if file.suffix == FOLDED:
+        from fer_bench.models.mobilenet_v1 import read_mobilenet
+
+        return dict(read_mobilenet(file))
     try:
         if file.suffix == ".safetensors":
             require(("safetensors",))

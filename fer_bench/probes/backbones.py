@@ -17,7 +17,7 @@ from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.converting import current_name
 from fer_bench.models.initial import Initial
-from fer_bench.models.weights import load_file, read_file, require_weights, weights_digest
+from fer_bench.models.weights import FOLDED, load_file, read_file, require_weights, weights_digest
 from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
@@ -132,9 +132,11 @@ def _network(name: str, weights: str, image_size: int | None, store: Store, data
     find_model(name)
     chosen = "imagenet" if weights == "auto" else weights
     size = image_size or (find_model(name).image_size if find_model(name).source == "own" else None)
-    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224, data_dir=data_dir)
+    # TensorFlow pads images on one side only.
+    options = {"pad_type": "same"} if chosen.endswith(FOLDED) else None
+    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir)
     # Drawn weights get what the trained ones would.
-    kind = default_normalization(name, "imagenet")
+    kind = "centred" if chosen.endswith(FOLDED) else default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
 
 

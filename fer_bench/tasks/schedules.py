@@ -11,6 +11,7 @@ from torch import nn
 
 from fer_bench.errors import SpecError
 from fer_bench.registry import Registry
+from fer_bench.tasks.muon import Muon
 from fer_bench.tasks.rules_findingemo import learning_rate_factor
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
@@ -19,6 +20,7 @@ OPTIMIZERS.add("adam", torch.optim.Adam)
 OPTIMIZERS.add("adamw", torch.optim.AdamW)
 OPTIMIZERS.add("nadam", torch.optim.NAdam)
 OPTIMIZERS.add("rmsprop", torch.optim.RMSprop)
+OPTIMIZERS.add("muon", Muon)
 
 # A schedule gets the optimizer, the peak learning rate, epochs, steps per epoch and its options; it returns what Lightning wants to know.
 ScheduleFactory = Callable[..., dict[str, Any]]

@@ -80,7 +80,7 @@ def check_progressive(spec: RunSpec) -> None:
     entry = find_model(spec.model)
     smallest = entry.least_side(spec.model_options.get("stem"))
     problem = ""
-    if entry.fixed_size or entry.source == "own":
+    if entry.fixed_size or (entry.source == "own" and not entry.grows):
         problem = f"progressive_from = {spec.progressive_from}: {spec.model} takes images of one side only."
     elif spec.progressive_from < smallest:
         problem = f"progressive_from = {spec.progressive_from}: {spec.model} needs at least {smallest} px."

@@ -22,6 +22,7 @@ from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, Kee
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.forecast import Forecast
 from fer_bench.training.machine import Device
+from fer_bench.training.norms import MeasureNorms
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
@@ -53,6 +54,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.progressive_from is not None:
         callbacks.append(GrowingInput(spec.progressive_from, spec.epochs, spec.progressive_step))
+    # Before the average of the weights, which begins as a copy of them.
+    callbacks.append(MeasureNorms())
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 

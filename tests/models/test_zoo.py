@@ -188,6 +188,11 @@ def test_model_options_that_cannot_be_used_are_named(name, options):
         ("timm:vit_base_patch16_224", "imagenet", "symmetric"),
         ("timm:vit_base_patch16_clip_224.openai", "imagenet", "clip"),
         ("timm:convnext_tiny", "none", "centred"),
+        ("timm:tf_efficientnet_lite0", "none", "centred"),
+        ("timm:tf_efficientnet_lite0", "imagenet", "symmetric"),
+        ("timm:tf_efficientnet_lite0", "some/lite0.pth", "symmetric"),
+        ("timm:tf_efficientnet_lite2.in1k", "sha256:0123456789ab", "symmetric"),
+        ("timm:tf_efficientnet_b0", "some/b0.pth", "centred"),
     ],
 )
 def test_weights_are_fed_with_the_constants_that_they_were_trained_with(model, weights, name):

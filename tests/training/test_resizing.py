@@ -1,9 +1,11 @@
 """Progressive resizing: which side the network sees when, and who refuses it."""
 
 import pytest
+import torch
 
 from fer_bench.errors import SpecError
 from fer_bench.models.adapter import InputAdapter
+from fer_bench.models.five_layer_cnn import FiveLayerCNN
 from fer_bench.training.resizing import side_in
 from fer_bench.training.run import run
 
@@ -23,6 +25,17 @@ def test_the_side_never_shrinks_nor_leaves_its_range(epochs, start, full, step):
     assert sides[0] == start
     assert max(sides) <= full
     assert epochs < 4 or sides[-1] == full
+
+
+@pytest.mark.parametrize("side", [16, 24, 32, 40, 47])
+def test_the_five_layer_cnn_bears_images_that_have_not_grown_up(side):
+    network = FiveLayerCNN(7).eval()
+    small = torch.rand(2, 3, side, side)
+    assert network(small).shape == (2, 7)
+    # Each of the positions that the dense layers know is filled, from its own place in the image.
+    left = small.clone()
+    left[..., : side // 2] = 0
+    assert (network(left) != network(small)).any()
 
 
 def test_training_sees_growing_images_and_everything_else_full_ones(home, tiny, monkeypatch):
@@ -49,7 +62,8 @@ def test_training_sees_growing_images_and_everything_else_full_ones(home, tiny, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"progressive_from": 32}, "five_layer_cnn takes images of one side only"),
+        ({"model": "autoencoder", "progressive_from": 32}, "autoencoder takes images of one side only"),
+        ({"progressive_from": 15}, "five_layer_cnn needs at least 16 px"),
         ({**NARROW, "progressive_from": 48}, "not smaller than image_size = 48"),
         ({**NARROW, "image_size": None, "progressive_from": 64}, "the network's input has 48 px"),
         ({"model": "vgg11", "image_size": 64, "progressive_from": 16}, "vgg11 needs at least 32 px"),
