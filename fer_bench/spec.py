@@ -103,6 +103,10 @@ class RunSpec(BaseModel):
     augment_on: Literal["loader", "device"] = Field(
         "loader", description="loader: image by image, by albumentations; device: batch by batch on the accelerator, by PyTorch, many times faster"
     )
+    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution by which pairs of images and their labels are mixed; 0: none")
+    cutmix: float = Field(0.0, ge=0, description="the same for a rectangle of another image; with mixup too, each batch gets one of the two")
+    mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
+    mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
     steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
     early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
     stopper: Literal["patience", "findingemo"] = Field(

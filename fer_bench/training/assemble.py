@@ -22,11 +22,17 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.expression import ExpressionTask
+from fer_bench.tasks.mixing import check_mixing
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
+from fer_bench.tasks.sharpness import OPTION as SAM
+from fer_bench.tasks.sharpness import radius_of
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.resizing import check_progressive
+
+# Strategies that deal the weights out to the processes.
+SHARDED = ("fsdp", "deepspeed")
 
 
 def check_names(spec: RunSpec) -> Protocol:
@@ -56,6 +62,7 @@ def check_names(spec: RunSpec) -> Protocol:
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
     protocol = spec.judge
+    check_mixing(spec, protocol.task.kind)
     if spec.labels and spec.target_mode != "hard":
         problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
         raise SpecError(problem, "Use target_mode=hard.")
@@ -72,6 +79,9 @@ def check_names(spec: RunSpec) -> Protocol:
     if spec.execution.wandb != "off":
         require(("wandb",))
     _check_strategy(spec.execution.strategy)
+    if radius_of(spec.optimizer_options) and spec.execution.strategy.startswith(SHARDED):
+        problem = f"optimizer_options.{SAM} with strategy = {spec.execution.strategy!r}: each process holds a part of the weights only."
+        raise SpecError(problem, f"Use --strategy ddp, or leave {SAM} out.")
     _task_of(spec, protocol, try_specified(spec, protocol.task.n_outputs), np.ones(protocol.task.n_outputs))
     optimizer = build_optimizer(spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options))
     build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, 1, dict(spec.schedule_options))
