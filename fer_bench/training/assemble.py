@@ -29,6 +29,7 @@ from fer_bench.tasks.sharpness import radius_of
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
+from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.resizing import check_progressive
 
 # Strategies that deal the weights out to the processes.
@@ -60,7 +61,7 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
     if spec.tta and spec.tta_kind == "random" and changes_nothing(settings_of(spec.augment, spec.augment_options)):
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
-        raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
+        raise SpecError(problem, "Choose an augmentation, or tta_kind=flip, five_crop or ten_crop.")
     protocol = spec.judge
     check_mixing(spec, protocol.task.kind)
     if spec.labels and spec.target_mode != "hard":
@@ -82,7 +83,9 @@ def check_names(spec: RunSpec) -> Protocol:
     if radius_of(spec.optimizer_options) and spec.execution.strategy.startswith(SHARDED):
         problem = f"optimizer_options.{SAM} with strategy = {spec.execution.strategy!r}: each process holds a part of the weights only."
         raise SpecError(problem, f"Use --strategy ddp, or leave {SAM} out.")
-    _task_of(spec, protocol, try_specified(spec, protocol.task.n_outputs), np.ones(protocol.task.n_outputs))
+    network = try_specified(spec, protocol.task.n_outputs)
+    check_dropout_schedule(spec, network)
+    _task_of(spec, protocol, network, np.ones(protocol.task.n_outputs))
     optimizer = build_optimizer(spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options))
     build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, 1, dict(spec.schedule_options))
     return protocol

@@ -21,6 +21,7 @@ from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.assemble import SHARDED
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
+from fer_bench.training.dropout_schedule import DropoutSchedule
 from fer_bench.training.machine import Device
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
@@ -53,6 +54,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         callbacks.append(Patience(monitor, mode=mode, patience=spec.early_stopping))
     if spec.progressive_from is not None:
         callbacks.append(GrowingInput(spec.progressive_from, spec.epochs, spec.progressive_step))
+    if spec.dropout_schedule != "constant":
+        callbacks.append(DropoutSchedule(spec.dropout_schedule, spec.epochs))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
