@@ -122,7 +122,7 @@ class RunSpec(BaseModel):
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    method: Literal["plain", "multitask", "two_stage"] = "plain"
+    method: Literal["plain", "multitask", "two_stage", "distill"] = "plain"
     method_options: Options = {}
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")

@@ -19,7 +19,7 @@ from fer_bench.models.zoo import Network
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import MeanLoss
 from fer_bench.tasks.expression import ExpressionTask
-from fer_bench.tasks.mixing import Prepared
+from fer_bench.tasks.mixing import Prepared, Targets
 
 OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruction_lr": 0.0}
 
@@ -95,11 +95,9 @@ class AutoencodingTask(ExpressionTask):
                 for group in schedule.optimizer.param_groups:
                     group["lr"] = self.spec.lr
 
-    def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
         """Beside a reconstruction, distributions are targets as they are."""
-        if self._classifying_only:
-            return super().prepare(batch, batch_idx)
-        return Prepared(batch["image"], {"target": batch["target"]})
+        return super().columns(batch) if self._classifying_only else {"target": batch["target"]}
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and logits of one batch."""

@@ -94,9 +94,13 @@ class AffectTask(L.LightningModule):
         """Mean loss of a batch's outputs, float32."""
         raise NotImplementedError
 
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
+        """The targets of a batch, before anything is mixed."""
+        return {"target": batch["target"]}
+
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
         """What of a batch is drawn once, however often the network looks at it."""
-        prepared = Prepared(batch["image"], {"target": batch["target"]})
+        prepared = Prepared(batch["image"], self.columns(batch))
         return prepared if self.mixing is None else self.mixing.mix(prepared, self.current_epoch, batch_idx, self.global_rank)
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:

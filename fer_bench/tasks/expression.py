@@ -74,11 +74,10 @@ class ExpressionTask(AffectTask):
         self.train_loss = MeanLoss()
         self.validation_loss = MeanLoss()
 
-    def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
         """With ``target_mode: probability`` a class is drawn for each image."""
-        if self.spec.target_mode == "probability":
-            batch = {**batch, "target": torch.multinomial(batch["target"], 1).squeeze(1)}
-        return super().prepare(batch, batch_idx)
+        drawn = self.spec.target_mode == "probability"
+        return {"target": torch.multinomial(batch["target"], 1).squeeze(1) if drawn else batch["target"]}
 
     def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
         """The named loss."""

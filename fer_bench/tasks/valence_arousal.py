@@ -123,7 +123,7 @@ def check_value_settings(spec: RunSpec) -> None:
     Raises:
         SpecError: names the setting and its neutral value.
     """
-    neutral = {"label_smoothing": 0.0, "class_weights": "none", "target_mode": "hard", "labels": ""}
+    neutral = {"label_smoothing": 0.0, "class_weights": "none", "target_mode": "hard", "labels": "", "method": "plain"}
     for key, value in neutral.items():
         given = getattr(spec, key)
         if given != value:

@@ -21,6 +21,8 @@ from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.distilling import METHOD as DISTILL
+from fer_bench.tasks.distilling import DistillingTask
 from fer_bench.tasks.expression import ExpressionTask
 from fer_bench.tasks.mixing import check_mixing
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
@@ -108,6 +110,7 @@ def build_task(
     class_counts: Any = None,
     pretrained: bool = True,
     initial: Initial | None = None,
+    taught: torch.Tensor | None = None,
 ) -> AffectTask:
     """Build the LightningModule of a spec.
 
@@ -118,16 +121,19 @@ def build_task(
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
         initial: ImageNet's weights where they have been found already.
+        taught: what the teachers of a distillation answer, where it is trained.
     """
     network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial)
     if pretrained:
         try_sides(network, spec, protocol.task.n_outputs)
-    return _task_of(spec, protocol, network, class_counts)
+    return _task_of(spec, protocol, network, class_counts, taught)
 
 
-def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any) -> AffectTask:
+def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any, taught: torch.Tensor | None = None) -> AffectTask:
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
+    if spec.method == DISTILL:
+        return DistillingTask(spec, network, protocol.task.labels, class_counts, taught)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
     return kind(spec, network, protocol.task.labels, class_counts)
 

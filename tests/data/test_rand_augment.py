@@ -77,7 +77,7 @@ def test_options_out_of_range_are_refused(options):
 
 
 def test_images_one_by_one_are_refused_before_anything_is_read():
-    with pytest.raises(SpecError, match="augment = 'rand_faces'.*augment_on=device"):
+    with pytest.raises(SpecError, match=r"augment = 'rand_faces'.*augment_on=device"):
         build_datamodule(RunSpec(augment="rand_faces"))
     with pytest.raises(SpecError, match="augment_on=device"):
         Augmenter("flip", {"operations": 2, "magnitude": 0.5})

@@ -111,6 +111,18 @@ def test_pieces_of_a_batch_add_up():
     assert buffers["body.features.2.num_batches_tracked"] + 1 == dict(task.network.named_buffers())["body.features.2.num_batches_tracked"]
 
 
+def test_the_scale_of_half_precision_makes_no_difference():
+    found = []
+    for scale in (1.0, 2.0**16):
+        task = task_of()
+        task._scaled = lambda loss, scale=scale: loss * scale
+        torch.manual_seed(0)
+        task.training_step(BATCH, 0).backward()
+        task.on_after_backward()
+        found.append(torch.cat([gradient.flatten() for gradient in gradients(task)]))
+    assert (found[0] - found[1]).norm() < 1e-3 * found[0].norm()
+
+
 def test_an_infinite_gradient_leaves_the_weights_where_they_are():
     task = task_of()
     task._scaled = lambda loss: loss * float("inf")
