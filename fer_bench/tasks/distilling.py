@@ -18,6 +18,8 @@ from fer_bench.tasks.expression import ExpressionTask
 from fer_bench.tasks.mixing import Targets
 
 METHOD = "distill"
+# A teacher that is no network: see fer_bench/training/votes.py.
+VOTES = "votes:ferplus"
 OPTIONS = ("teachers", "temperature", "alpha")
 
 
@@ -26,7 +28,7 @@ class Distilling:
     """The ``method_options`` of a distillation.
 
     Args:
-        teachers: run ids, at least one; several count equally.
+        teachers: run ids, or ``votes:ferplus`` (FER+'s votes on FER2013's faces), at least one; several count equally.
         temperature: positive; 1 leaves the answers as they are, more makes them softer.
         alpha: share of the teachers' part of the loss, above 0 to 1.
     """
@@ -51,6 +53,9 @@ class Distilling:
         if not teachers or (isinstance(named, list) and len(teachers) < len(named)):
             problem = f"method_options.teachers = {named!r}: method = {METHOD!r} needs the ids of one or more trained runs."
             raise SpecError(problem, "`fer-bench list runs` shows them; for example method_options.teachers=[1a2b3c4d5e-s0].")
+        if other := next((name for name in teachers if name.startswith("votes:") and name != VOTES), None):
+            problem = f"method_options.teachers: there are no votes {other!r}."
+            raise SpecError(problem, f"Known: {VOTES}.")
         if twice := next((name for name in teachers if teachers.count(name) > 1), None):
             problem = f"method_options.teachers names {twice} twice."
             raise SpecError(problem, "Name each teacher once; all count equally.")

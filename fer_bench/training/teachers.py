@@ -25,16 +25,17 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import autocast
-from fer_bench.tasks.distilling import METHOD, Distilling
+from fer_bench.tasks.distilling import METHOD, VOTES, Distilling
 from fer_bench.training.machine import Device
 from fer_bench.training.trained import load_record
+from fer_bench.training.votes import Votes
 
 EXTRA_LABELS = "extra labels"
 _WHERE = "method_options.teachers: "
 
 
 def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
-    """The records of a run's teachers; none where it does not distil.
+    """The records of a run's teachers that are networks; none where it does not distil.
 
     Raises:
         RecordError: no such run.
@@ -44,6 +45,8 @@ def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
         return []
     found = []
     for run_id in Distilling.of(spec).teachers:
+        if run_id == VOTES:
+            continue
         try:
             record = store.get(run_id)
         except RecordError as error:
@@ -79,9 +82,10 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
     return None
 
 
-def teachers_inputs(teachers: Sequence[Record]) -> Inputs:
-    """The part of a fingerprint that is the teachers': the digest of their weights by run id."""
-    return {TEACHER + record.run_id: str(record.training["weights_sha256"])[:16] for record in teachers}
+def teachers_inputs(teachers: Sequence[Record], votes: Votes | None = None) -> Inputs:
+    """The part of a fingerprint that is the teachers': the digest of their weights by run id, and that of votes."""
+    networks = {TEACHER + record.run_id: str(record.training["weights_sha256"])[:16] for record in teachers}
+    return networks | ({} if votes is None else {TEACHER + VOTES: votes.digest})
 
 
 def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> None:
@@ -96,16 +100,16 @@ def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> 
             raise SpecError(problem, "Train the teacher on the data that are here now, with the same dataset_options.")
 
 
-def extra_caveats(teachers: Sequence[Record], protocol: Protocol) -> list[str]:
+def extra_caveats(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[str]:
     """Caveats of a student by its teachers: theirs, and labels that are not the dataset's."""
     theirs = [caveat for record in teachers for caveat in record.caveats]
-    others = [EXTRA_LABELS for record in teachers if record.spec.get("labels")]
+    others = [EXTRA_LABELS for record in teachers if record.spec.get("labels")] + ([] if votes is None else [EXTRA_LABELS])
     return [caveat for caveat in dict.fromkeys([*theirs, *others]) if caveat not in protocol.caveats]
 
 
-def teachers_facts(teachers: Sequence[Record], protocol: Protocol) -> list[dict[str, Any]]:
+def teachers_facts(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[dict[str, Any]]:
     """What a student's record says of its teachers."""
-    return [
+    networks: list[dict[str, Any]] = [
         {
             "run_id": record.run_id,
             "model": record.model,
@@ -116,9 +120,12 @@ def teachers_facts(teachers: Sequence[Record], protocol: Protocol) -> list[dict[
         }
         for record in teachers
     ]
+    return networks + ([] if votes is None else [{"votes": VOTES, "digest": votes.digest, "n_train_without": votes.unnamed}])
 
 
-def teach(spec: RunSpec, teachers: Sequence[Record], datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str]) -> torch.Tensor | None:
+def teach(
+    spec: RunSpec, teachers: Sequence[Record], datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str], votes: Votes | None = None
+) -> torch.Tensor | None:
     """What the teachers answer on the training images.
 
     Args:
@@ -127,6 +134,7 @@ def teach(spec: RunSpec, teachers: Sequence[Record], datamodule: AffectDataModul
         datamodule: of the student.
         device: that computes.
         inputs: fingerprint of the student.
+        votes: count as one more teacher.
 
     Returns:
         (N, C), float32: probabilities at the student's temperature, the mean over teachers and over each image and its mirror image; None without teachers.
@@ -134,11 +142,14 @@ def teach(spec: RunSpec, teachers: Sequence[Record], datamodule: AffectDataModul
     Raises:
         WeightsError: a teacher's checkpoint is not on this machine, or not the recorded one.
     """
-    if not teachers:
+    if not teachers and votes is None:
         return None
     temperature = Distilling.of(spec).temperature
     views = [torch.from_numpy(np.array(_answers(spec, record, datamodule, device, inputs))) for record in teachers]
-    return torch.stack([(logits.double() / temperature).softmax(dim=2).mean(dim=0) for logits in views]).mean(dim=0).float()
+    answers = [(logits.double() / temperature).softmax(dim=2).mean(dim=0) for logits in views]
+    if votes is not None:
+        answers.append(torch.from_numpy(votes.softened(temperature)))
+    return torch.stack(answers).mean(dim=0).float()
 
 
 def _answers(spec: RunSpec, record: Record, datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str]) -> npt.NDArray[np.float32]:
