@@ -104,6 +104,10 @@ class RunSpec(BaseModel):
     augment_on: Literal["loader", "device"] = Field(
         "loader", description="loader: image by image, by albumentations; device: batch by batch on the accelerator, by PyTorch, many times faster"
     )
+    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution by which pairs of images and their labels are mixed; 0: none")
+    cutmix: float = Field(0.0, ge=0, description="the same for a rectangle of another image; with mixup too, each batch gets one of the two")
+    mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
+    mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
     steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
     early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
     stopper: Literal["patience", "findingemo"] = Field(
@@ -113,14 +117,17 @@ class RunSpec(BaseModel):
         None, ge=8, description="side of the network's input in the first epochs; it grows to image_size over the first three quarters of training; None: no"
     )
     progressive_step: int = Field(4, ge=1, description="pixels by which it grows; a multiple of what the network halves its input to is fastest")
+    dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
+        "constant", description="rising: from none to the full rates; early: full rates down to none by the middle of training; late: none before the middle"
+    )
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    method: Literal["plain", "multitask", "two_stage"] = "plain"
+    method: Literal["plain", "multitask", "two_stage", "distill"] = "plain"
     method_options: Options = {}
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
-    tta_kind: Literal["random", "flip", "ten_crop"] = "random"
+    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = "random"
     snapshot: str = Field("best", pattern=r"^(best|last|epoch_[1-9][0-9]*)$", description="weights that are tested: of the best, the last or a numbered epoch")
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown beside the model")

@@ -120,6 +120,7 @@ def test_every_other_field_is_part_of_the_identity(name):
         "tta_kind": "flip", "image_size": 64, "epochs": 7, "batch_size": 7, "lr": 0.5, "weight_decay": 0.5, "label_smoothing": 0.5, "early_stopping": 3,
         "gradient_clip": 1.0, "ema": 0.5, "tta": 3, "method": "multitask", "method_options": {"a": 1}, "snapshot": "last", "steps_per_epoch": 8,
         "stopper": "findingemo", "progressive_from": 32, "progressive_step": 8, "augment_on": "device",
+            "mixup": 0.2, "cutmix": 1.0, "mix_probability": 0.5, "mix_until": 0.5, "dropout_schedule": "late",
     }  # fmt: skip
     assert RunSpec(**{name: others.get(name, "another")}).digest() != RunSpec().digest()
 

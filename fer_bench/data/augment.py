@@ -22,9 +22,25 @@ AUGMENTATIONS.add("five_layer_cnn_report", {"flip": 0.5, "rotate": 10.0, "shift"
 AUGMENTATIONS.add("cnn_ensembles_paper", {"flip": 0.5, "rotate": 45.0, "border": 0.0})
 AUGMENTATIONS.add("affectnet_paper", {"flip": 0.5, "rotate": 10.0, "shear": 0.1 * 57.29578})
 AUGMENTATIONS.add("strong", {"flip": 0.5, "rotate": 20.0, "shift": 0.12, "scale": 0.15, "brightness": 0.3, "erase": 0.3})
+# RandAugment of faces, batch by batch only (augment_on: device).
+AUGMENTATIONS.add("rand_faces", {"flip": 0.5, "operations": 2.0, "magnitude": 0.5})
+AUGMENTATIONS.add("rand_faces_strong", {"flip": 0.5, "operations": 3.0, "magnitude": 0.7, "erase": 0.3})
 
 # Options and their largest values; the least is 0.
-_KEYS = {"flip": 1.0, "rotate": 180.0, "shift": 1.0, "scale": 0.95, "shear": 89.0, "brightness": 1.0, "erase": 1.0, "border": 1.0}
+_KEYS = {
+    "flip": 1.0,
+    "rotate": 180.0,
+    "shift": 1.0,
+    "scale": 0.95,
+    "shear": 89.0,
+    "brightness": 1.0,
+    "erase": 1.0,
+    "border": 1.0,
+    "operations": 9.0,
+    "magnitude": 1.0,
+}
+# Options that change nothing by themselves.
+_ALONE_NOTHING = ("border", "magnitude")
 
 
 class Augmenter:
@@ -34,16 +50,20 @@ class Augmenter:
         name: a registered augmentation.
         options: settings that replace the named ones: ``flip`` (probability), ``rotate`` and ``shear`` (degrees), ``shift`` (share of the side),
             ``scale`` (relative), ``brightness`` (brightness and contrast, relative), ``erase`` (probability of a blanked rectangle),
-            ``border`` (0: black outside the image; 1, the default: the nearest pixel).
+            ``border`` (0: black outside the image; 1, the default: the nearest pixel), ``operations`` and ``magnitude`` (RandAugment, see
+            :mod:`fer_bench.data.rand_augment`; batch by batch only).
 
     Raises:
         UnknownNameError: no such augmentation.
-        SpecError: no such option, or a value out of range.
+        SpecError: no such option, a value out of range, or an augmentation of batches.
         MissingPackageError: albumentations is not installed.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         settings = settings_of(name, options)
+        if settings.get("operations"):
+            problem = f"augment = {name!r} with operations (RandAugment) changes whole batches, not images one by one."
+            raise SpecError(problem, "Use --set augment_on=device, which works on every device and is faster.")
         self._pipeline = None if changes_nothing(settings) else _compose(settings)
 
     @property
@@ -79,12 +99,16 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
         if not isinstance(value, int | float) or not 0 <= value <= _KEYS[key]:
             problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
             raise SpecError(problem, "Correct the value.")
+    if settings.get("operations", 0) != int(settings.get("operations", 0)):
+        problem = f"augment_options.operations = {settings['operations']!r}: not a whole number of operations."
+        raise SpecError(problem, "Correct the value.")
     return settings
 
 
 def changes_nothing(settings: Mapping[str, Any]) -> bool:
-    """Whether images come out of an augmentation as they went in: a border alone moves nothing."""
-    return not any(value for key, value in settings.items() if key != "border")
+    """Whether images come out of an augmentation as they went in: a border alone moves nothing, nor do operations without a magnitude."""
+    drawn = {**settings, "operations": settings.get("operations") and settings.get("magnitude")}
+    return not any(value for key, value in drawn.items() if key not in _ALONE_NOTHING)
 
 
 def _compose(settings: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64 (B,)}``, where ``index`` is the
 position within the split. Normalisation, grey to RGB and resizing to the network's input happen on the device, in ``models/adapter.py``. With
-``augment_on: device`` a batch also carries ``"drawn": float32 (B, 13)``, its changes, until it is on the device.
+``augment_on: device`` a batch also carries ``"drawn": float32 (B, 15)``, its changes, until it is on the device.
 """
 
 from __future__ import annotations

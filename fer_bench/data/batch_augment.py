@@ -15,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
+from fer_bench.data import rand_augment
 from fer_bench.data.augment import changes_nothing, settings_of
 
-# Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased rectangle and its grey (5).
-COLUMNS = 13
+# Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased rectangle and its grey (5), and those of
+# RandAugment (gamma, sharpness), 0 where it has no operations.
+COLUMNS = 13 + rand_augment.COLUMNS
 # Sides of an erased rectangle, as shares of the image's.
 _LEAST, _LARGEST = 0.1, 0.35
 
@@ -44,7 +46,7 @@ class BatchAugmenter:
         return changes_nothing(self._settings)
 
     def draw(self, seed: int, n: int) -> torch.Tensor:
-        """Draw the changes of ``n`` images: float32 (n, 13), in shares of an image's sides and of the range of grey values, so the same for every size."""
+        """Draw the changes of ``n`` images: float32 (n, 15), in shares of an image's sides and of the range of grey values, so the same for every size."""
         rng = np.random.default_rng(seed)
         value = {key: float(self._settings.get(key) or 0) for key in ("flip", "rotate", "shift", "scale", "shear", "brightness", "erase")}
 
@@ -52,7 +54,12 @@ class BatchAugmenter:
             return rng.uniform(-limit, limit, (n, *shape))
 
         drawn = np.zeros((n, COLUMNS))
-        drawn[:, :4] = _inverse(np.radians(within(value["rotate"])), np.radians(within(value["shear"])), 1 + within(value["scale"], 2)).reshape(n, 4)
+        rotation, shear, scale = within(value["rotate"]), within(value["shear"]), 1 + within(value["scale"], 2)
+        # From a stream of its own: what is drawn without operations stays what it was.
+        more = rand_augment.draw_operations(np.random.default_rng([seed, 3]), n, self._settings) if self._settings.get("operations") else {}
+        if more:
+            rotation, shear, scale = rotation + more["rotate"], shear + more["shear"], scale * (1 + more["scale"][:, None])
+        drawn[:, :4] = _inverse(np.radians(rotation), np.radians(shear), scale).reshape(n, 4)
         mirrored = np.where(rng.random(n) < value["flip"], -1.0, 1.0)
         drawn[:, :2] *= mirrored[:, None]
         drawn[:, 4:6] = within(value["shift"], 2)
@@ -64,6 +71,13 @@ class BatchAugmenter:
         drawn[:, 8:10] = rng.random((n, 2)) * (1 - sides)
         drawn[:, 10:12] = sides
         drawn[:, 12] = rng.random(n)
+        if more:
+            drawn[:, 4] += more["shift_x"]
+            drawn[:, 5] += more["shift_y"]
+            # Contrast is about the middle grey.
+            drawn[:, 6] *= 1 + more["contrast"]
+            drawn[:, 7] = drawn[:, 7] * (1 + more["contrast"]) - more["contrast"] / 2 + more["brightness"]
+            drawn[:, 13], drawn[:, 14] = more["gamma"], more["sharpness"]
         return torch.from_numpy(drawn.astype(np.float32))
 
     def change(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
@@ -77,6 +91,8 @@ class BatchAugmenter:
         grid = affine_grid(theta, list(images.shape), align_corners=False)
         x = grid_sample(images.float(), grid, mode="bilinear", padding_mode=border, align_corners=False)
         x = x * drawn[:, 6, None, None, None] + 255 * drawn[:, 7, None, None, None]
+        if self._settings.get("operations"):
+            x = rand_augment.apply_tone(x, drawn[:, 13], drawn[:, 14])
         inside = _inside(drawn[:, 8], drawn[:, 10], height)[:, None, :, None] & _inside(drawn[:, 9], drawn[:, 11], width)[:, None, None, :]
         x = torch.where(inside, 255 * drawn[:, 12, None, None, None], x)
         return x.round().clamp(0, 255).to(torch.uint8)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from fer_bench.models.dropout import Dropout
+from fer_bench.models.squeeze_excitation import SqueezeExcitation
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -29,9 +30,10 @@ class FiveLayerCNN(nn.Module):
         dropout: after each block.
         head_dropout: after each dense layer.
         width: filters of the first block.
+        se: squeeze-and-excitation at the end of each block, with so many channels per hidden unit; 0, as in the report: none.
 
     Raises:
-        ValueError: an activation that is not known, or a width or dropout out of range.
+        ValueError: an activation that is not known, or a width, dropout or se out of range.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class FiveLayerCNN(nn.Module):
         dropout: float = 0.2,
         head_dropout: float = 0.5,
         width: int = 32,
+        se: int = 0,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -51,12 +54,16 @@ class FiveLayerCNN(nn.Module):
         if width < 1:
             message = f"width is {width}, not 1 or more"
             raise ValueError(message)
+        if isinstance(se, bool) or not isinstance(se, int) or se < 0:
+            message = f"se is {se!r}, not a whole number of 0 or more"
+            raise ValueError(message)
         act = ACTIVATIONS[activation]
         widths = [in_channels, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
             for channels in (before, after):
                 layers += [nn.Conv2d(channels, after, 3, padding=1), act(), nn.BatchNorm2d(after)]
+            layers += [SqueezeExcitation(after, se)] if se else []
             layers += [nn.MaxPool2d(2), Dropout(dropout)]
         self.features = nn.Sequential(*layers)
         self.grid = side = image_size // 16

@@ -6,7 +6,8 @@ A fingerprint names, by digest, the content of every split, the assignment of sa
 Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their splits; a folder that states nothing is
 never resumed from, nor scored for a new record.
 
-The digest of ImageNet's weights is known only where they are: without them, and of records from before it was kept, nothing says that they are others.
+The digest of ImageNet's weights is known only where they are: without them, and of records from before it was kept, nothing says that they are others. Nor
+does anything where the records of a student's teachers are not looked at.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ Inputs = dict[str, str]
 FILE = "inputs.json"
 NETWORK = "network"
 WEIGHTS = "weights"
+# Before the run id of a network that a student was distilled from.
+TEACHER = "teacher "
 _SUFFIX = "-x"
 _SPLITS = ("train", "validation", "test", "all")
 _ORDER = "order of "
@@ -97,6 +100,13 @@ def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapp
         if is_of(record, inputs):
             return record.run_id
     return plain + _SUFFIX + digest(inputs) if known_copy is False or _is_taken(store, protocol, model, plain, inputs) else plain
+
+
+def on_same_data(record: Record, inputs: Mapping[str, str]) -> bool:
+    """Whether a record was made from the data of these inputs, whatever weights either began with and whoever taught it."""
+    known, whole = stated(record)
+    own, other = ({name: value for name, value in each.items() if name not in (WEIGHTS, NETWORK) and not name.startswith(TEACHER)} for each in (known, inputs))
+    return _matches(own, whole, other)
 
 
 def evaluated_id(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
@@ -174,7 +184,7 @@ def _matches(known: Mapping[str, str], whole: bool, inputs: Mapping[str, str]) -
     """Whether what a record states is these inputs: all of them, in their weights as far as both state them; of an older record what there is."""
     if not whole:
         return bool(known) and all(inputs.get(name) == value for name, value in known.items())
-    unstated = {WEIGHTS} - (known.keys() & inputs.keys())
+    unstated = {name for name in known.keys() ^ inputs.keys() if name == WEIGHTS or name.startswith(TEACHER)}
     return all(known.get(name) == inputs.get(name) for name in (known.keys() | inputs.keys()) - unstated)
 
 

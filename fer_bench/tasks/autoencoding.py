@@ -19,6 +19,7 @@ from fer_bench.models.zoo import Network
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import MeanLoss
 from fer_bench.tasks.expression import ExpressionTask
+from fer_bench.tasks.mixing import Prepared, Targets
 
 OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruction_lr": 0.0}
 
@@ -71,10 +72,14 @@ class AutoencodingTask(ExpressionTask):
         """Whether this is the first of two stages."""
         return bool(self.current_epoch < self.first_stage)
 
+    @property
+    def _classifying_only(self) -> bool:
+        return self.spec.method == "two_stage" and not self.reconstructing_only
+
     def on_train_epoch_start(self) -> None:
         """Freeze encoder and decoder, their running statistics too, once the second stage begins."""
         super().on_train_epoch_start()
-        if self.spec.method == "two_stage" and not self.reconstructing_only:
+        if self._classifying_only:
             for part in (self.body.encoder, self.decoder):
                 part.eval()
                 part.requires_grad_(requires_grad=False)
@@ -90,20 +95,18 @@ class AutoencodingTask(ExpressionTask):
                 for group in schedule.optimizer.param_groups:
                     group["lr"] = self.spec.lr
 
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Loss of one batch."""
-        if self.spec.method == "two_stage" and not self.reconstructing_only:
-            return super().training_step(batch, batch_idx)
-        logits, error = self._both(batch["image"])
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
+        """Beside a reconstruction, distributions are targets as they are."""
+        return super().columns(batch) if self._classifying_only else {"target": batch["target"]}
+
+    def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and logits of one batch."""
+        if self._classifying_only:
+            return super().loss_of(batch)
+        logits, error = self._both(batch.images)
         if self.reconstructing_only:
-            loss = error
-        else:
-            classification: torch.Tensor = self.loss(logits.float(), batch["target"])
-            loss = classification + self.weight * error
-        target = batch["target"]
-        self.train_loss.update(loss.detach(), len(target))
-        self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
-        return loss
+            return error, logits
+        return self.criterion(logits.float(), batch.targets) + self.weight * error, logits
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""

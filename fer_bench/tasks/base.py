@@ -13,7 +13,9 @@ import torchmetrics
 from torch import nn
 
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.mixing import Mixing, Prepared, Targets
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
+from fer_bench.tasks.sharpness import Sharpness, radius_of
 
 
 def autocast(accelerator: str, precision: str) -> torch.autocast:
@@ -49,7 +51,7 @@ class MeanLoss(torchmetrics.Metric):
 
 
 class AffectTask(L.LightningModule):
-    """Base of all tasks; a subclass fills in three methods and :meth:`training_loss`.
+    """Base of all tasks; a subclass fills in three methods and :meth:`criterion`.
 
     Args:
         spec: the run.
@@ -62,6 +64,9 @@ class AffectTask(L.LightningModule):
         super().__init__()
         self.spec = spec
         self.network = network
+        self.mixing = Mixing.of(spec)
+        radius = radius_of(spec.optimizer_options)
+        self.sharpness = Sharpness(network, radius) if radius else None
         self.configure_losses()
         self.configure_metrics()
 
@@ -84,6 +89,51 @@ class AffectTask(L.LightningModule):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Raw outputs of the network."""
         return self.network(images)
+
+    def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
+        """Mean loss of a batch's outputs, float32."""
+        raise NotImplementedError
+
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
+        """The targets of a batch, before anything is mixed."""
+        return {"target": batch["target"]}
+
+    def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
+        """What of a batch is drawn once, however often the network looks at it."""
+        prepared = Prepared(batch["image"], self.columns(batch))
+        return prepared if self.mixing is None else self.mixing.mix(prepared, self.current_epoch, batch_idx, self.global_rank)
+
+    def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+        """Forward pass of a prepared batch: its loss, and the outputs; leaves no trace in the metrics."""
+        outputs = self(batch.images)
+        loss = self.criterion(outputs.float(), batch.targets)
+        if batch.share < 1:
+            loss = batch.share * loss + (1 - batch.share) * self.criterion(outputs.float(), batch.partners)
+        return loss, outputs
+
+    def note(self, batch: Prepared, loss: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add a batch to the epoch's training scores."""
+        self.train_loss.update(loss, len(outputs))
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Loss of one batch; metrics are kept on the device and read once an epoch."""
+        prepared = self.prepare(batch, batch_idx)
+        if self.sharpness is None:
+            loss, outputs = self.loss_of(prepared)
+            self.note(prepared, loss.detach(), outputs.detach())
+            return loss
+        steep, loss, outputs = self.sharpness.climb(lambda: self.loss_of(prepared), self._scaled)
+        self.note(prepared, loss, outputs)
+        return steep
+
+    def on_after_backward(self) -> None:
+        """Bring the weights back from where the gradient was taken."""
+        if self.sharpness is not None:
+            self.sharpness.descend()
+
+    def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None) if self._trainer is not None else None
+        return loss if scaler is None else scaler.scale(loss)
 
     def predict_step(self, batch: dict[str, torch.Tensor], batch_idx: int = 0) -> torch.Tensor:
         """Predictions of a batch, (B, C), float32."""

@@ -13,6 +13,7 @@ from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_sta
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, MeanLoss
 from fer_bench.tasks.losses import balanced_weights, build_loss
+from fer_bench.tasks.mixing import Prepared, Targets
 
 
 class ClassScores(torchmetrics.Metric):
@@ -73,16 +74,21 @@ class ExpressionTask(AffectTask):
         self.train_loss = MeanLoss()
         self.validation_loss = MeanLoss()
 
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Loss of one batch; metrics are kept on the device and read once an epoch."""
-        target = batch["target"]
-        if self.spec.target_mode == "probability":
-            target = torch.multinomial(target, 1).squeeze(1)
-        logits = self(batch["image"])
-        loss: torch.Tensor = self.loss(logits.float(), target)
-        self.train_loss.update(loss.detach(), len(target))
-        self.train_accuracy.update(logits.detach(), target if target.ndim == 1 else target.argmax(dim=1))
+    def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
+        """With ``target_mode: probability`` a class is drawn for each image."""
+        drawn = self.spec.target_mode == "probability"
+        return {"target": torch.multinomial(batch["target"], 1).squeeze(1) if drawn else batch["target"]}
+
+    def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
+        """The named loss."""
+        loss: torch.Tensor = self.loss(outputs, targets["target"])
         return loss
+
+    def note(self, batch: Prepared, loss: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Of mixed images, the accuracy is by the class of the larger part."""
+        super().note(batch, loss, outputs)
+        target = batch.larger["target"]
+        self.train_accuracy.update(outputs, target if target.ndim == 1 else target.argmax(dim=1))
 
     def training_scores(self) -> dict[str, torchmetrics.Metric]:
         """Loss and accuracy."""

@@ -13,6 +13,8 @@ from fer_bench.errors import SpecError
 from fer_bench.registry import Registry
 from fer_bench.tasks.muon import Muon
 from fer_bench.tasks.rules_findingemo import learning_rate_factor
+from fer_bench.tasks.sharpness import OPTION as SAM
+from fer_bench.tasks.sharpness import radius_of
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 OPTIMIZERS.add("sgd", torch.optim.SGD)
@@ -31,11 +33,21 @@ SCHEDULES.add("none", None)
 def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float, options: dict[str, Any]) -> torch.optim.Optimizer:
     """Build an optimiser; biases and norm parameters decay only with ``decay_all: true``, as in most papers' code.
 
+    Args:
+        name: a registered optimiser.
+        module: whose parameters it gets.
+        lr: learning rate.
+        weight_decay: of weights.
+        options: of the optimiser; also ``decay_all``, and ``sam``, the radius of sharpness-aware minimisation (:mod:`fer_bench.tasks.sharpness`).
+
     Raises:
         SpecError: an option that the optimiser does not have.
     """
     given = dict(options)
     decay_all = bool(given.pop("decay_all", False))
+    # Is not the optimiser's: whichever it is, it gets the gradients.
+    if radius_of(given):
+        del given[SAM]
     parameters = [p for p in module.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1 or decay_all]
     rest = [p for p in parameters if not (p.ndim > 1 or decay_all)]

@@ -12,6 +12,7 @@ from fer_bench.errors import SpecError
 from fer_bench.protocols import Protocol
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, MeanLoss
+from fer_bench.tasks.mixing import Prepared, Targets
 from fer_bench.tasks.value_losses import build_value_loss
 
 
@@ -84,11 +85,17 @@ class ValenceArousalTask(AffectTask):
         """-1 to 1 to the dataset's units."""
         return values * self._half + self._middle
 
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Loss of one batch, kept on the device and read once an epoch."""
-        outputs = self(batch["image"]).float()
-        loss: torch.Tensor = self.loss(outputs, self.to_unit(batch["target"]))
-        self.train_loss.update(loss.detach(), len(outputs))
+    def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
+        """Of mixed images the values are mixed too: losses of values are not linear in them."""
+        prepared = super().prepare(batch, batch_idx)
+        if prepared.share == 1:
+            return prepared
+        own, other = prepared.targets["target"], prepared.partners["target"]
+        return Prepared(prepared.images, {"target": prepared.share * own + (1 - prepared.share) * other})
+
+    def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
+        """The named loss, on the scale -1 to 1."""
+        loss: torch.Tensor = self.loss(outputs, self.to_unit(targets["target"]))
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
@@ -116,7 +123,7 @@ def check_value_settings(spec: RunSpec) -> None:
     Raises:
         SpecError: names the setting and its neutral value.
     """
-    neutral = {"label_smoothing": 0.0, "class_weights": "none", "target_mode": "hard", "labels": ""}
+    neutral = {"label_smoothing": 0.0, "class_weights": "none", "target_mode": "hard", "labels": "", "method": "plain"}
     for key, value in neutral.items():
         given = getattr(spec, key)
         if given != value:

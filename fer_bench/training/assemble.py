@@ -21,12 +21,21 @@ from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.distilling import METHOD as DISTILL
+from fer_bench.tasks.distilling import DistillingTask
 from fer_bench.tasks.expression import ExpressionTask
+from fer_bench.tasks.mixing import check_mixing
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
+from fer_bench.tasks.sharpness import OPTION as SAM
+from fer_bench.tasks.sharpness import radius_of
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
+from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.resizing import check_progressive
+
+# Strategies that deal the weights out to the processes.
+SHARDED = ("fsdp", "deepspeed")
 
 
 def check_names(spec: RunSpec) -> Protocol:
@@ -54,8 +63,9 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
     if spec.tta and spec.tta_kind == "random" and changes_nothing(settings_of(spec.augment, spec.augment_options)):
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
-        raise SpecError(problem, "Choose an augmentation, or tta_kind=flip or ten_crop.")
+        raise SpecError(problem, "Choose an augmentation, or tta_kind=flip, five_crop or ten_crop.")
     protocol = spec.judge
+    check_mixing(spec, protocol.task.kind)
     if spec.labels and spec.target_mode != "hard":
         problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
         raise SpecError(problem, "Use target_mode=hard.")
@@ -72,7 +82,12 @@ def check_names(spec: RunSpec) -> Protocol:
     if spec.execution.wandb != "off":
         require(("wandb",))
     _check_strategy(spec.execution.strategy)
-    _task_of(spec, protocol, try_specified(spec, protocol.task.n_outputs), np.ones(protocol.task.n_outputs))
+    if radius_of(spec.optimizer_options) and spec.execution.strategy.startswith(SHARDED):
+        problem = f"optimizer_options.{SAM} with strategy = {spec.execution.strategy!r}: each process holds a part of the weights only."
+        raise SpecError(problem, f"Use --strategy ddp, or leave {SAM} out.")
+    network = try_specified(spec, protocol.task.n_outputs)
+    check_dropout_schedule(spec, network)
+    _task_of(spec, protocol, network, np.ones(protocol.task.n_outputs))
     optimizer = build_optimizer(spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options))
     build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, 1, dict(spec.schedule_options))
     return protocol
@@ -95,6 +110,7 @@ def build_task(
     class_counts: Any = None,
     pretrained: bool = True,
     initial: Initial | None = None,
+    taught: torch.Tensor | None = None,
 ) -> AffectTask:
     """Build the LightningModule of a spec.
 
@@ -105,16 +121,19 @@ def build_task(
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
         initial: ImageNet's weights where they have been found already.
+        taught: what the teachers of a distillation answer, where it is trained.
     """
     network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial)
     if pretrained:
         try_sides(network, spec, protocol.task.n_outputs)
-    return _task_of(spec, protocol, network, class_counts)
+    return _task_of(spec, protocol, network, class_counts, taught)
 
 
-def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any) -> AffectTask:
+def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any, taught: torch.Tensor | None = None) -> AffectTask:
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
+    if spec.method == DISTILL:
+        return DistillingTask(spec, network, protocol.task.labels, class_counts, taught)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
     return kind(spec, network, protocol.task.labels, class_counts)
 

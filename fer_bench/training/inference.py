@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,8 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
         split: ``validation`` or ``test``.
         device: where.
         spec: ``tta`` and ``tta_kind`` say which views are averaged. ``random``: that many views of the training augmentation, each drawn from
-            (seed, view); ``flip``: the image and its mirror image; ``ten_crop``: four corners and the centre at 11/12 of the side, and their mirror images.
+            (seed, view); ``flip``: the image and its mirror image; ``five_crop``: four corners and the centre at 11/12 of the side; ``ten_crop``: these
+            and their mirror images.
 
     Returns:
         Predictions whose outputs are the mean over the views.
@@ -61,10 +62,10 @@ def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Dev
 
 
 def fixed_views(spec: RunSpec) -> list[View]:
-    """Changes of a batch of images that need no random numbers, one per view: the image as it is, ``flip`` or ``ten_crop``."""
+    """Changes of a batch of images that need no random numbers, one per view: the image as it is, or those of ``tta_kind`` as :func:`predict` lists them."""
     if not spec.tta:
         return [_plain]
-    return _flip() if spec.tta_kind == "flip" else list(_ten_crop())
+    return _flip() if spec.tta_kind == "flip" else list(_crops(mirrors=(False, True) if spec.tta_kind == "ten_crop" else (False,)))
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _flip() -> list[View]:
     return [_plain, _mirror]
 
 
-def _ten_crop() -> Iterator[View]:
+def _crops(mirrors: Sequence[bool]) -> Iterator[View]:
     def crop(top: float, left: float, mirrored: bool) -> View:
         def apply(images: torch.Tensor) -> torch.Tensor:
             height, width = images.shape[2:]
@@ -129,6 +130,6 @@ def _ten_crop() -> Iterator[View]:
 
         return apply
 
-    for mirrored in (False, True):
+    for mirrored in mirrors:
         for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)):
             yield crop(top, left, mirrored)

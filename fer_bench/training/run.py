@@ -28,11 +28,14 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
 from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
+from fer_bench.tasks.distilling import VOTES
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names, load_weights
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.ranks import distribution, is_first
+from fer_bench.training.teachers import EXTRA_LABELS, extra_caveats, find_teachers, require_same_data, teach, teachers_facts, teachers_inputs
+from fer_bench.training.votes import Votes, votes_for
 
 
 def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Record:
@@ -54,18 +57,22 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     machine.keep_freed_memory()
     store = store or Store()
     store.require_space()
+    teachers = find_teachers(spec, store)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
     initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
     datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
-    inputs = data_inputs(facts) | weights_inputs(initial)
+    require_same_data(teachers, data_inputs(facts))
+    votes = votes_for(spec, datamodule)
+    inputs = data_inputs(facts) | weights_inputs(initial) | teachers_inputs(teachers, votes)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
         return existing
     initial = initial or initial_weights(spec)
     inputs |= weights_inputs(initial)
+    taught = teach(spec, teachers, datamodule, device, inputs, votes)
 
     def called() -> str:
         return run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
@@ -79,11 +86,11 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
-        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial)
+        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught)
         began_with: Initial | None = getattr(task.network, "initial", None)
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
-        draft = _draft(spec, protocol, run_id, facts, device, task).model_copy(update={"inputs": inputs})
+        draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(update={"inputs": inputs})
         try:
             with distribution(spec.execution):
                 training = fit(spec, protocol, task, datamodule, device, folder)
@@ -94,6 +101,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         training["weights_sha256"] = weights_digest(task.network)
         if began_with is not None:
             training["initial_weights"] = began_with.facts()
+        if taught is not None:
+            training["teachers"] = teachers_facts(teachers, protocol, votes)
         began = time.perf_counter()
         predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
         training["prediction_seconds"] = round(time.perf_counter() - began, 3)
@@ -134,7 +143,9 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
         mark(folder, inputs)
 
 
-def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any], device: machine.Device, task: AffectTask) -> Record:
+def _draft(
+    spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any], device: machine.Device, task: AffectTask, teachers: list[Record], votes: Votes | None
+) -> Record:
     parameters = {
         "trainable": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
         "total": sum(p.numel() for p in task.network.parameters()),
@@ -150,7 +161,11 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
     notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
     if labels := facts.get("labels"):
         notes.append(f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training labels are others")
-    return begin_record(spec, protocol, run_id).model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes})
+    if named := [record.run_id for record in teachers] + ([] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]):
+        notes.append(f"distilled from {', '.join(named)}")
+    begun = begin_record(spec, protocol, run_id)
+    caveats = list(dict.fromkeys([*begun.caveats, *([EXTRA_LABELS] if spec.labels else []), *extra_caveats(teachers, protocol, votes)]))
+    return begun.model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes, "caveats": caveats})
 
 
 @contextlib.contextmanager

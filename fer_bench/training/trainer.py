@@ -18,8 +18,10 @@ from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import digest, marked
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
+from fer_bench.training.assemble import SHARDED
 from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
 from fer_bench.training.checkpoints import AtomicCheckpointIO
+from fer_bench.training.dropout_schedule import DropoutSchedule
 from fer_bench.training.forecast import Forecast
 from fer_bench.training.machine import Device
 from fer_bench.training.norms import MeasureNorms
@@ -56,6 +58,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         callbacks.append(GrowingInput(spec.progressive_from, spec.epochs, spec.progressive_step))
     # Before the average of the weights, which begins as a copy of them.
     callbacks.append(MeasureNorms())
+    if spec.dropout_schedule != "constant":
+        callbacks.append(DropoutSchedule(spec.dropout_schedule, spec.epochs))
     if spec.ema:
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
@@ -84,7 +88,7 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
         default_root_dir=folder,
         callbacks=callbacks,
         # Strategies that shard a model write their own kind of checkpoint.
-        plugins=None if execution.strategy.startswith(("fsdp", "deepspeed")) else [AtomicCheckpointIO()],
+        plugins=None if execution.strategy.startswith(SHARDED) else [AtomicCheckpointIO()],
         logger=_loggers(spec, folder),
         log_every_n_steps=50,
         num_sanity_val_steps=0,

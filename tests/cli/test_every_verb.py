@@ -26,6 +26,14 @@ NETWORKS = ("fer7", "tta", "va", "valence", "fold", "vafold")
 
 WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "humans")
 
+NO_TEACHER = {
+    "ensemble": "is an ensemble.*Name its members as teachers",
+    "folds": "is a cross-validation",
+    "evaluated": "is of kind 'evaluated'",
+    "va": "has other classes: its task is va",
+    "fold": "is judged by synthfaces-fer7",
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -93,6 +101,11 @@ CASES = {
         case(*TRAIN, "--labels={crowd}", says="synthfaces-fer7"),
         refused(*TRAIN, "--labels={answers}", says=r"answers\.csv"),
         refused(*TRAIN, "--task=va", "--labels={crowd}", says="labels"),
+        refused(*TRAIN, "--task=va", "--set=loss=mse", "--set=label_smoothing=0", "--set=cutmix=1", says="cutmix = 1: the values of two halves of a face"),
+        refused(*TRAIN, "--set=augment=rand_faces", says="augment_on=device"),
+        refused(*TRAIN, "--set=optimizer_options.sam=-1", says="the radius must be a positive number"),
+        refused(*TRAIN, "--set=method=distill", says="needs the ids of one or more trained runs"),
+        *(refused(*TRAIN, "--set=method=distill", f"--set=method_options.teachers={{{name}}}", says=why) for name, why in NO_TEACHER.items()),
         refused("--weights={images}/0.png", says="not a readable checkpoint"),
         refused("--model=resnet18", "--weights={checkpoint}", says="of another architecture"),
         refused("--wandb=sometimes", says="wandb"),

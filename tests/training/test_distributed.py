@@ -28,6 +28,18 @@ def watched(self, batch, batch_idx):
 ExpressionTask.training_step = watched
 """
 
+# The weights of each process behind each epoch.
+WEIGHTS = """
+import os
+from pathlib import Path
+from fer_bench.models.weights import tensors_digest
+from fer_bench.training.callbacks import NanGuard
+def digest(self, trainer, pl_module):
+    with (Path(os.environ["FER_BENCH_RUNS"]) / f"weights{trainer.global_rank}").open("a") as file:
+        file.write(tensors_digest(pl_module.network.named_parameters()) + "\\n")
+NanGuard.on_train_epoch_end = digest
+"""
+
 SUITE = """
 defaults:
   dataset: synthfaces
@@ -71,6 +83,21 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
             assert len(shares[0]) == len(shares[1]) == n_train // 2
             assert not set(shares[0]) & set(shares[1])
     assert max(len(index) for *_, index in seen) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_mixed_images_and_flat_minima_on_two_processes(home, start):
+    """Each mixes its own images and goes uphill by itself; the weights are the same in the end."""
+    (home / "runs").mkdir()
+    options = ["dataset_options={n_train: 96, n_validation: 40, n_test: 48, difficulty: 0.2}", "model_options={width: 8}", "epochs=2", "batch_size=32"]
+    options += ["mixup=0.4", "optimizer_options={sam: 0.1}", "precision=bf16-mixed", "gradient_clip=1"]
+    process = start("run", *(part for text in options for part in ("--set", text)), "--accelerator", "cpu", "--devices", "2", before=WEIGHTS)
+    _, error = process.communicate(timeout=450)
+    assert process.returncode == 0, error
+    first, second = ((home / "runs" / f"weights{rank}").read_text().splitlines() for rank in range(2))
+    assert len(first) == len(set(first)) == 2
+    assert first == second
 
 
 def test_training_is_dealt_out_without_repetition_and_validation_without_loss():

@@ -5,6 +5,7 @@ import torch
 from fer_bench.data.load import build_datamodule
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
 from fer_bench.training import fit as fit_room
 from fer_bench.training import inference, machine
 from fer_bench.training.assemble import build_task, load_weights
@@ -61,7 +62,7 @@ def test_random_views_differ_and_are_averaged_reproducibly(parts):
 
 def test_ten_crops(parts):
     _, _, outputs = parts
-    views = list(inference._ten_crop())
+    views = list(inference.fixed_views(RunSpec(tta=10, tta_kind="ten_crop")))
     assert len(views) == 10
     images = torch.arange(48 * 48, dtype=torch.float32).reshape(1, 1, 48, 48)
     seen = [view(images) for view in views]
@@ -72,6 +73,15 @@ def test_ten_crops(parts):
     # 44 of 48 pixels; the corners are those of the image.
     assert [float(one[0, 0, 0, 0]) for one in seen[:4]] == [0, 4, 4 * 48, 4 * 48 + 4]
     np.testing.assert_allclose(outputs(tta=10, tta_kind="ten_crop").sum(axis=1), 1, atol=1e-5)
+
+
+def test_five_crops_are_the_ten_without_their_mirror_images(parts):
+    _, _, outputs = parts
+    images = torch.arange(48 * 48, dtype=torch.float32).reshape(1, 1, 48, 48)
+    five, ten = (inference.fixed_views(RunSpec(tta=5, tta_kind=kind)) for kind in ("five_crop", "ten_crop"))
+    assert len(five) == 5
+    assert all(torch.equal(a(images), b(images)) for a, b in zip(five, ten[:5], strict=True))
+    assert not np.allclose(outputs(tta=5, tta_kind="five_crop"), outputs(tta=10, tta_kind="ten_crop"), atol=1e-6)
 
 
 def test_another_way_of_testing_reuses_the_training(finished, monkeypatch):

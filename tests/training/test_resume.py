@@ -101,6 +101,11 @@ def test_an_epoch_that_was_not_finished_is_begun_anew(home, trained, monkeypatch
         {"schedule": "one_cycle", "ema": 0.9, "optimizer": "rmsprop"},
         {"early_stopping": 1, "optimizer": "nadam"},
         {"task": "fer8", "target_mode": "probability", "optimizer": "adam"},
+        {"mixup": 0.2, "cutmix": 1.0, "mix_probability": 0.9, "dropout_schedule": "late", "ema": 0.9},
+        {"optimizer": "sgd", "gradient_clip": 1.0, "ema": 0.9, "optimizer_options": {"sam": 0.05, "momentum": 0.9}},
+        {"task": "fer8", "target_mode": "probability", "mixup": 0.4, "optimizer_options": {"sam": 0.1}, "precision": "bf16-mixed"},
+        {"task": "va", "loss": "ccc", "mixup": 0.4},
+        {"augment": "rand_faces_strong", "augment_on": "device", "dropout_schedule": "rising"},
     ],
     ids=lambda settings: "-".join(str(value) for value in settings.values() if not isinstance(value, dict)),
 )
