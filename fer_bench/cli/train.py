@@ -32,7 +32,7 @@ def run_verb(
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
-    tta_kind: Annotated[str | None, Opt(help="random, flip or ten_crop.")] = None,
+    tta_kind: Annotated[str | None, Opt(help="random, flip, five_crop or ten_crop.")] = None,
     precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
     labels: Annotated[str | None, Opt(help="A label file (a consensus of raters) that replaces the labels of the training images it names.")] = None,
     folds: Annotated[int | None, Opt(help="Cross-validate: run this many folds as one experiment.")] = None,

@@ -194,7 +194,21 @@ def _timm(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: in
         options["pretrained_cfg_overlay"] = {**options.get("pretrained_cfg_overlay", {}), "state_dict": dict(initial.state)}
     body = timm.create_model(entry.builder, pretrained=initial is not None, num_classes=num_outputs, **options)
     body.pretrained_cfg.pop("state_dict", None)
+    _quiet_head(body)
     return body
+
+
+def _quiet_head(body: nn.Module) -> None:
+    """Begin with answers that are nearly alike.
+
+    Some of timm's networks scale a head by its number of outputs: of seven classes it would begin with logits in the tens, a loss three times that of chance,
+    and gradients that undo pretrained features before the head has learned anything.
+    """
+    head = getattr(body, "get_classifier", lambda: None)()
+    if isinstance(head, nn.Linear):
+        nn.init.normal_(head.weight, std=0.01)
+        if head.bias is not None:
+            nn.init.zeros_(head.bias)
 
 
 _WITH_SIDE_HEADS = ("googlenet", "inception_v3")

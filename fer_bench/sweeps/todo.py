@@ -109,20 +109,25 @@ def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record
     except FerBenchError:
         # What is wrong with it is said when the run is begun.
         return None
-    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _weights_here(spec), statuses=("finished", "nan"))
+    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _beyond_data(spec, store), statuses=("finished", "nan"))
 
 
-def _weights_here(spec: RunSpec) -> Inputs:
-    """Fingerprint of ImageNet's weights, where they are on this machine; no hub is asked."""
-    if spec.weights != "imagenet":
-        return {}
-    from fer_bench.models.initial import initial_weights, weights_inputs
-
+def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
+    """Fingerprint of ImageNet's weights, where they are on this machine (no hub is asked), and of the networks that teach a run."""
+    found: Inputs = {}
     try:
-        return weights_inputs(initial_weights(spec, hub=False))
+        if spec.weights == "imagenet":
+            from fer_bench.models.initial import initial_weights, weights_inputs
+
+            found |= weights_inputs(initial_weights(spec, hub=False))
+        if spec.method != "plain":
+            from fer_bench.training.teachers import find_teachers, teachers_inputs
+
+            found |= teachers_inputs(find_teachers(spec, store))
     except FerBenchError:
         # What is wrong with them is said when the run is begun.
-        return {}
+        return found
+    return found
 
 
 def _by_settings(spec: RunSpec, store: Store) -> Record | None:

@@ -19,6 +19,8 @@ from fer_bench.spec import RunSpec
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names
 from fer_bench.training.forecast import estimate, in_words, work_of
+from fer_bench.training.teachers import find_teachers, teachers_inputs
+from fer_bench.training.votes import votes_for
 
 # What is told also where it is as neutral as a setting can be.
 _ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
@@ -50,9 +52,10 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) ->
     shape = f"{first.shape[1]} x {first.shape[0]} px, {'grey' if first.ndim == 2 else 'RGB'}"
     yield f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}; {shape}"
     facts = data_facts(datamodule, protocol)
+    taught_by = teachers_inputs(find_teachers(spec, store), votes_for(spec, datamodule))
     # A hub was asked before, if at all.
-    initial = initial_weights(spec, hub=False)
-    done = find_done(store, protocol.name, spec.model, spec.run_id(), data_inputs(facts) | weights_inputs(initial))
+    inputs = data_inputs(facts) | weights_inputs(initial_weights(spec, hub=False)) | taught_by
+    done = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if done is not None:
         yield f"record      {store.path(done.protocol, done.model, done.run_id)}: done, nothing would be trained"
         return
