@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from fer_bench.leaderboard.gains import Gain, gains
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
@@ -11,6 +11,7 @@ from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import by_copy
+from fer_bench.results.corruptions import Corrupted
 from fer_bench.results.record import Record
 
 
@@ -46,6 +47,7 @@ class Board:
         gains: what late fusion adds to parts of it.
         copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
         others: the same of other copies, where the protocol declares none.
+        corrupted: by run id, scores on corrupted images, where they were measured.
     """
 
     protocol: Protocol
@@ -58,6 +60,7 @@ class Board:
     gains: tuple[Gain, ...] = ()
     copy: str = ""
     others: tuple[Board, ...] = ()
+    corrupted: Mapping[str, Corrupted] = field(default_factory=dict)
 
     @property
     def best(self) -> Placed | None:
