@@ -127,7 +127,8 @@ def _lines_by_group(found: ByGroup) -> list[str]:
     if len(listed) < len(scores.groups):
         lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
     whole = sum(group.n for group in scores.groups)
-    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {whole} test samples; {found.attribute.about}")
+    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {whole} test samples")
+    lines.append(f"  {found.attribute.about}")
     if scores.gap is None:
         return [*lines, f"gap: fewer than two groups have {LEAST} samples and a score"]
     gap = scores.gap
