@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
+from fer_bench.cli.robustness import lines_of
 from fer_bench.data.corruptions import corrupt
 from fer_bench.data.load import build_datamodule
 from fer_bench.leaderboard.render import render_all
@@ -171,3 +172,13 @@ def test_a_network_fed_with_another_size_sees_the_same_corrupted_faces(home, tin
 
 def test_the_families_are_all_the_corruptions():
     assert sum(map(len, FAMILIES.values())) == len(TITLES) == 13
+
+
+def test_nothing_is_covered_in_scenes_and_that_is_said(finished, monkeypatch):
+    _, record, store = finished
+    monkeypatch.setattr("fer_bench.training.corrupted.SCENES", frozenset({"synthfaces"}))
+    monkeypatch.setattr("fer_bench.training.corrupted.TITLES", {"jpeg": "JPEG", "covered_eyes": "eyes covered"})
+    found = measure(store, record)
+    assert list(found.scores) == ["jpeg"]
+    assert found.left_out == dict.fromkeys(("covered_eyes", "covered_mouth"), "these are scenes, not faces")
+    assert "left out: eyes covered: these are scenes, not faces" in lines_of(found)
