@@ -23,22 +23,37 @@ def evaluate_verb(
     on: Annotated[str | None, typer.Option(help="The dataset to test on.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Instead of another dataset: a label file that judges the run's stored predictions.")] = None,
     train: Annotated[bool, typer.Option("--train", help="Instead of either: on its own training images, without augmentation; kept in its record.")] = False,
+    corruptions: Annotated[bool, typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, turned and covered test images.")] = False,
+    by: Annotated[str | None, typer.Option(metavar="GROUP", help="Instead: its stored predictions by class, frequency, pose, sharpness, ...")] = None,
+    csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
+    png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")] = None,
 ) -> None:
-    """Test a trained network on another dataset, labels mapped by name; or judge a run's stored predictions by other labels; or see how far it overfits."""
+    """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training images, corrupted, or by group."""
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
     from fer_bench.spec import build, dataset_options
 
-    if (on is not None) + (labels is not None) + train != 1:
-        problem = "evaluate needs one of --on, --labels and --train."
-        raise SpecError(problem, "For example --on ferplus, or --labels consensus.csv.")
+    if (on is not None) + (labels is not None) + train + corruptions + (by is not None) != 1:
+        problem = "evaluate needs one of --on, --labels, --train, --corruptions and --by."
+        raise SpecError(problem, "For example --on ferplus, --labels consensus.csv, or --by class.")
+    if (csv is not None or png is not None) and not corruptions and by is None:
+        problem = "--csv and --png belong to --corruptions and --by."
+        raise SpecError(problem, "Leave them out.")
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, "the command line").execution
     store = Store()
+    if corruptions or by is not None:
+        from fer_bench.cli.robustness import evaluate_by, evaluate_corrupted
+
+        if by is None:
+            evaluate_corrupted(store, run, execution, csv, png)
+        else:
+            evaluate_by(store, run, by, execution, csv, png)
+        return
     if train:
         from fer_bench.training.on_train import score_on_train
 

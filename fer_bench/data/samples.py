@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
+# What a column of a user's own, such as gender or camera, is called among the columns of samples begins with it.
+ATTRIBUTE = "attribute:"
 
 
 class Images(Protocol):

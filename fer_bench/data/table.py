@@ -18,7 +18,7 @@ from fer_bench.data.base import AffectDataModule
 from fer_bench.data.class_folders import check_classes, repeated
 from fer_bench.data.given import check_options, complete_splits, found_in, people, share
 from fer_bench.data.native import decode_images
-from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
+from fer_bench.data.samples import ATTRIBUTE, SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
 from fer_bench.data.table_file import COLUMNS, Table, read_table
 from fer_bench.data.table_places import common_folder, likeliest, roots, sample_names
@@ -144,7 +144,10 @@ def read_images(
     kept = np.asarray(arrays["kept"])
     ids = np.array(rows.ids)[kept]
     used = rows.targets[kept]
-    groups = _people(table, ids, np.array(rows.rows)[kept], str(options.get("identity", "")))
+    row_of = np.array(rows.rows)[kept]
+    groups = _people(table, ids, row_of, str(options.get("identity", "")))
+    # Under names that are no column's of any reader: a table may call anything "no_face" or "boxes".
+    others = {f"{ATTRIBUTE}{name}": np.array(cells)[row_of] for name, cells in table.others.items()}
     strata = used if used.ndim == 1 else np.zeros(len(used), dtype=np.int64)
     split, notes = complete_splits(np.array(rows.splits)[kept], ids, strata, groups, shares, folds=folds, table=True)
     doubled = repeated(arrays["pixels"], used) if used.ndim == 1 else []
@@ -155,7 +158,7 @@ def read_images(
         targets={task.name: used},
         layout=f"{table.path.name}: {table.about}",
         groups=groups,
-        columns={} if groups is None else {"identity": groups},
+        columns={**others, **({} if groups is None else {"identity": groups})},
         notes=[*notes, *rows.notes, *doubled, *_boxes(table)],
         quarantined=[*rows.bad, *((str(p), str(reason)) for p, reason in facts["bad"])],
         facts=dict(facts["facts"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "valence": ("valence", "val"),
     "arousal": ("arousal", "aro"),
 }
+# Of what a column says of an image in a word or a number; pixels written out, and descriptions, are longer.
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Table:
         columns: cells by what they are (``image``, ``label``, ...), of the columns that were found.
         names: what those columns are called in the file.
         unusual: how the file is written, in words, where it is not as most are.
+        others: cells of the remaining columns by their names in the file, but for those of long texts: attributes, by which scores can be grouped.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class Table:
     columns: dict[str, list[str]]
     names: dict[str, str]
     unusual: str = ""
+    others: dict[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["image"])
@@ -81,7 +85,9 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     if empty is not None:
         problem = f"{path}, row {empty}: it names no image."
         raise BadDataError(problem, "Fill it in, or leave the row out.")
-    return Table(path, header, columns, names, unusual)
+    others = {name: [row[i].strip() for row in rows] for i, name in enumerate(header) if name and name not in names.values() and header.count(name) == 1}
+    short = {name: cells for name, cells in others.items() if max(map(len, cells)) <= _LONGEST}
+    return Table(path, header, columns, names, unusual, short)
 
 
 def _names(path: Path, header: list[str], rows: list[list[str]], options: Mapping[str, Any]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from fer_bench.escaping import markdown
 from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
 from fer_bench.results.store import folder_name
@@ -67,6 +68,17 @@ def clean(row: Row, primary: str) -> str:
     """A row's score without duplicates, and of how many samples."""
     value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")
     return NONE if value is None or n is None else f"{number(value, primary)} ({int(n):,})"
+
+
+def corrupted(row: Row, primary: str, measured: Mapping[str, Corrupted]) -> str:
+    """A row's mean score on corrupted images and its relative drop; of several seeds, the mean of those that were measured."""
+    found = {record.run_id: measured[record.run_id] for record in row.records if record.run_id in measured}
+    both = mean_drop(found)
+    if both is None:
+        return NONE
+    mean, drop = both
+    some = "" if len(found) == len(row.records) else f", {len(found)} of {len(row.records)} seeds"
+    return f"{number(mean, primary)} ({NONE if drop is None else f'{-100 * drop:+.1f} %'}{some})"
 
 
 def number(value: float | None, name: str) -> str:

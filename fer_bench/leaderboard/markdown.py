@@ -12,6 +12,7 @@ from fer_bench.leaderboard.cells import (
     NONE,
     TITLES,
     clean,
+    corrupted,
     epochs,
     interval,
     is_share,
@@ -153,6 +154,11 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
         f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its 95 % interval says how far another "
         f"draw of as many test samples would move it (bootstrap{grouped}; of several seeds, the mean of their ends)."
     ]
+    if any(record.run_id in board.corrupted for placed in board.placed for record in placed.row.records):
+        lines.append(
+            "*Corrupted* is the mean over blurred, noisy, compressed, too bright, pale, small, turned and partly covered images, at five strengths each, and "
+            "how far that is below the score on clean ones (`fer-bench evaluate RUN --corruptions`); rows without it were not measured."
+        )
     if board.test:
         lines.append(
             f"*p* belongs to the difference from the row directly above, by {board.test}; it is not corrected for the number of rows. "
@@ -201,6 +207,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column(f"Mean of folds{sign}", lambda p: number(p.row.value(averaged), primary)),
         Column(f"By the dataset's own labels{sign}", lambda p: number(p.row.by_own_labels(primary), primary)),
         Column(f"Without duplicates{sign} (n)", lambda p: clean(p.row, primary)),
+        Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
         *(Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
         Column("Parameters (M)", lambda p: parameters(p.row)),
         Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),

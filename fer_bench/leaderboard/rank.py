@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from fer_bench.leaderboard.gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
@@ -12,6 +12,7 @@ from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import by_copy
+from fer_bench.results.corruptions import Corrupted
 from fer_bench.results.record import Record
 
 
@@ -48,6 +49,7 @@ class Board:
         copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
         others: the same of other copies, where the protocol declares none.
         folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
+        corrupted: by run id, scores on corrupted images, where they were measured.
     """
 
     protocol: Protocol
@@ -61,6 +63,7 @@ class Board:
     copy: str = ""
     others: tuple[Board, ...] = ()
     folded: tuple[Row, ...] = ()
+    corrupted: Mapping[str, Corrupted] = field(default_factory=dict)
 
     @property
     def best(self) -> Placed | None:

@@ -15,6 +15,7 @@ from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
+from fer_bench.results import corruptions
 from fer_bench.results.copies import read_present
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -78,7 +79,17 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
     pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in (_text(path) or "")}
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
     boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions, present=read_present(store, name)) for name in names]
+    boards = [_with_corrupted(store, board) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
+
+
+def _with_corrupted(store: Store, board: Board) -> Board:
+    """A board that knows what its rows, and those of other copies, are worth on corrupted images."""
+    if next(corruptions.files(store, board.protocol.name), None) is None:
+        return board
+    records = [record for placed in board.placed for record in placed.row.records]
+    found = {record.run_id: one for record in records if (one := corruptions.find(store, record)) is not None}
+    return replace(board, corrupted=found, others=tuple(_with_corrupted(store, other) for other in board.others))
 
 
 def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:

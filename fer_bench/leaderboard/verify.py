@@ -19,9 +19,11 @@ from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
+from fer_bench.results import corruptions
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
+from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.score import correct, score
 from fer_bench.untrusted import shown
@@ -149,15 +151,22 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
             differences += found
+        for path in corruptions.files(store, name):
+            differences += _found_by(_corrupted(store, path), path)
     return VerificationReport(n_verified, n_without, tuple(differences), store.results)
 
 
 def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
     """Differences of a record, whatever it holds."""
+    return _found_by(verify_record(store, record, path, order), path)
+
+
+def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference]:
+    """What a verification of a file finds, whatever the file holds."""
     found: list[Difference] = []
     try:
         # One by one: what was found before an error is kept.
-        for difference in verify_record(store, record, path, order):
+        for difference in verification:
             found.append(difference)
     # A record may say anything, in any type, where the code that recomputes it expects what the suite writes.
     except Exception as error:
@@ -210,6 +219,27 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
         ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
         if ids != _digest(test):
             yield Difference(path, "predictions.test.ids", "other samples, another order or other targets", f"as in {first}, on the same copy of the data")
+
+
+def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
+    """Differences of scores on corrupted images: they follow from the packed answers and the predictions of the record, which must be the ones they name."""
+    found = corruptions.Corrupted.load(path, strict=True)
+    record = store.find(found.protocol, found.model, found.run_id)
+    if record is None:
+        yield Difference(path, "run_id", found.run_id, "there is no such record; delete the file")
+        return
+    if not corruptions.is_of(found, record):
+        what = "made with another training of this run, or other corruptions: delete it, and give `fer-bench evaluate RUN --corruptions` again"
+        yield Difference(path, "of", found.of, what)
+        return
+    protocol, clean = protocol_of(record), store.predictions(record)
+    values = protocol.task.labels is None
+    answers = corruptions.unpack_all(found, len(clean), clean.outputs.shape[1] if values else 0)
+    recomputed = score_corrupted(protocol, clean, answers)
+    stated = {name: getattr(found, name) for name in recomputed}
+    stated["intervals"] = {name: None if pair is None else list(pair) for name, pair in found.intervals.items()}
+    for difference in compare_values(stated, recomputed, "corrupted"):
+        yield Difference(path, *difference)
 
 
 def compare_values(stored: Any, recomputed: Any, key: str) -> Iterator[tuple[str, Any, Any]]:

@@ -12,7 +12,9 @@ from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
 from fer_bench.protocols import PROTOCOLS, Protocol, protocol_named
 from fer_bench.report import figures
+from fer_bench.report.robustness import draw_corrupted
 from fer_bench.report.rows import SCORES, Section, Shown, build_section, group, is_per_cent, mean_of, name_of_row
+from fer_bench.results import corruptions
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -74,7 +76,17 @@ def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]
     protocol = protocol_named(record.protocol, record.dataset, record.task)
     siblings = next(row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row))
     content = _heading(protocol) | {"title": f"{name_of_row(record)}, run {record.run_id}", "figures": [], "summary": [], "omitted": 0}
-    return content, [build_section(store, protocol, [record], siblings)]
+    return content, [_with_corrupted(store, build_section(store, protocol, [record], siblings))]
+
+
+def _with_corrupted(store: Store, section: Section) -> Section:
+    """A section with the figure of its row on corrupted images, where that was measured."""
+    runs = [found for record in section.records if (found := corruptions.find(store, record)) is not None]
+    if runs:
+        over = "" if len(runs) == 1 else f", mean of {len(runs)} runs"
+        caption = f"Score on corrupted test images by kind and strength of the corruption{over}; dashed: on clean ones."
+        section.figures.append(Shown("corrupted", caption, draw_corrupted(runs, section.title)))
+    return section
 
 
 def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any], list[Section]]:
@@ -90,7 +102,7 @@ def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any
         return value is None, 0.0 if value is None else sign * value, name_of_row(row[0])
 
     rows.sort(key=place)
-    sections = [build_section(store, protocol, row) for row in rows[:most_rows]]
+    sections = [_with_corrupted(store, build_section(store, protocol, row)) for row in rows[:most_rows]]
     figure = _comparison(protocol, rows[:most_rows])
     content = _heading(protocol) | {
         "title": protocol.title or protocol.name,

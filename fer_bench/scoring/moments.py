@@ -109,12 +109,12 @@ def bootstrap_values(
     keys = [*(f"{name}/{key}" for name in names for key in STATISTICS), *STATISTICS]
     if len(per_group) < 2:
         return dict.fromkeys(keys)
-    drawn = statistics(np.concatenate([_weighted(block, per_group) for block in _weights(len(per_group), n_resamples, seed)]))
+    drawn = statistics(np.concatenate([_weighted(block, per_group) for block in group_weights(len(per_group), n_resamples, seed)]))
     intervals = {f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in STATISTICS}
     return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in STATISTICS}
 
 
-def _weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def group_weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """Blocks (b, G) of how often each group is in each resample; the draws are those of :func:`fer_bench.scoring.intervals.bootstrap`."""
     generator = np.random.RandomState(seed)
     size = max(1, _BLOCK // n_groups)

@@ -1,0 +1,225 @@
+"""What a row is worth on corrupted images: one file per record, in a tree of its own beside the records, which never change for it.
+
+``<root>/corruptions/<protocol>/<model>/<run_id>.json`` holds every score on corrupted images and, packed, the answers from which ``fer-bench verify``
+recomputes them; ``<run_id>.png`` shows them. The file names what it is of: the stored predictions, the weights and the inputs of the record. After a run was
+trained anew its former file is of another network, and no board shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fer_bench.atomic import write_atomically
+from fer_bench.errors import HardwareError, RecordError
+from fer_bench.results.inputs import digest
+from fer_bench.results.record import FileName, Record, first_finding
+from fer_bench.results.store import Store, folder_name
+from fer_bench.untrusted import read_regular, shown, strict_json
+
+# Raised when a corruption or a strength changes; files of another version are not shown beside those of this one.
+VERSION = 1
+N_STRENGTHS = 5
+# By family, what each corruption is called.
+FAMILIES: dict[str, dict[str, str]] = {
+    "blur": {"gaussian_blur": "Gaussian blur", "motion_blur": "motion blur", "defocus_blur": "defocus blur"},
+    "noise": {"gaussian_noise": "Gaussian noise", "shot_noise": "shot noise", "impulse_noise": "impulse noise"},
+    "light and storage": {"brightness": "brightness", "contrast": "low contrast", "jpeg": "JPEG", "low_resolution": "low resolution"},
+    "face": {"covered_eyes": "eyes covered", "covered_mouth": "mouth covered", "rotation": "rotation"},
+}
+TITLES = {name: title for family in FAMILIES.values() for name, title in family.items()}
+FOLDER = "corruptions"
+_MOST_BYTES = 256 * 2**20
+
+Interval = tuple[float, float] | None
+Answers = dict[str, npt.NDArray[Any]]
+
+
+class Corrupted(BaseModel):
+    """Scores of one record on corrupted images.
+
+    Args:
+        version: of the corruptions and their strengths.
+        metric: the score, the one by which the protocol ranks.
+        n: test samples.
+        of: what it was measured with: ``predictions``, the SHA-256 of the record's test predictions; ``weights``, that of the network; ``inputs``, the digest
+            of the record's fingerprint.
+        clean: the score of the record's stored predictions.
+        scores: by corruption, one score per strength; None where it is undefined.
+        mean: over all corruptions and strengths.
+        drop: (clean - mean) / clean; None where clean is not above zero.
+        intervals: 95 %, bootstrap over test samples (whole groups where predictions have groups): of ``mean``, ``drop``, and of each corruption's mean over
+            strengths.
+        faces: where the eyes and the mouth of how many samples were taken from.
+        left_out: corruptions that were not measured, and why.
+        answers: packed, see :func:`pack`.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    run_id: FileName
+    protocol: FileName
+    model: str
+    version: int = VERSION
+    metric: str
+    n: int = Field(ge=1)
+    of: dict[str, str]
+    clean: float | None
+    scores: dict[str, list[float | None]]
+    mean: float | None
+    drop: float | None
+    intervals: dict[str, Interval]
+    faces: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    code: dict[str, Any] = {}
+    hardware: dict[str, Any] = {}
+    created: str = ""
+    answers: dict[str, str] = {}
+
+    def to_json(self) -> str:
+        """The file's content."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: Path, strict: bool = False) -> Corrupted:
+        """Read a file.
+
+        Args:
+            path: of the file.
+            strict: as of :meth:`fer_bench.results.record.Record.load`.
+
+        Raises:
+            RecordError: unreadable, damaged, or not where it says it belongs.
+        """
+        hint = "Restore it from version control, or delete it and give `fer-bench evaluate RUN --corruptions` again."
+        try:
+            content = read_regular(path, _MOST_BYTES)
+            if strict:
+                strict_json(content)
+            found = cls.model_validate_json(content)
+        except OSError as error:
+            problem = f"{path}: the scores on corrupted images cannot be read ({error.strerror})."
+            raise RecordError(problem, hint) from None
+        except (ValueError, RecursionError) as error:
+            what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
+            problem = f"{path}: damaged scores on corrupted images: {what}."
+            raise RecordError(problem, hint) from None
+        if (found.protocol, folder_name(found.model), found.run_id) != (path.parent.parent.name, path.parent.name, path.stem):
+            problem = f"{path}: the file says it is of {found.protocol}/{folder_name(found.model)}/{found.run_id}."
+            raise RecordError(problem, "Move it back to where it belongs.")
+        return found
+
+
+def made_with(record: Record) -> dict[str, str]:
+    """What a file names of its record."""
+    return {
+        "predictions": record.predictions["test"].sha256,
+        "weights": str(record.training.get("weights_sha256") or ""),
+        "inputs": digest(record.inputs) if record.inputs else "",
+    }
+
+
+def is_of(found: Corrupted, record: Record) -> bool:
+    """Whether a file is of a record as it is now, and of the corruptions of this version."""
+    return found.version == VERSION and "test" in record.predictions and found.of == made_with(record)
+
+
+def path_of(store: Store, record: Record) -> Path:
+    """Where a record's scores on corrupted images are, or would be."""
+    # The store checks that the names lead nowhere else.
+    inner = store.path(record.protocol, record.model, record.run_id).relative_to(store.results)
+    return store.root / FOLDER / inner
+
+
+def find(store: Store, record: Record) -> Corrupted | None:
+    """The scores of a record on corrupted images; None where they were not measured, or with another network.
+
+    Raises:
+        RecordError: the file is damaged.
+    """
+    path = path_of(store, record)
+    if not path.is_file():
+        return None
+    found = Corrupted.load(path)
+    return found if is_of(found, record) else None
+
+
+def files(store: Store, protocol: str) -> Iterator[Path]:
+    """All files of a protocol, sorted."""
+    yield from sorted((store.root / FOLDER / protocol).glob("*/*.json"))
+
+
+def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
+    """Write a record's scores on corrupted images, and the picture of them.
+
+    Returns:
+        The file.
+
+    Raises:
+        HardwareError: the disk is full or read-only; a former file stays whole.
+    """
+    path = path_of(store, record)
+    try:
+        # A picture of other scores must not stand beside the file, wherever this is stopped.
+        with contextlib.suppress(FileNotFoundError):
+            path.with_suffix(".png").unlink()
+        write_atomically(path, found.to_json().encode())
+        write_atomically(path.with_suffix(".png"), figure)
+    except OSError as error:
+        problem = f"the scores on corrupted images cannot be written to {path.parent}: {error.strerror or error}."
+        raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again.") from None
+    return path
+
+
+def pack(answers: npt.NDArray[Any]) -> str:
+    """Answers of one corruption as text: base64 of their deflated bytes, in little-endian order.
+
+    Args:
+        answers: shape (S, N), class ids with -1 for no answer, stored in 16 bits; or (S, N, D), values, stored in half precision, NaN for no answer.
+    """
+    kind = "<f2" if answers.ndim == 3 else "<i2"
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(answers.astype(kind)).tobytes(), 9)).decode("ascii")
+
+
+def unpack(text: str, n: int, dimensions: int = 0) -> npt.NDArray[Any]:
+    """Text to answers of ``n`` samples; ``dimensions`` 0: classes.
+
+    Raises:
+        RecordError: no such text, or of another number of samples.
+    """
+    shape = (N_STRENGTHS, n, dimensions) if dimensions else (N_STRENGTHS, n)
+    wanted = 2 * int(np.prod(shape, dtype=object))
+    try:
+        inflate = zlib.decompressobj()
+        content = inflate.decompress(base64.b64decode(text, validate=True), wanted + 1)
+    except (ValueError, zlib.error) as error:
+        problem = f"answers: {shown(error)}."
+        raise RecordError(problem) from None
+    if len(content) != wanted:
+        problem = f"answers: {len(content)} bytes{' or more' if len(content) > wanted else ''} where {n} samples need {wanted}."
+        raise RecordError(problem)
+    values = np.frombuffer(content, dtype="<f2" if dimensions else "<i2").reshape(shape)
+    return values.astype(np.float64 if dimensions else np.int64)
+
+
+def unpack_all(found: Corrupted, n: int, dimensions: int = 0) -> Answers:
+    """Answers to every corruption, as :func:`unpack`."""
+    return {name: unpack(text, n, dimensions) for name, text in found.answers.items()}
+
+
+def mean_drop(found: Mapping[str, Corrupted]) -> tuple[float, float | None] | None:
+    """Mean score and mean relative drop of several runs; None without any that is defined."""
+    means = [one.mean for one in found.values() if one.mean is not None]
+    drops = [one.drop for one in found.values() if one.drop is not None]
+    if not means:
+        return None
+    return float(np.mean(means)), float(np.mean(drops)) if len(drops) == len(means) else None

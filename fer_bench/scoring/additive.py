@@ -1,0 +1,127 @@
+"""Scores that follow from sums over samples, so that a resample is a weighted sum: what scores of many groups, or of many corruptions, have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol
+from fer_bench.scoring.classification import confusion_statistics, predicted_classes
+from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
+from fer_bench.scoring.moments import group_weights, statistics, sums
+from fer_bench.scoring.regression import answer_missing
+from fer_bench.scoring.undefined import Float
+
+
+@dataclass(frozen=True)
+class Additive:
+    """A score as a function of sums over samples.
+
+    Args:
+        name: of the score.
+        terms: of answers (class ids (N,), -1 for none, or values (N, D)) the terms of each sample, (N, K).
+        value: of sums of terms (..., K) the score (...), NaN where it is undefined.
+        answers: of stored outputs the answers.
+    """
+
+    name: str
+    terms: Callable[[npt.NDArray[np.generic]], Float]
+    value: Callable[[Float], Float]
+    answers: Callable[[npt.NDArray[np.generic]], npt.NDArray[np.generic]]
+
+    def of(self, answers: npt.NDArray[np.generic]) -> float | None:
+        """The score of all samples; None where it is undefined."""
+        return known(self.value(self.terms(answers).sum(axis=0)))
+
+
+def additive(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | None = None) -> Additive:
+    """The score by which a protocol ranks, of samples with these targets.
+
+    Args:
+        protocol: says what kind of answers these are.
+        targets: shape (N,) class ids, or (N, D) values.
+        name: another statistic of the confusion matrix, for classes; None: the protocol's own.
+    """
+    if protocol.task.labels is None:
+        return _of_values(protocol, np.asarray(targets))
+    n_classes, metric = len(protocol.task.labels), name or protocol.primary
+    truth = np.asarray(targets).astype(np.int64)
+
+    def hits(answers: npt.NDArray[np.generic]) -> Float:
+        return np.stack([np.ones(len(truth)), answers == truth], axis=1)
+
+    def cells(answers: npt.NDArray[np.generic]) -> Float:
+        found = answers.astype(np.int64)
+        out = np.zeros((len(truth), n_classes * (n_classes + 1)))
+        out[np.arange(len(truth)), truth * (n_classes + 1) + np.where(found < 0, n_classes, found)] = 1.0
+        return out
+
+    def share(total: Float) -> Float:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.where(total[..., 0] > 0, total[..., 1] / total[..., 0], np.nan))
+
+    def of_confusion(total: Float) -> Float:
+        return confusion_statistics(total.reshape(*total.shape[:-1], n_classes, n_classes + 1))[metric]
+
+    # Accuracy needs two sums, every other statistic the whole matrix.
+    return Additive(metric, hits, share, predicted_classes) if metric == "accuracy" else Additive(metric, cells, of_confusion, predicted_classes)
+
+
+def of_predictions(protocol: Protocol, predictions: Predictions, name: str | None = None) -> tuple[Additive, npt.NDArray[np.generic]]:
+    """The score of a protocol on the samples of predictions, and their answers."""
+    score = additive(protocol, predictions.targets, name)
+    return score, score.answers(predictions.outputs)
+
+
+def resamples(n_samples: int, groups: npt.NDArray[np.str_] | None = None, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[tuple[Float, Gather]]:
+    """Blocks of a bootstrap: weights (B, G) of groups, and what sums terms of samples over groups.
+
+    Args:
+        n_samples: N.
+        groups: shape (N,), clip or person: whole groups are drawn; None: every sample for itself.
+        n_resamples: in all blocks together.
+        seed: of the resampling.
+    """
+    member = np.arange(n_samples) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_groups = int(member.max()) + 1
+
+    def gather(terms: Float) -> Float:
+        if groups is None:
+            return terms
+        total = np.zeros((n_groups, terms.shape[1]))
+        np.add.at(total, member, terms)
+        return total
+
+    for weights in group_weights(n_groups, n_resamples, seed):
+        yield weights.astype(np.float64), gather
+
+
+Gather = Callable[[Float], Float]
+
+
+def known(value: npt.ArrayLike) -> float | None:
+    """A score as a number; None where it is undefined."""
+    number = float(np.asarray(value))
+    return None if np.isnan(number) else number
+
+
+def interval(drawn: Float) -> Interval:
+    """The 95 % percentile interval of resampled values; None where fewer than half are defined."""
+    return percentiles(drawn, 0.95)
+
+
+def _of_values(protocol: Protocol, targets: npt.NDArray[np.generic]) -> Additive:
+    dimensions = len(protocol.task.dimensions)
+    truth = targets.reshape(len(targets), dimensions)
+
+    def terms(answers: npt.NDArray[np.generic]) -> Float:
+        return sums(truth, answer_missing(answers.reshape(len(truth), dimensions), protocol.scale)).reshape(len(truth), -1)
+
+    def value(total: Float) -> Float:
+        return np.asarray(statistics(total.reshape(*total.shape[:-1], dimensions, 7))[protocol.primary].mean(axis=-1))
+
+    return Additive(protocol.primary, terms, value, lambda outputs: np.asarray(outputs, dtype=np.float64))

@@ -1,0 +1,118 @@
+"""Scores of groups of samples, and the gap between the best and the worst of them, with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol
+from fer_bench.scoring.additive import interval, known, of_predictions, resamples
+from fer_bench.scoring.intervals import Interval
+from fer_bench.scoring.undefined import Float
+
+# Fewer say nothing about a group.
+LEAST = 20
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """One group.
+
+    Args:
+        name: of the group.
+        n: samples.
+        value: its score; None where it is undefined.
+        interval: 95 %, bootstrap; None for small groups.
+        large: whether it has enough samples for the gap.
+    """
+
+    name: str
+    n: int
+    value: float | None
+    interval: Interval
+    large: bool
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Between the best and the worst large group.
+
+    Args:
+        best: name of the group.
+        worst: name of the group.
+        difference: of their scores.
+        interval: of that difference, 95 %, bootstrap. The two were chosen by their scores, so it leans towards a gap where there are many groups.
+    """
+
+    best: str
+    worst: str
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Scores by group.
+
+    Args:
+        metric: the score.
+        whole: of all samples.
+        groups: in the order given.
+        gap: None where fewer than two groups are large.
+        unit: what was drawn in the bootstrap: ``samples``, or ``clips or people``.
+    """
+
+    metric: str
+    whole: float | None
+    groups: tuple[GroupScore, ...]
+    gap: Gap | None
+    unit: str
+
+
+def score_groups(protocol: Protocol, predictions: Predictions, member: npt.NDArray[np.str_], names: Sequence[str], metric: str | None = None) -> GroupScores:
+    """Score groups of samples.
+
+    Args:
+        protocol: by whose score.
+        predictions: all samples.
+        member: shape (N,), the group of each.
+        names: of the groups, in the order in which they are listed.
+        metric: another score of the confusion matrix than the protocol's own; None: that.
+
+    Returns:
+        Scores; the bootstrap draws whole clips or people where the predictions know them, unless a group is one clip or person alone.
+    """
+    score, answers = of_predictions(protocol, predictions, metric)
+    terms = score.terms(answers)
+    at = {name: np.flatnonzero(member == name) for name in names}
+    values = {name: known(score.value(terms[rows].sum(axis=0))) for name, rows in at.items()}
+    large = [name for name in names if len(at[name]) >= LEAST]
+    together = predictions.groups
+    if together is not None and any(len(np.unique(together[at[name]])) < 2 for name in large):
+        together = None
+    drawn: dict[str, list[Float]] = {name: [] for name in large}
+    for weights, gather in resamples(len(terms), together) if large else ():
+        for name in large:
+            if together is None:
+                drawn[name].append(score.value(weights[:, at[name]] @ terms[at[name]]))
+            else:
+                own = np.zeros_like(terms)
+                own[at[name]] = terms[at[name]]
+                drawn[name].append(score.value(weights @ gather(own)))
+    replicates = {name: np.concatenate(blocks) for name, blocks in drawn.items()}
+    groups = tuple(
+        GroupScore(name, len(at[name]), values[name], interval(replicates[name]) if name in replicates else None, name in replicates) for name in names
+    )
+    compared = [group for group in groups if group.large and group.value is not None]
+    gap = None
+    if len(compared) > 1:
+        best = max(compared, key=lambda group: group.value or 0.0)
+        worst = min(compared, key=lambda group: group.value or 0.0)
+        between = interval(replicates[best.name] - replicates[worst.name])
+        gap = Gap(best.name, worst.name, float(best.value or 0.0) - float(worst.value or 0.0), between)
+    whole = known(score.value(terms.sum(axis=0)))
+    return GroupScores(score.name, whole, groups, gap, "samples" if together is None else "clips or people")

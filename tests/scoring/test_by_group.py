@@ -1,0 +1,109 @@
+"""Scores from sums, by group and on corrupted images: the numbers are those of the plain scores, and so are the intervals."""
+
+import numpy as np
+import pytest
+
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import TASKS, Protocol
+from fer_bench.scoring.additive import of_predictions
+from fer_bench.scoring.by_group import score_groups
+from fer_bench.scoring.corrupted import score_corrupted
+from fer_bench.scoring.intervals import bootstrap
+from fer_bench.scoring.regression import ccc, mean_over_dimensions
+from fer_bench.scoring.score import correct, score
+
+N = 200
+CLASSES = Protocol("toy", TASKS["fer7"])
+UNEVEN = Protocol("toy", TASKS["emo8"])
+VALUES = Protocol("toy", TASKS["va"])
+
+
+def of_classes(n_classes=7, groups=None):
+    draw = np.random.default_rng(0)
+    outputs = draw.dirichlet(np.ones(n_classes), N).astype(np.float32)
+    outputs[3] = np.nan
+    targets = np.where(draw.random(N) < 0.5, np.nan_to_num(outputs).argmax(axis=1), draw.integers(n_classes, size=N))
+    return Predictions(np.array([f"s{i:03d}" for i in range(N)]), targets, outputs, {}, groups)
+
+
+def of_values(groups=None):
+    draw = np.random.default_rng(1)
+    targets = draw.uniform(-1, 1, (N, 2)).astype(np.float32)
+    outputs = (0.6 * targets + 0.2 * draw.standard_normal((N, 2))).astype(np.float32)
+    return Predictions(np.array([f"s{i:03d}" for i in range(N)]), targets, outputs, {}, groups)
+
+
+HALVES = np.where(np.arange(N) < 90, "a", "b")
+
+
+def test_scores_from_sums_are_the_scores():
+    for protocol, predictions in ((CLASSES, of_classes()), (UNEVEN, of_classes(8)), (VALUES, of_values())):
+        found, answers = of_predictions(protocol, predictions)
+        assert found.of(answers) == pytest.approx(score(protocol, predictions)[protocol.primary], abs=1e-9)
+
+
+def test_groups_of_classes():
+    predictions = of_classes()
+    found = score_groups(CLASSES, predictions, HALVES, ["a", "b"])
+    right = correct(predictions)
+    assert [group.value for group in found.groups] == pytest.approx([right[:90].mean(), right[90:].mean()])
+    assert found.whole == pytest.approx(right.mean())
+    difference = lambda hit, first: hit[first].mean() - hit[~first].mean()  # noqa: E731
+    first = found.gap.best == HALVES
+    assert found.gap.difference == pytest.approx(difference(right, first))
+    assert found.gap.interval == pytest.approx(bootstrap(difference, (right, first)))
+    assert found.unit == "samples"
+
+
+def test_groups_of_values_and_whole_clips():
+    clips = np.array([f"c{i // 5}" for i in range(N)])
+    predictions = of_values(clips)
+    found = score_groups(VALUES, predictions, HALVES, ["a", "b"])
+    values = [mean_over_dimensions(ccc, predictions.targets[name == HALVES], predictions.outputs[name == HALVES]) for name in "ab"]
+    assert [group.value for group in found.groups] == pytest.approx(values, abs=1e-6)
+    own = lambda t, o, first: mean_over_dimensions(ccc, t[first], o[first])  # noqa: E731
+    expected = bootstrap(own, (predictions.targets, predictions.outputs, HALVES == "a"), groups=clips)
+    assert found.groups[0].interval == pytest.approx(expected, abs=1e-6)
+    assert found.unit == "clips or people"
+
+
+def test_small_groups_are_shown_and_not_compared():
+    member = np.where(np.arange(N) < 19, "small", np.where(np.arange(N) < 100, "a", "b"))
+    found = score_groups(CLASSES, of_classes(), member, ["small", "a", "b"])
+    assert [(group.name, group.n, group.large, group.interval is None) for group in found.groups] == [
+        ("small", 19, False, True), ("a", 81, True, False), ("b", 100, True, False),
+    ]  # fmt: skip
+    assert {found.gap.best, found.gap.worst} == {"a", "b"}
+    assert score_groups(CLASSES, of_classes(), np.where(np.arange(N) < 185, "a", "b"), ["a", "b"]).gap is None
+
+
+def test_a_group_that_is_one_person_is_resampled_by_sample():
+    people = np.where(np.arange(N) < 100, "p", "q")
+    found = score_groups(CLASSES, of_classes(groups=people), people, ["p", "q"])
+    assert found.unit == "samples"
+    assert found.groups[0].interval[0] < found.groups[0].value < found.groups[0].interval[1]
+
+
+def test_scores_on_corrupted_images():
+    predictions = of_classes()
+    answers = predictions.outputs.copy()
+    own = np.where(np.isnan(answers).any(axis=1), -1, np.nan_to_num(answers).argmax(axis=1))
+    half = np.where(np.arange(N) % 2, own, -1)
+    found = score_corrupted(CLASSES, predictions, {"jpeg": np.stack([own] * 5), "rotation": np.stack([half] * 5)})
+    right = correct(predictions)
+    kept = right & (np.arange(N) % 2 == 1)
+    assert found["scores"] == {"jpeg": pytest.approx([right.mean()] * 5), "rotation": pytest.approx([kept.mean()] * 5)}
+    assert found["mean"] == pytest.approx((right.mean() + kept.mean()) / 2)
+    assert found["drop"] == pytest.approx(1 - found["mean"] / right.mean())
+    assert found["intervals"]["rotation"] == pytest.approx(bootstrap(np.mean, (kept,)))
+    drop = lambda a, b: (a.mean() - (a.mean() + b.mean()) / 2) / a.mean()  # noqa: E731
+    assert found["intervals"]["drop"] == pytest.approx(bootstrap(drop, (right, kept)))
+
+
+def test_no_drop_from_a_score_that_is_not_above_zero():
+    predictions = of_values()
+    worthless = Predictions(predictions.ids, predictions.targets, -predictions.outputs)
+    found = score_corrupted(VALUES, worthless, {"jpeg": np.stack([predictions.outputs] * 5)})
+    assert found["clean"] < 0
+    assert found["drop"] is None
+    assert found["intervals"]["drop"] is None
