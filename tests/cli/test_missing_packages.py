@@ -73,9 +73,9 @@ def test_a_base_installation(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "answers.csv").write_text("rater,image,expression\na,x,happy\nb,x,happy\n")
     needing = {
-        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "features:resnet50"], ["predict", ".", "--run=abc"], ["live", "--run=abc"],
-                  ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"], ["evaluate", "abc", "--on=fer2013"],
-                  ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
+        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "features:resnet50"], ["predict", ".", "--run=abc"],
+                  ["live", "--run=abc"], ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"],
+                  ["evaluate", "abc", "--on=fer2013"], ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
         "onnx": (["predict", ".", "--run=x.onnx"], ["live", "--run=x.onnx"]),
         "study": (["study", "reannotation", "answers.csv"],),
         "annotate": (["annotate", "serve", "study.yaml"],),
