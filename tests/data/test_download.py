@@ -645,9 +645,9 @@ def test_images_of_too_many_pixels_are_not_decoded(tmp_path):
 
     for size in ((9000, 9000), (40_000, 40_000), (2**31 - 1, 2**31 - 1)):
         (tmp_path / "a.png").write_bytes(png(*size))
-        start = time.monotonic()
+        start = time.process_time()
         assert image_defect(tmp_path / "a.png") is not None
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 1
 
 
 def test_a_jpeg_of_endless_scans_is_not_decoded(tmp_path):
