@@ -25,8 +25,9 @@ setup: $(STAMP) ## Make .venv and install everything at the pinned versions
 bench: $(STAMP) ## Train, test once, and put a scored row into the leaderboard
 	$(BIN)/fer-bench run $(FLAGS) $(ARGS)
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+# One thread and one process for each core; what one process has compiled is there for the next.
+test: $(STAMP) ## Run the tests, on every core (ARGS="-n 0 tests/data" for one process)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

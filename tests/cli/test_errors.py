@@ -16,6 +16,7 @@ from fer_bench.labels import FER7
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from tests.fakes import Faces, make_faces, make_votes, smooth_images, write_class_folders, write_csv, write_folders, write_votes
+from tests.forks import Forked
 
 TINY = ("--set", "dataset_options.n_train=14", "--set", "dataset_options.n_validation=7", "--set", "dataset_options.n_test=7", "--set", "model_options.width=2")
 
@@ -245,17 +246,30 @@ def test_a_full_disk_anywhere_else(fails, monkeypatch):
 def shell(tmp_path, *arguments):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "fer_bench.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def forked(tmp_path, *arguments):
+    (tmp_path / "begin.py").write_text("from fer_bench.cli.main import main\nmain()\n")
+    process = Forked(tmp_path / "begin.py", *arguments, folder=tmp_path)
+    out, err = process.communicate()
+    return process.returncode, out, err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [(("run", "--dataset", "fer2013", "--epochs", "2"), "Kaggle"), (("run", "--lr", "-1"), "lr = -1.0"), (("list", "modles"), "'models'")],
+    ("begin", "arguments", "says"),
+    [
+        # This one imports PyTorch before it finds no data.
+        (forked, ("run", "--dataset", "fer2013", "--epochs", "2"), "Kaggle"),
+        (shell, ("run", "--lr", "-1"), "lr = -1.0"),
+        (shell, ("list", "modles"), "'models'"),
+    ],
 )
-def test_in_a_process_of_its_own(tmp_path, arguments, says):
-    done = shell(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.strip().split("\n")) == 1
-    assert done.stderr.startswith("fer-bench: ")
-    assert says in done.stderr
+def test_in_a_process_of_its_own(tmp_path, begin, arguments, says):
+    code, out, err = begin(tmp_path, *arguments)
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().split("\n")) == 1
+    assert err.startswith("fer-bench: ")
+    assert says in err

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,10 @@ import pytest
 
 from tests.apps.conftest import make_run
 from tests.apps.live.fakes import FakePredictor, SquareDetector, read_video, write_video
+from tests.forks import Forked
 
 __all__ = ["make_run"]
 MODEL = os.environ.get("FER_BENCH_LANDMARKER")
-ROOT = Path(__file__).resolve().parents[2]
 needs_landmarker = pytest.mark.skipif(not MODEL or not Path(MODEL).is_file(), reason="FER_BENCH_LANDMARKER names no face_landmarker.task")
 
 
@@ -96,8 +94,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         "p.open_predictor = lambda *_: FakePredictor(seconds=0.05)\n"
         "from fer_bench.cli.main import main\nmain()\n"
     )
-    command = [sys.executable, str(script), "live", "--run", "x", "--source", "v.mp4", "--headless", "--output", "o.mp4", "--csv", "o.csv"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = Forked(script, "live", "--run", "x", "--source", "v.mp4", "--headless", "--output", "o.mp4", "--csv", "o.csv", folder=tmp_path)
     try:
         end = time.monotonic() + 120
         while not any(path.suffix == ".mp4" and "part" in path.name and path.stat().st_size > 100 for path in tmp_path.iterdir()):

@@ -19,45 +19,63 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "albumentations", "cv2")
 OPTIONAL = tuple(module for module, (_, extra) in PACKAGES.items() if extra)
 RUN = ["run", "--epochs=1", "--set=dataset_options.n_train=14", "--set=dataset_options.n_validation=7", "--set=dataset_options.n_test=7"]
-# All commands of one case run in one process; what is imported by the first is there for the next.
+# Each case (packages that are missing, commands) is a process, forked from one that has imported what no case misses. The commands of a case share it.
 SCRIPT = """
-import json, sys
-blocked, commands = json.loads(sys.argv[1])
-for name in blocked:
-    sys.modules[name] = None
-from fer_bench.cli.main import main
-for command in commands:
-    sys.argv = ["fer-bench", *command]
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    else:
-        code = 0
-    print(f"::{code or 0}", flush=True)
-    print(f"::{code or 0}", file=sys.stderr, flush=True)
+import importlib, json, os, sys
+imported, cases = json.loads(sys.argv[1])
+for name in imported:
+    importlib.import_module(name)
+
+def begin(blocked, commands):
+    assert not set(blocked) & set(sys.modules), "what is imported is not missing"
+    for name in blocked:
+        sys.modules[name] = None
+    from fer_bench.cli.main import main
+    for command in commands:
+        sys.argv = ["fer-bench", *command]
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        else:
+            code = 0
+        print(f"::{code or 0}", flush=True)
+        print(f"::{code or 0}", file=sys.stderr, flush=True)
+
+for blocked, commands in cases:
+    child = os.fork()
+    if not child:
+        begin(blocked, commands)
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, blocked
 """
 
 
-def without(packages, commands, folder):
-    """Exit code, standard output and standard error of each command where packages are missing."""
+def answers_without(cases, folder, imported=()):
+    """Exit code, standard output and standard error of each command of each case, where packages are missing."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps([packages, commands])],
+        [sys.executable, "-c", SCRIPT, json.dumps([imported, cases])],
         capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     outs, errs = (re.split(r"::(\d+)\n", text) for text in (done.stdout, done.stderr))
-    assert len(outs) == 2 * len(commands) + 1, done.stderr
-    return [(int(outs[2 * i + 1]), outs[2 * i], errs[2 * i]) for i in range(len(commands))]
+    assert len(outs) == 2 * sum(len(commands) for _, commands in cases) + 1, done.stderr
+    answers = iter([(int(code), out, err) for code, out, err in zip(outs[1::2], outs[::2], errs[::2], strict=False)])
+    return [[next(answers) for _ in commands] for _, commands in cases]
+
+
+def without(packages, commands, folder):
+    return answers_without([(packages, commands)], folder)[0]
 
 
 def test_a_base_installation(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "answers.csv").write_text("rater,image,expression\na,x,happy\nb,x,happy\n")
     needing = {
-        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:alexnet", "features:vgg16"], ["predict", ".", "--run=abc"], ["live", "--run=abc"],
-                  ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"], ["evaluate", "abc", "--on=fer2013"],
-                  ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
+        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "features:resnet50"], ["predict", ".", "--run=abc"],
+                  ["live", "--run=abc"], ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"],
+                  ["evaluate", "abc", "--on=fer2013"], ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
         "onnx": (["predict", ".", "--run=x.onnx"], ["live", "--run=x.onnx"]),
         "study": (["study", "reannotation", "answers.csv"],),
         "annotate": (["annotate", "serve", "study.yaml"],),
@@ -78,27 +96,44 @@ def test_a_base_installation(tmp_path):
         assert code == 0, (command, error)
 
 
-@pytest.mark.parametrize(
-    ("package", "command", "extra"),
-    [
-        ("timm", ["run", "--model=timm:resnet18"], "train"),
-        ("albumentations", [*RUN, "--augment=standard"], "train"),
-        ("wandb", [*RUN, "--wandb=offline"], "wandb"),
-        ("lightning", RUN, "train"),
-        ("torchmetrics", RUN, "train"),
-        ("cv2", RUN, "train"),
-        ("onnx", ["export", "abc", "--onnx=a.onnx"], "onnx"),
-        ("onnxscript", ["export", "abc", "--onnx=a.onnx"], "onnx"),
-        ("pyarrow", ["study", "reannotation", "answers.parquet"], "study"),
-    ],
-)
-def test_one_package(package, command, extra, tmp_path):
-    (tmp_path / "answers.parquet").write_bytes(b"PAR1")
-    ((code, _, error),) = without([package], [command], tmp_path)
+ONE_PACKAGE = {
+    "timm": (["run", "--model=timm:resnet18"], "train"),
+    "albumentations": ([*RUN, "--augment=standard"], "train"),
+    "wandb": ([*RUN, "--wandb=offline"], "wandb"),
+    "lightning": (RUN, "train"),
+    "torchmetrics": (RUN, "train"),
+    "cv2": (RUN, "train"),
+    "onnx": (["export", "abc", "--onnx=a.onnx"], "onnx"),
+    "onnxscript": (["export", "abc", "--onnx=a.onnx"], "onnx"),
+    "pyarrow": (["study", "reannotation", "answers.parquet"], "study"),
+}
+# Importing these takes seconds; each imports the rest of its row, and none of the packages that are missing in the cases beside it.
+IMPORTED = {(): ("pyarrow",), ("torch", "torchvision"): ("lightning", "torchmetrics"), ("torch", "torchvision", "lightning"): tuple(ONE_PACKAGE)}
+
+
+@pytest.fixture(scope="module")
+def answers_without_one(tmp_path_factory):
+    """What the command of each package answers without it, and the folder in which it did."""
+    answers = {}
+    for imported, packages in IMPORTED.items():
+        packages = [package for package in packages if package not in answers]
+        folder = tmp_path_factory.mktemp("without")
+        (folder / "answers.parquet").write_bytes(b"PAR1")
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("cache", "runs", "leaderboards", "data"):
+                patch.setenv(f"FER_BENCH_{name.upper()}", str(folder / name))
+            found = answers_without([([package], [ONE_PACKAGE[package][0]]) for package in packages], folder, imported)
+        answers |= {package: (answer, folder) for package, (answer,) in zip(packages, found, strict=True)}
+    return answers
+
+
+@pytest.mark.parametrize("package", ONE_PACKAGE)
+def test_one_package(package, answers_without_one):
+    (code, _, error), folder = answers_without_one[package]
     assert code == 2, error
     assert error.strip().count("\n") == 0, error
-    assert f"fer_bench[{extra}]" in error
-    assert not list(tmp_path.rglob("*.ckpt"))
+    assert f"fer_bench[{ONE_PACKAGE[package][1]}]" in error
+    assert not list(folder.rglob("*.ckpt"))
 
 
 def test_an_exported_network_runs_without_the_extra_train(tmp_path, make_run, small_synth, fer_bench):

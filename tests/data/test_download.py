@@ -645,9 +645,9 @@ def test_images_of_too_many_pixels_are_not_decoded(tmp_path):
 
     for size in ((9000, 9000), (40_000, 40_000), (2**31 - 1, 2**31 - 1)):
         (tmp_path / "a.png").write_bytes(png(*size))
-        start = time.monotonic()
+        start = time.process_time()
         assert image_defect(tmp_path / "a.png") is not None
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 1
 
 
 def test_a_jpeg_of_endless_scans_is_not_decoded(tmp_path):
@@ -713,7 +713,8 @@ def test_a_limit_on_the_size_of_files(server, tmp_path):
         "try: d(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "except HardwareError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "urls.json", tmp_path / "images"], capture_output=True, text=True, check=True)
+    # -B: a module that is compiled now would be cut to a thousand bytes, for everybody.
+    done = subprocess.run([sys.executable, "-B", "-c", code, tmp_path / "urls.json", tmp_path / "images"], capture_output=True, text=True, check=True)
     assert "cannot write: File too large" in done.stdout
     assert files(tmp_path) == []
 

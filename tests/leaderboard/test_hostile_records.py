@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -17,18 +18,27 @@ import pytest
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
+from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.grids import StackedPredictions
+from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.score import correct, score
 from tests.leaderboard.fake_records import N, put, record, run
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def store(tmp_path):
-    made = Store(tmp_path / "leaderboards")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    made = Store(tmp_path_factory.mktemp("whole"))
     put(made, run(0.70, row="aaa"), run(0.72, row="bbb"), run(0.74, row="ccc"))
     return made
+
+
+@pytest.fixture
+def store(whole, tmp_path):
+    """Three records, copied to where a test may damage them."""
+    return Store(shutil.copytree(whole.root, tmp_path / "leaderboards"))
 
 
 def only_differences_of(store, path, n_verified):
@@ -253,17 +263,20 @@ def test_pipes_folders_and_links(store, tmp_path):
     only_differences_of(store, path, 2)
 
 
-@pytest.fixture
-def grid(store):
-    test = GOOD
-    stacked = StackedPredictions(test, np.stack([test.outputs] * 3).astype(np.float16))
-    from fer_bench.protocols import TASKS, Protocol
-    from fer_bench.results.record import pack_outcomes
-    from fer_bench.scoring.score import correct, score
-
+@pytest.fixture(scope="module")
+def with_grid(whole, tmp_path_factory):
+    made = Store(shutil.copytree(whole.root, tmp_path_factory.mktemp("with_grid") / "leaderboards"))
+    stacked = StackedPredictions(GOOD, np.stack([GOOD.outputs] * 3).astype(np.float16))
     common = {"metrics": score(Protocol("toy", TASKS["fer7"]), stacked.of(0)), "n_scored": N, "outcomes": pack_outcomes(correct(stacked.of(0)))}
-    store.put_grid("g", [record("net", f"h{h}", spec={"lr": h}, **common) for h in range(3)], {"test": stacked})
-    assert verify(store).ok
+    made.put_grid("g", [record("net", f"h{h}", spec={"lr": h}, **common) for h in range(3)], {"test": stacked})
+    assert verify(made).ok
+    return made
+
+
+@pytest.fixture
+def grid(store, with_grid):
+    """The file of a grid beside the three records."""
+    shutil.copytree(with_grid.root, store.root, dirs_exist_ok=True)
     return store.grid_path("toy-fer7", "net", "g")
 
 

@@ -235,7 +235,7 @@ def test_waiting_for_a_hub_ends(monkeypatch):
     began = time.perf_counter()
     with pytest.raises(WeightsError, match="no hub can be reached from here") as error:
         hub.hub_or_explain(lambda: time.sleep(5), "resnet18")
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 4
     assert "FER_BENCH_WEIGHTS" in error.value.hint
     # a slow download may take its time
     monkeypatch.setattr(hub, "answers", lambda host: True)

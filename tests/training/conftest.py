@@ -1,9 +1,6 @@
 """Runs of a second or two: 96 drawn faces, a narrow network, folders of their own."""
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import torch
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.training.run import run
+from tests.forks import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"n_train": 96, "n_validation": 40, "n_test": 48, "difficulty": 0.2}
@@ -91,21 +89,20 @@ def start(home):
     processes = []
 
     def begin(*arguments, before=""):
-        code = f"import torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nmain()\n"
         script = home / f"begin{len(processes)}.py"
-        script.write_text(code)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "FER_BENCH_HOME": str(ROOT)}
-        process = subprocess.Popen(
-            [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment
-        )
-        processes.append(process)
-        return process
+        # A launcher starts the same script again in an interpreter of its own, so it imports what it needs.
+        script.write_text(f"import torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nmain()\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(ROOT))
+            patch.setenv("FER_BENCH_HOME", str(ROOT))
+            processes.append(Forked(script, *arguments, folder=ROOT))
+        return processes[-1]
 
     yield begin
     for process in processes:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait(20)
 
 
 def flags(spec):

@@ -1,6 +1,5 @@
 import json
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ from fer_bench.training import run as run_room
 from fer_bench.training import trainer as trainer_room
 from fer_bench.training.callbacks import EpochSeed
 from fer_bench.training.run import run
+from tests.forks import Forked
 from tests.training.conftest import ROOT, flags, last_weights, same_predictions, same_weights, wait_for
 
 # Epochs after the first take a second longer, so that there is a time to kill the run in.
@@ -257,21 +257,21 @@ def test_the_command_line_names_a_damaged_checkpoint_in_one_line(home, finished,
 @pytest.mark.slow
 def test_of_two_processes_that_start_at_once_one_is_refused(home, tiny, trained):
     spec = tiny(epochs=3)
-    code = (
-        "import sys, torch; torch.set_num_threads(1)\n"
+    script = (
+        "import sys, time, torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
         "from fer_bench.errors import FerBenchError\nfrom fer_bench.spec import RunSpec\nfrom fer_bench.training.run import run\n"
         f"spec = RunSpec.model_validate_json({spec.model_dump_json()!r})\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"print('ready', flush=True)\nwhile not Path({str(home / 'go')!r}).exists():\n    time.sleep(0.001)\n"
         "try:\n    run(spec)\nexcept FerBenchError as error:\n    print(error, file=sys.stderr); sys.exit(error.exit_code)\n"
     )
-    command = [sys.executable, "-c", code]
-    pair = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    pair = []
     try:
+        for name in ("one.py", "two.py"):
+            (home / name).write_text(script)
+            pair.append(Forked(home / name, folder=ROOT))
         for process in pair:
-            assert process.stdout.readline() == "ready\n"
-        for process in pair:
-            process.stdin.write("go\n")
-            process.stdin.flush()
+            process.wait_for_line("ready")
+        (home / "go").touch()
         errors = [process.communicate(timeout=60)[1] for process in pair]
     finally:
         for process in pair:

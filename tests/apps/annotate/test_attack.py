@@ -370,7 +370,7 @@ def test_pictures_that_would_stop_a_browser_or_the_server(tmp_path: Path) -> Non
 )
 def test_study_files_that_bite(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "study.yaml").write_text(text)
-    began = time.monotonic()
+    began = time.process_time()  # not the seconds that a loaded machine spends on others
     with pytest.raises(SpecError, match=reason):
         read_yaml(tmp_path / "study.yaml")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
