@@ -108,12 +108,13 @@ def key_of(way: str, options: argparse.Namespace) -> str:
 def spec_of(way: str, seed: int, options: argparse.Namespace) -> Any:
     """Settings of a way."""
     from fer_bench import spec as specs
+    from fer_bench.layering import layered
     from fer_bench.sweeps.grid import read_suite
 
     if way == "fast":
         settings = read_suite(Path("fast"), seeds=[seed])[0].model_dump(mode="json", exclude_defaults=True)
     else:
-        settings = specs.layered({"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn"})
+        settings = layered({"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn"})
     smaller = QUICK if options.quick else {}
     return specs.build({**settings, **smaller, "seed": seed, "execution": {"data_dir": options.data_dir, "accelerator": "cpu"}})
 

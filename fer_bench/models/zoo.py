@@ -194,7 +194,8 @@ def _timm(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: in
         options["pretrained_cfg_overlay"] = {**options.get("pretrained_cfg_overlay", {}), "state_dict": dict(initial.state)}
     body = timm.create_model(entry.builder, pretrained=initial is not None, num_classes=num_outputs, **options)
     body.pretrained_cfg.pop("state_dict", None)
-    _quiet_head(body)
+    if initial is None or num_outputs != body.pretrained_cfg.get("num_classes"):
+        _quiet_head(body)
     return body
 
 

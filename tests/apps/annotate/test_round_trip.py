@@ -123,5 +123,5 @@ def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_evaluate_wants_one_of_two() -> None:
-    with pytest.raises(SpecError, match="one of --on, --labels and --train"):
+    with pytest.raises(SpecError, match="needs one of --on, --labels, --train"):
         run("evaluate", "x")
