@@ -46,6 +46,10 @@ class RecordError(FerBenchError):
     """A record or a predictions file is damaged, or does not match what it claims."""
 
 
+class NewerRecordError(RecordError):
+    """A record of a schema that only newer versions read: neither damaged nor missing, so nothing is ever written in its place."""
+
+
 class HardwareError(FerBenchError):
     """The machine lacks what was asked for (an accelerator, disk space)."""
 
@@ -76,3 +80,7 @@ class VerificationError(FerBenchError):
     """A published number does not follow from its predictions."""
 
     exit_code = 1
+
+
+class UnknownFieldsWarning(Warning):
+    """Records hold fields that this version does not know; they are kept."""

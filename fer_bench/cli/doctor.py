@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from fer_bench import __version__, paths
+from fer_bench.apps import disk
 from fer_bench.packages import PACKAGES
 from fer_bench.results import provenance
 
@@ -46,8 +47,20 @@ def findings() -> Iterator[str]:
         writable = os.access(near, os.W_OK)
         state = "" if folder.exists() else " (not there yet)"
         yield f"{'' if writable else '! '}{name:12s} {folder}{state}, {free:.0f} GiB free{'' if writable else ', not writable'}"
+    yield from _usage()
     yield from _data()
     yield from _weights()
+
+
+def _usage() -> Iterator[str]:
+    """What runs, caches and features take, by kind."""
+    found: dict[str, list[int]] = {}
+    for entry in disk.entries():
+        found.setdefault(entry.kind, []).append(entry.n_bytes)
+    for flag, kinds in disk.KINDS.items():
+        sizes = [f"{kind} {disk.size_text(sum(found[kind]))} ({len(found[kind])})" for kind in kinds if kind in found]
+        if sizes:
+            yield f"{'disk':12s} {', '.join(sizes)}: `fer-bench clean --{flag}`"
 
 
 def _torch() -> Iterator[str]:

@@ -7,14 +7,15 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+import warnings
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from fer_bench import __version__
-from fer_bench.cli import annotate, ensemble, evaluate, export, live, look, probe, report, results, study, train
-from fer_bench.errors import FerBenchError, Stopped
+from fer_bench.cli import annotate, clean, ensemble, evaluate, export, live, look, probe, report, results, study, train
+from fer_bench.errors import FerBenchError, Stopped, UnknownFieldsWarning
 from fer_bench.packages import explain
 
 
@@ -50,13 +51,14 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, probe, evaluate, live, export, ensemble, report, results, look, study):
+for module in (train, probe, evaluate, live, export, ensemble, report, results, look, clean, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 
 
 def main() -> None:
     """Entry point: errors that a user can act on become one line and an exit code."""
+    _say_notices()
     try:
         # By itself click would call it `python -m fer_bench.fer-bench` there, which nobody can type.
         app(prog_name="fer-bench", standalone_mode=True)
@@ -74,6 +76,20 @@ def main() -> None:
         if error.errno is None:
             raise
         _end(_of_system(error), FerBenchError.exit_code)
+
+
+def _say_notices() -> None:
+    """What a record's reader gives as a warning is one line of ours, not one with the place in the code."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
+        if issubclass(category, UnknownFieldsWarning):
+            print(f"fer-bench: notice: {message}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    warnings.simplefilter("default", UnknownFieldsWarning)
 
 
 def _of_system(error: OSError) -> str:

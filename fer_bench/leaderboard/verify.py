@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import binascii
 import math
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import __version__
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError, VerificationError
 from fer_bench.leaderboard.rows import protocol_of
@@ -21,9 +23,11 @@ from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
 from fer_bench.results import corruptions
 from fer_bench.results.grids import grid_lines
+from fer_bench.results.newer import is_newer_version
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
+from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.score import correct, score
 from fer_bench.untrusted import shown
@@ -33,6 +37,7 @@ TOLERANCE = 1e-9
 _LONGEST = 60
 _LONGEST_TEXT = 400
 _LONGEST_PATH = 1000
+_MOST_NAMES = 5
 _NONE_HINT = "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder."
 
 
@@ -65,12 +70,14 @@ class VerificationReport:
         n_without: records of runs that failed or became NaN: nothing to recompute.
         differences: in the order of the files.
         looked_in: the folder of records.
+        unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not compute.
     """
 
     n_verified: int
     n_without: int
     differences: tuple[Difference, ...]
     looked_in: Path = Path()
+    unknown_metrics: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found_none(self) -> bool:
@@ -83,12 +90,19 @@ class VerificationReport:
         return not self.differences and not self.found_none
 
     def summary(self) -> str:
-        """One sentence."""
+        """What was found, and what could not be recomputed, on one line."""
         if self.found_none:
             return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
         found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
-        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}."
+        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}.{self._unknown()}"
+
+    def _unknown(self) -> str:
+        if not self.unknown_metrics:
+            return ""
+        listed = [f"{shown(name, 40)} in {n}" for name, n in sorted(self.unknown_metrics.items())]
+        listed[_MOST_NAMES:] = [f"{len(listed) - _MOST_NAMES} more"] if len(listed) > _MOST_NAMES else []
+        return f" Not recomputed, because fer_bench {__version__} does not know them: {', '.join(listed)}."
 
     def require_any(self) -> None:
         """Raise if there was nothing to verify.
@@ -122,7 +136,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
         samples are not in the order of the other records of the same copy, on which paired tests rely. Whatever a record or its predictions hold, it is a
-        difference of that record, and the others are verified all the same.
+        difference of that record, and the others are verified all the same. Metrics of a newer version that this one does not compute are
+        counted, by name.
 
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
@@ -131,6 +146,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     differences: list[Difference] = []
     n_verified = n_without = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
+    unknown: Counter[str] = Counter()
     known = store.protocols()
     for name in protocols or ():
         if not known:
@@ -143,6 +159,9 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
             if isinstance(record, RecordError):
                 differences.append(Difference(path, "the file", None, record.problem))
                 continue
+            store.notice.see(record.unknown_fields)
+            if is_newer_version(record.code.get("version")):
+                unknown.update({*unknown_names(record.metrics), *unknown_names(record.validation_metrics)})
             if record.status != "finished":
                 n_without += 1
                 continue
@@ -153,7 +172,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
             differences += found
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
-    return VerificationReport(n_verified, n_without, tuple(differences), store.results)
+    store.notice.give()
+    return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown))
 
 
 def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
@@ -301,7 +321,9 @@ def _split(
         yield Difference(path, f"predictions.{split}", record.predictions[split].file if split in record.predictions else None, error.problem)
         return None
     name = "metrics" if split == "test" else "validation_metrics"
-    for difference in compare_values(metrics, recomputed, name):
+    # What a newer version computes besides is counted; in a record of this version or an older one it was made up.
+    stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
+    for difference in compare_values(stated, recomputed, name):
         yield Difference(path, *difference)
     return predictions
 

@@ -20,11 +20,14 @@ from pydantic import ValidationError
 from fer_bench.errors import RecordError
 from fer_bench.npz import STACKED, flags_of, read_columns, to_npz
 from fer_bench.predictions import Predictions
-from fer_bench.results.record import Record, first_finding
+from fer_bench.results.newer import SCHEMA, refuse_newer
+from fer_bench.results.record import STORED, Record, first_finding
 from fer_bench.untrusted import parse_json, read_regular, require_faultless, shown
 
 SUFFIX = ".grid.json"
 _MOST_BYTES = 64 * 2**20
+# A member more would be lost when the grid is written anew: it takes another schema.
+_MEMBERS = frozenset({"schema_version", "shared", "records"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def grid_to_json(records: Sequence[Record]) -> str:
         for section in set(own) & {"spec", "predictions"}:
             own[section] = {key: value for key, value in own[section].items() if key not in shared[section]}
         lines.append(_compact(own))
-    return '{"schema_version":1,\n"shared":' + _compact(shared) + ',\n"records":[\n' + ",\n".join(lines) + "\n]}\n"
+    return f'{{"schema_version":{SCHEMA},\n"shared":' + _compact(shared) + ',\n"records":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
 def load_grid(path: Path) -> list[Record]:
@@ -125,6 +128,7 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
     """Records of a grid's file one by one, and the error instead of each that cannot be used.
 
     Raises:
+        NewerRecordError: it is of a schema that only newer versions read.
         RecordError: the file as a whole is unreadable or damaged.
     """
     try:
@@ -132,6 +136,12 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
         if not isinstance(content, dict):
             require_faultless(content)
             raise TypeError("no object")
+        # A grid says what wrote it in what its records share.
+        shared = content.get("shared")
+        refuse_newer(path, {**content, "code": shared.get("code")} if isinstance(shared, dict) else content)
+        if more := content.keys() - _MEMBERS:
+            what = f"unknown member {shown(repr(min(more)), 40)}"
+            raise TypeError(what)
         shared, owns = content["shared"], content["records"]
         if not isinstance(shared, dict) or not isinstance(owns, list):
             raise TypeError("'shared' is no object, or 'records' no list")
@@ -145,7 +155,9 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
     for number, own in enumerate(owns, start=1):
         try:
             require_faultless(own)
-            record = Record.model_validate(_joined(shared, own))
+            joined = _joined(shared, own)
+            refuse_newer(path, joined)
+            record = Record.model_validate(joined, context=STORED)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = first_finding(error) if isinstance(error, ValidationError) else shown(error)
             yield _damaged(path, f"record {number}: {what}")

@@ -12,7 +12,6 @@ does anything where the records of a student's teachers are not looked at.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import RecordError
+from fer_bench.errors import NewerRecordError, RecordError
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, is_misplaced
 
@@ -201,11 +200,15 @@ def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Re
 
 
 def _in_place(path: Path) -> Record | None:
-    with contextlib.suppress(RecordError):
+    try:
         record = Record.load(path)
-        # Its id is that of another file, which must not be overwritten for it.
-        return None if is_misplaced(record, path) else record
-    return None
+    except NewerRecordError:
+        # It may be of these very settings, and would be overwritten.
+        raise
+    except RecordError:
+        return None
+    # Its id is that of another file, which must not be overwritten for it.
+    return None if is_misplaced(record, path) else record
 
 
 def _ids_of_settings(store: Store, protocol: str, model: str, plain: str) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from fer_bench.atomic import LOCK, is_part, locked, sweep_parts
+from fer_bench.results.newer import is_newer
 from fer_bench.untrusted import read_regular
 
 # Files that are named after a record and that no record names.
@@ -32,6 +33,9 @@ def names_in(path: Path) -> Names:
     try:
         content = from_json(read_regular(path, _MOST_BYTES))
         sections = [content, content.get("shared", {}), *content.get("records", [])]
+        if any(is_newer(section) for section in sections):
+            # Where a newer schema names its files, this version cannot know.
+            return None
         entries = [entry for section in sections for entry in section.get("predictions", {}).values()]
         return {entry["file"]: entry["sha256"] for entry in entries if "file" in entry}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

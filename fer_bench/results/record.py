@@ -8,16 +8,21 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import from_json
 
 from fer_bench.errors import RecordError
 from fer_bench.protocols import learn_classes, state_classes
+from fer_bench.results.layout import lay_out
+from fer_bench.results.newer import refuse_newer
 from fer_bench.untrusted import read_regular, shown, strict_json
 
 _MOST_BYTES = 16 * 2**20
 # With what is added to it (a split, a digest, `.part`) a file's name still fits into the 255 bytes of every file system.
 _LONGEST_NAME = 180
 _LARGEST = 1e300
+# What is read may hold fields of newer versions; what this version writes may not.
+STORED = {"stored": True}
 
 
 def plain_name(name: str) -> str:
@@ -70,6 +75,8 @@ class PredictionsFile(BaseModel):
 class Record(BaseModel):
     """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside it.
 
+    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew; see CONTRIBUTING.md, "Records".
+
     Args:
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
@@ -80,7 +87,7 @@ class Record(BaseModel):
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     run_id: FileName
@@ -113,6 +120,13 @@ class Record(BaseModel):
     created: str = Field("", description="UTC, ISO 8601")
 
     @model_validator(mode="after")
+    def _known_fields(self, info: ValidationInfo) -> Record:
+        if self.model_extra and not (info.context or {}).get("stored"):
+            problem = f"unknown field {shown(repr(min(self.model_extra)), 40)}"
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _known_classes(self) -> Record:
         stated = self.data.get("classes")
         try:
@@ -121,9 +135,14 @@ class Record(BaseModel):
             raise ValueError(error.problem) from None
         return self
 
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Names of the fields that a newer version has added, sorted."""
+        return tuple(sorted(self.model_extra or ()))
+
     def to_json(self) -> str:
-        """The file's content."""
-        return self.model_dump_json(indent=1) + "\n"
+        """The file's content: one field a line, and long ones one entry a line; the same record always gives the same text."""
+        return lay_out(from_json(self.model_dump_json())) + "\n"
 
     @classmethod
     def load(cls, path: Path, strict: bool = False) -> Record:
@@ -135,21 +154,32 @@ class Record(BaseModel):
                 long, so it is for the verification.
 
         Raises:
-            RecordError: unreadable, truncated, or of a schema that this version does not know; names the file and the key.
+            RecordError: unreadable, truncated, or not what a record holds; names the file and the key.
+            NewerRecordError: of a schema that only newer versions read.
         """
         hint = "Restore it from version control, or delete it and repeat the run."
         try:
             content = read_regular(path, _MOST_BYTES)
             if strict:
                 strict_json(content)
-            return cls.model_validate_json(content)
+            return cls.model_validate_json(content, context=STORED)
         except OSError as error:
             problem = f"{path}: the record cannot be read ({error.strerror})."
             raise RecordError(problem) from None
         except (ValueError, RecursionError) as error:
+            if isinstance(error, ValidationError):
+                refuse_newer(path, _parsed(content))
             what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
             problem = f"{path}: damaged record: {what}."
             raise RecordError(problem, hint) from None
+
+
+def _parsed(content: bytes) -> Any:
+    """What can be read of a file that is no record of this version; None where it is no JSON."""
+    try:
+        return from_json(content)
+    except ValueError:
+        return None
 
 
 def first_finding(error: ValidationError) -> str:

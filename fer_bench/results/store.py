@@ -17,11 +17,12 @@ from pathlib import Path
 
 from fer_bench import paths
 from fer_bench.atomic import locked, write_atomically
-from fer_bench.errors import FerBenchError, HardwareError, RecordError
+from fer_bench.errors import FerBenchError, HardwareError, NewerRecordError, RecordError
 from fer_bench.npz import is_intact
 from fer_bench.predictions import Predictions
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.leftovers import Names, leftovers, names_in_folder, sweep, sweep_folder
+from fer_bench.results.newer import Notice
 from fer_bench.results.record import PredictionsFile, Record, plain_name, with_classes
 from fer_bench.untrusted import shown
 
@@ -73,6 +74,7 @@ class Store:
         self.root = root or paths.leaderboards_dir()
         # The records of a grid follow each other: one file is enough.
         self._opened: tuple[Path, str, StackedPredictions] | None = None
+        self.notice = Notice(self.results)
 
     @property
     def results(self) -> Path:
@@ -100,10 +102,15 @@ class Store:
         """A record on which one may build: readable, in its own place, and with all its predictions; None otherwise.
 
         What this does not find is not done: the run is repeated, and its record written anew.
+
+        Raises:
+            NewerRecordError: it is of a schema that only newer versions read.
         """
         path = self.path(protocol, model, run_id)
         try:
             record = Record.load(path)
+        except NewerRecordError:
+            raise
         except RecordError:
             return None
         return record if not is_misplaced(record, path) and self.intact(record) else None
@@ -113,6 +120,8 @@ class Store:
         path = self.grid_path(protocol, model, grid)
         try:
             records = load_grid(path)
+        except NewerRecordError:
+            raise
         except RecordError:
             return None
         return records if records and not any(is_misplaced(record, path) for record in records) and self.intact(*records) else None
@@ -139,7 +148,7 @@ class Store:
         return self._folder(protocol, model) / f"{_checked(grid)}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
-        """All records, in the order of their file names, those of grids last.
+        """All records, in the order of their file names, those of grids last; fields that this version does not know are said once, at the end.
 
         Raises:
             RecordError: a damaged record, by name; a leaderboard made of the rest would be a lie by omission.
@@ -147,11 +156,14 @@ class Store:
         for path in self.files(protocol):
             record = Record.load(path)
             require_place(record, path)
+            self.notice.see(record.unknown_fields)
             yield record
         for path in self.grids(protocol):
             for record in load_grid(path):
                 require_place(record, path)
+                self.notice.see(record.unknown_fields)
                 yield record
+        self.notice.give()
 
     def protocols(self) -> list[str]:
         """Names of the protocols that have a record."""
@@ -163,6 +175,12 @@ class Store:
         Raises:
             RecordError: no such record, or more than one.
         """
+        record = self._found(reference)
+        self.notice.see(record.unknown_fields)
+        self.notice.give()
+        return record
+
+    def _found(self, reference: str) -> Record:
         if reference.endswith(".json") and Path(reference).is_file():
             return Record.load(Path(reference))
         names = {path: (path.stem, f"{'/'.join(path.parts[-3:-1])}/{path.stem}") for path in self.files()}

@@ -249,7 +249,15 @@ CASES = {
         refused("models", "--contains=zzz", says="--contains 'zzz' matches no name"),
         refused("zzz", says="unknown list 'zzz'"),
     ],
-    "doctor": [case(says="fer_bench")],
+    "doctor": [case(says=["fer_bench", r"disk +trainings .*clean --runs"])],
+    "clean": [
+        refused(says="nothing is named that should be removed.*--dry-run"),
+        refused("--runs", says="nobody can answer here.*--yes"),
+        refused("--runs", "--older-than=soon", says="'soon' is no age.*30d"),
+        case("--runs", "--older-than=9w", says="there is nothing to remove"),
+        case("--all", "--dry-run", says=["trainings", "decoded copies", r"would remove \d+ entries"]),
+        case("--all", "--yes", says=r"removed \d+ entries"),
+    ],
     "audit": [
         case("fer2013", says="140 samples"),
         case("ferplus", says="contempt"),
@@ -301,6 +309,7 @@ EMPTY = {
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],
     "doctor": [case(says="not there yet")],
+    "clean": [case("--runs", "--yes", says="there is nothing to remove")],
     "study reannotation": [refused("{answers}", "--predictions=abc", says="no record matches 'abc'")],
 }
 
