@@ -16,10 +16,10 @@ from fer_bench.ensembles.votes import RULES, Float, Rule
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.classification import CONFUSION_STATISTICS
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored
 
 
 def build_ensemble(
@@ -77,18 +77,10 @@ def build_ensemble(
     outputs = {"validation": validation.outputs, "test": np.stack([predictions.outputs.astype(np.float64) for predictions in tests])}
     joint = {split: _with_outputs(splits[split], join(choice, rule, outputs[split][choice.members])) for split in splits}
     curve = _curve(protocol.primary, order, choice.order, outputs, splits, names)
-    record = draft_record(
+    draft = draft_record(
         protocol, records, choice, {"rule": rule, "order": order, "top_k": top_k, "selection": selection, "bags": bags, "folds_seed": seed}, validation
     )
-    record = record.model_copy(
-        update={
-            "metrics": score(protocol, joint["test"]),
-            "validation_metrics": score(protocol, joint["validation"]),
-            "n_scored": len(joint["test"]),
-            "outcomes": pack_outcomes(correct(joint["test"])),
-            "training": record.training | {"curve": curve},
-        }
-    )
+    record = scored(draft.model_copy(update={"training": draft.training | {"curve": curve}}), protocol, joint)
     scores = {split: metrics.get(protocol.primary) for split, metrics in (("validation", record.validation_metrics), ("test", record.metrics))}
     figure = draw_curve(curve, rule, record.spec["n_members"], scores)
     return store.put(record, joint, {"curve.png": figure})
