@@ -25,6 +25,7 @@ from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.moments import mean_ccc
+from fer_bench.scoring.newer import expected, lacking, newer_than
 from fer_bench.scoring.score import correct, score
 from fer_bench.untrusted import shown
 
@@ -65,12 +66,14 @@ class VerificationReport:
         n_without: records of runs that failed or became NaN: nothing to recompute.
         differences: in the order of the files.
         looked_in: the folder of records.
+        n_lacking: verified records that lack metrics which are newer than they are.
     """
 
     n_verified: int
     n_without: int
     differences: tuple[Difference, ...]
     looked_in: Path = Path()
+    n_lacking: int = 0
 
     @property
     def found_none(self) -> bool:
@@ -88,7 +91,8 @@ class VerificationReport:
             return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
         found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
-        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}."
+        lacking = f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
+        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}.{lacking}"
 
     def require_any(self) -> None:
         """Raise if there was nothing to verify.
@@ -121,7 +125,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
 
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
-        samples are not in the order of the other records of the same copy, on which paired tests rely. Whatever a record or its predictions hold, it is a
+        samples are not in the order of the other records of the same copy, on which paired tests rely. A metric that is newer than a record may be missing from
+        it; such records are counted. Whatever a record or its predictions hold, it is a
         difference of that record, and the others are verified all the same.
 
     Raises:
@@ -129,7 +134,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         RecordError: a protocol is named, and there is no record at all.
     """
     differences: list[Difference] = []
-    n_verified = n_without = 0
+    n_verified = n_without = n_lacking = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
     known = store.protocols()
     for name in protocols or ():
@@ -147,13 +152,14 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
                 n_without += 1
                 continue
             n_verified += 1
+            n_lacking += _lacks_newer(record)
             found = _differences(store, record, path, order)
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
             differences += found
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
-    return VerificationReport(n_verified, n_without, tuple(differences), store.results)
+    return VerificationReport(n_verified, n_without, tuple(differences), store.results, n_lacking)
 
 
 def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
@@ -173,6 +179,13 @@ def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference
         what = error.problem if isinstance(error, FerBenchError) else f"{type(error).__name__}: {error}"
         found.append(Difference(path, "the record", None, f"cannot be verified: {what}"))
     return found
+
+
+def _lacks_newer(record: Record) -> bool:
+    try:
+        return bool(lacking(record, protocol_of(record).task.kind))
+    except FerBenchError:
+        return False
 
 
 def _written_anew(path: Path, record: Record) -> Record | None:
@@ -301,7 +314,7 @@ def _split(
         yield Difference(path, f"predictions.{split}", record.predictions[split].file if split in record.predictions else None, error.problem)
         return None
     name = "metrics" if split == "test" else "validation_metrics"
-    for difference in compare_values(metrics, recomputed, name):
+    for difference in compare_values(metrics, expected(recomputed, metrics, newer_than(record)), name):
         yield Difference(path, *difference)
     return predictions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fer_bench import metrics
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -24,7 +25,8 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
         created: UTC, ISO 8601; empty: now. The records of a grid share one time.
 
     Returns:
-        The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``n_scored``, ``outcomes`` (empty for values) and ``created``.
+        The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``metrics_version``, ``n_scored``, ``outcomes`` (empty for values)
+        and ``created``.
 
     Raises:
         RecordError: predictions do not fit the protocol.
@@ -33,6 +35,7 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
     return draft.model_copy(
         update={
             "metrics": score(protocol, test),
+            "metrics_version": metrics.revision(),
             "validation_metrics": {} if validation is None else score(protocol, validation),
             "n_scored": len(test),
             "outcomes": _outcomes(protocol, test),
