@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from fer_bench import metrics
 from fer_bench.class_sets import NAMED, OPTION, cleaned, fault, stated_set
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
 
-# Metrics of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset({"loss", "nll", "brier", "ece", "rmse", "mae", "rmse_scaled", "mae_scaled"})
 # What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
 # What a protocol's name has in it where predictions are judged by other labels than the dataset's own.
@@ -134,7 +133,8 @@ class Protocol:
     @property
     def higher_is_better(self) -> bool:
         """Direction of the primary metric."""
-        return self.primary.rsplit("/", 1)[-1] not in LOWER_IS_BETTER
+        found = metrics.find(self.primary)
+        return found is None or not found.lower_is_better
 
 
 PROTOCOLS: Registry[Protocol] = Registry("protocol")

@@ -112,6 +112,10 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._items
 
+    def in_order(self) -> tuple[T, ...]:
+        """All items, in the order in which they were added."""
+        return tuple(self._items.values())
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._items))
 

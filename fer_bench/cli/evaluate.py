@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from fer_bench.metrics import Metric
     from fer_bench.results.record import Record
 
 
@@ -59,13 +60,13 @@ def evaluate_verb(
 
         record = score_on_train(store, run, execution)
         found = record.training["on_train"]
-        name, title, unit = ("accuracy", "accuracy", " points") if "accuracy" in found else ("ccc", "CCC", "")
-        value, test = found[name], record.metrics.get(name)
+        metric = _headline(record)
+        value, test = found[metric.name], record.metrics.get(metric.name)
         if value is None or test is None:
-            typer.echo(f"{record.run_id}: {title} is undefined on {'the training samples' if value is None else 'test'}")
+            typer.echo(f"{record.run_id}: {metric.in_words} is undefined on {'the training samples' if value is None else 'test'}")
             return
-        distance = f"{100 * (value - test):.2f}" if unit else f"{value - test:.4f}"
-        typer.echo(f"{record.run_id}: {title} {value:.4f} on {found['n']} training samples, {test:.4f} on test: a difference of {distance}{unit}")
+        distance = f"{metric.text(value - test)} points" if metric.is_share else f"{value - test:.4f}"
+        typer.echo(f"{record.run_id}: {metric.in_words} {value:.4f} on {found['n']} training samples, {test:.4f} on test: a difference of {distance}")
         return
     if labels is not None:
         from fer_bench.studies.relabelled import score_relabelled
@@ -84,12 +85,17 @@ def evaluate_verb(
         typer.echo(f"  {note}")
 
 
+def _headline(record: Record) -> Metric:
+    from fer_bench.metrics import headline
+    from fer_bench.protocols import find_task
+
+    return headline(find_task(record.task).kind)
+
+
 def _score(record: Record) -> str:
-    """The score that a reader wants of any record: accuracy of classes, CCC of values."""
-    name = "accuracy" if "accuracy" in record.metrics else "ccc"
-    value = record.metrics.get(name)
-    title = "accuracy" if name == "accuracy" else "CCC"
-    return f"{title} {value:.4f}" if isinstance(value, float | int) else f"{title} undefined"
+    metric = _headline(record)
+    value = record.metrics.get(metric.name)
+    return f"{metric.in_words} {value:.4f}" if isinstance(value, float | int) else f"{metric.in_words} undefined"
 
 
 def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:

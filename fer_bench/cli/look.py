@@ -19,7 +19,9 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def list_verb(
-    what: Annotated[str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, protocols, suites, recipes or runs.")],
+    what: Annotated[
+        str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, metrics, protocols, suites, recipes or runs.")
+    ],
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
     model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
@@ -98,6 +100,14 @@ def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:
     return names
 
 
+def _metrics() -> Iterable[tuple[str, str]]:
+    from fer_bench.metrics import table
+
+    of = {"confusion": "of classes", "probabilities": "of classes", "values": "of values", "signs": "of values", "training": "in training"}
+    for metric in table():
+        yield metric.name, f"{metric.title}, {of[metric.takes]}, {'less' if metric.lower_is_better else 'more'} is better"
+
+
 def _protocols() -> Iterable[tuple[str, str]]:
     from fer_bench.protocols import PROTOCOLS
 
@@ -134,6 +144,7 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
     "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),
     "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS"),
+    "metrics": _metrics,
     "protocols": _protocols,
     "suites": _suites,
     "recipes": _recipes,

@@ -1,4 +1,4 @@
-"""Verbs over stored results: ``leaderboard``, ``verify``, ``compare``. None of them needs PyTorch."""
+"""Verbs over stored results: ``leaderboard``, ``verify``, ``rescore``, ``compare``. None of them needs PyTorch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("leaderboard")(leaderboard_verb)
     app.command("verify")(verify_verb)
+    app.command("rescore")(rescore_verb)
     app.command("compare")(compare_verb)
 
 
@@ -39,6 +40,26 @@ def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only
         typer.echo(str(difference), err=True)
     typer.echo(report.summary())
     if report.differences:
+        raise typer.Exit(1)
+
+
+def rescore_verb(
+    reference: Annotated[str | None, typer.Argument(help="Only this run.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only the records of this protocol.")] = None,
+) -> None:
+    """Add metrics that are newer than records to them, from their predictions; nothing that is stored changes. Exit 1 if a record does not verify."""
+    from fer_bench.errors import SpecError
+    from fer_bench.leaderboard.rescore import rescore
+    from fer_bench.results.store import Store
+
+    if reference is not None and protocol is not None:
+        problem = "rescore takes a run or a protocol, not both."
+        raise SpecError(problem, "Leave one of them out.")
+    done = rescore(Store(), reference, protocol)
+    for why in done.refused:
+        typer.echo(why, err=True)
+    typer.echo(done.summary())
+    if done.refused:
         raise typer.Exit(1)
 
 

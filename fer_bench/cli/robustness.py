@@ -63,18 +63,18 @@ def _figure(store: Store, record: Record, found: Corrupted) -> bytes:
 
 def lines_of(found: Corrupted) -> list[str]:
     """What a terminal shows."""
-    from fer_bench.report.rows import is_per_cent
+    from fer_bench.metrics import in_words, is_share
     from fer_bench.results.corruptions import N_STRENGTHS, TITLES
     from fer_bench.scoring.corrupted import mean_of, relative_drop
 
-    share = is_per_cent(found.metric)
+    share = is_share(found.metric)
     rows = []
     for name, scores in found.scores.items():
         mean = mean_of(scores)
         cells = [*(_number(score, share) for score in scores), _number(mean, share), _pair(found.intervals.get(name), share)]
         rows.append([TITLES.get(name, name), *cells, _percent(relative_drop(found.clean, mean))])
     overall = ["all", *[""] * N_STRENGTHS, _number(found.mean, share), _pair(found.intervals.get("mean"), share), _percent(found.drop)]
-    title = found.metric.replace("_", " ") if share else "CCC"
+    title = in_words(found.metric)
     unit = " in %" if share else ""
     table = aligned([f"{title}{unit}", *map(str, range(1, N_STRENGTHS + 1)), "mean", "95 % interval", "below clean"], [*rows, overall])
     pair = found.intervals.get("drop")
@@ -111,11 +111,11 @@ def evaluate_by(store: Store, run: str, attribute: str, execution: Execution, cs
 
 
 def _lines_by_group(found: ByGroup) -> list[str]:
-    from fer_bench.report.rows import SCORES, is_per_cent
+    from fer_bench.metrics import is_share, title_of
     from fer_bench.scoring.by_group import LEAST
 
-    scores, share = found.scores, is_per_cent(found.scores.metric)
-    title = SCORES.get(scores.metric, scores.metric)
+    scores, share = found.scores, is_share(found.scores.metric)
+    title = title_of(scores.metric)
     listed = scores.groups
     if len(listed) > _MOST_GROUPS:
         # The best and the worst are what a reader of many looks for.
@@ -146,13 +146,14 @@ def _cells_by_group(found: ByGroup) -> list[list[str]]:
 
 
 def _figure_by_group(found: ByGroup) -> bytes:
+    from fer_bench.metrics import is_share, title_of
     from fer_bench.report.robustness import draw_groups
-    from fer_bench.report.rows import SCORES, is_per_cent, name_of_row
+    from fer_bench.report.rows import name_of_row
 
     groups = [(group.name, group.n, group.value, group.interval, group.large) for group in found.scores.groups[:_MOST_DRAWN] if group.value is not None]
     metric = found.scores.metric
     title = f"{name_of_row(found.record)}, by {found.attribute.name}"
-    return draw_groups(groups, found.scores.whole or 0.0, SCORES.get(metric, metric), title, per_cent=is_per_cent(metric))
+    return draw_groups(groups, found.scores.whole or 0.0, title_of(metric), title, per_cent=is_share(metric))
 
 
 def _write_csv(path: Path, rows: list[list[str]]) -> None:

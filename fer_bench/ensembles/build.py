@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from fer_bench import metrics
 from fer_bench.ensembles.choice import Order, Selection, TopK, choose, join
 from fer_bench.ensembles.curve import best_size, draw_curve, rule_curves
 from fer_bench.ensembles.draft import draft_record
@@ -16,10 +17,9 @@ from fer_bench.ensembles.votes import RULES, Float, Rule
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.classification import CONFUSION_STATISTICS
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored
 
 
 def build_ensemble(
@@ -77,19 +77,11 @@ def build_ensemble(
     outputs = {"validation": validation.outputs, "test": np.stack([predictions.outputs.astype(np.float64) for predictions in tests])}
     joint = {split: _with_outputs(splits[split], join(choice, rule, outputs[split][choice.members])) for split in splits}
     curve = _curve(protocol.primary, order, choice.order, outputs, splits, names)
-    record = draft_record(
+    draft = draft_record(
         protocol, records, choice, {"rule": rule, "order": order, "top_k": top_k, "selection": selection, "bags": bags, "folds_seed": seed}, validation
     )
-    record = record.model_copy(
-        update={
-            "metrics": score(protocol, joint["test"]),
-            "validation_metrics": score(protocol, joint["validation"]),
-            "n_scored": len(joint["test"]),
-            "outcomes": pack_outcomes(correct(joint["test"])),
-            "training": record.training | {"curve": curve},
-        }
-    )
-    scores = {split: metrics.get(protocol.primary) for split, metrics in (("validation", record.validation_metrics), ("test", record.metrics))}
+    record = scored(draft.model_copy(update={"training": draft.training | {"curve": curve}}), protocol, joint)
+    scores = {split: found.get(protocol.primary) for split, found in (("validation", record.validation_metrics), ("test", record.metrics))}
     figure = draw_curve(curve, rule, record.spec["n_members"], scores)
     return store.put(record, joint, {"curve.png": figure})
 
@@ -100,8 +92,9 @@ def check_protocol(protocol: Protocol) -> None:
     Raises:
         SpecError: it is of values.
     """
-    if protocol.task.kind != "classes" or protocol.primary not in CONFUSION_STATISTICS:
-        problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(CONFUSION_STATISTICS)}."
+    known = metrics.names("confusion")
+    if protocol.task.kind != "classes" or protocol.primary not in known:
+        problem = f"protocol {protocol.name}: there are ensembles of classes only, ranked by {', '.join(known)}."
         raise SpecError(problem, "Choose a protocol of classes; `fer-bench list protocols` shows all.")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.ensembles.selection import metric_of
 from fer_bench.ensembles.votes import RULES, Float, Rule, prefixes
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _COLOURS: dict[Rule, str] = {"majority": "#0072B2", "weighted": "#E69F00", "soft": "#009E73"}
 _MARKERS: dict[Rule, str] = {"majority": "o", "weighted": "s", "soft": "^"}
-_NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
 
 
 def rule_curves(outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64], weights: Sequence[float], metric: str = "accuracy") -> dict[str, list[float]]:
@@ -57,23 +57,24 @@ def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Map
 
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    metric = _NAMES.get(str(curve["metric"]), str(curve["metric"]))
+    name = str(curve["metric"])
+    factor = 100 if metrics.is_share(name) else 1
     for axes, split in zip(panels, ("validation", "test"), strict=True):
         numbers = np.arange(1, len(curve[split][RULES[0]]) + 1)
         for each in RULES:
             width = 2.0 if each == rule else 1.1
-            axes.plot(numbers, 100 * np.array(curve[split][each]), marker=_MARKERS[each], markersize=4, linewidth=width, color=_COLOURS[each], label=each)
+            axes.plot(numbers, factor * np.array(curve[split][each]), marker=_MARKERS[each], markersize=4, linewidth=width, color=_COLOURS[each], label=each)
         own = scores.get(split)
         if own is not None:
-            label = f"this ensemble: {n_members} of {len(numbers)}, {100 * own:.2f} %"
-            axes.plot([n_members], [100 * own], marker="*", markersize=15, linestyle="none", color="#D55E00", markeredgecolor="white", label=label, zorder=5)
+            label = f"this ensemble: {n_members} of {len(numbers)}, {metrics.in_units(own, name)}"
+            axes.plot([n_members], [factor * own], marker="*", markersize=15, linestyle="none", color="#D55E00", markeredgecolor="white", label=label, zorder=5)
         axes.set_title(split)
         axes.set_xlabel(f"number of members, best on {curve['order']} first")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, frameon=False, loc="best")
-    panels[0].set_ylabel(f"{metric} (%)")
+    panels[0].set_ylabel(f"{metrics.in_words(name)}{' (%)' if factor == 100 else ''}")
     return png_of(figure)
 
 

@@ -79,7 +79,6 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
         parameters={key: sum(value for value in values if value is not None) for key, values in counts.items() if None not in values},
         caveats=caveats,
         notes=notes,
-        created=provenance.now(),
     )
 
 

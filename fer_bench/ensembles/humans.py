@@ -31,11 +31,11 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.results.inputs import data_inputs, digest
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.agreement import fleiss_kappa, krippendorff_alpha_from_counts, leave_one_out_confusion
 from fer_bench.scoring.classification import scores_from_confusion
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored
 
 MODEL = "taggers"
 SEED = 0
@@ -155,17 +155,8 @@ def build_human_rows(store: Store, protocol: Protocol, splits: Mapping[str, Tagg
     done = []
     for seat in range(min(dealt.shape[1] for dealt in seats.values())):
         predictions = {name: _seat(splits[name], kept[name], dealt[:, seat], n_classes) for name, dealt in seats.items()}
-        record = draft.model_copy(
-            update={
-                "run_id": f"{draft.row}-s{seat}",
-                "seed": seat,
-                "metrics": score(protocol, predictions["test"]),
-                "validation_metrics": score(protocol, predictions["validation"]),
-                "n_scored": len(predictions["test"]),
-                "outcomes": pack_outcomes(correct(predictions["test"])),
-            }
-        )
-        done.append(store.put(record, predictions | {"votes": votes}))
+        one = draft.model_copy(update={"run_id": f"{draft.row}-s{seat}", "seed": seat})
+        done.append(store.put(scored(one, protocol, predictions), predictions | {"votes": votes}))
     return done
 
 
@@ -211,7 +202,6 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
             f"the protocol keeps {kept['n']} of {everything['n']} test images: those with a majority for an emotion, on which people agree by construction",
             "a vote for 'unknown' or 'not a face' is no answer and counts as wrong; outputs are certain votes, so NLL and ECE say little",
         ],
-        created=provenance.now(),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.errors import SpecError
-from fer_bench.scoring.classification import confusion_statistics
+from fer_bench.scoring.classification import confusion_statistic
 
 Float = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def metric_of(outputs: Float, targets: npt.NDArray[np.int64], metric: str = "acc
     Args:
         outputs: shape (M, N, C).
         targets: shape (N,).
-        metric: one of :data:`~fer_bench.scoring.classification.CONFUSION_STATISTICS`.
+        metric: one that a confusion matrix holds, see :mod:`fer_bench.metrics`.
 
     Returns:
         Shape (M,). A row of NaN counts as wrong.
@@ -58,7 +58,7 @@ def metric_of(outputs: Float, targets: npt.NDArray[np.int64], metric: str = "acc
     width = n_classes + 1
     cells = (np.arange(n_members)[:, None] * n_classes + targets[None, :]) * width + predicted
     counts = np.bincount(cells.ravel(), minlength=n_members * n_classes * width)
-    return np.asarray(confusion_statistics(counts.reshape(n_members, n_classes, width))[metric])
+    return confusion_statistic(counts.reshape(n_members, n_classes, width), metric)
 
 
 def order_by_score(names: Sequence[str], scores: Sequence[float] | Float) -> list[int]:

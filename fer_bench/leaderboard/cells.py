@@ -8,48 +8,25 @@ from urllib.parse import quote
 
 from fer_bench.escaping import markdown
 from fer_bench.leaderboard.rows import Row, metric
+from fer_bench.metrics import METRICS, NONE, number
 from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
 from fer_bench.results.store import folder_name
 
-# Shares that readers know as per cent; everything else is shown as the number that it is.
-PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "weighted_f1": "Weighted F1",
-    "macro_ap": "Macro-AP",
-    "ece": "ECE",
-    "nll": "NLL",
-    "ccc": "CCC",
-    "pcc": "PCC",
-    "rmse": "RMSE",
-    "rmse_scaled": "RMSE on −1 to 1",
-    "icc31": "ICC(3,1)",
-    "mae": "MAE",
-    "sagr": "SAGR",
-}
-NONE = "–"
 _LONGEST_REASON = 160
 
 
 def title(name: str) -> str:
     """A metric as readers call it; of one dimension, with its name."""
     dimension, _, metric_name = name.rpartition("/")
-    plain = TITLES.get(metric_name) or markdown(metric_name if dimension else name)
+    plain = METRICS[metric_name].title if metric_name in METRICS else markdown(metric_name if dimension else name)
     return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
 
 
 def link(text: str, target: str) -> str:
     """A link to a file beside the board."""
     return f"[{markdown(text)}]({quote(target)})"
-
-
-def in_units(value: float, name: str) -> str:
-    """A score as text, with its unit."""
-    return number(value, name) + unit_sign(name)
 
 
 def mean_std(row: Row, name: str) -> str:
@@ -79,23 +56,6 @@ def corrupted(row: Row, primary: str, measured: Mapping[str, Corrupted]) -> str:
     mean, drop = both
     some = "" if len(found) == len(row.records) else f", {len(found)} of {len(row.records)} seeds"
     return f"{number(mean, primary)} ({NONE if drop is None else f'{-100 * drop:+.1f} %'}{some})"
-
-
-def number(value: float | None, name: str) -> str:
-    """A score in its own units, without them."""
-    if value is None:
-        return NONE
-    return f"{100 * value:.2f}" if is_share(name) else f"{value:.3f}"
-
-
-def is_share(name: str) -> bool:
-    """Whether a metric is shown in per cent."""
-    return name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_") in PER_CENT
-
-
-def unit_sign(name: str) -> str:
-    """`` %`` for metrics in per cent, else nothing."""
-    return " %" if is_share(name) else ""
 
 
 def parameters(row: Row) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_bench.errors import RecordError
-from fer_bench.leaderboard.cells import in_units, title
+from fer_bench.leaderboard.cells import title
 from fer_bench.leaderboard.overfitting import GapComparison, compare_gaps
 from fer_bench.leaderboard.rows import Row, protocol_of, row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
+    ByOutcomes,
     ByReplicates,
     Float,
     align,
@@ -21,6 +22,7 @@ from fer_bench.leaderboard.significance import (
     resampled_gain,
     table_p,
 )
+from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
@@ -98,9 +100,8 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     _require_same("checksum of the test split", names, [_checksum(row) for row in rows])
     protocol = protocols[0]
     values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
-    p, drawn, test, n = (
-        _by_accuracy(store, rows) if protocol.task.kind == "classes" and protocol.primary == "accuracy" else _by_replicates(store, rows, protocol)
-    )
+    by_outcomes = isinstance(choose_test(protocol, store.predictions), ByOutcomes)
+    p, drawn, test, n = _by_outcomes(store, rows) if by_outcomes else _by_replicates(store, rows, protocol)
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     return Comparison(
         a=names[0],
@@ -144,7 +145,7 @@ def find_row(store: Store, reference: str) -> Row:
     return Row(finished[0].row, tuple(finished))
 
 
-def _by_accuracy(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:
+def _by_outcomes(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:
     splits = _aligned(store, rows)
     right = [np.sum([correct(predictions) for predictions in split], axis=0).astype(np.uint16) for split in splits]
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))

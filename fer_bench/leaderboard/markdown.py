@@ -9,24 +9,19 @@ from typing import NamedTuple
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.cells import (
-    NONE,
-    TITLES,
     clean,
     corrupted,
     epochs,
     interval,
-    is_share,
     link,
     markdown_table,
     mean_std,
-    number,
     p_value,
     parameters,
     record_link,
     record_links,
     shorten,
     title,
-    unit_sign,
 )
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
@@ -34,6 +29,7 @@ from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import metric, row_names
 from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
+from fer_bench.metrics import METRICS, NONE, is_share, number, unit_sign
 from fer_bench.protocols import Protocol
 
 BEGIN = "<!-- fer_bench:begin -->"
@@ -341,7 +337,7 @@ def _others(row: ReportedRow, primary: str) -> str:
 def _claim_title(name: str) -> str:
     """Papers also give scores of other splits (``train_accuracy``)."""
     split, _, rest = name.partition("_")
-    return f"{title(rest).lower()} on {split}" if split in ("train", "validation") and rest in TITLES else title(name)
+    return f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
 
 
 def _value(value: Value, name: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fer_bench import metrics
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
 from fer_bench.escaping import markdown
@@ -19,29 +20,13 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.scoring.intervals import mean_std
 
-
-@dataclass(frozen=True)
-class Measure:
-    """What a table shows, by the kind of task.
-
-    Args:
-        metric: its name in records.
-        unit: as the heading says it.
-        factor: from the record's number to the table's.
-        digits: behind the point.
-    """
-
-    metric: str
-    unit: str
-    factor: float
-    digits: int
-
-    def text(self, value: float, digits: int | None = None) -> str:
-        """A score as the table shows it."""
-        return f"{self.factor * value:.{self.digits if digits is None else digits}f}"
+KINDS = ("classes", "values")
 
 
-MEASURES = {"classes": Measure("accuracy", "Accuracy in %", 100, 2), "values": Measure("ccc", "CCC (mean over dimensions)", 1, 3)}
+def _unit(kind: str) -> str:
+    """The score of a table, as its heading says it."""
+    metric = metrics.headline(kind)
+    return f"{metric.title} in %" if metric.is_share else f"{metric.title} (mean over dimensions)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +63,7 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
         ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own validation. A cross-validation is one
         row, with what its folds scored elsewhere.
     """
-    metric = MEASURES[kind].metric
+    metric = metrics.headline(kind).name
     own: dict[str, list[Record]] = defaultdict(list)
     across: dict[str, list[Record]] = defaultdict(list)
     experiments: dict[str, str] = {}
@@ -119,7 +104,7 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     lines = [
         f"# {markdown(model)}: trained on one dataset, tested on another",
         "",
-        f"{MEASURES[kind].unit} (mean and standard deviation over seeds), n test samples. {mapped}",
+        f"{_unit(kind)} (mean and standard deviation over seeds), n test samples. {mapped}",
         "cells of different n are not of the same difficulty. Each cell is a record and can be verified.",
         "",
         "| trained on | " + " | ".join(f"tested on {markdown(dataset)}" for dataset in datasets) + " |",
@@ -131,9 +116,9 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
 
 
 def _text(cell: Cell, kind: str) -> str:
-    measure = MEASURES[kind]
-    score = "undefined" if cell.mean is None else measure.text(cell.mean)
-    spread = f" ± {measure.text(cell.std)}" if cell.std is not None else ""
+    name = metrics.headline(kind).name
+    score = "undefined" if cell.mean is None else metrics.number(cell.mean, name)
+    spread = f" ± {metrics.number(cell.std, name)}" if cell.std is not None else ""
     mapped = ", shared classes" if VIA in cell.protocol else ""
     return f"{score}{spread} (n {cell.n}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
 
@@ -143,7 +128,8 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measure = MEASURES[kind]
+    metric = metrics.headline(kind)
+    unit = metric.in_words + _unit(kind).removeprefix(metric.title)
     datasets = sorted({dataset for row in cells.values() for dataset in row})
     values = np.array([[np.nan if d not in row or (mean := row[d].mean) is None else mean for d in datasets] for row in cells.values()])
     figure = Figure(figsize=(2.2 + 1.5 * len(datasets), 1.6 + 0.9 * len(cells)), dpi=110, layout="constrained")
@@ -154,11 +140,11 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
     axes.set_yticks(range(len(cells)), list(cells))
     axes.set_xlabel("tested on")
     axes.set_ylabel("trained on")
-    axes.set_title(f"{model}, {measure.unit[0].lower() if kind == 'classes' else measure.unit[0]}{measure.unit[1:]}", fontsize=10)
+    axes.set_title(f"{model}, {unit}", fontsize=10)
     for y, row in enumerate(cells.values()):
         for x, dataset in enumerate(datasets):
             if dataset in row and (mean := row[dataset].mean) is not None:
-                text = f"{measure.text(mean, measure.digits - 1)}\nn = {row[dataset].n}"
+                text = f"{metric.text(mean, metric.decimals - 1)}\nn = {row[dataset].n}"
                 axes.text(x, y, text, ha="center", va="center", color="white" if mean > 0.55 else "black")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -175,7 +161,7 @@ def write_matrix(store: Store, model: str) -> Path:
         RecordError: it has no run that could be shown.
     """
     records = list(store.records())
-    tables = {kind: cells for kind in MEASURES if (cells := collect(records, model, kind))}
+    tables = {kind: cells for kind in KINDS if (cells := collect(records, model, kind))}
     if not tables:
         problem = f"model {model!r} has no finished run in {store.results} that could be shown."
         others = sorted({record.model for record in records if record.kind == "trained"})

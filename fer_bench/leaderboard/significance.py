@@ -14,14 +14,15 @@ from typing import Protocol as Interface
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.rows import Row
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
 from fer_bench.results.record import Record, unpack_outcomes
-from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_statistics, predicted_classes
-from fer_bench.scoring.moments import STATISTICS, mean_replicates
+from fer_bench.scoring.classification import confusion_statistic, predicted_classes
+from fer_bench.scoring.moments import mean_replicates
 from fer_bench.scoring.regression import Range, answer_missing
 
 ALPHA = 0.05
@@ -129,7 +130,7 @@ class ByReplicates:
 
 
 def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
-    """Replicates of one of :data:`~fer_bench.scoring.classification.CONFUSION_STATISTICS`, for :class:`ByReplicates`."""
+    """Replicates of a metric that a confusion matrix holds, for :class:`ByReplicates`."""
 
     def replicate(predictions: Predictions, weights: npt.NDArray[np.uint8]) -> Float:
         width = n_classes + 1
@@ -138,13 +139,13 @@ def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
         one_hot = np.zeros((len(cells), n_classes * width), dtype=np.float32)
         one_hot[np.arange(len(cells)), cells] = 1
         blocks = (weights[start : start + _BLOCK].astype(np.float32) @ one_hot for start in range(0, len(weights), _BLOCK))
-        return np.concatenate([confusion_statistics(block.reshape(-1, n_classes, width))[statistic] for block in blocks])
+        return np.concatenate([confusion_statistic(block.reshape(-1, n_classes, width), statistic) for block in blocks])
 
     return replicate
 
 
 def value_replicates(statistic: str, scale: Range) -> Replicate:
-    """Replicates of one of :data:`~fer_bench.scoring.moments.STATISTICS`, averaged over dimensions, for :class:`ByReplicates`.
+    """Replicates of one of :func:`fer_bench.scoring.moments.of_sums`, averaged over dimensions, for :class:`ByReplicates`.
 
     Args:
         statistic: its name.
@@ -158,14 +159,17 @@ def value_replicates(statistic: str, scale: Range) -> Replicate:
 
 
 def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
-    """The test that fits a protocol's primary metric; a new kind of metric gets its replicates here."""
-    if protocol.task.kind == "classes" and protocol.primary == "accuracy":
+    """The test that the table of metrics names for a protocol's primary metric."""
+    metric = metrics.METRICS.get(protocol.primary)
+    if metric is None or metric not in metrics.of_kind(protocol.task.kind):
+        return Untested()
+    if metric.test == "outcomes":
         return ByOutcomes()
-    if protocol.task.labels is not None and protocol.primary in CONFUSION_STATISTICS and load is not None:
-        return ByReplicates(confusion_replicates(protocol.primary, len(protocol.task.labels)), load)
-    if protocol.task.kind == "values" and protocol.primary in STATISTICS and load is not None:
-        return ByReplicates(value_replicates(protocol.primary, protocol.scale), load)
-    return Untested()
+    if metric.test != "resampling" or load is None:
+        return Untested()
+    if protocol.task.labels is not None:
+        return ByReplicates(confusion_replicates(metric.name, len(protocol.task.labels)), load)
+    return ByReplicates(value_replicates(metric.name, protocol.scale), load)
 
 
 def align(predictions: Predictions, reference: Predictions, where: str, *, same: bool = False) -> Predictions:

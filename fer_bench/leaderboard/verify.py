@@ -29,6 +29,7 @@ from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc
+from fer_bench.scoring.newer import expected, lacking, newer_than
 from fer_bench.scoring.score import correct, score
 from fer_bench.untrusted import shown
 
@@ -71,6 +72,7 @@ class VerificationReport:
         differences: in the order of the files.
         looked_in: the folder of records.
         unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not compute.
+        n_lacking: verified records that lack metrics which are newer than they are.
     """
 
     n_verified: int
@@ -78,6 +80,7 @@ class VerificationReport:
     differences: tuple[Difference, ...]
     looked_in: Path = Path()
     unknown_metrics: Mapping[str, int] = field(default_factory=dict)
+    n_lacking: int = 0
 
     @property
     def found_none(self) -> bool:
@@ -95,7 +98,8 @@ class VerificationReport:
             return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
         found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
-        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}.{self._unknown()}"
+        lacking = f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
+        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}.{lacking}{self._unknown()}"
 
     def _unknown(self) -> str:
         if not self.unknown_metrics:
@@ -135,16 +139,16 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
 
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
-        samples are not in the order of the other records of the same copy, on which paired tests rely. Whatever a record or its predictions hold, it is a
-        difference of that record, and the others are verified all the same. Metrics of a newer version that this one does not compute are
-        counted, by name.
+        samples are not in the order of the other records of the same copy, on which paired tests rely. A metric that is newer than a record may be missing from
+        it; such records are counted. Whatever a record or its predictions hold, it is a
+        difference of that record, and the others are verified all the same. Metrics of a newer version that this one does not compute are counted, by name.
 
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
         RecordError: a protocol is named, and there is no record at all.
     """
     differences: list[Difference] = []
-    n_verified = n_without = 0
+    n_verified = n_without = n_lacking = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
     unknown: Counter[str] = Counter()
     known = store.protocols()
@@ -166,6 +170,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
                 n_without += 1
                 continue
             n_verified += 1
+            n_lacking += _lacks_newer(record)
             found = _differences(store, record, path, order)
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
@@ -173,7 +178,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
     store.notice.give()
-    return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown))
+    return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking)
 
 
 def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
@@ -193,6 +198,13 @@ def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference
         what = error.problem if isinstance(error, FerBenchError) else f"{type(error).__name__}: {error}"
         found.append(Difference(path, "the record", None, f"cannot be verified: {what}"))
     return found
+
+
+def _lacks_newer(record: Record) -> bool:
+    try:
+        return bool(lacking(record, protocol_of(record).task.kind))
+    except FerBenchError:
+        return False
 
 
 def _written_anew(path: Path, record: Record) -> Record | None:
@@ -323,7 +335,7 @@ def _split(
     name = "metrics" if split == "test" else "validation_metrics"
     # What a newer version computes besides is counted; in a record of this version or an older one it was made up.
     stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
-    for difference in compare_values(stated, recomputed, name):
+    for difference in compare_values(stated, expected(recomputed, metrics, newer_than(record)), name):
         yield Difference(path, *difference)
     return predictions
 

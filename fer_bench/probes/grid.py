@@ -30,9 +30,9 @@ from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import SUFFIX, StackedPredictions
 from fer_bench.results.inputs import data_inputs
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import RunSpec
 
 SELECTED_ON_TEST = "selected on test"
@@ -319,22 +319,14 @@ def _draft(
 def _record(draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int) -> Record:
     head = trained.heads[h]
     row = row_id(draft.row, head.lr, head.loss)
-    common = {
+    own = {
         "run_id": f"{row}-s{head.seed}",
         "row": row,
         "seed": head.seed,
         "spec": {**draft.spec, "lr": head.lr, "loss": head.loss, "seed": head.seed},
         "training": {**draft.training, "epochs": int(trained.epochs[h]), "best_epoch": int(trained.chosen_epoch[h])},
     }
+    record = draft.model_copy(update=own)
     if trained.chosen_epoch[h] < 0:
-        return draft.model_copy(update={**common, "status": "nan", "message": "the loss was never finite"})
-    test, validation = stacked["test"].of(h), stacked["validation"].of(h)
-    return draft.model_copy(
-        update={
-            **common,
-            "metrics": score(protocol, test),
-            "validation_metrics": score(protocol, validation),
-            "n_scored": len(test),
-            "outcomes": pack_outcomes(correct(test)),
-        }
-    )
+        return without_scores(record, "the loss was never finite", created=draft.created)
+    return scored(record, protocol, {split: stacked[split].of(h) for split in _TESTED}, created=draft.created)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fer_bench.ensembles.curve import png_of
+from fer_bench.metrics import in_words
 from fer_bench.scoring.classification import confusion_statistics, reliability
 
 Float = npt.NDArray[np.float64]
@@ -19,7 +20,6 @@ Curves = Mapping[str, Sequence[float | None]]
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 _SPLITS = {"train": BLUE, "validation": ORANGE}
-_TITLES = {"loss": "loss", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1", "ccc": "CCC"}
 _N_RESAMPLES = 1000
 # From this many classes on, a figure in every cell cannot be read.
 _MANY_CLASSES = 12
@@ -47,7 +47,7 @@ def learning_curves(runs: Sequence[Curves], best_epochs: Sequence[int | None], m
         for i, epoch in enumerate(kept):
             axes.axvline(epoch, color=GREY, linewidth=0.9, linestyle=":", zorder=0, label="best epoch on validation" if i == 0 else None)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(_TITLES.get(metric, metric))
+        axes.set_ylabel(in_words(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         _plain(axes)
         axes.legend(fontsize=8, frameon=False)

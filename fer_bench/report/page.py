@@ -10,10 +10,11 @@ from typing import Any
 from fer_bench import __version__
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
+from fer_bench.metrics import NONE, is_share, title_of
 from fer_bench.protocols import PROTOCOLS, Protocol, protocol_named
 from fer_bench.report import figures
 from fer_bench.report.robustness import draw_corrupted
-from fer_bench.report.rows import SCORES, Section, Shown, build_section, group, is_per_cent, mean_of, name_of_row
+from fer_bench.report.rows import Section, Shown, build_section, group, mean_of, name_of_row
 from fer_bench.results import corruptions
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -128,12 +129,12 @@ def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes
         pairs: list[Any] = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
         interval = (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs)) if all(pairs) else None
         lines.append((name_of_row(row[0]), mean, mean_std([float(record.metrics[protocol.primary]) for record in row])[1], interval))
-    return figures.comparison(lines, _primary(protocol), per_cent=is_per_cent(protocol.primary)) if len(lines) > 1 else None
+    return figures.comparison(lines, _primary(protocol), per_cent=is_share(protocol.primary)) if len(lines) > 1 else None
 
 
 def _primary(protocol: Protocol) -> str:
-    return SCORES.get(protocol.primary, protocol.primary)
+    return title_of(protocol.primary)
 
 
 def _shown(protocol: Protocol, section: Section) -> str:
-    return next((test for title, _, test in section.scores if title == _primary(protocol)), "–")
+    return next((test for title, _, test in section.scores if title == _primary(protocol)), NONE)

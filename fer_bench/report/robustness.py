@@ -9,8 +9,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from fer_bench.ensembles.curve import png_of
+from fer_bench.metrics import is_share, title_of
 from fer_bench.report.figures import BLUE, GREEN, GREY, ORANGE
-from fer_bench.report.rows import SCORES, is_per_cent
 from fer_bench.results.corruptions import FAMILIES, N_STRENGTHS, Corrupted, mean_drop
 
 # The fourth of Okabe and Ito's colours beside those of the other figures.
@@ -29,7 +29,7 @@ def draw_corrupted(runs: Sequence[Corrupted], title: str) -> bytes:
         A PNG file.
     """
     metric = runs[0].metric
-    factor = 100 if is_per_cent(metric) else 1
+    factor = 100 if is_share(metric) else 1
     clean = _mean([[run.clean] for run in runs])[0] * factor
     figure = Figure(figsize=(9.8, 6.4), layout="constrained")
     figure.suptitle(f"{title}: {_summary(runs, metric)}", fontsize=11)
@@ -50,17 +50,17 @@ def draw_corrupted(runs: Sequence[Corrupted], title: str) -> bytes:
     for axes in panels[1]:
         axes.set_xlabel("strength")
     for axes in panels[:, 0]:
-        axes.set_ylabel(f"{SCORES.get(metric, metric)}{' (%)' if factor == 100 else ''}")
+        axes.set_ylabel(f"{title_of(metric)}{' (%)' if factor == 100 else ''}")
     return png_of(figure)
 
 
 def _summary(runs: Sequence[Corrupted], metric: str) -> str:
     both = mean_drop({run.run_id: run for run in runs})
-    name = SCORES.get(metric, metric)
+    name = title_of(metric)
     if both is None:
         return f"{name} is undefined on some corrupted images"
     mean, drop = both
-    text = f"{100 * mean:.1f} %" if is_per_cent(metric) else f"{mean:.3f}"
+    text = f"{100 * mean:.1f} %" if is_share(metric) else f"{mean:.3f}"
     return f"{name} {text} on corrupted images" + ("" if drop is None else f", {100 * drop:.1f} % below clean ones")
 
 

@@ -8,28 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench import metrics
 from fer_bench.ensembles.curve import draw_curve
+from fer_bench.metrics import NONE, Metric, in_units
 from fer_bench.protocols import Protocol
 from fer_bench.report import figures
-from fer_bench.report.values import VALUE_SCORES, dimension_table, fold_rows, predicted_against_true
+from fer_bench.report.values import dimension_table, fold_rows, predicted_against_true
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.intervals import mean_std
-
-SCORES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "weighted_f1": "Weighted F1",
-    "macro_ap": "Macro-AP",
-    "nll": "NLL",
-    "brier": "Brier",
-    "ece": "ECE",
-    **VALUE_SCORES,
-}
-_MAIN = {"accuracy": "accuracy", "ccc": "CCC"}
-_PER_CENT = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"})
 
 
 @dataclass(frozen=True)
@@ -73,11 +61,6 @@ def group(records: Iterable[Record]) -> list[tuple[Record, ...]]:
     return [tuple(sorted(row, key=lambda record: (record.seed or 0, record.run_id))) for row in rows.values()]
 
 
-def is_per_cent(name: str) -> bool:
-    """Whether readers know a score as per cent."""
-    return name in _PER_CENT
-
-
 def mean_of(records: Sequence[Record], name: str) -> float | None:
     """Mean over runs of a test score; None where one lacks it."""
     values = [record.metrics.get(name) for record in records]
@@ -105,10 +88,10 @@ def build_section(store: Store, protocol: Protocol, records: Sequence[Record], s
     first = records[0]
     section = Section(f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records))
     labels = protocol.task.labels
-    for name, title in SCORES.items():
-        if any(name in record.metrics for record in records):
-            section.scores.append((title, _score(records, name, "validation"), _score(records, name, "test")))
-    section.facts.extend(_facts(records))
+    for metric in metrics.of_kind(protocol.task.kind):
+        if any(metric.name in record.metrics for record in records):
+            section.scores.append((metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test")))
+    section.facts.extend(_facts(records, metrics.headline(protocol.task.kind)))
     section.tables.extend(_tables(first))
     section.figures.extend(_curves(protocol, siblings or records))
     if labels is None:
@@ -167,10 +150,6 @@ def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names:
                 yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, split))
 
 
-def _main(record: Record) -> str:
-    return "accuracy" if "accuracy" in record.metrics else "ccc"
-
-
 def _metrics(record: Record, split: str) -> dict[str, Any]:
     return record.metrics if split == "test" else record.validation_metrics
 
@@ -179,29 +158,24 @@ def _score(records: Sequence[Record], name: str, split: str) -> str:
     values = [_metrics(record, split).get(name) for record in records]
     known = [float(value) for value in values if isinstance(value, int | float)]
     if len(known) != len(values):
-        return "–"
+        return NONE
     mean, deviation = mean_std(known)
-    text = _number(mean, name) + ("" if deviation is None else f" ± {_number(deviation, name)}")
+    text = in_units(mean, name) + ("" if deviation is None else f" ± {in_units(deviation, name)}")
     pairs: list[Any] = [(_metrics(record, split).get("intervals") or {}).get(name) for record in records]
     if all(pairs):
-        text += f" [{', '.join(_number(float(np.mean([pair[end] for pair in pairs])), name) for end in (0, 1))}]"
+        text += f" [{', '.join(in_units(float(np.mean([pair[end] for pair in pairs])), name) for end in (0, 1))}]"
     return text
 
 
-def _number(value: float | None, name: str) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %" if name in _PER_CENT else f"{value:.3f}"
-
-
-def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
+def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]:
     first = records[0]
     yield "kind", first.kind
     yield "runs", ", ".join(record.run_id for record in records)
     yield "samples", f"{first.n_scored} scored on test" + (f", {first.metrics['n_unanswered']} without an answer" if first.metrics.get("n_unanswered") else "")
     clean = first.metrics.get("clean")
     if clean:
-        main = _main(first)
-        values = [record.metrics["clean"][main] for record in records if record.metrics.get("clean", {}).get(main) is not None]
-        yield "without duplicates", f"{_MAIN[main]} {_number(mean_std(values)[0] if values else None, main)} on {clean['n']}"
+        values = [record.metrics["clean"][main.name] for record in records if record.metrics.get("clean", {}).get(main.name) is not None]
+        yield "without duplicates", f"{main.in_words} {in_units(mean_std(values)[0] if values else None, main.name)} on {clean['n']}"
     yield from fold_rows(first)
     if first.parameters.get("total"):
         yield "parameters", f"{first.parameters['total'] / 1e6:.2f} M"
@@ -211,13 +185,12 @@ def _facts(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
             yield title, ", ".join(map(str, dict.fromkeys(values)))
     seen = [record for record in records if "on_train" in record.training]
     if seen:
-        main = _main(first)
-        both = [(record.training["on_train"].get(main), record.metrics.get(main)) for record in seen]
+        both = [(record.training["on_train"].get(main.name), record.metrics.get(main.name)) for record in seen]
         defined = [(train, test) for train, test in both if train is not None and test is not None]
         if defined:
             train, test = (float(np.mean(values)) for values in zip(*defined, strict=True))
-            above = f"{100 * (train - test):.2f} points" if main == "accuracy" else f"{train - test:.3f}"
-            yield "training images", f"{_MAIN[main]} {_number(train, main)} without augmentation, {above} above test"
+            above = main.text(train - test) + (" points" if main.is_share else "")
+            yield "training images", f"{main.in_words} {in_units(train, main.name)} without augmentation, {above} above test"
     if first.data.get("checksums"):
         copies: dict[bool | None, str] = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}
         known = copies.get(first.data.get("known_copy"), "")
@@ -240,8 +213,8 @@ def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
             [
                 f"{entry['model']}/{entry['run_id']}",
                 f"{entry['weight']:.4g}",
-                _number(entry["validation_accuracy"], "accuracy"),
-                _number(entry["test_accuracy"], "accuracy"),
+                in_units(entry["validation_accuracy"], "accuracy"),
+                in_units(entry["test_accuracy"], "accuracy"),
             ]
             for entry in members
         ]
@@ -254,5 +227,5 @@ def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
         yield (
             "Agreement of people",
             header,
-            [[text, *(_number(values[key], "accuracy" if key in names else "") for values in found.values())] for key, text in keys.items()],
+            [[text, *(in_units(values[key], "accuracy" if key in names else "") for values in found.values())] for key, text in keys.items()],
         )

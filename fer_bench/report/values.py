@@ -10,20 +10,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from fer_bench.ensembles.curve import png_of
+from fer_bench.metrics import headline, number, of_kind
 from fer_bench.results.record import Record
 from fer_bench.scoring.regression import ccc
 
 Float = npt.NDArray[np.float64]
-VALUE_SCORES = {
-    "ccc": "CCC",
-    "pcc": "PCC",
-    "icc31": "ICC(3,1)",
-    "sagr": "SAGR",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "rmse_scaled": "RMSE on −1 to 1",
-    "mae_scaled": "MAE on −1 to 1",
-}
 
 
 def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names: Sequence[str], scale: tuple[float, float], title: str) -> bytes:
@@ -36,6 +27,7 @@ def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names
         scale: (low, high) of the dataset; predictions beyond it are shown at its ends.
         title: above.
     """
+    shown = headline("values")
     truth, found = np.asarray(targets, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
     answered = ~np.isnan(found).any(axis=1)
     truth, found = truth[answered], found[answered].clip(*scale)
@@ -46,7 +38,7 @@ def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names
         axes.pcolormesh(edges, edges, np.log1p(counts.T), cmap="Blues")
         axes.plot(scale, scale, color="black", linewidth=1, linestyle="--")
         value = ccc(truth[:, d], found[:, d]) if len(truth) else float("nan")
-        axes.set_title(name if np.isnan(value) else f"{name}: CCC {value:.3f}", fontsize=10)
+        axes.set_title(name if np.isnan(value) else f"{name}: {shown.title} {shown.text(value)}", fontsize=10)
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
         axes.set_aspect("equal")
@@ -55,20 +47,22 @@ def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names
 
 def dimension_table(records: Sequence[Record], names: Sequence[str]) -> tuple[str, list[str], list[list[str]]]:
     """Scores of each dimension on test, means over runs: heading, header, rows."""
-    metrics = [key for key in VALUE_SCORES if any(key in (record.metrics.get(name) or {}) for record in records for name in names)]
-    rows = [[name, *(_mean([(record.metrics.get(name) or {}).get(key) for record in records]) for key in metrics)] for name in names]
+    shown = [metric for metric in of_kind("values") if any(metric.name in (record.metrics.get(name) or {}) for record in records for name in names)]
+    rows = [[name, *(_mean([(record.metrics.get(name) or {}).get(metric.name) for record in records], metric.name) for metric in shown)] for name in names]
     over = "" if len(records) == 1 else f", means over {len(records)} runs"
-    return f"By dimension, on test{over}", ["dimension", *(VALUE_SCORES[key] for key in metrics)], rows
+    return f"By dimension, on test{over}", ["dimension", *(metric.title for metric in shown)], rows
 
 
 def fold_rows(record: Record) -> Iterable[tuple[str, str]]:
     """What the folds of a cross-validation scored by themselves."""
     folds: dict[str, Any] = record.metrics.get("folds") or {}
-    mean, std = (folds.get("averaged") or {}).get("ccc"), (folds.get("std") or {}).get("ccc")
+    shown = headline("values")
+    mean, std = (folds.get("averaged") or {}).get(shown.name), (folds.get("std") or {}).get(shown.name)
     if mean is not None:
-        yield "folds", f"CCC {mean:.3f}{'' if std is None else f' ± {std:.3f}'}, averaged over {folds['n']} folds; the scores above are of all samples together"
+        spread = "" if std is None else f" ± {shown.text(std)}"
+        yield "folds", f"{shown.title} {shown.text(mean)}{spread}, averaged over {folds['n']} folds; the scores above are of all samples together"
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def _mean(values: Sequence[float | None], name: str) -> str:
     known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.3f}" if known and len(known) == len(values) else "–"
+    return number(sum(known) / len(known) if known and len(known) == len(values) else None, name)

@@ -84,6 +84,7 @@ class Record(BaseModel):
         data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that the record is understood anywhere.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
         inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before there was one.
+        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not say it are of the first.
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
@@ -104,6 +105,7 @@ class Record(BaseModel):
     message: str = ""
     metrics: Metrics = {}
     validation_metrics: Metrics = {}
+    metrics_version: int = Field(1, ge=1)
     n_scored: int = Field(0, ge=0)
     spec: dict[str, Any] = {}
     data: dict[str, Any] = {}

@@ -292,6 +292,23 @@ class Store:
             place.record(name, record.to_json(), record.predictions.values())
         return record
 
+    def amend_grid(self, path: Path, records: Sequence[Record]) -> None:
+        """Write the records of a grid anew whose predictions stay as they are, as :meth:`amend` does.
+
+        Args:
+            path: the grid's file.
+            records: all of its records, with their ``predictions`` entries.
+
+        Raises:
+            RecordError: their predictions are no longer there.
+            HardwareError: the disk is full or read-only; the former grid stays.
+        """
+        with self._writing(path.parent) as place:
+            if not self.intact(*records):
+                problem = f"{path}: the predictions that the grid names are not there; it was written anew meanwhile, or is damaged."
+                raise RecordError(problem, "Give the same command again.")
+            place.record(path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()])
+
     def put_grid(self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]) -> list[Record]:
         """Write the records of a grid and their predictions, as :meth:`put` does.
 

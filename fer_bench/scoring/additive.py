@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.classification import confusion_statistics, predicted_classes
+from fer_bench.scoring.classification import confusion_statistic, predicted_classes
 from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
 from fer_bench.scoring.moments import group_weights, statistics, sums
 from fer_bench.scoring.regression import answer_missing
@@ -65,7 +65,7 @@ def additive(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | N
             return np.asarray(np.where(total[..., 0] > 0, total[..., 1] / total[..., 0], np.nan))
 
     def of_confusion(total: Float) -> Float:
-        return confusion_statistics(total.reshape(*total.shape[:-1], n_classes, n_classes + 1))[metric]
+        return confusion_statistic(total.reshape(*total.shape[:-1], n_classes, n_classes + 1), metric)
 
     # Accuracy needs two sums, every other statistic the whole matrix.
     return Additive(metric, hits, share, predicted_classes) if metric == "accuracy" else Additive(metric, cells, of_confusion, predicted_classes)

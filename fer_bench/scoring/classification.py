@@ -6,16 +6,18 @@ confusion matrix, so every total holds it.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
 NO_ANSWER = -1
-CONFUSION_STATISTICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+CONFUSION_STATISTICS = metrics.names("confusion")
 # Probabilities may have been stored in half precision; what is further from 1 than this was never a softmax.
 _SUM_TOLERANCE = 1e-2
 # A stored probability of exactly 0 would make one sample's loss infinite; scikit-learn's log_loss clips at the same value.
@@ -64,40 +66,116 @@ def confusion_matrix(targets: npt.ArrayLike, predicted: npt.ArrayLike, n_classes
     return cells.reshape(n_classes, n_classes + 1).astype(np.int64)
 
 
-def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:
-    """Every statistic that a confusion matrix holds, over any number of matrices at once.
+class Confusion:
+    """What a confusion matrix holds, over any number of matrices at once; what metrics of confusion matrices are computed from.
 
     Args:
         confusion: shape (..., C, C) or (..., C, C + 1), the last column of the latter being samples without an answer; counts, or
             fractions of them.
+    """
+
+    def __init__(self, confusion: npt.ArrayLike) -> None:
+        self.counts = np.asarray(confusion, dtype=np.float64)
+        self.n_classes = self.counts.shape[-2]
+        if self.counts.shape[-1] not in (self.n_classes, self.n_classes + 1):
+            problem = f"a confusion matrix of shape {self.counts.shape[-2:]} is neither (C, C) nor (C, C + 1)."
+            raise RecordError(problem)
+        self.hits: Float = np.diagonal(self.counts, axis1=-2, axis2=-1)
+        self.support: Float = self.counts.sum(axis=-1)
+
+    @cached_property
+    def columns(self) -> Float:
+        """How often each class, and last no answer where that has a column, was the answer, shape (..., C) or (..., C + 1)."""
+        return np.asarray(self.counts.sum(axis=-2))
+
+    @cached_property
+    def answered(self) -> Float:
+        """How often each class was the answer, shape (..., C)."""
+        return np.asarray(self.counts[..., : self.n_classes].sum(axis=-2))
+
+    @cached_property
+    def total(self) -> Float:
+        """Samples, shape (...)."""
+        return np.asarray(self.support.sum(axis=-1))
+
+    @cached_property
+    def precision(self) -> Float:
+        """Shape (..., C); NaN for a class never predicted."""
+        return divide(self.hits, self.answered)
+
+    @cached_property
+    def recall(self) -> Float:
+        """Shape (..., C); NaN for a class without targets."""
+        return divide(self.hits, self.support)
+
+    @cached_property
+    def f1(self) -> Float:
+        """Shape (..., C); NaN for a class that is neither among the targets nor among the predictions."""
+        return divide(2 * self.hits, self.support + self.answered)
+
+    @cached_property
+    def chance(self) -> Float:
+        """Sum over classes of targets times answers, shape (...): N^2 times the agreement that is expected by chance."""
+        return np.asarray((self.support * self.answered).sum(axis=-1))
+
+
+def accuracy(matrix: Confusion) -> Float:
+    """Share of right answers, shape (...)."""
+    return divide(matrix.hits.sum(axis=-1), matrix.total)
+
+
+def balanced_accuracy(matrix: Confusion) -> Float:
+    """UAR: mean recall of the classes that occur among the targets, shape (...)."""
+    return mean_where_defined(matrix.recall)
+
+
+def macro_f1(matrix: Confusion) -> Float:
+    """Mean F1 of the classes that occur among targets or predictions, as scikit-learn, shape (...)."""
+    return mean_where_defined(matrix.f1)
+
+
+def weighted_f1(matrix: Confusion) -> Float:
+    """Mean F1, weighted by support, shape (...)."""
+    return divide((np.where(matrix.support > 0, matrix.f1, 0.0) * matrix.support).sum(axis=-1), matrix.total)
+
+
+def cohen_kappa(matrix: Confusion) -> Float:
+    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is an answer of its own, which is never right.
+
+    Undefined where targets and answers are all of one class, so that no other agreement was possible.
+    """
+    squared = matrix.total**2
+    return divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, squared - matrix.chance)
+
+
+def mcc(matrix: Confusion) -> Float:
+    """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an answer of its own.
+
+    Undefined, as a correlation with a constant is, where all targets or all answers are of one class.
+    """
+    squared = matrix.total**2
+    spread = (squared - (matrix.support**2).sum(axis=-1)) * (squared - (matrix.columns**2).sum(axis=-1))
+    return np.clip(divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, np.sqrt(spread)), -1.0, 1.0)
+
+
+def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:
+    """Every metric of :mod:`fer_bench.metrics` that a confusion matrix holds, over any number of matrices at once.
+
+    Args:
+        confusion: as of :class:`Confusion`.
 
     Returns:
-        accuracy, balanced_accuracy (UAR: mean recall of the classes that occur among the targets), macro_f1 (mean F1 of the
-        classes that occur among targets or predictions, as scikit-learn), weighted_f1 (by support), each of shape (...);
-        precision, recall, f1, support of shape (..., C). NaN where undefined: recall of a class without targets, precision of a
-        class never predicted, F1 of a class that is neither.
+        Each metric, shape (...); precision, recall, f1, support of shape (..., C). NaN where undefined.
     """
-    counts = np.asarray(confusion, dtype=np.float64)
-    n_classes = counts.shape[-2]
-    if counts.shape[-1] not in (n_classes, n_classes + 1):
-        problem = f"a confusion matrix of shape {counts.shape[-2:]} is neither (C, C) nor (C, C + 1)."
-        raise RecordError(problem)
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    support = counts.sum(axis=-1)
-    answered = counts[..., :n_classes].sum(axis=-2)
-    total = support.sum(axis=-1)
-    recall = divide(hits, support)
-    f1 = divide(2 * hits, support + answered)
-    return {
-        "accuracy": divide(hits.sum(axis=-1), total),
-        "balanced_accuracy": mean_where_defined(recall),
-        "macro_f1": mean_where_defined(f1),
-        "weighted_f1": divide((np.where(support > 0, f1, 0.0) * support).sum(axis=-1), total),
-        "precision": divide(hits, answered),
-        "recall": recall,
-        "f1": f1,
-        "support": support,
-    }
+    matrix = Confusion(confusion)
+    found = {name: confusion_statistic(matrix, name) for name in metrics.names("confusion")}
+    return found | {"precision": matrix.precision, "recall": matrix.recall, "f1": matrix.f1, "support": matrix.support}
+
+
+def confusion_statistic(confusion: Confusion | npt.ArrayLike, name: str) -> Float:
+    """One metric of confusion matrices, shape (...); arguments as of :func:`confusion_statistics`."""
+    matrix = confusion if isinstance(confusion, Confusion) else Confusion(confusion)
+    return np.asarray(metrics.function(metrics.METRICS[name].compute)(matrix), dtype=np.float64)
 
 
 def scores_from_confusion(confusion: npt.ArrayLike) -> dict[str, Any]:
@@ -107,16 +185,16 @@ def scores_from_confusion(confusion: npt.ArrayLike) -> dict[str, Any]:
         confusion: shape (C, C) or (C, C + 1), as :func:`confusion_statistics`, which also serves batches of matrices.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, weighted_f1: floats in [0, 1]; per_class: lists precision, recall, f1, support;
-        n and n_unanswered: counts; reasons: key ("accuracy", "per_class.precision.3") of each None to why it is undefined.
+        Each metric of a confusion matrix; per_class: lists precision, recall, f1, support; n and n_unanswered: counts; reasons: key
+        ("accuracy", "per_class.precision.3") of each None to why it is undefined.
     """
     counts = np.asarray(confusion)
     statistics = confusion_statistics(counts)
     n_classes = counts.shape[0]
     per_class: dict[str, list[Any]] = {name: defined_list(statistics[name]) for name in ("precision", "recall", "f1")}
-    scores: dict[str, Any] = {name: defined(statistics[name].item()) for name in CONFUSION_STATISTICS}
+    scores: dict[str, Any] = {name: defined(statistics[name].item()) for name in metrics.names("confusion")}
     why = {"precision": "the class was never predicted", "recall": "no sample has this class", "f1": "no sample has this class and it was never predicted"}
-    reasons = {name: "no samples" for name in CONFUSION_STATISTICS if scores[name] is None}
+    reasons = _why_undefined(scores, bool(counts.any()))
     reasons |= {f"per_class.{name}.{i}": why[name] for name, values in per_class.items() for i, value in enumerate(values) if value is None}
     per_class["support"] = counts.sum(axis=1).tolist()
     return scores | {"per_class": per_class, "n": counts.sum().item(), "n_unanswered": counts[:, n_classes:].sum().item(), "reasons": reasons}
@@ -134,40 +212,84 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         bins: number of equal-width confidence bins of the calibration error.
 
     Returns:
-        macro_ap: scikit-learn's average precision, one-vs-rest, unweighted mean over the classes that have targets; average_precision:
-        its list per class; nll: mean negative log-likelihood in nats (probabilities clipped below at 2.2e-16; n_clipped says how many);
-        brier: mean over samples of the squared error summed over classes, in [0, 2]; ece: expected calibration error in [0, 1]
-        (Guo et al. 2017); n, n_unanswered; reasons: key of each None to why it is undefined.
+        Each metric of probabilities; average_precision: of each class; n_clipped: how many probabilities were clipped in the likelihood; n, n_unanswered;
+        reasons: key of each None to why it is undefined.
 
     Raises:
         RecordError: shapes do not fit, or rows are not probabilities.
     """
-    from sklearn.metrics import average_precision_score
+    given = Probabilities(*_probabilities(targets, probabilities), bins)
+    # Beside their mean, whatever the order of the table.
+    scores: dict[str, Any] = {"macro_ap": None, "average_precision": defined_list(given.average_precision)}
+    for name in metrics.names("probabilities"):
+        scores[name] = defined(metrics.function(metrics.METRICS[name].compute)(given)) if len(given) else None
+    reasons = _why_undefined({name: scores[name] for name in metrics.names("probabilities")}, len(given) > 0)
+    if len(given):
+        reasons |= {f"average_precision.{c}": "no sample has this class" for c in np.flatnonzero(~given.occurs).tolist()}
+    counts = {"n_clipped": int((given.of_target < _SMALLEST_PROBABILITY).sum()), "n": len(given), "n_unanswered": int(given.unanswered.sum())}
+    return scores | counts | {"reasons": reasons}
 
-    ids, values, unanswered = _probabilities(targets, probabilities)
-    n_samples, n_classes = values.shape
-    names = ("macro_ap", "nll", "brier", "ece")
-    if n_samples == 0:
-        empty: dict[str, Any] = dict.fromkeys(names)
-        reasons = dict.fromkeys(names, "no samples")
-        return empty | {"average_precision": [None] * n_classes, "n_clipped": 0, "n": 0, "n_unanswered": 0, "reasons": reasons}
-    one_hot = np.eye(n_classes)[ids]
-    ranking = np.where(unanswered[:, None], -1.0, values)
-    occurs = np.bincount(ids, minlength=n_classes) > 0
-    precision = np.array([average_precision_score(one_hot[:, c], ranking[:, c]) if occurs[c] else np.nan for c in range(n_classes)])
-    of_target = values[np.arange(n_samples), ids]
-    diagram = reliability(ids, probabilities, bins)
-    return {
-        "macro_ap": defined(mean_where_defined(precision).item()),
-        "average_precision": defined_list(precision),
-        "nll": float(-np.log(np.clip(of_target, _SMALLEST_PROBABILITY, 1.0)).mean()),
-        "brier": float(np.square(values - one_hot).sum(axis=1).mean()),
-        "ece": float(np.nansum(diagram["count"] * np.abs(diagram["accuracy"] - diagram["confidence"])) / n_samples),
-        "n_clipped": int((of_target < _SMALLEST_PROBABILITY).sum()),
-        "n": n_samples,
-        "n_unanswered": int(unanswered.sum()),
-        "reasons": {f"average_precision.{c}": "no sample has this class" for c in range(n_classes) if not occurs[c]},
-    }
+
+class Probabilities:
+    """Class probabilities and targets: what metrics of probabilities are computed from.
+
+    Args:
+        ids: shape (N,), class ids 0..C-1.
+        values: shape (N, C), each row summing to 1; a sample without an answer has the uniform distribution.
+        unanswered: shape (N,).
+        bins: number of equal-width confidence bins of the calibration error.
+    """
+
+    def __init__(self, ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int = 15) -> None:
+        self.ids, self.values, self.unanswered, self.bins = ids, values, unanswered, bins
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def one_hot(self) -> Float:
+        """Targets as distributions, shape (N, C)."""
+        return np.eye(self.values.shape[1])[self.ids]
+
+    @cached_property
+    def occurs(self) -> npt.NDArray[np.bool_]:
+        """Which classes have a target, shape (C,)."""
+        return np.asarray(np.bincount(self.ids, minlength=self.values.shape[1]) > 0)
+
+    @cached_property
+    def of_target(self) -> Float:
+        """Probability of each sample's target, shape (N,)."""
+        return np.asarray(self.values[np.arange(len(self)), self.ids])
+
+    @cached_property
+    def average_precision(self) -> Float:
+        """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without targets."""
+        from sklearn.metrics import average_precision_score
+
+        ranking = np.where(self.unanswered[:, None], -1.0, self.values)
+        columns = range(self.values.shape[1])
+        return np.array([average_precision_score(self.one_hot[:, c], ranking[:, c]) if self.occurs[c] else np.nan for c in columns])
+
+
+def macro_ap(given: Probabilities) -> float:
+    """Unweighted mean of the average precision over the classes that have targets."""
+    return float(mean_where_defined(given.average_precision))
+
+
+def nll(given: Probabilities) -> float:
+    """Mean negative log-likelihood in nats; probabilities are clipped below at 2.2e-16."""
+    return float(-np.log(np.clip(given.of_target, _SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+def brier(given: Probabilities) -> float:
+    """Mean over samples of the squared error summed over classes, in [0, 2] (Brier 1950)."""
+    return float(np.square(given.values - given.one_hot).sum(axis=1).mean())
+
+
+def ece(given: Probabilities) -> float:
+    """Expected calibration error in [0, 1] (Guo et al. 2017)."""
+    diagram = _diagram(given.ids, given.values, given.unanswered, given.bins)
+    return float(np.nansum(diagram["count"] * np.abs(diagram["accuracy"] - diagram["confidence"])) / len(given))
 
 
 def reliability(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15) -> dict[str, Float]:
@@ -181,7 +303,10 @@ def reliability(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int 
     Returns:
         edges (bins + 1,); count (bins,); confidence (bins,) and accuracy (bins,): means, NaN in an empty bin.
     """
-    ids, values, unanswered = _probabilities(targets, probabilities)
+    return _diagram(*_probabilities(targets, probabilities), bins)
+
+
+def _diagram(ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int) -> dict[str, Float]:
     edges = np.linspace(0.0, 1.0, bins + 1)
     confidence = values.max(axis=1, initial=0.0)
     correct = (values.argmax(axis=1) == ids) & ~unanswered
@@ -193,6 +318,10 @@ def reliability(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int 
         "confidence": divide(np.bincount(which, weights=confidence, minlength=bins), count),
         "accuracy": divide(np.bincount(which, weights=correct, minlength=bins), count),
     }
+
+
+def _why_undefined(scores: dict[str, float | None], any_samples: bool) -> dict[str, str]:
+    return {name: metrics.METRICS[name].undefined if any_samples else "no samples" for name, value in scores.items() if value is None}
 
 
 def _class_ids(what: str, values: npt.ArrayLike, lowest: int, n_classes: int) -> npt.NDArray[np.int64]:

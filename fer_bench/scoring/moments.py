@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
 from fer_bench.scoring.undefined import Float, divide
 
-STATISTICS = ("ccc", "pcc", "icc31", "rmse", "mae")
 _BLOCK = 8_000_000
 # Variances of equal numbers that rounding leaves, relative to the largest of the resamples.
 _CONSTANT = 1e-12
@@ -51,33 +51,69 @@ def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike |
     return out
 
 
+class Sums:
+    """Means, variances and errors of summed terms, each of shape (...): what scores of resamples are computed from.
+
+    Args:
+        total: shape (..., 7), sums of :func:`sums` over whatever was drawn.
+    """
+
+    def __init__(self, total: Float) -> None:
+        n, t, o, tt, oo, to, off = np.moveaxis(total, -1, 0)
+        self.mean_t, self.mean_o = divide(t, n), divide(o, n)
+        var_t, var_o, cov = divide(tt, n) - self.mean_t**2, divide(oo, n) - self.mean_o**2, divide(to, n) - self.mean_t * self.mean_o
+        self.var_t, self.var_o = _exact_zero(var_t, divide(tt, n)), _exact_zero(var_o, divide(oo, n))
+        self.cov = np.where((self.var_t == 0) | (self.var_o == 0), 0.0, cov)
+        self.squared = np.maximum(divide(tt - 2 * to + oo, n), 0.0)
+        self.absolute = divide(off, n)
+
+
+def ccc(found: Sums) -> Float:
+    """As :func:`fer_bench.scoring.regression.ccc`."""
+    return divide(2 * found.cov, found.var_t + found.var_o + (found.mean_t - found.mean_o) ** 2)
+
+
+def pcc(found: Sums) -> Float:
+    """As :func:`fer_bench.scoring.regression.pcc`."""
+    return np.clip(divide(found.cov, np.sqrt(found.var_t * found.var_o)), -1.0, 1.0)
+
+
+def icc31(found: Sums) -> Float:
+    """As :func:`fer_bench.scoring.regression.icc31`."""
+    return divide(2 * found.cov, found.var_t + found.var_o)
+
+
+def rmse(found: Sums) -> Float:
+    """As :func:`fer_bench.scoring.regression.rmse`."""
+    return np.asarray(np.sqrt(found.squared))
+
+
+def mae(found: Sums) -> Float:
+    """As :func:`fer_bench.scoring.regression.mae`."""
+    return found.absolute
+
+
+def of_sums() -> tuple[str, ...]:
+    """Names of the metrics that follow from sums."""
+    return tuple(metric.name for metric in metrics.of_kind("values") if metric.of_sums)
+
+
 def statistics(total: Float) -> dict[str, Float]:
     """Scores of summed terms.
 
     Args:
-        total: shape (..., 7), sums of :func:`sums` over whatever was drawn.
+        total: as of :class:`Sums`.
 
     Returns:
-        Each of :data:`STATISTICS`, shape (...); NaN where it is undefined.
+        Each of :func:`of_sums`, shape (...); NaN where it is undefined.
     """
-    n, t, o, tt, oo, to, off = np.moveaxis(total, -1, 0)
-    mean_t, mean_o = divide(t, n), divide(o, n)
-    var_t, var_o, cov = divide(tt, n) - mean_t**2, divide(oo, n) - mean_o**2, divide(to, n) - mean_t * mean_o
-    var_t, var_o = _exact_zero(var_t, divide(tt, n)), _exact_zero(var_o, divide(oo, n))
-    cov = np.where((var_t == 0) | (var_o == 0), 0.0, cov)
-    squared = np.maximum(divide(tt - 2 * to + oo, n), 0.0)
-    return {
-        "ccc": divide(2 * cov, var_t + var_o + (mean_t - mean_o) ** 2),
-        "pcc": np.clip(divide(cov, np.sqrt(var_t * var_o)), -1.0, 1.0),
-        "icc31": divide(2 * cov, var_t + var_o),
-        "rmse": np.sqrt(squared),
-        "mae": divide(off, n),
-    }
+    found = Sums(total)
+    return {name: metrics.function(metrics.METRICS[name].of_sums)(found) for name in of_sums()}
 
 
 def mean_ccc(total: npt.ArrayLike) -> float | None:
     """CCC, mean over dimensions, of the sums (D, 7) of all samples; None where it is undefined."""
-    values = statistics(np.asarray(total, dtype=np.float64))["ccc"]
+    values = ccc(Sums(np.asarray(total, dtype=np.float64)))
     return None if np.isnan(values).any() else float(values.mean())
 
 
@@ -90,7 +126,7 @@ def bootstrap_values(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
-    """Percentile bootstrap intervals of :data:`STATISTICS` of each dimension, and of their means over dimensions.
+    """Percentile bootstrap intervals of :func:`of_sums` of each dimension, and of their means over dimensions.
 
     Args:
         targets: shape (N, D).
@@ -105,13 +141,13 @@ def bootstrap_values(
         ``valence/ccc`` and so on, and ``ccc`` and so on for the mean; None where fewer than half of the resamples are defined, or where there is one
         group only.
     """
-    per_group = sums(targets, outputs, groups)
-    keys = [*(f"{name}/{key}" for name in names for key in STATISTICS), *STATISTICS]
+    per_group, scores = sums(targets, outputs, groups), of_sums()
+    keys = [*(f"{name}/{key}" for name in names for key in scores), *scores]
     if len(per_group) < 2:
         return dict.fromkeys(keys)
     drawn = statistics(np.concatenate([_weighted(block, per_group) for block in group_weights(len(per_group), n_resamples, seed)]))
-    intervals = {f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in STATISTICS}
-    return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in STATISTICS}
+    intervals = {f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in scores}
+    return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in scores}
 
 
 def group_weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -136,7 +172,7 @@ def mean_replicates(targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt
         targets: shape (N, D).
         outputs: shape (N, D), without NaN.
         weights: shape (B, N), how often each sample is in each resample.
-        name: of :data:`STATISTICS`.
+        name: one of :func:`of_sums`.
 
     Returns:
         Shape (B,); NaN where undefined.

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.scoring.undefined import Float, defined
 
 Range = tuple[float, float]
-VA_SCORES = ("ccc", "pcc", "icc31", "rmse", "mae", "sagr", "rmse_scaled", "mae_scaled")
+VA_SCORES = metrics.names("values", "signs")
 # What rounding leaves of the deviations of equal numbers, relative to their size; SciPy calls an input constant at the same value.
 _CONSTANT = 1e-13
 
@@ -110,9 +111,9 @@ def va_scores(
         scale: (low, high) of the dataset, or one such pair per dimension.
 
     Returns:
-        One dict per name, and "mean" over the dimensions, with ccc, pcc, icc31; rmse and mae in the dataset's units; rmse_scaled and
-        mae_scaled after mapping the scale to [-1, 1]; sagr, signs taken about the middle of the scale. Beside them n, n_unanswered
-        and reasons: key ("valence.pcc") of each None to why it is undefined.
+        One dict per name, and "mean" over the dimensions, with each metric of values in :mod:`fer_bench.metrics`; errors are in the dataset's units or,
+        as ``..._scaled``, after mapping the scale to [-1, 1]; signs are taken about the middle of the scale. Beside them n, n_unanswered and
+        reasons: key ("valence.pcc") of each None to why it is undefined.
 
     Raises:
         RecordError: shapes do not fit, or a target is not a number.
@@ -126,21 +127,23 @@ def va_scores(
     for d, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
         scores[name], why = _dimension(truth[:, d], answers[:, d], missing, low, high)
         reasons |= {f"{name}.{key}": reason for key, reason in why.items()}
-    scores["mean"] = {key: _mean([scores[name][key] for name in names]) for key in VA_SCORES}
+    scores["mean"] = {metric.name: _mean([scores[name][metric.name] for name in names]) for metric in metrics.of_kind("values")}
     reasons |= {f"mean.{key}": "undefined for at least one dimension" for key, value in scores["mean"].items() if value is None}
     if len({high - low for low, high in ranges}) > 1:
-        scores["mean"] |= {"rmse": None, "mae": None}
-        reasons |= dict.fromkeys(("mean.rmse", "mean.mae"), "the dimensions have different units")
+        in_units = [metric.name for metric in metrics.of_kind("values") if metric.unit == "dataset"]
+        scores["mean"] |= dict.fromkeys(in_units)
+        reasons |= dict.fromkeys((f"mean.{name}" for name in in_units), "the dimensions have different units")
     return scores | {"n": len(truth), "n_unanswered": int(missing.sum()), "reasons": reasons}
 
 
 def _dimension(t: Float, o: Float, missing: npt.NDArray[np.bool_], low: float, high: float) -> tuple[dict[str, float | None], dict[str, str]]:
     middle, to_unit = (low + high) / 2, 2 / (high - low)
-    raw = {"ccc": ccc(t, o), "pcc": pcc(t, o), "icc31": icc31(t, o), "rmse": rmse(t, o), "mae": mae(t, o)}
     # NaN has no sign: it agrees with nothing.
-    raw["sagr"] = sagr(t - middle, np.where(missing, np.nan, o - middle))
-    raw |= {"rmse_scaled": raw["rmse"] * to_unit, "mae_scaled": raw["mae"] * to_unit}
-    values = {key: defined(raw[key]) for key in VA_SCORES}
+    pairs = {"values": (t, o), "signs": (t - middle, np.where(missing, np.nan, o - middle))}
+    values = {}
+    for metric in metrics.of_kind("values"):
+        value = metrics.function(metric.compute)(*pairs[metric.takes])
+        values[metric.name] = defined(value * to_unit if metric.scaled else value)
     return values, {key: _why_undefined(t, o) for key, value in values.items() if value is None}
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics as table
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_matrix, predicted_classes, probability_scores, scores_from_confusion
+from fer_bench.scoring.classification import confusion_matrix, predicted_classes, probability_scores, scores_from_confusion
 from fer_bench.scoring.intervals import bootstrap_confusion
 from fer_bench.scoring.value_scores import score_values
 
@@ -39,7 +40,8 @@ def score(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
     duplicates = predictions.flags.get("duplicate")
     if duplicates is not None:
         clean = predictions.select(~duplicates)
-        metrics["clean"] = {"n": len(clean), **{name: value for name, value in _classes(clean, n_classes).items() if name in CONFUSION_STATISTICS}}
+        scores = _classes(clean, n_classes)
+        metrics["clean"] = {"n": len(clean), **{name: scores[name] for name in table.names("confusion")}}
     return metrics
 
 
@@ -57,6 +59,6 @@ def _classes(predictions: Predictions, n_classes: int, *, intervals: bool = Fals
     reasons = {**metrics.pop("reasons"), **probabilities.pop("reasons")}
     metrics |= probabilities
     metrics["confusion"] = confusion.tolist()
-    metrics["intervals"] = {name: list(pair) if pair else None for name, pair in bootstrap_confusion(confusion, CONFUSION_STATISTICS).items()}
+    metrics["intervals"] = {name: list(pair) if pair else None for name, pair in bootstrap_confusion(confusion, table.names("confusion")).items()}
     metrics["reasons"] = reasons
     return metrics

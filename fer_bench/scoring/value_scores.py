@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench import metrics as table
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.scoring.intervals import mean_std
 from fer_bench.scoring.moments import bootstrap_values
-from fer_bench.scoring.regression import VA_SCORES, Range, answer_missing, va_scores
+from fer_bench.scoring.regression import Range, answer_missing, va_scores
 
 FOLD_FLAG = "fold_"
 
@@ -45,7 +46,7 @@ def score_values(names: Sequence[str], scale: Range, predictions: Predictions) -
     duplicates = predictions.flags.get("duplicate")
     if duplicates is not None:
         clean = _point(names, scale, predictions.select(~duplicates))
-        metrics["clean"] = {"n": clean["n"], **{key: clean[key] for key in VA_SCORES}}
+        metrics["clean"] = {"n": clean["n"], **{metric.name: clean[metric.name] for metric in table.of_kind("values")}}
     folds = [flag for name, flag in sorted(predictions.flags.items()) if name.startswith(FOLD_FLAG)]
     if folds:
         metrics["folds"] = over_folds([_point(names, scale, predictions.select(flag)) for flag in folds], names)
@@ -62,7 +63,8 @@ def over_folds(scores: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dic
     Returns:
         ``n``, ``averaged`` and ``std`` by path (``ccc``, ``valence/ccc``); None where a fold's score is undefined.
     """
-    paths = [*((key,) for key in VA_SCORES), *((name, key) for name in names for key in VA_SCORES)]
+    keys = [metric.name for metric in table.of_kind("values")]
+    paths = [*((key,) for key in keys), *((name, key) for name in names for key in keys)]
     found: dict[str, Any] = {"n": len(scores), "averaged": {}, "std": {}}
     for path in paths:
         values = [fold[path[0]] if len(path) == 1 else fold[path[0]][path[1]] for fold in scores]
@@ -73,6 +75,7 @@ def over_folds(scores: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dic
 
 def _point(names: Sequence[str], scale: Range, predictions: Predictions) -> dict[str, Any]:
     metrics = va_scores(predictions.targets, predictions.outputs, names, scale)
-    metrics |= {key: metrics["mean"][key] for key in VA_SCORES}
-    metrics["reasons"] |= {key: metrics["reasons"][f"mean.{key}"] for key in VA_SCORES if metrics[key] is None and f"mean.{key}" in metrics["reasons"]}
+    keys = [metric.name for metric in table.of_kind("values")]
+    metrics |= {key: metrics["mean"][key] for key in keys}
+    metrics["reasons"] |= {key: metrics["reasons"][f"mean.{key}"] for key in keys if metrics[key] is None and f"mean.{key}" in metrics["reasons"]}
     return metrics

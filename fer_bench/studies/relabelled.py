@@ -13,9 +13,10 @@ from fer_bench.errors import BadDataError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import protocol_named, relabelled
 from fer_bench.results import provenance
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored
+from fer_bench.scoring.score import score
 
 
 def score_relabelled(store: Store, reference: str, path: Path) -> Record:
@@ -62,21 +63,16 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
         "agreement_with_own_labels": agreement,
         "scores_by_own_labels": {"accuracy": by_own["accuracy"], "weighted_f1": by_own["weighted_f1"], "macro_f1": by_own["macro_f1"]},
     }
-    record = source.model_copy(
+    draft = source.model_copy(
         update={
             "run_id": f"{source.run_id}-by-{digest[:8]}",
             "row": f"{source.row}-by-{digest[:8]}",
             "kind": "evaluated",
             "protocol": protocol.name,
             "protocol_version": protocol.version,
-            "metrics": score(protocol, judged),
-            "validation_metrics": {},
-            "n_scored": len(judged),
-            "outcomes": pack_outcomes(correct(judged)),
             "data": source.data | {"judged_by": facts, "checksums": {"test": _copy(source, digest)}, "known_copy": None},
             "inputs": {},
             "code": provenance.code(),
-            "created": provenance.now(),
             "predictions": {},
             "notes": [
                 *source.notes,
@@ -85,7 +81,8 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
             ],
         }
     )
-    return store.put(record, {"test": judged})
+    tested = {"test": judged}
+    return store.put(scored(draft, protocol, tested), tested)
 
 
 def _copy(source: Record, labels: str) -> str:

@@ -15,12 +15,11 @@ from fer_bench.errors import RunNanError, SpecError
 from fer_bench.folding import Folding
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol, protocol_for
-from fer_bench.results import provenance
 from fer_bench.results.begin import begin_record
 from fer_bench.results.inputs import Inputs, digest, find_done, run_id_for, stated
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored, without_scores
 from fer_bench.scoring.value_scores import FOLD_FLAG
 from fer_bench.spec import RunSpec
 
@@ -70,10 +69,9 @@ def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False,
         try:
             records.append(run(fold_spec, store, force=force))
         except RunNanError as error:
-            failed = {"status": "nan", "message": f"fold {number} of {folding.folds}: {error.problem}"}
             inputs = experiment_inputs(records)
-            run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None)
-            store.put(_draft(spec, protocol, run_id).model_copy(update={**failed, "inputs": inputs}))
+            draft = begin_record(spec, protocol, run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None))
+            store.put(without_scores(draft.model_copy(update={"inputs": inputs}), f"fold {number} of {folding.folds}: {error.problem}"))
             raise
     inputs, predictions = experiment_inputs(records), [store.predictions(record) for record in records]
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
@@ -118,12 +116,9 @@ def joined(
     (copy,) = copies
     first = records[0]
     total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
-    record = _draft(spec, protocol, run_id or spec.run_id()).model_copy(
+    draft = begin_record(spec, protocol, run_id or spec.run_id()).model_copy(
         update={
             "inputs": experiment_inputs(records),
-            "metrics": score(protocol, test),
-            "n_scored": len(test),
-            "outcomes": pack_outcomes(correct(test)) if protocol.task.kind == "classes" else "",
             "data": {
                 "layout": first.data.get("layout"),
                 "n": {"test": len(test)},
@@ -140,7 +135,8 @@ def joined(
             "parameters": first.parameters,
         }
     )
-    return record, {"test": test}
+    together = {"test": test}
+    return scored(draft, protocol, together), together
 
 
 def pooled(predictions: Sequence[Predictions]) -> Predictions:
@@ -163,11 +159,6 @@ def _folding(spec: RunSpec) -> Folding:
         problem = "a cross-validation needs dataset_options.folds, and no dataset_options.fold."
         raise SpecError(problem, "For example --folds 5.")
     return folding
-
-
-def _draft(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:
-    """The experiment's record before anything is known of its result."""
-    return begin_record(spec, protocol, run_id).model_copy(update={"created": provenance.now()})
 
 
 def describe(record: Record, primary: str) -> str:

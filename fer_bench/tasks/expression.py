@@ -8,8 +8,9 @@ import torch
 import torchmetrics
 from torch import nn
 
+from fer_bench import metrics
 from fer_bench.labels import LabelSet
-from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_statistics
+from fer_bench.scoring.classification import confusion_statistics
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, MeanLoss
 from fer_bench.tasks.losses import balanced_weights, build_loss
@@ -41,9 +42,9 @@ class ClassScores(torchmetrics.Metric):
         self.confusion += counts.view(self.n_classes, self.n_classes)
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """accuracy, balanced_accuracy, macro_f1 and weighted_f1, each a scalar; NaN without samples."""
+        """Each metric that a confusion matrix holds, a scalar; NaN where it is undefined."""
         found, like = confusion_statistics(self.confusion.cpu().numpy()), self.confusion
-        return {f"{self.prefix}{name}": torch.tensor(float(found[name]), dtype=torch.float32, device=like.device) for name in CONFUSION_STATISTICS}
+        return {f"{self.prefix}{name}": torch.tensor(float(found[name]), dtype=torch.float32, device=like.device) for name in metrics.names("confusion")}
 
 
 class ExpressionTask(AffectTask):

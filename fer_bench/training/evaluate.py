@@ -19,9 +19,9 @@ from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored
 from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
@@ -162,7 +162,7 @@ def evaluate(
     inputs = data_inputs(facts)
     plain = f"{trained.record.run_id}-on-{protocol.dataset}"
     run_id = evaluated_id(store, protocol.name, trained.record.model, plain, inputs, facts["known_copy"])
-    record = trained.record.model_copy(
+    draft = trained.record.model_copy(
         update={
             "run_id": run_id,
             "row": f"{trained.record.row}-on-{protocol.dataset}{run_id.removeprefix(plain)}",
@@ -173,19 +173,15 @@ def evaluate(
             "task": name,
             "dataset": dataset,
             "recipe": f"trained on {trained.spec.dataset}" + (f", {trained.record.recipe}" if trained.record.recipe else ""),
-            "metrics": score(protocol, predictions),
-            "validation_metrics": {},
-            "n_scored": len(predictions),
             "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code(),
-            "outcomes": "" if values else pack_outcomes(correct(predictions)),
             "notes": notes,
             "caveats": [],
-            "created": provenance.now(),
             "predictions": {},
         }
     )
-    return store.put(record, {"test": predictions})
+    tested = {"test": predictions}
+    return store.put(scored(draft, protocol, tested), tested)
 
 
 def _require_own_copy(record: Record, execution: Execution) -> None:

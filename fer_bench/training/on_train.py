@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.errors import RecordError
 from fer_bench.results.inputs import data_inputs
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.moments import mean_ccc, sums
-from fer_bench.scoring.regression import answer_missing
-from fer_bench.scoring.score import correct
+from fer_bench.scoring.record import scored_on_train
 from fer_bench.spec import Execution
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
@@ -54,11 +50,5 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
         problem = f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated}, here {found})."
         raise RecordError(problem, "Give the folder of the copy that it was trained on with --data-dir.")
     predictions = predict(trained.task, datamodule, "train", device, trained.spec)
-    on_train: dict[str, Any] = {"n": len(predictions)}
-    if trained.protocol.task.kind == "classes":
-        right = correct(predictions)
-        on_train |= {"accuracy": float(right.mean()), "outcomes": pack_outcomes(right)}
-    else:
-        total = sums(predictions.targets, answer_missing(predictions.outputs, trained.protocol.scale)).sum(axis=0)
-        on_train |= {"ccc": mean_ccc(total), "sums": total.tolist()}
+    on_train = scored_on_train(trained.protocol, predictions)
     return store.amend(trained.record.model_copy(update={"training": trained.record.training | {"on_train": on_train}}))

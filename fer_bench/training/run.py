@@ -23,9 +23,9 @@ from fer_bench.results import provenance
 from fer_bench.results.begin import begin_record
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.inputs import Inputs, any_record, data_inputs, find_done, mark, may_resume, run_id_for, training_folder
-from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import VOTES
@@ -95,7 +95,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
             with distribution(spec.execution):
                 training = fit(spec, protocol, task, datamodule, device, folder)
         except RunNanError as error:
-            store.put(draft.model_copy(update={"status": "nan", "message": error.problem, "created": provenance.now()}), called=called)
+            store.put(without_scores(draft, error.problem), called=called)
             raise
         load_weights(task, folder / f"{spec.snapshot}.ckpt")
         training["weights_sha256"] = weights_digest(task.network)
@@ -106,16 +106,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         began = time.perf_counter()
         predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
         training["prediction_seconds"] = round(time.perf_counter() - began, 3)
-        record = draft.model_copy(
-            update={
-                "metrics": score(protocol, predictions["test"]),
-                "validation_metrics": score(protocol, predictions["validation"]),
-                "n_scored": len(predictions["test"]),
-                "outcomes": pack_outcomes(correct(predictions["test"])) if protocol.task.kind == "classes" else "",
-                "training": training,
-                "created": provenance.now(),
-            }
-        )
+        record = scored(draft.model_copy(update={"training": training}), protocol, predictions)
         # Another process may have written a record of these settings on other data meanwhile.
         done = store.put(record, predictions, called=called)
         note_present(store, protocol, checksums_of(done))

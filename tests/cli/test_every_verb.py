@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ KINDS = ("fer7", "second", "tta", "va", "valence", "folds", "fold", "vafolds", "
 CLASSES = ("fer7", "second", "tta", "folds", "fold", "probe", "ensemble", "evaluated", "relabelled", "human")
 NETWORKS = ("fer7", "tta", "va", "valence", "fold", "vafold")
 
-WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "humans")
+WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "humans", "rescore")
 
 NO_TEACHER = {
     "ensemble": "is an ensemble.*Name its members as teachers",
@@ -83,6 +84,7 @@ LISTED = {
     "models": "resnet18",
     "tasks": r"valence +valence\n",
     "losses": "cross_entropy",
+    "metrics": "mcc +MCC, of classes, more is better",
     "value-losses": "ccc",
     "optimizers": "adamw",
     "schedules": "cosine",
@@ -232,6 +234,17 @@ CASES = {
         case("synthfaces-va", says="no difference"),
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
+    "rescore": [
+        *(case(f"{{{kind}}}", says=r"cohen_kappa, mcc added to \d+ records, 0 lack nothing") for kind in ("fer7", "folds", "ensemble", "probe", "human")),
+        case("{va}", says="nothing added to 0 records, 1 lack nothing"),
+        case("{fer7}", says="nothing added to 0 records, 1 lack nothing"),
+        case("--protocol=synthfaces-fer7", says="cohen_kappa, mcc added to 2 records"),
+        case(says=r"cohen_kappa, mcc added to \d+ records"),
+        case(says="nothing added to 0 records"),
+        refused("zzz", says="no record matches 'zzz'"),
+        refused("--protocol=zzz", says="unknown protocol 'zzz'"),
+        refused("{fer7}", "--protocol=synthfaces-fer7", says="a run or a protocol, not both"),
+    ],
     "compare": [
         case("{fer7}", "{second}", says="McNemar"),
         case("{va}", "{va}", says="cannot be told apart|no significant"),
@@ -306,6 +319,7 @@ EMPTY = {
     "export": [refused("abc", "--onnx=a.onnx", says="no record matches 'abc'")],
     "ensemble": [refused("--protocol=fer2013-fer7", says="at least two members"), refused("--protocol=fer2013-fer7", "--model=x", says="It is empty")],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
+    "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],
     "doctor": [case(says="not there yet")],
@@ -402,8 +416,21 @@ def stand_ins(monkeypatch, own_folders):
     return own_folders
 
 
+def of_before(value, scores=False):
+    """A file of records as it was before they had Cohen's kappa and MCC."""
+    if isinstance(value, list):
+        return [of_before(inner, scores) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: inner for key, inner in value.items() if key != "metrics_version" and not (scores and key in ("cohen_kappa", "mcc"))}
+    return {key: of_before(inner, scores or key in ("metrics", "validation_metrics")) for key, inner in kept.items()}
+
+
 def prepare(verb, names, folder, fer_bench):
     """What only some verbs need."""
+    if verb == "rescore":
+        for path in (folder / "leaderboards").rglob("*.json"):
+            path.write_text(json.dumps(of_before(json.loads(path.read_text()))))
     if verb == "live":
         names["video"] = str(write_video(folder / "v.mp4", 3))
     if verb in ("live", "predict"):

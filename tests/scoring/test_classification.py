@@ -42,6 +42,8 @@ def reference(targets, predicted):
         "balanced_accuracy": metrics.balanced_accuracy_score(targets, predicted),
         "macro_f1": metrics.f1_score(targets, predicted, average="macro"),
         "weighted_f1": metrics.f1_score(targets, predicted, average="weighted"),
+        "cohen_kappa": metrics.cohen_kappa_score(targets, predicted),
+        "mcc": metrics.matthews_corrcoef(targets, predicted),
     }
 
 
@@ -70,6 +72,37 @@ def test_no_answer_is_wrong_and_stays_in_every_total():
     assert scores["balanced_accuracy"] == pytest.approx(metrics.recall_score(targets, predicted, labels=range(7), average="macro"))
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(targets, predicted, labels=range(7), average="macro"))
     assert scores["weighted_f1"] == pytest.approx(metrics.f1_score(targets, predicted, labels=range(7), average="weighted"))
+    assert scores["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(targets, predicted))
+    assert scores["mcc"] == pytest.approx(metrics.matthews_corrcoef(targets, predicted))
+
+
+def test_agreement_beyond_chance_equals_torchmetrics():
+    torch, functional = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.functional.classification")
+    targets, predicted = answers(seed=3)
+    scores = scores_from_confusion(confusion_matrix(targets, predicted, 7))
+    given = torch.from_numpy(predicted), torch.from_numpy(targets)
+    assert scores["cohen_kappa"] == pytest.approx(functional.multiclass_cohen_kappa(*given, num_classes=7).item(), abs=1e-6)
+    assert scores["mcc"] == pytest.approx(functional.multiclass_matthews_corrcoef(*given, num_classes=7).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("targets", "predicted", "kappa", "mcc"),
+    [
+        ([0, 1, 2], [0, 1, 2], 1.0, 1.0),
+        ([0, 1], [1, 0], -1.0, -1.0),
+        ([0, 0, 1, 1], [0, 0, 0, 0], 0.0, None),
+        ([0, 0, 0], [0, 1, 2], 0.0, None),
+        ([0, 0, 0], [0, 0, 0], None, None),
+        ([0, 1, 2], [-1, -1, -1], 0.0, None),
+    ],
+)
+def test_agreement_beyond_chance_where_one_side_is_constant(targets, predicted, kappa, mcc):
+    scores = scores_from_confusion(confusion_matrix(targets, predicted, 3))
+    assert scores["cohen_kappa"] == (None if kappa is None else pytest.approx(kappa))
+    assert scores["mcc"] == (None if mcc is None else pytest.approx(mcc))
+    undefined = {name for name in ("cohen_kappa", "mcc") if scores[name] is None}
+    assert {name for name in scores["reasons"] if not name.startswith("per_class")} == undefined
+    assert all("of one class" in scores["reasons"][name] for name in undefined)
 
 
 def test_undefined_scores_are_none_with_a_reason_and_leave_the_means():
@@ -86,7 +119,7 @@ def test_undefined_scores_are_none_with_a_reason_and_leave_the_means():
 
 def test_no_samples_have_no_scores():
     scores = scores_from_confusion(confusion_matrix(np.empty(0, int), np.empty(0, int), 3))
-    assert [scores[name] for name in CONFUSION_STATISTICS] == [None] * 4
+    assert [scores[name] for name in CONFUSION_STATISTICS] == [None] * len(CONFUSION_STATISTICS)
     assert set(CONFUSION_STATISTICS) <= set(scores["reasons"])
     empty = probability_scores(np.empty(0, int), np.empty((0, 3)))
     assert empty["nll"] is None
@@ -111,7 +144,10 @@ def test_scores_do_not_depend_on_the_numbering_of_classes(pairs, numbering):
     before = scores_from_confusion(confusion_matrix(targets, predicted, 5))
     after = scores_from_confusion(confusion_matrix(renumbered[targets], renumbered[predicted], 5))
     for name in CONFUSION_STATISTICS:
-        assert 0 <= before[name] <= 1
+        if before[name] is None:
+            assert after[name] is None
+            continue
+        assert (-1 if name in ("cohen_kappa", "mcc") else 0) <= before[name] <= 1
         assert before[name] == pytest.approx(after[name], abs=1e-12)
 
 

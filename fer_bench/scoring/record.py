@@ -1,0 +1,72 @@
+"""scored(): from predictions to what a record says of them; the one way for every kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fer_bench import metrics
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol
+from fer_bench.results import provenance
+from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.scoring.moments import mean_ccc, sums
+from fer_bench.scoring.regression import answer_missing
+from fer_bench.scoring.score import correct, score
+
+
+def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predictions], *, created: str = "") -> Record:
+    """A record with everything that follows from its predictions.
+
+    Args:
+        draft: what is known besides; whatever it says of another result of its own (scores, outcomes, time) is replaced.
+        protocol: by which it is judged.
+        predictions: ``test``, and ``validation`` where there is such a split; others are left alone.
+        created: UTC, ISO 8601; empty: now. The records of a grid share one time.
+
+    Returns:
+        The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``metrics_version``, ``n_scored``, ``outcomes`` (empty for values)
+        and ``created``.
+
+    Raises:
+        RecordError: predictions do not fit the protocol.
+    """
+    test, validation = predictions["test"], predictions.get("validation")
+    return draft.model_copy(
+        update={
+            "metrics": score(protocol, test),
+            "metrics_version": metrics.revision(),
+            "validation_metrics": {} if validation is None else score(protocol, validation),
+            "n_scored": len(test),
+            "outcomes": _outcomes(protocol, test),
+            "created": created or provenance.now(),
+        }
+    )
+
+
+def without_scores(draft: Record, message: str, *, created: str = "") -> Record:
+    """The record of a run whose loss was no longer a number: it says why, and has no scores."""
+    return draft.model_copy(update={"status": "nan", "message": message, "created": created or provenance.now()})
+
+
+def scored_on_train(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
+    """What ``training.on_train`` of a record says of the training split.
+
+    Args:
+        protocol: by which the run is judged.
+        predictions: of the training split.
+
+    Returns:
+        ``n``; of classes ``accuracy`` and ``outcomes``, one bit per sample; of values ``ccc``, the mean over dimensions, and the ``sums`` from which it
+        follows, shape (D, 7) as in :mod:`fer_bench.scoring.moments`.
+    """
+    found: dict[str, Any] = {"n": len(predictions)}
+    if protocol.task.kind == "classes":
+        return found | {"accuracy": float(correct(predictions).mean()), "outcomes": _outcomes(protocol, predictions)}
+    total = sums(predictions.targets, answer_missing(predictions.outputs, protocol.scale)).sum(axis=0)
+    return found | {"ccc": mean_ccc(total), "sums": total.tolist()}
+
+
+def _outcomes(protocol: Protocol, predictions: Predictions) -> str:
+    """Which samples were answered rightly, packed; values are neither right nor wrong."""
+    return pack_outcomes(correct(predictions)) if protocol.task.kind == "classes" else ""
