@@ -76,3 +76,7 @@ class VerificationError(FerBenchError):
     """A published number does not follow from its predictions."""
 
     exit_code = 1
+
+
+class PluginError(FerBenchError):
+    """Code from outside the package cannot be imported, or is not what its kind must be."""

@@ -124,6 +124,7 @@ def joined(
             "metrics": score(protocol, test),
             "n_scored": len(test),
             "outcomes": pack_outcomes(correct(test)) if protocol.task.kind == "classes" else "",
+            "code": first.code,
             "data": {
                 "layout": first.data.get("layout"),
                 "n": {"test": len(test)},

@@ -19,6 +19,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names
 from fer_bench.training.forecast import estimate, in_words, work_of
+from fer_bench.training.outside import plugin_inputs
 
 # What is told also where it is as neutral as a setting can be.
 _ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
@@ -52,7 +53,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) ->
     facts = data_facts(datamodule, protocol)
     # A hub was asked before, if at all.
     initial = initial_weights(spec, hub=False)
-    done = find_done(store, protocol.name, spec.model, spec.run_id(), data_inputs(facts) | weights_inputs(initial))
+    done = find_done(store, protocol.name, spec.model, spec.run_id(), data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial))
     if done is not None:
         yield f"record      {store.path(done.protocol, done.model, done.run_id)}: done, nothing would be trained"
         return

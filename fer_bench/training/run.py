@@ -32,6 +32,7 @@ from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names, load_weights
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
+from fer_bench.training.outside import plugin_facts, plugin_inputs
 from fer_bench.training.ranks import distribution, is_first
 
 
@@ -59,7 +60,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
-    inputs = data_inputs(facts) | weights_inputs(initial)
+    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
@@ -150,7 +151,9 @@ def _draft(spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any]
     notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
     if labels := facts.get("labels"):
         notes.append(f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training labels are others")
-    return begin_record(spec, protocol, run_id).model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes})
+    begun = begin_record(spec, protocol, run_id)
+    code = begun.code | plugin_facts(spec)
+    return begun.model_copy(update={"code": code, "data": facts, "hardware": hardware, "parameters": parameters, "notes": notes})
 
 
 @contextlib.contextmanager
