@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
+import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -42,6 +44,7 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
     Raises:
         PluginError: there is no such module.
     """
+    importlib.invalidate_caches()
     top = module.partition(".")[0]
     first = _find(top, None)
     if first is None or _locate(module) is None:
@@ -63,6 +66,12 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
     return found
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module is among installed libraries, and not in a plain folder."""
+    first = _find(module.partition(".")[0], None)
+    return first is not None and _root(first) is None
+
+
 def is_module(name: str) -> bool:
     """Whether a module could be imported; it is not."""
     return _locate(name) is not None
@@ -75,7 +84,8 @@ def _with_parents(name: str) -> list[str]:
 
 def _find(name: str, where: list[str] | None) -> ModuleSpec | None:
     try:
-        return PathFinder.find_spec(name, where)
+        # The current folder behind everything else, as where a plugin is imported.
+        return PathFinder.find_spec(name, [*sys.path, str(Path.cwd())] if where is None else where)
     except (ImportError, ValueError):
         return None
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.errors import PluginError
-from fer_bench.plugin_files import code_digest, code_files, is_module
+from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module
 from fer_bench.registry import unknown_name
 
 # What a setting of a run names, by the setting.
@@ -66,7 +66,6 @@ class Plugin:
         Raises:
             PluginError: there is no such module.
         """
-        _find_from_here()
         return code_digest(self.reference.partition(":")[0], self.described)
 
     @property
@@ -128,11 +127,11 @@ def _referred(kind: str, name: str) -> Plugin | None:
     reserved = _RESERVED.get(kind, ())
     if module in reserved or (difflib.get_close_matches(module, reserved, cutoff=0.7) and not is_module(module)):
         return None
+    if module.endswith(".py") or "/" in module or os.sep in module:
+        wanted = module.removesuffix(".py").strip("./").replace(os.sep, ".").replace("/", ".")
+        problem = f"{kind} {name!r}: expected a module, not a file."
+        raise PluginError(problem, f"Write {wanted}:{attribute}, from the folder that it is in.")
     if not all(part.isidentifier() for text in (module, attribute) for part in text.split(".")):
-        if module.endswith(".py") or os.sep in module:
-            wanted = module.removesuffix(".py").strip("./").replace(os.sep, ".")
-            problem = f"{kind} {name!r}: expected a module, not a file."
-            raise PluginError(problem, f"Write {wanted}:{attribute}.")
         return None
     return Plugin(kind, name, name, *_installed(module))
 
@@ -144,7 +143,8 @@ def _from_entry_point(kind: str, point: metadata.EntryPoint) -> Plugin:
 
 def _installed(module: str) -> tuple[str, str]:
     """The distribution of a module, and its version; empty where it has none."""
-    owners = metadata.packages_distributions().get(module.partition(".")[0], [])
+    # To ask all distributions takes most of a second, and what is in a plain folder is of none.
+    owners = metadata.packages_distributions().get(module.partition(".")[0], []) if is_installed(module) else []
     return (owners[0], metadata.version(owners[0])) if owners else ("", "")
 
 

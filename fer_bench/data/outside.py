@@ -111,7 +111,7 @@ def complete(samples: Any, task: str, what: str) -> Samples:
     samples.targets = {name: np.asarray(column) for name, column in samples.targets.items()}
     if len(np.unique(samples.ids)) != n:
         _refuse(what, "some ids occur more than once")
-    if unknown := sorted(set(np.unique(samples.split)) - set(SPLITS)):
+    if unknown := sorted(set(samples.split.tolist()) - set(SPLITS)):
         _refuse(what, f"unknown split {unknown[0]!r}: it is one of {', '.join(SPLITS)}")
     for i in range(min(n, 2)):
         _check_image(what, samples.images[i])

@@ -53,7 +53,7 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
     if outputs.ndim != 2 or len(outputs) != n or n_outputs not in (None, outputs.shape[1]):
         images = "one image" if n == 1 else f"{n} images"
         problem = f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for {images}, not {(n, n_outputs or 'outputs')}."
-        raise SpecError(problem, "It gets num_classes, and returns one logit or value for each.")
+        raise SpecError(problem, "It gets the number of outputs, and returns one logit or value for each.")
     if not outputs.is_meta and not bool(torch.isfinite(outputs).all()):
         problem = f"model {name!r} answers a blank image with NaN or infinity."
         raise SpecError(problem, "Check its weights and its initialisation.")
