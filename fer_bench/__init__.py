@@ -3,8 +3,8 @@
 What is offered here is in :mod:`fer_bench.api`; it is imported when it is first asked for, so that ``import fer_bench`` costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
-
+# Type checkers take it for true, by its name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fer_bench.api import compare as compare
     from fer_bench.api import evaluate as evaluate

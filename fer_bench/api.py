@@ -6,7 +6,6 @@ do next. PyTorch is imported by those that need it, when they are called.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,8 +18,7 @@ from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for
-from fer_bench.registry import unknown_name
+from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.spec import RunSpec, build
@@ -66,6 +64,7 @@ def run(
         >>> faces = {"n_train": 42, "n_validation": 21, "n_test": 28}
         >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
         ...                        dataset_options=faces, model_options={"width": 2})
+        epoch 1/1  train/accuracy ...
         >>> record.protocol, record.n_scored, sorted(record.predictions)
         ('synthfaces-fer7', 28, ['test', 'validation'])
         >>> fer_bench.run("synthfaces", epoch=1)
@@ -182,9 +181,10 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
         >>> import fer_bench, torch
         >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
         ...                        dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28}, model_options={"width": 2})
+        epoch 1/1  train/accuracy ...
         >>> network = fer_bench.load_model(record, accelerator="cpu")
         >>> network.names[:3], tuple(network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape)
-        (('anger', 'disgust', 'fear'), (2, 7))
+        (('angry', 'disgust', 'fear'), (2, 7))
     """
     from fer_bench.apps.model import TrainedModel
 
@@ -208,8 +208,8 @@ def load_dataset(name: Any, task: str | None = None, **settings: Any) -> AffectD
     Example:
         >>> import fer_bench
         >>> faces = fer_bench.load_dataset("synthfaces", dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28})
-        >>> len(faces.read_samples), faces.targets("test").shape, faces.read_samples.images[0].shape
-        (91, (28,), (48, 48))
+        >>> faces.targets("test").shape, faces.read_samples.images[0].shape
+        ((28,), (48, 48))
     """
     from fer_bench.data.load import build_datamodule
 
@@ -244,10 +244,12 @@ def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike
         Traceback (most recent call last):
         fer_bench.errors.UnknownNameError: unknown protocol 'fer2031-fer7'. Did you mean 'fer2013-fer7'...
     """
+    from fer_bench.leaderboard.table import named_protocol
     from fer_bench.scoring.score import score as scored
 
+    judge = named_protocol(protocol, Store())
     found = predictions if isinstance(predictions, Predictions) else Predictions.load(Path(predictions))
-    return scored(_protocol(protocol), found)
+    return scored(judge, found)
 
 
 def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None) -> VerificationReport:
@@ -311,8 +313,7 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
     """
     from fer_bench.leaderboard.table import table
 
-    place = _store(store)
-    return table(place, _protocol(protocol, place))
+    return table(_store(store), protocol)
 
 
 def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
@@ -344,21 +345,3 @@ def _store(place: Place) -> Store:
 
 def _reference(run: str | Record) -> str:
     return f"{run.protocol}/{folder_name(run.model)}/{run.run_id}" if isinstance(run, Record) else str(run)
-
-
-def _protocol(protocol: str | Protocol, store: Store | None = None) -> Protocol:
-    """A protocol by name: declared, of records in a store, or of a dataset that a user brings."""
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol in PROTOCOLS:
-        return PROTOCOLS[protocol]
-    place = store or Store()
-    if protocol in place.protocols():
-        from fer_bench.leaderboard.rows import protocol_of
-
-        return protocol_of(next(place.records(protocol)))
-    dataset, _, task = protocol.rpartition("-")
-    if not dataset or task not in TASKS or difflib.get_close_matches(protocol, list(PROTOCOLS), cutoff=0.85):
-        kind = "protocol"
-        raise unknown_name(kind, protocol, PROTOCOLS)
-    return protocol_for(dataset, task)

@@ -15,9 +15,12 @@ class _Callable(types.ModuleType):
 
     def __call__(self, protocol: Any, *, store: Any = None) -> Any:
         """See :func:`fer_bench.api.leaderboard`."""
-        import importlib
+        from pathlib import Path
 
-        return importlib.import_module("fer_bench.api").leaderboard(protocol, store=store)
+        from fer_bench.leaderboard.table import table
+        from fer_bench.results.store import Store
+
+        return table(store if isinstance(store, Store) else Store(None if store is None else Path(store)), protocol)
 
 
 sys.modules[__name__].__class__ = _Callable

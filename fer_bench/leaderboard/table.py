@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from fer_bench.leaderboard.rank import Board, rank
-from fer_bench.leaderboard.rows import row_names
-from fer_bench.protocols import Protocol
+from fer_bench.leaderboard.rows import protocol_of, row_names
+from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for
+from fer_bench.registry import unknown_name
 from fer_bench.results.copies import read_present
 from fer_bench.results.store import Store
 
@@ -14,22 +16,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def table(store: Store, protocol: Protocol) -> pd.DataFrame:
+def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
+    """A protocol by name: declared, of records in a store, or of a dataset that a user brings.
+
+    Raises:
+        UnknownNameError: it is none of these, with suggestions.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol in PROTOCOLS:
+        return PROTOCOLS[protocol]
+    if protocol in store.protocols():
+        return protocol_of(next(store.records(protocol)))
+    dataset, _, task = protocol.rpartition("-")
+    if not dataset or task not in TASKS or difflib.get_close_matches(protocol, list(PROTOCOLS), cutoff=0.85):
+        kind = "protocol"
+        raise unknown_name(kind, protocol, PROTOCOLS)
+    return protocol_for(dataset, task)
+
+
+def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
     """The ranked rows of a protocol, best first; those of other copies of the data behind those of the first.
 
     Args:
         store: of the records.
-        protocol: which.
+        protocol: itself, or its name.
 
     Returns:
         ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric (mean over seeds) with ``std``, ``low`` and ``high`` (95 %
         interval over test samples), ``seeds``, ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
+        UnknownNameError: no such protocol.
         RecordError: a damaged record.
     """
     import pandas as pd
 
+    protocol = named_protocol(protocol, store)
     board = rank(protocol, store.records(protocol.name), store.predictions, present=read_present(store, protocol.name))
     columns = ["rank", "name", "model", "recipe", "kind", protocol.primary, "std", "low", "high", "seeds", "p_above", "parameters", "caveats", "copy", "row"]
     lines = [line for one in (board, *board.others) for line in _lines(one)]
