@@ -18,7 +18,7 @@ from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import Protocol, own_task
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.spec import RunSpec, build
@@ -71,10 +71,8 @@ def run(
         Traceback (most recent call last):
         fer_bench.errors.UnknownNameError: unknown setting 'epoch'. Did you mean 'epochs' or 'ema'?
     """
-    for kind in ("loss", "augment", "task"):
-        if kind in settings and settings[kind] is not None and callable(settings[kind]):
-            settings[kind] = plugins.reference_of(settings[kind])
-    given = gathered({"dataset": _named(dataset), "model": _named(model), **settings})
+    named = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
+    given = gathered({"dataset": _named(dataset), "model": _named(model), **settings, **named})
     if spec is None:
         spec = compose(given, use=use, where=_WHERE)
     elif given or use is not None:
@@ -191,7 +189,7 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
     return TrainedModel.load(_store(store), _reference(run), accelerator)
 
 
-def load_dataset(name: Any, task: str | None = None, **settings: Any) -> AffectDataModule:
+def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any) -> AffectDataModule:
     """Read a dataset.
 
     Args:
@@ -213,7 +211,7 @@ def load_dataset(name: Any, task: str | None = None, **settings: Any) -> AffectD
     """
     from fer_bench.data.load import build_datamodule
 
-    given = gathered({"dataset": _named(name), "task": task, **settings})
+    given = gathered({"dataset": _named(name), "task": _named(task), **settings})
     if given["dataset"] == "ferplus":
         given["dataset"] = which_ferplus((given.get("execution") or {}).get("data_dir"))
     datamodule = build_datamodule(build(layered(given), _WHERE), workers=max(int((given.get("execution") or {}).get("workers", 0)), 0))
@@ -335,7 +333,9 @@ def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
 
 
 def _named(thing: Any) -> Any:
-    """A plugin's class or function by its reference; anything else as it is."""
+    """A plugin's class or function by its reference, classes by the name of their task; anything else as it is."""
+    if isinstance(thing, LabelSet):
+        return own_task(thing).name
     return plugins.reference_of(thing) if callable(thing) else thing
 
 

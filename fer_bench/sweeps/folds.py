@@ -118,13 +118,15 @@ def joined(
     (copy,) = copies
     first = records[0]
     total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
-    record = _draft(spec, protocol, run_id or spec.run_id()).model_copy(
+    draft = _draft(spec, protocol, run_id or spec.run_id())
+    outside = {"plugins": first.code["plugins"]} if "plugins" in first.code else {}
+    record = draft.model_copy(
         update={
+            "code": draft.code | outside,
             "inputs": experiment_inputs(records),
             "metrics": score(protocol, test),
             "n_scored": len(test),
             "outcomes": pack_outcomes(correct(test)) if protocol.task.kind == "classes" else "",
-            "code": first.code,
             "data": {
                 "layout": first.data.get("layout"),
                 "n": {"test": len(test)},

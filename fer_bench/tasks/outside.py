@@ -47,7 +47,8 @@ def build_plugin_loss(plugin: Plugin, options: Mapping[str, Any], offered: Mappi
         PluginError: it is no loss, or fails.
         SpecError: an option that it does not have.
     """
-    made = plugin.load()
+    made: Any = plugin.load()
+    is_function = not inspect.isclass(made)
     if isinstance(made, nn.Module) or not callable(made) or (inspect.isclass(made) and not issubclass(made, nn.Module)):
         problem = f"{plugin.described}: {plugin.reference} is neither a function nor an nn.Module class."
         raise PluginError(problem, "It is called as loss(outputs, targets, **loss_options), or as Loss(**loss_options)(outputs, targets).")
@@ -58,7 +59,7 @@ def build_plugin_loss(plugin: Plugin, options: Mapping[str, Any], offered: Mappi
             raise SpecError(problem, f"Leave {setting} out, or give the loss a parameter {name}.")
     given = {name: value for name, value in offered.items() if name in taken} | dict(options)
     try:
-        loss: nn.Module = made(**given) if inspect.isclass(made) else FunctionLoss(made, given)
+        loss: nn.Module = FunctionLoss(made, given) if is_function else made(**given)
     except FerBenchError:
         raise
     except Exception as error:  # classes raise whatever they are made to
