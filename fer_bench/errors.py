@@ -84,3 +84,7 @@ class VerificationError(FerBenchError):
 
 class UnknownFieldsWarning(Warning):
     """Records hold fields that this version does not know; they are kept."""
+
+
+class PluginError(FerBenchError):
+    """Code from outside the package cannot be imported, or is not what its kind must be."""

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench import paths
+from fer_bench import paths, plugins
 from fer_bench.errors import SpecError
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
@@ -35,6 +35,7 @@ _EXAMPLES = {
     "from_weights": "from_weights: {epochs: 15}",
 }
 _OF_OPTIMIZER = ("optimizer", "optimizer_options", "lr", "weight_decay")
+_OF_LOSS = ("label_smoothing", "class_weights")
 _OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
 
 
@@ -55,9 +56,13 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     layers = list(_layers(given))
     weights = auto if wants_auto(given) else _weights(layers, given)
     settings: dict[str, Any] = {}
+    outside = "loss" in given and any(plugins.find("loss", part) for part in str(given["loss"]).split("+"))
     for layer in layers:
         for part in _parts(layer, weights):
             settings = merge(settings, _without_rate(part, given))
+    if outside:
+        # What is advised beside the package's losses is not meant for one from outside, which may not have it.
+        settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
     return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fer_bench import paths
-from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same_classes
-from fer_bench.errors import MissingDataError, SpecError
-from fer_bench.labels import LABEL_SETS
+from fer_bench import paths, plugins
+from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same_classes, stated_set
+from fer_bench.errors import MissingDataError, PluginError, SpecError
+from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.pinning import places
-from fer_bench.protocols import own_task
+from fer_bench.protocols import TASKS, VIA, Task, own_task
 
 TABLE = "table:"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".parquet")
@@ -32,6 +32,8 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
         MissingDataError: there is no such table.
     """
     settled = dict(values)
+    if isinstance(task := settled.get("task"), str) and (own := _brought_task(task)) is not None:
+        settled["task"] = own
     dataset, options = settled.get("dataset", ""), settled.get("dataset_options")
     if isinstance(dataset, str) and dataset.startswith(TABLE):
         given = places(settled.get("execution"))
@@ -47,6 +49,20 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
         settled["dataset_options"] = {**options, "classes": folders}
         settled["task"] = _task(folders, settled.get("task"))
     return settled
+
+
+def _brought_task(task: str) -> str | None:
+    """The name of a task of classes that a plugin brings: it states them by a digest, so that records of it are understood without the plugin."""
+    if task in TASKS or NAMED.fullmatch(task) or VIA in task or (plugin := plugins.find("task", task)) is None:
+        return None
+    found = plugin.load()
+    classes = found.labels if isinstance(found, Task) else found
+    if isinstance(classes, LabelSet):
+        return own_task(classes if LABEL_SETS.get(classes.name) == classes else stated_set(classes.names, classes.merged)).name
+    if not isinstance(classes, list | tuple):
+        problem = f"{plugin.described}: {plugin.reference} is a {type(found).__name__}."
+        raise PluginError(problem, "Name a list of classes, or what fer_bench.label_set(classes) returns.")
+    return own_task(label_set_of(read_classes(classes))).name
 
 
 def find_table(dataset: str, data_dir: str | None = None) -> tuple[str, Path | None]:

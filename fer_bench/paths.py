@@ -1,26 +1,74 @@
-"""Where things lie: settings, leaderboards, runs, data, caches. Each can be moved by an environment variable."""
+"""Where things are: settings, leaderboards, runs, data, caches. Each can be moved by an environment variable.
+
+Within a checkout, or any folder that holds ``leaderboards/results``, results are in that folder. Anywhere else they are in a folder of the user's own
+(``~/.local/share/fer_bench``), so that trying things never fills the folder in which a shell happens to be. In scratch mode (:func:`scratch`, ``--scratch``)
+they are in the user's own scratch folder wherever that is, and the project's store is only read.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_SCRATCH: ContextVar[bool] = ContextVar("fer_bench_scratch", default=False)
 
 
 def project_root() -> Path:
     """The folder that holds ``leaderboards/`` and ``runs/``.
 
-    ``FER_BENCH_HOME``, else the nearest folder from here upwards that has ``benchmarks/defaults.yaml``, else the checkout that the package
-    was installed from, else the current folder.
+    ``FER_BENCH_HOME``, else the nearest folder from here upwards that has ``benchmarks/defaults.yaml`` or ``leaderboards/results``, else the user's own.
     """
     if home := os.environ.get("FER_BENCH_HOME"):
         return Path(home).expanduser().resolve()
+    return _project_here() or user_dir()
+
+
+def _project_here() -> Path | None:
     here = Path.cwd()
-    for folder in (here, *here.parents, _PACKAGE.parent):
-        if (folder / "benchmarks" / "defaults.yaml").is_file():
-            return folder
-    return here
+    marks = (Path("benchmarks", "defaults.yaml"), Path("leaderboards", "results"))
+    return next((folder for folder in (here, *here.parents) if any((folder / mark).exists() for mark in marks)), None)
+
+
+def user_dir() -> Path:
+    """The user's own folder: ``$XDG_DATA_HOME/fer_bench``, else ``~/.local/share/fer_bench``."""
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "fer_bench"
+
+
+def scratch_dir() -> Path:
+    """The folder of scratch mode (``FER_BENCH_SCRATCH``, else ``scratch`` in the user's own folder)."""
+    return _moved("FER_BENCH_SCRATCH", user_dir() / "scratch")
+
+
+@contextlib.contextmanager
+def scratch(on: bool = True) -> Iterator[Path]:
+    """Put records, boards and runs into the scratch folder for as long as this lasts; the project's store is read where scratch has no such run.
+
+    Args:
+        on: False leaves scratch mode, within it.
+
+    Returns:
+        The scratch folder.
+
+    Example:
+        >>> import fer_bench
+        >>> with fer_bench.scratch() as folder:
+        ...     fer_bench.Store().root == folder / "leaderboards"
+        True
+    """
+    before = _SCRATCH.set(on)
+    try:
+        yield scratch_dir()
+    finally:
+        _SCRATCH.reset(before)
+
+
+def in_scratch() -> bool:
+    """Whether scratch mode is on."""
+    return _SCRATCH.get()
 
 
 def benchmarks_dir() -> Path:
@@ -33,12 +81,16 @@ def benchmarks_dir() -> Path:
 
 
 def leaderboards_dir() -> Path:
-    """The folder of records and rendered boards (``FER_BENCH_LEADERBOARDS``, else ``leaderboards/``)."""
+    """The folder of records and rendered boards (``FER_BENCH_LEADERBOARDS``, else ``leaderboards/``); in scratch mode that of the scratch folder."""
+    if in_scratch():
+        return scratch_dir() / "leaderboards"
     return _moved("FER_BENCH_LEADERBOARDS", project_root() / "leaderboards")
 
 
 def runs_dir() -> Path:
-    """The folder of checkpoints and logs of running and finished trainings (``FER_BENCH_RUNS``, else ``runs/``)."""
+    """The folder of checkpoints and logs of trainings (``FER_BENCH_RUNS``, else ``runs/``); in scratch mode that of the scratch folder."""
+    if in_scratch():
+        return scratch_dir() / "runs"
     return _moved("FER_BENCH_RUNS", project_root() / "runs")
 
 
@@ -48,8 +100,11 @@ def cache_dir() -> Path:
 
 
 def data_root(data_dir: str | None = None) -> Path:
-    """Where datasets are looked for: the argument, else ``FER_BENCH_DATA``, else ``data/``."""
-    return Path(data_dir).expanduser() if data_dir else _moved("FER_BENCH_DATA", project_root() / "data")
+    """Where datasets are looked for: the argument, else ``FER_BENCH_DATA``, else ``data/`` of the project; outside any project also ``data/`` right here."""
+    if data_dir:
+        return Path(data_dir).expanduser()
+    outside = not os.environ.get("FER_BENCH_HOME") and _project_here() is None
+    return _moved("FER_BENCH_DATA", Path.cwd() / "data" if outside and (Path.cwd() / "data").is_dir() else project_root() / "data")
 
 
 def weights_dirs(data_dir: str | None = None) -> list[Path]:

@@ -299,8 +299,9 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
 
 
 def dataset_name(dataset: str) -> str:
-    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and ``table:``."""
-    return dataset.removeprefix("folder:").removeprefix("table:")
+    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and ``table:``; of a plugin, ``module.attribute``."""
+    brought = dataset.startswith(("folder:", "table:"))
+    return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
 
 def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:

@@ -69,7 +69,7 @@ class RunPredictor:
 
     def __init__(self, task: AffectTask | EnsembleTask, card: Card, device: torch.device) -> None:
         self.card, self._device = card, device
-        self._task = task.to(device).eval()
+        self.task = task.to(device).eval()
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
@@ -90,7 +90,7 @@ class RunPredictor:
         if len(images) == 0:
             return np.zeros((0, len(self.card.names)), dtype=np.float32)
         with torch.inference_mode():
-            outputs = self._task.predict_step({"image": torch.from_numpy(images).to(self._device)})
+            outputs = self.task.predict_step({"image": torch.from_numpy(images).to(self._device)})
         return np.asarray(outputs.float().cpu().numpy(), dtype=np.float32)
 
 

@@ -50,6 +50,7 @@ def ensemble_verb(
     store = Store()
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
     pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
+    store.borrow(protocol)
     chosen = _protocol(store, protocol)
     check_protocol(chosen)
     _check_filters(store, chosen, pool)

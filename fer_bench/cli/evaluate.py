@@ -73,7 +73,7 @@ def evaluate_verb(
 
         record = score_relabelled(store, run, labels)
     else:
-        from fer_bench.cli.train import which_ferplus
+        from fer_bench.apps.runs import which_ferplus
         from fer_bench.training.evaluate import evaluate
 
         record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets))

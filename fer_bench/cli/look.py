@@ -73,12 +73,14 @@ def _datasets() -> Iterable[tuple[str, str]]:
     from fer_bench.data.load import BROUGHT, DATASETS
 
     yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
+    yield from _plugins("dataset")
 
 
 def _models() -> Iterable[tuple[str, str]]:
     from fer_bench.models.catalog import MODELS
 
     yield from ((name, MODELS[name].about) for name in MODELS)
+    yield from _plugins("model")
     yield "timm:<name>", "any of timm's networks, e.g. timm:convnext_tiny"
 
 
@@ -88,14 +90,22 @@ def _tasks() -> Iterable[tuple[str, str]]:
     for name in TASKS:
         labels = TASKS[name].labels
         yield name, ", ".join(labels.names if labels else TASKS[name].dimensions)
+    yield from _plugins("task")
 
 
-def _registry(path: str) -> Callable[[], Iterable[tuple[str, str]]]:
+def _plugins(kind: str) -> Iterable[tuple[str, str]]:
+    from fer_bench import plugins
+
+    yield from ((name, f"plugin: {where}") for name, where in plugins.names(kind).items())
+
+
+def _registry(path: str, kind: str = "") -> Callable[[], Iterable[tuple[str, str]]]:
     def names() -> Iterable[tuple[str, str]]:
         import importlib
 
         module, attribute = path.split(":")
         yield from ((name, "") for name in getattr(importlib.import_module(module), attribute))
+        yield from _plugins(kind) if kind else ()
 
     return names
 
@@ -139,12 +149,12 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "datasets": _datasets,
     "models": _models,
     "tasks": _tasks,
-    "losses": _registry("fer_bench.tasks.losses:LOSSES"),
+    "losses": _registry("fer_bench.tasks.losses:LOSSES", "loss"),
     "value-losses": _registry("fer_bench.tasks.value_losses:VALUE_LOSSES"),
     "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
     "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),
-    "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS"),
     "metrics": _metrics,
+    "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS", "augment"),
     "protocols": _protocols,
     "suites": _suites,
     "recipes": _recipes,

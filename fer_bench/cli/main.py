@@ -15,12 +15,20 @@ from typer.core import TyperGroup
 
 from fer_bench import __version__
 from fer_bench.cli import annotate, clean, ensemble, evaluate, export, live, look, probe, report, results, study, train
+from fer_bench.cli.common import add_common_options
 from fer_bench.errors import FerBenchError, Stopped, UnknownFieldsWarning
 from fer_bench.packages import explain
 
 
 class Verbs(TyperGroup):
     """The verbs; says of a keyboard interrupt what to do next, which typer by itself ends without a word."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A verb, with the options that all such verbs have."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and not isinstance(command, TyperGroup):
+            add_common_options(command, cmd_name)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out a verb."""

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from fer_bench.apps.runs import carry_out, compose, gathered
 from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
-from fer_bench.layering import layered, merge, wants_auto
+from fer_bench.layering import merge
 from fer_bench.registry import unmatched
 
 Opt = typer.Option
@@ -53,40 +54,16 @@ def run_verb(
     """Train, select on validation, test once, score, write the record, and render the leaderboard."""
     from fer_bench import spec as specs
 
-    if dataset == "ferplus":
-        dataset = which_ferplus(data_dir)
-    flags: dict[str, Any] = {
+    flags = gathered({
         "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
-        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels,
-    }  # fmt: skip
-    flags = {key: value for key, value in flags.items() if value is not None}
-    flags["execution"] = _given(
-        data_dir=data_dir, accelerator=accelerator, devices=devices, strategy=strategy, num_nodes=num_nodes, workers=workers, wandb=wandb
-    )
-    given = merge(flags, {"dataset_options": _given(folds=folds, fold_by=fold_by)} if folds or fold_by else {})
-    spec = _spec_of(merge(given, specs.parse_assignments(sets or [])), use, keep=not dry_run)
+        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels, "folds": folds, "fold_by": fold_by,
+        "data_dir": data_dir, "accelerator": accelerator, "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "workers": workers, "wandb": wandb,
+    })  # fmt: skip
+    spec = compose(merge(flags, specs.parse_assignments(sets or [])), use=use, keep=not dry_run, say=typer.echo)
     if dry_run:
         _describe(spec)
         return
     _run(spec, force)
-
-
-def _spec_of(given: dict[str, Any], use: str | None, *, keep: bool) -> Any:
-    """The run that a command asks for: from a recipe, or from the defaults, with its weights settled."""
-    from fer_bench import spec as specs
-
-    if use is not None:
-        from fer_bench.sweeps.recipes import use_recipe
-
-        return specs.build(use_recipe(use, given), "the command line")
-    if wants_auto(given):
-        from fer_bench.training.auto_weights import resolve_auto
-
-        spec, said = resolve_auto(given, keep=keep)
-        typer.echo(said)
-        return spec
-    # A setting that is set to nothing is set all the same.
-    return specs.build(layered(given) | {key: None for key, value in given.items() if value is None}, "the command line")
 
 
 def _describe(spec: Any) -> None:
@@ -97,17 +74,6 @@ def _describe(spec: Any) -> None:
     folds = fold_specs(spec) if is_experiment(spec) else [spec]
     for line in describe_run(folds[0], Store(), folds=len(folds)):
         typer.echo(line)
-
-
-def which_ferplus(data_dir: str | None) -> str:
-    """``ferplus``, or ``ferplus_generated`` where only that is there; then it is said, since it is another protocol."""
-    from fer_bench.data.ferplus_generated import WHICH
-    from fer_bench.data.load import dataset_there
-
-    found = dataset_there("ferplus", data_dir)
-    if found != "ferplus":
-        typer.echo(f"ferplus: {WHICH}", err=True)
-    return found
 
 
 def suite_verb(
@@ -213,14 +179,11 @@ def _test_abroad(tests: list[tuple[Any, str]]) -> int:
 
 
 def _run(spec: Any, force: bool) -> None:
-    from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.folds import describe, is_experiment, run_folds
-    from fer_bench.training.run import run
+    from fer_bench.sweeps.folds import describe
 
     store = Store()
-    record = run_folds(spec, store, force=force) if is_experiment(spec) else run(spec, store, force=force)
-    render_all(store)
+    record = carry_out(spec, store, force=force)
     primary = _primary(record.protocol, record.dataset, record.task)
     value = record.metrics.get(primary)
     shown = describe(record, primary) if record.data.get("folds") else f"{value:.4f}" if isinstance(value, float) else "-"

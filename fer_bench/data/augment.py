@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.errors import MissingPackageError, SpecError
-from fer_bench.registry import Registry
+from fer_bench import plugins
+from fer_bench.errors import MissingPackageError, PluginError, SpecError
+from fer_bench.registry import Registry, unknown_name
 
 AUGMENTATIONS: Registry[dict[str, Any]] = Registry("augmentation")
 # Settings of `affine_flip`, by name. Angles in degrees, shifts as shares of the side, scale as the largest relative change.
@@ -41,6 +42,8 @@ _KEYS = {
 }
 # Options that change nothing by themselves.
 _ALONE_NOTHING = ("border", "magnitude")
+# Where a plugin's function is in the settings that it has; no option can be called so.
+_FUNCTION = "change()"
 
 
 class Augmenter:
@@ -90,8 +93,12 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
     Raises:
         UnknownNameError: no such augmentation.
         SpecError: no such option, or a value out of range.
+        PluginError: a plugin cannot be imported, or does not give images.
     """
-    settings = {**AUGMENTATIONS[name], **(options or {})}
+    found = _named(name)
+    if callable(found):
+        return _options_of(found, name, options or {})
+    settings = {**found, **(options or {})}
     for key, value in settings.items():
         if key not in _KEYS:
             problem = f"augment_options.{key}: there is no such option."
@@ -105,6 +112,58 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
     return settings
 
 
+def is_function(name: str) -> bool:
+    """Whether an augmentation is a plugin's function of one image."""
+    return name not in AUGMENTATIONS and callable(_named(name))
+
+
+def _named(name: str) -> Any:
+    """Settings of a named augmentation, or a plugin's function."""
+    if name in AUGMENTATIONS:
+        return AUGMENTATIONS[name]
+    plugin = plugins.find("augment", name)
+    if plugin is None:
+        kind = "augmentation"
+        raise unknown_name(kind, name, plugins.known("augment", AUGMENTATIONS))
+    found = plugin.load()
+    if not callable(found) and not isinstance(found, Mapping):
+        problem = f"{plugin.described}: {plugin.reference} is a {type(found).__name__}."
+        raise PluginError(problem, "Name a function called as change(image, rng, **augment_options), or a mapping of settings such as {'flip': 0.5}.")
+    return found
+
+
+def _options_of(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A plugin's function and its options as settings, tried on a grey and an RGB image."""
+    settings = {_FUNCTION: function, **options}
+    for shape in ((48, 48), (48, 48, 3)):
+        image = np.arange(np.prod(shape), dtype=np.uint64).astype(np.uint8).reshape(shape)
+        try:
+            changed = function(image, np.random.default_rng(0), **options)
+        except Exception as error:  # functions raise whatever they are made to
+            detail = next(iter(str(error).splitlines()), "") or "no detail"
+            problem = f"augment {name!r} fails on an image of shape {shape} ({type(error).__name__}: {detail[:160].rstrip('.')})."
+            raise PluginError(problem, "It is called as change(image, rng, **augment_options).") from None
+        if not isinstance(changed, np.ndarray) or changed.dtype != np.uint8 or changed.shape != shape:
+            found = f"shape {changed.shape} and type {changed.dtype}" if isinstance(changed, np.ndarray) else f"a {type(changed).__name__}"
+            problem = f"augment {name!r} makes {found} of a uint8 image of shape {shape}."
+            raise PluginError(problem, "Return a uint8 image of the same shape.")
+    return settings
+
+
+class _Function:
+    """A plugin's function, in the place of a pipeline of albumentations."""
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        self._function, self._options = function, dict(options)
+        self._rng = np.random.default_rng(0)
+
+    def set_random_seed(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
+        return {"image": self._function(image, self._rng, **self._options)}
+
+
 def changes_nothing(settings: Mapping[str, Any]) -> bool:
     """Whether images come out of an augmentation as they went in: a border alone moves nothing, nor do operations without a magnitude."""
     drawn = {**settings, "operations": settings.get("operations") and settings.get("magnitude")}
@@ -112,6 +171,8 @@ def changes_nothing(settings: Mapping[str, Any]) -> bool:
 
 
 def _compose(settings: Mapping[str, Any]) -> Any:
+    if _FUNCTION in settings:
+        return _Function(settings[_FUNCTION], {key: value for key, value in settings.items() if key != _FUNCTION})
     # The package looks for a newer version of itself at import, over the network.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fer_bench.data.augment import Augmenter
+from fer_bench.data.augment import Augmenter, is_function
 from fer_bench.data.batch_augment import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.gaps import with_gaps
@@ -28,6 +28,7 @@ from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.folding import KEYS as FOLDING_KEYS
 from fer_bench.folding import Folding, folding_of
+from fer_bench.plugins import Plugin
 
 Batch = dict[str, torch.Tensor]
 AnyAugmenter = Augmenter | BatchAugmenter
@@ -85,8 +86,8 @@ def view_seed(seed: int, view: int) -> int:
 
 
 def make_augmenter(name: str, options: dict[str, Any] | None, on: str) -> AnyAugmenter:
-    """The augmenter of a run, by where it changes images: ``loader`` or ``device``."""
-    return BatchAugmenter(name, options) if on == "device" else Augmenter(name, options)
+    """The augmenter of a run, by where it changes images: ``loader`` or ``device``; a plugin's function of one image always does in the loader."""
+    return BatchAugmenter(name, options) if on == "device" and not is_function(name) else Augmenter(name, options)
 
 
 def whole_batch(batch: Any) -> Any:
@@ -143,6 +144,8 @@ class AffectDataModule(L.LightningDataModule):
     """
 
     dataset = ""
+    # Of a dataset from outside the package: where it is from.
+    plugin: Plugin | None = None
     default_folding: Folding | None = None
 
     def __init__(

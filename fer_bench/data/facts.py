@@ -27,6 +27,8 @@ def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, An
         **samples.facts,
         "quarantined": [f"{path}: {reason}" for path, reason in samples.quarantined[:50]],
     }
+    if datamodule.plugin is not None:
+        facts["plugin"] = datamodule.plugin.facts()
     if "identity" in samples.columns and len(samples):
         # Persons by number: what they are called makes no difference.
         numbers = np.unique(samples.columns["identity"].astype(str), return_index=True, return_inverse=True)

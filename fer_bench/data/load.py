@@ -6,8 +6,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from fer_bench import plugins
 from fer_bench.data.base import AffectDataModule
-from fer_bench.errors import SpecError
+from fer_bench.errors import PluginError, SpecError
 from fer_bench.own_data import TABLE
 from fer_bench.pinning import file_digest
 from fer_bench.protocols import dataset_name
@@ -33,15 +34,20 @@ BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
 
 
 def dataset_class(name: str) -> type[AffectDataModule]:
-    """The datamodule class of a dataset.
+    """The datamodule class of a dataset; that of a plugin is imported.
 
     Raises:
         UnknownNameError: with suggestions.
+        PluginError: a plugin cannot be imported, or is no dataset.
     """
     key, colon, own = name.partition(":")
+    if key not in DATASETS and (plugin := plugins.find("dataset", name)) is not None:
+        from fer_bench.data.outside import datamodule_of
+
+        return datamodule_of(plugin)
     # Of what users bring the name of it is needed, of all else it is wrong.
     if key not in DATASETS or bool(colon and own) != (key in BROUGHT):
-        raise unknown_name("dataset", name, [BROUGHT.get(known, known) for known in DATASETS])
+        raise unknown_name("dataset", name, plugins.known("dataset", [BROUGHT.get(known, known) for known in DATASETS]))
     module, attribute = DATASETS[key]
     found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
     return found
@@ -79,8 +85,7 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         raise SpecError(problem, "Give the command again.")
     options: dict[str, Any] = {key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()}
     more: dict[str, Any] = {"file": Path(spec.execution.table_file)} if spec.dataset.startswith(TABLE) and spec.execution.table_file else {}
-    return kind(
-        spec.task,
+    settings: dict[str, Any] = dict(
         name=dataset_name(spec.dataset),
         data_dir=spec.execution.data_dir,
         batch_size=batch_size or spec.batch_size,
@@ -95,3 +100,10 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         options=options,
         **more,
     )
+    try:
+        return kind(spec.task, **settings)
+    except TypeError as error:
+        if kind.plugin is None:
+            raise
+        problem = f"{kind.plugin.described} cannot be built: {error}."
+        raise PluginError(problem, "Its class takes what AffectDataModule takes; its own settings are in self.options.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fer_bench import plugins
 from fer_bench.errors import SpecError
 from fer_bench.registry import Registry, unknown_name
 
@@ -13,7 +14,7 @@ class ModelEntry:
     """What is known of a network before it is built.
 
     Args:
-        source: ``own``, ``torchvision`` or ``timm``.
+        source: ``own``, ``torchvision``, ``timm`` or ``plugin``.
         builder: name of the function or model in that source; ``module:Class`` for our own.
         image_size: side of the input that it was designed for.
         weights: name of the torchvision weights that ``weights=imagenet`` means.
@@ -89,14 +90,22 @@ SEVENTEEN = (
 
 
 def find_model(name: str) -> ModelEntry:
-    """Look a network up by alias, or as ``timm:<name>``.
+    """Look a network up by alias, as ``timm:<name>``, or as a plugin, which is imported.
 
     Raises:
         UnknownNameError: with suggestions.
         SpecError: ``timm:`` without a name.
+        PluginError: a plugin cannot be imported, or is no network.
     """
-    if not name.startswith("timm:"):
+    if name in MODELS:
         return MODELS[name]
+    if not name.startswith("timm:"):
+        plugin = plugins.find("model", name)
+        if plugin is None:
+            raise unknown_name("model", name, plugins.known("model", MODELS))
+        from fer_bench.models.outside import entry_of
+
+        return entry_of(plugin)
     inner = name.removeprefix("timm:")
     if not inner:
         problem = "model 'timm:' lacks a name."

@@ -54,7 +54,7 @@ def require_imagenet(entry: ModelEntry, options: Mapping[str, Any]) -> None:
     Raises:
         SpecError: a network of this suite, or one of another width.
     """
-    if entry.source == "own":
+    if entry.source in ("own", "plugin"):
         problem = f"there are no ImageNet weights for {entry.builder.partition(':')[2]}."
         raise SpecError(problem, "Use weights=none, or the path of a file.")
     if options.get("width") is not None:
@@ -81,7 +81,7 @@ def find_imagenet(name: str, data_dir: str | None = None) -> Initial:
 def imagenet_at_hand(name: str, data_dir: str | None = None) -> Initial | None:
     """As :func:`find_imagenet`, without a hub: None where they are not on this machine."""
     entry = find_model(name)
-    place = at_hand(entry, data_dir) if entry.source != "own" else None
+    place = at_hand(entry, data_dir) if entry.source not in ("own", "plugin") else None
     if place is None:
         return None
     body = _skeleton(entry)

@@ -23,7 +23,7 @@ from fer_bench.spec import RunSpec
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")
 
 
-def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, channels: int = 3, side: int | None = None) -> None:
+def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, channels: int = 3, side: int | None = None, n: int = 1) -> None:
     """Run a network once.
 
     Args:
@@ -32,6 +32,7 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
         n_outputs: that it should have; None: any number.
         channels: of the image.
         side: of the image, in pixels; None: that of the network's input.
+        n: images in the batch.
 
     Raises:
         SpecError: it fails, or returns something else than ``n_outputs`` finite numbers per image.
@@ -40,7 +41,7 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
     place = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with _unchanged(network):
         try:
-            outputs = network(torch.zeros(1, channels, given, given, dtype=torch.uint8, device=place))
+            outputs = network(torch.zeros(n, channels, given, given, dtype=torch.uint8, device=place))
         except FerBenchError:
             raise
         except Exception as error:  # networks raise whatever they are made to
@@ -49,9 +50,10 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
     if not isinstance(outputs, torch.Tensor):
         problem = f"model {name!r} returns a {type(outputs).__name__} where one tensor is expected."
         raise SpecError(problem, "Make it return its logits or values alone, of shape (batch, outputs).")
-    if outputs.ndim != 2 or len(outputs) != 1 or n_outputs not in (None, outputs.shape[1]):
-        problem = f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for one image, not {(1, n_outputs or 'outputs')}."
-        raise SpecError(problem, "It gets num_classes, and returns one logit or value for each.")
+    if outputs.ndim != 2 or len(outputs) != n or n_outputs not in (None, outputs.shape[1]):
+        images = "one image" if n == 1 else f"{n} images"
+        problem = f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for {images}, not {(n, n_outputs or 'outputs')}."
+        raise SpecError(problem, "It gets the number of outputs, and returns one logit or value for each.")
     if not outputs.is_meta and not bool(torch.isfinite(outputs).all()):
         problem = f"model {name!r} answers a blank image with NaN or infinity."
         raise SpecError(problem, "Check its weights and its initialisation.")
@@ -66,6 +68,18 @@ def try_sides(network: Network, spec: RunSpec, n_outputs: int) -> None:
             try_network(network, spec.model, n_outputs=n_outputs)
     finally:
         network.adapter.size = full
+
+
+def try_plugin(network: Network, name: str, n_outputs: int) -> None:
+    """What a network from outside must be, beyond what any must: it keeps images of a batch apart, and has something to train.
+
+    Raises:
+        SpecError: it is not.
+    """
+    try_network(network, name, n_outputs=n_outputs, n=2)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        problem = f"model {name!r} has no parameter that could be trained."
+        raise SpecError(problem, "Assign its layers to attributes of the module (or to an nn.ModuleList), so that PyTorch knows them.")
 
 
 def try_specified(spec: RunSpec, n_outputs: int) -> Network:
@@ -97,6 +111,8 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
             network = build_specified(spec, n_outputs, native_size=native, pretrained=False)
             if native is None:
                 try_sides(network, spec, n_outputs)
+            if find_model(spec.model).source == "plugin":
+                try_plugin(network, spec.model, n_outputs)
         return network
 
     try:

@@ -53,7 +53,7 @@ def build_network(
     """Build a network by name.
 
     Args:
-        name: an alias of the catalogue or ``timm:<name>``.
+        name: an alias of the catalogue, ``timm:<name>``, or a plugin's.
         num_outputs: classes or values.
         weights: ``none``, ``imagenet`` or the path of a file.
         image_size: side of the input; None: the images' own size for networks that take any size, the designed size otherwise.
@@ -155,6 +155,12 @@ def _own(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int
     return own
 
 
+def _plugin(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
+    from fer_bench.models.outside import build_plugin
+
+    return build_plugin(entry.builder, num_outputs, side, options)
+
+
 def _torchvision(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
     import torchvision
 
@@ -213,7 +219,7 @@ def _quiet_head(body: nn.Module) -> None:
 
 
 _WITH_SIDE_HEADS = ("googlenet", "inception_v3")
-_BUILDERS = {"own": _own, "torchvision": _torchvision, "timm": _timm}
+_BUILDERS = {"own": _own, "plugin": _plugin, "torchvision": _torchvision, "timm": _timm}
 
 
 def _drop_side_heads(body: nn.Module, pretrained: bool) -> None:

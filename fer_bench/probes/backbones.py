@@ -129,9 +129,9 @@ def _network(name: str, weights: str, image_size: int | None, store: Store, data
         return _places(name.removesuffix("-places365"), weights, data_dir), "256 px, centre 224, imagenet"
     if name.startswith("run:"):
         return _run(name.removeprefix("run:"), store, data_dir)
-    find_model(name)
     chosen = "imagenet" if weights == "auto" else weights
-    size = image_size or (find_model(name).image_size if find_model(name).source == "own" else None)
+    entry = find_model(name)
+    size = image_size or (entry.image_size if entry.source == "own" or (entry.source == "plugin" and entry.fixed_size) else None)
     # TensorFlow pads images on one side only.
     options = {"pad_type": "same"} if chosen.endswith(FOLDED) else None
     network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir)

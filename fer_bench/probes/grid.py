@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fer_bench import plugins
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import RecordError, SpecError, WeightsError
+from fer_bench.models.catalog import MODELS
 from fer_bench.models.trial import try_network
+from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone, trained_run
 from fer_bench.probes.face_crops import detector_digests
@@ -104,7 +107,7 @@ def run_grid(
     _check(settings, protocol, store, data_dir)
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
-    seen = {**data_inputs(facts), **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
+    seen = {**data_inputs(facts), **_code_of(settings), **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
     networks = _networks(settings, store)
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
@@ -141,6 +144,13 @@ def run_grid(
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
     records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
+
+
+def _code_of(settings: ProbeSettings) -> dict[str, str]:
+    """Digests of the code of backbones from outside the package."""
+    named = {stream: check_stream(stream)[1] for stream in settings.streams}
+    found = {stream: plugins.find("model", name) for stream, name in named.items() if name not in MODELS and not name.startswith("run:")}
+    return {f"{CODE}{stream}": plugin.digest[:16] for stream, plugin in found.items() if plugin is not None}
 
 
 def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: str | None) -> None:

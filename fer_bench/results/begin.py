@@ -16,7 +16,12 @@ def run_folder(spec: RunSpec, record: Record) -> Path:
     """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested share."""
     # Before records had a fingerprint, a run on another copy of the data had a folder named like itself.
     name = spec.training_id() + ("" if record.inputs else record.run_id.removeprefix(spec.run_id()))
-    return recorded_folder(paths.runs_dir(), name, record)
+    folder = recorded_folder(paths.runs_dir(), name, record)
+    if paths.in_scratch() and not folder.exists():
+        # What is trained in the project may be tried in scratch mode.
+        with paths.scratch(on=False):
+            return recorded_folder(paths.runs_dir(), name, record)
+    return folder
 
 
 def begin_record(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:

@@ -1,7 +1,7 @@
 """What a result is a result of: the fingerprint of its inputs, and every answer to "is this done?" and "may this be resumed?".
 
 A fingerprint names, by digest, the content of every split, the assignment of samples to folds, and whatever code or model comes from outside the package
-(initial weights, a face detector). The settings are in a run's id. Records keep theirs as ``inputs``, a folder of a training as ``inputs.json``.
+(initial weights, a face detector, plugins). The settings are in a run's id. Records keep theirs as ``inputs``, a folder of a training as ``inputs.json``.
 
 Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their splits; a folder that states nothing is
 never resumed from, nor scored for a new record.
@@ -21,6 +21,7 @@ from typing import Any
 
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import NewerRecordError, RecordError
+from fer_bench.plugins import CODE
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, is_misplaced
 
@@ -46,6 +47,8 @@ def data_inputs(facts: Mapping[str, Any]) -> Inputs:
     found |= {_ORDER + split: value for split, value in (facts.get("order") or {}).items()}
     if people := facts.get("people_by_sample"):
         found[_PEOPLE] = people
+    if plugin := facts.get("plugin"):
+        found[CODE + "dataset"] = str(plugin["sha256"])[:16]
     return found | dict(facts.get("models") or {})
 
 

@@ -194,9 +194,40 @@ class Store:
             heads = heads or [r for path in self.grids() for r in load_grid(path) if r.run_id.startswith(reference)]
             if len(heads) == 1:
                 return heads[0]
+            if not heads and (lender := self._lender()) is not None:
+                with contextlib.suppress(RecordError):
+                    return self._borrow(lender, lender.get(reference))
         problem = f"{'no record matches' if not found else f'{len(found)} records match'} {reference!r} in {self.results}."
         hint = "Give more of the run id." if found else "`fer-bench list runs` shows all of them."
         raise RecordError(problem, hint)
+
+    def borrow(self, protocol: str) -> None:
+        """In scratch mode, take in what the project's store has of a protocol (of grids nothing); elsewhere nothing is done."""
+        if (lender := self._lender()) is not None:
+            for path in lender.files(protocol):
+                self._borrow(lender, Record.load(path))
+
+    def _lender(self) -> Store | None:
+        """In scratch mode the project's store: its records are copied here, with their predictions, before anything is built upon them."""
+        if not paths.in_scratch() or self.root != paths.leaderboards_dir():
+            return None
+        with paths.scratch(on=False):
+            return Store()
+
+    def _borrow(self, lender: Store, record: Record) -> Record:
+        path = self.path(record.protocol, record.model, record.run_id)
+        if any(entry.head is not None for entry in record.predictions.values()) or path.is_file():
+            return record
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for entry in record.predictions.values():
+            write_atomically(path.parent / entry.file, (lender.folder(record) / entry.file).read_bytes())
+        write_atomically(path, record.to_json().encode())
+        parts = [(record.model, str(fold)) for fold in record.data.get("folds") or ()]
+        parts += [(str(member["model"]), str(member["run_id"])) for member in record.training.get("members") or ()]
+        for model, run_id in parts:
+            if (part := lender.find_intact(record.protocol, model, run_id)) is not None:
+                self._borrow(lender, part)
+        return record
 
     def folder(self, record: Record) -> Path:
         """The folder of a record and its predictions."""

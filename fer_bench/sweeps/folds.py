@@ -116,8 +116,11 @@ def joined(
     (copy,) = copies
     first = records[0]
     total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
-    draft = begin_record(spec, protocol, run_id or spec.run_id()).model_copy(
+    outside = {"plugins": first.code["plugins"]} if "plugins" in first.code else {}
+    begun = begin_record(spec, protocol, run_id or spec.run_id())
+    draft = begun.model_copy(
         update={
+            "code": begun.code | outside,
             "inputs": experiment_inputs(records),
             "data": {
                 "layout": first.data.get("layout"),

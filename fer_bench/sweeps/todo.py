@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fer_bench.errors import FerBenchError, MissingDataError
+from fer_bench.protocols import dataset_name
 from fer_bench.results.inputs import Inputs, data_inputs, find_done, stated
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
@@ -109,7 +110,15 @@ def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record
     except FerBenchError:
         # What is wrong with it is said when the run is begun.
         return None
-    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _beyond_data(spec, store), statuses=("finished", "nan"))
+    statuses = ("finished", "nan")
+    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _plugins_of(spec) | _beyond_data(spec, store), statuses=statuses)
+
+
+def _plugins_of(spec: RunSpec) -> Inputs:
+    """Fingerprint of the code from outside that a run names."""
+    from fer_bench.training.outside import plugin_inputs
+
+    return plugin_inputs(spec)
 
 
 def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
@@ -155,7 +164,7 @@ def _tested(spec: RunSpec, record: Record, dataset: str, store: Store, data: Dat
 
 
 def _tests_of(model: str, run_id: str, dataset: str, store: Store) -> list[Record]:
-    files = store.results.glob(f"*/{folder_name(model)}/{run_id}-on-{dataset.rpartition(':')[2]}*.json")
+    files = store.results.glob(f"*/{folder_name(model)}/{run_id}-on-{dataset_name(dataset)}*.json")
     found = (store.find_intact(path.parent.parent.name, model, path.stem) for path in sorted(files))
     return [record for record in found if record is not None]
 

@@ -65,7 +65,8 @@ class ExpressionTask(AffectTask):
     def configure_losses(self) -> None:
         """The named loss, with class weights and label smoothing where asked for."""
         weight = balanced_weights(self._class_counts) if self.spec.class_weights == "balanced" and self._class_counts is not None else None
-        self.loss = build_loss(self.spec.loss, self.label_set, weight, self.spec.label_smoothing, dict(self.spec.loss_options), self._class_counts)
+        spec, soft = self.spec, self.spec.target_mode in ("cross_entropy", "multi_target")
+        self.loss = build_loss(spec.loss, self.label_set, weight, spec.label_smoothing, dict(spec.loss_options), self._class_counts, soft=soft)
 
     def configure_metrics(self) -> None:
         """Every metric that a protocol can select by on validation, running accuracy and loss on training."""

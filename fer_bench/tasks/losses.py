@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer_bench import plugins
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.registry import Registry
 from fer_bench.tasks.losses_unbalanced import UnbalancedCrossEntropyLoss
+from fer_bench.tasks.outside import build_plugin_loss, class_targets
 
 LossFactory = Callable[..., nn.Module]
 LOSSES: Registry[LossFactory] = Registry("loss")
@@ -95,12 +97,27 @@ def unbalanced(label_set: LabelSet, weight: torch.Tensor | None = None, label_sm
     return UnbalancedCrossEntropyLoss(counts, label_set.distances)
 
 
-def build_loss(name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any], counts: Any = None) -> nn.Module:
+def build_loss(
+    name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any], counts: Any = None, *, soft: bool = False
+) -> nn.Module:
     """Build a loss by name.
+
+    Args:
+        name: a registered loss, or a plugin's.
+        label_set: the classes.
+        weight: shape (C,), or None.
+        label_smoothing: share of the target that is spread over all classes.
+        options: of the loss.
+        counts: shape (C,), training samples per class.
+        soft: whether it is trained on distributions; a plugin's is tried on such.
 
     Raises:
         SpecError: an option that the loss does not have.
+        PluginError: a plugin cannot be imported, or is no loss.
     """
+    if name not in LOSSES and (plugin := plugins.find("loss", name)) is not None:
+        offered = {"label_set": label_set, "weight": weight, "label_smoothing": label_smoothing, "counts": counts}
+        return build_plugin_loss(plugin, options, offered, class_targets(len(label_set), soft=soft), len(label_set))
     try:
         return LOSSES[name](label_set, weight=weight, label_smoothing=label_smoothing, counts=counts, **options)
     except TypeError as error:

@@ -69,7 +69,7 @@ class ValenceArousalTask(AffectTask):
     def configure_losses(self) -> None:
         """The named loss of values."""
         check_value_settings(self.spec)
-        self.loss = build_value_loss(self.spec.loss, dict(self.spec.loss_options))
+        self.loss = build_value_loss(self.spec.loss, dict(self.spec.loss_options), len(self.dimensions))
 
     def configure_metrics(self) -> None:
         """Mean squared error and CCC on validation, running loss on training."""

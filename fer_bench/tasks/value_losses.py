@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from fer_bench import plugins
 from fer_bench.errors import SpecError
-from fer_bench.registry import Registry
+from fer_bench.registry import Registry, unknown_name
 from fer_bench.tasks.losses import LOSSES
+from fer_bench.tasks.outside import build_plugin_loss, value_targets
 
 VALUE_LOSSES: Registry[Callable[..., nn.Module]] = Registry("loss of values")
 _SUGGESTION = "mse, mae, huber, ccc, or a sum such as mse+ccc"
@@ -53,11 +55,12 @@ class SumLoss(nn.Module):
         return total
 
 
-def build_value_loss(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+def build_value_loss(name: str, options: Mapping[str, Any] | None = None, n_outputs: int = 2) -> nn.Module:
     """Build a loss of values by name.
 
     Args:
         name: a registered loss, or several joined by ``+``.
+        n_outputs: values of a prediction; plugins are tried on so many.
         options: ``delta`` of ``huber`` (on the scale -1 to 1), and ``weights``, one factor per loss of a sum.
 
     Raises:
@@ -69,8 +72,12 @@ def build_value_loss(name: str, options: Mapping[str, Any] | None = None) -> nn.
         if part not in VALUE_LOSSES and part in LOSSES:
             problem = f"loss {part!r} is for classes; valence and arousal are values."
             raise SpecError(problem, f"Use {_SUGGESTION}.")
-    factories = [VALUE_LOSSES[part] for part in names]
     given = dict(options or {})
+    outside = {part: plugin for part in names if part not in VALUE_LOSSES and (plugin := plugins.find("loss", part)) is not None}
+    if len(names) == 1 and name in outside:
+        return build_plugin_loss(outside[name], given, {}, value_targets(n_outputs), n_outputs)
+    for part in names:
+        _require_known(part, outside)
     weights = given.pop("weights", [1.0] * len(names))
     delta = {"delta": given.pop("delta")} if "delta" in given and "huber" in names else {}
     if given:
@@ -79,8 +86,18 @@ def build_value_loss(name: str, options: Mapping[str, Any] | None = None) -> nn.
     if not isinstance(weights, list) or len(weights) != len(names) or not all(isinstance(w, int | float) and w >= 0 for w in weights):
         problem = f"loss_options.weights = {weights!r}: loss {name!r} needs {len(names)} numbers that are not negative."
         raise SpecError(problem, "For example [1, 0.5] for mse+ccc.")
-    parts = [factory(**delta) if part == "huber" else factory() for part, factory in zip(names, factories, strict=True)]
+    parts = []
+    for part in names:
+        if part in outside:
+            parts.append(build_plugin_loss(outside[part], {}, {}, value_targets(n_outputs), n_outputs))
+        else:
+            parts.append(VALUE_LOSSES[part](**(delta if part == "huber" else {})))
     return parts[0] if weights == [1.0] else SumLoss(parts, [float(w) for w in weights])
+
+
+def _require_known(name: str, others: Iterable[str] = ()) -> None:
+    if name not in VALUE_LOSSES and name not in others:
+        raise unknown_name(VALUE_LOSSES.kind, name, plugins.known("loss", VALUE_LOSSES))
 
 
 def check_class_loss(name: str) -> None:
@@ -93,4 +110,5 @@ def check_class_loss(name: str) -> None:
     if name not in LOSSES and any(part in VALUE_LOSSES for part in name.split("+")):
         problem = f"loss {name!r} is for values; this task has classes."
         raise SpecError(problem, f"Use one of {', '.join(LOSSES)}, or a task such as va.")
-    LOSSES[name]
+    if name not in LOSSES and plugins.find("loss", name) is None:
+        raise unknown_name(LOSSES.kind, name, plugins.known("loss", LOSSES))

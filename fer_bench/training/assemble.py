@@ -48,20 +48,21 @@ def check_names(spec: RunSpec) -> Protocol:
         MissingPackageError, WeightsError, MissingDataError, BadDataError: a package or a file is missing or wrong.
         SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of values.
     """
-    from fer_bench.data.augment import AUGMENTATIONS, changes_nothing, settings_of
+    from fer_bench.data.augment import changes_nothing, settings_of
     from fer_bench.data.label_file import read_labels
     from fer_bench.data.load import dataset_class
 
     dataset_class(spec.dataset)
     find_model(spec.model)
-    for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule), (AUGMENTATIONS, spec.augment)):
+    for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule)):
         registry[name]
+    settings = settings_of(spec.augment, spec.augment_options)
     check_progressive(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
         raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
-    if spec.tta and spec.tta_kind == "random" and changes_nothing(settings_of(spec.augment, spec.augment_options)):
+    if spec.tta and spec.tta_kind == "random" and changes_nothing(settings):
         problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip, five_crop or ten_crop.")
     protocol = spec.judge

@@ -19,6 +19,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names
 from fer_bench.training.forecast import estimate, in_words, work_of
+from fer_bench.training.outside import plugin_inputs
 from fer_bench.training.teachers import find_teachers, teachers_inputs
 from fer_bench.training.votes import votes_for
 
@@ -54,7 +55,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) ->
     facts = data_facts(datamodule, protocol)
     taught_by = teachers_inputs(find_teachers(spec, store), votes_for(spec, datamodule))
     # A hub was asked before, if at all.
-    inputs = data_inputs(facts) | weights_inputs(initial_weights(spec, hub=False)) | taught_by
+    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False)) | taught_by
     done = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if done is not None:
         yield f"record      {store.path(done.protocol, done.model, done.run_id)}: done, nothing would be trained"

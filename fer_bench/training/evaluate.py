@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import plugins
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule, dataset_class
 from fer_bench.errors import MissingDataError, RecordError, SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.own_data import BROUGHT, settle
+from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results import provenance
@@ -25,6 +27,7 @@ from fer_bench.scoring.record import scored
 from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.training import machine
 from fer_bench.training.inference import predict
+from fer_bench.training.outside import plugin_facts
 from fer_bench.training.trained import Trained, load_record
 
 
@@ -174,7 +177,7 @@ def evaluate(
             "dataset": dataset,
             "recipe": f"trained on {trained.spec.dataset}" + (f", {trained.record.recipe}" if trained.record.recipe else ""),
             "data": facts | {"trained_on": trained.record.data},
-            "code": provenance.code(),
+            "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
             "caveats": [],
             "predictions": {},
@@ -225,7 +228,8 @@ def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: d
 
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
     """Fingerprint of a test on another dataset: that of its data, and the network's."""
-    return {**inputs, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
+    code = {name: value for name, value in network.inputs.items() if name == f"{CODE}model"}
+    return {**inputs, **code, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
 
 
 def _outputs_of(predictions: Predictions, own: tuple[str, ...], wanted: tuple[str, ...]) -> Predictions:
@@ -252,6 +256,6 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
 
 def _default_task(dataset: str, source_task: str) -> str:
     """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith(BROUGHT):
+    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith(BROUGHT) or plugins.find("dataset", dataset) is not None:
         return source_task
     return str(layered({"dataset": dataset}).get("task", source_task))

@@ -33,6 +33,7 @@ from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names, load_weights
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
+from fer_bench.training.outside import plugin_facts, plugin_inputs
 from fer_bench.training.ranks import distribution, is_first
 from fer_bench.training.teachers import EXTRA_LABELS, extra_caveats, find_teachers, require_same_data, teach, teachers_facts, teachers_inputs
 from fer_bench.training.votes import Votes, votes_for
@@ -65,7 +66,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
     votes = votes_for(spec, datamodule)
-    inputs = data_inputs(facts) | weights_inputs(initial) | teachers_inputs(teachers, votes)
+    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial) | teachers_inputs(teachers, votes)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
@@ -155,8 +156,9 @@ def _draft(
     if named := [record.run_id for record in teachers] + ([] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]):
         notes.append(f"distilled from {', '.join(named)}")
     begun = begin_record(spec, protocol, run_id)
+    code = begun.code | plugin_facts(spec)
     caveats = list(dict.fromkeys([*begun.caveats, *([EXTRA_LABELS] if spec.labels else []), *extra_caveats(teachers, protocol, votes)]))
-    return begun.model_copy(update={"data": facts, "hardware": hardware, "parameters": parameters, "notes": notes, "caveats": caveats})
+    return begun.model_copy(update={"code": code, "data": facts, "hardware": hardware, "parameters": parameters, "notes": notes, "caveats": caveats})
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.ensemble import EnsembleTask, Member, View
 from fer_bench.training.assemble import build_task, load_weights
 from fer_bench.training.inference import fixed_views, random_views
+from fer_bench.training.outside import recall
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
 def load_record(record: Record, execution: Execution | None = None) -> Trained:
     """As :func:`load_run`, of a record."""
     spec, checkpoint = _locate(record, execution)
+    recall(record)
     protocol = spec.judge
     native = int(record.data.get("image_size") or spec.image_size or 48)
     task = build_task(spec, protocol, native_size=native, pretrained=False)

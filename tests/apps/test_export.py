@@ -67,7 +67,7 @@ def test_the_digest_is_that_of_the_weights(exported):
     run = RunPredictor.load(store, run_id, "cpu")
     assert run.card.weights_sha256 == done.card.weights_sha256
     text = hashlib.sha256()
-    for name, tensor in sorted(run._task.network.state_dict().items()):
+    for name, tensor in sorted(run.task.network.state_dict().items()):
         text.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
     assert done.card.weights_sha256 == text.hexdigest()
 

@@ -1,0 +1,347 @@
+"""What people do with this package, as functions; :mod:`fer_bench` offers each of them under its own name.
+
+They do what the verbs of ``fer-bench`` do, on the same store, and end in the same errors (:class:`fer_bench.errors.FerBenchError`): what is wrong, and what to
+do next. PyTorch is imported by those that need it, when they are called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_bench import plugins
+from fer_bench.apps.runs import carry_out, compose, gathered, which_ferplus
+from fer_bench.class_sets import label_set_of, read_classes
+from fer_bench.errors import SpecError
+from fer_bench.labels import LabelSet
+from fer_bench.layering import layered
+from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol, own_task
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store, folder_name
+from fer_bench.spec import RunSpec, build
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fer_bench.apps.model import TrainedModel
+    from fer_bench.apps.predict import Row
+    from fer_bench.data.base import AffectDataModule
+    from fer_bench.leaderboard.compare import Comparison
+    from fer_bench.leaderboard.verify import VerificationReport
+
+Place = Store | str | os.PathLike[str] | None
+_WHERE = "the arguments"
+
+
+def run(
+    dataset: Any = None, model: Any = None, *, spec: RunSpec | None = None, use: str | None = None, store: Place = None, force: bool = False, **settings: Any
+) -> Record:
+    """Train, select on validation, test once, write the record, and render the board; as ``fer-bench run``.
+
+    What is not said here comes from the best recipe known for the dataset and the network (``benchmarks/*.yaml``). A run that is done already is not repeated.
+
+    Args:
+        dataset: a name, ``folder:NAME``, ``table:FILE``, ``module:attribute``, or a plugin's class or function itself.
+        model: a name, ``timm:NAME``, ``module:attribute``, or a plugin's class or function itself.
+        spec: the whole run instead, without any default of the YAML files.
+        use: the settings of a suite's recipe instead of the defaults.
+        store: a folder for records and boards, or a :class:`Store`; None: the project's.
+        force: repeat a run whose record exists.
+        settings: any field of :class:`RunSpec` (``task``, ``seed``, ``epochs``, ``lr``, ``dataset_options``, ...), ``folds`` and ``fold_by``, and where it is
+            carried out (``data_dir``, ``accelerator``, ``devices``, ``workers``, ...). Options are merged with those of the defaults.
+
+    Returns:
+        The record: ``metrics``, ``validation_metrics``, ``run_id``, ``spec`` and the rest.
+
+    Raises:
+        FerBenchError: an unknown name or setting (with suggestions), a value out of range, data that are not there, ...
+
+    Example:
+        >>> import fer_bench
+        >>> faces = {"n_train": 42, "n_validation": 21, "n_test": 28}
+        >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
+        ...                        dataset_options=faces, model_options={"width": 2})
+        epoch 1/1  train/accuracy ...
+        >>> record.protocol, record.n_scored, sorted(record.predictions)
+        ('synthfaces-fer7', 28, ['test', 'validation'])
+        >>> fer_bench.run("synthfaces", epoch=1)
+        Traceback (most recent call last):
+        fer_bench.errors.UnknownNameError: unknown setting 'epoch'. Did you mean 'epochs' or 'ema'?
+    """
+    named: dict[str, Any] = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
+    given = gathered({"dataset": _named(dataset), "model": _named(model), **settings, **named})
+    if spec is None:
+        spec = compose(given, use=use, where=_WHERE)
+    elif given or use is not None:
+        problem = f"a whole spec was given, and {next(iter(given), 'use')} beside it."
+        raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
+    return carry_out(spec, _store(store), force=force)
+
+
+def evaluate(
+    run: str | Record,
+    on: Any = None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    train: bool = False,
+    task: str | None = None,
+    dataset_options: dict[str, Any] | None = None,
+    data_dir: str | None = None,
+    accelerator: str = "auto",
+    store: Place = None,
+) -> Record:
+    """Test a trained network on another dataset, or by other labels, or on its own training images; as ``fer-bench evaluate``.
+
+    Args:
+        run: a record, or a run id (or its beginning).
+        on: the dataset to test on; labels are mapped by name.
+        labels: instead: a label file that judges the run's stored predictions.
+        train: instead: on its own training images, without augmentation; kept in its record.
+        task: of the dataset; None: the one that fits.
+        dataset_options: of the dataset to test on.
+        data_dir: where the data is.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        store: as for :func:`run`.
+
+    Returns:
+        The record of the test.
+
+    Raises:
+        SpecError: not just one of ``on``, ``labels`` and ``train``.
+        FerBenchError: no such run or dataset, or its network is not on this machine.
+    """
+    from fer_bench.leaderboard.render import render_all
+
+    if (on is not None) + (labels is not None) + train != 1:
+        problem = "evaluate needs one of on, labels and train."
+        raise SpecError(problem, "For example evaluate(run, on='ferplus').")
+    place, reference = _store(store), _reference(run)
+    execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, _WHERE).execution
+    if train:
+        from fer_bench.training.on_train import score_on_train
+
+        return score_on_train(place, reference, execution)
+    if labels is not None:
+        from fer_bench.studies.relabelled import score_relabelled
+
+        record = score_relabelled(place, reference, Path(labels))
+    else:
+        from fer_bench.training.evaluate import evaluate as test
+
+        dataset = which_ferplus(data_dir) if on == "ferplus" else plugins.reference_of(on)
+        record = test(place, reference, dataset, task, execution, dataset_options)
+    render_all(place)
+    return record
+
+
+def predict(
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], run: str | Record, *, accelerator: str = "auto", store: Place = None
+) -> list[Row]:
+    """Predict image files with a trained network; as ``fer-bench predict``.
+
+    Args:
+        images: a file or a folder, or several.
+        run: a record, a run id, or an exported file (``.onnx``).
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        store: as for :func:`run`.
+
+    Returns:
+        One row an image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be read.
+
+    Raises:
+        FerBenchError: no such run or file, or its network is not on this machine.
+    """
+    from fer_bench.apps.predict import predict_files
+
+    places = [images] if isinstance(images, str | os.PathLike) else images
+    return predict_files(_store(store), _reference(run), [Path(place) for place in places], accelerator)
+
+
+def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = None) -> TrainedModel:
+    """Bring a trained network, or an ensemble, back as an ``nn.Module`` in evaluation mode.
+
+    Args:
+        run: a record, or a run id (or its beginning).
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        store: as for :func:`run`.
+
+    Returns:
+        A module that takes uint8 images (B, 1 or 3, H, W) and gives probabilities (B, C), or values (B, D) in the dataset's units. ``names`` are those of its
+        outputs, ``card`` says how images are prepared, ``network`` gives logits.
+
+    Raises:
+        FerBenchError: no such run, or its network is not on this machine.
+
+    Example:
+        >>> import fer_bench, torch
+        >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
+        ...                        dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28}, model_options={"width": 2})
+        epoch 1/1  train/accuracy ...
+        >>> network = fer_bench.load_model(record, accelerator="cpu")
+        >>> network.names[:3], tuple(network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape)
+        (('angry', 'disgust', 'fear'), (2, 7))
+    """
+    from fer_bench.apps.model import TrainedModel
+
+    return TrainedModel.load(_store(store), _reference(run), accelerator)
+
+
+def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any) -> AffectDataModule:
+    """Read a dataset.
+
+    Args:
+        name: as for :func:`run`.
+        task: whose labels are served; None: the dataset's default.
+        settings: as for :func:`run`: ``dataset_options``, ``folds`` and ``fold_by``, ``data_dir``, ``image_size``, ``batch_size``, ``augment``, ...
+
+    Returns:
+        The datamodule, set up: ``read_samples`` holds ids, images, splits and targets; ``train_dataloader()`` and ``predict_loader("test")`` give batches.
+
+    Raises:
+        FerBenchError: no such dataset or setting, or its files are not there or damaged.
+
+    Example:
+        >>> import fer_bench
+        >>> faces = fer_bench.load_dataset("synthfaces", dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28})
+        >>> faces.targets("test").shape, faces.read_samples.images[0].shape
+        ((28,), (48, 48))
+    """
+    from fer_bench.data.load import build_datamodule
+
+    given = gathered({"dataset": _named(name), "task": _named(task), **settings})
+    if given["dataset"] == "ferplus":
+        given["dataset"] = which_ferplus((given.get("execution") or {}).get("data_dir"))
+    datamodule = build_datamodule(build(layered(given), _WHERE), workers=max(int((given.get("execution") or {}).get("workers", 0)), 0))
+    datamodule.setup()
+    return datamodule
+
+
+def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike[str]) -> dict[str, Any]:
+    """Score predictions under a protocol; needs no PyTorch.
+
+    Args:
+        protocol: itself, or its name, ``<dataset>-<task>``.
+        predictions: itself, or the path of a predictions file (``.npz``).
+
+    Returns:
+        Metrics, in float64, with intervals, per-class values and the confusion matrix.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        RecordError: the predictions are damaged, or do not fit the protocol.
+
+    Example:
+        >>> import fer_bench, numpy as np
+        >>> found = fer_bench.Predictions(ids=np.array(["a", "b"]), targets=np.array([0, 1]), outputs=np.eye(7, dtype=np.float32)[[0, 2]])
+        >>> fer_bench.score("fer2013-fer7", found)["accuracy"]
+        0.5
+        >>> fer_bench.score("fer2031-fer7", found)
+        Traceback (most recent call last):
+        fer_bench.errors.UnknownNameError: unknown protocol 'fer2031-fer7'. Did you mean 'fer2013-fer7'...
+    """
+    from fer_bench.leaderboard.table import named_protocol
+    from fer_bench.scoring.score import score as scored
+
+    judge = named_protocol(protocol, Store())
+    found = predictions if isinstance(predictions, Predictions) else Predictions.load(Path(predictions))
+    return scored(judge, found)
+
+
+def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None) -> VerificationReport:
+    """Recompute every stored score from its predictions; needs no PyTorch, and imports no plugin.
+
+    Args:
+        protocols: names; None: all.
+        store: as for :func:`run`.
+
+    Returns:
+        What was found: ``differences``, empty where all is well, and ``summary()``.
+
+    Raises:
+        FerBenchError: no such protocol, or nothing to verify.
+    """
+    from fer_bench.leaderboard.verify import verify as recompute
+
+    report = recompute(_store(store), [protocols] if isinstance(protocols, str) else None if protocols is None else list(protocols))
+    report.require_any()
+    return report
+
+
+def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Comparison:
+    """Say whether two rows, or two runs, differ on the same test samples.
+
+    Args:
+        a: a record, a row's digest, a run id, or the beginning of either.
+        b: the other.
+        store: as for :func:`run`.
+
+    Returns:
+        ``difference``, its 95 % interval (``low``, ``high``), ``p``, ``significant``, and ``text()``.
+
+    Raises:
+        RecordError: no such row, or they cannot be compared.
+    """
+    from fer_bench.leaderboard.compare import compare as compared
+
+    return compared(_store(store), _reference(a), _reference(b))
+
+
+def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFrame:
+    """The ranked rows of a protocol, the best first; needs no PyTorch.
+
+    Args:
+        protocol: itself, or its name.
+        store: as for :func:`run`.
+
+    Returns:
+        One row a line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric under its own name with ``std`` over seeds
+        and the 95 % interval ``low`` and ``high``, ``seeds``, ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        RecordError: a damaged record.
+
+    Example:
+        >>> import fer_bench
+        >>> list(fer_bench.leaderboard("fer2013-fer7").columns[:6])
+        ['rank', 'name', 'model', 'recipe', 'kind', 'accuracy']
+    """
+    from fer_bench.leaderboard.table import table
+
+    return table(_store(store), protocol)
+
+
+def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
+    """A set of classes of one's own; its ``name`` is that of their task, and the key of their column among a dataset's targets.
+
+    Args:
+        classes: names, or folders mapped to names (None leaves one out). They are kept in alphabetical order: ``index(name)`` is a class's number.
+
+    Raises:
+        SpecError: fewer than two, or a name that stands twice.
+
+    Example:
+        >>> import fer_bench
+        >>> moods = fer_bench.label_set(["tense", "calm"])
+        >>> moods.names, moods.index("tense"), moods.name
+        (('calm', 'tense'), 1, 'classes2_...')
+    """
+    return label_set_of(read_classes(classes))
+
+
+def _named(thing: Any) -> Any:
+    """A plugin's class or function by its reference, classes by the name of their task; anything else as it is."""
+    if isinstance(thing, LabelSet):
+        return own_task(thing).name
+    return plugins.reference_of(thing) if callable(thing) else thing
+
+
+def _store(place: Place) -> Store:
+    return place if isinstance(place, Store) else Store(None if place is None else Path(place))
+
+
+def _reference(run: str | Record) -> str:
+    return f"{run.protocol}/{folder_name(run.model)}/{run.run_id}" if isinstance(run, Record) else str(run)

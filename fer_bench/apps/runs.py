@@ -1,0 +1,102 @@
+"""From a command to a run, and from a run to its record and its board: what ``fer-bench run`` and :func:`fer_bench.run` share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fer_bench.layering import layered, merge, wants_auto
+from fer_bench.registry import unknown_name
+from fer_bench.spec import Execution, RunSpec, build
+
+if TYPE_CHECKING:
+    from fer_bench.results.record import Record
+    from fer_bench.results.store import Store
+
+# Of any dataset, so they may be given like settings.
+FOLDING = ("folds", "fold_by")
+_OWN = frozenset({"execution"})
+Say = Callable[[str], None]
+
+
+def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were given side by side, each where :class:`RunSpec` has it.
+
+    Args:
+        flat: fields of :class:`RunSpec` and of :class:`Execution` (``data_dir``, ``accelerator``, ...), and ``folds`` and ``fold_by``; None is left out.
+
+    Raises:
+        UnknownNameError: a name that is none of these, with suggestions.
+    """
+    known = (set(RunSpec.model_fields) | set(Execution.model_fields) | set(FOLDING)) - _OWN
+    settings: dict[str, Any] = {}
+    for key, value in flat.items():
+        if key not in known:
+            kind = "setting"
+            raise unknown_name(kind, key, known)
+        if value is None:
+            continue
+        if key in RunSpec.model_fields:
+            settings = merge(settings, {key: value})
+        else:
+            settings = merge(settings, {"dataset_options" if key in FOLDING else "execution": {key: value}})
+    return settings
+
+
+def compose(given: Mapping[str, Any], *, use: str | None = None, keep: bool = True, where: str = "the command line", say: Say = print) -> RunSpec:
+    """The run that settings ask for: from a recipe, or from the layers of defaults, with its dataset and its weights settled.
+
+    Args:
+        given: settings by field name, as :func:`gathered` returns them; these count more than any default.
+        use: a recipe of a suite instead of the defaults.
+        keep: write down which weights ``auto`` has chosen.
+        where: what is being read, for the error.
+        say: is told what was chosen where the settings leave it open.
+
+    Raises:
+        FerBenchError: an unknown name, or a value out of range.
+    """
+    settings = dict(given)
+    if settings.get("dataset") == "ferplus":
+        settings["dataset"] = which_ferplus((settings.get("execution") or {}).get("data_dir"))
+    if use is not None:
+        from fer_bench.sweeps.recipes import use_recipe
+
+        return build(use_recipe(use, settings), where)
+    if wants_auto(settings):
+        from fer_bench.training.auto_weights import resolve_auto
+
+        spec, said = resolve_auto(settings, keep=keep)
+        say(said)
+        return spec
+    # A setting that is set to nothing is set all the same.
+    return build(layered(settings) | {key: None for key, value in settings.items() if value is None}, where)
+
+
+def which_ferplus(data_dir: str | None) -> str:
+    """``ferplus``, or ``ferplus_generated`` where only that is there; then standard error says so, since it is another protocol."""
+    from fer_bench.data.ferplus_generated import WHICH
+    from fer_bench.data.load import dataset_there
+
+    found = dataset_there("ferplus", data_dir)
+    if found != "ferplus":
+        print(f"ferplus: {WHICH}", file=sys.stderr)
+    return found
+
+
+def carry_out(spec: RunSpec, store: Store, *, force: bool = False) -> Record:
+    """Train, test and record a run, or all folds of a cross-validation, and bring the boards up to date.
+
+    Args:
+        spec: of the run.
+        store: where the record goes.
+        force: repeat a run whose record exists.
+    """
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.sweeps.folds import is_experiment, run_folds
+    from fer_bench.training.run import run
+
+    record = run_folds(spec, store, force=force) if is_experiment(spec) else run(spec, store, force=force)
+    render_all(store)
+    return record

@@ -1,0 +1,73 @@
+"""A board as a pandas table; pure but for reading records."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from fer_bench.leaderboard.rank import Board, rank
+from fer_bench.leaderboard.rows import protocol_of, row_names
+from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for
+from fer_bench.registry import unknown_name
+from fer_bench.results.copies import read_present
+from fer_bench.results.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
+    """A protocol by name: declared, of records in a store, or of a dataset that a user brings.
+
+    Raises:
+        UnknownNameError: it is none of these, with suggestions.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol in PROTOCOLS:
+        return PROTOCOLS[protocol]
+    if protocol in store.protocols():
+        return protocol_of(next(store.records(protocol)))
+    dataset, _, task = protocol.rpartition("-")
+    if not dataset or task not in TASKS or difflib.get_close_matches(protocol, list(PROTOCOLS), cutoff=0.85):
+        kind = "protocol"
+        raise unknown_name(kind, protocol, PROTOCOLS)
+    return protocol_for(dataset, task)
+
+
+def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
+    """The ranked rows of a protocol, best first; those of other copies of the data behind those of the first.
+
+    Args:
+        store: of the records.
+        protocol: itself, or its name.
+
+    Returns:
+        ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric (mean over seeds) with ``std``, ``low`` and ``high`` (95 %
+        interval over test samples), ``seeds``, ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        RecordError: a damaged record.
+    """
+    import pandas as pd
+
+    protocol = named_protocol(protocol, store)
+    board = rank(protocol, store.records(protocol.name), store.predictions, present=read_present(store, protocol.name))
+    columns = ["rank", "name", "model", "recipe", "kind", protocol.primary, "std", "low", "high", "seeds", "p_above", "parameters", "caveats", "copy", "row"]
+    lines = [line for one in (board, *board.others) for line in _lines(one)]
+    return pd.DataFrame(lines, columns=columns).astype({"rank": "Int64", "seeds": "Int64", "parameters": "Int64"})
+
+
+def _lines(board: Board) -> list[list[object]]:
+    names = row_names([placed.row for placed in board.placed])
+    lines: list[list[object]] = []
+    for placed in board.placed:
+        row, primary = placed.row, board.protocol.primary
+        low, high = row.interval(primary) or (None, None)
+        first, caveats = row.records[0], "; ".join(row.caveats)
+        name = names[(row.model, row.key)]
+        about = [placed.rank, name, row.model, row.recipe, row.kind]
+        scores = [placed.value, row.std(primary), low, high, len(row.records), placed.p_above]
+        lines.append([*about, *scores, first.parameters.get("total"), caveats, board.copy, row.key])
+    return lines

@@ -1,0 +1,132 @@
+"""Code from outside through the real command line: installed with entry points, or beside the shell, recorded by name, version and digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from fer_bench.leaderboard.verify import verify
+from fer_bench.results.store import Store
+from tests.cli.every_kind import SIZES
+from tests.plugins import PACKAGE, copy_package, forgotten
+
+TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
+TRAIN = ["--epochs=1", "--batch-size=14", "--accelerator=cpu", "--set=precision=32-true"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    copy_package(folder)
+    monkeypatch.chdir(folder)
+    with forgotten():
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The package in an environment of its own, by pip: a folder that comes before what is installed already."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    shutil.copytree(PACKAGE, source)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    done = subprocess.run([*command, "--target", str(folder / "site"), str(source)], capture_output=True, text=True, check=False)
+    if "No module named pip" in done.stderr:
+        pytest.skip("pip is not installed here")
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]), "OMP_NUM_THREADS": "1"}
+
+    def fer_bench(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "fer_bench", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+        )
+
+    named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
+    done = fer_bench("run", *named, "--set=dataset_options.n=64", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    (record,) = Store().records()
+    assert record.model == "tiny_net"
+    stated = record.code["plugins"]
+    assert {key: facts["object"] for key, facts in stated.items()} == {
+        "model": "fer_plugin.net:TinyNet",
+        "dataset": "fer_plugin.data:Squares",
+        "loss": "fer_plugin.losses:focal",
+        "augment": "fer_plugin.augmentation:speckle",
+    }
+    assert {(facts["package"], facts["version"], len(facts["sha256"])) for facts in stated.values()} == {("fer-plugin", "1.2.3", 64)}
+    assert {key for key in record.inputs if key.startswith("code of ")} == {"code of model", "code of dataset", "code of loss", "code of augment"}
+    assert record.data["plugin"]["name"] == "squares"
+    # Here the package is not installed, and nothing of it is imported.
+    assert not verify(Store()).differences
+    assert not any(name.startswith("fer_plugin") for name in sys.modules)
+
+
+def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(fer_bench, here, drawn_cache):
+    command = ["run", "--model=fer_plugin.net:TinyNet", "--set=augment=none", *TINY, *TRAIN]
+    assert fer_bench(*command).code == 0
+    first = next(iter(Store().records()))
+    assert fer_bench(*command).code == 0
+    assert len(list(Store().records())) == 1, "the same code is the same run"
+    assert fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu").code == 0
+    with (here / "fer_plugin" / "blocks.py").open("a") as text:
+        text.write("\n# other code\n")
+    refused = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")
+    assert refused.code == 2
+    assert "is not what it was trained with" in refused.err
+    assert fer_bench(*command).code == 0
+    records = {record.run_id: record for record in Store().records()}
+    assert len(records) == 2, "other code under the same name is another run"
+    assert {record.inputs["code of model"] for record in records.values()} == {record.code["plugins"]["model"]["sha256"][:16] for record in records.values()}
+    shutil.rmtree(here / "fer_plugin")
+    gone = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")
+    assert (gone.code, "no module fer_plugin" in gone.err) == (2, True)
+    assert fer_bench("verify").code == fer_bench("leaderboard").code == 0
+
+
+def test_a_module_registers_names(fer_bench, here, drawn_cache):
+    (here / "names.py").write_text("import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
+    unknown = fer_bench("run", "--model=tiny", *TINY, *TRAIN)
+    assert (unknown.code, "unknown model 'tiny'" in unknown.err) == (2, True)
+    assert fer_bench("list", "models", "--import=names", "--contains=tiny").code == 0
+    assert fer_bench("run", "--import=names", "--model=tiny", "--set=augment=none", *TINY, *TRAIN).code == 0
+    (record,) = Store().records()
+    assert record.code["plugins"]["model"] == {"name": "tiny", "object": "fer_plugin.net:TinyNet", "import": "names"} | {
+        "sha256": record.code["plugins"]["model"]["sha256"]
+    }
+    wrong = fer_bench("run", "--import=nowhere", *TINY, *TRAIN)
+    assert (wrong.code, "--import nowhere: there is no module nowhere" in wrong.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--model=nowhere:Net",
+        "--dataset=nowhere:Data",
+        "--loss=nowhere:loss",
+        "--augment=nowhere:change",
+        "--task=nowhere:TASK",
+        "--dataset=fer_plugin.net:TinyNet",
+    ],
+)
+def test_what_cannot_be_used_is_one_line_before_any_data_is_read(fer_bench, here, own_folders, flag):
+    done = fer_bench("run", flag)
+    assert done.code == 2
+    assert done.err.startswith("fer-bench: ")
+    assert done.err.count("\n") == 1
+    assert not list(own_folders.glob("cache/*"))
+
+
+def test_a_record_of_a_plugin_names_no_path(fer_bench, here, drawn_cache, own_folders):
+    assert fer_bench("run", "--model=fer_plugin.net:TinyNet", "--set=augment=none", *TINY, *TRAIN).code == 0
+    (file,) = (own_folders / "leaderboards").rglob("*-s0.json")
+    assert str(here) not in json.dumps(json.loads(file.read_text()))

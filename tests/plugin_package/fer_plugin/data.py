@@ -1,0 +1,27 @@
+"""Dark squares are calm, bright ones are tense."""
+
+import numpy as np
+
+from fer_bench.data.base import AffectDataModule
+from fer_bench.data.samples import Samples
+from fer_plugin.tasks import MOODS
+
+
+def read_squares(data_dir: str, n: int = 48) -> Samples:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    images = np.where(labels[:, None, None] == MOODS.index("calm"), 60, 180) + rng.integers(-40, 40, (n, 48, 48))
+    return Samples(
+        ids=np.array([f"square-{i:03d}" for i in range(n)]),
+        images=images.astype(np.uint8),
+        split=np.array(["train", "train", "validation", "test"]).repeat(2)[np.arange(n) % 8],
+        targets={MOODS.name: labels, "fer7": labels},
+        layout="made",
+    )
+
+
+class Squares(AffectDataModule):
+    dataset = "squares"
+
+    def read(self) -> Samples:
+        return read_squares("", **self.options)
