@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
-from fer_bench.layering import layered, merge, wants_auto
+from fer_bench.layering import layered, merge, unset, wants_auto
 from fer_bench.registry import unmatched
 
 Opt = typer.Option
@@ -75,18 +76,21 @@ def _spec_of(given: dict[str, Any], use: str | None, *, keep: bool) -> Any:
     """The run that a command asks for: from a recipe, or from the defaults, with its weights settled."""
     from fer_bench import spec as specs
 
-    if use is not None:
+    def settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
+        if use is None:
+            return layered(given, auto=weights) | unset(given)
         from fer_bench.sweeps.recipes import use_recipe
 
-        return specs.build(use_recipe(use, given), "the command line")
-    if wants_auto(given):
+        return use_recipe(use, {**given, "weights": weights} if given.get("weights") == specs.AUTO else given)
+
+    # A recipe's weights are settled, unless the command leaves them open.
+    if given.get("weights") == specs.AUTO if use is not None else wants_auto(given):
         from fer_bench.training.auto_weights import resolve_auto
 
-        spec, said = resolve_auto(given, keep=keep)
+        spec, said = resolve_auto(given, settle, keep=keep)
         typer.echo(said)
         return spec
-    # A setting that is set to nothing is set all the same.
-    return specs.build(layered(given) | {key: None for key, value in given.items() if value is None}, "the command line")
+    return specs.build(settle(given, "none"), "the command line")
 
 
 def _describe(spec: Any) -> None:
