@@ -43,7 +43,7 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     """Merge all layers that a command's dataset, model and task have.
 
     Args:
-        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out.
+        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out, see :func:`unset`.
         auto: what ``weights: auto`` becomes, ``imagenet`` or ``none``.
 
     Returns:
@@ -57,20 +57,33 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     weights = auto if wants_auto(given) else _weights(layers, given)
     settings: dict[str, Any] = {}
     outside = "loss" in given and any(plugins.find("loss", part) for part in str(given["loss"]).split("+"))
+    advised = RunSpec.model_fields["optimizer"].default
     for layer in layers:
         for part in _parts(layer, weights):
-            settings = merge(settings, _without_rate(part, given))
+            advised = part.get("optimizer", advised)
+            settings = merge(settings, for_optimizer(part, advised, given))
     if outside:
         # What is advised beside the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
     return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
 
 
-def _without_rate(part: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer without what it advises for another optimiser than the command's: a rate for SGD would be a hundred times too large for Adam."""
-    if part.get("optimizer", given.get("optimizer")) == given.get("optimizer"):
+def unset(flags: Mapping[str, Any]) -> dict[str, None]:
+    """The settings that a command sets to nothing, which it sets all the same."""
+    return {key: None for key, value in flags.items() if value is None}
+
+
+def for_optimizer(part: dict[str, Any], advised: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without what they advise for another optimiser than the command's: a rate for SGD would be a hundred times too large for Adam.
+
+    Args:
+        part: settings, which also have a name.
+        advised: the optimiser that they are for.
+        given: the command's settings.
+    """
+    if given.get("optimizer", advised) == advised:
         return part
-    return part if "optimizer" not in given else {key: value for key, value in part.items() if key not in _OF_OPTIMIZER}
+    return {key: value for key, value in part.items() if key not in (*_OF_OPTIMIZER, "recipe")}
 
 
 def wants_auto(flags: Mapping[str, Any]) -> bool:
@@ -98,8 +111,8 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     dataset = str(given.get("dataset", defaults.get("dataset", RunSpec.model_fields["dataset"].default)))
     model = str(given.get("model", defaults.get("model", RunSpec.model_fields["model"].default)))
     of_dataset, task = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", defaults.get("task", "")
-    # With the network's name from the start: what files say of its options is meant for it.
-    yield _Layer(folder / "defaults.yaml", merge(defaults, {"model": model}), dataset, small=False)
+    # With the names of the network and the dataset from the start: what files say of their options is meant for them.
+    yield _Layer(folder / "defaults.yaml", merge(defaults, {"model": model, "dataset": dataset}), dataset, small=False)
     small = False
     if of_dataset.is_file():
         content = read_yaml(of_dataset)

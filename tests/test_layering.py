@@ -116,3 +116,26 @@ def test_what_the_bare_command_trains_on_fer2013_has_a_committed_row(monkeypatch
         spec = spec_of(dataset="fer2013", model=model)
         assert Store().find(spec.protocol, model, spec.run_id()) is not None, model
     assert Store().find("ferplus-fer8", "five_layer_cnn", spec_of(dataset="ferplus", model="five_layer_cnn").run_id()) is not None
+
+
+def test_an_option_of_a_dataset_leaves_its_other_options(benchmarks):
+    (benchmarks / "datasets/semaine.yaml").write_text("task: va\ndataset_options: {folds: 5, fold_by: identity}\n")
+    assert layered({"dataset": "semaine", "dataset_options": {"merge": "ccc"}})["dataset_options"] == {"folds": 5, "fold_by": "identity", "merge": "ccc"}
+    # Those of the default dataset mean nothing to another.
+    (benchmarks / "defaults.yaml").write_text("dataset: semaine\n")
+    assert layered({"dataset": "fer2013", "dataset_options": {"n": 1}})["dataset_options"] == {"n": 1}
+
+
+def test_a_rate_is_for_one_optimizer_also_where_a_file_does_not_name_it(benchmarks):
+    (benchmarks / "models/vgg16.yaml").write_text("{recipe: one cycle, lr: 0.03, weight_decay: 0.5, epochs: 3}\n")
+    assert spec_of(model="vgg16").lr == 0.03
+    assert spec_of(model="vgg16", optimizer="adamw").lr == 0.03
+    other = spec_of(model="vgg16", optimizer="sgd")
+    assert (other.lr, other.weight_decay, other.epochs, other.recipe) == (0.001, 0.01, 3, "")
+
+
+def test_a_recipe_is_not_called_by_an_optimizer_that_it_does_not_have(benchmarks):
+    (benchmarks / "models/resnet18.yaml").write_text("{recipe: scratch with SGD, optimizer: sgd, lr: 0.1}\n")
+    assert spec_of(model="resnet18", lr=0.2).recipe == "scratch with SGD"
+    assert spec_of(model="resnet18", optimizer="adamw").recipe == ""
+    assert spec_of(model="resnet18", optimizer="adamw", recipe="mine").recipe == "mine"

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.layering import layered, merge, wants_auto
+from fer_bench.layering import layered, merge, unset, wants_auto
 from fer_bench.registry import unknown_name
-from fer_bench.spec import Execution, RunSpec, build
+from fer_bench.spec import AUTO, Execution, RunSpec, build
 
 if TYPE_CHECKING:
     from fer_bench.results.record import Record
@@ -60,18 +60,22 @@ def compose(given: Mapping[str, Any], *, use: str | None = None, keep: bool = Tr
     settings = dict(given)
     if settings.get("dataset") == "ferplus":
         settings["dataset"] = which_ferplus((settings.get("execution") or {}).get("data_dir"))
-    if use is not None:
+
+    def settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
+        if use is None:
+            return layered(given, auto=weights) | unset(given)
         from fer_bench.sweeps.recipes import use_recipe
 
-        return build(use_recipe(use, settings), where)
-    if wants_auto(settings):
+        return use_recipe(use, {**given, "weights": weights} if given.get("weights") == AUTO else given)
+
+    # A recipe's weights are settled, unless the command leaves them open.
+    if settings.get("weights") == AUTO if use is not None else wants_auto(settings):
         from fer_bench.training.auto_weights import resolve_auto
 
-        spec, said = resolve_auto(settings, keep=keep)
+        spec, said = resolve_auto(settings, settle, keep=keep)
         say(said)
         return spec
-    # A setting that is set to nothing is set all the same.
-    return build(layered(settings) | {key: None for key, value in settings.items() if value is None}, where)
+    return build(settle(settings, "none"), where)
 
 
 def which_ferplus(data_dir: str | None) -> str:

@@ -71,8 +71,7 @@ def _describe(spec: Any) -> None:
     from fer_bench.sweeps.folds import fold_specs, is_experiment
     from fer_bench.training.dry_run import describe_run
 
-    folds = fold_specs(spec) if is_experiment(spec) else [spec]
-    for line in describe_run(folds[0], Store(), folds=len(folds)):
+    for line in describe_run(spec, Store(), folds=fold_specs(spec) if is_experiment(spec) else ()):
         typer.echo(line)
 
 

@@ -175,6 +175,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
             differences += found
+    # Also of protocols whose last record has been deleted.
+    for name in sorted(set(protocols)) if protocols else corruptions.protocols(store):
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
     store.notice.give()
@@ -264,6 +266,11 @@ def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
         what = "made with another training of this run, or other corruptions: delete it, and give `fer-bench evaluate RUN --corruptions` again"
         yield Difference(path, "of", found.of, what)
         return
+    # A mean over the kinder corruptions alone would follow from its answers too.
+    for name in sorted(corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)):
+        yield Difference(path, f"answers.{name}", None, "all corruptions, save those of eyes and mouth where there are no faces")
+    for name in sorted(found.answers.keys() - corruptions.TITLES.keys()):
+        yield Difference(path, f"answers.{name}", name, "no corruption of this version")
     protocol, clean = protocol_of(record), store.predictions(record)
     values = protocol.task.labels is None
     answers = corruptions.unpack_all(found, len(clean), clean.outputs.shape[1] if values else 0)

@@ -36,6 +36,8 @@ FAMILIES: dict[str, dict[str, str]] = {
     "face": {"covered_eyes": "eyes covered", "covered_mouth": "mouth covered", "rotation": "rotation"},
 }
 TITLES = {name: title for family in FAMILIES.values() for name, title in family.items()}
+# What scenes without one face each leave out.
+NEED_FACES = frozenset({"covered_eyes", "covered_mouth"})
 FOLDER = "corruptions"
 _MOST_BYTES = 256 * 2**20
 
@@ -151,6 +153,11 @@ def find(store: Store, record: Record) -> Corrupted | None:
         return None
     found = Corrupted.load(path)
     return found if is_of(found, record) else None
+
+
+def protocols(store: Store) -> list[str]:
+    """Names of the protocols with any such file, sorted."""
+    return sorted({path.parent.parent.name for path in (store.root / FOLDER).glob("*/*/*.json")})
 
 
 def files(store: Store, protocol: str) -> Iterator[Path]:

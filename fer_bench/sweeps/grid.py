@@ -101,6 +101,9 @@ def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[i
             raise SpecError(problem, "For example grid: {lr: [0.1, 0.01]}.")
         for key, values in grid.items():
             _values(values, f"{where}: 'grid' of {key!r}", f"grid: {{{key}: [0.1, 0.01]}}")
+        if settings.get("weights") == specs.AUTO:
+            problem = f"{where}: weights = {specs.AUTO!r} would be other weights on another machine, and another row."
+            raise SpecError(problem, "Write imagenet, none, or the path of a file.")
         # A paper's recipe stands in full in its suite: nothing of this project's own recipe for the model may leak in.
         base = layered(settings) if content.get("layered", False) else settings
         for values in itertools.product(*grid.values()):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fer_bench import paths
 from fer_bench.errors import SpecError
-from fer_bench.layering import layered, merge
+from fer_bench.layering import for_optimizer, layered, merge, unset
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.registry import unknown_name
 from fer_bench.results.naming import Named
@@ -57,7 +57,7 @@ def all_recipes() -> list[Recipe]:
 def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a command that takes a recipe: those of the recipe in full, with the command's own on top.
 
-    Where the command names another dataset or network than the recipe has, what the recipe says of that network or dataset alone is left out.
+    Where the command names another dataset, network or optimiser than the recipe has, what the recipe says for its own alone is left out.
 
     Args:
         name: ``SUITE/RECIPE``, ``RECIPE``, or a digest as `fer-bench list recipes` shows it.
@@ -78,23 +78,27 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
     # Views of testing are a matter of their own: --tta.
     fitting = [one for one in fitting if not one.spec.tta] or fitting
-    distinct = list({repr(settings): settings for settings in (merge(_taken(one.spec, given), given) for one in fitting)}.values())
+    # The same settings in two suites, under two names, are one recipe; the first name counts.
+    distinct: dict[str, dict[str, Any]] = {}
+    for one in fitting:
+        settings = merge(_taken(one.spec, given), given) | unset(flags)
+        distinct.setdefault(repr({**settings, "recipe": ""}), settings)
     if len(distinct) > 1:
         models = sorted({one.spec.model for one in fitting})
         shown = ", ".join(f"{one.spec.digest()} ({Named(one.spec.model, one.spec.recipe, one.spec.model_dump()).plain})" for one in fitting[:4])
         problem = f"--use {name}: {len(distinct)} different recipes have this name: {shown}{', ...' if len(fitting) > 4 else ''}."
         raise SpecError(problem, "Name the network with --model." if len(models) == len(fitting) and "model" not in given else "Name one by its digest.")
-    return distinct[0]
+    return next(iter(distinct.values()))
 
 
 def _taken(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {**spec.identity(), "model": spec.model, "dataset": spec.dataset, "task": spec.task, "recipe": spec.recipe}
-    if given.get("model", spec.model) != spec.model:
-        settings.pop("model_options", None)
-    if given.get("dataset", spec.dataset) != spec.dataset:
-        of_dataset = layered({"dataset": given["dataset"], "model": given.get("model", spec.model)})
-        settings.pop("dataset_options", None)
-        settings |= {key: of_dataset[key] for key in ("task", "dataset_options") if key in of_dataset}
+    # With what is neutral too: what a command says as the recipe does changes nothing, and no options are dropped for it.
+    settings = for_optimizer(spec.model_dump(mode="json", exclude={"seed", "execution"}), spec.optimizer, given)
+    if (model := given.get("model", spec.model)) != spec.model:
+        settings |= {"model": model, "model_options": {}}
+    if (dataset := given.get("dataset", spec.dataset)) != spec.dataset:
+        of_dataset = layered({"dataset": dataset, "model": model})
+        settings |= {"dataset": dataset, "dataset_options": of_dataset.get("dataset_options", {}), "task": of_dataset.get("task", spec.task)}
     return settings
 
 

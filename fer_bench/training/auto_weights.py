@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import SpecError, WeightsError
-from fer_bench.layering import layered
+from fer_bench.layering import layered, unset
 from fer_bench.models.catalog import find_model
 from fer_bench.models.initial import find_imagenet, imagenet_at_hand, require_imagenet
 from fer_bench.spec import RunSpec, build
 
 CHOICES = ("imagenet", "none")
+Settle = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
-def resolve_auto(given: Mapping[str, Any], *, keep: bool = True) -> tuple[RunSpec, str]:
+def _settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    return layered(given, auto=weights) | unset(given)
+
+
+def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bool = True) -> tuple[RunSpec, str]:
     """Settle the weights of a command that leaves them open.
 
     A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen is written down in ``runs/auto``, for
@@ -27,6 +32,7 @@ def resolve_auto(given: Mapping[str, Any], *, keep: bool = True) -> tuple[RunSpe
 
     Args:
         given: the command's settings.
+        settle: makes the settings of a run from the command's and the weights.
         keep: write the choice down.
 
     Returns:
@@ -36,8 +42,8 @@ def resolve_auto(given: Mapping[str, Any], *, keep: bool = True) -> tuple[RunSpe
         UnknownNameError: no such model.
         SpecError: a setting is unknown or out of range.
     """
-    find_model(str(layered(given)["model"]))
-    specs = {choice: build(layered(given, auto=choice), "the command line") for choice in CHOICES}
+    specs = {choice: build(settle(given, choice), "the command line") for choice in CHOICES}
+    find_model(specs["none"].model)
     file = _file(specs)
     before = _read(file)
     if before is not None:

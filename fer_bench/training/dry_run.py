@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import yaml
 
+from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
 from fer_bench.data.samples import SPLITS
 from fer_bench.models.initial import initial_weights, weights_inputs
+from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import data_inputs, find_done
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import machine
 from fer_bench.training.assemble import build_task, check_names
 from fer_bench.training.forecast import estimate, in_words, work_of
+from fer_bench.training.machine import Device
 from fer_bench.training.outside import plugin_inputs
-from fer_bench.training.teachers import find_teachers, teachers_inputs
+from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
 from fer_bench.training.votes import votes_for
 
 # What is told also where it is as neutral as a setting can be.
 _ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
 
 
-def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) -> Iterator[str]:
+def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[RunSpec] = ()) -> Iterator[str]:
     """Describe a run, line by line.
 
     Args:
         spec: the run.
         store: in which its record may be.
         steps: how many are measured for the estimate.
-        folds: how many times it is trained.
+        folds: the runs of a cross-validation.
 
     Raises:
         FerBenchError: whatever would end the run before it begins.
@@ -45,36 +50,56 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: int = 1) ->
     yield f"run         {spec.run_id()} in protocol {protocol.name}"
     yield "settings"
     yield from (f"  {line}" for line in settings_of(spec).splitlines())
-    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
-    datamodule.setup()
+    each = folds or (spec,)
+    # The last one stays to be measured: the next that would be trained, where one would.
+    todo = 0
+    for one in reversed(each):
+        found, done = _read(one, store, protocol, device)
+        if done is None or not todo:
+            datamodule = found
+        todo += done is None
     samples = datamodule.read_samples
     counts = {split: len(samples.where(split)) for split in SPLITS}
     first = datamodule.split_dataset("validation").images[0]
     shape = f"{first.shape[1]} x {first.shape[0]} px, {'grey' if first.ndim == 2 else 'RGB'}"
-    yield f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}; {shape}"
-    facts = data_facts(datamodule, protocol)
-    taught_by = teachers_inputs(find_teachers(spec, store), votes_for(spec, datamodule))
-    # A hub was asked before, if at all.
-    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False)) | taught_by
-    done = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
-    if done is not None:
-        yield f"record      {store.path(done.protocol, done.model, done.run_id)}: done, nothing would be trained"
+    yield f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}{' in a fold' if folds else ''}; {shape}"
+    if not todo:
+        which = f"all {len(folds)} folds" if folds else str(store.path(protocol.name, spec.model, done.run_id if done else spec.run_id()))
+        yield f"record      {which}: done, nothing would be trained"
         return
     threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
     class_counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
-    task = build_task(spec, protocol, native_size=first.shape[0], class_counts=class_counts, pretrained=False)
+    task = build_task(spec, protocol, native_size=first.shape[0], class_counts=class_counts, pretrained=False, taught=_any_answers(spec, protocol, counts))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         pace, how = estimate(spec, task, datamodule, device, steps)
     work = work_of(spec, counts, datamodule.eval_batch_size)
-    seconds = folds * work.seconds(pace) / (spec.execution.devices * spec.execution.num_nodes)
+    seconds = todo * work.seconds(pace) / (spec.execution.devices * spec.execution.num_nodes)
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
     yield f"network     {parameters / 1e6:.2f} M parameters{f', input {size} px' if size else ''}"
-    each = f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g} images/s)"
-    yield f"estimate    {in_words(seconds)}{f' for {folds} folds' if folds > 1 else ''}: {each}, {how}"
+    for_folds = "" if not folds else f" for {todo} folds" if todo == len(folds) else f" for {todo} of {len(folds)} folds, the others are done"
+    paces = f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g} images/s)"
+    yield f"estimate    {in_words(seconds)}{for_folds}: {paces}, {how}"
+
+
+def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tuple[AffectDataModule, Record | None]:
+    """The data of a run, and its record where it is done on them."""
+    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
+    datamodule.setup()
+    facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store)
+    require_same_data(teachers, data_inputs(facts))
+    # A hub was asked before, if at all.
+    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False))
+    inputs |= teachers_inputs(teachers, votes_for(spec, datamodule))
+    return datamodule, find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+
+
+def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:
+    """What teachers might say: a step takes as long whatever it is."""
+    return torch.full((counts["train"], protocol.task.n_outputs), 1 / protocol.task.n_outputs) if spec.method == DISTILL else None
 
 
 def settings_of(spec: RunSpec) -> str:

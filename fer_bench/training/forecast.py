@@ -62,7 +62,7 @@ def work_of(spec: RunSpec, counts: dict[str, int], eval_batch_size: int, epochs_
     """What a run on splits of these sizes has to do."""
     steps = spec.steps_per_epoch or math.ceil(counts["train"] / spec.batch_size)
     batches = {split: math.ceil(counts[split] / eval_batch_size) for split in ("validation", "test")}
-    views = {"flip": 2, "ten_crop": 10}.get(spec.tta_kind, spec.tta) if spec.tta else 1
+    views = {"flip": 2, "five_crop": 5, "ten_crop": 10}.get(spec.tta_kind, spec.tta) if spec.tta else 1
     return Work(spec.epochs - epochs_done, steps, batches["validation"], views * sum(batches.values()))
 
 
@@ -98,6 +98,10 @@ class _Clock(L.Callback):
         self._lap(self.steps)
         if len(self.steps) > 1 and sum(self.steps) > _PATIENCE:
             trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """One epoch is enough."""
+        trainer.should_stop = True
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
@@ -137,7 +141,8 @@ def _measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, devi
         accelerator=device.accelerator,
         devices=1,
         precision=device.precision,
-        max_epochs=1,
+        # All of them, as the schedule plans for; the clock ends the first.
+        max_epochs=spec.epochs,
         limit_train_batches=steps + _WARM_UP,
         limit_val_batches=_WARM_UP + 1,
         gradient_clip_val=spec.gradient_clip or None,

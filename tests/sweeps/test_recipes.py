@@ -1,5 +1,6 @@
 """``--use`` and `fer-bench list recipes`, on the suites that ship."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,18 @@ from typer.testing import CliRunner
 from fer_bench.cli.main import app
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.spec import build
+from fer_bench.sweeps import recipes
 from fer_bench.sweeps.grid import read_suite
-from fer_bench.sweeps.recipes import all_recipes, slug, use_recipe
+from fer_bench.sweeps.recipes import slug, use_recipe
 from tests.training.conftest import ROOT
+
+SHIPPED = functools.cache(recipes.all_recipes)
 
 
 @pytest.fixture(autouse=True)
 def shipped(monkeypatch):
     monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
+    monkeypatch.setattr(recipes, "all_recipes", SHIPPED)
 
 
 def used(name, **flags):
@@ -31,7 +36,7 @@ def test_the_recipe_of_a_network(name):
 
 
 def test_every_recipe_is_found_by_its_digest():
-    for one in all_recipes():
+    for one in SHIPPED():
         assert used(one.spec.digest(), seed=one.spec.seed).digest() == one.spec.digest()
 
 
@@ -50,6 +55,28 @@ def test_another_dataset_brings_its_task_and_options():
     assert (spec.dataset, spec.task, spec.batch_size, spec.class_weights) == ("ferplus", "fer8", 32, "balanced")
 
 
+def test_one_option_of_another_dataset_leaves_its_others():
+    spec = used("fast", dataset="afew_va", dataset_options={"folds": 3})
+    assert spec.dataset_options == {"folds": 3, "fold_by": "identity"}
+
+
+def test_what_a_command_says_as_the_recipe_does_changes_nothing():
+    for one in SHIPPED():
+        neutral = {key: getattr(one.spec, key) for key in ("augment", "optimizer", "schedule", "loss", "model", "method", "dataset", "task")}
+        assert used(one.spec.digest(), **neutral).digest() == one.spec.digest(), one
+
+
+def test_a_setting_that_is_set_to_nothing_wins():
+    assert used("ca26c1c2ef").image_size == 48
+    assert used("ca26c1c2ef", image_size=None).image_size is None
+
+
+def test_another_optimizer_leaves_the_rate_of_the_recipes_own():
+    spec = used("ca26c1c2ef", optimizer="adamw")
+    assert (spec.optimizer, spec.lr, spec.weight_decay, spec.optimizer_options, spec.recipe) == ("adamw", 0.001, 0.01, {}, "")
+    assert used("ca26c1c2ef", optimizer="adamw", lr=0.003).lr == 0.003
+
+
 def test_what_is_not_clear_is_asked():
     with pytest.raises(SpecError, match="different recipes have this name"):
         used("five_layer_cnn/report-grid")
@@ -61,7 +88,7 @@ def test_what_is_not_clear_is_asked():
 
 def test_names_are_what_a_shell_takes():
     assert slug("One cycle, votes (2)") == "one-cycle-votes-2"
-    assert all("/" in one.use and " " not in one.use for one in all_recipes())
+    assert all("/" in one.use and " " not in one.use for one in SHIPPED())
 
 
 def test_the_list_shows_what_was_measured_best_on_validation_first(monkeypatch):

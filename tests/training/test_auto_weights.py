@@ -83,9 +83,24 @@ def test_networks_that_nobody_has_weights_of(places, given):
     assert resolve_auto({**GIVEN, **given})[0].weights == "none"
 
 
-def test_a_suite_may_not_say_it(tmp_path):
+def test_a_setting_that_is_set_to_nothing_wins(places):
+    given = {**GIVEN, "dataset": "fer2013"}
+    assert resolve_auto(given)[0].image_size == 48
+    assert resolve_auto({**given, "image_size": None})[0].image_size is None
+
+
+def test_on_top_of_a_recipe(places, monkeypatch, tmp_path):
+    command = ["run", "--dataset", "nowhere", "--model", "resnet18", "--use", "ca26c1c2ef", "--weights", "auto", "--dry-run"]
+    result = CliRunner().invoke(app, command)
+    assert "weights: auto is none" in result.output
+    assert "unknown dataset" in str(result.exception)
+
+
+@pytest.mark.parametrize("layered", ["true", "false"])
+@pytest.mark.parametrize("settings", ["runs: [{weights: auto}]", "defaults: {weights: auto}\nruns: [{}]"])
+def test_a_suite_may_not_say_it(tmp_path, layered, settings):
     suite = tmp_path / "suite.yaml"
-    suite.write_text("layered: false\nruns: [{weights: auto}]\n")
+    suite.write_text(f"layered: {layered}\n{settings}\n")
     result = CliRunner().invoke(app, ["suite", str(suite), "--dry-run"])
     assert "weights = 'auto'" in str(result.exception)
-    assert "write imagenet, none" in str(result.exception)
+    assert "rite imagenet, none" in str(result.exception)

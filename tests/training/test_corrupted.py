@@ -8,14 +8,16 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.cli.robustness import lines_of
-from fer_bench.data.corruptions import corrupt
+from fer_bench.data.corruptions import COVERS, corrupt
 from fer_bench.data.load import build_datamodule
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
+from fer_bench.protocols import PROTOCOLS
 from fer_bench.report.page import report
 from fer_bench.results import corruptions
 from fer_bench.results.corruptions import FAMILIES, TITLES, Corrupted, pack, unpack
 from fer_bench.results.store import Store
+from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.training.corrupted import measure
 from fer_bench.training.run import run
 from fer_bench.training.trained import load_run, with_views
@@ -107,6 +109,26 @@ def test_what_does_not_follow_from_the_answers_is_found(finished, measured, key)
     assert {difference.file for difference in differences} == {path}
 
 
+@pytest.mark.parametrize("left_out", [{}, {"jpeg": "too hard"}])
+def test_a_mean_over_the_kinder_corruptions_is_found(finished, measured, left_out):
+    _, record, store = finished
+    kind = {name: text for name, text in measured.answers.items() if name != "jpeg"}
+    answers = {name: unpack(text, measured.n) for name, text in kind.items()}
+    scores = score_corrupted(PROTOCOLS[record.protocol], store.predictions(record), answers)
+    path = corruptions.put(store, record, Corrupted.model_validate({**measured.model_dump(), **scores, "answers": kind, "left_out": left_out}), b"")
+    assert [(found.file, found.key) for found in verify(store).differences] == [(path, "answers.jpeg")]
+
+
+def test_the_scores_of_a_protocol_without_records_are_found(finished, measured):
+    _, record, store = finished
+    path = corruptions.put(store, record, measured, b"")
+    other = path.parent.parent.parent / "gone" / path.parent.name / path.name
+    other.parent.mkdir(parents=True)
+    path.rename(other)
+    other.write_text(other.read_text().replace(f'"{record.protocol}"', '"gone"'))
+    assert [found.file for found in verify(store).differences] == [other]
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[" * 500, "no json"])
 def test_a_damaged_file_is_named(finished, measured, text):
     _, record, store = finished
@@ -120,7 +142,7 @@ def test_a_damaged_file_is_named(finished, measured, text):
 
 def test_answers_that_unpack_to_more_are_refused_before_they_do(finished, measured):
     _, record, store = finished
-    path = corruptions.put(store, record, measured.model_copy(update={"answers": {"jpeg": pack(np.zeros((5, 10**6)))}}), b"")
+    path = corruptions.put(store, record, measured.model_copy(update={"answers": {**measured.answers, "jpeg": pack(np.zeros((5, 10**6)))}}), b"")
     (difference,) = verify(store).differences
     assert difference.file == path
     assert "or more where" in str(difference)
@@ -171,6 +193,7 @@ def test_a_network_fed_with_another_size_sees_the_same_corrupted_faces(home, tin
 
 
 def test_the_families_are_all_the_corruptions():
+    assert set(COVERS) == corruptions.NEED_FACES
     assert sum(map(len, FAMILIES.values())) == len(TITLES) == 13
 
 

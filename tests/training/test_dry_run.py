@@ -5,8 +5,10 @@ import re
 import pytest
 import yaml
 
+from fer_bench.errors import SpecError
 from fer_bench.results.store import Store
 from fer_bench.spec import build
+from fer_bench.sweeps.folds import fold_specs
 from fer_bench.training import forecast
 from fer_bench.training.dry_run import describe_run, settings_of
 from fer_bench.training.forecast import Pace, Work, in_words, work_of
@@ -26,6 +28,11 @@ def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
     assert not (home / "boards").exists()
 
 
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_a_few_epochs_have_a_schedule_too(home, tiny, epochs):
+    assert f"{epochs} epochs of 12 steps" in list(describe_run(tiny(epochs=epochs, batch_size=8), Store()))[-1]
+
+
 def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, monkeypatch):
     monkeypatch.setattr(forecast, "_PATIENCE", 0.0)
     monkeypatch.setattr(forecast, "_FEW", 8)
@@ -38,11 +45,35 @@ def test_what_is_done_is_said_to_be(home, tiny):
     assert list(describe_run(spec, Store()))[-1].endswith("done, nothing would be trained")
 
 
+def test_a_student_is_measured_without_asking_its_teachers(finished):
+    spec, record, store = finished
+    student = spec.model_copy(update={"method": "distill", "method_options": {"teachers": [record.run_id]}, "epochs": 2})
+    assert "2 epochs of" in list(describe_run(student, store))[-1]
+    other = student.model_copy(update={"dataset_options": {**spec.dataset_options, "n_train": 77}})
+    with pytest.raises(SpecError, match="another copy or fold"):
+        list(describe_run(other, store))
+
+
+def test_a_cross_validation_is_the_whole_of_it_and_done_when_every_fold_is(home, tiny):
+    base = tiny(epochs=1)
+    spec = base.model_copy(update={"dataset_options": {**base.dataset_options, "folds": 2}})
+    folds = fold_specs(spec)
+    lines = list(describe_run(spec, Store(), steps=1, folds=folds))
+    assert lines[0].startswith(f"run         {spec.run_id()} in protocol")
+    assert build(yaml.safe_load("\n".join(line[2:] for line in lines[2:] if line.startswith("  ")))).run_id() == spec.run_id()
+    assert " for 2 folds: " in lines[-1]
+    run(folds[0])
+    assert " for 1 of 2 folds, the others are done: " in list(describe_run(spec, Store(), steps=1, folds=folds))[-1]
+    run(folds[1])
+    assert list(describe_run(spec, Store(), steps=1, folds=folds))[-1].endswith("all 2 folds: done, nothing would be trained")
+
+
 def test_the_work_of_a_run(tiny):
     counts = {"train": 100, "validation": 60, "test": 61}
     assert work_of(tiny(epochs=3), counts, 20) == Work(3, 4, 3, 7)
     assert work_of(tiny(epochs=3, tta=5), counts, 20).last_batches == 35
     assert work_of(tiny(epochs=3, tta=1, tta_kind="ten_crop"), counts, 20).last_batches == 70
+    assert work_of(tiny(epochs=3, tta=1, tta_kind="five_crop"), counts, 20).last_batches == 35
     assert work_of(tiny(epochs=3, steps_per_epoch=2), counts, 20, epochs_done=1) == Work(2, 2, 3, 7)
     assert Work(2, 10, 5, 7).seconds(Pace(0.5, 0.1)) == pytest.approx(2 * (10 * 0.5 + 5 * 0.1) + 0.7)
 
