@@ -67,6 +67,9 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip, five_crop or ten_crop.")
     protocol = spec.judge
     check_mixing(spec, protocol.task.kind)
+    if spec.method_options and spec.method == "plain":
+        problem = f"method_options.{min(spec.method_options)} with method = 'plain' changes nothing."
+        raise SpecError(problem, f"Set method too, for example method={DISTILL}, or leave method_options out.")
     if spec.labels and spec.target_mode != "hard":
         problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
         raise SpecError(problem, "Use target_mode=hard.")

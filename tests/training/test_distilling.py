@@ -251,3 +251,8 @@ def test_values_have_no_teachers():
     with pytest.raises(SpecError, match="method = 'distill' means nothing for the values"):
         check_names(RunSpec(task="va", loss="mse", method="distill", method_options={"teachers": "a-s0"}))
     assert Distilling.of(RunSpec(method="distill", method_options={"teachers": "a-s0"})) == Distilling(("a-s0",), 4.0, 0.7)
+
+
+def test_teachers_without_a_method_that_asks_them_are_refused(tiny):
+    with pytest.raises(SpecError, match=r"method_options.teachers with method = 'plain' changes nothing"):
+        check_names(tiny(method_options={"teachers": ["1a2b3c4d5e-s0"]}))
