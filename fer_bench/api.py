@@ -71,7 +71,7 @@ def run(
         Traceback (most recent call last):
         fer_bench.errors.UnknownNameError: unknown setting 'epoch'. Did you mean 'epochs' or 'ema'?
     """
-    named = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
+    named: dict[str, Any] = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
     given = gathered({"dataset": _named(dataset), "model": _named(model), **settings, **named})
     if spec is None:
         spec = compose(given, use=use, where=_WHERE)
