@@ -30,6 +30,7 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
         assert record.protocol == "my_data.read-fer7"
         assert set(record.code["plugins"]) == {"model", "dataset", "loss", "augment"}
         assert fer_bench.load_model(record, accelerator="cpu").names[0] == "angry"
+        assert fer_bench.load_dataset("my_data:read", dataset_options={"n": 70}).targets("test").shape == (14,)
         from fer_bench.spec import build
 
         assert build({"task": "my_task:MOODS"}).judge.task.labels.names == ("calm", "tense")
