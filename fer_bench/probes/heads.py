@@ -24,7 +24,7 @@ from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.probes.packing import Packing, pack
 from fer_bench.registry import unknown_name
-from fer_bench.scoring.classification import confusion_statistics
+from fer_bench.scoring.classification import confusion_statistic
 from fer_bench.tasks.losses_unbalanced import balanced_class_weights, loss_and_slope, misclassification_weights
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE, StoppingRules, learning_rates
 
@@ -326,7 +326,7 @@ class _Stack:
             loss[at] = losses(name, logits[at], targets[at])[0]
         cells = (torch.arange(m, device=logits.device)[:, None] * c + targets) * c + logits.argmax(dim=-1)
         confusion = torch.bincount(cells.flatten(), minlength=m * c * c).view(m, c, c)
-        values, f1 = loss.double().cpu().numpy(), confusion_statistics(confusion.cpu().numpy())["weighted_f1"]
+        values, f1 = loss.double().cpu().numpy(), confusion_statistic(confusion.cpu().numpy(), "weighted_f1")
         # The classes that a head answers after its loss became NaN mean nothing.
         return values, np.where(np.isfinite(values), f1, np.nan)
 

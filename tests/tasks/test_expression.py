@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, matthews_corrcoef, recall_score
 from torch import nn
 
 from fer_bench.labels import FER7
@@ -55,6 +55,8 @@ def test_validation_metrics_are_scikit_learns():
         "validation/macro_f1": pytest.approx(f1_score(truth, answers, average="macro"), abs=1e-6),
         "validation/weighted_f1": pytest.approx(f1_score(truth, answers, average="weighted"), abs=1e-6),
         "validation/balanced_accuracy": pytest.approx(recall_score(truth, answers, average="macro"), abs=1e-6),
+        "validation/cohen_kappa": pytest.approx(cohen_kappa_score(truth, answers), abs=1e-6),
+        "validation/mcc": pytest.approx(matthews_corrcoef(truth, answers), abs=1e-6),
     }
     assert float(task.validation_loss.compute()) == pytest.approx(float(nn.functional.cross_entropy(logits, torch.from_numpy(truth))), rel=1e-5)
 
