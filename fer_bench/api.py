@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_bench import plugins
-from fer_bench.apps.runs import carry_out, compose, gathered, which_ferplus
+from fer_bench.apps.runs import carry_out, compose, dataset_here, gathered, which_ferplus
 from fer_bench.class_sets import label_set_of, read_classes
 from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fer_bench.apps.predict import Row
     from fer_bench.data.base import AffectDataModule
     from fer_bench.leaderboard.compare import Comparison
-    from fer_bench.leaderboard.verify import VerificationReport
+    from fer_bench.leaderboard.differences import VerificationReport
 
 Place = Store | str | os.PathLike[str] | None
 _WHERE = "the arguments"
@@ -78,7 +78,7 @@ def run(
     elif given or use is not None:
         problem = f"a whole spec was given, and {next(iter(given), 'use')} beside it."
         raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
-    return carry_out(spec, _store(store), force=force)
+    return carry_out(spec, Store.at(store), force=force)
 
 
 def evaluate(
@@ -118,7 +118,7 @@ def evaluate(
     if (on is not None) + (labels is not None) + train != 1:
         problem = "evaluate needs one of on, labels and train."
         raise SpecError(problem, "For example evaluate(run, on='ferplus').")
-    place, reference = _store(store), _reference(run)
+    place, reference = Store.at(store), _reference(run)
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, _WHERE).execution
     if train:
         from fer_bench.training.on_train import score_on_train
@@ -157,7 +157,7 @@ def predict(
     from fer_bench.apps.predict import predict_files
 
     places = [images] if isinstance(images, str | os.PathLike) else images
-    return predict_files(_store(store), _reference(run), [Path(place) for place in places], accelerator)
+    return predict_files(Store.at(store), _reference(run), [Path(place) for place in places], accelerator)
 
 
 def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = None) -> TrainedModel:
@@ -186,7 +186,7 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
     """
     from fer_bench.apps.model import TrainedModel
 
-    return TrainedModel.load(_store(store), _reference(run), accelerator)
+    return TrainedModel.load(Store.at(store), _reference(run), accelerator)
 
 
 def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any) -> AffectDataModule:
@@ -212,8 +212,7 @@ def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any)
     from fer_bench.data.load import build_datamodule
 
     given = gathered({"dataset": _named(name), "task": _named(task), **settings})
-    if given["dataset"] == "ferplus":
-        given["dataset"] = which_ferplus((given.get("execution") or {}).get("data_dir"))
+    given |= dataset_here(given)
     datamodule = build_datamodule(build(layered(given), _WHERE), workers=max(int((given.get("execution") or {}).get("workers", 0)), 0))
     datamodule.setup()
     return datamodule
@@ -265,7 +264,7 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None)
     """
     from fer_bench.leaderboard.verify import verify as recompute
 
-    report = recompute(_store(store), [protocols] if isinstance(protocols, str) else None if protocols is None else list(protocols))
+    report = recompute(Store.at(store), [protocols] if isinstance(protocols, str) else None if protocols is None else list(protocols))
     report.require_any()
     return report
 
@@ -286,7 +285,7 @@ def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Compari
     """
     from fer_bench.leaderboard.compare import compare as compared
 
-    return compared(_store(store), _reference(a), _reference(b))
+    return compared(Store.at(store), _reference(a), _reference(b))
 
 
 def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFrame:
@@ -311,7 +310,7 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
     """
     from fer_bench.leaderboard.table import table
 
-    return table(_store(store), protocol)
+    return table(Store.at(store), protocol)
 
 
 def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
@@ -337,10 +336,6 @@ def _named(thing: Any) -> Any:
     if isinstance(thing, LabelSet):
         return own_task(thing).name
     return plugins.reference_of(thing) if callable(thing) else thing
-
-
-def _store(place: Place) -> Store:
-    return place if isinstance(place, Store) else Store(None if place is None else Path(place))
 
 
 def _reference(run: str | Record) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     """
     given = {key: value for key, value in flags.items() if value is not None}
     layers = list(_layers(given))
-    weights = auto if wants_auto(given) else _weights(layers, given)
+    weights = _weights(layers, given)
+    weights = auto if weights == AUTO else weights
     settings: dict[str, Any] = {}
     outside = "loss" in given and any(plugins.find("loss", part) for part in str(given["loss"]).split("+"))
     advised = RunSpec.model_fields["optimizer"].default
@@ -98,11 +100,14 @@ def _weights(layers: list[_Layer], given: Mapping[str, Any]) -> str:
     return str(given.get("weights", values[-1] if values else RunSpec.model_fields["weights"].default))
 
 
+@dataclass(frozen=True)
 class _Layer:
     """One file's settings, or one family's, with what decides which of its sections count."""
 
-    def __init__(self, where: Path, content: dict[str, Any], dataset: str, small: bool) -> None:
-        self.where, self.content, self.dataset, self.small = where, content, dataset, small
+    where: Path
+    content: dict[str, Any]
+    dataset: str
+    small: bool
 
 
 def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
@@ -139,19 +144,16 @@ def _families(path: Path) -> list[dict[str, Any]]:
     return [dict(entry) for entry in entries]
 
 
-def _parts(layer: _Layer, weights: str | None) -> Iterator[dict[str, Any]]:
-    """The plain settings of a layer and of those of its sections that count, in this order: by size, by weights, by dataset."""
-    yield from _parts_of(layer.content, layer, weights)
-
-
-def _parts_of(content: dict[str, Any], layer: _Layer, weights: str | None) -> Iterator[dict[str, Any]]:
+def _parts(layer: _Layer, weights: str | None, section: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """The plain settings of a layer (or of a section of it) and of those of its sections that count, in this order: by size, by weights, by dataset."""
+    content = layer.content if section is None else section
     yield {key: value for key, value in content.items() if key not in _SECTIONS}
     counting = {"small_faces": layer.small, "from_scratch": weights == "none", "from_weights": weights not in (None, "none")}
     for name in (name for name, counts in counting.items() if counts and name in content):
-        yield from _parts_of(_mapping(content[name], name, layer), layer, weights)
+        yield from _parts(layer, weights, _mapping(content[name], name, layer))
     if "datasets" in content:
         of_datasets = _mapping(content["datasets"], "datasets", layer)
-        yield from _parts_of(_mapping(of_datasets.get(layer.dataset, {}), "datasets", layer), layer, weights)
+        yield from _parts(layer, weights, _mapping(of_datasets.get(layer.dataset, {}), "datasets", layer))
 
 
 def _mapping(section: Any, name: str, layer: _Layer) -> dict[str, Any]:

@@ -50,3 +50,16 @@ def real_faces(real_cache, own_folders, monkeypatch):
         pytest.skip("FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
     monkeypatch.setenv("FER_BENCH_CACHE", str(real_cache))
     return Path(folder)
+
+
+@pytest.fixture
+def plugin_folder(tmp_path, monkeypatch):
+    """A folder to which a shell has gone, with the plugin package in it."""
+    from tests.plugins import copy_package, forgotten
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    copy_package(folder)
+    monkeypatch.chdir(folder)
+    with forgotten():
+        yield folder

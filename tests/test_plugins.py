@@ -21,56 +21,44 @@ from fer_bench.spec import RunSpec, build
 from fer_bench.tasks.losses import build_loss
 from fer_bench.tasks.value_losses import build_value_loss
 from fer_bench.training.outside import plugin_facts, plugin_inputs
-from tests.plugins import copy_package, forgotten
 
 NET = "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n        self.f = nn.Linear(3, n)\n"
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder to which a shell has gone, with the plugin package in it."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    copy_package(folder)
-    monkeypatch.chdir(folder)
-    with forgotten():
-        yield folder
 
 
 def write(folder, name, text):
     (folder / f"{name}.py").write_text(text)
 
 
-def test_a_name_is_found_without_being_imported(here):
+def test_a_name_is_found_without_being_imported(plugin_folder):
     plugin = plugins.find("model", "fer_plugin.net:TinyNet")
     assert (plugin.reference, plugin.package) == ("fer_plugin.net:TinyNet", "")
     assert len(plugin.digest) == 64
     assert not any(name.startswith("fer_plugin") for name in sys.modules)
 
 
-def test_the_files_of_a_module_are_those_that_it_imports(here):
-    write(here, "aside", "X = 1\n")
-    write(here, "main_net", "import os, numpy, fer_bench\nfrom fer_plugin.net import TinyNet\ndef late():\n    import aside\n")
+def test_the_files_of_a_module_are_those_that_it_imports(plugin_folder):
+    write(plugin_folder, "aside", "X = 1\n")
+    write(plugin_folder, "main_net", "import os, numpy, fer_bench\nfrom fer_plugin.net import TinyNet\ndef late():\n    import aside\n")
     assert set(code_files("fer_plugin.net")) == {"fer_plugin", "fer_plugin.net", "fer_plugin.blocks"}
     assert set(code_files("main_net")) == {"main_net", "aside", "fer_plugin", "fer_plugin.net", "fer_plugin.blocks"}
 
 
 @pytest.mark.parametrize("file", ["net", "blocks", "__init__"])
-def test_other_code_under_the_same_name_is_another_run(here, file):
+def test_other_code_under_the_same_name_is_another_run(plugin_folder, file):
     spec = RunSpec(model="fer_plugin.net:TinyNet", loss="fer_plugin.losses:focal")
     before = plugin_inputs(spec)
     assert set(before) == {"code of model", "code of loss"}
-    with (here / "fer_plugin" / f"{file}.py").open("a") as text:
+    with (plugin_folder / "fer_plugin" / f"{file}.py").open("a") as text:
         text.write("# other code\n")
     after = plugin_inputs(spec)
     assert after["code of model"] != before["code of model"]
     assert (after["code of loss"] != before["code of loss"]) == (file == "__init__")
 
 
-def test_a_file_that_was_edited_is_loaded_anew(here):
-    write(here, "mine", NET)
+def test_a_file_that_was_edited_is_loaded_anew(plugin_folder):
+    write(plugin_folder, "mine", NET)
     first = plugins.find("model", "mine:Net").load()
-    write(here, "mine", NET + "    edited = True\n")
+    write(plugin_folder, "mine", NET + "    edited = True\n")
     again = plugins.find("model", "mine:Net").load()
     assert not hasattr(first, "edited")
     assert again.edited
@@ -102,9 +90,9 @@ def test_runs_of_the_package_itself_say_nothing_of_plugins():
         ("mine:Net", NET.replace("n)", "n, depth)", 1), ("cannot be built", "depth")),
     ],
 )
-def test_what_is_no_network_is_refused_in_one_line(here, name, text, says):
+def test_what_is_no_network_is_refused_in_one_line(plugin_folder, name, text, says):
     if text is not None:
-        write(here, "mine", text)
+        write(plugin_folder, "mine", text)
     with pytest.raises(FerBenchError) as caught:
         try_specified(RunSpec(model=name), 7)
     assert caught.value.exit_code == 2
@@ -113,26 +101,30 @@ def test_what_is_no_network_is_refused_in_one_line(here, name, text, says):
         assert part in str(caught.value)
 
 
-def test_names_that_only_look_like_plugins_are_answered_as_before(here):
+def test_names_that_only_look_like_plugins_are_answered_as_before(plugin_folder):
     with pytest.raises(UnknownNameError, match="unknown dataset 'foldr:mine'"):
         dataset_class("foldr:mine")
     with pytest.raises(UnknownNameError, match="unknown model 'not-a-module:x'"):
         find_model("not-a-module:x")
 
 
-def test_a_network_says_its_size_and_gets_the_options_that_it_has(here):
-    write(here, "mine", NET.replace("n):", "n, image_size, width=1):") + "        self.side = image_size\n    image_size = 64\n")
+def test_a_network_says_its_size_and_gets_the_options_that_it_has(plugin_folder):
+    write(plugin_folder, "mine", NET.replace("n):", "n, image_size, width=1):") + "        self.side = image_size\n    image_size = 64\n")
     from fer_bench.models.zoo import build_network
 
     network = build_network("mine:Net", 7, native_size=48, options={"width": 2})
     assert (network.body.side, network.adapter.size) == (64, 64)
 
 
-def test_losses_are_tried_on_a_small_batch(here):
+def test_losses_are_tried_on_a_small_batch(plugin_folder):
     focal = build_loss("fer_plugin.losses:focal", FER7, None, 0.0, {"gamma": 0.0})
     logits, targets = torch.randn(5, 7), torch.arange(5)
     assert torch.allclose(focal(logits, targets), torch.nn.functional.cross_entropy(logits, targets))
-    write(here, "mine", "import torch\ndef whole(o, t): return (o - t).abs().mean()\ndef each(o, t): return o.mean(1)\ndef flat(o, t): return torch.ones(())\n")
+    write(
+        plugin_folder,
+        "mine",
+        "import torch\ndef whole(o, t): return (o - t).abs().mean()\ndef each(o, t): return o.mean(1)\ndef flat(o, t): return torch.ones(())\n",
+    )
     assert float(build_value_loss("mse+mine:whole", None)(torch.ones(2, 2), torch.zeros(2, 2))) == 2.0
     for name, says in (("each", "shape (4,), not a scalar"), ("flat", "cannot differentiate|does not depend"), ("whole", "fails on a small batch")):
         with pytest.raises(PluginError, match=says.replace("(", r"\(").replace(")", r"\)")):
@@ -143,8 +135,8 @@ def test_losses_are_tried_on_a_small_batch(here):
         build_loss("fer_plugin.losses:focal", FER7, None, 0.1, {})
 
 
-def test_an_augmentation_is_a_function_of_one_image_or_a_mapping(here):
-    write(here, "mine", "HALF = {'flip': 0.5}\ndef float_(image, rng): return image / 2\n")
+def test_an_augmentation_is_a_function_of_one_image_or_a_mapping(plugin_folder):
+    write(plugin_folder, "mine", "HALF = {'flip': 0.5}\ndef float_(image, rng): return image / 2\n")
     image = np.full((48, 48), 100, dtype=np.uint8)
     speckle = make_augmenter("fer_plugin.augmentation:speckle", {"strength": 20.0}, "device")
     assert isinstance(speckle, Augmenter)
@@ -164,7 +156,7 @@ def test_an_augmentation_is_a_function_of_one_image_or_a_mapping(here):
 
 
 @pytest.mark.parametrize("name", ["fer_plugin.data:Squares", "fer_plugin.data:read_squares"])
-def test_a_dataset_is_a_class_or_a_function(here, name):
+def test_a_dataset_is_a_class_or_a_function(plugin_folder, name):
     datamodule = build_datamodule(RunSpec(dataset=name, dataset_options={"n": 24}))
     datamodule.setup()
     assert len(datamodule.read_samples) == 24
@@ -188,34 +180,34 @@ def test_a_dataset_is_a_class_or_a_function(here, name):
         ("def read(data_dir): return made(targets={})", "no targets"),
     ],
 )
-def test_what_is_no_dataset_is_refused_in_one_line(here, text, says):
+def test_what_is_no_dataset_is_refused_in_one_line(plugin_folder, text, says):
     made = (
         "def made(**over):\n    return Samples(**(dict(ids=np.arange(8).astype(str), images=np.zeros((8, 4, 4), dtype=np.uint8), layout='made',\n"
         "        split=np.array(['train'] * 4 + ['validation', 'test'] * 2), targets={'fer7': np.arange(8) % 7}) | over))\n"
     )
-    write(here, "mine", f"import numpy as np; from fer_bench.data.samples import Samples\n{text}\n{made}")
+    write(plugin_folder, "mine", f"import numpy as np; from fer_bench.data.samples import Samples\n{text}\n{made}")
     with pytest.raises((BadDataError, PluginError), match=says) as caught:
         build_datamodule(RunSpec(dataset="mine:read")).setup()
     assert "\n" not in str(caught.value)
 
 
-def test_a_dataset_refuses_options_that_it_does_not_have(here):
+def test_a_dataset_refuses_options_that_it_does_not_have(plugin_folder):
     with pytest.raises(SpecError, match=r"unknown option 'm'.*"):
         build_datamodule(RunSpec(dataset="fer_plugin.data:read_squares", dataset_options={"m": 24}))
 
 
-def test_a_task_of_classes_becomes_one_that_every_record_states(here):
+def test_a_task_of_classes_becomes_one_that_every_record_states(plugin_folder):
     spec = build({"dataset": "fer_plugin.data:Squares", "task": "fer_plugin.tasks:MOODS"})
     assert spec.task.startswith("classes2_")
     assert spec.judge.task.labels.names == ("calm", "tense")
-    write(here, "mine", "MOODS = ['tense', 'calm']\nN = 3\n")
+    write(plugin_folder, "mine", "MOODS = ['tense', 'calm']\nN = 3\n")
     assert build({"task": "mine:MOODS"}).task == spec.task
     with pytest.raises(PluginError, match="is a int"):
         build({"task": "mine:N"})
 
 
-def test_registered_names_and_who_registered_them(here):
-    write(here, "names", "import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
+def test_registered_names_and_who_registered_them(plugin_folder):
+    write(plugin_folder, "names", "import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
     plugins.import_module("names")
     assert plugins.find("model", "tiny").facts()["import"] == "names"
     assert "tiny" in plugins.names("model")

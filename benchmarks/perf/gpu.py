@@ -44,8 +44,8 @@ from fer_bench.training.trainer import build_trainer
 PARTS = ("loop", "layout", "probes", "ddp")
 AIMS = {"loop": 0.9, "probes": 25.0}
 WARM_UP = 10
-# Faces that are drawn; an epoch repeats them.
-DRAWN = 512
+# Synthetic faces; an epoch repeats them.
+N_FACES = 512
 
 
 def main(given: list[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def spec_of(options: argparse.Namespace) -> RunSpec:
     """ResNet-18 on grey faces of 48 px, as a suite of this project would train it."""
     return RunSpec(
         dataset="synthfaces",
-        dataset_options={"n_train": 16 if options.cpu else DRAWN, "n_validation": 14, "n_test": 14},
+        dataset_options={"n_train": 16 if options.cpu else N_FACES, "n_validation": 14, "n_test": 14},
         model="resnet18",
         image_size=32 if options.cpu else 224,
         epochs=1,

@@ -58,8 +58,7 @@ def compose(given: Mapping[str, Any], *, use: str | None = None, keep: bool = Tr
         FerBenchError: an unknown name, or a value out of range.
     """
     settings = dict(given)
-    if settings.get("dataset") == "ferplus":
-        settings["dataset"] = which_ferplus((settings.get("execution") or {}).get("data_dir"))
+    settings |= dataset_here(settings)
 
     def settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
         if use is None:
@@ -76,6 +75,13 @@ def compose(given: Mapping[str, Any], *, use: str | None = None, keep: bool = Tr
         say(said)
         return spec
     return build(settle(settings, "none"), where)
+
+
+def dataset_here(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``dataset`` of settings that name one: of FER+ the copy that is here, see :func:`which_ferplus`."""
+    if settings.get("dataset") != "ferplus":
+        return {"dataset": settings["dataset"]} if "dataset" in settings else {}
+    return {"dataset": which_ferplus((settings.get("execution") or {}).get("data_dir"))}
 
 
 def which_ferplus(data_dir: str | None) -> str:

@@ -59,7 +59,7 @@ def clean_verb(
     if done.failed:
         path, why = done.failed[0]
         problem = f"{len(done.failed)} could not be removed; the first: {path}: {why}."
-        raise HardwareError(problem, "Mend the permissions and give the same command again.")
+        raise HardwareError(problem, "Correct the permissions and give the same command again.")
 
 
 def _agreed(total: str, trainings: bool) -> bool:

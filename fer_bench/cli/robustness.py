@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fer_bench.spec import Execution
     from fer_bench.studies.by_group import ByGroup
 
-# Of many groups, so many are listed on a terminal, and drawn.
+# Of many groups, so many are listed on a terminal and plotted.
 _MOST_GROUPS = 24
 _MOST_DRAWN = 60
 

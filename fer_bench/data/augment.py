@@ -166,8 +166,8 @@ class _Function:
 
 def changes_nothing(settings: Mapping[str, Any]) -> bool:
     """Whether images come out of an augmentation as they went in: a border alone moves nothing, nor do operations without a magnitude."""
-    drawn = {**settings, "operations": settings.get("operations") and settings.get("magnitude")}
-    return not any(value for key, value in drawn.items() if key not in _ALONE_NOTHING)
+    effective = {**settings, "operations": settings.get("operations") and settings.get("magnitude")}
+    return not any(value for key, value in effective.items() if key not in _ALONE_NOTHING)
 
 
 def _compose(settings: Mapping[str, Any]) -> Any:

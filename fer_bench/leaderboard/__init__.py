@@ -15,12 +15,10 @@ class _Callable(types.ModuleType):
 
     def __call__(self, protocol: Any, *, store: Any = None) -> Any:
         """See :func:`fer_bench.api.leaderboard`."""
-        from pathlib import Path
-
         from fer_bench.leaderboard.table import table
         from fer_bench.results.store import Store
 
-        return table(store if isinstance(store, Store) else Store(None if store is None else Path(store)), protocol)
+        return table(Store.at(store), protocol)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -31,11 +31,7 @@ def one_per_question(protocol: Protocol, rows: Sequence[Row], records: Iterable[
         if row.kind == "ensemble":
             alike.setdefault(_question(row.records[0], views), []).append(row)
     sign = 1 if protocol.higher_is_better else -1
-    folded = {
-        (row.model, row.key)
-        for group in alike.values()
-        for row in sorted(group, key=lambda row: (-sign * _on_validation(protocol, row), row.key))[1:]
-    }  # fmt: skip
+    folded = {(row.model, row.key) for group in alike.values() for row in sorted(group, key=lambda row: (-sign * _on_validation(protocol, row), row.key))[1:]}
     kept = tuple(row for row in rows if (row.model, row.key) not in folded)
     return kept, tuple(row for row in rows if (row.model, row.key) in folded)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,11 @@ class Store:
         # The records of a grid follow each other: one file is enough.
         self._opened: tuple[Path, str, StackedPredictions] | None = None
         self.notice = Notice(self.results)
+
+    @classmethod
+    def at(cls, place: Store | str | os.PathLike[str] | None) -> Store:
+        """A store as it is, or that of a folder; None: the project's."""
+        return place if isinstance(place, Store) else cls(None if place is None else Path(place))
 
     @property
     def results(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -111,20 +112,15 @@ def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record
         # What is wrong with it is said when the run is begun.
         return None
     statuses = ("finished", "nan")
-    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _plugins_of(spec) | _beyond_data(spec, store), statuses=statuses)
-
-
-def _plugins_of(spec: RunSpec) -> Inputs:
-    """Fingerprint of the code from outside that a run names."""
-    from fer_bench.training.outside import plugin_inputs
-
-    return plugin_inputs(spec)
+    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _beyond_data(spec, store), statuses=statuses)
 
 
 def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
-    """Fingerprint of ImageNet's weights, where they are on this machine (no hub is asked), and of the networks that teach a run."""
-    found: Inputs = {}
-    try:
+    """Fingerprint of the code from outside that a run names, of ImageNet's weights where they are on this machine (no hub is asked), and of its teachers."""
+    from fer_bench.training.outside import plugin_inputs
+
+    found = plugin_inputs(spec)
+    with contextlib.suppress(FerBenchError):  # what is wrong with them is said when the run is begun
         if spec.weights == "imagenet":
             from fer_bench.models.initial import initial_weights, weights_inputs
 
@@ -133,9 +129,6 @@ def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
             from fer_bench.training.teachers import find_teachers, teachers_inputs
 
             found |= teachers_inputs(find_teachers(spec, store))
-    except FerBenchError:
-        # What is wrong with them is said when the run is begun.
-        return found
     return found
 
 

@@ -161,7 +161,7 @@ def test_folders_that_hold_records_or_data_are_never_removed(home, monkeypatch):
     assert "abc" in {entry.paths[0].name for entry in disk.entries()}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: no permission can be denied")
 def test_what_the_system_refuses_is_one_line(home, fer_bench):
     (paths.runs_dir()).chmod(0o500)
     try:

@@ -13,20 +13,10 @@ import pytest
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from tests.cli.every_kind import SIZES
-from tests.plugins import PACKAGE, copy_package, forgotten
+from tests.plugins import PACKAGE
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
 TRAIN = ["--epochs=1", "--batch-size=14", "--accelerator=cpu", "--set=precision=32-true"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "work"
-    folder.mkdir()
-    copy_package(folder)
-    monkeypatch.chdir(folder)
-    with forgotten():
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +61,14 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
     assert not any(name.startswith("fer_plugin") for name in sys.modules)
 
 
-def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(fer_bench, here, drawn_cache):
+def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(fer_bench, plugin_folder, drawn_cache):
     command = ["run", "--model=fer_plugin.net:TinyNet", "--set=augment=none", *TINY, *TRAIN]
     assert fer_bench(*command).code == 0
     first = next(iter(Store().records()))
     assert fer_bench(*command).code == 0
     assert len(list(Store().records())) == 1, "the same code is the same run"
     assert fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu").code == 0
-    with (here / "fer_plugin" / "blocks.py").open("a") as text:
+    with (plugin_folder / "fer_plugin" / "blocks.py").open("a") as text:
         text.write("\n# other code\n")
     refused = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")
     assert refused.code == 2
@@ -87,14 +77,14 @@ def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(
     records = {record.run_id: record for record in Store().records()}
     assert len(records) == 2, "other code under the same name is another run"
     assert {record.inputs["code of model"] for record in records.values()} == {record.code["plugins"]["model"]["sha256"][:16] for record in records.values()}
-    shutil.rmtree(here / "fer_plugin")
+    shutil.rmtree(plugin_folder / "fer_plugin")
     gone = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")
     assert (gone.code, "no module fer_plugin" in gone.err) == (2, True)
     assert fer_bench("verify").code == fer_bench("leaderboard").code == 0
 
 
-def test_a_module_registers_names(fer_bench, here, drawn_cache):
-    (here / "names.py").write_text("import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
+def test_a_module_registers_names(fer_bench, plugin_folder, drawn_cache):
+    (plugin_folder / "names.py").write_text("import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
     unknown = fer_bench("run", "--model=tiny", *TINY, *TRAIN)
     assert (unknown.code, "unknown model 'tiny'" in unknown.err) == (2, True)
     assert fer_bench("list", "models", "--import=names", "--contains=tiny").code == 0
@@ -118,7 +108,7 @@ def test_a_module_registers_names(fer_bench, here, drawn_cache):
         "--dataset=fer_plugin.net:TinyNet",
     ],
 )
-def test_what_cannot_be_used_is_one_line_before_any_data_is_read(fer_bench, here, own_folders, flag):
+def test_what_cannot_be_used_is_one_line_before_any_data_is_read(fer_bench, plugin_folder, own_folders, flag):
     done = fer_bench("run", flag)
     assert done.code == 2
     assert done.err.startswith("fer-bench: ")
@@ -126,7 +116,7 @@ def test_what_cannot_be_used_is_one_line_before_any_data_is_read(fer_bench, here
     assert not list(own_folders.glob("cache/*"))
 
 
-def test_a_record_of_a_plugin_names_no_path(fer_bench, here, drawn_cache, own_folders):
+def test_a_record_of_a_plugin_names_no_path(fer_bench, plugin_folder, drawn_cache, own_folders):
     assert fer_bench("run", "--model=fer_plugin.net:TinyNet", "--set=augment=none", *TINY, *TRAIN).code == 0
     (file,) = (own_folders / "leaderboards").rglob("*-s0.json")
-    assert str(here) not in json.dumps(json.loads(file.read_text()))
+    assert str(plugin_folder) not in json.dumps(json.loads(file.read_text()))
