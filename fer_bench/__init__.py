@@ -1,6 +1,7 @@
 """fer_bench: a benchmark suite with a leaderboard for facial-expression and affect recognition.
 
-What is offered here is in :mod:`fer_bench.api`; it is imported when it is first asked for, so that ``import fer_bench`` costs next to nothing.
+What is offered here is in :mod:`fer_bench.api`; it is imported when it is first asked for, so that ``import fer_bench``
+costs next to nothing.
 """
 
 # Type checkers take it for true, by its name.
@@ -28,7 +29,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("compare", "evaluate", "label_set", "leaderboard", "load_dataset", "load_model", "predict", "run", "score", "verify"), "api"),
+    **dict.fromkeys(
+        (
+            "compare",
+            "evaluate",
+            "label_set",
+            "leaderboard",
+            "load_dataset",
+            "load_model",
+            "predict",
+            "run",
+            "score",
+            "verify",
+        ),
+        "api",
+    ),
     "FerBenchError": "errors",
     "scratch": "paths",
     "register": "plugins",

@@ -4,7 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Entry point; an interrupt that comes while the verbs are still being imported ends in one line, as any later one does."""
+    """Entry point; an interrupt that comes while the verbs are still being imported ends in one line, as any later one
+    does.
+    """
     try:
         from fer_bench.cli.main import main as run
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
 """What people do with this package, as functions; :mod:`fer_bench` offers each of them under its own name.
 
-They do what the verbs of ``fer-bench`` do, on the same store, and end in the same errors (:class:`fer_bench.errors.FerBenchError`): what is wrong, and what to
-do next. PyTorch is imported by those that need it, when they are called.
+They do what the verbs of ``fer-bench`` do, on the same store, and end in the same errors
+(:class:`fer_bench.errors.FerBenchError`): what is wrong, and what to do next. PyTorch is imported by those that need
+it, when they are called.
 """
 
 from __future__ import annotations
@@ -37,11 +38,19 @@ _WHERE = "the arguments"
 
 
 def run(
-    dataset: Any = None, model: Any = None, *, spec: RunSpec | None = None, use: str | None = None, store: Place = None, force: bool = False, **settings: Any
+    dataset: Any = None,
+    model: Any = None,
+    *,
+    spec: RunSpec | None = None,
+    use: str | None = None,
+    store: Place = None,
+    force: bool = False,
+    **settings: Any,
 ) -> Record:
     """Train, select on validation, test once, write the record, and render the board; as ``fer-bench run``.
 
-    What is not said here comes from the best recipe known for the dataset and the network (``benchmarks/*.yaml``). A run that is done already is not repeated.
+    What is not said here comes from the best recipe known for the dataset and the network (``benchmarks/*.yaml``). A
+    run that is done already is not repeated.
 
     Args:
         dataset: a name, ``folder:NAME``, ``table:FILE``, ``module:attribute``, or a plugin's class or function itself.
@@ -50,8 +59,9 @@ def run(
         use: the settings of a suite's recipe instead of the defaults.
         store: a folder for records and boards, or a :class:`Store`; None: the project's.
         force: repeat a run whose record exists.
-        settings: any field of :class:`RunSpec` (``task``, ``seed``, ``epochs``, ``lr``, ``dataset_options``, ...), ``folds`` and ``fold_by``, and where it is
-            carried out (``data_dir``, ``accelerator``, ``devices``, ``workers``, ...). Options are merged with those of the defaults.
+        settings: any field of :class:`RunSpec` (``task``, ``seed``, ``epochs``, ``lr``, ``dataset_options``, ...),
+            ``folds`` and ``fold_by``, and where it is carried out (``data_dir``, ``accelerator``, ``devices``,
+            ``workers``, ...). Options are merged with those of the defaults.
 
     Returns:
         The record: ``metrics``, ``validation_metrics``, ``run_id``, ``spec`` and the rest.
@@ -93,7 +103,8 @@ def evaluate(
     accelerator: str = "auto",
     store: Place = None,
 ) -> Record:
-    """Test a trained network on another dataset, or by other labels, or on its own training images; as ``fer-bench evaluate``.
+    """Test a trained network on another dataset, or by other labels, or on its own training images; as ``fer-bench
+    evaluate``.
 
     Args:
         run: a record, or a run id (or its beginning).
@@ -138,7 +149,11 @@ def evaluate(
 
 
 def predict(
-    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], run: str | Record, *, accelerator: str = "auto", store: Place = None
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    run: str | Record,
+    *,
+    accelerator: str = "auto",
+    store: Place = None,
 ) -> list[Row]:
     """Predict image files with a trained network; as ``fer-bench predict``.
 
@@ -149,7 +164,8 @@ def predict(
         store: as for :func:`run`.
 
     Returns:
-        One row an image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be read.
+        One row an image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be
+        read.
 
     Raises:
         FerBenchError: no such run or file, or its network is not on this machine.
@@ -169,8 +185,9 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
         store: as for :func:`run`.
 
     Returns:
-        A module that takes uint8 images (B, 1 or 3, H, W) and gives probabilities (B, C), or values (B, D) in the dataset's units. ``names`` are those of its
-        outputs, ``card`` says how images are prepared, ``network`` gives logits.
+        A module that takes uint8 images (B, 1 or 3, H, W) and gives probabilities (B, C), or values (B, D) in the
+        dataset's units. ``names`` are those of its outputs, ``card`` says how images are prepared, ``network`` gives
+        logits.
 
     Raises:
         FerBenchError: no such run, or its network is not on this machine.
@@ -178,7 +195,8 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
     Example:
         >>> import fer_bench, torch
         >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
-        ...                        dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28}, model_options={"width": 2})
+        ...                        dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28},
+        ...                        model_options={"width": 2})
         epoch 1/1  train/accuracy ...
         >>> network = fer_bench.load_model(record, accelerator="cpu")
         >>> network.names[:3], tuple(network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape)
@@ -195,17 +213,20 @@ def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any)
     Args:
         name: as for :func:`run`.
         task: whose labels are served; None: the dataset's default.
-        settings: as for :func:`run`: ``dataset_options``, ``folds`` and ``fold_by``, ``data_dir``, ``image_size``, ``batch_size``, ``augment``, ...
+        settings: as for :func:`run`: ``dataset_options``, ``folds`` and ``fold_by``, ``data_dir``, ``image_size``,
+            ``batch_size``, ``augment``, ...
 
     Returns:
-        The datamodule, set up: ``read_samples`` holds ids, images, splits and targets; ``train_dataloader()`` and ``predict_loader("test")`` give batches.
+        The datamodule, set up: ``read_samples`` holds ids, images, splits and targets; ``train_dataloader()`` and
+        ``predict_loader("test")`` give batches.
 
     Raises:
         FerBenchError: no such dataset or setting, or its files are not there or damaged.
 
     Example:
         >>> import fer_bench
-        >>> faces = fer_bench.load_dataset("synthfaces", dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28})
+        >>> size = {"n_train": 42, "n_validation": 21, "n_test": 28}
+        >>> faces = fer_bench.load_dataset("synthfaces", dataset_options=size)
         >>> faces.targets("test").shape, faces.read_samples.images[0].shape
         ((28,), (48, 48))
     """
@@ -213,7 +234,9 @@ def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any)
 
     given = gathered({"dataset": _named(name), "task": _named(task), **settings})
     given |= dataset_here(given)
-    datamodule = build_datamodule(build(layered(given), _WHERE), workers=max(int((given.get("execution") or {}).get("workers", 0)), 0))
+    datamodule = build_datamodule(
+        build(layered(given), _WHERE), workers=max(int((given.get("execution") or {}).get("workers", 0)), 0)
+    )
     datamodule.setup()
     return datamodule
 
@@ -234,7 +257,8 @@ def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike
 
     Example:
         >>> import fer_bench, numpy as np
-        >>> found = fer_bench.Predictions(ids=np.array(["a", "b"]), targets=np.array([0, 1]), outputs=np.eye(7, dtype=np.float32)[[0, 2]])
+        >>> outputs = np.eye(7, dtype=np.float32)[[0, 2]]
+        >>> found = fer_bench.Predictions(ids=np.array(["a", "b"]), targets=np.array([0, 1]), outputs=outputs)
         >>> fer_bench.score("fer2013-fer7", found)["accuracy"]
         0.5
         >>> fer_bench.score("fer2031-fer7", found)
@@ -264,7 +288,9 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None)
     """
     from fer_bench.leaderboard.verify import verify as recompute
 
-    report = recompute(Store.at(store), [protocols] if isinstance(protocols, str) else None if protocols is None else list(protocols))
+    report = recompute(
+        Store.at(store), [protocols] if isinstance(protocols, str) else None if protocols is None else list(protocols)
+    )
     report.require_any()
     return report
 
@@ -296,8 +322,9 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
         store: as for :func:`run`.
 
     Returns:
-        One row a line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric under its own name with ``std`` over seeds
-        and the 95 % interval ``low`` and ``high``, ``seeds``, ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
+        One row a line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric
+        under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``, ``p_above``,
+        ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
         UnknownNameError: no such protocol.
@@ -314,10 +341,12 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
 
 
 def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
-    """A set of classes of one's own; its ``name`` is that of their task, and the key of their column among a dataset's targets.
+    """A set of classes of one's own; its ``name`` is that of their task, and the key of their column among a dataset's
+    targets.
 
     Args:
-        classes: names, or folders mapped to names (None leaves one out). They are kept in alphabetical order: ``index(name)`` is a class's number.
+        classes: names, or folders mapped to names (None leaves one out). They are kept in alphabetical order:
+            ``index(name)`` is a class's number.
 
     Raises:
         SpecError: fewer than two, or a name that stands twice.

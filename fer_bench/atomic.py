@@ -1,7 +1,9 @@
-"""Files that are whole or not there, folders that one process changes at a time, and nothing left behind by those that were killed.
+"""Files that are whole or not there, folders that one process changes at a time, and nothing left behind by those that
+were killed.
 
-Both rest on one thing: a file that its owner holds a lock on. The kernel frees the lock when the owner dies, however it dies, so what can be locked is
-nobody's. Neither process ids, which come back, nor ages, which a slow disk stretches, say as much.
+Both rest on one thing: a file that its owner holds a lock on. The kernel frees the lock when the owner dies, however it
+dies, so what can be locked is nobody's. Neither process ids, which come back, nor ages, which a slow disk stretches,
+say as much.
 """
 
 from __future__ import annotations

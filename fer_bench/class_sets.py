@@ -1,8 +1,10 @@
-"""Classes that users name for data of their own: from ``dataset_options.classes`` to a label set whose name holds a digest of it.
+"""Classes that users name for data of their own: from ``dataset_options.classes`` to a label set whose name holds a
+digest of it.
 
-The option is a list of classes, each in a folder of its name, or a mapping from folders to classes: several folders may make one class, and a folder that is
-mapped to nothing (``null``) is left out. A table's labels take the place of folders. However it is written, the option is settled as a mapping in one form, so
-that the same classes are the same settings. Classes are in the order of their names, numbers by value: the order in which they were listed means nothing.
+The option is a list of classes, each in a folder of its name, or a mapping from folders to classes: several folders may
+make one class, and a folder that is mapped to nothing (``null``) is left out. A table's labels take the place of
+folders. However it is written, the option is settled as a mapping in one form, so that the same classes are the same
+settings. Classes are in the order of their names, numbers by value: the order in which they were listed means nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def read_classes(value: Any) -> Folders:
         Folder to class, or to None, sorted by folder; all of them as :func:`fer_bench.labels.plain` writes them.
 
     Raises:
-        SpecError: no list or mapping, fewer than two classes, a folder or a class named twice, a name that cannot be published.
+        SpecError: no list or mapping, fewer than two classes, a folder or a class named twice, a name that cannot be
+            published.
     """
     if isinstance(value, Mapping):
         pairs = [(_folder(key), None if name is None else _class(name)) for key, name in value.items()]
@@ -55,7 +58,10 @@ def read_classes(value: Any) -> Folders:
         _refuse(f"{twice[0]!r} is named twice (case and blanks around a name do not count)")
     names = {name for _, name in pairs if name is not None}
     if not 2 <= len(names) <= _MOST:
-        _refuse(f"{len(names)} class{'' if len(names) == 1 else 'es'} ({', '.join(sorted(names)) or 'none'}); two or more are needed")
+        _refuse(
+            f"{len(names)} class{'' if len(names) == 1 else 'es'} ({', '.join(sorted(names)) or 'none'}); two or more"
+            " are needed"
+        )
     return dict(sorted(pairs))
 
 
@@ -64,11 +70,13 @@ def label_set_of(folders: Mapping[str, str | None], task: str | None = None) -> 
 
     Args:
         folders: as :func:`read_classes` returns them.
-        task: the name of a task that the user asks for; a built-in set of the same classes is then taken whatever they are called.
+        task: the name of a task that the user asks for; a built-in set of the same classes is then taken whatever they
+            are called.
 
     Returns:
-        A built-in set where each folder is one class and all are there, whatever their order and spelling; else a set called
-        ``classes<n>_<digest>``, whose digest stands for the names of its classes and for what was merged or left out.
+        A built-in set where each folder is one class and all are there, whatever their order and spelling; else a set
+        called ``classes<n>_<digest>``, whose digest stands for the names of its classes and for what was merged or left
+        out.
     """
     names = sorted({name for name in folders.values() if name is not None}, key=_by_number)
     merged = {} if len(names) == len(folders) else dict(folders)
@@ -88,7 +96,12 @@ def stated_set(names: Iterable[str], merged: Mapping[str, str | None]) -> LabelS
     """
     listed = list(names)
     text = json.dumps([listed, dict(merged)], sort_keys=True, separators=(",", ":"))
-    return LabelSet(f"classes{len(listed)}_{hashlib.sha256(text.encode()).hexdigest()[:6]}", tuple(listed), spellings(listed), merged=dict(merged))
+    return LabelSet(
+        f"classes{len(listed)}_{hashlib.sha256(text.encode()).hexdigest()[:6]}",
+        tuple(listed),
+        spellings(listed),
+        merged=dict(merged),
+    )
 
 
 def same_classes(known: LabelSet, names: Iterable[str]) -> bool:
@@ -113,7 +126,9 @@ class Classes:
         self._numbers = {_number(key): key for key in self.folders if numbers[_number(key)] == 1}
 
     def key(self, text: str) -> str | None:
-        """The entry of the option that a folder's name stands for (``01`` and ``1.0`` mean ``1``); None for a name that it does not hold."""
+        """The entry of the option that a folder's name stands for (``01`` and ``1.0`` mean ``1``); None for a name that
+        it does not hold.
+        """
         if not self.folders:
             found = self.labels.find(text)
             return None if found is None else self.labels.names[found]
@@ -147,7 +162,13 @@ def suggestion(found: Iterable[str], folders: Mapping[str, str | None] | None = 
     if made == names:
         text = f"[{', '.join(_yaml(name) for name in names)}]"
     else:
-        text = "{" + ", ".join(f"{_yaml(name)}: {'null' if new is None else _yaml(new)}" for name, new in zip(names, made, strict=True)) + "}"
+        text = (
+            "{"
+            + ", ".join(
+                f"{_yaml(name)}: {'null' if new is None else _yaml(new)}" for name, new in zip(names, made, strict=True)
+            )
+            + "}"
+        )
     return f"--set {shlex.quote(f'{OPTION}={text}')}"
 
 
@@ -221,4 +242,8 @@ def _number(text: str) -> int | None:
 
 
 def _by_number(name: str) -> tuple[Any, ...]:
-    return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part)
+    return tuple(
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    )

@@ -1,6 +1,7 @@
 """Every error that a user can cause: what is wrong, where, and what to do next.
 
-The command line prints ``str(error)`` on one line and exits with ``error.exit_code``; a traceback is for our own bugs only.
+The command line prints ``str(error)`` on one line and exits with ``error.exit_code``; a traceback is for our own bugs
+only.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class RecordError(FerBenchError):
 
 
 class NewerRecordError(RecordError):
-    """A record of a schema that only newer versions read: neither damaged nor missing, so nothing is ever written in its place."""
+    """A record of a schema that only newer versions read: neither damaged nor missing, so nothing is ever written in
+    its place.
+    """
 
 
 class HardwareError(FerBenchError):

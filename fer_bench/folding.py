@@ -1,4 +1,6 @@
-"""Folding: how a dataset without official splits is cut into folds; torch-free, because protocols are named after it."""
+"""Folding: how a dataset without official splits is cut into folds; torch-free, because protocols are named after
+it.
+"""
 
 from __future__ import annotations
 

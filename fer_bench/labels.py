@@ -17,7 +17,9 @@ from fer_bench.registry import Registry
 
 
 def plain(text: str) -> str:
-    """A label or a folder's name as it is compared: composed (NFC), in lower case, without blanks around it and with single ones inside."""
+    """A label or a folder's name as it is compared: composed (NFC), in lower case, without blanks around it and with
+    single ones inside.
+    """
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
@@ -30,7 +32,8 @@ class LabelSet:
         names: class names; the position is the class id in targets and outputs.
         synonyms: other spellings met in datasets, to class name.
         distances: optional symmetric class-to-class distances, shape (C, C).
-        merged: of a set that a user has named: what a folder or label counts as, where several make one class or some are left out (None); else empty.
+        merged: of a set that a user has named: what a folder or label counts as, where several make one class or some
+            are left out (None); else empty.
     """
 
     name: str
@@ -90,7 +93,9 @@ _FERPLUS_SYNONYMS = {
 
 
 def spellings(names: Iterable[str]) -> dict[str, str]:
-    """Other spellings of some names, as far as they are names of expressions: those of ``happy`` are ``happiness`` and ``joy``."""
+    """Other spellings of some names, as far as they are names of expressions: those of ``happy`` are ``happiness`` and
+    ``joy``.
+    """
     own = set(names)
     groups: dict[str, set[str]] = {}
     for spelling, name in _FER_SYNONYMS.items():
@@ -124,10 +129,16 @@ def wheel_distance(a: int, b: int, spokes: int = 8) -> int:
 
 
 LABEL_SETS: Registry[LabelSet] = Registry("label set")
-FER7 = LABEL_SETS.add("fer7", LabelSet("fer7", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), _FER_SYNONYMS))
+FER7 = LABEL_SETS.add(
+    "fer7", LabelSet("fer7", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), _FER_SYNONYMS)
+)
 FER8 = LABEL_SETS.add(
     "fer8",
-    LabelSet("fer8", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"), _FERPLUS_SYNONYMS),
+    LabelSet(
+        "fer8",
+        ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+        _FERPLUS_SYNONYMS,
+    ),
 )
 EMO8 = LABEL_SETS.add(
     "emo8",

@@ -1,4 +1,5 @@
-"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best recipe known for a dataset and a network, unless a flag says otherwise.
+"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best recipe known for a dataset and a
+network, unless a flag says otherwise.
 
 Later layers win::
 
@@ -9,11 +10,12 @@ Later layers win::
     tasks/<task>.yaml
     the flags
 
-Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them: ``datasets: {name: {...}}``,
-``small_faces: {...}``, and, by the weights that training begins with, ``from_scratch: {...}`` and ``from_weights: {...}``.
+Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them:
+``datasets: {name: {...}}``, ``small_faces: {...}``, and, by the weights that training begins with, ``from_scratch:
+{...}`` and ``from_weights: {...}``.
 
-``weights: auto`` leaves the choice between ImageNet's weights and none to what can be had on a machine (:mod:`fer_bench.training.auto_weights`). Settings
-never say it: here it becomes what the caller says.
+``weights: auto`` leaves the choice between ImageNet's weights and none to what can be had on a machine
+(:mod:`fer_bench.training.auto_weights`). Settings never say it: here it becomes what the caller says.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     """Merge all layers that a command's dataset, model and task have.
 
     Args:
-        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out, see :func:`unset`.
+        flags: settings by field name; ``execution`` may be a mapping; values that are None are left out, see
+            :func:`unset`.
         auto: what ``weights: auto`` becomes, ``imagenet`` or ``none``.
 
     Returns:
@@ -76,7 +79,8 @@ def unset(flags: Mapping[str, Any]) -> dict[str, None]:
 
 
 def for_optimizer(part: dict[str, Any], advised: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without what they advise for another optimiser than the command's: a rate for SGD would be a hundred times too large for Adam.
+    """Settings without what they advise for another optimiser than the command's: a rate for SGD would be a hundred
+    times too large for Adam.
 
     Args:
         part: settings, which also have a name.
@@ -138,17 +142,25 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
 
 def _families(path: Path) -> list[dict[str, Any]]:
     entries = read_yaml(path).get("families", []) if path.is_file() else []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and isinstance(entry.get("models"), list) for entry in entries):
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("models"), list) for entry in entries
+    ):
         problem = f"{path}: 'families' must be a list of settings, each with the 'models' that it is for."
         raise SpecError(problem, 'For example families: [{models: ["resnet*"], epochs: 60}].')
     return [dict(entry) for entry in entries]
 
 
 def _parts(layer: _Layer, weights: str | None, section: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """The plain settings of a layer (or of a section of it) and of those of its sections that count, in this order: by size, by weights, by dataset."""
+    """The plain settings of a layer (or of a section of it) and of those of its sections that count, in this order: by
+    size, by weights, by dataset.
+    """
     content = layer.content if section is None else section
     yield {key: value for key, value in content.items() if key not in _SECTIONS}
-    counting = {"small_faces": layer.small, "from_scratch": weights == "none", "from_weights": weights not in (None, "none")}
+    counting = {
+        "small_faces": layer.small,
+        "from_scratch": weights == "none",
+        "from_weights": weights not in (None, "none"),
+    }
     for name in (name for name, counts in counting.items() if counts and name in content):
         yield from _parts(layer, weights, _mapping(content[name], name, layer))
     if "datasets" in content:
@@ -158,7 +170,10 @@ def _parts(layer: _Layer, weights: str | None, section: dict[str, Any] | None = 
 
 def _mapping(section: Any, name: str, layer: _Layer) -> dict[str, Any]:
     if not isinstance(section, dict):
-        problem = f"{layer.where}: {name!r} must hold settings{', one mapping of them per dataset' if name == 'datasets' else ''}."
+        problem = (
+            f"{layer.where}: {name!r} must hold"
+            f" settings{', one mapping of them per dataset' if name == 'datasets' else ''}."
+        )
         raise SpecError(problem, f"For example {_EXAMPLES[name]}.")
     return section
 
@@ -166,15 +181,19 @@ def _mapping(section: Any, name: str, layer: _Layer) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Overlay one mapping of settings on another.
 
-    A dictionary of options is merged key by key, unless the layer above also chooses another name for what the options belong to
-    (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
+    A dictionary of options is merged key by key, unless the layer above also chooses another name for what the options
+    belong to (``augment`` and ``augment_options``): options of one optimiser mean nothing to the next.
     """
     merged = dict(base)
     for name, value in over.items():
         key = str(name)
         owner = key.removesuffix("_options")
         switched = owner != key and over.get(owner, merged.get(owner)) != base.get(owner)
-        merged[key] = {**merged[key], **value} if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched else value
+        merged[key] = (
+            {**merged[key], **value}
+            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not switched
+            else value
+        )
     for owner in _OWNERS:
         options = f"{owner}_options"
         if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:

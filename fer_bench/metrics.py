@@ -1,7 +1,9 @@
-"""The table of metrics: what each is called, how it is shown, which way is better, what it needs, and what computes and tests it.
+"""The table of metrics: what each is called, how it is shown, which way is better, what it needs, and what computes and
+tests it.
 
-Scores, boards, reports, curves and figures read it. A new metric is one entry below: what it takes decides with what its function is called, and everything
-else follows. Records from before it lack it, which ``fer-bench verify`` counts and ``fer-bench rescore`` mends.
+Scores, boards, reports, curves and figures read it. A new metric is one entry below: what it takes decides with what
+its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
+and ``fer-bench rescore`` mends.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any, Literal
 
 from fer_bench.registry import Registry
 
-# What a function is called with: a Confusion, or Probabilities, of fer_bench.scoring.classification; targets and outputs of one dimension, shape (N,); the
-# same less the middle of the scale, NaN without an answer; nothing, for what a training logs.
+# What a function is called with: a Confusion, or Probabilities, of fer_bench.scoring.classification; targets and
+# outputs of one dimension, shape (N,); the same less the middle of the scale, NaN without an answer; nothing, for what
+# a training logs.
 Takes = Literal["confusion", "probabilities", "values", "signs", "training"]
 NONE = "–"
 
@@ -33,12 +36,15 @@ class Metric:
         decimals: that are shown.
         lower_is_better: its direction.
         scaled: whether it is multiplied so that the scale of the dataset becomes -1 to 1.
-        test: how two rows are tested by it: ``outcomes``, which samples each answered rightly; ``resampling``, a paired bootstrap; empty: not.
+        test: how two rows are tested by it: ``outcomes``, which samples each answered rightly; ``resampling``, a paired
+            bootstrap; empty: not.
         of_sums: of values that are resampled, ``module:function`` of a Sums of :mod:`fer_bench.scoring.moments`.
         undefined: why it may have no value although there are samples.
-        inline: its title within a sentence; empty: the title, its first word in lower case unless it is an abbreviation.
-        since: number of the revision of this table that first had it: records of that one or later must hold it. A new metric takes the highest number plus
-            one, unless that has not been released. None: it is of a plugin, and no record must.
+        inline: its title within a sentence; empty: the title, its first word in lower case unless it is an
+            abbreviation.
+        since: number of the revision of this table that first had it: records of that one or later must hold it. A new
+            metric takes the highest number plus one, unless that has not been released. None: it is of a plugin, and no
+            record must.
     """
 
     name: str
@@ -71,17 +77,45 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
-_CLASSES, _VALUES, _SUMS = "fer_bench.scoring.classification:", "fer_bench.scoring.regression:", "fer_bench.scoring.moments:"
+_CLASSES, _VALUES, _SUMS = (
+    "fer_bench.scoring.classification:",
+    "fer_bench.scoring.regression:",
+    "fer_bench.scoring.moments:",
+)
 for _metric in (
     Metric("accuracy", "Accuracy", "confusion", f"{_CLASSES}accuracy", unit="%", decimals=2, test="outcomes"),
-    Metric("balanced_accuracy", "Balanced accuracy", "confusion", f"{_CLASSES}balanced_accuracy", unit="%", decimals=2, test="resampling"),
-    Metric("macro_f1", "Macro-F1", "confusion", f"{_CLASSES}macro_f1", unit="%", decimals=2, test="resampling"),
-    Metric("weighted_f1", "Weighted F1", "confusion", f"{_CLASSES}weighted_f1", unit="%", decimals=2, test="resampling"),
     Metric(
-        "cohen_kappa", "Cohen's kappa", "confusion", f"{_CLASSES}cohen_kappa", test="resampling", inline="Cohen's kappa", since=2,
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "confusion",
+        f"{_CLASSES}balanced_accuracy",
+        unit="%",
+        decimals=2,
+        test="resampling",
+    ),
+    Metric("macro_f1", "Macro-F1", "confusion", f"{_CLASSES}macro_f1", unit="%", decimals=2, test="resampling"),
+    Metric(
+        "weighted_f1", "Weighted F1", "confusion", f"{_CLASSES}weighted_f1", unit="%", decimals=2, test="resampling"
+    ),
+    Metric(
+        "cohen_kappa",
+        "Cohen's kappa",
+        "confusion",
+        f"{_CLASSES}cohen_kappa",
+        test="resampling",
+        inline="Cohen's kappa",
+        since=2,
         undefined="all targets and all answers are of one class",
     ),
-    Metric("mcc", "MCC", "confusion", f"{_CLASSES}mcc", test="resampling", since=2, undefined="all targets, or all answers, are of one class"),
+    Metric(
+        "mcc",
+        "MCC",
+        "confusion",
+        f"{_CLASSES}mcc",
+        test="resampling",
+        since=2,
+        undefined="all targets, or all answers, are of one class",
+    ),
     Metric("macro_ap", "Macro-AP", "probabilities", f"{_CLASSES}macro_ap", unit="%", decimals=2),
     Metric("nll", "NLL", "probabilities", f"{_CLASSES}nll", lower_is_better=True),
     Metric("brier", "Brier", "probabilities", f"{_CLASSES}brier", lower_is_better=True, inline="Brier score"),
@@ -89,13 +123,31 @@ for _metric in (
     Metric("ccc", "CCC", "values", f"{_VALUES}ccc", test="resampling", of_sums=f"{_SUMS}ccc"),
     Metric("pcc", "PCC", "values", f"{_VALUES}pcc", test="resampling", of_sums=f"{_SUMS}pcc"),
     Metric("icc31", "ICC(3,1)", "values", f"{_VALUES}icc31", test="resampling", of_sums=f"{_SUMS}icc31"),
-    Metric("rmse", "RMSE", "values", f"{_VALUES}rmse", unit="dataset", lower_is_better=True, test="resampling", of_sums=f"{_SUMS}rmse"),
-    Metric("mae", "MAE", "values", f"{_VALUES}mae", unit="dataset", lower_is_better=True, test="resampling", of_sums=f"{_SUMS}mae"),
+    Metric(
+        "rmse",
+        "RMSE",
+        "values",
+        f"{_VALUES}rmse",
+        unit="dataset",
+        lower_is_better=True,
+        test="resampling",
+        of_sums=f"{_SUMS}rmse",
+    ),
+    Metric(
+        "mae",
+        "MAE",
+        "values",
+        f"{_VALUES}mae",
+        unit="dataset",
+        lower_is_better=True,
+        test="resampling",
+        of_sums=f"{_SUMS}mae",
+    ),
     Metric("sagr", "SAGR", "signs", f"{_VALUES}sagr"),
     Metric("rmse_scaled", "RMSE on −1 to 1", "values", f"{_VALUES}rmse", scaled=True, lower_is_better=True),
     Metric("mae_scaled", "MAE on −1 to 1", "values", f"{_VALUES}mae", scaled=True, lower_is_better=True),
     Metric("loss", "loss", "training", lower_is_better=True),
-):  # fmt: skip
+):
     METRICS.add(_metric.name, _metric)
 # Of either kind of task, the score that a reader wants of any record, whatever ranks it.
 HEADLINE = {"classes": "accuracy", "values": "ccc"}
@@ -123,7 +175,9 @@ def revision() -> int:
 
 
 def find(name: str) -> Metric | None:
-    """The metric of a name, of a path (``valence/ccc``, ``folds/averaged/ccc``) or of another split (``train_accuracy``); None for what is none."""
+    """The metric of a name, of a path (``valence/ccc``, ``folds/averaged/ccc``) or of another split
+    (``train_accuracy``); None for what is none.
+    """
     return METRICS.get(name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_"))
 
 

@@ -1,7 +1,7 @@
 """Predictions files as archives of arrays: what they declare is checked before anything is unpacked.
 
-A header of a few bytes may claim terabytes, and 1 MB may unpack to 1 GB. So sizes, types and names are read first and held against each other, against the
-record and against a bound; only then is memory asked for.
+A header of a few bytes may claim terabytes, and 1 MB may unpack to 1 GB. So sizes, types and names are read first and
+held against each other, against the record and against a bound; only then is memory asked for.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ SINGLE = Layout("float32", 2, "run")
 STACKED = Layout("float16", 3, "grid")
 
 
-def read_columns(path: Path, layout: Layout, sha256: str | None = None, n: int | None = None) -> dict[str, npt.NDArray[Any]]:
+def read_columns(
+    path: Path, layout: Layout, sha256: str | None = None, n: int | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a predictions file by name, as they are stored.
 
     Args:
@@ -63,14 +65,17 @@ def read_columns(path: Path, layout: Layout, sha256: str | None = None, n: int |
         n: rows, if known.
 
     Raises:
-        RecordError: missing, not the file that is meant, damaged, or of sizes, types or values that no predictions have.
+        RecordError: missing, not the file that is meant, damaged, or of sizes, types or values that no predictions
+            have.
         RowCountError: it has another number of rows than ``n``.
     """
     try:
         content = read_regular(path, MOST_BYTES)
     except FileNotFoundError:
         problem = f"{path}: the predictions file is missing."
-        raise RecordError(problem, f"Restore it from version control, or remove the record and repeat the {layout.owner}.") from None
+        raise RecordError(
+            problem, f"Restore it from version control, or remove the record and repeat the {layout.owner}."
+        ) from None
     except OSError as error:
         problem = f"{path}: the predictions file cannot be read ({error.strerror})."
         raise RecordError(problem, f"Restore it from version control, or repeat the {layout.owner}.") from None
@@ -106,12 +111,20 @@ def to_npz(columns: dict[str, npt.NDArray[Any]], flags: dict[str, npt.NDArray[np
     buffer = io.BytesIO()
     named = {f"{_FLAG}{name}": column for name, column in sorted(flags.items())}
     groups = {"groups": columns["groups"]} if "groups" in columns else {}
-    np.savez_compressed(buffer, allow_pickle=False, **{name: column for name, column in columns.items() if name != "groups"}, **named, **groups)
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        **{name: column for name, column in columns.items() if name != "groups"},
+        **named,
+        **groups,
+    )
     return buffer.getvalue()
 
 
 def is_intact(path: Path, sha256: str, n: int) -> bool:
-    """Whether a predictions file is the one that a record names; of its content only the declared number of rows is read."""
+    """Whether a predictions file is the one that a record names; of its content only the declared number of rows is
+    read.
+    """
     try:
         content = read_regular(path, MOST_BYTES)
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -154,8 +167,16 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dt
             raise ValueError(problem)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         size = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or dtype.itemsize == 0 or any(length < 0 for length in shape) or file.tell() + size != info.file_size:
-            problem = f"{shown(name, 40)}: shape {shown(shape, 60)} of type {shown(dtype, 40)} does not fit the {info.file_size} bytes that are there"
+        if (
+            dtype.hasobject
+            or dtype.itemsize == 0
+            or any(length < 0 for length in shape)
+            or file.tell() + size != info.file_size
+        ):
+            problem = (
+                f"{shown(name, 40)}: shape {shown(shape, 60)} of type {shown(dtype, 40)} does not fit the"
+                f" {info.file_size} bytes that are there"
+            )
             raise ValueError(problem)
     return shape, dtype
 
@@ -165,17 +186,29 @@ def _check(declared: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], layout: L
     (rows, *more), _ = declared["ids"]
     for name, (shape, dtype) in declared.items():
         if name == "outputs":
-            fits = dtype == np.dtype(layout.outputs) and len(shape) == layout.dimensions and shape[-2] == rows and 1 <= shape[-1] <= _MOST_OUTPUTS
+            fits = (
+                dtype == np.dtype(layout.outputs)
+                and len(shape) == layout.dimensions
+                and shape[-2] == rows
+                and 1 <= shape[-1] <= _MOST_OUTPUTS
+            )
         elif name.startswith(_FLAG):
             fits = dtype == np.dtype(bool) and shape == (rows,)
         elif name in _TYPES:
             kinds, most = _TYPES[name]
             wide = len(shape) == 2 and name == "targets" and 1 <= shape[1] <= _MOST_OUTPUTS
-            fits = dtype.kind in kinds and (most is None or dtype.itemsize <= most) and (shape == (rows,) or (wide and shape[0] == rows))
+            fits = (
+                dtype.kind in kinds
+                and (most is None or dtype.itemsize <= most)
+                and (shape == (rows,) or (wide and shape[0] == rows))
+            )
         else:
             fits = False
         if not fits or more:
-            problem = f"{shown(name, 40)} of shape {shown(shape, 60)} and type {shown(dtype, 40)} is no column of predictions with {rows} ids"
+            problem = (
+                f"{shown(name, 40)} of shape {shown(shape, 60)} and type {shown(dtype, 40)} is no column of predictions"
+                f" with {rows} ids"
+            )
             raise ValueError(problem)
     for name in ("targets", "outputs"):
         if name not in declared:

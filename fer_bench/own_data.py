@@ -1,4 +1,6 @@
-"""Data that users bring, in the settings of a run: classes become the name of a task, and a table's path the name of a dataset."""
+"""Data that users bring, in the settings of a run: classes become the name of a task, and a table's path the name of a
+dataset.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ BROUGHT = ("folder:", TABLE)
 
 
 def settle(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run with the classes that they name in their one form, the task that follows from them, and no path of a table.
+    """Settings of a run with the classes that they name in their one form, the task that follows from them, and no path
+    of a table.
 
     Args:
         values: ``dataset``, ``dataset_options``, ``task`` and ``execution`` are looked at, where they are there.
@@ -44,7 +47,10 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(options, Mapping) and "classes" in options:
         if not str(dataset).startswith(BROUGHT):
             problem = f"{OPTION}: dataset {dataset!r} has classes of its own."
-            raise SpecError(problem, "Classes are named for folder:NAME and table:FILE; leave the option out, and choose with --task.")
+            raise SpecError(
+                problem,
+                "Classes are named for folder:NAME and table:FILE; leave the option out, and choose with --task.",
+            )
         folders = read_classes(options["classes"])
         settled["dataset_options"] = {**options, "classes": folders}
         settled["task"] = _task(folders, settled.get("task"))
@@ -52,13 +58,17 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _brought_task(task: str) -> str | None:
-    """The name of a task of classes that a plugin brings: it states them by a digest, so that records of it are understood without the plugin."""
+    """The name of a task of classes that a plugin brings: it states them by a digest, so that records of it are
+    understood without the plugin.
+    """
     if task in TASKS or NAMED.fullmatch(task) or VIA in task or (plugin := plugins.find("task", task)) is None:
         return None
     found = plugin.load()
     classes = found.labels if isinstance(found, Task) else found
     if isinstance(classes, LabelSet):
-        return own_task(classes if LABEL_SETS.get(classes.name) == classes else stated_set(classes.names, classes.merged)).name
+        return own_task(
+            classes if LABEL_SETS.get(classes.name) == classes else stated_set(classes.names, classes.merged)
+        ).name
     if not isinstance(classes, list | tuple):
         problem = f"{plugin.described}: {plugin.reference} is a {type(found).__name__}."
         raise PluginError(problem, "Name a list of classes, or what fer_bench.label_set(classes) returns.")
@@ -85,8 +95,14 @@ def find_table(dataset: str, data_dir: str | None = None) -> tuple[str, Path | N
     places = [path] if path.is_absolute() else [path, paths.data_root(data_dir) / path]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        problem = f"table {text!r}: no such file{'' if path.is_absolute() else ' here or in ' + str(paths.data_root(data_dir))}."
-        raise MissingDataError(problem, f"Name a table of images and labels ({', '.join(TABLE_SUFFIXES)}), as --dataset table:faces/labels.csv.")
+        problem = (
+            f"table {text!r}: no such"
+            f" file{'' if path.is_absolute() else ' here or in ' + str(paths.data_root(data_dir))}."
+        )
+        raise MissingDataError(
+            problem,
+            f"Name a table of images and labels ({', '.join(TABLE_SUFFIXES)}), as --dataset table:faces/labels.csv.",
+        )
     return TABLE + found.stem, found.resolve()
 
 
@@ -98,8 +114,14 @@ def _task(folders: Mapping[str, str | None], task: Any) -> str:
     if task in (None, "", labels.name, "fer7"):
         return labels.name
     if task in LABEL_SETS or (isinstance(task, str) and not NAMED.fullmatch(task)):
-        merged = task in LABEL_SETS and same_classes(LABEL_SETS[task], {name for name in folders.values() if name is not None})
-        why = "some folders are merged or left out" if merged else f"they are {', '.join(dict.fromkeys(str(name) for name in folders.values() if name))}"
+        merged = task in LABEL_SETS and same_classes(
+            LABEL_SETS[task], {name for name in folders.values() if name is not None}
+        )
+        why = (
+            "some folders are merged or left out"
+            if merged
+            else f"they are {', '.join(dict.fromkeys(str(name) for name in folders.values() if name))}"
+        )
     else:
         why = f"they make the task {labels.name}"
     problem = f"{OPTION}: these classes are not those of the task {task!r}: {why}."

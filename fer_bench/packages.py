@@ -1,8 +1,10 @@
-"""Which extra of this package brings which library, and the one line that a user reads where a library is missing or broken.
+"""Which extra of this package brings which library, and the one line that a user reads where a library is missing or
+broken.
 
-The tables follow ``pyproject.toml``. Modules import what they need, where they need it; :func:`explain` turns whatever ``ImportError`` comes of that into a
-:class:`MissingPackageError`, for every verb in one place. Where another extra is meant than the first that brings a library, and where a package should be
-asked for before anything long begins, :func:`require` asks for it.
+The tables follow ``pyproject.toml``. Modules import what they need, where they need it; :func:`explain` turns whatever
+``ImportError`` comes of that into a :class:`MissingPackageError`, for every verb in one place. Where another extra is
+meant than the first that brings a library, and where a package should be asked for before anything long begins,
+:func:`require` asks for it.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ def explain(error: ImportError, extra: str | None = None) -> MissingPackageError
         extra: the extra to name; None: the first that brings the package.
 
     Returns:
-        The error with the command that installs it; None where the module is none that this package knows, which is a fault of ours.
+        The error with the command that installs it; None where the module is none that this package knows, which is a
+        fault of ours.
     """
     # pandas and Lightning name what they miss in the text alone.
     named = [(error.name or "").partition(".")[0], *_WORD.findall(str(error))]
@@ -75,7 +78,9 @@ def explain(error: ImportError, extra: str | None = None) -> MissingPackageError
     if isinstance(error, ModuleNotFoundError) or error.path is None:
         problem = f"the package {package} is missing, which is needed for this."
         return MissingPackageError(problem, f"Install it ({command}).")
-    problem = f"the package {package} is there but cannot be loaded ({(str(error).splitlines() or ['no detail'])[0][:160]})."
+    problem = (
+        f"the package {package} is there but cannot be loaded ({(str(error).splitlines() or ['no detail'])[0][:160]})."
+    )
     without_screen = ", or opencv-python-headless where there is no screen" if module == "cv2" else ""
     return MissingPackageError(problem, f"Install it anew (pip install --force-reinstall {package}{without_screen}).")
 

@@ -1,8 +1,9 @@
 """Where things are: settings, leaderboards, runs, data, caches. Each can be moved by an environment variable.
 
-Within a checkout, or any folder that holds ``leaderboards/results``, results are in that folder. Anywhere else they are in a folder of the user's own
-(``~/.local/share/fer_bench``), so that trying things never fills the folder in which a shell happens to be. In scratch mode (:func:`scratch`, ``--scratch``)
-they are in the user's own scratch folder wherever that is, and the project's store is only read.
+Within a checkout, or any folder that holds ``leaderboards/results``, results are in that folder. Anywhere else they are
+in a folder of the user's own (``~/.local/share/fer_bench``), so that trying things never fills the folder in which a
+shell happens to be. In scratch mode (:func:`scratch`, ``--scratch``) they are in the user's own scratch folder wherever
+that is, and the project's store is only read.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _SCRATCH: ContextVar[bool] = ContextVar("fer_bench_scratch", default=False)
 def project_root() -> Path:
     """The folder that holds ``leaderboards/`` and ``runs/``.
 
-    ``FER_BENCH_HOME``, else the nearest folder from here upwards that has ``benchmarks/defaults.yaml`` or ``leaderboards/results``, else the user's own.
+    ``FER_BENCH_HOME``, else the nearest folder from here upwards that has ``benchmarks/defaults.yaml`` or
+    ``leaderboards/results``, else the user's own.
     """
     if home := os.environ.get("FER_BENCH_HOME"):
         return Path(home).expanduser().resolve()
@@ -45,7 +47,8 @@ def scratch_dir() -> Path:
 
 @contextlib.contextmanager
 def scratch(on: bool = True) -> Iterator[Path]:
-    """Put records, boards and runs into the scratch folder for as long as this lasts; the project's store is read where scratch has no such run.
+    """Put records, boards and runs into the scratch folder for as long as this lasts; the project's store is read where
+    scratch has no such run.
 
     Args:
         on: False leaves scratch mode, within it.
@@ -81,14 +84,18 @@ def benchmarks_dir() -> Path:
 
 
 def leaderboards_dir() -> Path:
-    """The folder of records and rendered boards (``FER_BENCH_LEADERBOARDS``, else ``leaderboards/``); in scratch mode that of the scratch folder."""
+    """The folder of records and rendered boards (``FER_BENCH_LEADERBOARDS``, else ``leaderboards/``); in scratch mode
+    that of the scratch folder.
+    """
     if in_scratch():
         return scratch_dir() / "leaderboards"
     return _moved("FER_BENCH_LEADERBOARDS", project_root() / "leaderboards")
 
 
 def runs_dir() -> Path:
-    """The folder of checkpoints and logs of trainings (``FER_BENCH_RUNS``, else ``runs/``); in scratch mode that of the scratch folder."""
+    """The folder of checkpoints and logs of trainings (``FER_BENCH_RUNS``, else ``runs/``); in scratch mode that of the
+    scratch folder.
+    """
     if in_scratch():
         return scratch_dir() / "runs"
     return _moved("FER_BENCH_RUNS", project_root() / "runs")
@@ -100,15 +107,21 @@ def cache_dir() -> Path:
 
 
 def data_root(data_dir: str | None = None) -> Path:
-    """Where datasets are looked for: the argument, else ``FER_BENCH_DATA``, else ``data/`` of the project; outside any project also ``data/`` right here."""
+    """Where datasets are looked for: the argument, else ``FER_BENCH_DATA``, else ``data/`` of the project; outside any
+    project also ``data/`` right here.
+    """
     if data_dir:
         return Path(data_dir).expanduser()
     outside = not os.environ.get("FER_BENCH_HOME") and _project_here() is None
-    return _moved("FER_BENCH_DATA", Path.cwd() / "data" if outside and (Path.cwd() / "data").is_dir() else project_root() / "data")
+    return _moved(
+        "FER_BENCH_DATA", Path.cwd() / "data" if outside and (Path.cwd() / "data").is_dir() else project_root() / "data"
+    )
 
 
 def weights_dirs(data_dir: str | None = None) -> list[Path]:
-    """Where pretrained weights are looked for, in this order: ``FER_BENCH_WEIGHTS`` if it is set, and ``weights`` in the data root."""
+    """Where pretrained weights are looked for, in this order: ``FER_BENCH_WEIGHTS`` if it is set, and ``weights`` in
+    the data root.
+    """
     own = os.environ.get("FER_BENCH_WEIGHTS")
     return [*([Path(own).expanduser()] if own else []), data_root(data_dir) / "weights"]
 

@@ -1,7 +1,7 @@
 """Files that the settings of a run name: what is in them decides the result, not where they are.
 
-The digest of a file stands in the settings, and its place among those of the execution: the same bytes elsewhere are the same run, other bytes under the same
-name another, and no path is published.
+The digest of a file stands in the settings, and its place among those of the execution: the same bytes elsewhere are
+the same run, other bytes under the same name another, and no path is published.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 def places(execution: Any) -> dict[str, Any] | None:
-    """What settings say of the execution, as plain types; None where that is no mapping, which the validation refuses by name."""
+    """What settings say of the execution, as plain types; None where that is no mapping, which the validation refuses
+    by name.
+    """
     if execution is None:
         return {}
     if isinstance(execution, Mapping):
@@ -49,8 +51,13 @@ def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
         done["labels"], execution["labels_file"] = file_digest(path), str(path)
     if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
         done["weights"] = pin(weights, "weights", files)
-    if isinstance(options, Mapping) and (named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}):
-        done["dataset_options"] = {**options, **{key: pin(value, f"dataset_options.{key}", files) for key, value in named.items()}}
+    if isinstance(options, Mapping) and (
+        named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}
+    ):
+        done["dataset_options"] = {
+            **options,
+            **{key: pin(value, f"dataset_options.{key}", files) for key, value in named.items()},
+        }
     if files:
         execution["files"] = files
     return done | {"execution": execution} if execution else done
@@ -82,13 +89,19 @@ def _named_in(path: Path) -> list[Path]:
     if path.suffix != ".json":
         return []
     try:
-        return [path.parent / str(name) for group in json.loads(path.read_text(encoding="utf-8"))["weightsManifest"] for name in group["paths"]]
+        return [
+            path.parent / str(name)
+            for group in json.loads(path.read_text(encoding="utf-8"))["weightsManifest"]
+            for name in group["paths"]
+        ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # Whoever reads it says what is wrong with it.
         return []
 
 
-def file_digest(path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv.") -> str:
+def file_digest(
+    path: Path, what: str = "label file", hint: str = "`fer-bench study reannotation` writes one as consensus.csv."
+) -> str:
     """Twelve hexadecimal digits of a file's SHA-256.
 
     Raises:

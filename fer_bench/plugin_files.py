@@ -1,7 +1,8 @@
 """The files of code from outside, and one digest over them; nothing is imported for it.
 
-Of a module in a package, those files of the package count that it imports, directly or by others, wherever in a file the import stands, with the
-``__init__.py`` above them; of a module in a plain folder, also what it imports from beside it. Libraries do not count: their versions are stated elsewhere.
+Of a module in a package, those files of the package count that it imports, directly or by others, wherever in a file
+the import stands, with the ``__init__.py`` above them; of a module in a plain folder, also what it imports from beside
+it. Libraries do not count: their versions are stated elsewhere.
 """
 
 from __future__ import annotations
@@ -103,14 +104,20 @@ def _locate(name: str) -> ModuleSpec | None:
 
 def _root(spec: ModuleSpec) -> Path | None:
     """The plain folder that a module is in; None where it is installed among libraries."""
-    places = [Path(place) for place in spec.submodule_search_locations or ()] or ([Path(spec.origin)] if spec.origin else [])
+    places = [Path(place) for place in spec.submodule_search_locations or ()] or (
+        [Path(spec.origin)] if spec.origin else []
+    )
     root = places[0].parent if places else None
     return None if root is None or next(root.glob("*.dist-info"), None) else root
 
 
 def _is_beside(name: str, root: Path | None) -> bool:
     top = name.partition(".")[0]
-    return root is not None and top != "fer_bench" and ((root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file())
+    return (
+        root is not None
+        and top != "fer_bench"
+        and ((root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file())
+    )
 
 
 def _imported(module: str, path: Path) -> Iterator[str]:

@@ -1,13 +1,16 @@
-"""Code from outside the package: networks, datasets, tasks, losses and augmentations that others bring, found without being imported.
+"""Code from outside the package: networks, datasets, tasks, losses and augmentations that others bring, found without
+being imported.
 
 A plugin is named in one of three ways:
 
-- by an entry point of an installed package, in the group ``fer_bench.models``, ``.datasets``, ``.tasks``, ``.losses`` or ``.augmentations``;
+- by an entry point of an installed package, in the group ``fer_bench.models``, ``.datasets``, ``.tasks``, ``.losses``
+  or ``.augmentations``;
 - as ``module:attribute``, where the module can be imported from the current folder or from what is installed;
 - by a name that a module has given to :func:`register`; ``--import MODULE`` imports such a module.
 
-The package's own names come first. What a plugin must be is in ``docs/plugins.md``, and is checked where it is built. Only what needs the code imports it: its
-digest is that of its files (:mod:`fer_bench.plugin_files`), so records of plugins are verified and ranked where the plugin is not.
+The package's own names come first. What a plugin must be is in ``docs/plugins.md``, and is checked where it is built.
+Only what needs the code imports it: its digest is that of its files (:mod:`fer_bench.plugin_files`), so records of
+plugins are verified and ranked where the plugin is not.
 """
 
 from __future__ import annotations
@@ -91,12 +94,20 @@ class Plugin:
             except AttributeError:
                 problem = f"{self.described}: module {module} has no {attribute!r}."
                 near = unknown_name("attribute", part, [name for name in dir(found) if not name.startswith("_")])
-                raise PluginError(problem, near.hint if near.hint.startswith("Did") else "Correct the name behind the colon.") from None
+                raise PluginError(
+                    problem, near.hint if near.hint.startswith("Did") else "Correct the name behind the colon."
+                ) from None
         return found
 
     def facts(self) -> dict[str, str]:
         """What a record says of it."""
-        stated = {"name": self.name, "object": self.reference, "package": self.package, "version": self.version, "import": self.by}
+        stated = {
+            "name": self.name,
+            "object": self.reference,
+            "package": self.package,
+            "version": self.version,
+            "import": self.by,
+        }
         return {key: value for key, value in stated.items() if value} | {"sha256": self.digest}
 
 
@@ -156,8 +167,13 @@ def known(kind: str, own: Iterable[str]) -> list[str]:
 def names(kind: str) -> dict[str, str]:
     """Plugins by name, with where each is from: of installed packages, and of modules that were imported for it."""
     points = metadata.entry_points(group=f"fer_bench.{KINDS[kind]}")
-    found = {point.name: f"{point.value} ({point.dist.name} {point.dist.version})" if point.dist else point.value for point in points}
-    return dict(sorted((found | {name: plugin.reference for (of, name), plugin in _REGISTERED.items() if of == kind}).items()))
+    found = {
+        point.name: f"{point.value} ({point.dist.name} {point.dist.version})" if point.dist else point.value
+        for point in points
+    }
+    return dict(
+        sorted((found | {name: plugin.reference for (of, name), plugin in _REGISTERED.items() if of == kind}).items())
+    )
 
 
 def register(kind: str, name: str, reference: Any) -> None:
@@ -193,7 +209,9 @@ def reference_of(thing: Any) -> str:
     if not module or not name or "<" in name or module == "__main__":
         where = " from a notebook or a script" if module == "__main__" else ""
         problem = f"{name or thing!r} cannot be imported by name{where}, so no record could say what it is."
-        raise PluginError(problem, "Put it at the top of a module of its own, such as my_net.py beside it, and import it from there.")
+        raise PluginError(
+            problem, "Put it at the top of a module of its own, such as my_net.py beside it, and import it from there."
+        )
     return f"{module}:{name}"
 
 
@@ -215,7 +233,9 @@ def import_module(name: str, what: str = "") -> Any:
     except (Exception, SystemExit) as error:  # modules raise whatever they are made to
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             problem = f"{said}: there is no module {error.name}."
-            raise PluginError(problem, f"Modules are looked for in this folder ({Path.cwd()}) and among what is installed.") from None
+            raise PluginError(
+                problem, f"Modules are looked for in this folder ({Path.cwd()}) and among what is installed."
+            ) from None
         where = f", line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
         detail = next(iter(str(error.msg if isinstance(error, SyntaxError) else error).splitlines()), "") or "no detail"
         problem = f"{said}: importing {name} raises {type(error).__name__} ({detail[:200].rstrip('.')}{where})."

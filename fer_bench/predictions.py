@@ -19,9 +19,11 @@ class Predictions:
     Args:
         ids: shape (N,), text; names the samples; unique.
         targets: shape (N,) class ids, or (N, D) values.
-        outputs: shape (N, C) class probabilities, or (N, D) values; float32. A row of NaN is "no answer" and counts as wrong.
+        outputs: shape (N, C) class probabilities, or (N, D) values; float32. A row of NaN is "no answer" and counts as
+            wrong.
         flags: named boolean columns of shape (N,), such as ``duplicate``: the sample has a near copy in another split.
-        groups: shape (N,), text: clip or person, for intervals that resample whole groups; None where every sample stands alone.
+        groups: shape (N,), text: clip or person, for intervals that resample whole groups; None where every sample
+            stands alone.
     """
 
     ids: npt.NDArray[np.str_]
@@ -32,7 +34,12 @@ class Predictions:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        columns = {"targets": self.targets, "outputs": self.outputs, **self.flags, **({"groups": self.groups} if self.groups is not None else {})}
+        columns = {
+            "targets": self.targets,
+            "outputs": self.outputs,
+            **self.flags,
+            **({"groups": self.groups} if self.groups is not None else {}),
+        }
         for name, column in columns.items():
             if len(column) != n:
                 problem = f"predictions: {name} has {len(column)} rows, ids has {n}."
@@ -52,7 +59,11 @@ class Predictions:
 
     def to_bytes(self) -> bytes:
         """Serialise; the same predictions always give the same bytes."""
-        columns: dict[str, npt.NDArray[np.generic]] = {"ids": self.ids.astype(np.str_), "targets": self.targets, "outputs": self.outputs.astype(np.float32)}
+        columns: dict[str, npt.NDArray[np.generic]] = {
+            "ids": self.ids.astype(np.str_),
+            "targets": self.targets,
+            "outputs": self.outputs.astype(np.float32),
+        }
         if self.groups is not None:
             columns["groups"] = self.groups.astype(np.str_)
         return to_npz(columns, self.flags)
@@ -67,7 +78,8 @@ class Predictions:
             n: the number of rows that the record says it has, if anything.
 
         Raises:
-            RecordError: missing, damaged, or another file than the record means; of any size, it takes no more than a bounded amount of memory.
+            RecordError: missing, damaged, or another file than the record means; of any size, it takes no more than a
+                bounded amount of memory.
         """
         arrays = read_columns(path, SINGLE, sha256, n)
         try:

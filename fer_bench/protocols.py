@@ -17,7 +17,11 @@ from fer_bench.registry import Registry
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
 # What a protocol's name has in it where predictions are judged by other labels than the dataset's own.
 LABELS = "-labels-"
-_CAVEATS = {"identity": (), "clip": ("a person can be in train and in test",), "frame": ("leaky: frames of one clip are in train and in test",)}
+_CAVEATS = {
+    "identity": (),
+    "clip": ("a person can be in train and in test",),
+    "frame": ("leaky: frames of one clip are in train and in test",),
+}
 
 
 @dataclass(frozen=True)
@@ -46,26 +50,46 @@ class Task:
 
 TASKS: Registry[Task] = Registry("task")
 for _name in LABEL_SETS:
-    TASKS.add(_name, Task(_name, "classes", "weighted_f1" if _name in ("emo8", "emo24", "arousal3", "valence3") else "accuracy", LABEL_SETS[_name]))
+    TASKS.add(
+        _name,
+        Task(
+            _name,
+            "classes",
+            "weighted_f1" if _name in ("emo8", "emo24", "arousal3", "valence3") else "accuracy",
+            LABEL_SETS[_name],
+        ),
+    )
 TASKS.add("va", Task("va", "values", "ccc", dimensions=("valence", "arousal")))
 for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
 
 
-# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that states its classes puts them here, so
-# that a name means the same in every process, or nothing.
+# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that
+# states its classes puts them here, so that a name means the same in every process, or nothing.
 _OWN: dict[str, Task] = {}
 
 
 def own_task(labels: LabelSet) -> Task:
-    """The task of a label set: the built-in one of that name, or one of classes that a user has named, known by its name from now on."""
-    return TASKS[labels.name] if labels.name in TASKS else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
+    """The task of a label set: the built-in one of that name, or one of classes that a user has named, known by its
+    name from now on.
+    """
+    return (
+        TASKS[labels.name]
+        if labels.name in TASKS
+        else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
+    )
 
 
 def state_classes(task: str) -> dict[str, Any]:
-    """What a record must hold so that its task can be understood anywhere: by name of a task, ``names`` and what was ``merged``; empty for built-in tasks."""
+    """What a record must hold so that its task can be understood anywhere: by name of a task, ``names`` and what was
+    ``merged``; empty for built-in tasks.
+    """
     own = [_OWN[name].labels for name in task.split(VIA) if name in _OWN]
-    return {labels.name: {"names": list(labels.names), "merged": dict(labels.merged)} for labels in own if labels is not None}
+    return {
+        labels.name: {"names": list(labels.names), "merged": dict(labels.merged)}
+        for labels in own
+        if labels is not None
+    }
 
 
 def learn_classes(stated: Mapping[str, Any]) -> None:
@@ -76,7 +100,10 @@ def learn_classes(stated: Mapping[str, Any]) -> None:
     """
     for name, content in stated.items():
         try:
-            labels = stated_set([str(label) for label in content["names"]], {str(key): value for key, value in content["merged"].items()})
+            labels = stated_set(
+                [str(label) for label in content["names"]],
+                {str(key): value for key, value in content["merged"].items()},
+            )
         except (KeyError, TypeError, AttributeError):
             labels = None
         if labels is None or labels.name != name or len(labels) < 2 or any(fault(label) for label in labels.names):
@@ -163,9 +190,10 @@ declare(
         checksums={"train": "7898fc558fbfa724", "validation": "dd2183b2f9b55a8e", "test": "188f335d6263ce7b"},
         title="FER+, eight expressions",
         about=(
-            "FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left out, as the authors' script does. "
-            "The votes are those of fer2013new.csv (25,060 / 3,199 / 3,153 images). Numbers published from the authors' code were tested on other votes, "
-            "of the layout that their script generates: the protocol ferplus_generated-fer8 (25,045 / 3,191 / 3,137 images)."
+            "FER2013's faces with the majority vote of ten taggers; images without a majority for an emotion are left"
+            " out, as the authors' script does. The votes are those of fer2013new.csv (25,060 / 3,199 / 3,153 images)."
+            " Numbers published from the authors' code were tested on other votes, of the layout that their script"
+            " generates: the protocol ferplus_generated-fer8 (25,045 / 3,191 / 3,137 images)."
         ),
     )
 )
@@ -177,9 +205,11 @@ declare(
         checksums={"train": "f416fc80c7b7cd9c", "validation": "e0d032442be87c43", "test": "04db9473fdb0d6c3"},
         title="FER+ as its authors' code reads it, eight expressions",
         about=(
-            "FER2013's faces with the majority vote of ten taggers, from the layout that the authors' script generates (FER2013Train, FER2013Valid and "
-            "FER2013Test with label.csv; 25,045 / 3,191 / 3,137 images): numbers published from the authors' code were tested here. Its votes differ from "
-            "fer2013new.csv in 1,602 of 35,714 rows; networks that were tested on that file are on the board ferplus-fer8 (25,060 / 3,199 / 3,153 images)."
+            "FER2013's faces with the majority vote of ten taggers, from the layout that the authors' script generates"
+            " (FER2013Train, FER2013Valid and FER2013Test with label.csv; 25,045 / 3,191 / 3,137 images): numbers"
+            " published from the authors' code were tested here. Its votes differ from fer2013new.csv in 1,602 of"
+            " 35,714 rows; networks that were tested on that file are on the board ferplus-fer8 (25,060 / 3,199 / 3,153"
+            " images)."
         ),
     )
 )
@@ -189,9 +219,11 @@ VIA = "-via-"
 
 
 def find_task(name: str) -> Task:
-    """A task by name; ``<target>-via-<source>`` is the target's task restricted to the classes that the source's label set has too.
+    """A task by name; ``<target>-via-<source>`` is the target's task restricted to the classes that the source's label
+    set has too.
 
-    A network of another label set is judged by such a task: ``fer8-via-fer7`` has seven of FER8's classes, in FER8's order, and no contempt.
+    A network of another label set is judged by such a task: ``fer8-via-fer7`` has seven of FER8's classes, in FER8's
+    order, and no contempt.
 
     Raises:
         UnknownNameError: no such task.
@@ -231,14 +263,24 @@ _TITLES = {
     "arousal": "arousal",
 }
 for _name, _title in _TITLES.items():
-    declare(Protocol("synthfaces", TASKS[_name], title=f"synthfaces, {_title}", about="Drawn faces with drawn feelings: shows that the suite works, not more."))
+    declare(
+        Protocol(
+            "synthfaces",
+            TASKS[_name],
+            title=f"synthfaces, {_title}",
+            about="Drawn faces with drawn feelings: shows that the suite works, not more.",
+        )
+    )
 for _name in ("fer8", "fer7"):
     declare(
         Protocol(
             "affectnet",
             TASKS[_name],
             title=f"AffectNet, {_TITLES[_name]}",
-            about="AffectNet's validation set (500 faces per expression) is the test of the literature; validation is carved from train.",
+            about=(
+                "AffectNet's validation set (500 faces per expression) is the test of the literature; validation is"
+                " carved from train."
+            ),
         )
     )
 for _name in ("va", "valence", "arousal"):
@@ -249,8 +291,9 @@ for _name in ("va", "valence", "arousal"):
             TASKS[_name],
             title=f"AffectNet, {_title}",
             about=(
-                "AffectNet's validation set is the test of the literature; validation is carved from train. Images of the expression code 8 (none) that have "
-                "valid valence and arousal are in it, so the two releases differ: the lists have 500 of them among 4,500, the release of 2021 has none."
+                "AffectNet's validation set is the test of the literature; validation is carved from train. Images of"
+                " the expression code 8 (none) that have valid valence and arousal are in it, so the two releases"
+                " differ: the lists have 500 of them among 4,500, the release of 2021 has none."
             ),
         )
     )
@@ -259,7 +302,10 @@ for _name in ("va", "valence", "arousal"):
             "afew_va",
             TASKS[_name],
             title=f"AFEW-VA, {_title}",
-            about="Five folds by actor; every frame is tested once, and the score is that of all frames together. Values from -10 to 10.",
+            about=(
+                "Five folds by actor; every frame is tested once, and the score is that of all frames together. Values"
+                " from -10 to 10."
+            ),
             scale=(-10.0, 10.0),
             fold_by="identity",
         )
@@ -269,7 +315,10 @@ for _name in ("va", "valence", "arousal"):
             "semaine",
             TASKS[_name],
             title=f"SEMAINE, {_title}",
-            about="Five folds by subject; every tenth frame, each tested once, and the score is that of all frames together.",
+            about=(
+                "Five folds by subject; every tenth frame, each tested once, and the score is that of all frames"
+                " together."
+            ),
             fold_by="identity",
         )
     )
@@ -291,15 +340,18 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
             TASKS[_name],
             title=f"FindingEmo, {_title}",
             about=(
-                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to select on; the paper selected on test. "
-                "Links to the images rot, so every copy is another subset: only rows of the same copy are ranked against each other."
+                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to"
+                " select on; the paper selected on test. Links to the images rot, so every copy is another subset: only"
+                " rows of the same copy are ranked against each other."
             ),
         )
     )
 
 
 def dataset_name(dataset: str) -> str:
-    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and ``table:``; of a plugin, ``module.attribute``."""
+    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and
+    ``table:``; of a plugin, ``module.attribute``.
+    """
     brought = dataset.startswith(("folder:", "table:"))
     return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
@@ -310,7 +362,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     Args:
         dataset: name, ``folder:NAME`` for class folders, ``table:NAME`` for a table of images.
         task: name of the task.
-        fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another protocol, of its own name.
+        fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
+            protocol, of its own name.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -330,7 +383,10 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
             chosen,
             checksums=declared.checksums if declared else {},
             title=f"{declared.title if declared else name}: networks of {source}",
-            about=f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets have are scored.",
+            about=(
+                f"Networks trained on {source} labels; only the {len(chosen.labels or ())} classes that both label sets"
+                " have are scored."
+            ),
         )
     plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
     if fold_by in ("", plain.fold_by):
@@ -340,7 +396,12 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         n_test=None,
         checksums={},
         title=f"{plain.title}, folds by {fold_by}",
-        about=f"As {plain.name}, but " + (f"the folds keep each {fold_by} together." if fold_by != "frame" else "single frames were dealt out to folds."),
+        about=f"As {plain.name}, but "
+        + (
+            f"the folds keep each {fold_by} together."
+            if fold_by != "frame"
+            else "single frames were dealt out to folds."
+        ),
         caveats=plain.caveats + _CAVEATS[fold_by],
         fold_by=fold_by,
         variant=VARIANTS[fold_by],
@@ -353,15 +414,20 @@ def _brought(name: str, task: Task) -> Protocol:
         return Protocol(name, task, title=f"{name}, {task.name}")
     about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."
     # A folder may be called anything; the page shows letters and digits.
-    counted = [f"{cleaned(folder)} as {made}" for folder, made in task.labels.merged.items() if made not in (None, folder)]
+    counted = [
+        f"{cleaned(folder)} as {made}" for folder, made in task.labels.merged.items() if made not in (None, folder)
+    ]
     left_out = [cleaned(folder) for folder, made in task.labels.merged.items() if made is None]
     about += f" Counted: {', '.join(counted)}." if counted else ""
     about += f" Left out: {', '.join(left_out)}." if left_out else ""
-    return Protocol(name, task, title=f"{name}, {len(task.labels)} classes ({task.name.rpartition('_')[2]})", about=about)
+    return Protocol(
+        name, task, title=f"{name}, {len(task.labels)} classes ({task.name.rpartition('_')[2]})", about=about
+    )
 
 
 def relabelled(protocol: Protocol, labels: str) -> Protocol:
-    """The same test images under other labels, such as a consensus of raters; only the images that the labels name are scored.
+    """The same test images under other labels, such as a consensus of raters; only the images that the labels name are
+    scored.
 
     Args:
         protocol: of the dataset's own labels.
@@ -381,7 +447,10 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         n_test=None,
         checksums={},
         title=f"{protocol.title}: labels {labels}",
-        about=f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test images that these name.",
+        about=(
+            f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test"
+            " images that these name."
+        ),
         variant=f"{protocol.variant}{LABELS if protocol.variant else LABELS[1:]}{labels}",
     )
 

@@ -59,7 +59,8 @@ def unmatched(flag: str, text: str, where: str, kind: str, known: Iterable[str])
     near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5) or names[:12]
     shown = ", ".join(repr(name) for name in near) + (", ..." if len(near) < len(names) else "")
     return UnknownNameError(
-        f"{flag} {text!r} matches no {kind} of {where}.", f"There {'is' if len(names) == 1 else 'are'} {shown}." if names else "It is empty."
+        f"{flag} {text!r} matches no {kind} of {where}.",
+        f"There {'is' if len(names) == 1 else 'are'} {shown}." if names else "It is empty.",
     )
 
 

@@ -1,7 +1,8 @@
 """RunSpec: everything that decides a result; and the one place that reads YAML.
 
-The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral default leaves the identity
-of older runs alone. For the same reason a default in this file is never changed; what a user gets by default stands in ``benchmarks/defaults.yaml``.
+The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral
+default leaves the identity of older runs alone. For the same reason a default in this file is never changed; what a
+user gets by default stands in ``benchmarks/defaults.yaml``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave up.
+# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave
+# up.
 TOO_DEEP = "nested too deeply"
 
 
@@ -51,9 +53,16 @@ class Execution(BaseModel):
     strict_determinism: bool = False
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
-    labels_file: str | None = Field(None, description="where the label file is that the digest in ``labels`` stands for")
+    labels_file: str | None = Field(
+        None, description="where the label file is that the digest in ``labels`` stands for"
+    )
     table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
-    files: dict[str, str] = Field({}, description="where the files are that other digests in the settings stand for (weights, a face detector's model)")
+    files: dict[str, str] = Field(
+        {},
+        description=(
+            "where the files are that other digests in the settings stand for (weights, a face detector's model)"
+        ),
+    )
 
     def place_of(self, pinned: str) -> str:
         """Path of the file that a setting such as ``sha256:0123456789ab`` stands for; any other setting as it is.
@@ -81,7 +90,9 @@ class RunSpec(BaseModel):
     model: Name = "five_layer_cnn"
     model_options: Options = {}
     weights: str = "none"
-    image_size: int | None = Field(None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it")
+    image_size: int | None = Field(
+        None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
+    )
     normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     # training
@@ -98,27 +109,66 @@ class RunSpec(BaseModel):
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
-    labels: str = Field("", description="a label file (a consensus of raters) whose labels replace the dataset's own in training; kept as its digest")
+    labels: str = Field(
+        "",
+        description=(
+            "a label file (a consensus of raters) whose labels replace the dataset's own in training; kept as its"
+            " digest"
+        ),
+    )
     augment: str = "none"
     augment_options: Options = {}
     augment_on: Literal["loader", "device"] = Field(
-        "loader", description="loader: image by image, by albumentations; device: batch by batch on the accelerator, by PyTorch, many times faster"
+        "loader",
+        description=(
+            "loader: image by image, by albumentations; device: batch by batch on the accelerator, by PyTorch, many"
+            " times faster"
+        ),
     )
-    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution by which pairs of images and their labels are mixed; 0: none")
-    cutmix: float = Field(0.0, ge=0, description="the same for a rectangle of another image; with mixup too, each batch gets one of the two")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="parameter of the Beta distribution by which pairs of images and their labels are mixed; 0: none",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        description="the same for a rectangle of another image; with mixup too, each batch gets one of the two",
+    )
     mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
     mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
-    steps_per_epoch: int = Field(0, ge=0, description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images")
-    early_stopping: int = Field(0, ge=0, description="epochs without improvement on validation before training ends; 0: never")
+    steps_per_epoch: int = Field(
+        0,
+        ge=0,
+        description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images",
+    )
+    early_stopping: int = Field(
+        0, ge=0, description="epochs without improvement on validation before training ends; 0: never"
+    )
     stopper: Literal["patience", "findingemo"] = Field(
-        "patience", description="patience: early_stopping epochs on the metric that selects; findingemo: its paper's rule, early_stopping 0 means its 6 epochs"
+        "patience",
+        description=(
+            "patience: early_stopping epochs on the metric that selects; findingemo: its paper's rule, early_stopping 0"
+            " means its 6 epochs"
+        ),
     )
     progressive_from: int | None = Field(
-        None, ge=8, description="side of the network's input in the first epochs; it grows to image_size over the first three quarters of training; None: no"
+        None,
+        ge=8,
+        description=(
+            "side of the network's input in the first epochs; it grows to image_size over the first three quarters of"
+            " training; None: no"
+        ),
     )
-    progressive_step: int = Field(4, ge=1, description="pixels by which it grows; a multiple of what the network halves its input to is fastest")
+    progressive_step: int = Field(
+        4, ge=1, description="pixels by which it grows; a multiple of what the network halves its input to is fastest"
+    )
     dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
-        "constant", description="rising: from none to the full rates; early: full rates down to none by the middle of training; late: none before the middle"
+        "constant",
+        description=(
+            "rising: from none to the full rates; early: full rates down to none by the middle of training; late: none"
+            " before the middle"
+        ),
     )
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
@@ -128,7 +178,11 @@ class RunSpec(BaseModel):
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
     tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = "random"
-    snapshot: str = Field("best", pattern=r"^(best|last|epoch_[1-9][0-9]*)$", description="weights that are tested: of the best, the last or a numbered epoch")
+    snapshot: str = Field(
+        "best",
+        pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
+        description="weights that are tested: of the best, the last or a numbered epoch",
+    )
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown beside the model")
     execution: Execution = Execution()
@@ -204,7 +258,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
         raise SpecError(problem) from None
     except (RecursionError, ValueError) as error:
-        problem = f"{path}: cannot be read as YAML ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
+        problem = (
+            f"{path}: cannot be read as YAML"
+            f" ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
+        )
         raise SpecError(problem) from None
     if content is None:
         return {}
@@ -250,7 +307,9 @@ def _short(value: Any) -> str:
 
 
 class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a name that stands twice is an error."""
+    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a
+    name that stands twice is an error.
+    """
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:
         return None if node.style is None and node.value in ("null", "~", "") else node.value

@@ -25,7 +25,9 @@ def read_regular(path: Path, most: int) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, or is larger.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -44,7 +46,8 @@ class Fault:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON; a key twice in one object, NaN and numbers that no float or 64-bit integer holds become a :class:`Fault` in their place.
+    """Parse JSON; a key twice in one object, NaN and numbers that no float or 64-bit integer holds become a
+    :class:`Fault` in their place.
 
     Raises:
         ValueError: not UTF-8, nested more than 200 deep, half a surrogate pair, no JSON at all.

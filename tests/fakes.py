@@ -51,7 +51,10 @@ def pixel_text(image):
 def write_csv(folder: Path, faces: Faces, name="fer2013.csv"):
     """``fer2013.csv``: emotion, pixels, Usage."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [f"{label},{pixel_text(image)},{usage}" for image, label, usage in zip(faces.images, faces.labels, faces.usage, strict=True)]
+    rows = [
+        f"{label},{pixel_text(image)},{usage}"
+        for image, label, usage in zip(faces.images, faces.labels, faces.usage, strict=True)
+    ]
     path = folder / name
     path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
     return path
@@ -60,14 +63,18 @@ def write_csv(folder: Path, faces: Faces, name="fer2013.csv"):
 def write_icml(folder: Path, faces: Faces):
     """``icml_face_data.csv``: another order of columns, and blanks before their names."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [f"{label},{usage},{pixel_text(image)}" for image, label, usage in zip(faces.images, faces.labels, faces.usage, strict=True)]
+    rows = [
+        f"{label},{usage},{pixel_text(image)}"
+        for image, label, usage in zip(faces.images, faces.labels, faces.usage, strict=True)
+    ]
     path = folder / "icml_face_data.csv"
     path.write_text("\n".join(["emotion, Usage, pixels", *rows]) + "\n")
     return path
 
 
 def write_folders(folder: Path, faces: Faces, two=False, names=FER7.names):
-    """Class folders in ``train/ validation/ test/``, or, as ``two``, with PublicTest lost among ``train/`` and from the names."""
+    """Class folders in ``train/ validation/ test/``, or, as ``two``, with PublicTest lost among ``train/`` and from the
+    names."""
     for row, (image, label, usage) in enumerate(zip(faces.images, faces.labels, faces.usage, strict=True)):
         split = SPLIT_OF[str(usage)]
         if two and split == "validation":
@@ -109,5 +116,8 @@ def write_class_folders(folder: Path, per_class=4, names=FER7.names, people=0, s
         for i in range(per_class):
             image = next(images)
             prefix = f"S{i % people:03d}_" if people else ""
-            assert cv2.imwrite(str(place / f"{prefix}{i:04d}.png"), np.stack([image, image // 2, 255 - image], axis=2) if colour else image)
+            assert cv2.imwrite(
+                str(place / f"{prefix}{i:04d}.png"),
+                np.stack([image, image // 2, 255 - image], axis=2) if colour else image,
+            )
     return folder

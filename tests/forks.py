@@ -1,4 +1,5 @@
-"""Processes of their own that begin with everything imported: forked from one server a session, where a fresh interpreter takes ten seconds of a core."""
+"""Processes of their own that begin with everything imported: forked from one server a session, where a fresh
+interpreter takes ten seconds of a core."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def _begin(script, arguments, environment, folder, out, err):
 
 
 class Forked:
-    """A script in a process of its own; what it says is in two files beside it. The part of ``subprocess.Popen`` that the tests use.
+    """A script in a process of its own; what it says is in two files beside it. The part of ``subprocess.Popen`` that
+    the tests use.
 
     Args:
         script: what it runs, as ``__main__``.
@@ -40,7 +42,9 @@ class Forked:
     def __init__(self, script: Path, *arguments: str, folder: Path | None = None) -> None:
         self._said = [script.with_suffix(suffix) for suffix in (".out", ".err")]
         told = (script, arguments, dict(os.environ), folder or Path.cwd(), *self._said)
-        self._process = _CONTEXT.Process(target=_begin, args=told, daemon=False)  # a daemon may not have loaders' workers
+        self._process = _CONTEXT.Process(
+            target=_begin, args=told, daemon=False
+        )  # a daemon may not have loaders' workers
         self._process.start()
 
     @property

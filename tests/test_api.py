@@ -16,7 +16,14 @@ from fer_bench import api, paths
 from fer_bench.errors import FerBenchError, SpecError, UnknownNameError
 from tests.cli.every_kind import SIZES
 
-TINY = {"dataset_options": SIZES, "model_options": {"width": 2}, "epochs": 1, "batch_size": 14, "accelerator": "cpu", "precision": "32-true"}
+TINY = {
+    "dataset_options": SIZES,
+    "model_options": {"width": 2},
+    "epochs": 1,
+    "batch_size": 14,
+    "accelerator": "cpu",
+    "precision": "32-true",
+}
 
 
 def test_importing_the_package_imports_nothing_else():
@@ -27,8 +34,9 @@ def test_importing_the_package_imports_nothing_else():
 
 def test_what_needs_no_network_needs_no_torch():
     code = (
-        "import sys, fer_bench as f; f.RunSpec(seed=1), f.Protocol, f.Record, f.Store(), f.leaderboard('fer2013-fer7'), f.label_set(['a', 'b']);"
-        "from fer_bench import verify, compare, score, run, evaluate, predict, load_model, load_dataset; print('torch' in sys.modules)"
+        "import sys, fer_bench as f; f.RunSpec(seed=1), f.Protocol, f.Record, f.Store(), f.leaderboard('fer2013-fer7'),"
+        " f.label_set(['a', 'b']);from fer_bench import verify, compare, score, run, evaluate, predict, load_model,"
+        " load_dataset; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -37,7 +45,9 @@ def test_what_needs_no_network_needs_no_torch():
 def test_editors_and_mypy_see_all_that_is_offered():
     tree = ast.parse(Path(fer_bench.__file__).read_text())
     (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
-    stated = {alias.asname: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    stated = {
+        alias.asname: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert stated == {name: f"fer_bench.{place}" for name, place in fer_bench._PLACES.items()}
     for name in fer_bench.__all__:
         assert getattr(fer_bench, name) is not None
@@ -55,7 +65,10 @@ def test_leaderboard_is_a_function_whatever_was_imported_before():
 
 @pytest.mark.parametrize("module", [api, paths])
 def test_the_examples_of_the_docstrings(module, tmp_path, monkeypatch):
-    finder, runner = doctest.DocTestFinder(recurse=True), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    finder, runner = (
+        doctest.DocTestFinder(recurse=True),
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL),
+    )
     tests = [test for test in finder.find(module) if test.examples]
     assert tests
     for test in tests:
@@ -81,7 +94,9 @@ def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache,
 
     flat = {"dataset": "synthfaces", "model": "five_layer_cnn", **TINY}
     spec = compose(gathered(flat))
-    assert spec == build(layered({**{k: v for k, v in flat.items() if k != "accelerator"}, "execution": {"accelerator": "cpu"}}))
+    assert spec == build(
+        layered({**{k: v for k, v in flat.items() if k != "accelerator"}, "execution": {"accelerator": "cpu"}})
+    )
     assert compose(gathered({**flat, "folds": 3, "fold_by": "frame"})).folding.folds == 3
     monkeypatch.setenv("FER_BENCH_CACHE", str(drawn_cache))
     record = fer_bench.run(spec=spec)
@@ -102,7 +117,10 @@ def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache,
     ("call", "says"),
     [
         (lambda: fer_bench.run("synthfaces", epoch=3), "unknown setting 'epoch'. Did you mean 'epochs'"),
-        (lambda: fer_bench.run("synthfaces", acelerator="cpu"), "unknown setting 'acelerator'. Did you mean 'accelerator'"),
+        (
+            lambda: fer_bench.run("synthfaces", acelerator="cpu"),
+            "unknown setting 'acelerator'. Did you mean 'accelerator'",
+        ),
         (lambda: fer_bench.run("synthfacess"), "unknown dataset 'synthfacess'. Did you mean 'synthfaces'"),
         (lambda: fer_bench.run(dataset=3), "dataset = 3"),
         (lambda: fer_bench.run(spec=fer_bench.RunSpec(), epochs=3), "a whole spec was given, and epochs beside it"),

@@ -33,7 +33,14 @@ def test_classes_make_a_task_whose_name_holds_their_digest_and_whose_order_is_th
     assert protocol_for("folder:mine", spec.task).about == "4 classes: bored, disgust, engaged, surprise."
 
 
-@pytest.mark.parametrize("text", ["[surprise, engaged, bored]", "{engaged: engaged, surprise: Surprise, bored: bored}", '["bored", "engaged", surprise]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[surprise, engaged, bored]",
+        "{engaged: engaged, surprise: Surprise, bored: bored}",
+        '["bored", "engaged", surprise]',
+    ],
+)
 def test_however_classes_are_written_they_are_the_same_run(text):
     assert spec_of(text).run_id() == spec_of("[bored, engaged, surprise]").run_id()
 
@@ -74,7 +81,9 @@ def test_a_task_of_other_classes_is_refused(task):
 
 
 def test_names_that_yaml_reads_as_something_else_stay_names():
-    assert spec_of("{01: no, 1e3: yes, 0x1F: off, ~: 12:30}".replace("~: 12:30", "on: a")).dataset_options["classes"] == {
+    assert spec_of("{01: no, 1e3: yes, 0x1F: off, ~: 12:30}".replace("~: 12:30", "on: a")).dataset_options[
+        "classes"
+    ] == {
         "01": "no",
         "0x1f": "off",
         "1e3": "yes",
@@ -82,7 +91,9 @@ def test_names_that_yaml_reads_as_something_else_stay_names():
     }
     with pytest.raises(SpecError, match="put quotes around it"):
         RunSpec(dataset="folder:mine", dataset_options={"classes": {"a": True, "b": "c"}})
-    assert RunSpec(dataset="folder:mine", dataset_options={"classes": {1: "a", 2.0: "b"}}).dataset_options["classes"] == {"1": "a", "2": "b"}
+    assert RunSpec(dataset="folder:mine", dataset_options={"classes": {1: "a", 2.0: "b"}}).dataset_options[
+        "classes"
+    ] == {"1": "a", "2": "b"}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,16 @@ def test_folders_are_found_by_other_spellings_of_what_the_option_names():
 
 
 @pytest.mark.parametrize(
-    "found", [["bored", "Engaged"], ["1", "2", "10"], ["it's", "no"], ["a: b", "c, d", "#e"], ["*x*", "y/z", "null"], ["é", "  ü "], ["<>", "[]"]]
+    "found",
+    [
+        ["bored", "Engaged"],
+        ["1", "2", "10"],
+        ["it's", "no"],
+        ["a: b", "c, d", "#e"],
+        ["*x*", "y/z", "null"],
+        ["é", "  ü "],
+        ["<>", "[]"],
+    ],
 )
 def test_the_line_that_an_error_suggests_works(found):
     flag, setting = shlex.split(suggestion(found))
@@ -154,7 +174,9 @@ def test_a_record_is_understood_where_nobody_has_named_its_classes(tmp_path, mon
     spec = spec_of("{1: calm, 2: tense, 3: tense}")
     record = Record(run_id="x-s0", row="x", protocol=spec.protocol, task=spec.task, dataset=spec.dataset, model="m")
     stored, protocol_name = Store(tmp_path).put(record), spec.protocol
-    assert stored.data["classes"] == {spec.task: {"names": ["calm", "tense"], "merged": {"1": "calm", "2": "tense", "3": "tense"}}}
+    assert stored.data["classes"] == {
+        spec.task: {"names": ["calm", "tense"], "merged": {"1": "calm", "2": "tense", "3": "tense"}}
+    }
     monkeypatch.setattr(protocols, "_OWN", {})
     with pytest.raises(SpecError, match="stands for classes that are not stated here"):
         find_task(spec.task)
@@ -166,7 +188,9 @@ def test_a_record_is_understood_where_nobody_has_named_its_classes(tmp_path, mon
 
 def test_a_record_across_label_sets_states_the_classes_of_both(monkeypatch):
     one, other = spec_of("[calm, tense, happy]").task, spec_of("[calm, tense, sad]").task
-    record = with_classes(Record(run_id="x-s0", row="x", protocol="p", task=f"{one}-via-{other}", dataset="folder:mine", model="m"))
+    record = with_classes(
+        Record(run_id="x-s0", row="x", protocol="p", task=f"{one}-via-{other}", dataset="folder:mine", model="m")
+    )
     assert set(record.data["classes"]) == {one, other}
     monkeypatch.setattr(protocols, "_OWN", {})
     again = Record.model_validate_json(record.to_json())
@@ -175,7 +199,9 @@ def test_a_record_across_label_sets_states_the_classes_of_both(monkeypatch):
 
 def test_classes_that_are_not_those_of_the_name_are_damage(tmp_path):
     spec = spec_of("[calm, tense]")
-    record = with_classes(Record(run_id="x-s0", row="x", protocol=spec.protocol, task=spec.task, dataset=spec.dataset, model="m"))
+    record = with_classes(
+        Record(run_id="x-s0", row="x", protocol=spec.protocol, task=spec.task, dataset=spec.dataset, model="m")
+    )
     for names in (["tense", "calm"], ["calm"], None, ["calm", "*tense*"]):
         content = json.loads(record.to_json())
         content["data"]["classes"][spec.task]["names"] = names
@@ -192,6 +218,10 @@ def test_names_of_own_tasks_that_nobody_has_stated_are_explained():
 
 
 def test_a_grid_of_heads_names_its_classes_likewise():
-    probe = build_probe(with_dataset_defaults({"dataset": "folder:mine", "dataset_options": {"classes": ["b", "a"]}, "streams": ["features:resnet18"]}))
+    probe = build_probe(
+        with_dataset_defaults(
+            {"dataset": "folder:mine", "dataset_options": {"classes": ["b", "a"]}, "streams": ["features:resnet18"]}
+        )
+    )
     assert probe.protocol == spec_of("[a, b]").protocol
     assert probe.loss == ("cross_entropy",)

@@ -11,14 +11,44 @@ from markdown_it import MarkdownIt
 
 from fer_bench.escaping import csv_cell, csv_text, csv_value, encodable, markdown, one_line
 
-FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''@x", "＝1", "-", "=cmd|' /C calc'!A0", "-1;2", "+49 30 1"]
-PLAIN = ["", "happy", "-1", "+0.5", "-1.5e-3", "-.5", "'tis", "'", "a=b", " =1", "img-1.png", "it's", "1;2", 'quoted "x", y']
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "'=1",
+    "''@x",
+    "＝1",
+    "-",
+    "=cmd|' /C calc'!A0",
+    "-1;2",
+    "+49 30 1",
+]
+PLAIN = [
+    "",
+    "happy",
+    "-1",
+    "+0.5",
+    "-1.5e-3",
+    "-.5",
+    "'tis",
+    "'",
+    "a=b",
+    " =1",
+    "img-1.png",
+    "it's",
+    "1;2",
+    'quoted "x", y',
+]
 
 
 @pytest.mark.parametrize("text", FORMULAS + PLAIN)
 def test_cells_come_back_and_none_is_a_formula(text):
     written = csv_text(["id", "note"], [text, "x"])
-    (_, (cell, _)) = csv.reader(io.StringIO(written, newline=""))
+    _, (cell, _) = csv.reader(io.StringIO(written, newline=""))
     assert csv_value(cell) == text
     assert (cell == text) == (text in PLAIN)
     assert not re.match(r"[=+\-@\t\r\n]", cell) or re.fullmatch(r"[+-][\d.e-]+", cell)
@@ -30,14 +60,59 @@ def test_cells_of_other_kinds():
 
 
 HOSTILE = [
-    "~~struck~~", "~x~", "@user", "a @org/team b", "see #123", "GH-123", "owner/repo#5", "$x$", "costs $5 and $6", "$$x$$", "http://evil.example/x",
-    "https://evil.example", "ftp://evil.example", "www.evil.example", "WWW.evil.example", "mail@evil.example", "mailto:a@b.example", "xmpp:a@b.example",
-    "<!-- comment -->", "<!-- fer_bench:end -->", "`code`", "``` fence", "a|b", "line\nbreak", "para\n\nbreak", "<details><summary>x</summary>", "<b>x</b>",
-    "![alt](https://evil.example/x.png)", "[text](https://evil.example)", "[ref][1]", "[^1]", ":x:", ":+1:", "time 12:30:45",
-    "*a* **b** _c_ __d__", "snake_case_name",
-    "&lt;b&gt; &#60; &amp;", "back\\slash \\* end\\", "# heading", "## two", "- item", "+ item", "1. item", "2) item", "---", "===", "> quote", "    indented",
-    "<https://evil.example>", "~~~ fence", "\\`", "\\\\|",
-]  # fmt: skip
+    "~~struck~~",
+    "~x~",
+    "@user",
+    "a @org/team b",
+    "see #123",
+    "GH-123",
+    "owner/repo#5",
+    "$x$",
+    "costs $5 and $6",
+    "$$x$$",
+    "http://evil.example/x",
+    "https://evil.example",
+    "ftp://evil.example",
+    "www.evil.example",
+    "WWW.evil.example",
+    "mail@evil.example",
+    "mailto:a@b.example",
+    "xmpp:a@b.example",
+    "<!-- comment -->",
+    "<!-- fer_bench:end -->",
+    "`code`",
+    "``` fence",
+    "a|b",
+    "line\nbreak",
+    "para\n\nbreak",
+    "<details><summary>x</summary>",
+    "<b>x</b>",
+    "![alt](https://evil.example/x.png)",
+    "[text](https://evil.example)",
+    "[ref][1]",
+    "[^1]",
+    ":x:",
+    ":+1:",
+    "time 12:30:45",
+    "*a* **b** _c_ __d__",
+    "snake_case_name",
+    "&lt;b&gt; &#60; &amp;",
+    "back\\slash \\* end\\",
+    "# heading",
+    "## two",
+    "- item",
+    "+ item",
+    "1. item",
+    "2) item",
+    "---",
+    "===",
+    "> quote",
+    "    indented",
+    "<https://evil.example>",
+    "~~~ fence",
+    "\\`",
+    "\\\\|",
+]
 ORDINARY = [
     "five_layer_cnn",
     "timm:convnext_tiny (lr 0.001, 5 seeds)",
@@ -53,8 +128,13 @@ ORDINARY = [
 def parsed(source):
     """The plain text of what Markdown makes of a source, and the kinds of tokens."""
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source)
-    inline = [child for token in tokens for child in (token.children or [])]
-    return "".join(child.content for child in inline if child.type == "text"), {t.type for t in tokens}, {c.type for c in inline}, inline
+    inline = [child for token in tokens for child in token.children or []]
+    return (
+        "".join(child.content for child in inline if child.type == "text"),
+        {t.type for t in tokens},
+        {c.type for c in inline},
+        inline,
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE + ORDINARY)

@@ -57,6 +57,12 @@ def test_distances_on_the_wheel():
 
 
 def test_intensities_belong_to_their_leaf():
-    for name, leaf in (("ecstasy", "joy"), ("serenity", "joy"), ("terror", "fear"), ("boredom", "disgust"), ("interest", "anticipation")):
+    for name, leaf in (
+        ("ecstasy", "joy"),
+        ("serenity", "joy"),
+        ("terror", "fear"),
+        ("boredom", "disgust"),
+        ("interest", "anticipation"),
+    ):
         assert EMO8.names[EMO24_TO_EMO8[EMO24.index(name)]] == leaf
     assert EMO24.distances[EMO24.index("ecstasy")][EMO24.index("serenity")] == 0

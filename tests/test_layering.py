@@ -35,7 +35,9 @@ def benchmarks(tmp_path, monkeypatch):
     (folder / "models").mkdir()
     (folder / "defaults.yaml").write_text("dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\nlr: 0.001\n")
     for name in ("fer2013", "ferplus"):
-        (folder / f"datasets/{name}.yaml").write_text(f"small_faces: true\ntask: {'fer7' if name == 'fer2013' else 'fer8'}\n")
+        (folder / f"datasets/{name}.yaml").write_text(
+            f"small_faces: true\ntask: {'fer7' if name == 'fer2013' else 'fer8'}\n"
+        )
     (folder / "models/families.yaml").write_text(FAMILIES)
     monkeypatch.setenv("FER_BENCH_HOME", str(tmp_path))
     return folder
@@ -55,7 +57,13 @@ def test_small_faces_by_the_weights_that_training_begins_with(benchmarks):
     assert (scratch.weights, scratch.lr, scratch.optimizer, scratch.image_size) == ("none", 0.1, "sgd", None)
     assert scratch.model_options == {"stem": "small", "stem_stride": 2}
     tuned = spec_of("imagenet", dataset="fer2013", model="resnet50")
-    assert (tuned.weights, tuned.lr, tuned.optimizer, tuned.image_size, tuned.model_options) == ("imagenet", 0.0001, "adamw", 64, {})
+    assert (tuned.weights, tuned.lr, tuned.optimizer, tuned.image_size, tuned.model_options) == (
+        "imagenet",
+        0.0001,
+        "adamw",
+        64,
+        {},
+    )
     # Said by hand, it counts as much.
     assert spec_of(dataset="fer2013", model="resnet50", weights="imagenet") == tuned
     assert spec_of("imagenet", dataset="fer2013", model="resnet50", weights="none") == scratch
@@ -91,7 +99,10 @@ def test_another_optimiser_does_not_inherit_a_rate(benchmarks):
         ("families: {a: 1}", "'families' must be a list"),
         ("families: [{epochs: 1}]", "'families' must be a list"),
         ('families: [{models: ["resnet*"], from_scratch: 3}]', "'from_scratch' must hold settings"),
-        ('families: [{models: ["resnet*"], datasets: {synthfaces: 3}}]', "'datasets' must hold settings, one mapping of them per dataset"),
+        (
+            'families: [{models: ["resnet*"], datasets: {synthfaces: 3}}]',
+            "'datasets' must hold settings, one mapping of them per dataset",
+        ),
     ],
 )
 def test_what_cannot_be_is_named_with_its_file(benchmarks, families, says):
@@ -111,16 +122,34 @@ def test_what_the_bare_command_trains_on_fer2013_has_a_committed_row(monkeypatch
     monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(ROOT / "leaderboards"))
     assert paths.leaderboards_dir() == ROOT / "leaderboards"
-    measured = ("five_layer_cnn", "autoencoder", "oriented_gradients", "resnet18", "resnet34", "resnet50", "densenet121", "vgg13_bn", "vgg16_bn", "vgg19_bn")
+    measured = (
+        "five_layer_cnn",
+        "autoencoder",
+        "oriented_gradients",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "densenet121",
+        "vgg13_bn",
+        "vgg16_bn",
+        "vgg19_bn",
+    )
     for model in measured:
         spec = spec_of(dataset="fer2013", model=model)
         assert Store().find(spec.protocol, model, spec.run_id()) is not None, model
-    assert Store().find("ferplus-fer8", "five_layer_cnn", spec_of(dataset="ferplus", model="five_layer_cnn").run_id()) is not None
+    assert (
+        Store().find("ferplus-fer8", "five_layer_cnn", spec_of(dataset="ferplus", model="five_layer_cnn").run_id())
+        is not None
+    )
 
 
 def test_an_option_of_a_dataset_leaves_its_other_options(benchmarks):
     (benchmarks / "datasets/semaine.yaml").write_text("task: va\ndataset_options: {folds: 5, fold_by: identity}\n")
-    assert layered({"dataset": "semaine", "dataset_options": {"merge": "ccc"}})["dataset_options"] == {"folds": 5, "fold_by": "identity", "merge": "ccc"}
+    assert layered({"dataset": "semaine", "dataset_options": {"merge": "ccc"}})["dataset_options"] == {
+        "folds": 5,
+        "fold_by": "identity",
+        "merge": "ccc",
+    }
     # Those of the default dataset mean nothing to another.
     (benchmarks / "defaults.yaml").write_text("dataset: semaine\n")
     assert layered({"dataset": "fer2013", "dataset_options": {"n": 1}})["dataset_options"] == {"n": 1}

@@ -37,8 +37,25 @@ def added(monkeypatch):
     """Two metrics more, by an entry each."""
     monkeypatch.setattr(METRICS, "_items", dict(METRICS._items))
     for metric in (
-        Metric("g_mean", "G-mean", "confusion", f"{__name__}:geometric_mean", unit="%", decimals=1, test="resampling", since=99),
-        Metric("median_error", "Median error", "values", f"{__name__}:median_error", unit="dataset", lower_is_better=True, since=99),
+        Metric(
+            "g_mean",
+            "G-mean",
+            "confusion",
+            f"{__name__}:geometric_mean",
+            unit="%",
+            decimals=1,
+            test="resampling",
+            since=99,
+        ),
+        Metric(
+            "median_error",
+            "Median error",
+            "values",
+            f"{__name__}:median_error",
+            unit="dataset",
+            lower_is_better=True,
+            since=99,
+        ),
     ):
         METRICS.add(metric.name, metric)
 
@@ -50,16 +67,40 @@ def test_everything_that_an_entry_names_is_there():
         for reference in filter(None, (metric.compute, metric.of_sums)):
             assert callable(metrics.function(reference))
         assert bool(metric.of_sums) == (metric.takes in ("values", "signs") and metric.test == "resampling")
-        assert not (metric.test == "outcomes" and metric.name != "accuracy"), "outcomes are right or wrong: they give the accuracy alone"
-    assert classification.CONFUSION_STATISTICS == ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "cohen_kappa", "mcc")
+        assert not (metric.test == "outcomes" and metric.name != "accuracy"), (
+            "outcomes are right or wrong: they give the accuracy alone"
+        )
+    assert classification.CONFUSION_STATISTICS == (
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "cohen_kappa",
+        "mcc",
+    )
     assert regression.VA_SCORES == ("ccc", "pcc", "icc31", "rmse", "mae", "sagr", "rmse_scaled", "mae_scaled")
     assert moments.of_sums() == ("ccc", "pcc", "icc31", "rmse", "mae")
     assert all(task.primary in METRICS for task in map(TASKS.__getitem__, TASKS))
 
 
 def test_direction_and_unit():
-    assert {metric.name for metric in metrics.table() if metric.lower_is_better} == {"loss", "nll", "brier", "ece", "rmse", "mae", "rmse_scaled", "mae_scaled"}
-    assert {m.name for m in metrics.table() if m.is_share} == {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_ap"}
+    assert {metric.name for metric in metrics.table() if metric.lower_is_better} == {
+        "loss",
+        "nll",
+        "brier",
+        "ece",
+        "rmse",
+        "mae",
+        "rmse_scaled",
+        "mae_scaled",
+    }
+    assert {m.name for m in metrics.table() if m.is_share} == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "macro_ap",
+    }
     assert metrics.in_units(0.61234, "folds/averaged/train_accuracy") == "61.23 %"
     assert metrics.in_units(0.61234, "valence/ccc") == "0.612"
     assert metrics.in_units(None, "accuracy") == "–"
@@ -74,10 +115,16 @@ def test_direction_and_unit():
     ]
 
 
-@pytest.mark.parametrize("title", ["Balanced accuracy", "balanced accuracy", "Weighted F1", "Macro-AP", "RMSE on", "Cohen's kappa"])
+@pytest.mark.parametrize(
+    "title", ["Balanced accuracy", "balanced accuracy", "Weighted F1", "Macro-AP", "RMSE on", "Cohen's kappa"]
+)
 def test_a_title_stands_in_one_file(title):
     package = Path(fer_bench.__file__).parent
-    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if re.search(f"(?<![\"'])[\"']{title}", path.read_text())}
+    files = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(f"(?<![\"'])[\"']{title}", path.read_text())
+    }
     assert files <= {"metrics.py"}
 
 
@@ -87,12 +134,19 @@ def test_a_metric_costs_one_entry(added, tmp_path):
     low, high = of_classes["intervals"]["g_mean"]
     assert low < of_classes["g_mean"] < high
     assert of_classes["clean"]["g_mean"] != of_classes["g_mean"]
-    assert of_values["median_error"] == np.mean([of_values["valence"]["median_error"], of_values["arousal"]["median_error"]])
+    assert of_values["median_error"] == np.mean(
+        [of_values["valence"]["median_error"], of_values["arousal"]["median_error"]]
+    )
     assert "median_error" not in of_values["intervals"], "no sums give a median"
     judged = Protocol("toy", TASKS["fer7"].__class__("fer7", "classes", "g_mean", TASKS["fer7"].labels))
     assert isinstance(choose_test(judged, lambda *_: None), ByReplicates)
-    assert isinstance(choose_test(Protocol("toy", TASKS["va"].__class__("va", "values", "median_error")), lambda *_: None), Untested)
-    assert (judged.higher_is_better, Protocol("toy", TASKS["va"].__class__("va", "values", "median_error")).higher_is_better) == (True, False)
+    assert isinstance(
+        choose_test(Protocol("toy", TASKS["va"].__class__("va", "values", "median_error")), lambda *_: None), Untested
+    )
+    assert (
+        judged.higher_is_better,
+        Protocol("toy", TASKS["va"].__class__("va", "values", "median_error")).higher_is_better,
+    ) == (True, False)
     assert "validation/g_mean" in ClassScores(7, prefix="validation/").compute()
     store = Store(tmp_path)
     test = predictions(0.7, 1)
@@ -115,7 +169,10 @@ def test_a_name_is_taken_once():
 
 
 def test_the_table_needs_no_torch():
-    code = "import sys; from fer_bench import metrics; [metrics.function(m.compute) for m in metrics.table() if m.compute]; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from fer_bench import metrics; [metrics.function(m.compute) for m in metrics.table() if"
+        " m.compute]; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -25,7 +25,13 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
 
         import fer_bench
 
-        settings = {"augment": "my_noise:speckle", "epochs": 1, "batch_size": 24, "accelerator": "cpu", "precision": "32-true"}
+        settings = {
+            "augment": "my_noise:speckle",
+            "epochs": 1,
+            "batch_size": 24,
+            "accelerator": "cpu",
+            "precision": "32-true",
+        }
         record = fer_bench.run(my_data.read, my_net.Net, loss=my_loss.focal, **settings)
         assert record.protocol == "my_data.read-fer7"
         assert set(record.code["plugins"]) == {"model", "dataset", "loss", "augment"}

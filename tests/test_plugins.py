@@ -1,4 +1,5 @@
-"""Plugins: found by name without being imported, with a digest of their own files, and checked before any data is read."""
+"""Plugins: found by name without being imported, with a digest of their own files, and checked before any data is
+read."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ from fer_bench.tasks.losses import build_loss
 from fer_bench.tasks.value_losses import build_value_loss
 from fer_bench.training.outside import plugin_facts, plugin_inputs
 
-NET = "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n        self.f = nn.Linear(3, n)\n"
+NET = (
+    "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n       "
+    " self.f = nn.Linear(3, n)\n"
+)
 
 
 def write(folder, name, text):
@@ -38,7 +42,11 @@ def test_a_name_is_found_without_being_imported(plugin_folder):
 
 def test_the_files_of_a_module_are_those_that_it_imports(plugin_folder):
     write(plugin_folder, "aside", "X = 1\n")
-    write(plugin_folder, "main_net", "import os, numpy, fer_bench\nfrom fer_plugin.net import TinyNet\ndef late():\n    import aside\n")
+    write(
+        plugin_folder,
+        "main_net",
+        "import os, numpy, fer_bench\nfrom fer_plugin.net import TinyNet\ndef late():\n    import aside\n",
+    )
     assert set(code_files("fer_plugin.net")) == {"fer_plugin", "fer_plugin.net", "fer_plugin.blocks"}
     assert set(code_files("main_net")) == {"main_net", "aside", "fer_plugin", "fer_plugin.net", "fer_plugin.blocks"}
 
@@ -75,7 +83,11 @@ def test_runs_of_the_package_itself_say_nothing_of_plugins():
         ("nowhere:Net", None, ("no module nowhere", "looked for in this folder")),
         ("mine.deep:Net", NET, ("no module mine.deep",)),
         ("mine:Nett", NET, ("module mine has no 'Nett'", "'Net'")),
-        ("mine:Net", "raise RuntimeError('no licence')\n", ("importing mine raises RuntimeError (no licence)", "python -c 'import mine'")),
+        (
+            "mine:Net",
+            "raise RuntimeError('no licence')\n",
+            ("importing mine raises RuntimeError (no licence)", "python -c 'import mine'"),
+        ),
         ("mine:Net", "import sys\nsys.exit('bye')\n", ("raises SystemExit (bye)",)),
         ("mine:Net", "class Net(:\n", ("raises SyntaxError", "line 1")),
         ("mine:Net", "import not_installed_at_all\n", ("raises ModuleNotFoundError", "not_installed_at_all")),
@@ -83,10 +95,27 @@ def test_runs_of_the_package_itself_say_nothing_of_plugins():
         ("mine:Net", "Net = 3\n", ("is a int", "nn.Module class")),
         ("mine:Net", "class Net: pass\n", ("no nn.Module (Net)",)),
         ("mine:Net", "def Net(n, **options): return None\n", ("gives a NoneType, not an nn.Module",)),
-        ("mine:Net", NET + "    def forward(self, x): return self.f(x.mean((2, 3)))[0]\n", ("shape (7,) for 2 images, not (2, 7)",)),
-        ("mine:Net", NET + "    def forward(self, x): return self.f(x.mean((0, 2, 3)))[None]\n", ("shape (1, 7) for 2 images",)),
-        ("mine:Net", NET + "    def forward(self, x): raise ValueError('too small')\n", ("fails on an image of 48 x 48 px", "too small")),
-        ("mine:Net", NET.replace("nn.Linear(3, n)", "[nn.Linear(3, n)]") + "    def forward(self, x): return self.f[0](x.mean((2, 3)))\n", ("no parameter",)),
+        (
+            "mine:Net",
+            NET + "    def forward(self, x): return self.f(x.mean((2, 3)))[0]\n",
+            ("shape (7,) for 2 images, not (2, 7)",),
+        ),
+        (
+            "mine:Net",
+            NET + "    def forward(self, x): return self.f(x.mean((0, 2, 3)))[None]\n",
+            ("shape (1, 7) for 2 images",),
+        ),
+        (
+            "mine:Net",
+            NET + "    def forward(self, x): raise ValueError('too small')\n",
+            ("fails on an image of 48 x 48 px", "too small"),
+        ),
+        (
+            "mine:Net",
+            NET.replace("nn.Linear(3, n)", "[nn.Linear(3, n)]")
+            + "    def forward(self, x): return self.f[0](x.mean((2, 3)))\n",
+            ("no parameter",),
+        ),
         ("mine:Net", NET.replace("n)", "n, depth)", 1), ("cannot be built", "depth")),
     ],
 )
@@ -109,7 +138,11 @@ def test_names_that_only_look_like_plugins_are_answered_as_before(plugin_folder)
 
 
 def test_a_network_says_its_size_and_gets_the_options_that_it_has(plugin_folder):
-    write(plugin_folder, "mine", NET.replace("n):", "n, image_size, width=1):") + "        self.side = image_size\n    image_size = 64\n")
+    write(
+        plugin_folder,
+        "mine",
+        NET.replace("n):", "n, image_size, width=1):") + "        self.side = image_size\n    image_size = 64\n",
+    )
     from fer_bench.models.zoo import build_network
 
     network = build_network("mine:Net", 7, native_size=48, options={"width": 2})
@@ -123,10 +156,15 @@ def test_losses_are_tried_on_a_small_batch(plugin_folder):
     write(
         plugin_folder,
         "mine",
-        "import torch\ndef whole(o, t): return (o - t).abs().mean()\ndef each(o, t): return o.mean(1)\ndef flat(o, t): return torch.ones(())\n",
+        "import torch\ndef whole(o, t): return (o - t).abs().mean()\ndef each(o, t): return o.mean(1)\ndef flat(o, t):"
+        " return torch.ones(())\n",
     )
     assert float(build_value_loss("mse+mine:whole", None)(torch.ones(2, 2), torch.zeros(2, 2))) == 2.0
-    for name, says in (("each", "shape (4,), not a scalar"), ("flat", "cannot differentiate|does not depend"), ("whole", "fails on a small batch")):
+    for name, says in (
+        ("each", "shape (4,), not a scalar"),
+        ("flat", "cannot differentiate|does not depend"),
+        ("whole", "fails on a small batch"),
+    ):
         with pytest.raises(PluginError, match=says.replace("(", r"\(").replace(")", r"\)")):
             build_loss(f"mine:{name}", FER7, None, 0.0, {})
     with pytest.raises(PluginError, match="gama"):
@@ -182,8 +220,9 @@ def test_a_dataset_is_a_class_or_a_function(plugin_folder, name):
 )
 def test_what_is_no_dataset_is_refused_in_one_line(plugin_folder, text, says):
     made = (
-        "def made(**over):\n    return Samples(**(dict(ids=np.arange(8).astype(str), images=np.zeros((8, 4, 4), dtype=np.uint8), layout='made',\n"
-        "        split=np.array(['train'] * 4 + ['validation', 'test'] * 2), targets={'fer7': np.arange(8) % 7}) | over))\n"
+        "def made(**over):\n    return Samples(**(dict(ids=np.arange(8).astype(str), images=np.zeros((8, 4, 4),"
+        " dtype=np.uint8), layout='made',\n        split=np.array(['train'] * 4 + ['validation', 'test'] * 2),"
+        " targets={'fer7': np.arange(8) % 7}) | over))\n"
     )
     write(plugin_folder, "mine", f"import numpy as np; from fer_bench.data.samples import Samples\n{text}\n{made}")
     with pytest.raises((BadDataError, PluginError), match=says) as caught:
@@ -207,7 +246,11 @@ def test_a_task_of_classes_becomes_one_that_every_record_states(plugin_folder):
 
 
 def test_registered_names_and_who_registered_them(plugin_folder):
-    write(plugin_folder, "names", "import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
+    write(
+        plugin_folder,
+        "names",
+        "import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n",
+    )
     plugins.import_module("names")
     assert plugins.find("model", "tiny").facts()["import"] == "names"
     assert "tiny" in plugins.names("model")

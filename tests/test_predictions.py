@@ -27,12 +27,23 @@ def predictions(n=20, **columns):
 
 
 def equal(a, b):
-    same = a.ids.tolist() == b.ids.tolist() and (a.targets == b.targets).all() and np.array_equal(a.outputs, b.outputs, equal_nan=True)
+    same = (
+        a.ids.tolist() == b.ids.tolist()
+        and (a.targets == b.targets).all()
+        and np.array_equal(a.outputs, b.outputs, equal_nan=True)
+    )
     flags = a.flags.keys() == b.flags.keys() and all((a.flags[name] == b.flags[name]).all() for name in a.flags)
-    return same and flags and (a.groups is None) == (b.groups is None) and (a.groups is None or (a.groups == b.groups).all())
+    return (
+        same
+        and flags
+        and (a.groups is None) == (b.groups is None)
+        and (a.groups is None or (a.groups == b.groups).all())
+    )
 
 
-@pytest.mark.parametrize("columns", [{}, {"flags": {}, "groups": None}, {"targets": np.random.default_rng(1).random((20, 2))}])
+@pytest.mark.parametrize(
+    "columns", [{}, {"flags": {}, "groups": None}, {"targets": np.random.default_rng(1).random((20, 2))}]
+)
 def test_what_is_written_is_read(tmp_path, columns):
     made = predictions(**columns)
     made.outputs[3] = np.nan

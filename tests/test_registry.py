@@ -36,7 +36,9 @@ def test_few_names_are_listed_and_many_are_pointed_to():
     assert "fer-bench list losses" in unknown_name("loss", "zzz", [f"name{i}" for i in range(30)]).hint
 
 
-@pytest.mark.parametrize("kind", ["dataset", "model", "task", "loss", "optimizer", "schedule", "augmentation", "protocol", "suite"])
+@pytest.mark.parametrize(
+    "kind", ["dataset", "model", "task", "loss", "optimizer", "schedule", "augmentation", "protocol", "suite"]
+)
 def test_the_list_that_a_hint_points_to_exists(kind):
     from fer_bench.cli.look import _LISTS
 

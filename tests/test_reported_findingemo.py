@@ -13,7 +13,8 @@ def rows():
 
 
 def test_every_table_is_there(rows):
-    # Table 5: 14 models x 2 losses x 3 tasks; Table 7: 14 x 3; Table 12: 9 models x 2 settings x 3 tasks, four unreadable.
+    # Table 5: 14 models x 2 losses x 3 tasks; Table 7: 14 x 3; Table 12: 9 models x 2 settings x 3 tasks, four
+    # unreadable.
     assert Counter(row["location"] for row in rows) == {"Table 5": 84, "Table 7": 42, "Table 12": 50}
     assert {row["protocol"] for row in rows} == {"findingemo-emo8", "findingemo-arousal3", "findingemo-valence3"}
     assert all("selected on test" in row["notes"] for row in rows)

@@ -20,7 +20,9 @@ def benchmarks(tmp_path, monkeypatch):
     folder = tmp_path / "benchmarks"
     (folder / "datasets").mkdir(parents=True)
     (folder / "models").mkdir()
-    (folder / "defaults.yaml").write_text("dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\naugment: standard\naugment_options: {rotate: 5}\n")
+    (folder / "defaults.yaml").write_text(
+        "dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\naugment: standard\naugment_options: {rotate: 5}\n"
+    )
     monkeypatch.setenv("FER_BENCH_HOME", str(tmp_path))
     return folder
 
@@ -115,20 +117,50 @@ def test_how_a_run_is_carried_out_and_called_changes_no_identity():
 @pytest.mark.parametrize("name", sorted(set(RunSpec.model_fields) - {"seed", "recipe", "execution"}))
 def test_every_other_field_is_part_of_the_identity(name):
     others = {
-        "dataset_options": {"a": 1}, "model_options": {"a": 1}, "optimizer_options": {"a": 1}, "schedule_options": {"a": 1}, "loss_options": {"a": 1},
-        "augment_options": {"a": 1}, "normalization": "unit", "target_mode": "probability", "class_weights": "balanced", "precision": "32-true",
-        "tta_kind": "flip", "image_size": 64, "epochs": 7, "batch_size": 7, "lr": 0.5, "weight_decay": 0.5, "label_smoothing": 0.5, "early_stopping": 3,
-        "gradient_clip": 1.0, "ema": 0.5, "tta": 3, "method": "multitask", "method_options": {"a": 1}, "snapshot": "last", "steps_per_epoch": 8,
-        "stopper": "findingemo", "progressive_from": 32, "progressive_step": 8, "augment_on": "device",
-            "mixup": 0.2, "cutmix": 1.0, "mix_probability": 0.5, "mix_until": 0.5, "dropout_schedule": "late",
-    }  # fmt: skip
+        "dataset_options": {"a": 1},
+        "model_options": {"a": 1},
+        "optimizer_options": {"a": 1},
+        "schedule_options": {"a": 1},
+        "loss_options": {"a": 1},
+        "augment_options": {"a": 1},
+        "normalization": "unit",
+        "target_mode": "probability",
+        "class_weights": "balanced",
+        "precision": "32-true",
+        "tta_kind": "flip",
+        "image_size": 64,
+        "epochs": 7,
+        "batch_size": 7,
+        "lr": 0.5,
+        "weight_decay": 0.5,
+        "label_smoothing": 0.5,
+        "early_stopping": 3,
+        "gradient_clip": 1.0,
+        "ema": 0.5,
+        "tta": 3,
+        "method": "multitask",
+        "method_options": {"a": 1},
+        "snapshot": "last",
+        "steps_per_epoch": 8,
+        "stopper": "findingemo",
+        "progressive_from": 32,
+        "progressive_step": 8,
+        "augment_on": "device",
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "mix_probability": 0.5,
+        "mix_until": 0.5,
+        "dropout_schedule": "late",
+    }
     assert RunSpec(**{name: others.get(name, "another")}).digest() != RunSpec().digest()
 
 
 def test_known_digests_stay_for_ever():
     # Records are named by them.
     assert RunSpec().digest() == hashlib_of({})
-    assert RunSpec(epochs=5, lr=0.1, augment_options={"rotate": 10}).digest() == hashlib_of({"epochs": 5, "lr": 0.1, "augment_options": {"rotate": 10}})
+    assert RunSpec(epochs=5, lr=0.1, augment_options={"rotate": 10}).digest() == hashlib_of(
+        {"epochs": 5, "lr": 0.1, "augment_options": {"rotate": 10}}
+    )
     assert RunSpec(epochs=30, lr=1e-3).digest() == RunSpec().digest()
 
 
@@ -145,7 +177,12 @@ def test_runs_that_are_only_tested_otherwise_share_a_training():
 
 
 def test_a_spec_survives_json():
-    spec = RunSpec(dataset="folder:x", augment_options={"rotate": 10, "flip": 0.5, "names": ["a", None, True]}, image_size=64, execution=Execution(devices=2))
+    spec = RunSpec(
+        dataset="folder:x",
+        augment_options={"rotate": 10, "flip": 0.5, "names": ["a", None, True]},
+        image_size=64,
+        execution=Execution(devices=2),
+    )
     again = RunSpec.model_validate_json(spec.model_dump_json())
     assert again == spec
     assert again.digest() == spec.digest()
@@ -174,7 +211,18 @@ def test_assignments(texts, expected):
 
 
 @pytest.mark.parametrize(
-    "texts", [["lr"], ["=3"], [""], ["lr=[1"], ["lr={a"], ["augment_options.=3"], [".lr=3"], ["augment_options=3", "augment_options.rotate=3"], ["lr=&a *b"]]
+    "texts",
+    [
+        ["lr"],
+        ["=3"],
+        [""],
+        ["lr=[1"],
+        ["lr={a"],
+        ["augment_options.=3"],
+        [".lr=3"],
+        ["augment_options=3", "augment_options.rotate=3"],
+        ["lr=&a *b"],
+    ],
 )
 def test_bad_assignments_are_quoted(texts):
     with pytest.raises(SpecError) as error:
@@ -234,7 +282,12 @@ def test_a_models_file_with_a_bad_section_is_named(benchmarks, content):
 
 
 def test_each_folder_can_be_moved(tmp_path, monkeypatch):
-    for variable, function in {"CACHE": paths.cache_dir, "RUNS": paths.runs_dir, "LEADERBOARDS": paths.leaderboards_dir, "DATA": paths.data_root}.items():
+    for variable, function in {
+        "CACHE": paths.cache_dir,
+        "RUNS": paths.runs_dir,
+        "LEADERBOARDS": paths.leaderboards_dir,
+        "DATA": paths.data_root,
+    }.items():
         monkeypatch.setenv(f"FER_BENCH_{variable}", str(tmp_path / variable))
         assert function() == tmp_path / variable
         monkeypatch.setenv(f"FER_BENCH_{variable}", "~/x")
@@ -257,8 +310,14 @@ def test_the_project_is_found_from_a_folder_inside_it(benchmarks, monkeypatch):
 
 
 def test_torch_free_rooms_import_no_torch():
-    rooms = "spec, protocols, predictions, registry, labels, paths, results.store, scoring.score, leaderboard.render, sweeps.grid, cli.main"
+    rooms = (
+        "spec, protocols, predictions, registry, labels, paths, results.store, scoring.score, leaderboard.render,"
+        " sweeps.grid, cli.main"
+    )
     lines = "; ".join(f"import fer_bench.{room}" for room in rooms.split(", "))
-    code = f"import sys; {lines}; heavy = {{'torch', 'lightning', 'cv2', 'albumentations', 'timm'}} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    code = (
+        f"import sys; {lines}; heavy = {{'torch', 'lightning', 'cv2', 'albumentations', 'timm'}} & set(sys.modules);"
+        " sys.exit(str(heavy) if heavy else 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
 """A hundred raters at once, on loopback: response times, and whether every acknowledged answer is in the database once.
 
-The server runs as the real verb in a process of its own. With ``--kill`` it gets SIGKILL in the middle and is started again; the
-raters go on, sending again whatever was not acknowledged. One answer in ten is sent from two tabs at the same time.
+The server runs as the real verb in a process of its own. With ``--kill`` it gets SIGKILL in the middle and is started
+again; the raters go on, sending again whatever was not acknowledged. One answer in ten is sent from two tabs at the
+same time.
 
     python benchmarks/perf/annotate_load.py --raters 100 --images 10 --kill
 """
@@ -58,7 +59,9 @@ class Browser:
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
 
-    async def request(self, kind: str, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    async def request(
+        self, kind: str, method: str, path: str, fields: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
         """Send a request and note how long the answer took; ConnectionError if the server is gone."""
         start = time.perf_counter()
         if self.writer is None:
@@ -125,7 +128,12 @@ async def rater(name: str, link: str, port: int, think: float, outcome: Outcome)
         await persist(first, "image", "GET", shown.group())
         await asyncio.sleep(rng.uniform(0.5, 1.5) * think)
         said = (rng.choice(CATEGORIES), rng.randint(1, 9), rng.randint(1, 9))
-        fields = {"csrf": _value(page, "csrf"), "revision": _value(page, "revision"), "response_ms": "1000", "action": "save"}
+        fields = {
+            "csrf": _value(page, "csrf"),
+            "revision": _value(page, "revision"),
+            "response_ms": "1000",
+            "action": "save",
+        }
         fields |= {"category": said[0], "valence": str(said[1]), "arousal": str(said[2])}
         tabs = [persist(first, "save", "POST", path, fields)]
         if rng.random() < 0.1:
@@ -155,14 +163,20 @@ def make_study(folder: Path, images: int) -> Path:
 def make_links(study: Path, raters: int) -> dict[str, str]:
     """Path of the personal link per rater, made by the real verb."""
     out = study.parent / "links.csv"
-    subprocess.run([sys.executable, "-c", _LAUNCH, "links", str(study), "--raters", str(raters), "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", _LAUNCH, "links", str(study), "--raters", str(raters), "--out", str(out)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     rows = [line.split(",") for line in out.read_text().splitlines()[1:]]
     return {name: "/r/" + url.rpartition("/")[2] for _, name, url in rows}
 
 
 def start_server(study: Path, port: int) -> subprocess.Popen[bytes]:
     """Start the server and wait until it answers."""
-    server = subprocess.Popen([sys.executable, "-c", _LAUNCH, "serve", str(study), "--port", str(port)], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "-c", _LAUNCH, "serve", str(study), "--port", str(port)], stdout=subprocess.DEVNULL
+    )
     for _ in range(300):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -238,26 +252,48 @@ def run(raters: int, images: int, think: float, kill: bool, limit: float) -> dic
         counts = check(study.with_suffix(".sqlite3"), outcome)
     everything = [value for values in outcome.latencies.values() for value in values]
     times = {
-        kind: {"n": len(values), "p50_ms": round(1000 * percentile(values, 0.5), 1), "p99_ms": round(1000 * percentile(values, 0.99), 1)}
+        kind: {
+            "n": len(values),
+            "p50_ms": round(1000 * percentile(values, 0.5), 1),
+            "p99_ms": round(1000 * percentile(values, 0.99), 1),
+        }
         for kind, values in [*sorted(outcome.latencies.items()), ("all", everything)]
     }
-    figures: dict[str, object] = {"raters": raters, "finished": outcome.finished, "seconds": round(seconds, 1), **counts}
-    return figures | {"requests_per_s": round(len(everything) / seconds, 1), "times": times, "unexpected": outcome.unexpected[:5]}
+    figures: dict[str, object] = {
+        "raters": raters,
+        "finished": outcome.finished,
+        "seconds": round(seconds, 1),
+        **counts,
+    }
+    return figures | {
+        "requests_per_s": round(len(everything) / seconds, 1),
+        "times": times,
+        "unexpected": outcome.unexpected[:5],
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raters", type=int, default=100)
     parser.add_argument("--images", type=int, default=10)
-    parser.add_argument("--think", type=float, default=1.0, help="mean seconds a rater looks at a picture (people take three and more)")
-    parser.add_argument("--kill", action="store_true", help="SIGKILL the server in the middle; response times then say nothing")
+    parser.add_argument(
+        "--think", type=float, default=1.0, help="mean seconds a rater looks at a picture (people take three and more)"
+    )
+    parser.add_argument(
+        "--kill", action="store_true", help="SIGKILL the server in the middle; response times then say nothing"
+    )
     parser.add_argument("--limit", type=float, default=120.0, help="give up after so many seconds")
     parser.add_argument("--p99", type=float, default=200.0, help="fail above so many ms; not applied with --kill")
     arguments = parser.parse_args()
     figures = run(arguments.raters, arguments.images, arguments.think, arguments.kill, arguments.limit)
     print(json.dumps(figures, indent=2))
     wrong = (
-        figures["lost"] or figures["changed"] or figures["doubled"] or figures["damaged"] or figures["unexpected"] or figures["finished"] != arguments.raters
+        figures["lost"]
+        or figures["changed"]
+        or figures["doubled"]
+        or figures["damaged"]
+        or figures["unexpected"]
+        or figures["finished"] != arguments.raters
     )
     times = figures["times"]
     assert isinstance(times, dict)

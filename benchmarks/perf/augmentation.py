@@ -1,7 +1,8 @@
-"""Images per second of the two ways to augment, side by side: image by image in the loader, or batch by batch on the device.
+"""Images per second of the two ways to augment, side by side: image by image in the loader, or batch by batch on the
+device.
 
-Both do what a named augmentation says to batches of 128 grey faces of 48 px, in alternating rounds; drawing the changes counts. Where there is a GPU, the
-second way is also measured there, the transfer of the bytes included.
+Both do what a named augmentation says to batches of 128 grey faces of 48 px, in alternating rounds; drawing the changes
+counts. Where there is a GPU, the second way is also measured there, the transfer of the bytes included.
 
 Usage: python benchmarks/perf/augmentation.py [--name strong] [--batches 20] [--rounds 5]
 """
@@ -37,7 +38,9 @@ def main() -> None:
         torch.from_numpy(np.stack([one_by_one(face) for face in faces]))
 
     def on(device: str) -> Callable[[int], None]:
-        return lambda seed: _seen(whole.change(torch.from_numpy(faces).unsqueeze(1).to(device), whole.draw(seed, BATCH).to(device)))
+        return lambda seed: _seen(
+            whole.change(torch.from_numpy(faces).unsqueeze(1).to(device), whole.draw(seed, BATCH).to(device))
+        )
 
     ways = {"loader, one process": loader, "device, cpu": on("cpu")}
     if torch.cuda.is_available():

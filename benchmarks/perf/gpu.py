@@ -1,10 +1,12 @@
 """Speed on a GPU, as ratios side by side, in alternating rounds.
 
-loop    ResNet-18 at 224 px: images per second of this suite (faces of 48 px in memory, augmented and enlarged on the device, datamodule, LightningModule,
-        Trainer) against the same network, optimiser and precision in a plain loop over one random batch that is on the device already
-layout  that plain loop with weights and images in channels-last or contiguous memory, as it is and with ``torch.compile``
-probes  a grid of linear heads on cached features, stacked against one after the other in plain PyTorch
-ddp     the suite on one and on two devices of this machine, where two are there
+loop    ResNet-18 at 224 px: images per second of this suite (faces of 48 px in memory, augmented and enlarged on the
+device, datamodule, LightningModule,
+        Trainer) against the same network, optimiser and precision in a plain loop over one random batch that is on the
+        device already
+layout  that plain loop with weights and images in channels-last or contiguous memory, as it is and with
+``torch.compile`` probes  a grid of linear heads on cached features, stacked against one after the other in plain
+PyTorch ddp     the suite on one and on two devices of this machine, where two are there
 
 Without a GPU it says so and ends; ``--cpu`` shows that the script works, with tiny sizes that measure nothing.
 
@@ -70,7 +72,11 @@ def main(given: list[str] | None = None) -> None:
         print(f"speed {suite(spec, device, options)}", flush=True)
         return
     name = "CPU, a trial of the script: these figures mean nothing" if options.cpu else torch.cuda.get_device_name()
-    print(f"{name}; {device.precision}, PyTorch {torch.__version__}, batch {options.batch}, {options.steps} steps, {options.rounds} rounds", flush=True)
+    print(
+        f"{name}; {device.precision}, PyTorch {torch.__version__}, batch {options.batch}, {options.steps} steps,"
+        f" {options.rounds} rounds",
+        flush=True,
+    )
     for part in options.parts:
         {"loop": loop, "layout": layout, "probes": probes, "ddp": ddp}[part](spec, device, options)
 
@@ -86,16 +92,27 @@ def spec_of(options: argparse.Namespace) -> RunSpec:
         batch_size=options.batch,
         augment="standard",
         augment_on="device",
-        execution={"accelerator": "cpu" if options.cpu else "gpu", "devices": options.devices or 1, "strategy": "ddp" if options.devices else "auto"},
+        execution={
+            "accelerator": "cpu" if options.cpu else "gpu",
+            "devices": options.devices or 1,
+            "strategy": "ddp" if options.devices else "auto",
+        },
     )
 
 
 def loop(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
     """The suite against the plain loop."""
-    ways = {"suite": lambda: suite(spec, device, options), "plain loop, images on the device": lambda: plain(spec, device, options)}
+    ways = {
+        "suite": lambda: suite(spec, device, options),
+        "plain loop, images on the device": lambda: plain(spec, device, options),
+    }
     found = alternately(ways, options.rounds)
     ours, theirs = (np.array(found[name]) for name in ways)
-    print(f"suite / plain loop {np.median(ours) / np.median(theirs):.2f}x, by round {np.median(ours / theirs):.2f}x (aim: at least {AIMS['loop']})", flush=True)
+    print(
+        f"suite / plain loop {np.median(ours) / np.median(theirs):.2f}x, by round {np.median(ours / theirs):.2f}x (aim:"
+        f" at least {AIMS['loop']})",
+        flush=True,
+    )
 
 
 def layout(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
@@ -109,7 +126,11 @@ def layout(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
     }
     found = {name: float(np.median(speeds)) for name, speeds in alternately(ways, options.rounds).items()}
     base = found["contiguous, as it is"]
-    print("against contiguous, as it is: " + ", ".join(f"{name} {speed / base:.2f}x" for name, speed in found.items() if speed != base), flush=True)
+    print(
+        "against contiguous, as it is: "
+        + ", ".join(f"{name} {speed / base:.2f}x" for name, speed in found.items() if speed != base),
+        flush=True,
+    )
 
 
 def probes(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
@@ -118,8 +139,9 @@ def probes(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
     for width in widths:
         stacked, plain_seconds, off = measure(width, heads, samples, 2, device.device)
         print(
-            f"probes, {width} dims, {len(heads)} heads: stacked {stacked:.2f} s, one by one {plain_seconds:.2f} s, ratio {plain_seconds / stacked:.1f}x"
-            f" (aim: at least {AIMS['probes']:g}); probabilities differ by at most {off.max(initial=0):.1e}",
+            f"probes, {width} dims, {len(heads)} heads: stacked {stacked:.2f} s, one by one {plain_seconds:.2f} s,"
+            f" ratio {plain_seconds / stacked:.1f}x (aim: at least {AIMS['probes']:g}); probabilities differ by at most"
+            f" {off.max(initial=0):.1e}",
             flush=True,
         )
 
@@ -129,7 +151,10 @@ def ddp(spec: RunSpec, device: Device, options: argparse.Namespace) -> None:
     if not options.cpu and torch.cuda.device_count() < 2:
         print("ddp: this machine has one GPU: not measured", flush=True)
         return
-    found = alternately({f"suite, {n} device{'s' if n > 1 else ''}": lambda n=n: in_processes(n, options) for n in (1, 2)}, options.rounds)
+    found = alternately(
+        {f"suite, {n} device{'s' if n > 1 else ''}": lambda n=n: in_processes(n, options) for n in (1, 2)},
+        options.rounds,
+    )
     one, two = (float(np.median(speeds)) for speeds in found.values())
     print(f"two devices / one {two / one:.2f}x", flush=True)
 
@@ -141,7 +166,10 @@ def alternately(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
         for name, way in ways.items():
             speeds[name].append(way())
     for name, each in speeds.items():
-        print(f"  {name:34s} {np.median(each):8.0f} images/s   rounds: {', '.join(f'{speed:.0f}' for speed in each)}", flush=True)
+        print(
+            f"  {name:34s} {np.median(each):8.0f} images/s   rounds: {', '.join(f'{speed:.0f}' for speed in each)}",
+            flush=True,
+        )
     return speeds
 
 
@@ -152,7 +180,9 @@ class Clock(L.Callback):
         self.warm_up, self.steps = warm_up, 0
         self.began = self.ended = 0.0
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Waits for the device twice: when the warm-up has ended, and at the end."""
         if batch_idx + 1 == self.warm_up:
             self.began = now()
@@ -179,7 +209,9 @@ def suite(spec: RunSpec, device: Device, options: argparse.Namespace) -> float:
     datamodule.setup()
     samples = datamodule.read_samples
     train, rest = np.flatnonzero(samples.split == "train"), np.flatnonzero(samples.split != "train")
-    datamodule.samples = samples.select(np.concatenate([np.resize(train, (warm_up_of(options) + options.steps) * options.batch), rest]))
+    datamodule.samples = samples.select(
+        np.concatenate([np.resize(train, (warm_up_of(options) + options.steps) * options.batch), rest])
+    )
     protocol = protocol_for(spec.dataset, spec.task)
     clock = Clock(warm_up_of(options))
     with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +223,9 @@ def suite(spec: RunSpec, device: Device, options: argparse.Namespace) -> float:
     return clock.steps * options.batch / (clock.ended - clock.began)
 
 
-def plain(spec: RunSpec, device: Device, options: argparse.Namespace, *, channels_last: bool = True, compiled: bool = False) -> float:
+def plain(
+    spec: RunSpec, device: Device, options: argparse.Namespace, *, channels_last: bool = True, compiled: bool = False
+) -> float:
     """Images per second of a loop that does nothing but train, on one batch that is on the device already."""
     side = int(spec.image_size or 224)
     memory = torch.channels_last if channels_last else torch.contiguous_format
@@ -220,7 +254,9 @@ def plain(spec: RunSpec, device: Device, options: argparse.Namespace, *, channel
 def in_processes(devices: int, options: argparse.Namespace) -> float:
     """The suite's speed on so many devices, in a process that starts the others itself."""
     sizes = ["--batch", str(options.batch), "--steps", str(options.steps), *(["--cpu"] if options.cpu else [])]
-    done = subprocess.run([sys.executable, __file__, "--devices", str(devices), *sizes], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, "--devices", str(devices), *sizes], capture_output=True, text=True, check=False
+    )
     speeds = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("speed ")]
     if done.returncode or not speeds:
         raise SystemExit(f"{devices} devices: {done.stderr.strip()[-500:] or 'no figure came back'}")

@@ -1,7 +1,9 @@
-"""`fer-bench live` end to end on a video of enlarged faces: detection rate, latency, frames per second, and memory over the frames.
+"""`fer-bench live` end to end on a video of enlarged faces: detection rate, latency, frames per second, and memory over
+the frames.
 
-The faces are FER2013's (enlarged to 192 px, with a border of 64) where ``--faces`` names its CSV file, drawn ones otherwise. Needs MediaPipe and the
-landmarker's model (``FER_BENCH_LANDMARKER``). Every frame is found, cut out, predicted, drawn and written to an mp4 file, as the verb does it.
+The faces are FER2013's (enlarged to 192 px, with a border of 64) where ``--faces`` names its CSV file, drawn ones
+otherwise. Needs MediaPipe and the landmarker's model (``FER_BENCH_LANDMARKER``). Every frame is found, cut out,
+predicted, drawn and written to an mp4 file, as the verb does it.
 
 Usage: python benchmarks/perf/live.py --run RUN_OR_ONNX [--frames 2000] [--faces fer2013.csv] [--realtime]
 """
@@ -94,10 +96,20 @@ def main() -> None:
         predictor = open_predictor(Store(), given.run)
         source = Watched(open_source(str(video)), max(given.frames // 10, 1))
         with open_detector(max_faces=4) as detector:
-            summary = run_live(predictor, detector, source, output=Path(folder) / "out.mp4", table=Path(folder) / "out.csv", realtime=given.realtime)
+            summary = run_live(
+                predictor,
+                detector,
+                source,
+                output=Path(folder) / "out.mp4",
+                table=Path(folder) / "out.csv",
+                realtime=given.realtime,
+            )
     for line in summary.lines():
         print(line)
-    print(f"{predictor.card.model}, {predictor.card.height} px; {'at' if summary.rate >= LEAST_RATE else 'BELOW'} the {LEAST_RATE} frames/s that are asked for")
+    print(
+        f"{predictor.card.model}, {predictor.card.height} px; {'at' if summary.rate >= LEAST_RATE else 'BELOW'} the"
+        f" {LEAST_RATE} frames/s that are asked for"
+    )
     # The first frames fill caches and pools.
     settled = [megabytes for index, megabytes in source.memory if index >= given.frames // 5]
     print("memory: " + ", ".join(f"{index}: {megabytes:.0f} MiB" for index, megabytes in source.memory))

@@ -29,7 +29,9 @@ def seconds(step, repeats=300):
 
 
 def ratios(batch, rounds=15):
-    """Medians over interleaved rounds of time(unbalanced) / time(cross_entropy), with and without class weights: other load hits all alike."""
+    """Medians over interleaved rounds of time(unbalanced) / time(cross_entropy), with and without class weights: other
+    load hits all alike.
+    """
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(batch, 8, generator=generator, requires_grad=True)
     target = torch.randint(0, 8, (batch,), generator=generator)
@@ -50,7 +52,9 @@ def ratios(batch, rounds=15):
     for step in (weighted, plain, ours):
         seconds(step)
     times = [(seconds(ours), seconds(weighted), seconds(plain)) for _ in range(rounds)]
-    return [statistics.median(own / other[i] for own, *other in times) for i in (0, 1)], [min(column) for column in zip(*times, strict=True)]
+    return [statistics.median(own / other[i] for own, *other in times) for i in (0, 1)], [
+        min(column) for column in zip(*times, strict=True)
+    ]
 
 
 def main():

@@ -1,10 +1,12 @@
-"""Speed of a whole grid of linear heads: stacked against one after the other in plain PyTorch, as a ratio, on the same cached features.
+"""Speed of a whole grid of linear heads: stacked against one after the other in plain PyTorch, as a ratio, on the same
+cached features.
 
-Usage: python benchmarks/perf/probes.py [--threads 2] [--heads 80] [--epochs 2] [--samples 2048] [--dims 512 2048 4096] [--images 24]
+Usage: python benchmarks/perf/probes.py [--threads 2] [--heads 80] [--epochs 2] [--samples 2048] [--dims 512 2048 4096]
+[--images 24]
 
-Both do the paper's work: batches of 64, Adam, the learning-rate rule, loss and weighted F1 on validation after every epoch, and both must end with the same
-weights. The way without a cache is not run (it would take days) but composed of what is measured here: the backbone's time per image, times the images that
-each head would see.
+Both do the paper's work: batches of 64, Adam, the learning-rate rule, loss and weighted F1 on validation after every
+epoch, and both must end with the same weights. The way without a cache is not run (it would take days) but composed of
+what is measured here: the backbone's time per image, times the images that each head would see.
 """
 
 from __future__ import annotations
@@ -42,10 +44,18 @@ def one_by_one(heads, train, validation, epochs):
     for head in heads:
         layer = nn.Linear(train.features.shape[1], 8, device=device)
         with torch.no_grad():
-            for parameter, values in zip(layer.parameters(), initial_weights(head.seed, 8, train.features.shape[1], train.features.dtype), strict=True):
+            for parameter, values in zip(
+                layer.parameters(),
+                initial_weights(head.seed, 8, train.features.shape[1], train.features.dtype),
+                strict=True,
+            ):
                 parameter.copy_(values)
         balanced = nn.CrossEntropyLoss(weight=balanced_class_weights(counts).to(train.features))
-        loss_of = balanced if head.loss == "cross_entropy" else UnbalancedCrossEntropyLoss(counts, EMO8.distances).to(train.features)
+        loss_of = (
+            balanced
+            if head.loss == "cross_entropy"
+            else UnbalancedCrossEntropyLoss(counts, EMO8.distances).to(train.features)
+        )
         optimizer = torch.optim.Adam(layer.parameters(), lr=head.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor)
         best, kept = np.inf, None
@@ -66,7 +76,9 @@ def one_by_one(heads, train, validation, epochs):
 
 
 def measure(width, heads, n, epochs, device="cpu"):
-    """Seconds of both, and by how much the validation probabilities of the last epoch differ (largest, 99.9 % quantile)."""
+    """Seconds of both, and by how much the validation probabilities of the last epoch differ (largest, 99.9 %
+    quantile).
+    """
     train, validation = features(n, width, 0, device), features(n // 8, width, 1, device)
     train_heads(heads[:2], train, validation, EMO8, max_epochs=1)
     one_by_one(heads[:2], train, validation, 1)
@@ -94,15 +106,21 @@ def differences(found, expected, epochs, validation):
 
 
 def exact(width, heads, n):
-    """Largest difference of weights in double precision, where Adam does not blow rounding up: gradients near zero move a weight by their sign alone."""
-    train, validation = (Split(s.features.double(), s.targets) for s in (features(n, width, 0), features(n // 8, width, 1)))
+    """Largest difference of weights in double precision, where Adam does not blow rounding up: gradients near zero move
+    a weight by their sign alone.
+    """
+    train, validation = (
+        Split(s.features.double(), s.targets) for s in (features(n, width, 0), features(n // 8, width, 1))
+    )
     torch.set_default_dtype(torch.float64)
     try:
         found = train_heads(heads, train, validation, EMO8, batch_size=BATCH, max_epochs=1)
         expected = one_by_one(heads, train, validation, 1)
     finally:
         torch.set_default_dtype(torch.float32)
-    return max(float((found.weight[h] - last[0]).abs().max() / last[0].abs().max()) for h, (last, _) in enumerate(expected))
+    return max(
+        float((found.weight[h] - last[0]).abs().max() / last[0].abs().max()) for h, (last, _) in enumerate(expected)
+    )
 
 
 def seconds_per_image(n):
@@ -120,7 +138,12 @@ def seconds_per_image(n):
 
 def paper_grid():
     """The heads of the paper's grid, 80 in number."""
-    return [Head(lr, loss, seed) for lr in (0.1, 0.01, 0.001, 0.0001) for loss in ("cross_entropy", "unbalanced_cross_entropy") for seed in range(10)]
+    return [
+        Head(lr, loss, seed)
+        for lr in (0.1, 0.01, 0.001, 0.0001)
+        for loss in ("cross_entropy", "unbalanced_cross_entropy")
+        for seed in range(10)
+    ]
 
 
 def main():
@@ -139,13 +162,15 @@ def main():
         uncached = per_image * given.samples * (1 + 1 / 8) * given.epochs * len(heads) + plain
         cached = per_image * given.samples * (1 + 1 / 8) + stacked
         target = TARGETS.get(width)
-        verdict = "" if target is None else f" (target {target:g}: {'reached' if plain / stacked >= target else 'missed'})"
+        verdict = (
+            "" if target is None else f" (target {target:g}: {'reached' if plain / stacked >= target else 'missed'})"
+        )
         print(
-            f"{width:5d} dims, {len(heads)} heads, {given.threads} threads:"
-            f" stacked {1e3 * stacked / steps:7.2f} ms a step, one by one {1e3 * plain / steps:7.2f} ms,"
-            f" ratio {plain / stacked:5.1f}{verdict}; probabilities differ by at most {off.max():.1e} (99.9 %: {np.quantile(off, 0.999):.1e}),"
-            f" weights in double precision by {worst:.1e};"
-            f" without a cache (ResNet-18 at 224 px, {1e3 * per_image:.1f} ms an image, composed) {uncached / cached:,.0f} times as long"
+            f"{width:5d} dims, {len(heads)} heads, {given.threads} threads: stacked {1e3 * stacked / steps:7.2f} ms a"
+            f" step, one by one {1e3 * plain / steps:7.2f} ms, ratio {plain / stacked:5.1f}{verdict}; probabilities"
+            f" differ by at most {off.max():.1e} (99.9 %: {np.quantile(off, 0.999):.1e}), weights in double precision"
+            f" by {worst:.1e}; without a cache (ResNet-18 at 224 px, {1e3 * per_image:.1f} ms an image, composed)"
+            f" {uncached / cached:,.0f} times as long"
         )
 
 

@@ -73,7 +73,10 @@ def write_records(store, n_records, seeds=3):
             "clean": {"n": 3400, **scores},
         }
         row = f"{i // seeds:010x}"
-        curves = {name: [draw.random() for _ in range(30)] for name in ("train/loss", "validation/loss", "validation/accuracy")}
+        curves = {
+            name: [draw.random() for _ in range(30)]
+            for name in ("train/loss", "validation/loss", "validation/accuracy")
+        }
         record = Record(
             run_id=f"{row}-s{i % seeds}",
             row=row,
@@ -105,14 +108,20 @@ def main():
         print("fer-bench --help            not there yet")
     else:
         process, inside, torch = help_seconds()
-        print(f"fer-bench --help            {process:.2f} s in all, {inside:.2f} s after Python's own start (aim: 0.5 s); torch imported: {torch}")
+        print(
+            f"fer-bench --help            {process:.2f} s in all, {inside:.2f} s after Python's own start (aim: 0.5 s);"
+            f" torch imported: {torch}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         write_records(store, arguments.records, arguments.seeds)
         began, used = time.perf_counter(), time.process_time()
         render_all(store)
         wall, cpu = time.perf_counter() - began, time.process_time() - used
-        print(f"leaderboard, {arguments.records:,} records  {wall:.2f} s, of which {cpu:.2f} s of processor time (aim: 5 s)")
+        print(
+            f"leaderboard, {arguments.records:,} records  {wall:.2f} s, of which {cpu:.2f} s of processor time (aim:"
+            " 5 s)"
+        )
 
 
 if __name__ == "__main__":

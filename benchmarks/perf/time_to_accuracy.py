@@ -1,15 +1,18 @@
 """Time that the five-layer CNN takes to an accuracy on FER2013's PublicTest, three ways side by side, as ratios.
 
-today   this suite's own recipe of the network (benchmarks/models/five_layer_cnn.yaml), through the path of ``fer-bench run``
-usual   the same network, optimiser, schedule and number of epochs the usual way: ImageFolder of PNG files, PIL transforms, DataLoader, float32
-fast    the recipe of benchmarks/suites/fast.yaml, through the path of ``fer-bench run``
+today   this suite's own recipe of the network (benchmarks/models/five_layer_cnn.yaml), through the path of ``fer-bench
+run`` usual   the same network, optimiser, schedule and number of epochs the usual way: ImageFolder of PNG files, PIL
+transforms, DataLoader, float32 fast    the recipe of benchmarks/suites/fast.yaml, through the path of ``fer-bench run``
 
-Every leg (one way with one seed) is a process of its own, with the C library's settings that the way has by itself; the legs are interleaved, and each
-ends with the first epoch whose accuracy on validation reaches the target. The clock runs while a leg trains: loading, augmentation, steps. It stands still,
-for all three alike, while the data are read or written as files, while validation is predicted and while checkpoints are written. The test split is never
-looked at. A finished leg is appended to a file, so that the same command goes on where it was interrupted; the file tells how much of the cores each leg had.
+Every leg (one way with one seed) is a process of its own, with the C library's settings that the way has by itself; the
+legs are interleaved, and each ends with the first epoch whose accuracy on validation reaches the target. The clock runs
+while a leg trains: loading, augmentation, steps. It stands still, for all three alike, while the data are read or
+written as files, while validation is predicted and while checkpoints are written. The test split is never looked at. A
+finished leg is appended to a file, so that the same command goes on where it was interrupted; the file tells how much
+of the cores each leg had.
 
-Usage: python benchmarks/perf/time_to_accuracy.py [--seeds 3] [--target 0.655] [--ways today usual fast] [--to time_to_accuracy.jsonl] [--quick]
+Usage: python benchmarks/perf/time_to_accuracy.py [--seeds 3] [--target 0.655] [--ways today usual fast] [--to
+time_to_accuracy.jsonl] [--quick]
 """
 
 from __future__ import annotations
@@ -34,7 +37,12 @@ AIMS = {"today": 2.5, "usual": 8.0}
 IDLE = 0.85
 # Steps that decide on the number of loader processes.
 TRIAL = 20
-QUICK = {"dataset": "synthfaces", "dataset_options": {"n_train": 256, "n_validation": 64, "n_test": 32, "size": 48}, "epochs": 2, "batch_size": 32}
+QUICK = {
+    "dataset": "synthfaces",
+    "dataset_options": {"n_train": 256, "n_validation": 64, "n_test": 32, "size": 48},
+    "epochs": 2,
+    "batch_size": 32,
+}
 
 
 def main(given: list[str] | None = None) -> None:
@@ -43,10 +51,18 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="legs of each way")
     parser.add_argument("--target", type=float, default=0.655, help="accuracy on validation, 0 to 1")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    )
     parser.add_argument("--data-dir")
     parser.add_argument("--to", type=Path, default=Path("time_to_accuracy.jsonl"), help="the file of the finished legs")
-    parser.add_argument("--quick", action="store_true", help="two epochs of a few synthetic faces: shows that it works, measures nothing")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="two epochs of a few synthetic faces: shows that it works, measures nothing",
+    )
     parser.add_argument("--leg", nargs=2, metavar=("WAY", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(given)
     if options.leg:
@@ -61,7 +77,16 @@ def main(given: list[str] | None = None) -> None:
 
 def measured(way: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One leg in a process of its own, whose lines are shown as they come; the last one is the result."""
-    own = ["--leg", way, str(seed), "--target", str(options.target), "--threads", str(options.threads), *(["--quick"] if options.quick else [])]
+    own = [
+        "--leg",
+        way,
+        str(seed),
+        "--target",
+        str(options.target),
+        "--threads",
+        str(options.threads),
+        *(["--quick"] if options.quick else []),
+    ]
     command = [sys.executable, __file__, *own, *(["--data-dir", options.data_dir] if options.data_dir else [])]
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
     print(f"{way}, seed {seed}", flush=True)
@@ -72,7 +97,9 @@ def measured(way: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
             if not line.startswith("{"):
                 print(f"  {line}", end="", flush=True)
     if process.returncode:
-        raise SystemExit(f"{way}, seed {seed}: the leg ended with {process.returncode}; what is finished stands in {options.to}.")
+        raise SystemExit(
+            f"{way}, seed {seed}: the leg ended with {process.returncode}; what is finished stands in {options.to}."
+        )
     return {**json.loads(line), "key": key_of(way, options), "created": time.strftime("%Y-%m-%dT%H:%M:%S")}
 
 
@@ -87,14 +114,20 @@ def append(path: Path, result: dict[str, Any]) -> None:
 
 
 def finished(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, Any]]:
-    """The legs in the file that are of this command: of the same recipe, target and number of threads. A line cut short by an interruption counts as none."""
+    """The legs in the file that are of this command: of the same recipe, target and number of threads. A line cut short
+    by an interruption counts as none.
+    """
     found = {}
     for line in options.to.read_text().splitlines() if options.to.is_file() else []:
         try:
             result = json.loads(line)
         except ValueError:
             continue
-        if result["way"] in options.ways and result["seed"] < options.seeds and result["key"] == key_of(result["way"], options):
+        if (
+            result["way"] in options.ways
+            and result["seed"] < options.seeds
+            and result["key"] == key_of(result["way"], options)
+        ):
             found[result["way"], result["seed"]] = result
     return found
 
@@ -116,26 +149,41 @@ def spec_of(way: str, seed: int, options: argparse.Namespace) -> Any:
     else:
         settings = layered({"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn"})
     smaller = QUICK if options.quick else {}
-    return specs.build({**settings, **smaller, "seed": seed, "execution": {"data_dir": options.data_dir, "accelerator": "cpu"}})
+    return specs.build(
+        {**settings, **smaller, "seed": seed, "execution": {"data_dir": options.data_dir, "accelerator": "cpu"}}
+    )
 
 
 def table(legs: dict[tuple[str, int], dict[str, Any]], options: argparse.Namespace) -> str:
     """Seconds by way, with the ratios to the fast recipe, seed by seed and in the median."""
-    lines = [f"five-layer CNN to {options.target:.1%} on validation, {options.threads} threads, {'quick, ' if options.quick else ''}seconds of training"]
+    lines = [
+        f"five-layer CNN to {options.target:.1%} on validation, {options.threads} threads,"
+        f" {'quick, ' if options.quick else ''}seconds of training"
+    ]
     seconds = {}
     for way in options.ways:
         own = [legs[way, seed] for seed in range(options.seeds)]
         # One that never got there took longer than it ran.
         seconds[way] = np.array([one["seconds"] if one["reached"] else np.inf for one in own])
-        each = ", ".join(f"{one['seconds']:.0f} s in {one['reached']}" if one["reached"] else f"never (best {one['best']:.2%})" for one in own)
+        each = ", ".join(
+            f"{one['seconds']:.0f} s in {one['reached']}" if one["reached"] else f"never (best {one['best']:.2%})"
+            for one in own
+        )
         speed, share = np.median([one["images_per_second"] for one in own]), min(one["share"] for one in own)
         busy = "" if share >= IDLE else f"   NOT IDLE: a leg had {share:.0%} of its cores"
         lines.append(f"  {way:6s} {np.median(seconds[way]):7.0f} s   {speed:5.0f} images/s   epochs: {each}{busy}")
     for way, aim in AIMS.items():
         if way in seconds and "fast" in seconds:
-            by_seed = [f"{a / b:.2f}x" if np.isfinite([a, b]).all() else "-" for a, b in zip(seconds[way], seconds["fast"], strict=True)]
+            by_seed = [
+                f"{a / b:.2f}x" if np.isfinite([a, b]).all() else "-"
+                for a, b in zip(seconds[way], seconds["fast"], strict=True)
+            ]
             middle = np.median(seconds[way]), np.median(seconds["fast"])
-            ratio = f"{middle[0] / middle[1]:.2f}x" if np.isfinite(middle).all() else "no ratio: one of them did not reach the target"
+            ratio = (
+                f"{middle[0] / middle[1]:.2f}x"
+                if np.isfinite(middle).all()
+                else "no ratio: one of them did not reach the target"
+            )
             lines.append(f"{way} / fast {ratio} (aim: at least {aim:g}), by seed {', '.join(by_seed)}")
     return "\n".join(lines)
 
@@ -225,7 +273,9 @@ def suite(spec: Any, folder: Path, clock: Clock) -> None:
             clock.stop(len(datamodule.targets("train")))
 
         def on_validation_end(self, trainer, module):
-            trainer.should_stop = clock.reached(float(trainer.callback_metrics["validation/accuracy"])) or trainer.should_stop
+            trainer.should_stop = (
+                clock.reached(float(trainer.callback_metrics["validation/accuracy"])) or trainer.should_stop
+            )
 
     device = machine.resolve(spec)
     machine.keep_freed_memory()
@@ -252,7 +302,9 @@ def usual(spec: Any, folder: Path, clock: Clock) -> None:
 
     def begin() -> tuple[Any, Any]:
         torch.manual_seed(spec.seed)
-        network = build_network("five_layer_cnn", 7, native_size=48, options=dict(spec.model_options)).body.to(memory_format=torch.contiguous_format)
+        network = build_network("five_layer_cnn", 7, native_size=48, options=dict(spec.model_options)).body.to(
+            memory_format=torch.contiguous_format
+        )
         return network, torch.optim.AdamW(network.parameters(), lr=spec.lr, weight_decay=spec.weight_decay)
 
     # The faster number of loader processes is found out before the clock starts.
@@ -264,7 +316,11 @@ def usual(spec: Any, folder: Path, clock: Clock) -> None:
     train = loaders[0](min(trials, key=lambda workers: trials[workers]))
     network, optimizer = begin()
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, spec.lr, total_steps=spec.epochs * len(train), pct_start=float(spec.schedule_options.get("warmup", 0.3)), cycle_momentum=False
+        optimizer,
+        spec.lr,
+        total_steps=spec.epochs * len(train),
+        pct_start=float(spec.schedule_options.get("warmup", 0.3)),
+        cycle_momentum=False,
     )
     for _ in range(spec.epochs):
         clock.start()
@@ -305,11 +361,19 @@ def as_files(datamodule: Any, split: str, folder: Path, batch_size: int) -> Any:
         place = folder / str(label)
         place.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(place / f"{i:05d}.png"), np.asarray(images[i]))
-    changes = [T.RandomHorizontalFlip(), T.RandomAffine(15, translate=(0.1, 0.1), scale=(0.9, 1.1))] if split == "train" else []
+    changes = (
+        [T.RandomHorizontalFlip(), T.RandomAffine(15, translate=(0.1, 0.1), scale=(0.9, 1.1))]
+        if split == "train"
+        else []
+    )
     transform = T.Compose([T.Grayscale(3), *changes, T.ToTensor(), T.Normalize([0.5] * 3, [0.25] * 3)])
     # Named by their labels, which are digits: ImageFolder's numbers are the labels where every class is there.
-    dataset = torchvision.datasets.ImageFolder(str(folder), transform, target_transform=lambda at: int(dataset.classes[at]))
-    return lambda workers: DataLoader(dataset, batch_size=batch_size, shuffle=split == "train", num_workers=workers, drop_last=split == "train")
+    dataset = torchvision.datasets.ImageFolder(
+        str(folder), transform, target_transform=lambda at: int(dataset.classes[at])
+    )
+    return lambda workers: DataLoader(
+        dataset, batch_size=batch_size, shuffle=split == "train", num_workers=workers, drop_last=split == "train"
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Images per second of training, three ways side by side: this suite, a hand-tuned raw PyTorch loop, and the usual way.
 
-The same five-layer CNN, the same faces, the same batch size, in one process, in alternating rounds, so that whatever else the machine does hits all three.
+The same five-layer CNN, the same faces, the same batch size, in one process, in alternating rounds, so that whatever
+else the machine does hits all three.
 
-Each runs as it would on its own: the first two keep freed memory, as the suite does; the third has the C library's own settings back. Only the suite asks
-PyTorch for deterministic algorithms. All three have the suite's network, with its dropout.
+Each runs as it would on its own: the first two keep freed memory, as the suite does; the third has the C library's own
+settings back. Only the suite asks PyTorch for deterministic algorithms. All three have the suite's network, with its
+dropout.
 
-suite   the path of ``fer-bench run``: datamodule, albumentations, LightningModule, Trainer, the precision that the suite chooses
-raw     a plain loop over arrays in memory, the same augmentation, channels-last, the same precision, no logging, no checkpoints
-usual   ImageFolder of PNG files, PIL transforms, DataLoader (the faster of 0 and 2 workers), float32
+suite   the path of ``fer-bench run``: datamodule, albumentations, LightningModule, Trainer, the precision that the
+suite chooses raw     a plain loop over arrays in memory, the same augmentation, channels-last, the same precision, no
+logging, no checkpoints usual   ImageFolder of PNG files, PIL transforms, DataLoader (the faster of 0 and 2 workers),
+float32
 
 Usage: python benchmarks/perf/training.py [--images 1280] [--rounds 3]
 """
@@ -66,7 +69,14 @@ def main() -> None:
     arguments = parser.parse_args()
     n = arguments.images + WARM_UP * BATCH
     options = {"n_train": n + 400, "n_validation": 60, "n_test": 60}
-    spec = RunSpec(dataset="synthfaces", model="five_layer_cnn", epochs=1, batch_size=BATCH, augment="standard", dataset_options=options)
+    spec = RunSpec(
+        dataset="synthfaces",
+        model="five_layer_cnn",
+        epochs=1,
+        batch_size=BATCH,
+        augment="standard",
+        dataset_options=options,
+    )
     device = resolve(spec)
     datamodule = build_datamodule(spec)
     datamodule.setup()
@@ -88,7 +98,10 @@ def main() -> None:
                 torch.use_deterministic_algorithms(mode=False)
                 speeds[name].append(way())
     medians = {name: float(np.median(values)) for name, values in speeds.items()}
-    print(f"five-layer CNN, 48 px, batch {BATCH}, {arguments.images} images a round, {arguments.rounds} rounds, {device.accelerator}, {device.precision}")
+    print(
+        f"five-layer CNN, 48 px, batch {BATCH}, {arguments.images} images a round, {arguments.rounds} rounds,"
+        f" {device.accelerator}, {device.precision}"
+    )
     for name, value in medians.items():
         print(f"  {name:18s} {value:7.0f} images/s   rounds: {', '.join(f'{v:.0f}' for v in speeds[name])}")
     best_usual = max(value for name, value in medians.items() if name.startswith("usual"))
@@ -98,7 +111,9 @@ def main() -> None:
 
 
 def library_memory() -> None:
-    """Give glibc the settings back that it comes to by itself in a process with large blocks: mapping from 32 MiB on, trimming at twice that."""
+    """Give glibc the settings back that it comes to by itself in a process with large blocks: mapping from 32 MiB on,
+    trimming at twice that.
+    """
     if not sys.platform.startswith("linux"):
         return
     library = ctypes.CDLL(None)

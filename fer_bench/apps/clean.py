@@ -1,4 +1,6 @@
-"""Remove what can be made again: trainings, reports, caches, features and what killed processes left. Records are never touched."""
+"""Remove what can be made again: trainings, reports, caches, features and what killed processes left. Records are never
+touched.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the suite keeps on the disk beside its records, by kind: everything here can be made again, and nothing else is listed."""
+"""What the suite keeps on the disk beside its records, by kind: everything here can be made again, and nothing else is
+listed.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ class Entry:
     @cached_property
     def n_bytes(self) -> int:
         """Of all its files; holes in them take no room."""
-        return sum(min(found.st_size, getattr(found, "st_blocks", 2**53) * 512) for found in _states(self.paths) if stat.S_ISREG(found.st_mode))
+        return sum(
+            min(found.st_size, getattr(found, "st_blocks", 2**53) * 512)
+            for found in _states(self.paths)
+            if stat.S_ISREG(found.st_mode)
+        )
 
     @cached_property
     def changed(self) -> float:
@@ -69,7 +75,10 @@ class Entry:
 
 def entries() -> Iterator[Entry]:
     """All that the folders of runs and of the cache hold; links, and what the suite would not call so, are left out."""
-    protected = [place.resolve() for place in (paths.leaderboards_dir(), paths.benchmarks_dir(), paths.data_root(), paths.project_root())]
+    protected = [
+        place.resolve()
+        for place in (paths.leaderboards_dir(), paths.benchmarks_dir(), paths.data_root(), paths.project_root())
+    ]
     for entry in (*_in_runs(paths.runs_dir()), *_in_cache(paths.cache_dir())):
         whole = [path.resolve() for path in entry.paths]
         if not any(place.is_relative_to(path) for place in protected for path in whole):
@@ -111,7 +120,11 @@ def _in_cache(root: Path) -> Iterator[Entry]:
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
         elif folder.name in ("digests", "affectnet"):
-            yield from (Entry("digests" if folder.name == "digests" else "decoded copies", (file,)) for file in _files(folder) if file.suffix == ".npz")
+            yield from (
+                Entry("digests" if folder.name == "digests" else "decoded copies", (file,))
+                for file in _files(folder)
+                if file.suffix == ".npz"
+            )
         else:
             yield from _decoded(folder)
         yield from _parts(folder)
@@ -156,7 +169,11 @@ def _sorted(root: Path, *, folders: bool) -> list[Path]:
     """What is directly in a folder, without links; nothing of one that cannot be read."""
     try:
         with os.scandir(root) as found:
-            return sorted(Path(entry.path) for entry in found if (entry.is_dir if folders else entry.is_file)(follow_symlinks=False))
+            return sorted(
+                Path(entry.path)
+                for entry in found
+                if (entry.is_dir if folders else entry.is_file)(follow_symlinks=False)
+            )
     except OSError:
         return []
 

@@ -1,4 +1,6 @@
-"""A run's network as an ONNX file: from 8-bit images to probabilities or values, checked against PyTorch on real images before it is put in place."""
+"""A run's network as an ONNX file: from 8-bit images to probabilities or values, checked against PyTorch on real images
+before it is put in place.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from fer_bench.training.trained import Trained
 
 IMAGES = 64
-# Largest difference of a probability, or of a value in halves of its scale, that float32 arithmetic in another order explains.
+# Largest difference of a probability, or of a value in halves of its scale, that float32 arithmetic in another order
+# explains.
 TOLERANCE = 1e-4
 INPUT, OPSET = "image", 18
 
@@ -58,7 +61,9 @@ class Export:
     without_views: int = 0
 
 
-def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] = (), data_dir: str | None = None) -> Export:
+def export_run(
+    store: Store, reference: str, path: Path, places: Sequence[Path] = (), data_dir: str | None = None
+) -> Export:
     """Write a run's network as an ONNX file: the network alone, without the views of test-time augmentation.
 
     Args:
@@ -95,17 +100,25 @@ def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] 
     part = path.with_name(f".{path.stem}.{os.getpid()}.part.onnx")
     problems = []
     try:
-        # The older exporter takes a tenth of the time; what it cannot express (shrinking with antialiasing) is left to the newer one.
+        # The older exporter takes a tenth of the time; what it cannot express (shrinking with antialiasing) is left to
+        # the newer one.
         for name, write in (("TorchScript", _write_traced), ("torch.export", _write_exported)):
             try:
                 with _quiet():
-                    write(_ending_in_outputs(trained.task), torch.from_numpy(images[:2]), part, "probabilities" if card.classes else "values")
+                    write(
+                        _ending_in_outputs(trained.task),
+                        torch.from_numpy(images[:2]),
+                        part,
+                        "probabilities" if card.classes else "values",
+                    )
                 _describe(part, card)
                 found = compare(card, expected, part, images)
             except FerBenchError as error:
                 problems.append(f"{name}: {error.problem}")
             except Exception as error:  # exporters raise whatever they meet
-                problems.append(f"{name}: {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:160]}")
+                problems.append(
+                    f"{name}: {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:160]}"
+                )
             else:
                 part.replace(path)
                 return Export(path, card, len(images), *found, without_views=views)
@@ -115,7 +128,9 @@ def export_run(store: Store, reference: str, path: Path, places: Sequence[Path] 
     raise WeightsError(problem, "Nothing was written. Newer versions of torch, onnx and onnxscript can express more.")
 
 
-def compare(card: Card, expected: npt.NDArray[np.float32], path: Path, images: npt.NDArray[np.uint8]) -> tuple[float, float]:
+def compare(
+    card: Card, expected: npt.NDArray[np.float32], path: Path, images: npt.NDArray[np.uint8]
+) -> tuple[float, float]:
     """Hold a file's answers against PyTorch's, for all images at once and one by one.
 
     Args:
@@ -132,7 +147,10 @@ def compare(card: Card, expected: npt.NDArray[np.float32], path: Path, images: n
     """
     predictor = OnnxPredictor(path, "cpu")
     difference, same = 0.0, 1.0
-    for found in (predictor.predict(images), np.concatenate([predictor.predict(images[i : i + 1]) for i in range(min(len(images), 8))])):
+    for found in (
+        predictor.predict(images),
+        np.concatenate([predictor.predict(images[i : i + 1]) for i in range(min(len(images), 8))]),
+    ):
         here = expected[: len(found)]
         difference = max(difference, float(np.abs(found - here).max())) if np.isfinite(found).all() else np.inf
         if card.classes:
@@ -140,7 +158,10 @@ def compare(card: Card, expected: npt.NDArray[np.float32], path: Path, images: n
     unit = 1.0 if card.classes else (card.scale[1] - card.scale[0]) / 2
     # NaN compares as false, and so is refused.
     if not difference <= TOLERANCE * unit:
-        problem = f"on {len(images)} real images ONNX Runtime and PyTorch differ by up to {difference:.2g}; the likeliest class is the same for {same:.0%}"
+        problem = (
+            f"on {len(images)} real images ONNX Runtime and PyTorch differ by up to {difference:.2g}; the likeliest"
+            f" class is the same for {same:.0%}"
+        )
         raise WeightsError(problem)
     return difference, same
 
@@ -163,12 +184,17 @@ def _from_dataset(trained: Trained, card: Card) -> list[npt.NDArray[np.uint8]]:
         samples = build_datamodule(trained.spec).read_samples
     except MissingDataError as error:
         problem = f"an export is checked on real images before it is written: {error.problem}"
-        raise MissingDataError(problem, "Put the dataset there, name its folder with --data-dir, or name images with --images.") from None
+        raise MissingDataError(
+            problem, "Put the dataset there, name its folder with --data-dir, or name images with --images."
+        ) from None
     test = samples.where("test")
     chosen = test[np.linspace(0, len(test) - 1, min(IMAGES, len(test))).astype(np.int64)]
     images = [np.asarray(samples.images[int(i)]) for i in chosen]
     if images[0].shape != (card.shape[1:] if card.channels == 1 else (*card.shape[1:], 3)):
-        problem = f"the images of {card.dataset} are {images[0].shape} now; run {card.run_id} was trained on {card.shape[1:]} with {card.channels} channels."
+        problem = (
+            f"the images of {card.dataset} are {images[0].shape} now; run {card.run_id} was trained on {card.shape[1:]}"
+            f" with {card.channels} channels."
+        )
         raise MissingDataError(problem, "Name the copy that it was trained on with --data-dir.")
     return images
 
@@ -192,7 +218,16 @@ def _write_traced(graph: torch.nn.Module, example: torch.Tensor, path: Path, out
     import torch
 
     axes = {INPUT: {0: "batch"}, output: {0: "batch"}}
-    torch.onnx.export(graph, (example,), str(path), dynamo=False, opset_version=OPSET, input_names=[INPUT], output_names=[output], dynamic_axes=axes)
+    torch.onnx.export(
+        graph,
+        (example,),
+        str(path),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=[INPUT],
+        output_names=[output],
+        dynamic_axes=axes,
+    )
 
 
 def _write_exported(graph: torch.nn.Module, example: torch.Tensor, path: Path, output: str) -> None:
@@ -203,7 +238,17 @@ def _write_exported(graph: torch.nn.Module, example: torch.Tensor, path: Path, o
     shapes = ({0: torch.export.Dim("batch")},)
     export: Callable[..., Any] = torch.onnx.export
     names: dict[str, Any] = {"input_names": [INPUT], "output_names": [output]}
-    export(graph, (example,), str(path), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, external_data=False, verbose=False, **names)
+    export(
+        graph,
+        (example,),
+        str(path),
+        dynamo=True,
+        opset_version=OPSET,
+        dynamic_shapes=shapes,
+        external_data=False,
+        verbose=False,
+        **names,
+    )
 
 
 def _describe(path: Path, card: Card) -> None:
@@ -211,7 +256,9 @@ def _describe(path: Path, card: Card) -> None:
 
     model = onnx.load(str(path))
     model.producer_name, model.producer_version = "fer_bench", card.fer_bench
-    model.doc_string = f"{card.model}, run {card.run_id} on {card.protocol}: {card.input_format} to {', '.join(card.names)}"
+    model.doc_string = (
+        f"{card.model}, run {card.run_id} on {card.protocol}: {card.input_format} to {', '.join(card.names)}"
+    )
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA: card.model_dump_json()})
     onnx.checker.check_model(model)
@@ -224,7 +271,11 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

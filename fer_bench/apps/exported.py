@@ -1,4 +1,6 @@
-"""Exported files before anything of them is read: what they are called, and the packages that they need. Imports nothing heavy."""
+"""Exported files before anything of them is read: what they are called, and the packages that they need. Imports
+nothing heavy.
+"""
 
 from __future__ import annotations
 

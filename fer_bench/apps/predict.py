@@ -93,7 +93,9 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
         answers = iter(predictor.predict(card.batch([image for image in images if not isinstance(image, str)])))
         for path, image in zip(block, images, strict=True):
             if isinstance(image, str):
-                rows.append(Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes))
+                rows.append(
+                    Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes)
+                )
             else:
                 rows.append(Row(path, card.names, next(answers), "", card.classes))
     return rows
@@ -109,5 +111,8 @@ def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
     """Write a CSV file: image, prediction, one column per class or value, error."""
-    lines = ([row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error] for row in rows)
+    lines = (
+        [row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error]
+        for row in rows
+    )
     write_atomically(path, csv_text(["image", "prediction", *rows[0].names, "error"], *lines).encode())

@@ -1,4 +1,6 @@
-"""One way to ask a trained network, wherever it comes from: a run of this suite, or a file that ``fer-bench export`` has written."""
+"""One way to ask a trained network, wherever it comes from: a run of this suite, or a file that ``fer-bench export``
+has written.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Predictor(Protocol):
         ...
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Predict a batch: uint8 (B, channels, height, width) to float32 (B, C), probabilities or values in the dataset's units. B may be 0."""
+        """Predict a batch: uint8 (B, channels, height, width) to float32 (B, C), probabilities or values in the
+        dataset's units. B may be 0.
+        """
         ...
 
 
@@ -73,7 +77,9 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Bring a run's network back, with its test-time augmentation; see :func:`fer_bench.training.trained.load_any`."""
+        """Bring a run's network back, with its test-time augmentation; see
+        :func:`fer_bench.training.trained.load_any`.
+        """
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import machine
         from fer_bench.training.trained import TrainedEnsemble, load_any, with_views
@@ -126,7 +132,10 @@ class OnnxPredictor:
         self.card = read_card(dict(self._session.get_modelmeta().custom_metadata_map), path)
         self._input = self._session.get_inputs()[0]
         if [self._input.type, *self._input.shape[1:]] != ["tensor(uint8)", *self.card.shape]:
-            problem = f"{path}: the network takes {self._input.type} {self._input.shape}, its metadata says uint8 {list(self.card.shape)}."
+            problem = (
+                f"{path}: the network takes {self._input.type} {self._input.shape}, its metadata says uint8"
+                f" {list(self.card.shape)}."
+            )
             raise BadDataError(problem, "Export it again with `fer-bench export`.")
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -138,7 +147,12 @@ class OnnxPredictor:
 
 def _providers(runtime: Any, accelerator: str) -> list[str]:
     here = runtime.get_available_providers()
-    wanted = {"cpu": [], "auto": ["CUDAExecutionProvider"], "cuda": ["CUDAExecutionProvider"], "gpu": ["CUDAExecutionProvider"]}.get(accelerator)
+    wanted = {
+        "cpu": [],
+        "auto": ["CUDAExecutionProvider"],
+        "cuda": ["CUDAExecutionProvider"],
+        "gpu": ["CUDAExecutionProvider"],
+    }.get(accelerator)
     if wanted is None or (accelerator in ("cuda", "gpu") and wanted[0] not in here):
         problem = f"accelerator = {accelerator!r}: this ONNX Runtime has {', '.join(here)}."
         raise HardwareError(problem, "Use --accelerator cpu (or auto).")
@@ -153,13 +167,19 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
     """
     text = metadata.get(METADATA)
     if text is None:
-        problem = f"{path}: an ONNX file, but not one of `fer-bench export`: it does not say what it was trained on or what its outputs mean."
+        problem = (
+            f"{path}: an ONNX file, but not one of `fer-bench export`: it does not say what it was trained on or what"
+            " its outputs mean."
+        )
         raise BadDataError(problem, "Give a run id, or a file that `fer-bench export RUN --onnx FILE` has written.")
     try:
         return Card.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        problem = f"{path}: metadata that this version (format {FORMAT}) cannot read: {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+        problem = (
+            f"{path}: metadata that this version (format {FORMAT}) cannot read:"
+            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+        )
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 
 
@@ -169,7 +189,11 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
 
     if isinstance(trained, TrainedEnsemble):
         digests = "\n".join(weights_digest(network) for network in trained.task.networks)  # type: ignore[arg-type]
-        changes = {"run_id": trained.record.run_id, "model": trained.record.model, "weights_sha256": hashlib.sha256(digests.encode()).hexdigest()}
+        changes = {
+            "run_id": trained.record.run_id,
+            "model": trained.record.model,
+            "weights_sha256": hashlib.sha256(digests.encode()).hexdigest(),
+        }
         return card_of(trained.first).model_copy(update=changes)
     spec, task = trained.spec, trained.protocol.task
     height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
@@ -193,7 +217,10 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
         margins=framing.margins,
         square=framing.square,
         weights_sha256=weights_digest(trained.task),
-        input_format=f"uint8 (batch, {channels}, {height}, {width}), {'RGB' if channels == 3 else 'grey'}, 0 to 255; scaling and normalisation are inside",
+        input_format=(
+            f"uint8 (batch, {channels}, {height}, {width}), {'RGB' if channels == 3 else 'grey'}, 0 to 255; scaling and"
+            " normalisation are inside"
+        ),
     )
 
 

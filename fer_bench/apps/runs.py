@@ -1,4 +1,6 @@
-"""From a command to a run, and from a run to its record and its board: what ``fer-bench run`` and :func:`fer_bench.run` share."""
+"""From a command to a run, and from a run to its record and its board: what ``fer-bench run`` and :func:`fer_bench.run`
+share.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were given side by side, each where :class:`RunSpec` has it.
 
     Args:
-        flat: fields of :class:`RunSpec` and of :class:`Execution` (``data_dir``, ``accelerator``, ...), and ``folds`` and ``fold_by``; None is left out.
+        flat: fields of :class:`RunSpec` and of :class:`Execution` (``data_dir``, ``accelerator``, ...), and ``folds``
+            and ``fold_by``; None is left out.
 
     Raises:
         UnknownNameError: a name that is none of these, with suggestions.
@@ -44,8 +47,16 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def compose(given: Mapping[str, Any], *, use: str | None = None, keep: bool = True, where: str = "the command line", say: Say = print) -> RunSpec:
-    """The run that settings ask for: from a recipe, or from the layers of defaults, with its dataset and its weights settled.
+def compose(
+    given: Mapping[str, Any],
+    *,
+    use: str | None = None,
+    keep: bool = True,
+    where: str = "the command line",
+    say: Say = print,
+) -> RunSpec:
+    """The run that settings ask for: from a recipe, or from the layers of defaults, with its dataset and its weights
+    settled.
 
     Args:
         given: settings by field name, as :func:`gathered` returns them; these count more than any default.
@@ -85,7 +96,9 @@ def dataset_here(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def which_ferplus(data_dir: str | None) -> str:
-    """``ferplus``, or ``ferplus_generated`` where only that is there; then standard error says so, since it is another protocol."""
+    """``ferplus``, or ``ferplus_generated`` where only that is there; then standard error says so, since it is another
+    protocol.
+    """
     from fer_bench.data.ferplus_generated import WHICH
     from fer_bench.data.load import dataset_there
 

@@ -44,24 +44,33 @@ def images(
     per_class: Annotated[int, typer.Option(min=0, help="So many of each class, drawn at random; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
+    ] = None,
 ) -> None:
     """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
     from fer_bench.apps.annotate.from_dataset import write_images
     from fer_bench.spec import dataset_options
 
     options = dataset_options(sets)
-    n = write_images(dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir, options=options)
+    n = write_images(
+        dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir, options=options
+    )
     typer.echo(f"wrote {n} images below {out}")
 
 
 @app.command()
 def links(
     study: StudyArgument,
-    base_url: Annotated[str, typer.Option(help="Address under which raters reach the server.")] = "http://127.0.0.1:8000",
+    base_url: Annotated[
+        str, typer.Option(help="Address under which raters reach the server.")
+    ] = "http://127.0.0.1:8000",
     raters: Annotated[int, typer.Option(min=0, max=10_000, help="Create so many raters with running numbers.")] = 0,
     name: Annotated[list[str] | None, typer.Option(help="Create a rater of this name; may be repeated.")] = None,
-    renew: Annotated[list[str] | None, typer.Option(help="Make a new link for this rater; the old one stops working.")] = None,
+    renew: Annotated[
+        list[str] | None, typer.Option(help="Make a new link for this rater; the old one stops working.")
+    ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Make a new link to the admin page.")] = False,
     screener: Annotated[bool, typer.Option("--screener", help="Make a new link for pre-screening.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the links to this CSV instead of the terminal.")] = None,
@@ -77,7 +86,10 @@ def links(
         if names:
             made += rater_links(store, base_url, names)
         made += [renewed_link(store, base_url, rater) for rater in renew or []]
-        made += [staff_link(store, base_url, role) for role, wanted in (("admin", admin), ("screener", screener)) if wanted]  # type: ignore[arg-type]
+        if admin:
+            made.append(staff_link(store, base_url, "admin"))
+        if screener:
+            made.append(staff_link(store, base_url, "screener"))
     finally:
         store.close()
     if not made:
@@ -108,10 +120,16 @@ def serve(
         raise MissingPackageError(problem, 'Run: pip install "fer_bench[annotate]".') from None
     loaded = load_study(study)
     file = loaded.file
-    typer.echo(f"{file.title} ({file.name}, version {file.version}): {len(loaded.main)} images, {len(loaded.catch)} catch images")
+    typer.echo(
+        f"{file.title} ({file.name}, version {file.version}): {len(loaded.main)} images, {len(loaded.catch)} catch"
+        " images"
+    )
     typer.echo(f"listening on http://{host}:{port}; raters need their personal links (`fer-bench annotate links`)")
     if host not in {"127.0.0.1", "localhost", "::1"}:
-        typer.echo("other machines can connect: put a proxy that speaks HTTPS in front, since links and answers are private", err=True)
+        typer.echo(
+            "other machines can connect: put a proxy that speaks HTTPS in front, since links and answers are private",
+            err=True,
+        )
     run(loaded, database or default_database(study), host, port)
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from fer_bench.data.samples import Images
 
 
-def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None) -> Iterator[str]:
+def report(
+    dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None
+) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
     Args:
@@ -38,7 +40,12 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
     dataset = dataset_there(dataset, data_dir)
     if "classes" not in options:
         task = task or str(layered({"dataset": dataset})["task"])
-    settings = {"dataset": dataset, "dataset_options": options, "execution": Execution(data_dir=data_dir), **({"task": task} if task else {})}
+    settings = {
+        "dataset": dataset,
+        "dataset_options": options,
+        "execution": Execution(data_dir=data_dir),
+        **({"task": task} if task else {}),
+    }
     spec = RunSpec.model_validate(settings)
     dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
     datamodule = build_datamodule(spec)
@@ -52,15 +59,26 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
     for split in SPLITS:
         known = protocol.checksums.get(split)
         checksum = samples.checksums.get(split, "-")
-        verdict = "" if known is None else " (the known copy)" if known == checksum else " (NOT the known copy: its rows are listed apart)"
+        verdict = (
+            ""
+            if known is None
+            else " (the known copy)"
+            if known == checksum
+            else " (NOT the known copy: its rows are listed apart)"
+        )
         yield f"  {split:10s} {len(samples.where(split)):6d}  checksum {checksum}{verdict}"
         if labels is not None:
             counts = np.bincount(datamodule.targets(split), minlength=len(labels))
-            yield "             " + ", ".join(f"{name} {count}" for name, count in zip(labels.names, counts, strict=True))
+            yield "             " + ", ".join(
+                f"{name} {count}" for name, count in zip(labels.names, counts, strict=True)
+            )
             continue
         values = datamodule.targets(split)
         for name, column in zip(protocol.task.dimensions, values.T, strict=True):
-            yield f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard deviation {column.std():.3f}"
+            yield (
+                f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard"
+                f" deviation {column.std():.3f}"
+            )
     for note in samples.notes:
         yield f"  note: {note}"
     compared = not (samples.split == "test").all()
@@ -79,7 +97,9 @@ def report(dataset: str, task: str | None, data_dir: str | None, pairs: int, opt
 
 
 class _Readable:
-    """Images of a dataset that are decoded when they are asked for; one that cannot be becomes a blank, and no two such blanks are alike."""
+    """Images of a dataset that are decoded when they are asked for; one that cannot be becomes a blank, and no two such
+    blanks are alike.
+    """
 
     def __init__(self, images: Images) -> None:
         self._images = images
@@ -121,4 +141,7 @@ def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Ite
     order = np.argsort(-found.correlation, kind="stable")[:pairs]
     for i in order:
         a, b = int(found.test[i]), int(found.other[i])
-        yield f"    {one_line(samples.ids[a])} (test) ~ {one_line(samples.ids[b])} ({samples.split[b]}), correlation {found.correlation[i]:.3f}"
+        yield (
+            f"    {one_line(samples.ids[a])} (test) ~ {one_line(samples.ids[b])} ({samples.split[b]}), correlation"
+            f" {found.correlation[i]:.3f}"
+        )

@@ -21,16 +21,27 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def clean_verb(
-    runs: Annotated[bool, typer.Option("--runs", help="Checkpoints and logs of trainings, and reports. Runs without a record start anew.")] = False,
-    cache: Annotated[bool, typer.Option("--cache", help="Decoded copies of datasets, crops, and digests of files.")] = False,
+    runs: Annotated[
+        bool,
+        typer.Option(
+            "--runs", help="Checkpoints and logs of trainings, and reports. Runs without a record start anew."
+        ),
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Decoded copies of datasets, crops, and digests of files.")
+    ] = False,
     features: Annotated[bool, typer.Option("--features", help="Features of frozen backbones.")] = False,
-    leftovers: Annotated[bool, typer.Option("--leftovers", help="Temporary files of processes that were killed.")] = False,
+    leftovers: Annotated[
+        bool, typer.Option("--leftovers", help="Temporary files of processes that were killed.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of these.")] = False,
     older_than: Annotated[str, typer.Option(help="Only what was last written to so long ago: 12h, 30d, 2w.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List it with its size; remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove what can be made again; never a record, and nothing that a process is at work on. Exit 1 if the answer is no."""
+    """Remove what can be made again; never a record, and nothing that a process is at work on. Exit 1 if the answer is
+    no.
+    """
     from fer_bench.apps import clean
     from fer_bench.apps.disk import KINDS, size_text
 
@@ -38,7 +49,9 @@ def clean_verb(
     flags = [flag for flag in KINDS if everything or named[flag]]
     if not flags:
         problem = "nothing is named that should be removed."
-        raise SpecError(problem, "Give --runs, --cache, --features, --leftovers or --all; with --dry-run it only shows sizes.")
+        raise SpecError(
+            problem, "Give --runs, --cache, --features, --leftovers or --all; with --dry-run it only shows sizes."
+        )
     found = clean.find(flags, clean.seconds_of(older_than) if older_than else 0)
     for line in _listed(found.chosen):
         typer.echo(line)
@@ -46,7 +59,10 @@ def clean_verb(
     if not found.chosen:
         typer.echo("there is nothing to remove.")
         return
-    total = f"{len(found.chosen)} {'entry' if len(found.chosen) == 1 else 'entries'}, {size_text(sum(entry.n_bytes for entry in found.chosen))}"
+    total = (
+        f"{len(found.chosen)} {'entry' if len(found.chosen) == 1 else 'entries'},"
+        f" {size_text(sum(entry.n_bytes for entry in found.chosen))}"
+    )
     if dry_run:
         typer.echo(f"would remove {total}.")
         return
@@ -66,7 +82,12 @@ def _agreed(total: str, trainings: bool) -> bool:
     if not sys.stdin.isatty():
         problem = f"clean asks before it removes {total}, and nobody can answer here."
         raise SpecError(problem, "Give --yes, or --dry-run to see what it would remove.")
-    warning = " Without checkpoints, predict, live, export, evaluate and --tta need the training to be repeated; records stay." if trainings else ""
+    warning = (
+        " Without checkpoints, predict, live, export, evaluate and --tta need the training to be repeated; records"
+        " stay."
+        if trainings
+        else ""
+    )
     try:
         return typer.confirm(f"Remove {total}?{warning}")
     except typer.Abort:
@@ -78,7 +99,10 @@ def _listed(chosen: Iterable[Entry]) -> Iterable[str]:
 
     now = time.time()
     for entry in chosen:
-        yield f"{entry.kind:14s} {size_text(entry.n_bytes):>10s} {max(0.0, now - entry.changed) / 86400:6.1f} days  {entry.paths[0]}"
+        yield (
+            f"{entry.kind:14s} {size_text(entry.n_bytes):>10s} {max(0.0, now - entry.changed) / 86400:6.1f} days "
+            f" {entry.paths[0]}"
+        )
 
 
 def _say_kept(kept: Iterable[Entry]) -> None:

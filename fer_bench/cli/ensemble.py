@@ -26,20 +26,38 @@ def add_verbs(app: typer.Typer) -> None:
 
 def ensemble_verb(
     protocol: Annotated[str, Opt(help="Protocol: fer2013-fer7, ...; `fer-bench list protocols`.")],
-    members: Annotated[list[str] | None, Opt(help="Run ids, repeatable or separated by commas; without it every trained record that can be ranked.")] = None,
-    top_k: Annotated[str | None, Opt(help="Only so many of the best, or 'best': as many as score best together.")] = None,
+    members: Annotated[
+        list[str] | None,
+        Opt(help="Run ids, repeatable or separated by commas; without it every trained record that can be ranked."),
+    ] = None,
+    top_k: Annotated[
+        str | None, Opt(help="Only so many of the best, or 'best': as many as score best together.")
+    ] = None,
     rule: Annotated[str, Opt(help="majority, weighted or soft.")] = "soft",
-    order: Annotated[str, Opt(help="Split whose score orders members: validation, or test (marked: selected on test).")] = "validation",
+    order: Annotated[
+        str, Opt(help="Split whose score orders members: validation, or test (marked: selected on test).")
+    ] = "validation",
     selection: Annotated[
-        str | None, Opt(help="greedy (Caruana et al. 2004), mixture (weights by likelihood) or stack (logistic regression), on validation.")
+        str | None,
+        Opt(
+            help=(
+                "greedy (Caruana et al. 2004), mixture (weights by likelihood) or stack (logistic regression), on"
+                " validation."
+            )
+        ),
     ] = None,
     bags: Annotated[int, Opt(help="Bags of the greedy selection.")] = 0,
     model: Annotated[list[str] | None, Opt(help="Only members of this model; repeatable.")] = None,
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
     seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
     tta: Annotated[bool, Opt("--tta/--no-tta", help="Whether rows with test-time augmentation may be members.")] = True,
-    accelerator: Annotated[list[str] | None, Opt(help="Only members trained on this: cpu, cuda or mps; repeatable.")] = None,
-    compare: Annotated[bool, Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen.")] = False,
+    accelerator: Annotated[
+        list[str] | None, Opt(help="Only members trained on this: cpu, cuda or mps; repeatable.")
+    ] = None,
+    compare: Annotated[
+        bool,
+        Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen."),
+    ] = False,
 ) -> None:
     """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
     from fer_bench.ensembles.build import build_ensemble, check_protocol
@@ -63,10 +81,14 @@ def ensemble_verb(
     render_all(store)
     value, before = record.metrics[chosen.primary], record.validation_metrics[chosen.primary]
     typer.echo(
-        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {value:.4f} on {record.n_scored} test samples, {before:.4f} on validation"
+        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {value:.4f} on {record.n_scored} test"
+        f" samples, {before:.4f} on validation"
     )
     for entry in record.training["members"]:
-        typer.echo(f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation {entry['validation_accuracy']:.4f}")
+        typer.echo(
+            f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation"
+            f" {entry['validation_accuracy']:.4f}"
+        )
     _say_gain(store, record, chosen)
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
@@ -82,7 +104,11 @@ def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
         ("--model", pool.models, [record.model for record in trained]),
         ("--recipe", pool.recipes, [record.recipe for record in trained if record.recipe]),
         ("--seed", tuple(map(str, pool.seeds)), [str(record.seed) for record in trained]),
-        ("--accelerator", pool.accelerators, [str(record.hardware["accelerator"]) for record in trained if record.hardware.get("accelerator")]),
+        (
+            "--accelerator",
+            pool.accelerators,
+            [str(record.hardware["accelerator"]) for record in trained if record.hardware.get("accelerator")],
+        ),
     )
     for flag, wanted, known in asked:
         for name in wanted:
@@ -91,7 +117,9 @@ def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
 
 
 def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
-    """One line: how far the ensemble is ahead of its best member on test. It is said after the record is written, and decides nothing."""
+    """One line: how far the ensemble is ahead of its best member on test. It is said after the record is written, and
+    decides nothing.
+    """
     from fer_bench.results.store import folder_name
 
     asked = [entry for entry in record.training["members"] if entry["weight"]]
@@ -99,8 +127,8 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
     best = max(members, key=lambda member: float(member.metrics[protocol.primary]))
     gain = record.metrics[protocol.primary] - best.metrics[protocol.primary]
     typer.echo(
-        f"gain        {gain:+.4f} over its best member on test, {best.model}/{best.run_id} ({best.metrics[protocol.primary]:.4f}); "
-        f"is it chance? fer-bench compare {record.run_id} {best.run_id}"
+        f"gain        {gain:+.4f} over its best member on test, {best.model}/{best.run_id}"
+        f" ({best.metrics[protocol.primary]:.4f}); is it chance? fer-bench compare {record.run_id} {best.run_id}"
     )
 
 
@@ -112,7 +140,8 @@ def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Po
     records = find_members(store, protocol, named, pool)
     validation = load_validation(store, records)
     typer.echo(
-        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not seen (mean of three times five folds)"
+        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not"
+        " seen (mean of three times five folds)"
     )
     for way in WAYS:
         typer.echo(f"  {held_out_score(validation, protocol.primary, way, repeats=3):.4f}  {way.flags}")
@@ -136,7 +165,10 @@ def humans_verb(
     from fer_bench.results.store import Store
 
     protocol = protocol_for("ferplus", "fer8")
-    settings = specs.build({"dataset": "ferplus", "task": "fer8", "execution": {"data_dir": data_dir} if data_dir else {}}, "the command line")
+    settings = specs.build(
+        {"dataset": "ferplus", "task": "fer8", "execution": {"data_dir": data_dir} if data_dir else {}},
+        "the command line",
+    )
     datamodule = build_datamodule(settings)
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
@@ -146,16 +178,26 @@ def humans_verb(
     splits = {}
     for split in ("validation", "test"):
         at = samples.where(split)
-        flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if split == "test" and "duplicate" in samples.columns else {}
+        flags = (
+            {"duplicate": samples.columns["duplicate"][at].astype(bool)}
+            if split == "test" and "duplicate" in samples.columns
+            else {}
+        )
         splits[split] = TaggedSplit(samples.ids[at], samples.columns["votes"][at], samples.targets["fer8"][at], flags)  # type: ignore[arg-type]
     store = Store()
     records = build_human_rows(store, protocol, splits, facts)
     render_all(store)
     mean = sum(record.metrics["accuracy"] for record in records) / len(records)
     found = records[0].training["agreement"]
-    typer.echo(f"{protocol.name} {records[0].model}: {mean:.4f} on {records[0].n_scored} test samples, {len(records)} votes each")
+    typer.echo(
+        f"{protocol.name} {records[0].model}: {mean:.4f} on {records[0].n_scored} test samples, {len(records)} votes"
+        " each"
+    )
     for images, values in found.items():
-        typer.echo(f"  one vote against the majority of the others, {images.replace('_', ' ')} ({values['n']}): {values['leave_one_out']:.4f}")
+        typer.echo(
+            f"  one vote against the majority of the others, {images.replace('_', ' ')} ({values['n']}):"
+            f" {values['leave_one_out']:.4f}"
+        )
     typer.echo(f"records     {store.folder(records[0])}")
     typer.echo(f"leaderboard {store.root / (protocol.name + '.md')}")
 

@@ -22,18 +22,36 @@ def add_verbs(app: typer.Typer) -> None:
 def evaluate_verb(
     run: Annotated[str, typer.Argument(help="A run id.")],
     on: Annotated[str | None, typer.Option(help="The dataset to test on.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Instead of another dataset: a label file that judges the run's stored predictions.")] = None,
-    train: Annotated[bool, typer.Option("--train", help="Instead of either: on its own training images, without augmentation; kept in its record.")] = False,
-    corruptions: Annotated[bool, typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, turned and covered test images.")] = False,
-    by: Annotated[str | None, typer.Option(metavar="GROUP", help="Instead: its stored predictions by class, frequency, pose, sharpness, ...")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Instead of another dataset: a label file that judges the run's stored predictions."),
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="Instead of either: on its own training images, without augmentation; kept in its record."
+        ),
+    ] = False,
+    corruptions: Annotated[
+        bool,
+        typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, turned and covered test images."),
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="Instead: its stored predictions by class, frequency, pose, sharpness, ..."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
     png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")
+    ] = None,
 ) -> None:
-    """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training images, corrupted, or by group."""
+    """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training
+    images, corrupted, or by group.
+    """
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
@@ -63,10 +81,16 @@ def evaluate_verb(
         metric = _headline(record)
         value, test = found[metric.name], record.metrics.get(metric.name)
         if value is None or test is None:
-            typer.echo(f"{record.run_id}: {metric.in_words} is undefined on {'the training samples' if value is None else 'test'}")
+            typer.echo(
+                f"{record.run_id}: {metric.in_words} is undefined on"
+                f" {'the training samples' if value is None else 'test'}"
+            )
             return
         distance = f"{metric.text(value - test)} points" if metric.is_share else f"{value - test:.4f}"
-        typer.echo(f"{record.run_id}: {metric.in_words} {value:.4f} on {found['n']} training samples, {test:.4f} on test: a difference of {distance}")
+        typer.echo(
+            f"{record.run_id}: {metric.in_words} {value:.4f} on {found['n']} training samples, {test:.4f} on test: a"
+            f" difference of {distance}"
+        )
         return
     if labels is not None:
         from fer_bench.studies.relabelled import score_relabelled
@@ -76,7 +100,9 @@ def evaluate_verb(
         from fer_bench.apps.runs import which_ferplus
         from fer_bench.training.evaluate import evaluate
 
-        record = evaluate(store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets))
+        record = evaluate(
+            store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets)
+        )
     render_all(store)
     typer.echo(f"{record.run_id}: {record.protocol}: {_score(record)} on {record.n_scored} test samples")
     if on is not None and record.kind != "evaluated":

@@ -21,12 +21,26 @@ def live_verb(
     csv: Annotated[Path | None, typer.Option(help="Write a table with a row per face.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
     realtime: Annotated[
-        bool | None, typer.Option(help="Let a video behave as a camera and drop frames, or look at all of them [default: only when it is merely shown].")
+        bool | None,
+        typer.Option(
+            help=(
+                "Let a video behave as a camera and drop frames, or look at all of them [default: only when it is"
+                " merely shown]."
+            )
+        ),
     ] = None,
     smooth: Annotated[float, typer.Option(min=0.0, help="Time constant of smoothing, in seconds; 0: none.")] = 0.0,
     max_faces: Annotated[int, typer.Option(min=1, max=32, help="How many faces to look for.")] = 4,
-    margin: Annotated[float | None, typer.Option(min=-0.5, max=2.0, help="Share added around the landmarks on each side; left out: as in training.")] = None,
-    landmarker: Annotated[str | None, typer.Option(help="Path of face_landmarker.task; left out: FER_BENCH_LANDMARKER, or models/ among the data.")] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=-0.5, max=2.0, help="Share added around the landmarks on each side; left out: as in training."
+        ),
+    ] = None,
+    landmarker: Annotated[
+        str | None,
+        typer.Option(help="Path of face_landmarker.task; left out: FER_BENCH_LANDMARKER, or models/ among the data."),
+    ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict the faces of a camera, a video or a folder as they come; shown, written, or both."""

@@ -20,7 +20,13 @@ def add_verbs(app: typer.Typer) -> None:
 
 def list_verb(
     what: Annotated[
-        str, typer.Argument(help="datasets, models, tasks, losses, optimizers, schedules, augmentations, metrics, protocols, suites, recipes or runs.")
+        str,
+        typer.Argument(
+            help=(
+                "datasets, models, tasks, losses, optimizers, schedules, augmentations, metrics, protocols, suites,"
+                " recipes or runs."
+            )
+        ),
     ],
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
@@ -51,13 +57,22 @@ def doctor_verb() -> None:
 
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
-    task: Annotated[str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")
+    ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
     pairs: Annotated[int, typer.Option(min=0, help="How many duplicate pairs to list.")] = 10,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")] = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")
+    ] = False,
 ) -> None:
-    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable files."""
+    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable
+    files.
+    """
     from fer_bench.cli.audit import report
     from fer_bench.data.contents import distrust
     from fer_bench.data.load import dataset_class
@@ -113,9 +128,18 @@ def _registry(path: str, kind: str = "") -> Callable[[], Iterable[tuple[str, str
 def _metrics() -> Iterable[tuple[str, str]]:
     from fer_bench.metrics import table
 
-    of = {"confusion": "of classes", "probabilities": "of classes", "values": "of values", "signs": "of values", "training": "in training"}
+    of = {
+        "confusion": "of classes",
+        "probabilities": "of classes",
+        "values": "of values",
+        "signs": "of values",
+        "training": "in training",
+    }
     for metric in table():
-        yield metric.name, f"{metric.title}, {of[metric.takes]}, {'less' if metric.lower_is_better else 'more'} is better"
+        yield (
+            metric.name,
+            f"{metric.title}, {of[metric.takes]}, {'less' if metric.lower_is_better else 'more'} is better",
+        )
 
 
 def _protocols() -> Iterable[tuple[str, str]]:

@@ -90,7 +90,14 @@ def _say_notices() -> None:
     """What a record's reader gives as a warning is one line of ours, not one with the place in the code."""
     before = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, UnknownFieldsWarning):
             print(f"fer-bench: notice: {message}", file=sys.stderr)
         else:
@@ -106,13 +113,21 @@ def _of_system(error: OSError) -> str:
     if error.errno in _FULL:
         return f"the disk is full ({where}). Free some space and give the same command again."
     if error.errno == errno.EFBIG:
-        return f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f), or use another folder, and try again."
+        return (
+            f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f),"
+            " or use another folder, and try again."
+        )
     at = f"{error.filename}: " if error.filename else ""
-    return f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and give the same command again."
+    return (
+        f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and"
+        " give the same command again."
+    )
 
 
 def _let_the_next_interrupt_kill() -> None:
-    """Whoever presses Ctrl-C again while the interpreter winds up wants it gone, not a traceback of its winding up; all files are in place or not at all."""
+    """Whoever presses Ctrl-C again while the interpreter winds up wants it gone, not a traceback of its winding up; all
+    files are in place or not at all.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Meanwhile it may fall into a destructor, whose errors Python prints in full.

@@ -1,4 +1,6 @@
-"""Verbs over frozen backbones: ``probe`` (linear heads) and ``fuse`` (late fusion). PyTorch is imported only when a grid has to be trained."""
+"""Verbs over frozen backbones: ``probe`` (linear heads) and ``fuse`` (late fusion). PyTorch is imported only when a
+grid has to be trained.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,18 @@ from fer_bench.spec import dataset_options
 Opt = typer.Option
 _DATASET = Annotated[str | None, Opt(help="Dataset: synthscenes, findingemo, ...")]
 _TASK = Annotated[str | None, Opt(help="Task: emo8, arousal3, valence3, ...")]
-_WEIGHTS = Annotated[list[str] | None, Opt("--weights", metavar="[BACKBONE=]FILE", help="none, or the path of a weights file; repeatable.")]
+_WEIGHTS = Annotated[
+    list[str] | None,
+    Opt("--weights", metavar="[BACKBONE=]FILE", help="none, or the path of a weights file; repeatable."),
+]
 _LR = Annotated[str | None, Opt(help="Learning rates, with commas between them.")]
 _LOSS = Annotated[str | None, Opt(help="Losses, with commas between them.")]
 _SEEDS = Annotated[str | None, Opt(help="Seeds: 0,1,2.")]
 _EPOCHS = Annotated[int | None, Opt(help="Most epochs of a head.")]
 _RECIPE = Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")]
-_SETS = Annotated[list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")]
+_SETS = Annotated[
+    list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")
+]
 _DATA_DIR = Annotated[str | None, Opt(help="Where the data lies.")]
 _ACCELERATOR = Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")]
 _DRY = Annotated[bool, Opt("--dry-run", help="Only list what would be done.")]
@@ -35,10 +42,14 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def probe_verb(
-    suite: Annotated[Path | None, typer.Argument(help="A suite of grids: a YAML file, or the name of one in benchmarks/suites.")] = None,
+    suite: Annotated[
+        Path | None, typer.Argument(help="A suite of grids: a YAML file, or the name of one in benchmarks/suites.")
+    ] = None,
     dataset: _DATASET = None,
     task: _TASK = None,
-    backbone: Annotated[str | None, Opt(help="resnet18, resnet18-places365, emonet-kragel, timm:<name>, run:<run id>, ...")] = None,
+    backbone: Annotated[
+        str | None, Opt(help="resnet18, resnet18-places365, emonet-kragel, timm:<name>, run:<run id>, ...")
+    ] = None,
     run: Annotated[str | None, Opt(help="A run of this suite, whose network is the backbone.")] = None,
     weights: _WEIGHTS = None,
     lr: _LR = None,
@@ -53,7 +64,9 @@ def probe_verb(
     dry_run: _DRY = False,
     force: _FORCE = False,
 ) -> None:
-    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. A suite's own networks are trained before that."""
+    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. A suite's own
+    networks are trained before that.
+    """
     from fer_bench.probes.settings import build_probe, with_dataset_defaults
     from fer_bench.sweeps.grid import is_of_probes
 
@@ -73,7 +86,15 @@ def probe_verb(
     _run(grids, data_dir, accelerator, dry_run, force)
 
 
-def run_probe_suite(suite: Path, over: dict[str, Any], data_dir: str | None, accelerator: str | None, only: str | None, dry_run: bool, force: bool) -> None:
+def run_probe_suite(
+    suite: Path,
+    over: dict[str, Any],
+    data_dir: str | None,
+    accelerator: str | None,
+    only: str | None,
+    dry_run: bool,
+    force: bool,
+) -> None:
     """Train what a suite of probes asks for: its networks, then its grids.
 
     Args:
@@ -90,13 +111,18 @@ def run_probe_suite(suite: Path, over: dict[str, Any], data_dir: str | None, acc
     every = read_probe_suite(suite, over)
     grids = [grid for grid in every if not only or only in grid.model or only in grid.protocol]
     if not grids:
-        raise unmatched("--only", str(only), str(suite), "grid", [name for grid in every for name in (grid.model, grid.protocol)])
+        raise unmatched(
+            "--only", str(only), str(suite), "grid", [name for grid in every for name in (grid.model, grid.protocol)]
+        )
     grids = _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
     _run(grids, data_dir, accelerator, dry_run, force)
 
 
 def fuse_verb(
-    streams: Annotated[list[str], typer.Argument(help="Two or more of features:NAME, predictions:NAME, emo8:NAME, task:NAME, faces:NAME.")],
+    streams: Annotated[
+        list[str],
+        typer.Argument(help="Two or more of features:NAME, predictions:NAME, emo8:NAME, task:NAME, faces:NAME."),
+    ],
     dataset: _DATASET = None,
     task: _TASK = None,
     weights: _WEIGHTS = None,
@@ -117,19 +143,31 @@ def fuse_verb(
     if len(streams) < 2:
         problem = f"fuse needs two streams or more, not {streams[0]!r} alone."
         raise SpecError(problem, "Name another, or type `fer-bench probe --backbone NAME` for one.")
-    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2], sets, data_dir)
+    over = _settings(
+        dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2], sets, data_dir
+    )
     # For its fusions the paper trains with plain cross-entropy only.
     settings = {"loss": ["cross_entropy"], **over, "streams": streams, "standardise": True}
     _check_weights(over, [stream.partition(":")[2] for stream in streams])
     _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
 
 
-def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool) -> list[Any]:
-    """Train the networks that the grids need and that are not on this machine; the grids name them as they are recorded, which depends on the data."""
+def _train(
+    specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool
+) -> list[Any]:
+    """Train the networks that the grids need and that are not on this machine; the grids name them as they are
+    recorded, which depends on the data.
+    """
     from fer_bench.results.begin import run_folder
 
     for given in specs:
-        spec = given.model_copy(update={"execution": given.execution.model_copy(update={"data_dir": data_dir, "accelerator": accelerator or "auto"})})
+        spec = given.model_copy(
+            update={
+                "execution": given.execution.model_copy(
+                    update={"data_dir": data_dir, "accelerator": accelerator or "auto"}
+                )
+            }
+        )
         if not any(f"run:{spec.run_id()}" in stream for grid in grids for stream in grid.streams):
             continue
         typer.echo(f"network {spec.run_id()}: {spec.protocol} {spec.model}")
@@ -138,17 +176,22 @@ def _train(specs: list[Any], grids: list[Any], data_dir: str | None, accelerator
 
             record = run(spec)
             if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
-                # A record without its checkpoint came with the repository: the network has to be trained here once more.
+                # A record without its checkpoint came with the repository: the network has to be trained here once
+                # more.
                 run(spec, force=True)
             named = (f"run:{spec.run_id()}", f"run:{record.run_id}")
-            grids = [grid.model_copy(update={"streams": tuple(stream.replace(*named) for stream in grid.streams)}) for grid in grids]
+            grids = [
+                grid.model_copy(update={"streams": tuple(stream.replace(*named) for stream in grid.streams)})
+                for grid in grids
+            ]
     return grids
 
 
 def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:
     if dry_run:
         for grid in grids:
-            typer.echo(f"{grid.protocol}  {grid.model}  {len(grid.lr) * len(grid.loss) * len(grid.seeds)} heads  {grid.recipe}".rstrip())
+            heads = len(grid.lr) * len(grid.loss) * len(grid.seeds)
+            typer.echo(f"{grid.protocol}  {grid.model}  {heads} heads  {grid.recipe}".rstrip())
         return
     from fer_bench.leaderboard.render import render_all
     from fer_bench.probes.grid import run_grid, table
@@ -171,7 +214,10 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
             continue
         primary = protocol_for(grid.dataset, grid.task).primary
         for lr, loss, validation, test, std, n in table(records, primary):
-            typer.echo(f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ± {_number(std)} over {n} seeds")
+            typer.echo(
+                f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ±"
+                f" {_number(std)} over {n} seeds"
+            )
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
         typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
@@ -212,7 +258,13 @@ def _settings(
     sets: list[str] | None,
     data_dir: str | None,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"dataset": dataset, "task": task, "max_epochs": epochs, "recipe": recipe, "dataset_options": dataset_options(sets) or None}
+    found: dict[str, Any] = {
+        "dataset": dataset,
+        "task": task,
+        "max_epochs": epochs,
+        "recipe": recipe,
+        "dataset_options": dataset_options(sets) or None,
+    }
     if dataset is not None and dataset.startswith(TABLE):
         name, path = find_table(dataset, data_dir)
         found |= {"dataset": name, "table_file": None if path is None else str(path)}

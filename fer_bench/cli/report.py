@@ -18,10 +18,17 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def report_verb(
-    what: Annotated[str, typer.Argument(metavar="RUN|PROTOCOL", help="A run id (or its beginning), the path of a record, or a protocol.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|PROTOCOL", help="A run id (or its beginning), the path of a record, or a protocol."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder; without it reports/ among the runs.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Of a protocol, show so many of the best rows.")] = 10,
-    reconstructions: Annotated[int, typer.Option(min=0, help="Of an autoencoder's run, show so many test images beside what it makes of them.")] = 10,
+    reconstructions: Annotated[
+        int, typer.Option(min=0, help="Of an autoencoder's run, show so many test images beside what it makes of them.")
+    ] = 10,
     data_dir: Annotated[str | None, typer.Option(help="Where the data lies, for those.")] = None,
 ) -> None:
     """Draw learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
@@ -37,7 +44,9 @@ def report_verb(
 
 
 def _reconstructions(store: Store, what: str, n: int, data_dir: str | None) -> list[Shown]:
-    """The figure of a run whose network has a decoder; without its checkpoint or its data a line says so, and the rest is still reported."""
+    """The figure of a run whose network has a decoder; without its checkpoint or its data a line says so, and the rest
+    is still reported.
+    """
     from fer_bench.errors import FerBenchError
     from fer_bench.protocols import PROTOCOLS
 
@@ -56,5 +65,9 @@ def _reconstructions(store: Store, what: str, n: int, data_dir: str | None) -> l
         typer.echo(f"no reconstructions: {error}", err=True)
         return []
     mean_error = float(((shown.reconstructed - shown.originals) ** 2).mean())
-    caption = f"Test images and their reconstructions, with the mean squared error of each; on average {mean_error:.4f}."
-    return [Shown("reconstructions", caption, figures.reconstructions(shown.originals, shown.reconstructed, shown.names))]
+    caption = (
+        f"Test images and their reconstructions, with the mean squared error of each; on average {mean_error:.4f}."
+    )
+    return [
+        Shown("reconstructions", caption, figures.reconstructions(shown.originals, shown.reconstructed, shown.names))
+    ]

@@ -15,7 +15,9 @@ def add_verbs(app: typer.Typer) -> None:
     app.command("compare")(compare_verb)
 
 
-def leaderboard_verb(check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a board is out of date.")] = False) -> None:
+def leaderboard_verb(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a board is out of date.")] = False,
+) -> None:
     """Render every leaderboard from the records."""
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
@@ -26,7 +28,9 @@ def leaderboard_verb(check: Annotated[bool, typer.Option("--check", help="Write 
         for path in changed:
             typer.echo(f"out of date: {path}", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{len(changed)} boards changed in {store.root}." if changed else f"all boards in {store.root} are up to date.")
+    typer.echo(
+        f"{len(changed)} boards changed in {store.root}." if changed else f"all boards in {store.root} are up to date."
+    )
 
 
 def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None) -> None:
@@ -47,7 +51,9 @@ def rescore_verb(
     reference: Annotated[str | None, typer.Argument(help="Only this run.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Only the records of this protocol.")] = None,
 ) -> None:
-    """Add metrics that are newer than records to them, from their predictions; nothing that is stored changes. Exit 1 if a record does not verify."""
+    """Add metrics that are newer than records to them, from their predictions; nothing that is stored changes. Exit 1
+    if a record does not verify.
+    """
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.rescore import rescore
     from fer_bench.results.store import Store

@@ -71,18 +71,45 @@ def lines_of(found: Corrupted) -> list[str]:
     rows = []
     for name, scores in found.scores.items():
         mean = mean_of(scores)
-        cells = [*(_number(score, share) for score in scores), _number(mean, share), _pair(found.intervals.get(name), share)]
+        cells = [
+            *(_number(score, share) for score in scores),
+            _number(mean, share),
+            _pair(found.intervals.get(name), share),
+        ]
         rows.append([TITLES.get(name, name), *cells, _percent(relative_drop(found.clean, mean))])
-    overall = ["all", *[""] * N_STRENGTHS, _number(found.mean, share), _pair(found.intervals.get("mean"), share), _percent(found.drop)]
+    overall = [
+        "all",
+        *[""] * N_STRENGTHS,
+        _number(found.mean, share),
+        _pair(found.intervals.get("mean"), share),
+        _percent(found.drop),
+    ]
     title = in_words(found.metric)
     unit = " in %" if share else ""
-    table = aligned([f"{title}{unit}", *map(str, range(1, N_STRENGTHS + 1)), "mean", "95 % interval", "below clean"], [*rows, overall])
+    table = aligned(
+        [f"{title}{unit}", *map(str, range(1, N_STRENGTHS + 1)), "mean", "95 % interval", "below clean"],
+        [*rows, overall],
+    )
     pair = found.intervals.get("drop")
     reach = "" if pair is None else f" (95 % interval {100 * pair[0]:.1f} to {100 * pair[1]:.1f})"
     drop = "relative drop undefined" if found.drop is None else f"{100 * found.drop:.1f} % below clean{reach}"
-    lines = [*table, f"{found.run_id}: {title} {_number(found.clean, share)} clean, {_number(found.mean, share)} corrupted: {drop}; {found.n} test samples"]
-    places = [f"{count} at {where}" if where == "standard place" else f"{count} from {where}" for where, count in found.faces.items() if isinstance(count, int)]
-    lines += [f"eyes and mouth: {', '.join(places)}".replace("at standard place", "at the standard place of such crops")] if places else []
+    lines = [
+        *table,
+        (
+            f"{found.run_id}: {title} {_number(found.clean, share)} clean, {_number(found.mean, share)} corrupted:"
+            f" {drop}; {found.n} test samples"
+        ),
+    ]
+    places = [
+        f"{count} at {where}" if where == "standard place" else f"{count} from {where}"
+        for where, count in found.faces.items()
+        if isinstance(count, int)
+    ]
+    lines += (
+        [f"eyes and mouth: {', '.join(places)}".replace("at standard place", "at the standard place of such crops")]
+        if places
+        else []
+    )
     lines += [f"  {found.faces['why']}"] if "why" in found.faces else []
     return lines + [f"left out: {TITLES.get(name, name)}: {why}" for name, why in found.left_out.items()]
 
@@ -93,11 +120,16 @@ def _cells(found: Corrupted) -> list[list[str]]:
 
     rows = [["corruption", "strength", found.metric, "relative_drop"], ["none", "0", _plain(found.clean), "0"]]
     for name, scores in found.scores.items():
-        rows += [[name, str(i), _plain(score), _plain(relative_drop(found.clean, score))] for i, score in enumerate(scores, start=1)]
+        rows += [
+            [name, str(i), _plain(score), _plain(relative_drop(found.clean, score))]
+            for i, score in enumerate(scores, start=1)
+        ]
     return rows
 
 
-def evaluate_by(store: Store, run: str, attribute: str, execution: Execution, csv: Path | None, png: Path | None) -> None:
+def evaluate_by(
+    store: Store, run: str, attribute: str, execution: Execution, csv: Path | None, png: Path | None
+) -> None:
     """Score a run's stored predictions by group, and show it."""
     from fer_bench.studies.by_group import score_by
 
@@ -119,10 +151,21 @@ def _lines_by_group(found: ByGroup) -> list[str]:
     listed = scores.groups
     if len(listed) > _MOST_GROUPS:
         # The best and the worst are what a reader of many looks for.
-        ordered = sorted((group for group in listed if group.large and group.value is not None), key=lambda group: group.value or 0.0)
+        ordered = sorted(
+            (group for group in listed if group.large and group.value is not None), key=lambda group: group.value or 0.0
+        )
         half = _MOST_GROUPS // 2
         listed = (*ordered[:half], *ordered[max(len(ordered) - half, half) :])
-    rows = [[group.name, str(group.n), _number(group.value, share), _pair(group.interval, share), "" if group.large else f"n < {LEAST}"] for group in listed]
+    rows = [
+        [
+            group.name,
+            str(group.n),
+            _number(group.value, share),
+            _pair(group.interval, share),
+            "" if group.large else f"n < {LEAST}",
+        ]
+        for group in listed
+    ]
     lines = aligned([found.attribute.name, "n", f"{title}{' in %' if share else ''}", "95 % interval", ""], rows)
     if len(listed) < len(scores.groups):
         lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
@@ -150,7 +193,11 @@ def _figure_by_group(found: ByGroup) -> bytes:
     from fer_bench.report.robustness import draw_groups
     from fer_bench.report.rows import name_of_row
 
-    groups = [(group.name, group.n, group.value, group.interval, group.large) for group in found.scores.groups[:_MOST_DRAWN] if group.value is not None]
+    groups = [
+        (group.name, group.n, group.value, group.interval, group.large)
+        for group in found.scores.groups[:_MOST_DRAWN]
+        if group.value is not None
+    ]
     metric = found.scores.metric
     title = f"{name_of_row(found.record)}, by {found.attribute.name}"
     return draw_groups(groups, found.scores.whole or 0.0, title_of(metric), title, per_cent=is_share(metric))

@@ -18,7 +18,10 @@ def add_verbs(app: typer.Typer) -> None:
 
 @study.command("findingemo")
 def findingemo_verb(
-    annotations: Annotated[Path | None, typer.Argument(help="annotations_single.ann, or a file of that format; without it, that of findingemo-light.")] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Argument(help="annotations_single.ann, or a file of that format; without it, that of findingemo-light."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Statistics of FindingEmo's annotations: tables, figures and a page."""
@@ -30,8 +33,13 @@ def findingemo_verb(
 
 @study.command("reannotation")
 def reannotation_verb(
-    answers: Annotated[Path, typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv beside fer2013.csv.")],
-    predictions: Annotated[list[str] | None, typer.Option(help="A run whose predictions join as one more rater; repeatable.")] = None,
+    answers: Annotated[
+        Path,
+        typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv beside fer2013.csv."),
+    ],
+    predictions: Annotated[
+        list[str] | None, typer.Option(help="A run whose predictions join as one more rater; repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Compare people with labels, with each other and with networks: figures and a page."""
@@ -42,7 +50,9 @@ def reannotation_verb(
 
 
 @study.command("simulated")
-def simulated_verb(out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None) -> None:
+def simulated_verb(
+    out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
+) -> None:
     """Simulate raters with known biases, and see whether the analysis recovers them."""
     from fer_bench.studies.reannotation.recovery import study_simulated
 
@@ -51,10 +61,15 @@ def simulated_verb(out: Annotated[Path | None, typer.Option(help="Folder of the 
 
 def download_verb(
     dataset: Annotated[str, typer.Argument(help="findingemo")],
-    urls: Annotated[Path | None, typer.Option(help="dataset_urls_exploded.json; without it, that of the installed package findingemo-light.")] = None,
+    urls: Annotated[
+        Path | None,
+        typer.Option(help="dataset_urls_exploded.json; without it, that of the installed package findingemo-light."),
+    ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Where the images go: <data root>/findingemo.")] = None,
     retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Ask again for what was gone.")] = False,
-    allow_private: Annotated[bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")
+    ] = False,
 ) -> None:
     """Fetch a dataset's images from their list of addresses; resumes where it was stopped."""
     from fer_bench import paths
@@ -65,7 +80,9 @@ def download_verb(
     if dataset != "findingemo":
         raise unknown_name("downloadable dataset", dataset, ["findingemo"])
     limits = DownloadLimits(allow_private=allow_private)
-    report = download_findingemo(urls or _published(URLS), paths.data_root(data_dir) / "findingemo", limits, retry_gone=retry_gone)
+    report = download_findingemo(
+        urls or _published(URLS), paths.data_root(data_dir) / "findingemo", limits, retry_gone=retry_gone
+    )
     for outcome, count in sorted(report.counts.items()):
         typer.echo(f"{outcome:16s} {count}")
     typer.echo(f"what is gone: {report.gone_csv}")

@@ -22,25 +22,42 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def run_verb(
-    dataset: Annotated[str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")] = None,
+    dataset: Annotated[
+        str | None, Opt(help="Dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")
+    ] = None,
     model: Annotated[str | None, Opt(help="Network: five_layer_cnn, resnext101, timm:<name>, ...")] = None,
     task: Annotated[str | None, Opt(help="Task: fer7, fer8, ...")] = None,
     seed: Annotated[int | None, Opt(help="Seed of everything random.")] = None,
     epochs: Annotated[int | None, Opt(help="Epochs.")] = None,
     batch_size: Annotated[int | None, Opt(help="Effective batch over all devices.")] = None,
     lr: Annotated[float | None, Opt(help="(Peak) learning rate.")] = None,
-    weights: Annotated[str | None, Opt(help="imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be had), or a file.")] = None,
+    weights: Annotated[
+        str | None,
+        Opt(
+            help="imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be had), or a file."
+        ),
+    ] = None,
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
     tta_kind: Annotated[str | None, Opt(help="random, flip, five_crop or ten_crop.")] = None,
     precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
-    labels: Annotated[str | None, Opt(help="A label file (a consensus of raters) that replaces the labels of the training images it names.")] = None,
+    labels: Annotated[
+        str | None,
+        Opt(help="A label file (a consensus of raters) that replaces the labels of the training images it names."),
+    ] = None,
     folds: Annotated[int | None, Opt(help="Cross-validate: run this many folds as one experiment.")] = None,
     fold_by: Annotated[str | None, Opt(help="What folds keep together: identity, clip or frame (leaky).")] = None,
     recipe: Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")] = None,
-    use: Annotated[str | None, Opt(help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`).")] = None,
-    dry_run: Annotated[bool, Opt("--dry-run", help="Only say what the run would be, and how long it would take here.")] = False,
+    use: Annotated[
+        str | None,
+        Opt(
+            help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`)."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, Opt("--dry-run", help="Only say what the run would be, and how long it would take here.")
+    ] = False,
     data_dir: Annotated[str | None, Opt(help="Where the data is.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
     devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
@@ -54,11 +71,34 @@ def run_verb(
     """Train, select on validation, test once, score, write the record, and render the leaderboard."""
     from fer_bench import spec as specs
 
-    flags = gathered({
-        "dataset": dataset, "model": model, "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weights": weights, "loss": loss,
-        "augment": augment, "tta": tta, "tta_kind": tta_kind, "precision": precision, "recipe": recipe, "labels": labels, "folds": folds, "fold_by": fold_by,
-        "data_dir": data_dir, "accelerator": accelerator, "devices": devices, "strategy": strategy, "num_nodes": num_nodes, "workers": workers, "wandb": wandb,
-    })  # fmt: skip
+    flags = gathered(
+        {
+            "dataset": dataset,
+            "model": model,
+            "task": task,
+            "seed": seed,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "weights": weights,
+            "loss": loss,
+            "augment": augment,
+            "tta": tta,
+            "tta_kind": tta_kind,
+            "precision": precision,
+            "recipe": recipe,
+            "labels": labels,
+            "folds": folds,
+            "fold_by": fold_by,
+            "data_dir": data_dir,
+            "accelerator": accelerator,
+            "devices": devices,
+            "strategy": strategy,
+            "num_nodes": num_nodes,
+            "workers": workers,
+            "wandb": wandb,
+        }
+    )
     spec = compose(merge(flags, specs.parse_assignments(sets or [])), use=use, keep=not dry_run, say=typer.echo)
     if dry_run:
         _describe(spec)
@@ -96,13 +136,29 @@ def suite_verb(
         if devices is not None or workers is not None:
             problem = f"{file} is a suite of probes, whose heads train on one device."
             raise SpecError(problem, "Leave --devices and --workers out.")
-        run_probe_suite(file, {"seeds": chosen_seeds} if (chosen_seeds := _seeds(seeds)) else {}, data_dir, accelerator, only, dry_run, force=False)
+        run_probe_suite(
+            file,
+            {"seeds": chosen_seeds} if (chosen_seeds := _seeds(seeds)) else {},
+            data_dir,
+            accelerator,
+            only,
+            dry_run,
+            force=False,
+        )
         return
-    plan = read_plan(file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds))
+    plan = read_plan(
+        file, _given(data_dir=data_dir, accelerator=accelerator, devices=devices, workers=workers), _seeds(seeds)
+    )
     if only:
         kept = [(spec, on) for spec, on in plan if only in spec.recipe or only in spec.model]
         if not kept:
-            raise unmatched("--only", only, str(file), "run", [name for spec, _ in plan for name in (spec.model, spec.recipe) if name])
+            raise unmatched(
+                "--only",
+                only,
+                str(file),
+                "run",
+                [name for spec, _ in plan for name in (spec.model, spec.recipe) if name],
+            )
         plan = kept
     chosen = [spec for spec, _ in plan]
     found = compare(plan, Store())
@@ -136,7 +192,9 @@ def suite_verb(
 
 
 def _check_all(specs: list[Any], file: Path) -> None:
-    """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights, must not cost the others."""
+    """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights,
+    must not cost the others.
+    """
     from fer_bench.training.assemble import check_names
 
     for spec in specs:
@@ -164,7 +222,12 @@ def _test_abroad(tests: list[tuple[Any, str]]) -> int:
             typer.echo(f"  {spec.run_id()} not tested on {dataset}: it is not trained", err=True)
             continue
         try:
-            record = evaluate(store, f"{trained.protocol}/{folder_name(trained.model)}/{trained.run_id}", dataset, execution=spec.execution)
+            record = evaluate(
+                store,
+                f"{trained.protocol}/{folder_name(trained.model)}/{trained.run_id}",
+                dataset,
+                execution=spec.execution,
+            )
         except FerBenchError as error:
             if error.exit_code > 2:
                 raise
@@ -185,7 +248,9 @@ def _run(spec: Any, force: bool) -> None:
     record = carry_out(spec, store, force=force)
     primary = _primary(record.protocol, record.dataset, record.task)
     value = record.metrics.get(primary)
-    shown = describe(record, primary) if record.data.get("folds") else f"{value:.4f}" if isinstance(value, float) else "-"
+    shown = (
+        describe(record, primary) if record.data.get("folds") else f"{value:.4f}" if isinstance(value, float) else "-"
+    )
     typer.echo(f"{record.run_id}: {record.protocol} {record.model}: {shown} on {record.n_scored} test samples")
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")

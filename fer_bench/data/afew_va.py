@@ -1,7 +1,9 @@
-"""AFEW-VA (Kossaifi et al. 2017): 600 film clips, 30,051 frames, valence and arousal from -10 to 10 and 68 landmarks on every frame.
+"""AFEW-VA (Kossaifi et al. 2017): 600 film clips, 30,051 frames, valence and arousal from -10 to 10 and 68 landmarks on
+every frame.
 
-Folders ``001`` to ``600``, each with ``00000.png`` ... and ``<folder>.json``; the official archives nest them in twelve parts, so they are looked for at
-any depth. ``*_cropped`` copies are passed over. There are no official splits: folds go by actor, or by clip, or, as in the thesis, by frame (leaky).
+Folders ``001`` to ``600``, each with ``00000.png`` ... and ``<folder>.json``; the official archives nest them in twelve
+parts, so they are looked for at any depth. ``*_cropped`` copies are passed over. There are no official splits: folds go
+by actor, or by clip, or, as in the thesis, by frame (leaky).
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ READER_VERSION = "2"
 SIDE = 224
 SCALE = (-10, 10)
 _MOST_DIGITS = 9
-HOW_TO_GET = "AFEW-VA is given to researchers on request by its authors (ibug.doc.ic.ac.uk/resources/afew-va-database); unpack all of its parts."
+HOW_TO_GET = (
+    "AFEW-VA is given to researchers on request by its authors (ibug.doc.ic.ac.uk/resources/afew-va-database); unpack"
+    " all of its parts."
+)
 
 
 class AfewVaDataModule(AffectDataModule):
     """AFEW-VA.
 
-    Options: ``margin``, the share of the landmarks' box that is added around it (0.1), ``cache``, whether crops are kept (true), and those of folds.
+    Options: ``margin``, the share of the landmarks' box that is added around it (0.1), ``cache``, whether crops are
+    kept (true), and those of folds.
     """
 
     dataset = "afew_va"
@@ -64,9 +70,10 @@ def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1,
         cache: keep decoded crops on disk.
 
     Returns:
-        Samples with ids ``<clip>/<frame>``, the target ``va`` in the dataset's own units, groups = clip, and the columns clip, identity (the actor; the clip
-        where none is named), frame and landmarks (N, 68, 2) in pixels of the crop. Every sample's split is ``train`` until folds are cut. The checksum is
-        over ids, labels, landmarks and the content of the image files.
+        Samples with ids ``<clip>/<frame>``, the target ``va`` in the dataset's own units, groups = clip, and the
+        columns clip, identity (the actor; the clip where none is named), frame and landmarks (N, 68, 2) in pixels of
+        the crop. Every sample's split is ``train`` until folds are cut. The checksum is over ids, labels, landmarks and
+        the content of the image files.
 
     Raises:
         MissingDataError: there is no clip.
@@ -115,7 +122,9 @@ def find_clips(root: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for here, folders, names in os.walk(root):
         place = Path(here)
-        folders[:] = sorted(name for name in folders if not name.lower().endswith("_cropped") and not is_clutter_name(name))
+        folders[:] = sorted(
+            name for name in folders if not name.lower().endswith("_cropped") and not is_clutter_name(name)
+        )
         if place.name.isdigit() and f"{place.name}.json" in names:
             if place.name in found:
                 problem = f"clip {place.name} is in {found[place.name].parent} and in {place}."
@@ -133,7 +142,10 @@ def _index(root: Path, clips: list[Path]) -> tuple[files.Arrays, dict[str, Any]]
         quarantined += [(str(where.relative_to(root)), reason) for where, reason in bad]
     counts = Counter(reason for _, reason in quarantined)
     if not rows:
-        problem = f"{root}: no usable frame in {len(clips)} clips ({', '.join(f'{reason}: {n}' for reason, n in counts.most_common(4)) or 'they are empty'})."
+        problem = (
+            f"{root}: no usable frame in {len(clips)} clips"
+            f" ({', '.join(f'{reason}: {n}' for reason, n in counts.most_common(4)) or 'they are empty'})."
+        )
         raise BadDataError(problem, "Unpack the archives again.")
     landmarks = np.array([row["landmarks"] for row in rows], dtype=np.float32)
     sizes = np.array([row["size"] for row in rows], dtype=np.int32)
@@ -157,7 +169,10 @@ def _index(root: Path, clips: list[Path]) -> tuple[files.Arrays, dict[str, Any]]
     notes += [f"{outside} frames have landmarks outside the image; their boxes end at its border"] if outside else []
     notes += [f"{nameless} clips name no actor; each stands for a person of its own"] if nameless else []
     facts = {
-        "layout": f"{len(clips)} clips, {'nested in parts' if any(path.parent.parent != root for path in clips) else 'side by side'}",
+        "layout": (
+            f"{len(clips)} clips,"
+            f" {'nested in parts' if any(path.parent.parent != root for path in clips) else 'side by side'}"
+        ),
         "notes": notes,
         "quarantined": quarantined,
         "counts": {**counts, "landmarks outside the image": outside},
@@ -191,7 +206,16 @@ def _read_clip(path: Path) -> tuple[list[dict[str, Any]], list[tuple[Path, str]]
         if pixels_of(face_box(values[1]), *size) is None:
             bad.append((image, "all landmarks outside the image"))
             continue
-        found.append({"clip": clip, "frame": name, "identity": actor or f"clip {clip}", "va": values[0], "landmarks": values[1], "size": size})
+        found.append(
+            {
+                "clip": clip,
+                "frame": name,
+                "identity": actor or f"clip {clip}",
+                "va": values[0],
+                "landmarks": values[1],
+                "size": size,
+            }
+        )
     return found, bad
 
 
@@ -211,8 +235,13 @@ def _annotation(entry: Any) -> tuple[tuple[float, float], npt.NDArray[np.float32
     return (float(values[0]), float(values[1])), landmarks  # type: ignore[arg-type]
 
 
-def _crop_boxes(landmarks: npt.NDArray[np.float32], sizes: npt.NDArray[np.int32], margin: float) -> npt.NDArray[np.int32]:
+def _crop_boxes(
+    landmarks: npt.NDArray[np.float32], sizes: npt.NDArray[np.int32], margin: float
+) -> npt.NDArray[np.int32]:
     """Whole pixels of every crop, shape (N, 4)."""
     boxes = face_box(np.asarray(landmarks), margin)
-    within = [pixels_of(box, int(width), int(height)) or (0, 0, int(width), int(height)) for box, (width, height) in zip(boxes, sizes, strict=True)]
+    within = [
+        pixels_of(box, int(width), int(height)) or (0, 0, int(width), int(height))
+        for box, (width, height) in zip(boxes, sizes, strict=True)
+    ]
     return np.array(within, dtype=np.int32)

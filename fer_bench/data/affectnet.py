@@ -1,7 +1,8 @@
 """AffectNet (Mollahosseini et al. 2019): one index over both releases.
 
-The old release lists its images in CSV files, the release of 2021 keeps four small ``.npy`` files beside every image. Either is read once
-into plain arrays, kept in a cache, and filtered from there; images are decoded by the workers, not here.
+The old release lists its images in CSV files, the release of 2021 keeps four small ``.npy`` files beside every image.
+Either is read once into plain arrays, kept in a cache, and filtered from there; images are decoded by the workers, not
+here.
 
 AffectNet has no public test set: its validation set is the test of the literature, and validation is carved from train.
 """
@@ -21,7 +22,19 @@ from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8, LabelSet
 
-AFFECTNET_CODES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no-face")
+AFFECTNET_CODES = (
+    "neutral",
+    "happy",
+    "sad",
+    "surprise",
+    "fear",
+    "disgust",
+    "anger",
+    "contempt",
+    "none",
+    "uncertain",
+    "no-face",
+)
 NO_VALUE = -2.0
 N_LANDMARKS = 68
 # Held out where a copy does not say what is train and what is validation.
@@ -43,7 +56,8 @@ class AffectNet:
         expression: shape (N,), class id in the label set asked for, -1 where there is none.
         valence: shape (N,), in [-1, 1], NaN where there is none.
         arousal: shape (N,), in [-1, 1], NaN where there is none.
-        boxes: shape (N, 4), x, y, width, height in pixels, x and y clipped to 0; -1 where the release has none (2021: faces are cropped).
+        boxes: shape (N, 4), x, y, width, height in pixels, x and y clipped to 0; -1 where the release has none (2021:
+            faces are cropped).
         landmarks: shape (N, 68, 2), x and y in pixels, NaN where there are none.
         dropped: reason to number of rows left out.
         clipped: number of kept boxes that began outside the image.
@@ -138,16 +152,19 @@ def _lacking(raw: RawIndex, validation: float) -> str:
         return ""
     if raw.release == "folder" and has_train:
         return (
-            "one images/ and one annotations/ folder: nothing says what is of the release's train set and what of its validation set, so train, validation and "
-            f"test are missing; {TEST_SHARE:.0%} are held out as test and {validation:.0%} of the rest as validation by a hash of the ids, "
-            "and the scores are not those of AffectNet's own test images"
+            "one images/ and one annotations/ folder: nothing says what is of the release's train set and what of its"
+            f" validation set, so train, validation and test are missing; {TEST_SHARE:.0%} are held out as test and"
+            f" {validation:.0%} of the rest as validation by a hash of the ids, and the scores are not those of"
+            " AffectNet's own test images"
         )
     if has_test:
         return "the release's validation set alone, which is the test set: train and validation are missing"
     return "the release's train set alone: test is missing"
 
 
-def _drop_reasons(raw: RawIndex, label_set: LabelSet, need: frozenset[Need]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+def _drop_reasons(
+    raw: RawIndex, label_set: LabelSet, need: frozenset[Need]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
     """Class ids of the label set, and for each row why it cannot be used ("" if it can)."""
     found = [label_set.find(name) for name in AFFECTNET_CODES]
     to_set = np.array([-1 if i is None else i for i in found], dtype=np.int64)
@@ -172,8 +189,12 @@ def _affect(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.where(usable, np.clip(values, -1, 1), np.nan).astype(np.float32)
 
 
-def _clip(boxes: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Clip boxes at the left and upper border: boxes, which were clipped, which are empty. Rows of -1 mean "no box" and stay."""
+def _clip(
+    boxes: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Clip boxes at the left and upper border: boxes, which were clipped, which are empty. Rows of -1 mean "no box" and
+    stay.
+    """
     none = (boxes == -1).all(axis=1)
     start = np.maximum(boxes[:, :2], 0)
     size = boxes[:, 2:] - (start - boxes[:, :2])
@@ -188,4 +209,7 @@ def describe(index: AffectNet) -> str:
     """One line for the log: release, rows per split, rows dropped by reason, boxes clipped."""
     splits = ", ".join(f"{name} {int((index.split == name).sum())}" for name in ("train", "validation", "test"))
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(index.dropped.items())) or "none"
-    return f"AffectNet release {index.release!r} in {index.root}: {splits}; dropped: {dropped}; boxes clipped: {index.clipped}."
+    return (
+        f"AffectNet release {index.release!r} in {index.root}: {splits}; dropped: {dropped}; boxes clipped:"
+        f" {index.clipped}."
+    )

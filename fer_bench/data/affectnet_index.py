@@ -1,7 +1,7 @@
 """The raw index of AffectNet: every row of either release, or of a part of one, as arrays, built once and cached.
 
-The release of 2021 is some 290,000 images with four annotation files each; opening each through ``np.load`` would take minutes, so the few
-distinct ``.npy`` headers are parsed once and the values of all files are decoded together.
+The release of 2021 is some 290,000 images with four annotation files each; opening each through ``np.load`` would take
+minutes, so the few distinct ``.npy`` headers are parsed once and the values of all files are decoded together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ from fer_bench.data.readable import readable
 from fer_bench.errors import BadDataError, MissingDataError
 
 CACHE_VERSION = 1
-COLUMNS = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression", "valence", "arousal")
+COLUMNS = (
+    "subDirectory_filePath",
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "facial_landmarks",
+    "expression",
+    "valence",
+    "arousal",
+)
 _LIST_FOLDERS = ("Manually_Annotated_file_lists", ".")
 _IMAGE_FOLDERS = (
     "Manually_Annotated_Images",
@@ -52,11 +62,13 @@ class RawIndex:
     """Every row whose image is there, before any label is judged.
 
     Args:
-        release: "lists", "2021", or "folder" (one images/ and one annotations/ folder of the 2021 kind, as courses hand them out).
+        release: "lists", "2021", or "folder" (one images/ and one annotations/ folder of the 2021 kind, as courses hand
+            them out).
         root: the folder that ``paths`` are relative to.
         ids: shape (N,).
         paths: shape (N,).
-        is_train: shape (N,); of a "folder" all False where it is the release's validation set, and all True where nothing says what it is.
+        is_train: shape (N,); of a "folder" all False where it is the release's validation set, and all True where
+            nothing says what it is.
         expression: shape (N,), AffectNet's code, -1 where missing.
         valence: shape (N,), as stored, NaN where missing.
         arousal: shape (N,), as stored, NaN where missing.
@@ -98,7 +110,11 @@ def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
         BadDataError: a file does not hold what the format says.
     """
     release, home = _find(root)
-    key = "" if cache is None else hashlib.sha256(repr((CACHE_VERSION, release, tree_state(home))).encode()).hexdigest()[:16]
+    key = (
+        ""
+        if cache is None
+        else hashlib.sha256(repr((CACHE_VERSION, release, tree_state(home))).encode()).hexdigest()[:16]
+    )
     file = None if cache is None else cache / f"affectnet-{release}-{key}.npz"
     if file is not None and file.is_file():
         cached = _load(file, release, home)
@@ -122,10 +138,14 @@ def _find(root: Path) -> tuple[str, Path]:
                 return "folder", home
     seen = ", ".join(p.name for p in below[:8]) or "no folders"
     problem = (
-        f"AffectNet is not in {root} (found: {seen}): looked for {_LIST_FOLDERS[0]}/{{training,validation}}.csv,"
-        " for {train_set,val_set}/{images,annotations} and for images/ with annotations/, there and one level below."
+        f"AffectNet is not in {root} (found: {seen}): looked for {_LIST_FOLDERS[0]}/{{training,validation}}.csv, for"
+        " {train_set,val_set}/{images,annotations} and for images/ with annotations/, there and one level below."
     )
-    raise MissingDataError(problem, "AffectNet is given to researchers on request by its authors; unpack it there, or point to the folder that holds it.")
+    raise MissingDataError(
+        problem,
+        "AffectNet is given to researchers on request by its authors; unpack it there, or point to the folder that"
+        " holds it.",
+    )
 
 
 def _sets(home: Path, release: str) -> list[tuple[str, str]]:
@@ -143,7 +163,9 @@ def _is_one_folder(home: Path) -> bool:
 
 
 def _list_files(home: Path) -> dict[str, Path]:
-    """The lists by name. Without the other one, only a list in its own folder counts: many a ``validation.csv`` is of something else."""
+    """The lists by name. Without the other one, only a list in its own folder counts: many a ``validation.csv`` is of
+    something else.
+    """
     for folder in _LIST_FOLDERS:
         found = {name: path for name in ("training", "validation") if (path := home / folder / f"{name}.csv").is_file()}
         if len(found) == 2 or (found and folder != "."):
@@ -182,7 +204,10 @@ def _read_lists(home: Path) -> RawIndex:
 
 def _read_list(file: Path) -> pd.DataFrame:
     """One CSV list, with or without its header row, numbers checked line by line."""
-    with readable(file, "Use the list as the owners distribute it."), file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+    with (
+        readable(file, "Use the list as the owners distribute it."),
+        file.open(newline="", encoding="utf-8-sig", errors="replace") as stream,
+    ):
         first = next(csv.reader(stream), [])
     spelt = {name.lower(): name for name in COLUMNS}
     names = [spelt.get(name.strip().lower(), name.strip()) for name in first]
@@ -190,20 +215,36 @@ def _read_list(file: Path) -> pd.DataFrame:
     names = names if has_header else list(COLUMNS)
     absent = [c for c in COLUMNS if c not in names]
     if absent or len(first) != len(names):
-        problem = f"{file}, line 1: expected the columns {', '.join(COLUMNS)} or nine values; found {len(first)}: {', '.join(first)[:120]!r}."
+        problem = (
+            f"{file}, line 1: expected the columns {', '.join(COLUMNS)} or nine values; found {len(first)}:"
+            f" {', '.join(first)[:120]!r}."
+        )
         raise BadDataError(problem, "Use the list as the owners distribute it.")
     names = [name or f"unnamed {i}" for i, name in enumerate(names)]
     try:
         table = pd.read_csv(
-            file, header=None, names=names, index_col=False, skiprows=int(has_header), dtype=str, keep_default_na=False, skip_blank_lines=False,
-            encoding="utf-8-sig", encoding_errors="replace",
-        ).fillna("")  # fmt: skip
+            file,
+            header=None,
+            names=names,
+            index_col=False,
+            skiprows=int(has_header),
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            encoding="utf-8-sig",
+            encoding_errors="replace",
+        ).fillna("")
     except pd.errors.ParserError as error:
         problem = f"{file}: {str(error).strip()}."
         raise BadDataError(problem, "Use the list as the owners distribute it.") from None
     # Blank lines, and lines of nothing but commas, as spreadsheets leave them at the end.
     table = table[table.apply(lambda column: column.str.strip() != "").any(axis=1)]
-    for column, unset in (("expression", -1.0), ("valence", np.nan), ("arousal", np.nan), *((c, -1.0) for c in COLUMNS[1:5])):
+    for column, unset in (
+        ("expression", -1.0),
+        ("valence", np.nan),
+        ("arousal", np.nan),
+        *((c, -1.0) for c in COLUMNS[1:5]),
+    ):
         text = table[column].str.strip()
         numbers = pd.to_numeric(text, errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & ~text.str.lower().isin(["", "null", "nan"]))
@@ -221,7 +262,10 @@ def _image_folder(home: Path, paths: npt.NDArray[np.str_]) -> tuple[str, set[str
     best: tuple[str, set[str]] = (_IMAGE_FOLDERS[0], set())
     for folder in _IMAGE_FOLDERS:
         present = {
-            f"{parent}/{name}".lstrip("/") for parent in parents if kind_of(home / folder / parent) == "folder" for name in _names(home / folder / parent)
+            f"{parent}/{name}".lstrip("/")
+            for parent in parents
+            if kind_of(home / folder / parent) == "folder"
+            for name in _names(home / folder / parent)
         }
         present.intersection_update(paths.tolist())
         if len(present) > len(best[1]):
@@ -251,7 +295,11 @@ def _read_2021(home: Path, release: str) -> RawIndex:
     parts: list[dict[str, npt.NDArray[Any]]] = []
     missing: dict[str, int] = {}
     for folder, short in _sets(home, release):
-        images = {name.rpartition(".")[0]: name for name in _names(home / folder / "images") if name.lower().endswith((".jpg", ".jpeg", ".png"))}
+        images = {
+            name.rpartition(".")[0]: name
+            for name in _names(home / folder / "images")
+            if name.lower().endswith((".jpg", ".jpeg", ".png"))
+        }
         annotations = _names(home / folder / "annotations")
         stems = sorted(images, key=lambda s: (len(s), s))
         labelled = [s for s in stems if all(f"{s}_{kind}.npy" in annotations for kind in ("exp", "val", "aro"))]
@@ -276,10 +324,15 @@ def is_validation_set(expression: npt.NDArray[np.int64]) -> bool:
     return bool((counts <= 500).all() and (counts[:7] >= 480).all())
 
 
-def _read_set(folder: Path, set_name: str, short: str, stems: list[str], images: dict[str, str], present: set[str]) -> dict[str, npt.NDArray[Any]]:
+def _read_set(
+    folder: Path, set_name: str, short: str, stems: list[str], images: dict[str, str], present: set[str]
+) -> dict[str, npt.NDArray[Any]]:
     n = len(stems)
-    start = os.path.join(os.fspath(folder), "")  # noqa: PTH118  a million Path objects would take longer than reading the files
-    exp, valence, arousal = (_read_npy([f"{start}{s}_{kind}.npy" for s in stems], 1)[:, 0] for kind in ("exp", "val", "aro"))
+    # A million Path objects would take longer than reading the files.
+    start = os.path.join(os.fspath(folder), "")  # noqa: PTH118
+    exp, valence, arousal = (
+        _read_npy([f"{start}{s}_{kind}.npy" for s in stems], 1)[:, 0] for kind in ("exp", "val", "aro")
+    )
     landmarks = np.full((n, 136), np.nan, dtype=np.float32)
     with_landmarks = [i for i, s in enumerate(stems) if f"{s}_lnd.npy" in present]
     landmarks[with_landmarks] = _read_npy([f"{start}{stems[i]}_lnd.npy" for i in with_landmarks], 136)
@@ -302,7 +355,11 @@ def _read_npy(files: list[str], width: int) -> npt.NDArray[np.float64]:
     with ThreadPoolExecutor(_THREADS) as pool:
         blobs = chain.from_iterable(pool.map(_read_all, [files[k : k + _CHUNK] for k in range(0, len(files), _CHUNK)]))
         for i, blob in enumerate(blobs):
-            size = 10 + int.from_bytes(blob[8:10], "little") if blob[6:7] == b"\x01" else 12 + int.from_bytes(blob[8:12], "little")
+            size = (
+                10 + int.from_bytes(blob[8:10], "little")
+                if blob[6:7] == b"\x01"
+                else 12 + int.from_bytes(blob[8:12], "little")
+            )
             rows, values = groups.setdefault(blob[:size], ([], []))
             rows.append(i)
             values.append(blob[size:])

@@ -1,8 +1,11 @@
-"""AffectNet as a datamodule: expressions (fer8, fer7) or valence and arousal; images are decoded by the loader's workers."""
+"""AffectNet as a datamodule: expressions (fer8, fer7) or valence and arousal; images are decoded by the loader's
+workers.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +23,18 @@ from fer_bench.labels import FER7, FER8
 SIDE = 224
 NONE = AFFECTNET_CODES.index("none")
 HOW_TO_GET = "AffectNet is given to researchers on request by its authors (mohammadmahoor.com/affectnet)."
-_LAYOUTS = {"lists": "image lists (CSV)", "2021": "release of 2021 (.npy)", "folder": "one images/ and one annotations/ folder (.npy)"}
+_LAYOUTS = {
+    "lists": "image lists (CSV)",
+    "2021": "release of 2021 (.npy)",
+    "folder": "one images/ and one annotations/ folder (.npy)",
+}
 _EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
 
 
 class AffectNetDataModule(AffectDataModule):
-    """AffectNet, either release. Options: ``validation``, the share of train that is carved for validation (0.05), and those of folds."""
+    """AffectNet, either release. Options: ``validation``, the share of train that is carved for validation (0.05), and
+    those of folds.
+    """
 
     dataset = "affectnet"
 
@@ -39,7 +48,9 @@ class AffectNetDataModule(AffectDataModule):
         if not isinstance(validation, int | float) or not 0 < validation < 1:
             problem = f"dataset_options.validation = {validation!r} is no share between 0 and 1."
             raise SpecError(problem, "For example 0.05.")
-        return read_affectnet_samples(self.data_dir, self.task, size=self.image_size or SIDE, validation=float(validation))
+        return read_affectnet_samples(
+            self.data_dir, self.task, size=self.image_size or SIDE, validation=float(validation)
+        )
 
 
 def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE, validation: float = 0.05) -> Samples:
@@ -52,8 +63,8 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         validation: share of train that becomes validation.
 
     Returns:
-        Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids, labels, face boxes and the content of the image files:
-        290,000 files are read once for it, not decoded.
+        Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids, labels, face boxes
+        and the content of the image files: 290,000 files are read once for it, not decoded.
 
     Raises:
         SpecError: another task.
@@ -64,7 +75,9 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         raise SpecError(problem, f"It has {', '.join((*_EXPRESSIONS, 'va', *VA))}.")
     index = _find(data_dir, task, validation)
     targets: dict[str, npt.NDArray[np.generic]] = (
-        {task: index.expression} if task in _EXPRESSIONS else {"va": np.stack([index.valence, index.arousal], axis=1).astype(np.float32)}
+        {task: index.expression}
+        if task in _EXPRESSIONS
+        else {"va": np.stack([index.valence, index.arousal], axis=1).astype(np.float32)}
     )
     (labels,) = targets.values()
     content = files.file_digests(index.root, [index.root / str(path) for path in index.paths])
@@ -82,7 +95,11 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
             *left_out,
             *([f"{index.clipped} face boxes began outside their image and were clipped"] if index.clipped else []),
         ],
-        checksums={split: _checksum(index.ids[at], labels[at], index.boxes[at], content[at]) for split in SPLITS for at in [index.split == split]},
+        checksums={
+            split: _checksum(index.ids[at], labels[at], index.boxes[at], content[at])
+            for split in SPLITS
+            for at in [index.split == split]
+        },
     )
 
 
@@ -91,20 +108,26 @@ def _without_expression(index: AffectNet, task: str) -> list[str]:
     if task in _EXPRESSIONS:
         return []
     codes = index.codes[index.split == "test"]
-    others = ", ".join(f"{(codes == code).sum()} of code {code} ({AFFECTNET_CODES[code]})" for code in (9, 10) if (codes == code).any())
+    others = ", ".join(
+        f"{(codes == code).sum()} of code {code} ({AFFECTNET_CODES[code]})" for code in (9, 10) if (codes == code).any()
+    )
     return [
-        f"{(codes == NONE).sum()} of the {len(codes)} test images have the expression code {NONE} (none) and valid valence and arousal: "
-        f"they are in the test of {task}" + (f"; so are {others}" if others else "")
+        f"{(codes == NONE).sum()} of the {len(codes)} test images have the expression code {NONE} (none) and valid"
+        f" valence and arousal: they are in the test of {task}" + (f"; so are {others}" if others else "")
     ]
 
 
 def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
     label_set = _EXPRESSIONS.get(task, FER8)
-    need = ("expression",) if task in _EXPRESSIONS else ("valence_arousal",)
+    need: tuple[Literal["expression", "valence_arousal"], ...] = (
+        ("expression",) if task in _EXPRESSIONS else ("valence_arousal",)
+    )
     folders = [place for place in files.candidates("affectnet", data_dir) if place.is_dir()]
     for place in folders:
         try:
-            return read_affectnet(place, label_set, need=need, validation=validation, cache=paths.cache_dir() / "affectnet")  # type: ignore[arg-type]
+            return read_affectnet(
+                place, label_set, need=need, validation=validation, cache=paths.cache_dir() / "affectnet"
+            )
         except MissingDataError as error:
             missing = error
             if "none of the" in error.problem:
@@ -114,7 +137,9 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
         "train_set/images and train_set/annotations",
         "images/ and annotations/",
     )
-    raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (missing if folders else None)
+    raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (
+        missing if folders else None
+    )
 
 
 def _corners(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """What a drawn face is made of: who it is, what it does, and where its 68 points then lie.
 
-Face units: the origin lies between eyes and nose tip, x points to the right of the image, y down; the chin is near y = 1,
-the crown near y = -1.15. Every drawn feature is built around the landmarks, so the landmarks of a picture are exact.
+Face units: the origin lies between eyes and nose tip, x points to the right of the image, y down; the chin is near y =
+1, the crown near y = -1.15. Every drawn feature is built around the landmarks, so the landmarks of a picture are exact.
 """
 
 from __future__ import annotations
@@ -177,7 +177,13 @@ def _brow(p: Identity, au: dict[int, float], side: int) -> Array:
     outer, inner = p.eye_distance + 1.25 * p.eye_width, p.eye_distance - 1.05 * p.eye_width
     x = outer + (inner - outer) * _T - 0.045 * au[4] * _INNER
     y = -0.2 - p.brow_gap - p.brow_arch * _ARCH - p.brow_tilt * (1 - _T)
-    y = y - (0.15 * au[1] * _INNER + 0.13 * au[2] * _OUTER) + au[4] * (0.045 + 0.075 * _INNER) + 0.04 * au[9] - 0.012 * au[5]
+    y = (
+        y
+        - (0.15 * au[1] * _INNER + 0.13 * au[2] * _OUTER)
+        + au[4] * (0.045 + 0.075 * _INNER)
+        + 0.04 * au[9]
+        - 0.012 * au[5]
+    )
     return np.stack([side * x, y], axis=1)
 
 
@@ -185,7 +191,11 @@ def _eye(p: Identity, au: dict[int, float], side: int) -> Array:
     """Six points: outer corner, upper lid (outer, inner), inner corner, lower lid (inner, outer)."""
     lid = 1 + 0.8 * au[5] - 0.4 * au[7] - 0.25 * au[6] - 0.22 * au[9] - 0.1 * au[4]
     upper = p.eye_open * max(lid * (1 - 0.97 * au[43]), 0.04)
-    lower = 0.62 * p.eye_open * max((1 + 0.2 * au[5] - 0.65 * au[6] - 0.55 * au[7] - 0.3 * au[9]) * (1 - 0.5 * au[43]), 0.05)
+    lower = (
+        0.62
+        * p.eye_open
+        * max((1 + 0.2 * au[5] - 0.65 * au[6] - 0.55 * au[7] - 0.3 * au[9]) * (1 - 0.5 * au[43]), 0.05)
+    )
     sorrow = 0.03 * au[1] * au[15]
     x = p.eye_distance + p.eye_width * np.array([1.0, 0.4, -0.4, -1.0, -0.4, 0.4])
     y = -0.2 + np.array([-p.eye_tilt + sorrow, -upper + 0.6 * sorrow, -upper - 0.2 * sorrow, p.eye_tilt, lower, lower])
@@ -196,7 +206,9 @@ def _nose(p: Identity, au: dict[int, float]) -> Array:
     base = p.nose_y - 0.045 * au[9] - 0.015 * au[10]
     width = p.nose_width * (1 + 0.14 * au[9] + 0.1 * au[12] + 0.05 * au[5])
     bridge = np.stack([np.zeros(4), np.linspace(-0.2, base - 0.09, 4)], axis=1)
-    wings = np.stack([width * np.array([-0.85, -0.42, 0.0, 0.42, 0.85]), base + np.array([-0.02, 0.012, 0.03, 0.012, -0.02])], axis=1)
+    wings = np.stack(
+        [width * np.array([-0.85, -0.42, 0.0, 0.42, 0.85]), base + np.array([-0.02, 0.012, 0.03, 0.012, -0.02])], axis=1
+    )
     return np.concatenate([bridge, wings])
 
 
@@ -207,8 +219,25 @@ def _mouth(p: Identity, au: dict[int, float], asymmetry: float) -> Array:
     for side in (-1, 1):
         gain = _side_gain(asymmetry, side)
         smile, dimple = au[12] * gain, au[14] * gain
-        width = p.mouth_width * (1 + 0.34 * smile + 0.1 * dimple + 0.24 * au[20] - 0.1 * au[23] - 0.1 * au[17] - 0.3 * au[26] * (1 - 0.7 * max(smile, au[20])))
-        y = p.mouth_y + 0.45 * jaw - 0.008 - 0.15 * smile - 0.045 * dimple + 0.1 * au[15] + 0.035 * au[20] - 0.015 * au[10]
+        width = p.mouth_width * (
+            1
+            + 0.34 * smile
+            + 0.1 * dimple
+            + 0.24 * au[20]
+            - 0.1 * au[23]
+            - 0.1 * au[17]
+            - 0.3 * au[26] * (1 - 0.7 * max(smile, au[20]))
+        )
+        y = (
+            p.mouth_y
+            + 0.45 * jaw
+            - 0.008
+            - 0.15 * smile
+            - 0.045 * dimple
+            + 0.1 * au[15]
+            + 0.035 * au[20]
+            - 0.015 * au[10]
+        )
         corners.append((side * width, y))
     (left, y_left), (right, y_right) = corners
     thin = (1 - 0.55 * au[23]) * (1 - 0.25 * au[20])

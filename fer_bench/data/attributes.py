@@ -1,4 +1,6 @@
-"""Attributes of samples by which scores can be grouped: what a dataset says of them, and what their images and labels show."""
+"""Attributes of samples by which scores can be grouped: what a dataset says of them, and what their images and labels
+show.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Attribute:
         groups: shape (N,), each sample's.
         order: groups as they are listed; those that are not in it follow by name.
         about: how they were made.
-        by_class: whether the true class decides the group: then a group's accuracy is its recall, and other scores mean nothing.
+        by_class: whether the true class decides the group: then a group's accuracy is its recall, and other scores mean
+            nothing.
     """
 
     name: str
@@ -66,8 +69,16 @@ def contrast(image: npt.NDArray[np.uint8]) -> float:
     return float(_grey(image).std())
 
 
-QUALITIES: dict[str, Callable[[npt.NDArray[np.uint8]], float]] = {"sharpness": sharpness, "brightness": brightness, "contrast": contrast}
-_UNITS = {"sharpness": "variance of the Laplacian", "brightness": "mean grey level", "contrast": "standard deviation of the grey levels"}
+QUALITIES: dict[str, Callable[[npt.NDArray[np.uint8]], float]] = {
+    "sharpness": sharpness,
+    "brightness": brightness,
+    "contrast": contrast,
+}
+_UNITS = {
+    "sharpness": "variance of the Laplacian",
+    "brightness": "mean grey level",
+    "contrast": "standard deviation of the grey levels",
+}
 # What can be computed for any dataset; the first of them for classes only, the last for faces only.
 COMPUTED = ("frequency", *QUALITIES, "pose")
 
@@ -81,8 +92,8 @@ def by_quality(name: str, images: Images) -> Attribute:
 def by_pose(samples: Samples, dataset: str, data_dir: str | None) -> Attribute:
     """Thirds of faces by how far the head is turned to either side.
 
-    It is read off the landmarks: how far the tip of the nose is from the middle between the outer corners of the eyes, along the line through these, as a
-    share of their distance; 0 is a face from the front.
+    It is read off the landmarks: how far the tip of the nose is from the middle between the outer corners of the eyes,
+    along the line through these, as a share of their distance; 0 is a face from the front.
 
     Args:
         samples: faces.
@@ -102,7 +113,10 @@ def by_pose(samples: Samples, dataset: str, data_dir: str | None) -> Attribute:
     with np.errstate(invalid="ignore", divide="ignore"):
         place = ((points[:, _NOSE] - points[:, _LEFT]) * across).sum(axis=1) / (across**2).sum(axis=1)
     source = "the dataset's landmarks" if found.source == "dataset" else "landmarks of the landmarker"
-    about = f"thirds of the faces by how far the nose is from the middle of the eyes, as a share of the eyes' distance (yaw), from {source}"
+    about = (
+        "thirds of the faces by how far the nose is from the middle of the eyes, as a share of the eyes' distance"
+        f" (yaw), from {source}"
+    )
     return thirds("pose", np.abs(place - 0.5), about, ("frontal", "half turned", "most turned"), "no face found")
 
 
@@ -121,7 +135,13 @@ def by_frequency(targets: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], 
     for kind, classes in zip(kinds, np.array_split(order, len(kinds)), strict=True):
         labels.append(f"{kind}: {', '.join(names[c] for c in classes)}")
         label_of[classes] = labels[-1]
-    return Attribute("frequency", label_of[targets].astype(str), tuple(labels), "classes by their number of training samples", by_class=True)
+    return Attribute(
+        "frequency",
+        label_of[targets].astype(str),
+        tuple(labels),
+        "classes by their number of training samples",
+        by_class=True,
+    )
 
 
 def by_column(name: str, values: npt.NDArray[np.generic]) -> Attribute:
@@ -135,7 +155,9 @@ def by_column(name: str, values: npt.NDArray[np.generic]) -> Attribute:
 
 
 def columns_of(samples: Samples) -> dict[str, npt.NDArray[np.generic]]:
-    """The attributes that a dataset says of its samples, by name: its own columns, whatever else its table has, and the folders of its files."""
+    """The attributes that a dataset says of its samples, by name: its own columns, whatever else its table has, and the
+    folders of its files.
+    """
     found: dict[str, npt.NDArray[np.generic]] = {}
     for name, column in samples.columns.items():
         if column.ndim == 1 and name not in _NONE and not name.startswith(ATTRIBUTE):
@@ -150,11 +172,15 @@ def columns_of(samples: Samples) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def thirds(name: str, values: Float, about: str, names: Sequence[str] = _THIRDS, missing: str = EMPTY) -> Attribute:
-    """Thirds of samples by a number; NaN is a group of its own. Equal numbers are never parted, so thirds may differ in size."""
+    """Thirds of samples by a number; NaN is a group of its own. Equal numbers are never parted, so thirds may differ in
+    size.
+    """
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [1 / 3, 2 / 3]).tolist() if len(known) else (0.0, 0.0)
     shown = [f"{names[0]} (to {low:.3g})", f"{names[1]} (to {high:.3g})", f"{names[2]} (above)"]
-    groups = np.where(np.isnan(values), missing, np.where(values <= low, shown[0], np.where(values <= high, shown[1], shown[2])))
+    groups = np.where(
+        np.isnan(values), missing, np.where(values <= low, shown[0], np.where(values <= high, shown[1], shown[2]))
+    )
     return Attribute(name, groups.astype(str), (*shown, missing), about)
 
 

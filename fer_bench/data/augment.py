@@ -15,14 +15,19 @@ from fer_bench.errors import MissingPackageError, PluginError, SpecError
 from fer_bench.registry import Registry, unknown_name
 
 AUGMENTATIONS: Registry[dict[str, Any]] = Registry("augmentation")
-# Settings of `affine_flip`, by name. Angles in degrees, shifts as shares of the side, scale as the largest relative change.
+# Settings of `affine_flip`, by name. Angles in degrees, shifts as shares of the side, scale as the largest relative
+# change.
 AUGMENTATIONS.add("none", {})
 AUGMENTATIONS.add("flip", {"flip": 0.5})
 AUGMENTATIONS.add("standard", {"flip": 0.5, "rotate": 15.0, "shift": 0.1, "scale": 0.1})
-AUGMENTATIONS.add("five_layer_cnn_report", {"flip": 0.5, "rotate": 10.0, "shift": 0.1, "scale": 0.1, "shear": 0.1 * 57.29578})
+AUGMENTATIONS.add(
+    "five_layer_cnn_report", {"flip": 0.5, "rotate": 10.0, "shift": 0.1, "scale": 0.1, "shear": 0.1 * 57.29578}
+)
 AUGMENTATIONS.add("cnn_ensembles_paper", {"flip": 0.5, "rotate": 45.0, "border": 0.0})
 AUGMENTATIONS.add("affectnet_paper", {"flip": 0.5, "rotate": 10.0, "shear": 0.1 * 57.29578})
-AUGMENTATIONS.add("strong", {"flip": 0.5, "rotate": 20.0, "shift": 0.12, "scale": 0.15, "brightness": 0.3, "erase": 0.3})
+AUGMENTATIONS.add(
+    "strong", {"flip": 0.5, "rotate": 20.0, "shift": 0.12, "scale": 0.15, "brightness": 0.3, "erase": 0.3}
+)
 # RandAugment of faces, batch by batch only (augment_on: device).
 AUGMENTATIONS.add("rand_faces", {"flip": 0.5, "operations": 2.0, "magnitude": 0.5})
 AUGMENTATIONS.add("rand_faces_strong", {"flip": 0.5, "operations": 3.0, "magnitude": 0.7, "erase": 0.3})
@@ -51,10 +56,11 @@ class Augmenter:
 
     Args:
         name: a registered augmentation.
-        options: settings that replace the named ones: ``flip`` (probability), ``rotate`` and ``shear`` (degrees), ``shift`` (share of the side),
-            ``scale`` (relative), ``brightness`` (brightness and contrast, relative), ``erase`` (probability of a blanked rectangle),
-            ``border`` (0: black outside the image; 1, the default: the nearest pixel), ``operations`` and ``magnitude`` (RandAugment, see
-            :mod:`fer_bench.data.rand_augment`; batch by batch only).
+        options: settings that replace the named ones: ``flip`` (probability), ``rotate`` and ``shear`` (degrees),
+            ``shift`` (share of the side), ``scale`` (relative), ``brightness`` (brightness and contrast, relative),
+            ``erase`` (probability of a blanked rectangle), ``border`` (0: black outside the image; 1, the default: the
+            nearest pixel), ``operations`` and ``magnitude`` (RandAugment, see :mod:`fer_bench.data.rand_augment`; batch
+            by batch only).
 
     Raises:
         UnknownNameError: no such augmentation.
@@ -128,7 +134,11 @@ def _named(name: str) -> Any:
     found = plugin.load()
     if not callable(found) and not isinstance(found, Mapping):
         problem = f"{plugin.described}: {plugin.reference} is a {type(found).__name__}."
-        raise PluginError(problem, "Name a function called as change(image, rng, **augment_options), or a mapping of settings such as {'flip': 0.5}.")
+        raise PluginError(
+            problem,
+            "Name a function called as change(image, rng, **augment_options), or a mapping of settings such as {'flip':"
+            " 0.5}.",
+        )
     return found
 
 
@@ -141,10 +151,17 @@ def _options_of(function: Callable[..., Any], name: str, options: Mapping[str, A
             changed = function(image, np.random.default_rng(0), **options)
         except Exception as error:  # functions raise whatever they are made to
             detail = next(iter(str(error).splitlines()), "") or "no detail"
-            problem = f"augment {name!r} fails on an image of shape {shape} ({type(error).__name__}: {detail[:160].rstrip('.')})."
+            problem = (
+                f"augment {name!r} fails on an image of shape {shape} ({type(error).__name__}:"
+                f" {detail[:160].rstrip('.')})."
+            )
             raise PluginError(problem, "It is called as change(image, rng, **augment_options).") from None
         if not isinstance(changed, np.ndarray) or changed.dtype != np.uint8 or changed.shape != shape:
-            found = f"shape {changed.shape} and type {changed.dtype}" if isinstance(changed, np.ndarray) else f"a {type(changed).__name__}"
+            found = (
+                f"shape {changed.shape} and type {changed.dtype}"
+                if isinstance(changed, np.ndarray)
+                else f"a {type(changed).__name__}"
+            )
             problem = f"augment {name!r} makes {found} of a uint8 image of shape {shape}."
             raise PluginError(problem, "Return a uint8 image of the same shape.")
     return settings
@@ -165,7 +182,9 @@ class _Function:
 
 
 def changes_nothing(settings: Mapping[str, Any]) -> bool:
-    """Whether images come out of an augmentation as they went in: a border alone moves nothing, nor do operations without a magnitude."""
+    """Whether images come out of an augmentation as they went in: a border alone moves nothing, nor do operations
+    without a magnitude.
+    """
     effective = {**settings, "operations": settings.get("operations") and settings.get("magnitude")}
     return not any(value for key, value in effective.items() if key not in _ALONE_NOTHING)
 
@@ -179,7 +198,9 @@ def _compose(settings: Mapping[str, Any]) -> Any:
         import albumentations as A
     except ImportError:
         problem = "augmentation needs the package albumentations."
-        raise MissingPackageError(problem, "Install it (pip install 'fer_bench[train]'), or use --augment none.") from None
+        raise MissingPackageError(
+            problem, "Install it (pip install 'fer_bench[train]'), or use --augment none."
+        ) from None
     steps: list[Any] = []
     if flip := settings.get("flip"):
         steps.append(A.HorizontalFlip(p=float(flip)))
@@ -199,5 +220,13 @@ def _compose(settings: Mapping[str, Any]) -> Any:
     if brightness := float(settings.get("brightness") or 0):
         steps.append(A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=brightness, p=0.5))
     if erase := float(settings.get("erase") or 0):
-        steps.append(A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(0.1, 0.35), hole_width_range=(0.1, 0.35), fill="random_uniform", p=erase))
+        steps.append(
+            A.CoarseDropout(
+                num_holes_range=(1, 1),
+                hole_height_range=(0.1, 0.35),
+                hole_width_range=(0.1, 0.35),
+                fill="random_uniform",
+                p=erase,
+            )
+        )
     return A.Compose(steps)

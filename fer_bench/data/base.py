@@ -1,8 +1,9 @@
 """AffectDataModule: from the samples of a reader to batches, the same for every dataset.
 
-The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64 (B,)}``, where ``index`` is the
-position within the split. Normalisation, grey to RGB and resizing to the network's input happen on the device, in ``models/adapter.py``. With
-``augment_on: device`` a batch also carries ``"drawn": float32 (B, 15)``, its changes, until it is on the device.
+The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64
+(B,)}``, where ``index`` is the position within the split. Normalisation, grey to RGB and resizing to the network's
+input happen on the device, in ``models/adapter.py``. With ``augment_on: device`` a batch also carries ``"drawn":
+float32 (B, 15)``, its changes, until it is on the device.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class SplitDataset(Dataset[Batch]):
         images: the split's images.
         targets: shape (N,) int64 or (N, D) float32.
         augmenter: None for images as they are.
-        seed: together with the epoch and the batch's first index it seeds the augmentation, so that a resumed run and any number of
-            loader processes see the same pictures.
+        seed: together with the epoch and the batch's first index it seeds the augmentation, so that a resumed run and
+            any number of loader processes see the same pictures.
     """
 
     def __init__(self, images: Images, targets: npt.NDArray[Any], augmenter: AnyAugmenter | None, seed: int) -> None:
@@ -67,7 +68,12 @@ class SplitDataset(Dataset[Batch]):
                 self.augmenter.seed(seed)
         stacked = torch.from_numpy(self._stacked(index))
         at = torch.tensor(index)
-        return {"image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2), "target": self.targets[at], "index": at, **drawn}
+        return {
+            "image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2),
+            "target": self.targets[at],
+            "index": at,
+            **drawn,
+        }
 
     def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
         if isinstance(self.augmenter, Augmenter):
@@ -86,7 +92,9 @@ def view_seed(seed: int, view: int) -> int:
 
 
 def make_augmenter(name: str, options: dict[str, Any] | None, on: str) -> AnyAugmenter:
-    """The augmenter of a run, by where it changes images: ``loader`` or ``device``; a plugin's function of one image always does in the loader."""
+    """The augmenter of a run, by where it changes images: ``loader`` or ``device``; a plugin's function of one image
+    always does in the loader.
+    """
     return BatchAugmenter(name, options) if on == "device" and not is_function(name) else Augmenter(name, options)
 
 
@@ -101,7 +109,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     Args:
         n: samples in the split.
         seed: of the run.
-        shuffle: training order; then every rank gets the same number of samples, at most ``world - 1`` are left out of an epoch.
+        shuffle: training order; then every rank gets the same number of samples, at most ``world - 1`` are left out of
+            an epoch.
         rank: this process.
         world: processes.
     """
@@ -118,7 +127,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.n // self.world if self.shuffle else len(range(self.rank, self.n, self.world))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
+        order = (
+            np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
+        )
         own = order[self.rank :: self.world][: len(self)]
         return ((self.epoch, int(i)) for i in own)
 
@@ -140,7 +151,8 @@ class AffectDataModule(L.LightningDataModule):
         channels: 1 makes images grey, 3 makes them RGB, for datasets that hold both; None: as they are.
         workers: loader processes.
         labels: a label file whose labels replace the dataset's own in training.
-        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever splits it comes with.
+        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever
+            splits it comes with.
     """
 
     dataset = ""
@@ -237,19 +249,27 @@ class AffectDataModule(L.LightningDataModule):
                 problem = f"target_mode = {self.target_mode!r}: dataset {self.name!r} has no such targets."
                 raise SpecError(problem, "Use target_mode=hard, or a dataset with votes such as ferplus.")
         values = samples.targets[column][samples.where(split)]
-        return values.astype(np.int64) if values.ndim == 1 and np.issubdtype(values.dtype, np.integer) else values.astype(np.float32)
+        return (
+            values.astype(np.int64)
+            if values.ndim == 1 and np.issubdtype(values.dtype, np.integer)
+            else values.astype(np.float32)
+        )
 
     def class_counts(self, n_classes: int) -> npt.NDArray[np.int64]:
         """How many training samples each class has."""
         return np.bincount(self.targets("train"), minlength=n_classes)
 
     def split_dataset(self, split: str, *, augmented: bool = False, seed: int | None = None) -> SplitDataset:
-        """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time augmentation)."""
+        """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time
+        augmentation).
+        """
         samples = self.read_samples
         augmenter = self.augmenter if augmented and not self.augmenter.is_identity else None
         images = samples.select(samples.split == split).images
         training = split == "train" and augmented
-        return SplitDataset(images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed)
+        return SplitDataset(
+            images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
@@ -268,7 +288,9 @@ class AffectDataModule(L.LightningDataModule):
         """Validation, in order; ranks share it without padding."""
         dataset = self.split_dataset("validation")
         rank, world = self._place()
-        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world), self.eval_batch_size)
+        return self._loader(
+            dataset, EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world), self.eval_batch_size
+        )
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
         """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
@@ -289,7 +311,9 @@ class AffectDataModule(L.LightningDataModule):
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
-    def _loader(self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False) -> DataLoader[Batch]:
+    def _loader(
+        self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
+    ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -298,6 +322,7 @@ class AffectDataModule(L.LightningDataModule):
             collate_fn=whole_batch,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
-            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels with the keys.
+            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels
+            # with the keys.
             persistent_workers=self.workers > 0,
         )

@@ -1,8 +1,10 @@
-"""The augmentations of :mod:`fer_bench.data.augment` on whole batches, on the device: the loader draws the changes, the device changes the pixels.
+"""The augmentations of :mod:`fer_bench.data.augment` on whole batches, on the device: the loader draws the changes, the
+device changes the pixels.
 
-What is drawn depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen, where loader processes would keep it
-waiting at 48 px; a CPU takes less time over a batch than over its images one by one (``benchmarks/perf/augmentation.py``). For the same seed other images
-come out than from albumentations, which also shifts by whole pixels only: by which of the two a run was trained is part of its identity (``augment_on``).
+What is drawn depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen,
+where loader processes would keep it waiting at 48 px; a CPU takes less time over a batch than over its images one by
+one (``benchmarks/perf/augmentation.py``). For the same seed other images come out than from albumentations, which also
+shifts by whole pixels only: by which of the two a run was trained is part of its identity (``augment_on``).
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from torch.nn.functional import affine_grid, grid_sample
 from fer_bench.data import rand_augment
 from fer_bench.data.augment import changes_nothing, settings_of
 
-# Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased rectangle and its grey (5), and those of
-# RandAugment (gamma, sharpness), 0 where it has no operations.
+# Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased
+# rectangle and its grey (5), and those of RandAugment (gamma, sharpness), 0 where it has no operations.
 COLUMNS = 13 + rand_augment.COLUMNS
 # Sides of an erased rectangle, as shares of the image's.
 _LEAST, _LARGEST = 0.1, 0.35
@@ -46,9 +48,14 @@ class BatchAugmenter:
         return changes_nothing(self._settings)
 
     def draw(self, seed: int, n: int) -> torch.Tensor:
-        """Draw the changes of ``n`` images: float32 (n, 15), in shares of an image's sides and of the range of grey values, so the same for every size."""
+        """Draw the changes of ``n`` images: float32 (n, 15), in shares of an image's sides and of the range of grey
+        values, so the same for every size.
+        """
         rng = np.random.default_rng(seed)
-        value = {key: float(self._settings.get(key) or 0) for key in ("flip", "rotate", "shift", "scale", "shear", "brightness", "erase")}
+        value = {
+            key: float(self._settings.get(key) or 0)
+            for key in ("flip", "rotate", "shift", "scale", "shear", "brightness", "erase")
+        }
 
         def within(limit: float, *shape: int) -> npt.NDArray[np.float64]:
             return rng.uniform(-limit, limit, (n, *shape))
@@ -56,9 +63,17 @@ class BatchAugmenter:
         drawn = np.zeros((n, COLUMNS))
         rotation, shear, scale = within(value["rotate"]), within(value["shear"]), 1 + within(value["scale"], 2)
         # From a stream of its own: what is drawn without operations stays what it was.
-        more = rand_augment.draw_operations(np.random.default_rng([seed, 3]), n, self._settings) if self._settings.get("operations") else {}
+        more = (
+            rand_augment.draw_operations(np.random.default_rng([seed, 3]), n, self._settings)
+            if self._settings.get("operations")
+            else {}
+        )
         if more:
-            rotation, shear, scale = rotation + more["rotate"], shear + more["shear"], scale * (1 + more["scale"][:, None])
+            rotation, shear, scale = (
+                rotation + more["rotate"],
+                shear + more["shear"],
+                scale * (1 + more["scale"][:, None]),
+            )
         drawn[:, :4] = _inverse(np.radians(rotation), np.radians(shear), scale).reshape(n, 4)
         mirrored = np.where(rng.random(n) < value["flip"], -1.0, 1.0)
         drawn[:, :2] *= mirrored[:, None]
@@ -81,9 +96,12 @@ class BatchAugmenter:
         return torch.from_numpy(drawn.astype(np.float32))
 
     def change(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """Change uint8 images (B, C, H, W) as :meth:`draw` says, on the device that they are on; shape and type stay."""
+        """Change uint8 images (B, C, H, W) as :meth:`draw` says, on the device that they are on; shape and type
+        stay.
+        """
         _, _, height, width = images.shape
-        # From pixels to sides of the grid's square (-1 to 1): an image that is not square is not to be sheared by a rotation.
+        # From pixels to sides of the grid's square (-1 to 1): an image that is not square is not to be sheared by a
+        # rotation.
         sides = torch.tensor([width, height], dtype=torch.float32, device=images.device)
         linear = drawn[:, :4].reshape(-1, 2, 2) * sides[None, None, :] / sides[None, :, None]
         theta = torch.cat([linear, -linear @ (2 * drawn[:, 4:6, None])], dim=2)
@@ -93,13 +111,20 @@ class BatchAugmenter:
         x = x * drawn[:, 6, None, None, None] + 255 * drawn[:, 7, None, None, None]
         if self._settings.get("operations"):
             x = rand_augment.apply_tone(x, drawn[:, 13], drawn[:, 14])
-        inside = _inside(drawn[:, 8], drawn[:, 10], height)[:, None, :, None] & _inside(drawn[:, 9], drawn[:, 11], width)[:, None, None, :]
+        inside = (
+            _inside(drawn[:, 8], drawn[:, 10], height)[:, None, :, None]
+            & _inside(drawn[:, 9], drawn[:, 11], width)[:, None, None, :]
+        )
         x = torch.where(inside, 255 * drawn[:, 12, None, None, None], x)
         return x.round().clamp(0, 255).to(torch.uint8)
 
 
-def _inverse(rotation: npt.NDArray[np.float64], shear: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The inverses, (n, 2, 2), of scaling (n, 2), then shearing along x, then rotating: they say where an output pixel comes from."""
+def _inverse(
+    rotation: npt.NDArray[np.float64], shear: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The inverses, (n, 2, 2), of scaling (n, 2), then shearing along x, then rotating: they say where an output pixel
+    comes from.
+    """
     cos, sin, slope = np.cos(rotation), np.sin(rotation), np.tan(shear)
     forward = np.stack([cos, cos * slope - sin, sin, sin * slope + cos], axis=1).reshape(-1, 2, 2) * scale[:, None, :]
     return np.asarray(np.linalg.inv(forward), dtype=np.float64)

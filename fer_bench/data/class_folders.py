@@ -33,7 +33,8 @@ class Found:
         files: of images that are in a class.
         labels: class of each.
         splits: of each; empty where no folder above or below its class names one.
-        unknown: how many images are in folders that are no class, by name; the empty name is that of the images outside all of them.
+        unknown: how many images are in folders that are no class, by name; the empty name is that of the images outside
+            all of them.
         left_out: how many images were left out, by folder.
         unread: how many images are of a kind that is not read, by suffix.
         keys: entries of the option, or classes, that some folder is called like.
@@ -51,7 +52,9 @@ class Found:
 
 
 def sample_id(path: Path, root: Path) -> str:
-    """What an image is called in predictions: its path below the folder, composed (NFC), and readable whatever bytes it is made of."""
+    """What an image is called in predictions: its path below the folder, composed (NFC), and readable whatever bytes it
+    is made of.
+    """
     name = path.relative_to(root).as_posix()
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
@@ -123,15 +126,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def find_images(root: Path, classes: Classes) -> Found:
     """Sort the images below a folder into classes and splits.
 
-    The topmost folder that is called like a class is an image's class, whatever is between it and the image (people, sessions); a folder that is called like
-    a split, above or below that, is its split.
+    The topmost folder that is called like a class is an image's class, whatever is between it and the image (people,
+    sessions); a folder that is called like a split, above or below that, is its split.
 
     Args:
         root: the dataset's folder.
         classes: what folders are called.
 
     Raises:
-        BadDataError: a folder that cannot be read, a path that names two classes or two splits, or a folder that only sounds like a split.
+        BadDataError: a folder that cannot be read, a path that names two classes or two splits, or a folder that only
+            sounds like a split.
     """
     found = Found()
     for path, is_folder in sorted(walk(root)):
@@ -157,7 +161,10 @@ def find_images(root: Path, classes: Classes) -> Found:
             raise BadDataError(problem, "Rename one of the folders, or move it.")
         above = list(takewhile(lambda name: classes.key(name) is None, folders))
         if not splits and (doubtful := next(filter(sounds_like_split, above), "")):
-            problem = f"{root}: the folder {doubtful!r} sounds like a split and is none that is known; without it, splits would be mixed."
+            problem = (
+                f"{root}: the folder {doubtful!r} sounds like a split and is none that is known; without it, splits"
+                " would be mixed."
+            )
             raise BadDataError(problem, "Rename it: splits are called train, validation and test.")
         if label == LEFT_OUT:
             found.left_out[keys[0]] += 1
@@ -184,7 +191,10 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
     """
     there = [*found.keys, *(name for name in found.unknown if name)]
     if found.unknown:
-        listed = ", ".join(f"{name!r} ({count})" if name else f"none at all ({count})" for name, count in found.unknown.most_common(_SHOWN))
+        listed = ", ".join(
+            f"{name!r} ({count})" if name else f"none at all ({count})"
+            for name, count in found.unknown.most_common(_SHOWN)
+        )
         more = len(found.unknown) - _SHOWN
         listed += f" and {more} more" if more > 0 else ""
         named = classes.labels.name if not classes.folders else "dataset_options.classes"
@@ -192,8 +202,18 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
         raise BadDataError(problem, _hint(classes, there, own, "Rename or remove them"))
     absent = [key for key in classes.folders if key not in found.keys]
     if absent:
-        problem = f"{root}: there is no folder {', '.join(repr(key) for key in absent[:_SHOWN])}, which dataset_options.classes names."
-        raise BadDataError(problem, f"Those that are there: {suggestion(sorted(there), classes.folders)}." if len(there) > 1 else "Check the path.")
+        problem = (
+            f"{root}: there is no folder {', '.join(repr(key) for key in absent[:_SHOWN])}, which"
+            " dataset_options.classes names."
+        )
+        raise BadDataError(
+            problem,
+            (
+                f"Those that are there: {suggestion(sorted(there), classes.folders)}."
+                if len(there) > 1
+                else "Check the path."
+            ),
+        )
 
 
 def unread_note(found: Found) -> str:
@@ -230,8 +250,18 @@ def check_classes(
     bad = [*unused, *bad]
     if len(bad) > MAX_BAD_SHARE * n:
         first, what = (unused or bad)[0], "used" if unused else "read"
-        problem = f"{root}: {len(bad)} of {n} images cannot be {what}, more than {MAX_BAD_SHARE:.0%}; the first is {first[0]} ({first[1]})."
-        raise BadDataError(problem, "Correct the table, or complete its images." if unused else "The copy is damaged; unpack or download it again.")
+        problem = (
+            f"{root}: {len(bad)} of {n} images cannot be {what}, more than {MAX_BAD_SHARE:.0%}; the first is {first[0]}"
+            f" ({first[1]})."
+        )
+        raise BadDataError(
+            problem,
+            (
+                "Correct the table, or complete its images."
+                if unused
+                else "The copy is damaged; unpack or download it again."
+            ),
+        )
     if classes is None:
         return
     present = set(labels)
@@ -270,7 +300,10 @@ def _hint(classes: Classes, there: Iterable[str], own: bool, first: str) -> str:
     if not own or len(names) < 2:
         return f"{first}; the classes are {', '.join(classes.labels.names)}."
     if classes.folders:
-        return f"{first}, or name all of them: {suggestion(names, classes.folders)}; null in place of a class leaves a folder out."
+        return (
+            f"{first}, or name all of them: {suggestion(names, classes.folders)}; null in place of a class leaves a"
+            " folder out."
+        )
     fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], names)), None)
     if fits is not None:
         return f"{first}, or use --task {fits}, whose classes they are."

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-# Beside everything whose name begins with a dot: ._face.jpg (macOS, on foreign disks and in archives), .DS_Store, .ipynb_checkpoints.
-_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+# Beside everything whose name begins with a dot: ._face.jpg (macOS, on foreign disks and in archives), .DS_Store,
+# .ipynb_checkpoints.
+_NAMES = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+}
 
 
 def is_clutter(path: PurePath) -> bool:
-    """Whether a file or folder is not data: ``._*`` and other hidden names, ``__MACOSX``, ``.DS_Store``, ``Thumbs.db`` and their like.
+    """Whether a file or folder is not data: ``._*`` and other hidden names, ``__MACOSX``, ``.DS_Store``, ``Thumbs.db``
+    and their like.
 
     Args:
         path: relative to the folder that is read, which may itself be inside a hidden one.

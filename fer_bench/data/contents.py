@@ -1,7 +1,8 @@
 """What is in files, by SHA-256, without reading again what has not changed.
 
-A digest is remembered together with the file's size, times of change (of content and of inode, in nanoseconds) and inode number, and is trusted only where all
-of them are as they were: size and modification time alone can be the same for other content (a copy that keeps times, an editor that puts them back).
+A digest is remembered together with the file's size, times of change (of content and of inode, in nanoseconds) and
+inode number, and is trusted only where all of them are as they were: size and modification time alone can be the same
+for other content (a copy that keeps times, an editor that puts them back).
 """
 
 from __future__ import annotations
@@ -70,9 +71,11 @@ def listing_sha256(root: Path, files: Iterable[Path]) -> str:
 
 
 def tree_state(root: Path) -> str:
-    """State of all files below a folder, without reading them: it changes when one is added, removed, renamed, rewritten or replaced.
+    """State of all files below a folder, without reading them: it changes when one is added, removed, renamed,
+    rewritten or replaced.
 
-    For what is kept under it no file has to be read again, and nothing says that another copy with another state has other content.
+    For what is kept under it no file has to be read again, and nothing says that another copy with another state has
+    other content.
     """
     digest = hashlib.sha256()
     for here, folders, names in os.walk(root):
@@ -120,10 +123,16 @@ def file_digests(root: Path, files: Sequence[Path], *, strict: bool = False) -> 
     with ThreadPoolExecutor(_THREADS) as pool:
         for i, content in zip(todo, pool.map(lambda i: _sha256(files[i], strict), todo), strict=True):
             digests[i] = np.frombuffer(content, dtype=np.uint8)
-    # A file that changed while it was read, or so shortly before that the clock may not tell one change from the next, is read again next time.
+    # A file that changed while it was read, or so shortly before that the clock may not tell one change from the next,
+    # is read again next time.
     settled = time.time_ns() - _SETTLED_NS
     unchanged = np.array(
-        [i for i in range(len(files)) if signatures[i, 2] < settled and digests[i].any() and _signature(files[i]) == tuple(signatures[i])], dtype=np.int64
+        [
+            i
+            for i in range(len(files))
+            if signatures[i, 2] < settled and digests[i].any() and _signature(files[i]) == tuple(signatures[i])
+        ],
+        dtype=np.int64,
     )
     _write_memo(memo, [names[i] for i in unchanged], signatures[unchanged], digests[unchanged])
     return digests
@@ -170,7 +179,9 @@ def _read_memo(memo: Path) -> dict[str, tuple[Any, Any]]:
         return {}
 
 
-def _write_memo(memo: Path, names: Sequence[str], signatures: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> None:
+def _write_memo(
+    memo: Path, names: Sequence[str], signatures: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]
+) -> None:
     if not names:
         return
     buffer = io.BytesIO()

@@ -1,17 +1,20 @@
-"""Corrupted images: what a camera, a network connection, a mask or a pair of sunglasses does to a face, at five strengths.
+"""Corrupted images: what a camera, a network connection, a mask or a pair of sunglasses does to a face, at five
+strengths.
 
-Corruptions and strengths are those of Hendrycks and Dietterich (2019, "Benchmarking neural network robustness to common corruptions and perturbations",
-ICLR) where that benchmark has them: blur, noise, brightness, contrast, JPEG, and low resolution, which is called pixelation there. It was published at two
-sizes, CIFAR-10-C (32 px) and ImageNet-C (224 px), with strengths for each (``make_cifar_c.py`` and ``make_imagenet_c.py`` of hendrycks/robustness). A face of
-another size gets what is between them, geometrically in its shorter side: at 48 px Gaussian noise has 79 % of its exponent from CIFAR-10-C's deviation and
-21 % from ImageNet-C's. Beyond both sizes widths of blur go on with the side, and everything else stays as it is at the nearer one. As there, strength 1 of
-defocus hardly changes a small image.
+Corruptions and strengths are those of Hendrycks and Dietterich (2019, "Benchmarking neural network robustness to common
+corruptions and perturbations", ICLR) where that benchmark has them: blur, noise, brightness, contrast, JPEG, and low
+resolution, which is called pixelation there. It was published at two sizes, CIFAR-10-C (32 px) and ImageNet-C (224 px),
+with strengths for each (``make_cifar_c.py`` and ``make_imagenet_c.py`` of hendrycks/robustness). A face of another size
+gets what is between them, geometrically in its shorter side: at 48 px Gaussian noise has 79 % of its exponent from
+CIFAR-10-C's deviation and 21 % from ImageNet-C's. Beyond both sizes widths of blur go on with the side, and everything
+else stays as it is at the nearer one. As there, strength 1 of defocus hardly changes a small image.
 
-Not in that benchmark are: rotation by 9, 18, 27, 36 or 45 degrees to either side; and a bar in the image's mean colour over brows and eyes, or over the
-mouth, as wide as these and 1 to 5 fifths as high.
+Not in that benchmark are: rotation by 9, 18, 27, 36 or 45 degrees to either side; and a bar in the image's mean colour
+over brows and eyes, or over the mouth, as wide as these and 1 to 5 fifths as high.
 
-Everything is computed on 8-bit pixels with OpenCV and NumPy. What is random is drawn for each sample from its id and the corruption's name: the same for all
-strengths, whatever stands beside it in a batch, and however many threads or processes there are.
+Everything is computed on 8-bit pixels with OpenCV and NumPy. What is random is drawn for each sample from its id and
+the corruption's name: the same for all strengths, whatever stands beside it in a batch, and however many threads or
+processes there are.
 """
 
 from __future__ import annotations
@@ -119,9 +122,22 @@ class CorruptedImages:
     """
 
     def __init__(
-        self, images: Images, ids: npt.NDArray[np.str_], name: str, strength: int, boxes: Box | None = None, shape: tuple[int, int] | None = None
+        self,
+        images: Images,
+        ids: npt.NDArray[np.str_],
+        name: str,
+        strength: int,
+        boxes: Box | None = None,
+        shape: tuple[int, int] | None = None,
     ) -> None:
-        self.images, self.ids, self.name, self.strength, self.boxes, self.shape = images, ids, name, strength, boxes, shape
+        self.images, self.ids, self.name, self.strength, self.boxes, self.shape = (
+            images,
+            ids,
+            name,
+            strength,
+            boxes,
+            shape,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,7 +162,9 @@ def _pixels(values: Float) -> Pixels:
 
 
 def _gaussian_noise(image: Pixels, strength: int, draw: np.random.RandomState) -> Pixels:
-    return _pixels(image / 255 + parameter("gaussian_noise", strength, _side(image)) * draw.standard_normal(image.shape))
+    return _pixels(
+        image / 255 + parameter("gaussian_noise", strength, _side(image)) * draw.standard_normal(image.shape)
+    )
 
 
 def _shot_noise(image: Pixels, strength: int, draw: np.random.RandomState) -> Pixels:
@@ -160,21 +178,39 @@ def _impulse_noise(image: Pixels, strength: int, draw: np.random.RandomState) ->
 
 
 def _gaussian_blur(image: Pixels, strength: int, _: np.random.RandomState) -> Pixels:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), parameter("gaussian_blur", strength, _side(image)), borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return np.asarray(
+        cv2.GaussianBlur(
+            image, (0, 0), parameter("gaussian_blur", strength, _side(image)), borderType=cv2.BORDER_REPLICATE
+        ),
+        dtype=np.uint8,
+    )
 
 
 def _defocus_blur(image: Pixels, strength: int, _: np.random.RandomState) -> Pixels:
-    return _filtered(image, _disk(parameter("defocus_radius", strength, _side(image)), parameter("defocus_smoothing", strength, _side(image))))
+    return _filtered(
+        image,
+        _disk(
+            parameter("defocus_radius", strength, _side(image)), parameter("defocus_smoothing", strength, _side(image))
+        ),
+    )
 
 
 def _motion_blur(image: Pixels, strength: int, draw: np.random.RandomState) -> Pixels:
     angle = math.radians(draw.uniform(-_MOTION_DEGREES, _MOTION_DEGREES))
-    return _filtered(image, _trail(parameter("motion_radius", strength, _side(image)), parameter("motion_sigma", strength, _side(image)), angle))
+    return _filtered(
+        image,
+        _trail(
+            parameter("motion_radius", strength, _side(image)), parameter("motion_sigma", strength, _side(image)), angle
+        ),
+    )
 
 
 def _filtered(image: Pixels, kernel: Float) -> Pixels:
-    # In double precision: what is left for the processor's own order of sums to change disappears when it is rounded to 8 bits.
-    return _pixels(np.asarray(cv2.filter2D(image.astype(np.float64) / 255, -1, kernel, borderType=cv2.BORDER_REPLICATE)))
+    # In double precision: what is left for the processor's own order of sums to change disappears when it is rounded to
+    # 8 bits.
+    return _pixels(
+        np.asarray(cv2.filter2D(image.astype(np.float64) / 255, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+    )
 
 
 @lru_cache(maxsize=64)
@@ -189,7 +225,9 @@ def _disk(radius: float, smoothing: float) -> Float:
 
 
 def _trail(radius: float, sigma: float, angle: float) -> Float:
-    """What a pixel leaves behind it when the camera moves: weights along a line from the centre, fading like a normal density."""
+    """What a pixel leaves behind it when the camera moves: weights along a line from the centre, fading like a normal
+    density.
+    """
     length = max(math.ceil(min(2 * radius, _FADED * sigma)), 1)
     at = np.arange(length + 1, dtype=np.float64)
     weights = np.exp(-(at**2) / (2 * sigma**2))
@@ -238,7 +276,10 @@ def _rotation(image: Pixels, strength: int, draw: np.random.RandomState) -> Pixe
     height, width = image.shape[:2]
     degrees = _DEGREES_A_STRENGTH * strength * (1 if draw.random_sample() < 0.5 else -1)
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    return np.asarray(cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return np.asarray(
+        cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
 
 
 def _covered(image: Pixels, box: Box, share: float) -> Pixels:

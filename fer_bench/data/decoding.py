@@ -1,7 +1,8 @@
 """Decode single images (OpenCV): the one place where an image file becomes pixels.
 
-What holds everywhere: the content decides, not the name; the size is judged by the header before anything is decoded; a rotation that EXIF asks for is made;
-of an animation the first picture counts, of a TIFF the first page; transparency is left out; 16 bits become 8; CMYK becomes RGB.
+What holds everywhere: the content decides, not the name; the size is judged by the header before anything is decoded; a
+rotation that EXIF asks for is made; of an animation the first picture counts, of a TIFF the first page; transparency is
+left out; 16 bits become 8; CMYK becomes RGB.
 """
 
 from __future__ import annotations
@@ -21,7 +22,25 @@ from fer_bench.data.image_files import UnreadableImageError, check_size, kind_of
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 # What is an image too, and not read: a reader says so, and does not leave it out in silence.
-OTHER_SUFFIXES = {".pgm", ".ppm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".tga", ".dng", ".raw", ".psd", ".svg", ".ico", ".npy", ".mat"}
+OTHER_SUFFIXES = {
+    ".pgm",
+    ".ppm",
+    ".pbm",
+    ".pnm",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".j2k",
+    ".tga",
+    ".dng",
+    ".raw",
+    ".psd",
+    ".svg",
+    ".ico",
+    ".npy",
+    ".mat",
+}
 
 # Its decoders write to the terminal, several lines a damaged file, what is said here in one.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -43,7 +62,13 @@ def decode(content: bytes, *, gray: bool, reduced: bool = False) -> npt.NDArray[
     """
     header = read_header(content)
     check_size(header, content)
-    flag = (cv2.IMREAD_REDUCED_GRAYSCALE_8 if gray else cv2.IMREAD_REDUCED_COLOR_8) if reduced else cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+    flag = (
+        (cv2.IMREAD_REDUCED_GRAYSCALE_8 if gray else cv2.IMREAD_REDUCED_COLOR_8)
+        if reduced
+        else cv2.IMREAD_GRAYSCALE
+        if gray
+        else cv2.IMREAD_COLOR
+    )
     try:
         image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flag)
     except cv2.error:
@@ -90,14 +115,22 @@ def read_image(path: Path, side: int | None = None, *, gray: bool = True) -> npt
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files below a folder, links to folders followed, in natural order; neither what file managers leave behind nor what is no regular file."""
+    """The image files below a folder, links to folders followed, in natural order; neither what file managers leave
+    behind nor what is no regular file.
+    """
     found: list[Path] = []
     seen: set[str] = set()
     for here, folders, names in os.walk(folder, followlinks=True):
         seen.add(os.path.realpath(here))
         # A link to a folder that was read already, or is being read, is not followed: it may lead on for ever.
-        folders[:] = [name for name in sorted(folders) if not is_clutter_name(name) and os.path.realpath(Path(here, name)) not in seen]
-        found += [Path(here, name) for name in names if not is_clutter_name(name) and Path(name).suffix.lower() in SUFFIXES]
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not is_clutter_name(name) and os.path.realpath(Path(here, name)) not in seen
+        ]
+        found += [
+            Path(here, name) for name in names if not is_clutter_name(name) and Path(name).suffix.lower() in SUFFIXES
+        ]
     return sorted((path for path in found if kind_of(path) == "file"), key=in_natural_order)
 
 
@@ -110,10 +143,14 @@ def resize(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
 
 
 def in_natural_order(path: Path) -> tuple[object, ...]:
-    """Sort key of a path by which ``frame2`` comes before ``frame10``: runs of digits count as numbers, letters regardless of case."""
+    """Sort key of a path by which ``frame2`` comes before ``frame10``: runs of digits count as numbers, letters
+    regardless of case.
+    """
     keys: list[tuple[tuple[int, str], ...]] = []
     for part in path.parts:
         pieces = re.split(r"([0-9]+)", part)
         # Not int(): it refuses more digits than a file's name can hold, and takes long for them.
-        keys.append(tuple((len(p.lstrip("0")), p.lstrip("0")) if i % 2 else (0, p.casefold()) for i, p in enumerate(pieces)))
+        keys.append(
+            tuple((len(p.lstrip("0")), p.lstrip("0")) if i % 2 else (0, p.casefold()) for i, p in enumerate(pieces))
+        )
     return tuple(keys), str(path)

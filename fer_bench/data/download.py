@@ -1,8 +1,9 @@
 """Download images from a list of links of which many are dead, slow or no images any more, and some may be malicious.
 
-Politely (a pause between requests to one host, few at once, honest user agent), resumably (what is there is verified and
-kept, what is gone is remembered), never outside its own folder, and never to an address of this machine's network that the list does not name.
-One entry, whatever it holds, ends in the table of what is missing; only the machine (a full disk) ends the download.
+Politely (a pause between requests to one host, few at once, honest user agent), resumably (what is there is verified
+and kept, what is gone is remembered), never outside its own folder, and never to an address of this machine's network
+that the list does not name. One entry, whatever it holds, ends in the table of what is missing; only the machine (a
+full disk) ends the download.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 # Answers that may be another one tomorrow, or from another place: not remembered as gone.
 _TEMPORARY_STATUS = frozenset({401, 403, 406, 408, 425, 429, 451, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 # Faults of the machine, not of an entry.
-_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 _DECODERS = min(4, os.cpu_count() or 1)  # images decoded at the same time: bounds the memory
 _MAX_LINKS = 200  # of one image; the published list has up to 58
 _SHOWN = 200  # characters of a link in a reason
@@ -55,8 +58,8 @@ class DownloadLimits:
         total_timeout: seconds for one link, redirects included.
         max_bytes: of one image, compressed or not.
         max_redirects: of one link.
-        allow_private: also connect to addresses of this machine and its network; otherwise only those that the list itself names plainly, never
-            through a redirect.
+        allow_private: also connect to addresses of this machine and its network; otherwise only those that the list
+            itself names plainly, never through a redirect.
     """
 
     concurrency: int = 8
@@ -68,7 +71,11 @@ class DownloadLimits:
     allow_private: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.concurrency, self.max_bytes) < 1 or min(self.idle_timeout, self.total_timeout) <= 0 or min(self.host_interval, self.max_redirects) < 0:
+        if (
+            min(self.concurrency, self.max_bytes) < 1
+            or min(self.idle_timeout, self.total_timeout) <= 0
+            or min(self.host_interval, self.max_redirects) < 0
+        ):
             problem = f"download limits must be positive: {self}."
             raise SpecError(problem)
 
@@ -95,7 +102,9 @@ class _Pace:
         await asyncio.sleep(start - now)
 
 
-def download_findingemo(urls_json: Path, root: Path, limits: DownloadLimits | None = None, retry_gone: bool = False, progress: bool = True) -> DownloadReport:
+def download_findingemo(
+    urls_json: Path, root: Path, limits: DownloadLimits | None = None, retry_gone: bool = False, progress: bool = True
+) -> DownloadReport:
     """Download FindingEmo's images; call it again to resume.
 
     Args:
@@ -136,7 +145,9 @@ def download_findingemo(urls_json: Path, root: Path, limits: DownloadLimits | No
                 sweep(control)
     except OSError as error:
         problem = f"{root}: cannot write: {error.strerror or error}."
-        raise HardwareError(problem, "Check free space, limits and permissions, then start again: what is there is kept.") from error
+        raise HardwareError(
+            problem, "Check free space, limits and permissions, then start again: what is there is kept."
+        ) from error
 
 
 class _Run:
@@ -158,8 +169,14 @@ class _Run:
         queue = iter(wanted)
         limits = self.limits
         own_names = {image.rel_path for image in wanted}
-        headers = {"User-Agent": f"fer_bench/{__version__} (dataset download for research)", "Accept": "image/*", "Accept-Encoding": "identity"}
-        async with Clients(limits.concurrency, limits.idle_timeout, headers, _certificates(), limits.allow_private) as clients:
+        headers = {
+            "User-Agent": f"fer_bench/{__version__} (dataset download for research)",
+            "Accept": "image/*",
+            "Accept-Encoding": "identity",
+        }
+        async with Clients(
+            limits.concurrency, limits.idle_timeout, headers, _certificates(), limits.allow_private
+        ) as clients:
 
             async def worker() -> None:
                 for image in queue:
@@ -222,7 +239,9 @@ class _Run:
         return await asyncio.get_running_loop().run_in_executor(self.decoders, image_defect, path)
 
     async def sweep_beside(self, target: Path, image: Wanted, own_names: set[str]) -> None:
-        """Remove what a killed download of an earlier version left beside an image; a whole image of that name stays."""
+        """Remove what a killed download of an earlier version left beside an image; a whole image of that name
+        stays.
+        """
         old = target.with_name(target.name + ".part")
         if f"{image.rel_path}.part" not in own_names and old.is_file() and await self.defect(old) is not None:
             old.unlink()

@@ -1,7 +1,8 @@
 """Where a download may connect to: public addresses, and of this machine's network only what was asked for.
 
 A list of links comes from strangers, and so do the redirects of the servers that it names. Addresses are judged when a
-connection is made, from what the name resolves to at that moment, so that neither a name nor a number in another notation hides one.
+connection is made, from what the name resolves to at that moment, so that neither a name nor a number in another
+notation hides one.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def parse_link(text: str) -> httpx.URL:
 def check_hop(url: httpx.URL, listed: httpx.URL, allow_private: bool) -> None:
     """Judge a request by its URL: the first one, or one that a server redirects to.
 
-    An address of this machine or its network is asked for where the list itself names it plainly (``127.0.0.1``, ``192.168.0.7``,
-    ``localhost``); no other server is followed there. What names resolve to is judged when a connection is made.
+    An address of this machine or its network is asked for where the list itself names it plainly (``127.0.0.1``,
+    ``192.168.0.7``, ``localhost``); no other server is followed there. What names resolve to is judged when a
+    connection is made.
 
     Args:
         url: of the request.
@@ -140,11 +142,17 @@ def _is_plain(host: str) -> bool:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return (ip.is_loopback or ip.is_private) and _unwrapped(ip) == ip and not (ip.is_link_local or ip.is_unspecified or ip.is_reserved)
+    return (
+        (ip.is_loopback or ip.is_private)
+        and _unwrapped(ip) == ip
+        and not (ip.is_link_local or ip.is_unspecified or ip.is_reserved)
+    )
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves names itself and connects to an address that was judged, so that a second answer for the name changes nothing."""
+    """Resolves names itself and connects to an address that was judged, so that a second answer for the name changes
+    nothing.
+    """
 
     def __init__(self, allow_private: bool) -> None:
         self.allow_private = allow_private
@@ -198,7 +206,11 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             reason = "not the name of a host"
             raise RefusedLinkError(reason) from error
         addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-        allowed = [address for address in addresses if self.allow_private or _is_localhost(host.rstrip(".")) or is_public(address)]
+        allowed = [
+            address
+            for address in addresses
+            if self.allow_private or _is_localhost(host.rstrip(".")) or is_public(address)
+        ]
         if addresses and not allowed:
             reason = f"{host} leads to {addresses[0]}, which is not a public address"
             raise RefusedLinkError(reason, permanent=False)
@@ -231,7 +243,9 @@ class _GuardedTransport(httpx.AsyncBaseTransport):
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         answer = await self.pool.handle_async_request(
-            httpcore.Request(request.method, target, headers=request.headers.raw, content=b"", extensions=request.extensions)
+            httpcore.Request(
+                request.method, target, headers=request.headers.raw, content=b"", extensions=request.extensions
+            )
         )
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
 
@@ -240,7 +254,8 @@ class _GuardedTransport(httpx.AsyncBaseTransport):
 
 
 class Clients:
-    """Clients that make guarded connections, or go through the proxy that the environment names (which then resolves the names).
+    """Clients that make guarded connections, or go through the proxy that the environment names (which then resolves
+    the names).
 
     Redirects are not followed; every hop is a request of its own.
 
@@ -252,13 +267,25 @@ class Clients:
         allow_private: connect to any address.
     """
 
-    def __init__(self, connections: int, timeout: float, headers: dict[str, str], certificates: ssl.SSLContext, allow_private: bool) -> None:
+    def __init__(
+        self,
+        connections: int,
+        timeout: float,
+        headers: dict[str, str],
+        certificates: ssl.SSLContext,
+        allow_private: bool,
+    ) -> None:
         self.direct = httpx.AsyncClient(
-            transport=_GuardedTransport(certificates, connections, allow_private), timeout=timeout, headers=headers, trust_env=False
+            transport=_GuardedTransport(certificates, connections, allow_private),
+            timeout=timeout,
+            headers=headers,
+            trust_env=False,
         )
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self.proxied = {
-            scheme: httpx.AsyncClient(proxy=proxy, verify=certificates, timeout=timeout, headers=headers, trust_env=False, limits=limits)
+            scheme: httpx.AsyncClient(
+                proxy=proxy, verify=certificates, timeout=timeout, headers=headers, trust_env=False, limits=limits
+            )
             for scheme in ("http", "https")
             if (proxy := _proxy(scheme))
         }

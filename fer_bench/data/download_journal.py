@@ -21,9 +21,9 @@ class DownloadReport:
     """What became of every image of the list.
 
     Args:
-        counts: images by outcome. ``present``: was there and is an image; ``downloaded``; ``gone``: no link leads to an image
-            any more, now or in an earlier run; ``failed``: none did, but one may later (a timeout, an overloaded server);
-            ``refused``: its path cannot be stored here or on every system, or its entry is malformed.
+        counts: images by outcome. ``present``: was there and is an image; ``downloaded``; ``gone``: no link leads to an
+            image any more, now or in an earlier run; ``failed``: none did, but one may later (a timeout, an overloaded
+            server); ``refused``: its path cannot be stored here or on every system, or its entry is malformed.
         gone_csv: table ``rel_path,outcome,reasons`` of the images that are gone, failed or refused.
     """
 
@@ -51,7 +51,11 @@ def write_report(control: Path, outcomes: dict[str, tuple[Outcome, str]]) -> Dow
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["rel_path", "outcome", "reasons"])
-    writer.writerows([*map(_cell, (rel_path, *said))] for rel_path, said in sorted(outcomes.items()) if said[0] in ("gone", "failed", "refused"))
+    writer.writerows(
+        [*map(_cell, (rel_path, *said))]
+        for rel_path, said in sorted(outcomes.items())
+        if said[0] in ("gone", "failed", "refused")
+    )
     path = control / "gone.csv"
     write_atomically(path, table.getvalue().encode(errors="backslashreplace"))
     return DownloadReport(counts, path)

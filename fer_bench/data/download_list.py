@@ -39,8 +39,9 @@ def read_url_list(path: Path) -> list[Wanted]:
         path: of the file.
 
     Returns:
-        One entry per image, in the order of first mention; its links in the order of ``idx_url``. Entries that are not of this
-        format, whose path no system can store, or whose file would be another's on some systems, have a ``defect``.
+        One entry per image, in the order of first mention; its links in the order of ``idx_url``. Entries that are not
+        of this format, whose path no system can store, or whose file would be another's on some systems, have a
+        ``defect``.
 
     Raises:
         MissingDataError: there is no such file.
@@ -87,7 +88,9 @@ def _shown(entry: Any) -> str:
 def _link(entry: Any) -> tuple[str, int, str] | None:
     values = [entry.get(key) for key in ("rel_path", "idx_url", "url")] if isinstance(entry, dict) else [None]
     match values:
-        case [str(rel_path), int() | str() as index, str(url)] if re.fullmatch(rf"[0-9]{{1,{_MAX_DIGITS}}}", str(index)):
+        case [str(rel_path), int() | str() as index, str(url)] if re.fullmatch(
+            rf"[0-9]{{1,{_MAX_DIGITS}}}", str(index)
+        ):
             return rel_path.lstrip("/"), int(index), url.strip()
     return None
 
@@ -106,16 +109,16 @@ def _without_collisions(links: dict[str, list[tuple[int, str]]]) -> list[Wanted]
 def safe_target(root: Path, rel_path: str) -> Path | None:
     """Where a file of the list goes.
 
-    A leading slash is forgiven (lists have it) and means the root folder, never the machine's. Characters that Windows reserves
-    are percent-encoded.
+    A leading slash is forgiven (lists have it) and means the root folder, never the machine's. Characters that Windows
+    reserves are percent-encoded.
 
     Args:
         root: folder to download into, resolved.
         rel_path: as the list gives it.
 
     Returns:
-        The path below ``root``, or None for one that would leave it (by ``..`` or a link), that is not a plain file name on
-        every system, or that is in the folder of the journal.
+        The path below ``root``, or None for one that would leave it (by ``..`` or a link), that is not a plain file
+        name on every system, or that is in the folder of the journal.
     """
     bare = rel_path.lstrip("/")
     if unfit(bare) or collision_key(bare.split("/")[0]) == CONTROL_FOLDER:

@@ -1,7 +1,7 @@
 """The face renderer: turns a description of a face into a picture and its 68 landmarks.
 
-A face is a list of strokes around its landmarks. All strokes are projected at once, painted on a canvas a few times larger
-than the picture, shaded, and shrunk; nothing here loops over pixels.
+A face is a list of strokes around its landmarks. All strokes are projected at once, painted on a canvas a few times
+larger than the picture, shaded, and shrunk; nothing here loops over pixels.
 """
 
 from __future__ import annotations
@@ -69,13 +69,17 @@ def _place(strokes: Sequence[Stroke], points: Array, params: FaceParams, side: f
 def _paint(canvas: Image, strokes: Sequence[Stroke], shapes: Sequence[Fixed], unit: float, style: int) -> None:
     for stroke, shape in zip(strokes, shapes, strict=True):
         if stroke.width:
-            cv2.polylines(canvas, [shape], stroke.closed, stroke.colour, max(1, round(stroke.width * unit)), style, _SHIFT)
+            cv2.polylines(
+                canvas, [shape], stroke.closed, stroke.colour, max(1, round(stroke.width * unit)), style, _SHIFT
+            )
         else:
             cv2.fillPoly(canvas, [shape], stroke.colour, style, _SHIFT)
 
 
 def _light(params: FaceParams, mask: Image, side: float) -> Image:
-    """What the light leaves of the colours (128 = all): a rounded head lit from one direction; only where the mask is set."""
+    """What the light leaves of the colours (128 = all): a rounded head lit from one direction; only where the mask is
+    set.
+    """
     height, width = mask.shape
     step = max(side / 36, 1.0)
     h, w = max(round(height / step), 2), max(round(width / step), 2)
@@ -104,7 +108,8 @@ def paint_face(canvas: Image, params: FaceParams, side: float, body: bool = True
         params: the face; background, noise, blur, brightness and contrast are not used here.
         side: side in pixels of the square picture the parameters speak of; the square starts at the canvas' origin.
         body: whether the shoulders are painted too.
-        smooth_edges: whether edges are anti-aliased while painting (not needed where the canvas is shrunk by three or more).
+        smooth_edges: whether edges are anti-aliased while painting (not needed where the canvas is shrunk by three or
+            more).
 
     Returns:
         The 68 landmarks, shape (68, 2), pixels of the canvas.
@@ -156,7 +161,9 @@ def _background(params: FaceParams, side: int, rng: np.random.Generator) -> Imag
         cv2.rectangle(canvas, (int(x), int(y) - side // 2), (int(x) + side // 2, int(y) + side // 3), second, -1)
     elif params.background == "blobs":
         for x, y, r in rng.random((5, 3)):
-            cv2.circle(canvas, (int(x * side), int(y * side)), int((0.08 + 0.15 * r) * side), mix(first, second, float(r)), -1)
+            cv2.circle(
+                canvas, (int(x * side), int(y * side)), int((0.08 + 0.15 * r) * side), mix(first, second, float(r)), -1
+            )
     elif params.background == "stripes":
         for x in np.arange(rng.random(), 8, 1.6):
             cv2.line(canvas, (int(x * side / 8), 0), (int((x - 0.4) * side / 8), side), second, max(side // 14, 1))

@@ -1,7 +1,8 @@
 """Duplicates across splits: a test face that a network may have seen in training says nothing about generalisation.
 
-Faces are compared after small registration-free normalisation: shrunk to 24 x 24, blurred, mean removed, length one; then the cosine between two faces is their
-correlation. Mirror images count. A pair is *exact* when all pixels agree, *near* when the correlation is at least ``NEAR``.
+Faces are compared after small registration-free normalisation: shrunk to 24 x 24, blurred, mean removed, length one;
+then the cosine between two faces is their correlation. Mirror images count. A pair is *exact* when all pixels agree,
+*near* when the correlation is at least ``NEAR``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from fer_bench.data import files
 from fer_bench.data.samples import Images, Samples
 
 SIDE = 24
-# Chosen on FER2013 by looking at pairs in bands of correlation: from 0.95 on every pair that was looked at showed the same photograph (often with other
-# watermarks), below 0.94 some showed two people in the same pose.
+# Chosen on FER2013 by looking at pairs in bands of correlation: from 0.95 on every pair that was looked at showed the
+# same photograph (often with other watermarks), below 0.94 some showed two people in the same pose.
 NEAR = 0.95
 _BLOCK = 512
 
@@ -48,7 +49,8 @@ def describe(images: Images | npt.NDArray[np.uint8], positions: npt.NDArray[np.i
         positions: shape (N,).
 
     Returns:
-        Shape (N, 576), float32, of unit length; an image without contrast gives zeros, so that two blank images never match as "near".
+        Shape (N, 576), float32, of unit length; an image without contrast gives zeros, so that two blank images never
+        match as "near".
     """
     out = np.empty((len(positions), SIDE * SIDE), dtype=np.float32)
     for row, position in enumerate(positions):
@@ -60,7 +62,9 @@ def describe(images: Images | npt.NDArray[np.uint8], positions: npt.NDArray[np.i
     return np.where(length > 1.0, out / np.maximum(length, 1e-6), 0.0).astype(np.float32)
 
 
-def find_duplicates(images: Images | npt.NDArray[np.uint8], split: npt.NDArray[np.str_], near: float = NEAR) -> DuplicatePairs:
+def find_duplicates(
+    images: Images | npt.NDArray[np.uint8], split: npt.NDArray[np.str_], near: float = NEAR
+) -> DuplicatePairs:
     """For every test sample its most similar sample in another split, where that is a duplicate.
 
     Args:
@@ -93,10 +97,14 @@ def find_duplicates(images: Images | npt.NDArray[np.uint8], split: npt.NDArray[n
     exact = exact_partner >= 0
     partner = np.where(exact, exact_partner, partner)
     found = exact | (best >= near)
-    return DuplicatePairs(test[found], partner[found], np.where(exact, 1.0, best)[found].astype(np.float32), exact[found])
+    return DuplicatePairs(
+        test[found], partner[found], np.where(exact, 1.0, best)[found].astype(np.float32), exact[found]
+    )
 
 
-def _exact(images: Images | npt.NDArray[np.uint8], test: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _exact(
+    images: Images | npt.NDArray[np.uint8], test: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     seen = {_digest(images[int(i)]): int(i) for i in other[::-1]}
     return np.array([seen.get(_digest(images[int(i)]), -1) for i in test], dtype=np.int64)
 
@@ -106,14 +114,19 @@ def _digest(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def flag_duplicates(samples: Samples) -> None:
-    """Add the column ``duplicate`` (test samples with a copy in train or validation) to samples that have a cache key; computed once per source.
+    """Add the column ``duplicate`` (test samples with a copy in train or validation) to samples that have a cache key;
+    computed once per source.
 
     Args:
         samples: as read, all of them.
     """
     if not samples.key or not all(len(samples.where(split)) for split in ("train", "test")):
         return
-    arrays, _ = files.cached("duplicates", hashlib.sha256(f"1|{SIDE}|{NEAR}|{samples.key}".encode()).hexdigest(), lambda: (_as_arrays(samples), {}))
+    arrays, _ = files.cached(
+        "duplicates",
+        hashlib.sha256(f"1|{SIDE}|{NEAR}|{samples.key}".encode()).hexdigest(),
+        lambda: (_as_arrays(samples), {}),
+    )
     flags = np.zeros(len(samples), dtype=bool)
     flags[arrays["test"]] = True
     samples.columns["duplicate"] = flags

@@ -1,4 +1,6 @@
-"""Where the landmarks, the eyes and the mouth of a dataset's faces are: as the dataset says, as the landmarker finds, or where they are in most face crops."""
+"""Where the landmarks, the eyes and the mouth of a dataset's faces are: as the dataset says, as the landmarker finds,
+or where they are in most face crops.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ from fer_bench.errors import MissingDataError, MissingPackageError
 Float = npt.NDArray[np.float32]
 # Datasets whose landmarks are in the pixels of the images that they give.
 _OWN = frozenset({"synthfaces", "afew_va", "semaine"})
-# Medians over 360 of FER2013's first 400 faces, in which MediaPipe's landmarker finds its points: left, top, right and bottom of brows and eyes, and of the
-# mouth, as shares of the box of the 68 landmarks; and that box' height over its width.
+# Medians over 360 of FER2013's first 400 faces, in which MediaPipe's landmarker finds its points: left, top, right and
+# bottom of brows and eyes, and of the mouth, as shares of the box of the 68 landmarks; and that box' height over its
+# width.
 _EYES, _MOUTH = (0.05, 0.0, 0.94, 0.26), (0.315, 0.63, 0.68, 0.815)
 _TALL = 0.98
 _EYE_POINTS = [*range(17, 27), *range(36, 48)]
@@ -85,7 +88,9 @@ def find_landmarks(samples: Samples, dataset: str, data_dir: str | None = None) 
         with open_detector(str(path), data_dir) as detector:
             for i in range(len(samples)):
                 image = np.asarray(samples.images[i])
-                faces = detector.detect(np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), dtype=np.uint8) if image.ndim == 2 else image)
+                faces = detector.detect(
+                    np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), dtype=np.uint8) if image.ndim == 2 else image
+                )
                 if faces and faces[0].landmarks is not None:
                     found[i] = faces[0].landmarks
         return {"points": found}, {}
@@ -98,7 +103,8 @@ def find_landmarks(samples: Samples, dataset: str, data_dir: str | None = None) 
 
 
 def find_parts(samples: Samples, dataset: str, options: Mapping[str, Any], data_dir: str | None = None) -> FaceParts:
-    """Where eyes and mouth of all samples are; where there are no landmarks, at the standard place of the dataset's face crops.
+    """Where eyes and mouth of all samples are; where there are no landmarks, at the standard place of the dataset's
+    face crops.
 
     Args:
         samples: at least one, of one size; faces, each cut out.
@@ -114,7 +120,10 @@ def find_parts(samples: Samples, dataset: str, options: Mapping[str, Any], data_
         return FaceParts(boxes, {"standard place": len(samples), "why": error.problem})
     known = landmarks.known
     boxes[known] = parts_of(landmarks.points[known])
-    facts: dict[str, Any] = {f"landmarks of the {landmarks.source}": int(known.sum()), "standard place": int((~known).sum())}
+    facts: dict[str, Any] = {
+        f"landmarks of the {landmarks.source}": int(known.sum()),
+        "standard place": int((~known).sum()),
+    }
     return FaceParts(boxes, facts | ({"landmarker": landmarks.model[:16]} if landmarks.model else {}))
 
 
@@ -129,10 +138,17 @@ def parts_of(points: Float) -> Float:
 
 
 def standard_parts(dataset: str, options: Mapping[str, Any], width: int, height: int) -> Float:
-    """Boxes (2, 4) of brows and eyes, and of the mouth, in an image of a face that is framed as the dataset frames faces."""
+    """Boxes (2, 4) of brows and eyes, and of the mouth, in an image of a face that is framed as the dataset frames
+    faces.
+    """
     left, top, right, bottom = framing_of(dataset, options).box(Face((0.0, 0.0, 1.0, _TALL), None, 1.0))
     found = []
     for x0, y0, x1, y1 in (_EYES, _MOUTH):
         edges = (x0 - _MARGIN, _TALL * (y0 - _MARGIN), x1 + _MARGIN, _TALL * (y1 + _MARGIN))
-        found.append([(x - left) / (right - left) * width if i % 2 == 0 else (x - top) / (bottom - top) * height for i, x in enumerate(edges)])
+        found.append(
+            [
+                (x - left) / (right - left) * width if i % 2 == 0 else (x - top) / (bottom - top) * height
+                for i, x in enumerate(edges)
+            ]
+        )
     return np.array(found, dtype=np.float32)

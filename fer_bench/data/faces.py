@@ -16,7 +16,8 @@ from fer_bench import paths
 from fer_bench.errors import BadDataError, MissingDataError, MissingPackageError
 
 MODEL = "face_landmarker.task"
-# Vertices of MediaPipe's face mesh at the places of the 68 points of iBUG 300-W: jaw, brows, nose, eyes, outer lips, inner lips.
+# Vertices of MediaPipe's face mesh at the places of the 68 points of iBUG 300-W: jaw, brows, nose, eyes, outer lips,
+# inner lips.
 IBUG_68 = (
     162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,
@@ -71,7 +72,8 @@ class MediaPipeDetector:
 
 
 def landmarker_file(option: str | None = None, data_dir: str | None = None) -> Path:
-    """Where the landmarker's model lies: the option, else ``FER_BENCH_LANDMARKER``, else ``<data root>/models/face_landmarker.task``.
+    """Where the landmarker's model lies: the option, else ``FER_BENCH_LANDMARKER``, else ``<data
+    root>/models/face_landmarker.task``.
 
     Raises:
         MissingDataError: it is not there; says where it is looked for.
@@ -80,13 +82,18 @@ def landmarker_file(option: str | None = None, data_dir: str | None = None) -> P
     path = Path(named).expanduser() if named else paths.data_root(data_dir) / "models" / MODEL
     if not path.is_file():
         problem = f"the face landmarker's model is not at {path}."
-        hint = f"Get {MODEL} (float16) from MediaPipe's page on the Face Landmarker and put it there, or name it with FER_BENCH_LANDMARKER."
+        hint = (
+            f"Get {MODEL} (float16) from MediaPipe's page on the Face Landmarker and put it there, or name it with"
+            " FER_BENCH_LANDMARKER."
+        )
         raise MissingDataError(problem, hint)
     return path
 
 
 @contextmanager
-def open_detector(model: str | None = None, data_dir: str | None = None, max_faces: int = 1, threshold: float = 0.5) -> Iterator[FaceDetector]:
+def open_detector(
+    model: str | None = None, data_dir: str | None = None, max_faces: int = 1, threshold: float = 0.5
+) -> Iterator[FaceDetector]:
     """Open MediaPipe's landmarker for as long as the ``with`` block lasts.
 
     Args:
@@ -108,7 +115,9 @@ def open_detector(model: str | None = None, data_dir: str | None = None, max_fac
         problem = "finding faces needs the package mediapipe."
         raise MissingPackageError(problem, "Install it (pip install 'fer_bench[faces]').") from None
     options = vision.FaceLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(path)), num_faces=max_faces, min_face_detection_confidence=threshold
+        base_options=tasks.BaseOptions(model_asset_path=str(path)),
+        num_faces=max_faces,
+        min_face_detection_confidence=threshold,
     )
     try:
         landmarker = vision.FaceLandmarker.create_from_options(options)

@@ -12,7 +12,9 @@ from fer_bench.protocols import Protocol
 
 
 def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, Any]:
-    """What is known of the data: layout, sizes, identity, duplicates, and whether it is the copy that the protocol ranks."""
+    """What is known of the data: layout, sizes, identity, duplicates, and whether it is the copy that the protocol
+    ranks.
+    """
     samples = datamodule.read_samples
     checksums = samples.checksums
     facts: dict[str, Any] = {
@@ -21,7 +23,11 @@ def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, An
         "image_shape": list(samples.images[0].shape),
         "n": {split: len(samples.where(split)) for split in SPLITS},
         "checksums": checksums,
-        "known_copy": all(checksums.get(split) == value for split, value in protocol.checksums.items()) if protocol.checksums else None,
+        "known_copy": (
+            all(checksums.get(split) == value for split, value in protocol.checksums.items())
+            if protocol.checksums
+            else None
+        ),
         "notes": samples.notes,
         "n_quarantined": len(samples.quarantined),
         **samples.facts,

@@ -11,7 +11,9 @@ from fer_bench.data.strokes import Array, Colour, Stroke, ellipse, mix, smooth
 
 _WHITE: Colour = (236, 234, 230)
 _DARK: Colour = (38, 22, 24)
-_CREASE = np.stack([np.zeros(10), 0.03 + 0.022 * np.sin(np.linspace(0, np.pi, 10))], axis=1)  # from the upper lid to the crease above
+_CREASE = np.stack(
+    [np.zeros(10), 0.03 + 0.022 * np.sin(np.linspace(0, np.pi, 10))], axis=1
+)  # from the upper lid to the crease above
 
 
 def head(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
@@ -19,14 +21,24 @@ def head(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke
     p = params.identity
     w = p.face_width
     shade = mix(p.skin, (60, 25, 20), 0.28)
-    shoulders = np.array([[-0.52, 1.0], [-0.5, 1.25], [-1.5, 1.5], [-1.7, 3.0], [1.7, 3.0], [1.5, 1.5], [0.5, 1.25], [0.52, 1.0]])
+    shoulders = np.array(
+        [[-0.52, 1.0], [-0.5, 1.25], [-1.5, 1.5], [-1.7, 3.0], [1.7, 3.0], [1.5, 1.5], [0.5, 1.25], [0.52, 1.0]]
+    )
     neck = np.array([[-0.46, 0.4], [-0.44, 1.2], [-0.5, 1.35], [0.0, 1.5], [0.5, 1.35], [0.44, 1.2], [0.46, 0.4]])
     strokes = [Stroke(shoulders, p.clothes, relief=0, lift=-0.3), Stroke(neck, shade, relief=0, lift=-0.25)]
     for side in (-1, 1):
         ear = ellipse(side * (w + 0.02), -0.02, 0.1, p.ear_size)
         strokes += [Stroke(ear, mix(p.skin, (90, 30, 25), 0.14), relief=0, lift=-0.12)]
         strokes += [Stroke(ellipse(side * (w + 0.04), -0.02, 0.05, 0.6 * p.ear_size), shade, relief=0, lift=-0.12)]
-    crown = [(0.99 * w, -0.55), (0.8 * w, -0.95), (0.4 * w, -1.13), (0.0, -1.17), (-0.4 * w, -1.13), (-0.8 * w, -0.95), (-0.99 * w, -0.55)]
+    crown = [
+        (0.99 * w, -0.55),
+        (0.8 * w, -0.95),
+        (0.4 * w, -1.13),
+        (0.0, -1.17),
+        (-0.4 * w, -1.13),
+        (-0.8 * w, -0.95),
+        (-0.99 * w, -0.55),
+    ]
     outline = smooth(np.concatenate([points[:17:2], crown]), closed=True)
     strokes.append(Stroke(outline, p.skin, relief=0))
     blush = 0.1 + 0.15 * au[12]
@@ -47,10 +59,18 @@ def eye(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]
         centre = points[[0, 3]].mean(axis=0)
         x, y = centre[0] + 0.055 * params.gaze[0], centre[1] - 0.012 + 0.03 * params.gaze[1]
         radius = 0.074
-        balls = np.concatenate([ellipse(x, y, radius, radius), ellipse(x, y, 0.5 * radius, 0.5 * radius), ellipse(x - 0.025, y - 0.03, 0.014, 0.014, 6)])
+        balls = np.concatenate(
+            [
+                ellipse(x, y, radius, radius),
+                ellipse(x, y, 0.5 * radius, 0.5 * radius),
+                ellipse(x - 0.025, y - 0.03, 0.014, 0.014, 6),
+            ]
+        )
         ceiling = np.interp(balls[:, 0], upper[:, 0], upper[:, 1])
         glint = bool(ceiling[-1] < y - 0.045)
-        balls[:, 1] = np.minimum(np.maximum(balls[:, 1], ceiling), np.interp(balls[:, 0], lower[::-1, 0], lower[::-1, 1]))
+        balls[:, 1] = np.minimum(
+            np.maximum(balls[:, 1], ceiling), np.interp(balls[:, 0], lower[::-1, 0], lower[::-1, 1])
+        )
         strokes += [Stroke(balls[:16], mix(p.iris, (0, 0, 0), 0.15)), Stroke(balls[16:32], (16, 12, 12))]
         if glint:
             strokes.append(Stroke(balls[32:], (250, 250, 250)))
@@ -86,7 +106,9 @@ def nose(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke
     half = float(wings[4, 0])
     for side in (-1, 1):
         top = wings[0, 1] - 0.09 - 0.02 * au[9]
-        wing = smooth([(side * 0.8 * half, top), (side * 1.12 * half, top + 0.05), (side * 0.85 * half, wings[0, 1] + 0.005)], 3)
+        wing = smooth(
+            [(side * 0.8 * half, top), (side * 1.12 * half, top + 0.05), (side * 0.85 * half, wings[0, 1] + 0.005)], 3
+        )
         strokes.append(Stroke(wing, line, 0.022, lift=0.1))
         strokes.append(Stroke(ellipse(side * 0.46 * half, wings[1, 1] - 0.008, 0.24 * half, 0.016, 8), dark, lift=0.15))
     return strokes
@@ -113,10 +135,18 @@ def mouth(params: FaceParams, points: Array, au: dict[int, float]) -> list[Strok
             strokes.append(Stroke(tongue, (168, 70, 74), lift=0.02))
         bared = 0.02 + 0.075 * max(au[12], au[10], 0.75 * au[20], 0.5 * au[9])
         teeth = np.minimum(inner_top[:, 1] + bared, floor)
-        strokes.append(Stroke(np.concatenate([inner_top, np.stack([inner_top[:, 0], teeth], axis=1)[::-1]]), (238, 232, 220), lift=0.02))
+        strokes.append(
+            Stroke(
+                np.concatenate([inner_top, np.stack([inner_top[:, 0], teeth], axis=1)[::-1]]),
+                (238, 232, 220),
+                lift=0.02,
+            )
+        )
         if au[20] > 0.4 or (au[10] > 0.4 and au[12] < 0.4):
             low = np.maximum(floor - 0.045, teeth)
-            strokes.append(Stroke(np.stack([inner_top[:, 0], 0.5 * (low + floor)], axis=1)[3:-3], (220, 212, 200), 0.03, lift=0.02))
+            strokes.append(
+                Stroke(np.stack([inner_top[:, 0], 0.5 * (low + floor)], axis=1)[3:-3], (220, 212, 200), 0.03, lift=0.02)
+            )
     else:
         strokes.append(Stroke(inner_top, mix(p.lips, _DARK, 0.8), 0.03, lift=0.04))
     for corner in (0, 6):
@@ -144,8 +174,14 @@ def _cheek_lines(params: FaceParams, points: Array, au: dict[int, float], side: 
     middle = (side * (0.5 * (wing + x) + 0.09), 0.45 * p.nose_y + 0.55 * y - 0.06)
     return [
         _Crease(((side * (wing + 0.02), top), middle, (side * (x + 0.07), y + 0.02)), fold, 0.032),
-        _Crease(((side * (x + 0.03), y - 0.04), (side * (x + 0.05), y + 0.02), (side * (x + 0.03), y + 0.07)), 0.7 * gain * au[14]),
-        _Crease(((side * x, y + 0.01), (side * (x + 0.03), y + 0.07), (side * (x + 0.02), y + 0.14)), 0.6 * au[15] + 0.3 * age * age),
+        _Crease(
+            ((side * (x + 0.03), y - 0.04), (side * (x + 0.05), y + 0.02), (side * (x + 0.03), y + 0.07)),
+            0.7 * gain * au[14],
+        ),
+        _Crease(
+            ((side * x, y + 0.01), (side * (x + 0.03), y + 0.07), (side * (x + 0.02), y + 0.14)),
+            0.6 * au[15] + 0.3 * age * age,
+        ),
     ]
 
 
@@ -156,19 +192,43 @@ def _eye_lines(params: FaceParams, au: dict[int, float], side: int) -> list[_Cre
     outer, inner = side * (ex + ew), side * (ex - ew)
     crow = 0.7 * au[6] + 0.4 * age * age
     lines = [
-        _Crease(((outer + side * 0.05, -0.2 + 0.4 * dy), (outer + side * 0.1, -0.195 + 0.9 * dy), (outer + side * 0.15, -0.19 + 1.4 * dy)), crow, 0.02)
+        _Crease(
+            (
+                (outer + side * 0.05, -0.2 + 0.4 * dy),
+                (outer + side * 0.1, -0.195 + 0.9 * dy),
+                (outer + side * 0.15, -0.19 + 1.4 * dy),
+            ),
+            crow,
+            0.02,
+        )
         for dy in (-0.05, 0.0, 0.05)
     ]
     under = -0.15 + p.eye_open * 0.62
-    lines.append(_Crease(((inner, under - 0.01), (side * ex, under + 0.035), (outer, under - 0.02)), 0.55 * au[6] + 0.35 * au[7] + 0.5 * age * age, 0.022))
-    lines.append(_Crease(((side * 0.055, -0.34 + 0.05 * au[4]), (side * 0.06, -0.41), (side * 0.065, -0.48)), au[4] * 0.95, 0.026))
-    lines.append(_Crease(((side * 0.03, -0.1 - 0.03 * au[9]), (side * 0.07, -0.08), (side * 0.11, -0.06)), 0.9 * au[9], 0.024, 0.05))
+    lines.append(
+        _Crease(
+            ((inner, under - 0.01), (side * ex, under + 0.035), (outer, under - 0.02)),
+            0.55 * au[6] + 0.35 * au[7] + 0.5 * age * age,
+            0.022,
+        )
+    )
+    lines.append(
+        _Crease(
+            ((side * 0.055, -0.34 + 0.05 * au[4]), (side * 0.06, -0.41), (side * 0.065, -0.48)), au[4] * 0.95, 0.026
+        )
+    )
+    lines.append(
+        _Crease(
+            ((side * 0.03, -0.1 - 0.03 * au[9]), (side * 0.07, -0.08), (side * 0.11, -0.06)), 0.9 * au[9], 0.024, 0.05
+        )
+    )
     lines.append(_Crease(((side * 0.03, -0.18), (side * 0.07, -0.17), (side * 0.12, -0.16)), 0.8 * au[9], 0.022, 0.05))
     return lines
 
 
 def creases(params: FaceParams, points: Array, au: dict[int, float]) -> list[Stroke]:
-    """Lines of the skin, from age and from what the face does; their colour is what they leave of the light, out of 255."""
+    """Lines of the skin, from age and from what the face does; their colour is what they leave of the light, out of
+    255.
+    """
     age = params.identity.age
     lines = []
     for side in (-1, 1):
@@ -178,15 +238,25 @@ def creases(params: FaceParams, points: Array, au: dict[int, float]) -> list[Str
     for i, dy in enumerate((0.12, 0.2, 0.28)):
         span = 0.42 - 0.05 * i if au[2] > 0.3 or au[1] < 0.3 else 0.2
         y = brow_y - dy
-        lines.append(_Crease(((-span, y + 0.02), (0.0, y - 0.015), (span, y + 0.02)), 0.5 * raised * (0.35 + age) + 0.45 * age**2.5, 0.02))
+        lines.append(
+            _Crease(
+                ((-span, y + 0.02), (0.0, y - 0.015), (span, y + 0.02)),
+                0.5 * raised * (0.35 + age) + 0.45 * age**2.5,
+                0.02,
+            )
+        )
     chin = float(points[57, 1])
     lines.append(_Crease(((-0.13, chin + 0.06), (0.0, chin + 0.035), (0.13, chin + 0.06)), 0.25 + 0.5 * au[17], 0.035))
     for x in (-0.06, 0.0, 0.06):
-        lines.append(_Crease(((x, chin + 0.13), (x + 0.008, chin + 0.15), (x + 0.015, chin + 0.17)), 0.6 * au[17], 0.028))
+        lines.append(
+            _Crease(((x, chin + 0.13), (x + 0.008, chin + 0.15), (x + 0.015, chin + 0.17)), 0.6 * au[17], 0.028)
+        )
     lines = [one for one in lines if one.strength >= 0.06]
     curves = smooth(np.array([one.knots for one in lines]), 3)
     greys = [int(255 * (1 - min(0.62 * one.strength, 0.6))) for one in lines]
-    return [Stroke(curve, (g, g, g), one.width, lift=one.lift) for curve, g, one in zip(curves, greys, lines, strict=True)]
+    return [
+        Stroke(curve, (g, g, g), one.width, lift=one.lift) for curve, g, one in zip(curves, greys, lines, strict=True)
+    ]
 
 
 def accessories(params: FaceParams) -> list[Stroke]:
@@ -202,8 +272,18 @@ def accessories(params: FaceParams) -> list[Stroke]:
                 rim = np.array([x, -0.17]) + np.array([[-0.21, -ry], [0.21, -ry], [0.19, ry], [-0.19, ry]])
             rim = rim[2:4] if p.glasses == "half" else rim
             strokes.append(Stroke(rim, frame, 0.03, lift=0.12, closed=True))
-            strokes.append(Stroke(np.array([[x + side * 0.2, -0.2], [side * p.face_width, -0.17]]), frame, 0.026, relief=0.6, lift=0.08))
-        strokes.append(Stroke(np.array([[-p.eye_distance + 0.2, -0.19], [p.eye_distance - 0.2, -0.19]]), frame, 0.026, lift=0.14))
+            strokes.append(
+                Stroke(
+                    np.array([[x + side * 0.2, -0.2], [side * p.face_width, -0.17]]),
+                    frame,
+                    0.026,
+                    relief=0.6,
+                    lift=0.08,
+                )
+            )
+        strokes.append(
+            Stroke(np.array([[-p.eye_distance + 0.2, -0.19], [p.eye_distance - 0.2, -0.19]]), frame, 0.026, lift=0.14)
+        )
     return strokes + _occlusion(params)
 
 
@@ -221,12 +301,27 @@ def _occlusion(params: FaceParams) -> list[Stroke]:
         return [Stroke(bar, params.background_colours[1], relief=0)]
     if params.occluder == "strand":
         strand = smooth([(x - 0.3, -1.2), (x, -0.6), (x + 0.16, 0.0), (x + 0.1, 0.5)])
-        return [Stroke(strand, p.hair, 0.1, lift=0.1), Stroke(strand + 0.05, mix(p.hair, (255, 240, 220), 0.15), 0.05, lift=0.1)]
+        return [
+            Stroke(strand, p.hair, 0.1, lift=0.1),
+            Stroke(strand + 0.05, mix(p.hair, (255, 240, 220), 0.15), 0.05, lift=0.1),
+        ]
     if params.occluder == "mask":
         w = p.face_width
-        cloth = smooth([(-0.96 * w, 0.12), (0, -0.02), (0.96 * w, 0.12), (0.75 * w, 0.75), (0, 1.08), (-0.75 * w, 0.75)], closed=True)
-        return [Stroke(cloth, (196, 214, 226), relief=0.6), Stroke(np.array([[-0.6, 0.36], [0.6, 0.36]]), (160, 182, 198), 0.025)]
+        cloth = smooth(
+            [(-0.96 * w, 0.12), (0, -0.02), (0.96 * w, 0.12), (0.75 * w, 0.75), (0, 1.08), (-0.75 * w, 0.75)],
+            closed=True,
+        )
+        return [
+            Stroke(cloth, (196, 214, 226), relief=0.6),
+            Stroke(np.array([[-0.6, 0.36], [0.6, 0.36]]), (160, 182, 198), 0.025),
+        ]
     if params.occluder == "corner":
         sign = 1 if x > 0 else -1
-        return [Stroke(np.array([[sign * 0.25, 1.6], [sign * 1.3, 0.1], [sign * 2.0, 2.0]]), params.background_colours[0], relief=0)]
+        return [
+            Stroke(
+                np.array([[sign * 0.25, 1.6], [sign * 1.3, 0.1], [sign * 2.0, 2.0]]),
+                params.background_colours[0],
+                relief=0,
+            )
+        ]
     return []

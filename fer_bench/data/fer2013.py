@@ -1,6 +1,7 @@
 """FER2013 in the layouts in which it circulates: ``fer2013.csv``, ``icml_face_data.csv``, image folders.
 
-35,887 grey faces of 48 x 48 px, seven expressions; Training, PublicTest and PrivateTest are train, validation and test (28,709 / 3,589 / 3,589).
+35,887 grey faces of 48 x 48 px, seven expressions; Training, PublicTest and PrivateTest are train, validation and test
+(28,709 / 3,589 / 3,589).
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from fer_bench.labels import FER7
 READER_VERSION = "1"
 OFFICIAL = {"train": 28709, "validation": 3589, "test": 3589}
 _NAMED_BY_ROW = re.compile(r"(?:^|/)([A-Za-z]+)_0*(\d+)\.\w+$")
-HOW_TO_GET = "FER2013 is the data of Kaggle's 'Challenges in Representation Learning: Facial Expression Recognition Challenge'; fer2013.csv is in its archive."
+HOW_TO_GET = (
+    "FER2013 is the data of Kaggle's 'Challenges in Representation Learning: Facial Expression Recognition Challenge';"
+    " fer2013.csv is in its archive."
+)
 
 
 class FER2013DataModule(AffectDataModule):
@@ -44,8 +48,9 @@ def read_fer2013(data_dir: str | None) -> Samples:
         data_dir: the data root or the dataset's folder; None: the usual places.
 
     Returns:
-        Samples with ids of five digits (the row of ``fer2013.csv``) and the target ``fer7``. For image folders the ids are file names, unless the copy is
-        complete and every file is named by its row (``Training_00017.png``): then the samples are those of the CSV, in its order.
+        Samples with ids of five digits (the row of ``fer2013.csv``) and the target ``fer7``. For image folders the ids
+        are file names, unless the copy is complete and every file is named by its row (``Training_00017.png``): then
+        the samples are those of the CSV, in its order.
 
     Raises:
         MissingDataError: no known layout was found.
@@ -57,7 +62,9 @@ def read_fer2013(data_dir: str | None) -> Samples:
     for place in folders:
         if root := find_folders(place):
             return _identified(read_class_folders(root))
-    raise explain(folders) or files.missing("fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders, HOW_TO_GET)
+    raise explain(folders) or files.missing(
+        "fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders, HOW_TO_GET
+    )
 
 
 def _from_csv(path: Path) -> Samples:
@@ -92,10 +99,15 @@ def _facts(arrays: files.Arrays, path: Path) -> dict[str, Any]:
             absent = [FER7.names[c] for c in range(len(FER7)) if c not in present]
             problem = f"{path}: {name} has no image of {', '.join(absent)}."
             raise BadDataError(problem, "A class without images cannot be learnt or scored; use a complete copy.")
-    return {"notes": notes, "checksums": _checksums(arrays["images"], arrays["label"], np.array(SPLITS)[arrays["split"]])}
+    return {
+        "notes": notes,
+        "checksums": _checksums(arrays["images"], arrays["label"], np.array(SPLITS)[arrays["split"]]),
+    }
 
 
-def _checksums(images: Images | npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], split: npt.NDArray[np.str_]) -> dict[str, str]:
+def _checksums(
+    images: Images | npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], split: npt.NDArray[np.str_]
+) -> dict[str, str]:
     digests = sample_digests(images, labels)
     # Several published copies differ in the encoding of the faces that FER+ gives no name; they identify no copy.
     named = np.ones(len(digests), dtype=bool)
@@ -114,7 +126,9 @@ def _incomplete(split: npt.NDArray[np.str_], name: str) -> list[str]:
 
 
 def _identified(samples: Samples) -> Samples:
-    """Class folders as the CSV that they were unpacked from, where the file names still carry its rows; as they are otherwise."""
+    """Class folders as the CSV that they were unpacked from, where the file names still carry its rows; as they are
+    otherwise.
+    """
     samples.notes += _incomplete(samples.split, "this copy")
     names = [_NAMED_BY_ROW.search(str(name)) for name in samples.ids]
     rows = np.array([int(name[2]) if name else -1 for name in names])

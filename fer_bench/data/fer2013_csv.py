@@ -1,7 +1,9 @@
-"""FER2013's table in every spelling in which programs save it again: quotes, delimiters, encodings, labels as ``0.0``, columns that hold an index.
+"""FER2013's table in every spelling in which programs save it again: quotes, delimiters, encodings, labels as ``0.0``,
+columns that hold an index.
 
-Pandas writes an unnamed column in front, R quotes every text (``write.csv``) or leaves its row names out of the header (``write.table``), Excel writes
-``;`` and a decimal comma in half of Europe, a first line ``sep=;``, UTF-16 for "Unicode text". None of them changes the data.
+Pandas writes an unnamed column in front, R quotes every text (``write.csv``) or leaves its row names out of the header
+(``write.table``), Excel writes ``;`` and a decimal comma in half of Europe, a first line ``sep=;``, UTF-16 for "Unicode
+text". None of them changes the data.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ _ZIP = b"PK"
 _LONGEST = 100_000
 _HINT = "Download or unpack it again."
 _PAIR_HINT = (
-    "A table without Usage is the challenge's train.csv, or was saved without its splits: icml_face_data.csv and fer2013.csv (in fer2013.tar.gz), of the same "
-    "download, hold all images, labels and splits."
+    "A table without Usage is the challenge's train.csv, or was saved without its splits: icml_face_data.csv and"
+    " fer2013.csv (in fer2013.tar.gz), of the same download, hold all images, labels and splits."
 )
 
 
@@ -66,7 +68,9 @@ class _Header:
 
 
 def split_of(usage: str) -> str | None:
-    """The split of a ``Usage`` in any case, with or without blanks and underscores (``Public Test``, ``private_test``); None for anything else."""
+    """The split of a ``Usage`` in any case, with or without blanks and underscores (``Public Test``, ``private_test``);
+    None for anything else.
+    """
     return _BY_KEY.get(re.sub(r"[\W_]+", "", usage).lower())
 
 
@@ -113,7 +117,11 @@ def _open(path: Path) -> IO[str]:
         with gzip.open(path) as inside:
             magic = inside.read(2)
     encoding = "utf-16" if magic in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return cast(IO[str], gzip.open(path, "rt", encoding=encoding, errors="replace")) if packed else path.open(encoding=encoding, errors="replace")
+    return (
+        cast(IO[str], gzip.open(path, "rt", encoding=encoding, errors="replace"))
+        if packed
+        else path.open(encoding=encoding, errors="replace")
+    )
 
 
 def _header(file: IO[str]) -> _Header:
@@ -147,7 +155,10 @@ def _parse(file: IO[str], path: Path) -> Table:
     if not labels:
         problem = f"{path}: the file has a header and no rows."
         raise BadDataError(problem, _HINT)
-    spelling = [*(["quoted"] if quoted else []), *([f"columns separated by {header.delimiter!r}"] if header.delimiter != "," else [])]
+    spelling = [
+        *(["quoted"] if quoted else []),
+        *([f"columns separated by {header.delimiter!r}"] if header.delimiter != "," else []),
+    ]
     return Table(np.stack(pixels), np.array(labels, dtype=np.int8), np.array(split, dtype=np.int8), ", ".join(spelling))
 
 
@@ -157,7 +168,10 @@ def _check_header(header: _Header, path: Path) -> None:
     if any(len(cell.split()) == SIDE * SIDE for cell in header.names):
         problem = f"{path}, line {header.line}: this is a row of data; the header is missing."
         raise BadDataError(problem, "Put the line emotion,pixels,Usage at the top, in the order that the columns have.")
-    problem = f"{path}, line {header.line}: expected the columns emotion, pixels and Usage, found {', '.join(header.names)[:80]!r}."
+    problem = (
+        f"{path}, line {header.line}: expected the columns emotion, pixels and Usage, found"
+        f" {', '.join(header.names)[:80]!r}."
+    )
     raise BadDataError(problem, _PAIR_HINT if {"emotion", "pixels"} <= set(header.names) else _HINT)
 
 
@@ -187,7 +201,8 @@ def _shape(first: list[str], header: _Header) -> tuple[int, int]:
     """How many cells a row has, and how many of them come before those that the header names."""
     if len(first) != len(header.names) + 1:
         return len(header.names), 0
-    # One more than names: either row names, which R's write.table leaves out of the header, or a delimiter at the end of every line.
+    # One more than names: either row names, which R's write.table leaves out of the header, or a delimiter at the end
+    # of every line.
     return len(first), int(bool(first[-1].strip()))
 
 

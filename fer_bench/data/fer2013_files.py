@@ -12,7 +12,10 @@ from fer_bench.data.fer2013_csv import read_header
 from fer_bench.errors import MissingDataError
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-_ARCHIVE = re.compile(r"^(fer[-_ ]?2013|icml_face_data|challenges-in-representation-learning).*\.(zip|tar|tar\.gz|tgz|tar\.bz2|7z|rar)$", re.IGNORECASE)
+_ARCHIVE = re.compile(
+    r"^(fer[-_ ]?2013|icml_face_data|challenges-in-representation-learning).*\.(zip|tar|tar\.gz|tgz|tar\.bz2|7z|rar)$",
+    re.IGNORECASE,
+)
 
 
 def find_csv(data_dir: str | None) -> Path | None:
@@ -51,16 +54,28 @@ def _pair(place: Path) -> MissingDataError | None:
     """The challenge's own train.csv and test.csv."""
     there = {path.name.lower(): path for path in _files_in(place)}
     train, test = (set(read_header(there[name])) if name in there else set() for name in ("train.csv", "test.csv"))
-    has_train, has_test = {"emotion", "pixels"} <= train and "usage" not in train, "pixels" in test and "usage" not in test
+    has_train, has_test = (
+        {"emotion", "pixels"} <= train and "usage" not in train,
+        "pixels" in test and "usage" not in test,
+    )
     if not (has_train or has_test):
         return None
     labelled = has_test and "emotion" in test
-    found = [*(["train.csv (emotion, pixels)"] if has_train else []), *([f"test.csv ({'emotion, ' if labelled else ''}pixels)"] if has_test else [])]
+    found = [
+        *(["train.csv (emotion, pixels)"] if has_train else []),
+        *([f"test.csv ({'emotion, ' if labelled else ''}pixels)"] if has_test else []),
+    ]
     lacking = (
-        "Usage, which says what is PublicTest and what PrivateTest" if labelled else "the labels of the 7,178 test images, and which of them is PublicTest"
+        "Usage, which says what is PublicTest and what PrivateTest"
+        if labelled
+        else "the labels of the 7,178 test images, and which of them is PublicTest"
     )
     problem = f"dataset 'fer2013': {place} holds the challenge's {' and '.join(found)} without {lacking}."
-    return MissingDataError(problem, "Both are in icml_face_data.csv, and in fer2013.csv (inside fer2013.tar.gz), of the same download: put one of them there.")
+    return MissingDataError(
+        problem,
+        "Both are in icml_face_data.csv, and in fer2013.csv (inside fer2013.tar.gz), of the same download: put one of"
+        " them there.",
+    )
 
 
 def _renamed(place: Path) -> MissingDataError | None:

@@ -1,7 +1,9 @@
-"""FER2013 as image folders: one folder per class, inside split folders or not; the file names say the split where they can.
+"""FER2013 as image folders: one folder per class, inside split folders or not; the file names say the split where they
+can.
 
-The copy that circulates most has ``test/<class>/{PublicTest,PrivateTest}_<n>.jpg``: validation and test in one folder. So a name that holds a Usage
-decides, whatever folder it is in; the folder decides for other names; and what neither says is split by a hash of the ids.
+The copy that circulates most has ``test/<class>/{PublicTest,PrivateTest}_<n>.jpg``: validation and test in one folder.
+So a name that holds a Usage decides, whatever folder it is in; the folder decides for other names; and what neither
+says is split by a hash of the ids.
 """
 
 from __future__ import annotations
@@ -44,12 +46,16 @@ class _Found:
 
 
 def find_folders(place: Path) -> Path | None:
-    """The folder that holds split folders or class folders: this one, or one below where nothing else is in it (``archive/``, ``images/``)."""
+    """The folder that holds split folders or class folders: this one, or one below where nothing else is in it
+    (``archive/``, ``images/``).
+    """
     for _ in range(3):
         if not place.is_dir():
             return None
         inner = _folders(place)
-        if any(_has_classes({child.name for child in _folders(folder)}) for folder in (place, *filter(_is_split, inner))):
+        if any(
+            _has_classes({child.name for child in _folders(folder)}) for folder in (place, *filter(_is_split, inner))
+        ):
             return place
         if len(inner) != 1:
             return None
@@ -61,14 +67,15 @@ def read_class_folders(root: Path) -> Samples:
     """Read class folders.
 
     Args:
-        root: as :func:`find_folders` gives it. Classes are found by name, in any case and spelling of the label set, with a number in front or not
-            (``0_angry``), or by FER2013's ids (``0`` to ``6``).
+        root: as :func:`find_folders` gives it. Classes are found by name, in any case and spelling of the label set,
+            with a number in front or not (``0_angry``), or by FER2013's ids (``0`` to ``6``).
 
     Returns:
         Samples whose ids are paths relative to ``root``, with the target ``fer7``.
 
     Raises:
-        BadDataError: a folder that is not a class, a class without images, more than 1 % unreadable images, an image that is not 48 x 48 px.
+        BadDataError: a folder that is not a class, a class without images, more than 1 % unreadable images, an image
+            that is not 48 x 48 px.
     """
     found = _find(root)
     key = f"folders-{READER_VERSION}-{files.listing_sha256(root, [image.path for image in found])}"
@@ -124,7 +131,10 @@ def _find(root: Path) -> list[_Found]:
     if unknown:
         listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(5))
         problem = f"{root}: these folders are not a class of {FER7.name}: {listed}."
-        raise BadDataError(problem, f"Rename or remove them; the classes are {', '.join(FER7.names)}, or FER2013's ids 0 to {len(FER7) - 1}.")
+        raise BadDataError(
+            problem,
+            f"Rename or remove them; the classes are {', '.join(FER7.names)}, or FER2013's ids 0 to {len(FER7) - 1}.",
+        )
     loose = [folder.name for folder in inner if parts and _class_of(folder.name) is not None and _images(folder)]
     if loose:
         problem = f"{root}: some class folders are inside split folders and some ({', '.join(loose[:3])}) are not."
@@ -133,22 +143,37 @@ def _find(root: Path) -> list[_Found]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(folder)) and path.is_file()]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not is_clutter(path.relative_to(folder)) and path.is_file()
+    ]
 
 
 def _unread(root: Path) -> list[str]:
     """Which folders beside the split folders were left alone."""
     inner = _folders(root)
-    others = [folder.name for folder in inner if not _is_split(folder) and _class_of(folder.name) is None] if any(map(_is_split, inner)) else []
+    others = (
+        [folder.name for folder in inner if not _is_split(folder) and _class_of(folder.name) is None]
+        if any(map(_is_split, inner))
+        else []
+    )
     return [f"not read, since it is neither a split nor a class: {', '.join(others[:3])}"] if others else []
 
 
 def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, Any]]:
-    at, images, unread = decode_grey([one.path for one in found], SIDE, "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.")
+    at, images, unread = decode_grey(
+        [one.path for one in found],
+        SIDE,
+        "This is another dataset or a rescaled copy; use it as --dataset folder:NAME.",
+    )
     kept = [found[i] for i in at]
     bad = [(found[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
     if len(bad) > MAX_BAD_SHARE * len(found):
-        problem = f"{root}: {len(bad)} of {len(found)} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}."
+        problem = (
+            f"{root}: {len(bad)} of {len(found)} images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is"
+            f" {bad[0][0]}."
+        )
         raise BadDataError(problem, "The copy is damaged; unpack or download it again.")
     absent = sorted(set(range(len(FER7))) - {one.label for one in kept})
     if absent:
@@ -167,27 +192,41 @@ def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, An
 
 
 def usage_split(sample_id: str) -> str:
-    """The split whose Usage a file's name holds (``PublicTest_123.jpg``, ``fer_PublicTest_123.jpg``: validation); empty where it holds none, or several."""
+    """The split whose Usage a file's name holds (``PublicTest_123.jpg``, ``fer_PublicTest_123.jpg``: validation); empty
+    where it holds none, or several.
+    """
     named = {split_of(usage) for usage in _USAGE.findall(sample_id.rpartition("/")[2])}
     return named.pop() if len(named) == 1 else ""
 
 
-def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.str_], list[str]]:
+def _splits(
+    ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.str_], list[str]]:
     named = np.array([usage_split(str(sample_id)) for sample_id in ids], dtype="<U10")
     split = np.where(named != "", named, folder).astype("<U10")
     notes = []
     if moved := int(((named != "") & (folder != "") & (named != folder)).sum()):
-        notes.append(f"split by the Usage in the file names (Training, PublicTest, PrivateTest): {moved} images are in a folder of another split")
+        notes.append(
+            f"split by the Usage in the file names (Training, PublicTest, PrivateTest): {moved} images are in a folder"
+            " of another split"
+        )
     elif (named != "").any() and (folder == "").any():
         notes.append("split by the Usage in the file names (Training, PublicTest, PrivateTest)")
     if (split == "").all():
         split[:] = "train"
         split[carve(ids, labels, TEST_SHARE, salt="test")] = "test"
-        notes.append(f"neither folders nor file names say the split: {TEST_SHARE:.0%} are held out as test by a hash of the ids; the official splits are lost")
+        notes.append(
+            f"neither folders nor file names say the split: {TEST_SHARE:.0%} are held out as test by a hash of the ids;"
+            " the official splits are lost"
+        )
     if (split == "").any():
         unsaid = np.flatnonzero(split == "")
         problem = f"{len(unsaid)} images have no split, neither by folder nor by name; the first is {ids[unsaid[0]]}."
-        raise BadDataError(problem, "Move them into train/, validation/ or test/, or put Training_, PublicTest_ or PrivateTest_ before their names.")
+        raise BadDataError(
+            problem,
+            "Move them into train/, validation/ or test/, or put Training_, PublicTest_ or PrivateTest_ before their"
+            " names.",
+        )
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append("no test images: those of validation are the test set")
@@ -195,7 +234,7 @@ def _splits(ids: npt.NDArray[np.str_], folder: npt.NDArray[np.str_], labels: npt
     if not (split == "validation").any() and len(train):
         split[train[carve(ids[train], labels[train], VALIDATION_SHARE, salt="validation")]] = "validation"
         notes.append(
-            f"neither a folder nor file names say what is validation: {VALIDATION_SHARE:.0%} of train are held out by a hash of the ids; "
-            "the official validation split cannot be recovered from this copy"
+            f"neither a folder nor file names say what is validation: {VALIDATION_SHARE:.0%} of train are held out by a"
+            " hash of the ids; the official validation split cannot be recovered from this copy"
         )
     return split, notes

@@ -1,6 +1,8 @@
-"""FER+: the faces of FER2013 with the votes of ten taggers (Barsoum et al. 2016), processed as the authors' script does.
+"""FER+: the faces of FER2013 with the votes of ten taggers (Barsoum et al. 2016), processed as the authors' script
+does.
 
-Validation and test always use the majority. Row i of ``fer2013new.csv`` is row i of ``fer2013.csv``; the image names in it say nothing about the row.
+Validation and test always use the majority. Row i of ``fer2013new.csv`` is row i of ``fer2013.csv``; the image names in
+it say nothing about the row.
 """
 
 from __future__ import annotations
@@ -46,12 +48,14 @@ def read_ferplus(data_dir: str | None) -> Samples:
         data_dir: the data root or a folder that holds both files.
 
     Returns:
-        Samples with the targets ``fer8`` (majority, -1 for images that are left out), ``fer8:probability``, ``fer8:cross_entropy`` and
-        ``fer8:multi_target`` (distributions), ``fer7`` (FER2013's own labels), and the column ``votes`` (N, 10).
+        Samples with the targets ``fer8`` (majority, -1 for images that are left out), ``fer8:probability``,
+        ``fer8:cross_entropy`` and ``fer8:multi_target`` (distributions), ``fer7`` (FER2013's own labels), and the
+        column ``votes`` (N, 10).
 
     Raises:
-        MissingDataError: no votes or no ``fer2013.csv`` (class folders have lost the order of rows that the votes refer to); the authors' generated
-            layout, which is the dataset ``ferplus_generated``, is named where it is there instead.
+        MissingDataError: no votes or no ``fer2013.csv`` (class folders have lost the order of rows that the votes refer
+            to); the authors' generated layout, which is the dataset ``ferplus_generated``, is named where it is there
+            instead.
         BadDataError: the votes are malformed, or of another file.
     """
     path, faces_root = _find(data_dir)
@@ -68,13 +72,18 @@ def read_ferplus(data_dir: str | None) -> Samples:
     if len(votes) != len(faces) or (usage != faces.split).any():
         common = min(len(votes), len(faces))
         row = next(iter(np.flatnonzero(usage[:common] != faces.split[:common])), common)
-        problem = f"{path}: {len(votes)} rows of votes do not match the {len(faces)} rows of {faces.layout} (first at line {row + 2})."
+        problem = (
+            f"{path}: {len(votes)} rows of votes do not match the {len(faces)} rows of {faces.layout} (first at line"
+            f" {row + 2})."
+        )
         raise BadDataError(problem, "Both files must be the official, complete ones.")
     return _join(faces, votes, path)
 
 
 def is_generated_alone(data_dir: str | None) -> bool:
-    """Whether only the authors' generated layout is there, so that ``ferplus`` cannot be read but ``ferplus_generated`` can."""
+    """Whether only the authors' generated layout is there, so that ``ferplus`` cannot be read but ``ferplus_generated``
+    can.
+    """
     return not all(_find(data_dir)) and find_generated(data_dir) is not None
 
 
@@ -103,7 +112,9 @@ def _join(faces: Samples, votes: npt.NDArray[np.int64], path: Path) -> Samples:
         checksums[split] = split_checksum(sample_digests(votes[at].astype(np.uint8), at.astype(np.int64)))
     faces.targets = targets
     faces.columns = {**faces.columns, "votes": votes}
-    faces.checksums = {split: f"{faces.checksums[split][:8]}{checksums[split][:8]}" for split in SPLITS if split in faces.checksums}
+    faces.checksums = {
+        split: f"{faces.checksums[split][:8]}{checksums[split][:8]}" for split in SPLITS if split in faces.checksums
+    }
     faces.layout = f"{faces.layout} + {path.name}"
     return faces
 
@@ -118,7 +129,8 @@ def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]
         Votes (N, 10) in the order of ``COLUMNS``, and the split of each row (N,).
 
     Raises:
-        BadDataError: another header, a count that is not an integer, a row without votes or with more than twenty, with the line number.
+        BadDataError: another header, a count that is not an integer, a row without votes or with more than twenty, with
+            the line number.
     """
     votes, usage = [], []
     with readable(path, HINT), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:

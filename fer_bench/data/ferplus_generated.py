@@ -1,9 +1,11 @@
-"""FER+ in the layout that its authors' script writes and their training code reads: ``FER2013{Train,Valid,Test}/fer*.png``, each with ``label.csv``.
+"""FER+ in the layout that its authors' script writes and their training code reads:
+``FER2013{Train,Valid,Test}/fer*.png``, each with ``label.csv``.
 
-Its votes differ from those of ``fer2013new.csv`` in 1,602 of that file's 35,714 rows with a name, so it is a dataset of its own, ``ferplus_generated``, with
-its own protocol. The label files list 28,558 / 3,579 / 3,573 images; the majority rule keeps 25,045 / 3,191 / 3,137 of them. (Counted by the rows of
-``fer2013new.csv`` these are 25,048 / 3,191 / 3,138: four names occur in it twice, and an image of that name is there once.) Numbers published from the
-authors' code were tested on these.
+Its votes differ from those of ``fer2013new.csv`` in 1,602 of that file's 35,714 rows with a name, so it is a dataset of
+its own, ``ferplus_generated``, with its own protocol. The label files list 28,558 / 3,579 / 3,573 images; the majority
+rule keeps 25,045 / 3,191 / 3,137 of them. (Counted by the rows of ``fer2013new.csv`` these are 25,048 / 3,191 / 3,138:
+four names occur in it twice, and an image of that name is there once.) Numbers published from the authors' code were
+tested on these.
 """
 
 from __future__ import annotations
@@ -30,16 +32,21 @@ LABELS_NAME = "label.csv"
 # Images with a majority for an emotion.
 OFFICIAL = {"train": 25045, "validation": 3191, "test": 3137}
 MAX_BAD_SHARE = 0.01
-HOW_TO_GET = "The script generate_training_data.py in the public FERPlus repository of its authors makes it from fer2013.csv."
+HOW_TO_GET = (
+    "The script generate_training_data.py in the public FERPlus repository of its authors makes it from fer2013.csv."
+)
 WHICH = (
-    "this is the layout that the authors' script generates, whose votes differ from fer2013new.csv in 1,602 of 35,714 rows: a protocol of its own, "
-    "ferplus_generated-fer8, on which numbers published from the authors' code were tested; its 25,045 / 3,191 / 3,137 images are 25,048 / 3,191 / 3,138 rows "
-    "of fer2013new.csv, where four names occur twice"
+    "this is the layout that the authors' script generates, whose votes differ from fer2013new.csv in 1,602 of 35,714"
+    " rows: a protocol of its own, ferplus_generated-fer8, on which numbers published from the authors' code were"
+    " tested; its 25,045 / 3,191 / 3,137 images are 25,048 / 3,191 / 3,138 rows of fer2013new.csv, where four names"
+    " occur twice"
 )
 
 
 class FERPlusGeneratedDataModule(AffectDataModule):
-    """FER+ from the authors' generated layout, eight expressions; ``target_mode`` chooses what training sees (``hard`` is the majority)."""
+    """FER+ from the authors' generated layout, eight expressions; ``target_mode`` chooses what training sees (``hard``
+    is the majority).
+    """
 
     dataset = "ferplus_generated"
 
@@ -58,12 +65,16 @@ class _Row:
 
 
 def find_generated(data_dir: str | None) -> Path | None:
-    """The folder that holds ``FER2013Train`` and its siblings (in any case), at least one of them with its ``label.csv``.
+    """The folder that holds ``FER2013Train`` and its siblings (in any case), at least one of them with its
+    ``label.csv``.
 
     Args:
-        data_dir: the data root, the dataset's folder, or a clone of the authors' repository, which has them in ``data/``.
+        data_dir: the data root, the dataset's folder, or a clone of the authors' repository, which has them in
+            ``data/``.
     """
-    places = [place for name in ("ferplus_generated", "ferplus", "fer2013") for place in files.candidates(name, data_dir)]
+    places = [
+        place for name in ("ferplus_generated", "ferplus", "fer2013") for place in files.candidates(name, data_dir)
+    ]
     for folder in dict.fromkeys(inner for place in places for inner in (place, place / "data")):
         if _label_files(folder):
             return folder
@@ -77,9 +88,9 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
         data_dir: as of :func:`find_generated`.
 
     Returns:
-        Samples whose ids are the images' names, with the targets ``fer8`` (majority, -1 for images that are left out), ``fer8:probability``,
-        ``fer8:cross_entropy`` and ``fer8:multi_target`` (distributions), and the column ``votes`` (N, 10). The checksums are over pixels and votes of the
-        images with a majority.
+        Samples whose ids are the images' names, with the targets ``fer8`` (majority, -1 for images that are left out),
+        ``fer8:probability``, ``fer8:cross_entropy`` and ``fer8:multi_target`` (distributions), and the column ``votes``
+        (N, 10). The checksums are over pixels and votes of the images with a majority.
 
     Raises:
         MissingDataError: the layout is not there, or its label files are there without images.
@@ -88,7 +99,9 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
     root = find_generated(data_dir)
     if root is None:
         looked_for = [f"{folder}/{LABELS_NAME}" for folder in FOLDERS.values()]
-        raise files.missing("ferplus_generated", looked_for, files.candidates("ferplus_generated", data_dir), HOW_TO_GET)
+        raise files.missing(
+            "ferplus_generated", looked_for, files.candidates("ferplus_generated", data_dir), HOW_TO_GET
+        )
     listed = _label_files(root)
     absent = [f"{FOLDERS[split]}/{LABELS_NAME}" for split in SPLITS if split not in listed]
     if absent:
@@ -108,7 +121,9 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
         ids=arrays["ids"],
         images=arrays["images"],
         split=split,
-        targets={name.replace("-", ":"): np.asarray(array) for name, array in arrays.items() if name.startswith("fer8")},
+        targets={
+            name.replace("-", ":"): np.asarray(array) for name, array in arrays.items() if name.startswith("fer8")
+        },
         layout="FER2013Train, FER2013Valid and FER2013Test with label.csv",
         columns={"votes": np.asarray(arrays["votes"])},
         notes=[WHICH, *([] if counts == OFFICIAL else [f"this copy holds {counts}, not the official {OFFICIAL}."])],
@@ -161,7 +176,10 @@ def _decode(root: Path, rows: list[_Row]) -> tuple[files.Arrays, dict[str, Any]]
     kept = [rows[i] for i in at]
     bad = [(rows[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
     if len(bad) > MAX_BAD_SHARE * len(rows):
-        problem = f"{root}: {len(bad)} of the {len(rows)} listed images cannot be read, more than {MAX_BAD_SHARE:.0%}; the first is {bad[0][0]}: {bad[0][1]}."
+        problem = (
+            f"{root}: {len(bad)} of the {len(rows)} listed images cannot be read, more than {MAX_BAD_SHARE:.0%}; the"
+            f" first is {bad[0][0]}: {bad[0][1]}."
+        )
         raise BadDataError(problem, HOW_TO_GET)
     votes = np.array([row.votes for row in kept], dtype=np.int64)
     stacked = np.stack(images)

@@ -51,15 +51,20 @@ def targets_of(votes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic
         votes: shape (N, 10), in the order of ``COLUMNS``.
 
     Returns:
-        ``fer8`` (N,), the majority or -1, and ``fer8-cross_entropy``, ``fer8-probability`` and ``fer8-multi_target`` (N, 8).
+        ``fer8`` (N,), the majority or -1, and ``fer8-cross_entropy``, ``fer8-probability`` and ``fer8-multi_target``
+        (N, 8).
     """
-    modes = {mode: np.stack([process_votes(row, mode) for row in votes]) for mode in ("majority", "cross_entropy", "multi_target")}
+    modes = {
+        mode: np.stack([process_votes(row, mode) for row in votes])
+        for mode in ("majority", "cross_entropy", "multi_target")
+    }
     majority = modes["majority"]
     hard = np.where(majority.sum(axis=1) > 0, majority.argmax(axis=1), -1).astype(np.int64)
     arrays: dict[str, npt.NDArray[Any]] = {"fer8": hard}
     for mode in ("cross_entropy", "multi_target"):
         soft = modes[mode]
-        # An image that has a majority but no distribution keeps its majority, so that every mode trains on the same images.
+        # An image that has a majority but no distribution keeps its majority, so that every mode trains on the same
+        # images.
         empty = (soft.sum(axis=1) == 0) & (hard >= 0)
         soft[empty] = majority[empty]
         arrays[f"fer8-{mode}"] = soft.astype(np.float32)
@@ -74,7 +79,8 @@ def process_votes(votes: npt.NDArray[np.int64], mode: str) -> npt.NDArray[np.flo
 
     Args:
         votes: shape (10,): eight emotions, unknown, not a face.
-        mode: ``majority``, ``cross_entropy`` (also the distribution that ``probability`` samples from) or ``multi_target``.
+        mode: ``majority``, ``cross_entropy`` (also the distribution that ``probability`` samples from) or
+            ``multi_target``.
 
     Returns:
         Shape (8,), summing to 1, or all zero for an image that is left out.

@@ -13,7 +13,8 @@ MAX_DEPTH = 32
 _ENCODED = re.compile(r'[<>:"|?*]')
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
-# Control characters, invisible ones and marks that change the direction of reading, lone surrogates, separators of lines.
+# Control characters, invisible ones and marks that change the direction of reading, lone surrogates, separators of
+# lines.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -23,7 +24,9 @@ def stored_path(path: str) -> str:
 
 
 def collision_key(path: str) -> str:
-    """Equal for two relative paths that some system takes for one: they differ in case or in how a character is composed."""
+    """Equal for two relative paths that some system takes for one: they differ in case or in how a character is
+    composed.
+    """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", stored_path(path)).casefold())
 
 

@@ -44,7 +44,9 @@ def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], ho
     what = " or ".join(looked_for)
     where = " and ".join(str(folder) for folder in folders)
     problem = f"dataset {dataset!r}: found no {what} in {where}."
-    return MissingDataError(problem, f"{how_to_get} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
+    return MissingDataError(
+        problem, f"{how_to_get} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA."
+    )
 
 
 def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

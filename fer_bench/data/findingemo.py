@@ -67,7 +67,8 @@ class Coverage:
         rejected: rows left out because the annotator rejected the image.
         incomplete: rows left out because valence, arousal or emotion is blank.
         repeated: rows left out because an earlier one annotates the same image.
-        ambiguous: images left out because a copy without ``Run_*`` folders does not say which of two annotated images a file is.
+        ambiguous: images left out because a copy without ``Run_*`` folders does not say which of two annotated images a
+            file is.
         manifest: sha256 (hexadecimal) over the sorted ids and file sizes of the matched images.
     """
 
@@ -131,7 +132,8 @@ class FindingEmoIndex:
 def index_findingemo(annotations: Path, root: Path) -> FindingEmoIndex:
     """Match annotations with the images of a folder, by their whole paths from ``Run_*`` on.
 
-    Where the folder has no ``Run_*`` folders, the last two components decide, and an image for which they are not enough is left out.
+    Where the folder has no ``Run_*`` folders, the last two components decide, and an image for which they are not
+    enough is left out.
 
     Args:
         annotations: annotation file with one annotation per image (``annotations_single.ann``).
@@ -147,7 +149,9 @@ def index_findingemo(annotations: Path, root: Path) -> FindingEmoIndex:
     rows = read_annotations(annotations)
     if not root.is_dir():
         problem = f"{root}: no such folder."
-        raise MissingDataError(problem, f"It should hold FindingEmo's images, as Run_1/<folder>/<image>, at any depth. {_FETCH}")
+        raise MissingDataError(
+            problem, f"It should hold FindingEmo's images, as Run_1/<folder>/<image>, at any depth. {_FETCH}"
+        )
     kept = [row for row in rows if not row.rejected]
     complete = [row for row in kept if None not in (row.valence, row.arousal, row.emo24)]
     first = {row.image: row for row in reversed(complete)}
@@ -155,7 +159,9 @@ def index_findingemo(annotations: Path, root: Path) -> FindingEmoIndex:
     files, resolved = _files_by_short_name(root), root.resolve()
     samples, ambiguous = [], []
     for image in sorted(first):
-        found = _choose(image, {path for name in (image, stored_path(image)) for path in files.get(_short(name), ())}, resolved)
+        found = _choose(
+            image, {path for name in (image, stored_path(image)) for path in files.get(_short(name), ())}, resolved
+        )
         if found and not found.exact and (found.several or twins[_short(image)] > 1):
             ambiguous.append(image)
         elif found:
@@ -189,7 +195,9 @@ def _short(path: str) -> str:
 
 
 def _files_by_short_name(root: Path) -> dict[str, list[str]]:
-    """Files below a folder by the last two components of their whole path, in composed Unicode; relative to the folder."""
+    """Files below a folder by the last two components of their whole path, in composed Unicode; relative to the
+    folder.
+    """
     found = defaultdict(list)
     for folder, _, names in os.walk(root):
         parent = unicodedata.normalize("NFC", Path(folder).resolve().name)
@@ -201,13 +209,17 @@ def _files_by_short_name(root: Path) -> dict[str, list[str]]:
 
 
 def _choose(image: str, paths: Iterable[str], root: Path) -> _Found | None:
-    """Of files with the image's name and folder, the one that shares most of its whole path's end; files of another ``Run_*`` are others."""
+    """Of files with the image's name and folder, the one that shares most of its whole path's end; files of another
+    ``Run_*`` are others.
+    """
     wanted = (image.split("/")[::-1], stored_path(image).split("/")[::-1])
 
     def shared(path: str) -> int:
         # Where the root is itself the folder of a run or of the images, its name counts.
         own = unicodedata.normalize("NFC", (root / path).as_posix()).split("/")[::-1]
-        if is_run(own[2]) and any(is_run(part[2]) and part[2].lower() != own[2].lower() for part in wanted if len(part) > 2):
+        if is_run(own[2]) and any(
+            is_run(part[2]) and part[2].lower() != own[2].lower() for part in wanted if len(part) > 2
+        ):
             return -1
         return max(sum(1 for _ in takewhile(_same, zip(own, parts, strict=False))) for parts in wanted)
 
@@ -234,9 +246,9 @@ def manifest_hash(entries: Iterable[tuple[str, int]]) -> str:
 def paper_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2) -> npt.NDArray[np.str_]:
     """The paper's split: random, 80 % train and 20 % test, in each Emo8 class (section 3).
 
-    There is no validation part: the paper selects on its test set. Within a class, ids are ordered by a hash of seed and id
-    and the first become the test part, so that the split does not depend on the order of the ids, and a missing image moves
-    few others.
+    There is no validation part: the paper selects on its test set. Within a class, ids are ordered by a hash of seed
+    and id and the first become the test part, so that the split does not depend on the order of the ids, and a missing
+    image moves few others.
 
     Args:
         ids: N ids.
@@ -250,7 +262,9 @@ def paper_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: fl
     return _split(ids, emo8, seed, {TEST: test})
 
 
-def clean_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2, validation: float = 0.1) -> npt.NDArray[np.str_]:
+def clean_split(
+    ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2, validation: float = 0.1
+) -> npt.NDArray[np.str_]:
     """The paper's split with a validation part held out of its train part, to select on; the test part stays the same.
 
     Args:

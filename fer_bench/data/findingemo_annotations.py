@@ -1,7 +1,8 @@
 """FindingEmo's annotation files: one row per rating of an image by an annotator, and the classes made of a rating.
 
-The authors publish ``annotations_single.ann`` as the package ``findingemo-light`` (CC BY-NC-SA 4.0), with the list of the images' addresses.
-Torch-free. Source: Mertens et al., FindingEmo (2024), sections 2.1 (scales), 3 (three-class tasks).
+The authors publish ``annotations_single.ann`` as the package ``findingemo-light`` (CC BY-NC-SA 4.0), with the list of
+the images' addresses. Torch-free. Source: Mertens et al., FindingEmo (2024), sections 2.1 (scales), 3 (three-class
+tasks).
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from fer_bench.labels import EMO24, EMO24_TO_EMO8
 ANNOTATIONS = "annotations_single.ann"
 URLS = "dataset_urls_exploded.json"
 # How the published files are obtained; the hint of errors. Their licence is CC BY-NC-SA 4.0.
-HOW_TO_GET = "pip install 'fer_bench[findingemo]' brings the authors' annotations and list of addresses, which are then found by themselves."
+HOW_TO_GET = (
+    "pip install 'fer_bench[findingemo]' brings the authors' annotations and list of addresses, which are then found by"
+    " themselves."
+)
 
 # What is read; the published file also has index, tags, age, dec_factors and datetime.
 COLUMNS = ("user", "image_path", "valence", "arousal", "emotion", "ambiguity")
@@ -91,8 +95,9 @@ class Annotation:
 def image_id(path: str) -> str:
     """The id of an image: its whole path in composed Unicode, with "/" between the components and none before them.
 
-    What precedes a ``Run_*`` folder that holds the image's folder is left out: it is where one machine keeps its images.
-    ``/Run_1/Happy adults festival/a.jpg`` is ``Run_1/Happy adults festival/a.jpg``; the folder and the name alone are not unique.
+    What precedes a ``Run_*`` folder that holds the image's folder is left out: it is where one machine keeps its
+    images. ``/Run_1/Happy adults festival/a.jpg`` is ``Run_1/Happy adults festival/a.jpg``; the folder and the name
+    alone are not unique.
     """
     parts = [part for part in unicodedata.normalize("NFC", path).replace("\\", "/").split("/") if part]
     return "/".join(parts[-3:] if len(parts) > 2 and is_run(parts[-3]) else parts)
@@ -104,7 +109,8 @@ def is_run(folder: str) -> bool:
 
 
 def published(name: str) -> Path | None:
-    """A file of the authors' package ``findingemo-light``: ``annotations_single.ann`` or ``dataset_urls_exploded.json``.
+    """A file of the authors' package ``findingemo-light``: ``annotations_single.ann`` or
+    ``dataset_urls_exploded.json``.
 
     Returns:
         Its path, or None where the package is not installed. None of the package's code is run.

@@ -26,12 +26,13 @@ MAX_BAD_SHARE = 0.01
 
 
 class FindingEmoDataModule(AffectDataModule):
-    """Looks for ``annotations_single.ann`` and the images, at any depth, in ``<data root>/findingemo`` or in the data root itself.
+    """Looks for ``annotations_single.ann`` and the images, at any depth, in ``<data root>/findingemo`` or in the data
+    root itself.
 
     Where there is no such file, the annotations of the installed package ``findingemo-light`` are taken.
 
-    Options: ``width`` and ``height`` of the frame (800 x 600, as in the paper), ``fit`` (``letterbox`` keeps the proportions, ``stretch`` fills the frame, as
-    Places365 and EmoNet do) and ``split_seed``.
+    Options: ``width`` and ``height`` of the frame (800 x 600, as in the paper), ``fit`` (``letterbox`` keeps the
+    proportions, ``stretch`` fills the frame, as Places365 and EmoNet do) and ``split_seed``.
     """
 
     dataset = "findingemo"
@@ -41,12 +42,23 @@ class FindingEmoDataModule(AffectDataModule):
         options = {**_OPTIONS, **self.options}
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown or options["fit"] not in _FITS:
-            problem = f"dataset_options of findingemo: {unknown[0]!r} is unknown." if unknown else f"dataset_options of findingemo: fit = {options['fit']!r}."
+            problem = (
+                f"dataset_options of findingemo: {unknown[0]!r} is unknown."
+                if unknown
+                else f"dataset_options of findingemo: fit = {options['fit']!r}."
+            )
             raise SpecError(problem, f"There are {', '.join(_OPTIONS)}; fit is {' or '.join(_FITS)}.")
         folders = files.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
-        samples = read_findingemo(index, folder, int(options["width"]), int(options["height"]), str(options["fit"]), int(options["split_seed"]))
+        samples = read_findingemo(
+            index,
+            folder,
+            int(options["width"]),
+            int(options["height"]),
+            str(options["fit"]),
+            int(options["split_seed"]),
+        )
         if annotations.parent != folder:
             samples.notes.append("annotations of the installed package findingemo-light")
         return samples
@@ -60,7 +72,12 @@ class FindingEmoDataModule(AffectDataModule):
         if installed and images:
             return installed, images
         if installed:
-            raise files.missing(self.name, ("images",), folders, "The annotations are installed; `fer-bench download findingemo` fetches the images.")
+            raise files.missing(
+                self.name,
+                ("images",),
+                folders,
+                "The annotations are installed; `fer-bench download findingemo` fetches the images.",
+            )
         how = f"{HOW_TO_GET} `fer-bench download findingemo` fetches the images."
         raise files.missing(self.name, (ANNOTATIONS,), folders, how)
 
@@ -82,7 +99,9 @@ class Photographs:
         return np.asarray(cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int, fit: str = "letterbox", split_seed: int = 0) -> Samples:
+def read_findingemo(
+    index: FindingEmoIndex, root: Path, width: int, height: int, fit: str = "letterbox", split_seed: int = 0
+) -> Samples:
     """Samples of an indexed copy.
 
     Args:
@@ -94,26 +113,42 @@ def read_findingemo(index: FindingEmoIndex, root: Path, width: int, height: int,
         split_seed: of the split.
 
     Returns:
-        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part held out of its train part.
+        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part held
+        out of its train part.
 
     Raises:
         BadDataError: more than 1 % of the images cannot be decoded.
     """
     names = [sample.path for sample in index.samples]
     listing = files.listing_sha256(root, [root / name for name in names])
-    arrays, facts = files.cached("findingemo", files.text_sha256(f"2-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names))
+    arrays, facts = files.cached(
+        "findingemo", files.text_sha256(f"2-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names)
+    )
     readable = np.asarray(arrays["readable"])
     bad = [(str(name), str(reason)) for name, reason in facts["unreadable"]]
     if len(bad) > MAX_BAD_SHARE * len(names):
         problem = f"{root}: {len(bad)} of {len(names)} images cannot be decoded; the first is {bad[0][0]}: {bad[0][1]}."
-        raise BadDataError(problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`.")
+        raise BadDataError(
+            problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`."
+        )
     targets = {task: index.targets(task) for task in TASKS}
     coverage = index.coverage
-    notes = [f"{coverage.matched} of {coverage.annotated} annotated images are there", f"split 70/10/20 per Emo8 class, seed {split_seed}"]
+    notes = [
+        f"{coverage.matched} of {coverage.annotated} annotated images are there",
+        f"split 70/10/20 per Emo8 class, seed {split_seed}",
+    ]
     if index.ambiguous:
-        unclear = f"{coverage.ambiguous} left out: without Run_* folders a file may be one of several annotated images, for example {index.ambiguous[0]}"
+        unclear = (
+            f"{coverage.ambiguous} left out: without Run_* folders a file may be one of several annotated images, for"
+            f" example {index.ambiguous[0]}"
+        )
         notes.insert(1, unclear)
-    digests = np.stack([_named(digest, i, row) for digest, i, row in zip(arrays["digests"], index.ids, np.stack(list(targets.values()), 1), strict=True)])
+    digests = np.stack(
+        [
+            _named(digest, i, row)
+            for digest, i, row in zip(arrays["digests"], index.ids, np.stack(list(targets.values()), 1), strict=True)
+        ]
+    )
     samples = Samples(
         ids=np.array(index.ids),
         images=Photographs(root, names, width, height, fit),

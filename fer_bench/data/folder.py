@@ -1,4 +1,6 @@
-"""Image folders with one folder per class, in any split layout: ``train/ validation/ test/``, ``train/ test/``, or no split folders at all."""
+"""Image folders with one folder per class, in any split layout: ``train/ validation/ test/``, ``train/ test/``, or no
+split folders at all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ import numpy as np
 from fer_bench.class_sets import Classes
 from fer_bench.data import files
 from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, check_found, find_images, repeated, sample_ids, subfolders, unread_note
+from fer_bench.data.class_folders import (
+    check_classes,
+    check_found,
+    find_images,
+    repeated,
+    sample_ids,
+    subfolders,
+    unread_note,
+)
 from fer_bench.data.fer2013_folders import usage_split
 from fer_bench.data.given import check_options, complete_splits, label_set, people, share
 from fer_bench.data.native import decode_images
@@ -27,9 +37,10 @@ _SPLITS = ("", *SPLITS)
 class FolderDataModule(AffectDataModule):
     """Class folders of your own: ``--dataset folder:NAME`` reads ``<data root>/NAME`` (or the data root itself).
 
-    Options: ``classes`` names the classes where they are no built-in set's, as a list or as a mapping from folders to classes, see
-    :mod:`fer_bench.class_sets`. ``identity`` is a regular expression whose first group in the relative path names the person; people then never cross splits
-    that the suite makes, and folds can keep them together. ``validation`` and ``test`` are the shares to hold out where the folders do not say (0.1 and 0.2).
+    Options: ``classes`` names the classes where they are no built-in set's, as a list or as a mapping from folders to
+    classes, see :mod:`fer_bench.class_sets`. ``identity`` is a regular expression whose first group in the relative
+    path names the person; people then never cross splits that the suite makes, and folds can keep them together.
+    ``validation`` and ``test`` are the shares to hold out where the folders do not say (0.1 and 0.2).
     """
 
     dataset = "folder"
@@ -39,7 +50,10 @@ class FolderDataModule(AffectDataModule):
         labels = label_set(self.dataset, self.task)
         check_options(self.dataset, self.options, OPTIONS)
         classes = Classes(labels, self.options.get("classes"))
-        shares = (share("validation", self.options.get("validation", 0.1)), share("test", self.options.get("test", 0.2)))
+        shares = (
+            share("validation", self.options.get("validation", 0.1)),
+            share("test", self.options.get("test", 0.2)),
+        )
         folders = files.candidates(self.name, self.data_dir)
         for place in folders:
             if _is_dataset(place, classes, own=place == folders[0]):
@@ -54,12 +68,17 @@ class FolderDataModule(AffectDataModule):
                     folders=classes.folders,
                     folds=self.folding is not None,
                 )
-        hint = f"Make one folder per class ({', '.join(labels.names)}; or others, with dataset_options.classes), inside train/ and test/ if you have splits."
+        hint = (
+            f"Make one folder per class ({', '.join(labels.names)}; or others, with dataset_options.classes), inside"
+            " train/ and test/ if you have splits."
+        )
         raise files.missing(self.name, ("class folders",), folders, hint)
 
 
 def _is_dataset(root: Path, classes: Classes, *, own: bool) -> bool:
-    """Whether a folder is the dataset: by its class folders, by its split folders, or because it is the dataset's ``own``, by its name, and holds folders."""
+    """Whether a folder is the dataset: by its class folders, by its split folders, or because it is the dataset's
+    ``own``, by its name, and holds folders.
+    """
     if not root.is_dir():
         return False
     inner = subfolders(root)
@@ -96,7 +115,8 @@ def read_folder(
         name: the dataset's name, for messages and the cache.
         root: folder that holds split folders or class folders.
         label_set: the classes; folder names are mapped by name, never by position.
-        side: side in pixels that every image is resized to; None: see :func:`fer_bench.data.native.common_side`; with ``official`` a demand, not a resize.
+        side: side in pixels that every image is resized to; None: see :func:`fer_bench.data.native.common_side`; with
+            ``official`` a demand, not a resize.
         official: sizes of the official splits; then image size is checked, and what is lost of the splits is said.
         identity: regular expression for the person in a relative path.
         shares: validation and test shares to hold out where there are no such folders.
@@ -108,22 +128,32 @@ def read_folder(
         Samples whose ids are relative paths. Checksums are over the pixels at their native size.
 
     Raises:
-        BadDataError: a folder that is no class, an empty class, more than 1 % unreadable images, an image of the wrong size.
+        BadDataError: a folder that is no class, an empty class, more than 1 % unreadable images, an image of the wrong
+            size.
     """
     classes = Classes(label_set, folders)
     found = find_images(root, classes)
     check_found(root, found, classes, own=official is None)
     check_classes(root, found.labels, [], len(found.files), classes, own=official is None)
-    key = (
-        f"{READER_VERSION}-{files.listing_sha256(root, found.files)}-{label_set.name}-{sorted(classes.folders.items(), key=str)}-{side}-{gray}-{bool(official)}"
-    )
+    listing = files.listing_sha256(root, found.files)
+    names = sorted(classes.folders.items(), key=str)
+    key = f"{READER_VERSION}-{listing}-{label_set.name}-{names}-{side}-{gray}-{bool(official)}"
 
     def build() -> tuple[files.Arrays, dict[str, Any]]:
         labels = np.array(found.labels, dtype=np.int8 if len(label_set) <= 127 else np.int16)
-        decoded = decode_images(found.files, labels, side or (48 if official else None), gray=gray, exact=bool(official))
+        decoded = decode_images(
+            found.files, labels, side or (48 if official else None), gray=gray, exact=bool(official)
+        )
         ids = np.array(sample_ids(found.files, root))
         bad = [(str(ids[at]), reason) for at, reason in decoded.bad]
-        check_classes(root, labels[decoded.kept].tolist(), bad + found.broken, len(found.files) + len(found.broken), classes, own=official is None)
+        check_classes(
+            root,
+            labels[decoded.kept].tolist(),
+            bad + found.broken,
+            len(found.files) + len(found.broken),
+            classes,
+            own=official is None,
+        )
         split = np.array([_SPLITS.index(where) for where in found.splits], dtype=np.int8)
         arrays: files.Arrays = {
             "images": decoded.images,
@@ -139,12 +169,17 @@ def read_folder(
     ids = arrays["ids"]
     labels = np.asarray(arrays["label"], dtype=np.int64)
     groups = people(ids, identity)
-    split, notes = complete_splits(np.array(_SPLITS)[arrays["split"]], ids, labels, groups, shares, official, folds=folds)
+    split, notes = complete_splits(
+        np.array(_SPLITS)[arrays["split"]], ids, labels, groups, shares, official, folds=folds
+    )
     left_out = [f"{count} in {name!r}" for name, count in sorted(found.left_out.items())]
     notes += [f"images left out: {', '.join(left_out)}"] if left_out else []
     notes += [unread_note(found)] if found.unread else []
     if not official and {usage_split(str(name)) for name in ids} >= {"validation", "test"}:
-        notes.append("file names say PublicTest and PrivateTest, as FER2013's do: --dataset fer2013 splits such a copy by them, this one was split as above")
+        notes.append(
+            "file names say PublicTest and PrivateTest, as FER2013's do: --dataset fer2013 splits such a copy by them,"
+            " this one was split as above"
+        )
     samples = Samples(
         ids=ids,
         images=arrays["images"],
@@ -158,8 +193,11 @@ def read_folder(
         facts={} if official else dict(facts["facts"]),
         key=f"{name}-{key}-{identity}-{shares}-{folds}",
     )
-    samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
+    samples.checksums = {
+        s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))
+    }
     samples.facts["order"] = {s: content_order(arrays["digests"][samples.where(s)]) for s in samples.checksums}
-    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name by name.
+    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name
+    # by name.
     samples.facts["names"] = names_digest(ids)
     return samples

@@ -1,4 +1,6 @@
-"""How the faces of each dataset lie in their images, so that a face found in a video is cut out as the network has seen faces."""
+"""How the faces of each dataset lie in their images, so that a face found in a video is cut out as the network has seen
+faces.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,17 @@ class Framing:
 
     Args:
         margins: left, top, right, bottom: what is added, as shares of the box' width and height; negative cuts off.
-        square: a square around that box, continued beyond the image's border by its last pixels; False: the box itself, which ends at the border and is
-            stretched to the network's square, as the thesis does.
+        square: a square around that box, continued beyond the image's border by its last pixels; False: the box itself,
+            which ends at the border and is stretched to the network's square, as the thesis does.
     """
 
     margins: tuple[float, float, float, float] = (0.1, 0.1, 0.1, 0.1)
     square: bool = False
 
     def box(self, face: Face) -> Box:
-        """The crop's left, top, right and bottom in pixels; it may reach outside the image. A face without landmarks is framed by its own box."""
+        """The crop's left, top, right and bottom in pixels; it may reach outside the image. A face without landmarks is
+        framed by its own box.
+        """
         if face.landmarks is None:
             left, top, right, bottom = face.box
         else:
@@ -39,7 +43,9 @@ class Framing:
         width, height = right - left, bottom - top
         left, top, right, bottom = (
             side + sign * margin * length
-            for side, sign, margin, length in zip((left, top, right, bottom), (-1, -1, 1, 1), self.margins, (width, height, width, height), strict=True)
+            for side, sign, margin, length in zip(
+                (left, top, right, bottom), (-1, -1, 1, 1), self.margins, (width, height, width, height), strict=True
+            )
         )
         if not self.square:
             return left, top, right, bottom
@@ -78,7 +84,8 @@ class Framing:
         return resize(np.asarray(part, dtype=np.uint8), size)
 
 
-# Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200 drawn ones.
+# Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200 drawn
+# ones.
 _FER2013 = Framing((0.12, 0.28, 0.11, -0.01), square=True)
 FRAMINGS: dict[str, Framing] = {
     **dict.fromkeys(("fer2013", "ferplus", "ferplus_generated"), _FER2013),
@@ -101,7 +108,9 @@ def framing_of(dataset: str, options: Mapping[str, Any]) -> Framing:
     return FRAMINGS.get(dataset, Framing())
 
 
-def image_shape(dataset: str, options: Mapping[str, Any], facts: Mapping[str, Any], default: int) -> tuple[int, int, int]:
+def image_shape(
+    dataset: str, options: Mapping[str, Any], facts: Mapping[str, Any], default: int
+) -> tuple[int, int, int]:
     """Height, width and channels of a dataset's images.
 
     Args:

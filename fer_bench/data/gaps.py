@@ -1,4 +1,6 @@
-"""What a reader of a result must know of its splits: classes that one of them lacks, people who are in more than one."""
+"""What a reader of a result must know of its splits: classes that one of them lacks, people who are in more than
+one.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def with_gaps(samples: Samples, task: str, splits: Sequence[str] = SPLITS) -> Sa
     of = f"fold {fold['fold'] + 1} of {fold['folds']}: " if fold else ""
     notes = [*_missing_classes(samples, task, splits), *_constant_values(samples, task, splits)]
     facts, crossing = _people(samples, splits)
-    return replace(samples, notes=[*samples.notes, *(of + note for note in [*notes, *crossing])], facts={**samples.facts, **facts})
+    return replace(
+        samples, notes=[*samples.notes, *(of + note for note in [*notes, *crossing])], facts={**samples.facts, **facts}
+    )
 
 
 def _missing_classes(samples: Samples, task: str, splits: Sequence[str]) -> Iterator[str]:
@@ -57,7 +61,9 @@ def _constant_values(samples: Samples, task: str, splits: Sequence[str]) -> Iter
         at = samples.where(split)
         for d, name in enumerate(known.dimensions):
             if len(at) and np.ptp(values[at, d]) == 0:
-                yield f"{name} is the same for all {len(at)} samples of {split}: correlations with it are undefined or 0"
+                yield (
+                    f"{name} is the same for all {len(at)} samples of {split}: correlations with it are undefined or 0"
+                )
 
 
 def _people(samples: Samples, splits: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -70,9 +76,13 @@ def _people(samples: Samples, splits: Sequence[str]) -> tuple[dict[str, Any], li
     seen = where["train"] | where.get("validation", set())
     test = samples.where("test")
     n_known = int(np.isin(identity[test], sorted(seen)).sum()) if len(test) and seen else 0
-    facts = {"people": {"n": len(everybody), "n_in_several_splits": len(several), "n_test_samples_of_seen_people": n_known}}
+    facts = {
+        "people": {"n": len(everybody), "n_in_several_splits": len(several), "n_test_samples_of_seen_people": n_known}
+    }
     if not several:
         return facts, []
     shown = ", ".join(several[:_SHOWN]) + (", ..." if len(several) > _SHOWN else "")
-    more = f"; {n_known} of {len(test)} test samples are of people who are in train or validation too" if n_known else ""
+    more = (
+        f"; {n_known} of {len(test)} test samples are of people who are in train or validation too" if n_known else ""
+    )
     return facts, [f"{len(several)} of {len(everybody)} people are in more than one split ({shown}){more}"]

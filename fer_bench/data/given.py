@@ -27,7 +27,9 @@ def label_set(dataset: str, task: str) -> LabelSet:
     labels = find_task(task).labels
     if labels is None:
         problem = f"dataset {dataset!r} has classes only: it cannot serve the task {task!r}."
-        raise SpecError(problem, f"Choose one of {', '.join(LABEL_SETS)}, or name classes with dataset_options.classes.")
+        raise SpecError(
+            problem, f"Choose one of {', '.join(LABEL_SETS)}, or name classes with dataset_options.classes."
+        )
     return labels
 
 
@@ -92,12 +94,17 @@ def found_in(ids: npt.NDArray[np.str_], pattern: str, option: str) -> npt.NDArra
     if not all(names):
         first = next(str(i) for i, name in zip(ids, names, strict=True) if not name)
         problem = f"dataset_options.{option} = {pattern!r} matches nothing in {first!r}."
-        raise SpecError(problem, f"The pattern must find the {'person' if option == 'identity' else option} in every relative path.")
+        raise SpecError(
+            problem, f"The pattern must find the {'person' if option == 'identity' else option} in every relative path."
+        )
     return np.array([str(name) for name in names])
 
 
 _FOLDERS = {
-    "some": ("some class folders are inside split folders and some are not", "Move all of them into train/, validation/ and test/, or none."),
+    "some": (
+        "some class folders are inside split folders and some are not",
+        "Move all of them into train/, validation/ and test/, or none.",
+    ),
     "splits": ("no split folders",),
     "test": ("no test folder", "the validation folder is the test set"),
     "validation": ("no validation folder",),
@@ -153,7 +160,10 @@ def complete_splits(
         split[:] = "train"
         chosen = carve(ids, strata, shares[1], groups=groups, salt="test")
         split[chosen] = "test"
-        notes.append(f"{said[lacking][0]}: {_held_out(shares[1], chosen, groups)} were held out as test by a hash of the {_ids(groups)}")
+        notes.append(
+            f"{said[lacking][0]}: {_held_out(shares[1], chosen, groups)} were held out as test by a hash of the"
+            f" {_ids(groups)}"
+        )
     if not (split == "test").any() and (split == "validation").any():
         split[split == "validation"] = "test"
         notes.append(": ".join(said["test"]))
@@ -162,11 +172,17 @@ def complete_splits(
         own = None if groups is None else groups[train]
         chosen = carve(ids[train], strata[train], shares[0], groups=own, salt="validation")
         split[train[chosen]] = "validation"
-        notes.append(f"{said['validation'][0]}: {_held_out(shares[0], chosen, own)} of train were held out by a hash of the {_ids(own)}")
+        notes.append(
+            f"{said['validation'][0]}: {_held_out(shares[0], chosen, own)} of train were held out by a hash of the"
+            f" {_ids(own)}"
+        )
     if official:
         counts = {name: int((split == name).sum()) for name in SPLITS}
         if counts != dict(official):
-            notes.append(f"this copy holds {counts}, not the official {official}; the official validation split cannot be recovered from it")
+            notes.append(
+                f"this copy holds {counts}, not the official {official}; the official validation split cannot be"
+                " recovered from it"
+            )
     return split, notes
 
 
@@ -175,7 +191,9 @@ def _held_out(asked: float, chosen: npt.NDArray[np.bool_], groups: npt.NDArray[n
     share = float(chosen.mean()) if len(chosen) else 0.0
     if groups is None or round(100 * share) == round(100 * asked):
         return f"{asked:.0%}"
-    return f"{share:.0%} ({len(np.unique(groups[chosen]))} of {len(np.unique(groups))} people; {asked:.0%} were asked for)"
+    return (
+        f"{share:.0%} ({len(np.unique(groups[chosen]))} of {len(np.unique(groups))} people; {asked:.0%} were asked for)"
+    )
 
 
 def _ids(groups: npt.NDArray[np.str_] | None) -> str:

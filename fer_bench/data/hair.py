@@ -40,13 +40,19 @@ def _back(p: Identity) -> list[Stroke]:
         fall = _mirrored([(0.98 * w, 1.5), (1.08 * w, 0.5), (w, -0.4), (0.8 * w, -1.05), (0, -1.25 - 0.3 * v)])
         return [Stroke(smooth(fall, closed=True), dark, relief=0, lift=-0.3)]
     if p.hair_style == "pigtails":
-        tail = np.array([(0.95, -0.2), (1.2, -0.3), (1.36, 0.1), (1.3, 0.55), (1.16, 0.7), (1.12, 0.3)]) * (w, 0.8 + 0.4 * p.hair_volume)
+        tail = np.array([(0.95, -0.2), (1.2, -0.3), (1.36, 0.1), (1.3, 0.55), (1.16, 0.7), (1.12, 0.3)]) * (
+            w,
+            0.8 + 0.4 * p.hair_volume,
+        )
         return [Stroke(smooth(tail * (s, 1), closed=True), dark, relief=0, lift=-0.15) for s in (-1, 1)]
     if p.hair_style == "curly":
         t = np.linspace(0.82 * np.pi, 2.18 * np.pi, 12)
         x, y = (w + 0.6 * v) * np.cos(t), -0.36 + (0.82 + 0.7 * v) * np.sin(t)
         r = 0.15 + 0.6 * v
-        return [Stroke(ellipse(x[i], y[i], r, r, 10), shaded(p.hair, 0.75 + 0.2 * (i % 2)), relief=0, lift=-0.1) for i in range(12)]
+        return [
+            Stroke(ellipse(x[i], y[i], r, r, 10), shaded(p.hair, 0.75 + 0.2 * (i % 2)), relief=0, lift=-0.1)
+            for i in range(12)
+        ]
     if p.hair_style == "scarf":
         w += 0.14
         fall = [(-w, -0.4), (0, -1.36), (w, -0.4), (1.1 * w, 0.7), (1.5 * w, 1.7), (-1.5 * w, 1.7), (-1.1 * w, 0.7)]
@@ -103,7 +109,10 @@ def _front(p: Identity) -> list[Stroke]:
         edge = _mirrored([(1.0 * w, 0.1), (0.9 * w, -0.3), (0.66 * w, line + 0.1), (0, line + 0.02)])
         rim = smooth(_mirrored([(w, 0.0), (0.86 * w, 0.52), (0.44 * w, 0.95 * p.chin_y), (0, 1.03 * p.chin_y)]))
         return [_cap(p, 0.12, edge, p.clothes, 0.1), Stroke(rim, p.clothes, 0.17, relief=0, lift=0.05)]
-    strands = [_gloss([(x * w, line - 0.1), (1.05 * x * w, line - 0.22), (0.9 * x * w, line - 0.36)], p, 0.028) for x in (-0.5, -0.1, 0.35)]
+    strands = [
+        _gloss([(x * w, line - 0.1), (1.05 * x * w, line - 0.22), (0.9 * x * w, line - 0.36)], p, 0.028)
+        for x in (-0.5, -0.1, 0.35)
+    ]
     return [_cap(p, v, even, p.hair), *strands]
 
 
@@ -120,12 +129,25 @@ def beard(p: Identity, points: Array) -> list[Stroke]:
     (xl, yl), (xr, yr), top = points[48], points[54], float(points[33, 1]) + 0.06
     strokes = []
     if p.beard in ("stubble", "full"):
-        inner = [(0.86 * p.face_width, 0.2), (xr + 0.12, yr - 0.06), (0.0, top + 0.03), (xl - 0.12, yl - 0.06), (-0.86 * p.face_width, 0.2)]
+        inner = [
+            (0.86 * p.face_width, 0.2),
+            (xr + 0.12, yr - 0.06),
+            (0.0, top + 0.03),
+            (xl - 0.12, yl - 0.06),
+            (-0.86 * p.face_width, 0.2),
+        ]
         strokes.append(Stroke(np.concatenate([smooth(points[1:16:2], 2), smooth(inner, 3)]), colour, relief=0.2))
     if p.beard in ("moustache", "full", "goatee"):
         lip = float(points[51, 1])
         side = 0.4 * top + 0.6 * lip - 0.02
-        hair = [(xl - 0.02, yl - 0.04), (0.5 * xl, side), (0.0, top), (0.5 * xr, side), (xr + 0.02, yr - 0.04), (0.0, lip + 0.01)]
+        hair = [
+            (xl - 0.02, yl - 0.04),
+            (0.5 * xl, side),
+            (0.0, top),
+            (0.5 * xr, side),
+            (xr + 0.02, yr - 0.04),
+            (0.0, lip + 0.01),
+        ]
         strokes.append(Stroke(smooth(hair, 3, closed=True), colour, lift=0.05))
     if p.beard == "goatee":
         low, chin = float(points[57, 1]), float(points[8, 1])

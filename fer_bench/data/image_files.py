@@ -1,4 +1,6 @@
-"""Image files before they are decoded: whether they may be read, of what kind they are, and how large their header says they are. Needs no package."""
+"""Image files before they are decoded: whether they may be read, of what kind they are, and how large their header says
+they are. Needs no package.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ class UnreadableImageError(BadDataError):
 
     def __init__(self, reason: str, path: Path | None = None) -> None:
         self.reason, self.path = reason, path
-        super().__init__(f"{path}: {reason}." if path else f"{reason}.", "Unpack it again, or delete it: samples without a file are left out and counted.")
+        super().__init__(
+            f"{path}: {reason}." if path else f"{reason}.",
+            "Unpack it again, or delete it: samples without a file are left out and counted.",
+        )
 
     def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[str, Path | None]]:
         return type(self), (self.reason, self.path)
@@ -78,7 +83,9 @@ def check_size(header: Header | None, content: bytes) -> None:
         UnreadableImageError: says which.
     """
     if header is None:
-        reason = "not a readable image: " + ("none of PNG, JPEG, BMP, WebP, TIFF and GIF" if content else "an empty file")
+        reason = "not a readable image: " + (
+            "none of PNG, JPEG, BMP, WebP, TIFF and GIF" if content else "an empty file"
+        )
         raise UnreadableImageError(reason)
     if not header.pixels:
         reason = f"an image of {header.width} x {header.height} px: no pixels at all"
@@ -195,7 +202,9 @@ def _tiff(content: bytes) -> tuple[int, int] | None:
     for start in range(at, at + entry * min(count, 65_536), entry):
         tag, kind = struct.unpack_from(order + "HH", content, start)
         if tag in (256, 257) and kind in (3, 4, 16):
-            value = struct.unpack_from(order + {3: "H", 4: "I", 16: "Q"}[kind], content, start + (8 if entry == 12 else 12))[0]
+            value = struct.unpack_from(
+                order + {3: "H", 4: "I", 16: "Q"}[kind], content, start + (8 if entry == 12 else 12)
+            )[0]
             found.setdefault(tag, value)
         if len(found) == 2:
             return found[256], found[257]

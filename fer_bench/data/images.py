@@ -1,4 +1,6 @@
-"""Image files that are decoded when they are asked for: cropped, resized, and kept in a cache that fills as it is used."""
+"""Image files that are decoded when they are asked for: cropped, resized, and kept in a cache that fills as it is
+used.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def png_size(path: Path) -> tuple[int, int] | str:
-    """Width and height of a PNG file from its first bytes, or what is wrong with it: no PNG, truncated, or too large to be decoded."""
+    """Width and height of a PNG file from its first bytes, or what is wrong with it: no PNG, truncated, or too large to
+    be decoded.
+    """
     try:
         start = read_content(path, 24)
         header = read_header(start)
@@ -53,7 +57,9 @@ def face_box(landmarks: npt.NDArray[np.floating], margin: float = 0.1) -> npt.ND
 
 
 def pixels_of(box: npt.ArrayLike, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """The whole pixels of a box within an image: left, top, right, bottom (exclusive); None where nothing is left of it."""
+    """The whole pixels of a box within an image: left, top, right, bottom (exclusive); None where nothing is left of
+    it.
+    """
     left, top, right, bottom = (float(v) for v in np.asarray(box, dtype=np.float64))
     x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
     x1, y1 = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
@@ -94,11 +100,17 @@ class FileImages:
         files: N paths.
         size: side of the result.
         boxes: shape (N, 4), left, top, right, bottom in pixels; a row of -1, or None: the whole image.
-        cache: name of a cache that keeps the decoded crops; empty: none. It must name everything that the crops depend on.
+        cache: name of a cache that keeps the decoded crops; empty: none. It must name everything that the crops depend
+            on.
     """
 
     def __init__(
-        self, root: Path, files: Sequence[str] | npt.NDArray[np.str_], size: int, boxes: npt.NDArray[np.generic] | None = None, cache: str = ""
+        self,
+        root: Path,
+        files: Sequence[str] | npt.NDArray[np.str_],
+        size: int,
+        boxes: npt.NDArray[np.generic] | None = None,
+        cache: str = "",
     ) -> None:
         self.root, self.files, self.size, self.boxes = root, np.asarray(files, dtype=str), size, boxes
         self._store = CropStore(cache, len(self.files), size) if cache else None
@@ -125,7 +137,8 @@ class FileImages:
 
 
 class CropStore:
-    """Crops on disk, each written when it is first decoded; safe among processes, because all write the same bytes to the same place.
+    """Crops on disk, each written when it is first decoded; safe among processes, because all write the same bytes to
+    the same place.
 
     Args:
         name: of the cache.
@@ -141,14 +154,20 @@ class CropStore:
         self._full = False
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_pixels", "_done")} | {"_process": -1}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_pixels", "_done")} | {
+            "_process": -1
+        }
 
     def get(self, index: int) -> npt.NDArray[np.uint8] | None:
         """A crop, or None if it is not there yet."""
         if not self._open() or os.pread(self._done, 1, index) != b"\x01":
             return None
         content = os.pread(self._pixels, self._bytes, index * self._bytes)
-        return np.frombuffer(content, dtype=np.uint8).reshape(self._size, self._size, 3).copy() if len(content) == self._bytes else None
+        return (
+            np.frombuffer(content, dtype=np.uint8).reshape(self._size, self._size, 3).copy()
+            if len(content) == self._bytes
+            else None
+        )
 
     def put(self, index: int, image: npt.NDArray[np.uint8]) -> None:
         """Keep a crop; a full disk only means that it is decoded again next time."""
@@ -166,7 +185,9 @@ class CropStore:
             return True
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._pixels, self._done = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("pixels", "done"))
+            self._pixels, self._done = (
+                os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("pixels", "done")
+            )
         except OSError:
             return False
         self._process = os.getpid()

@@ -21,7 +21,13 @@ from fer_bench.protocols import find_task
 HEADER = ("id", "label", "confidence")
 
 
-def write_labels(path: Path, ids: Sequence[str], labels: npt.NDArray[np.int64], confidence: npt.NDArray[np.float64], label_set: LabelSet) -> int:
+def write_labels(
+    path: Path,
+    ids: Sequence[str],
+    labels: npt.NDArray[np.int64],
+    confidence: npt.NDArray[np.float64],
+    label_set: LabelSet,
+) -> int:
     """Write a label file; images without a class are left out.
 
     Args:
@@ -36,7 +42,11 @@ def write_labels(path: Path, ids: Sequence[str], labels: npt.NDArray[np.int64], 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    rows = [(i, label_set.names[label], f"{c:.4f}") for i, label, c in zip(ids, labels.tolist(), confidence.tolist(), strict=True) if label >= 0]
+    rows = [
+        (i, label_set.names[label], f"{c:.4f}")
+        for i, label, c in zip(ids, labels.tolist(), confidence.tolist(), strict=True)
+        if label >= 0
+    ]
     part.write_text(csv_text(HEADER, *rows), encoding="utf-8", newline="")
     part.replace(path)
     return len(rows)
@@ -73,8 +83,18 @@ def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
                 _check(identifier != "", path, reader.line_num, "the id is empty")
                 _check(identifier not in labels, path, reader.line_num, f"id {identifier!r} stands here a second time")
                 known = found is not None or any(LABEL_SETS[name].find(label) is not None for name in LABEL_SETS)
-                _check(known, path, reader.line_num, f"label {label!r} is not one of {label_set.name}: {', '.join(label_set.names)}")
-                _check(_is_share(confidence), path, reader.line_num, f"confidence {confidence!r} is not a number from 0 to 1")
+                _check(
+                    known,
+                    path,
+                    reader.line_num,
+                    f"label {label!r} is not one of {label_set.name}: {', '.join(label_set.names)}",
+                )
+                _check(
+                    _is_share(confidence),
+                    path,
+                    reader.line_num,
+                    f"confidence {confidence!r} is not a number from 0 to 1",
+                )
                 labels[identifier] = -1 if found is None else found
         except (csv.Error, UnicodeDecodeError) as error:
             problem = f"{path}, line {reader.line_num}: not readable as CSV in UTF-8 ({error})."
@@ -85,7 +105,9 @@ def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
     return labels
 
 
-def match_ids(ids: Sequence[str], labels: dict[str, int], path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def match_ids(
+    ids: Sequence[str], labels: dict[str, int], path: Path
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Find the samples that a label file names.
 
     Args:
@@ -102,7 +124,10 @@ def match_ids(ids: Sequence[str], labels: dict[str, int], path: Path) -> tuple[n
     found = find_samples(list(labels), ids)
     at, values = found[found >= 0], np.array(list(labels.values()), dtype=np.int64)[found >= 0]
     if len(at) == 0:
-        problem = f"{path}: none of its {len(labels)} ids ({', '.join(list(labels)[:3])}, ...) is one of the dataset's ({', '.join(list(ids)[:3])}, ...)."
+        problem = (
+            f"{path}: none of its {len(labels)} ids ({', '.join(list(labels)[:3])}, ...) is one of the dataset's"
+            f" ({', '.join(list(ids)[:3])}, ...)."
+        )
         raise BadDataError(problem, "Use the labels of the same dataset.")
     if len(np.unique(at)) < len(at):
         problem = f"{path}: several of its rows mean the same image, in folders of different classes."
@@ -112,7 +137,8 @@ def match_ids(ids: Sequence[str], labels: dict[str, int], path: Path) -> tuple[n
 
 
 def relabel_training(samples: Samples, task: str, path: Path) -> None:
-    """Replace training labels by a file's: images that it does not name keep theirs, those without a class of the task are left out later.
+    """Replace training labels by a file's: images that it does not name keep theirs, those without a class of the task
+    are left out later.
 
     Args:
         samples: changed in place: the task's column, and ``facts["labels"]``.

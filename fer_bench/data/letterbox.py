@@ -16,8 +16,8 @@ def letterbox(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDAr
         height: of the frame, in pixels.
 
     Returns:
-        Shape (height, width) or (height, width, channels), uint8. Where the border is odd, the bottom and right have the
-        pixel more.
+        Shape (height, width) or (height, width, channels), uint8. Where the border is odd, the bottom and right have
+        the pixel more.
     """
     h, w = image.shape[:2]
     scale = min(width / w, height / h)

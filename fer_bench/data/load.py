@@ -61,7 +61,8 @@ def dataset_there(name: str, data_dir: str | None) -> str:
         data_dir: the data root or the dataset's folder; None: the usual places.
 
     Returns:
-        ``ferplus_generated`` for ``ferplus`` where only the authors' generated layout is there, whose votes are others; every other name as it is.
+        ``ferplus_generated`` for ``ferplus`` where only the authors' generated layout is there, whose votes are others;
+        every other name as it is.
     """
     if name != "ferplus":
         return name
@@ -83,8 +84,14 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
     if labels is not None and file_digest(labels) != spec.labels:
         problem = f"label file {labels} has changed since the run was specified."
         raise SpecError(problem, "Give the command again.")
-    options: dict[str, Any] = {key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()}
-    more: dict[str, Any] = {"file": Path(spec.execution.table_file)} if spec.dataset.startswith(TABLE) and spec.execution.table_file else {}
+    options: dict[str, Any] = {
+        key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()
+    }
+    more: dict[str, Any] = (
+        {"file": Path(spec.execution.table_file)}
+        if spec.dataset.startswith(TABLE) and spec.execution.table_file
+        else {}
+    )
     settings: dict[str, Any] = dict(
         name=dataset_name(spec.dataset),
         data_dir=spec.execution.data_dir,
@@ -106,4 +113,6 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         if kind.plugin is None:
             raise
         problem = f"{kind.plugin.described} cannot be built: {error}."
-        raise PluginError(problem, "Its class takes what AffectDataModule takes; its own settings are in self.options.") from None
+        raise PluginError(
+            problem, "Its class takes what AffectDataModule takes; its own settings are in self.options."
+        ) from None

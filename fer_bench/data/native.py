@@ -1,4 +1,6 @@
-"""Images of any size, decoded one at a time: identified by what they are, kept at the size that a network is fed with."""
+"""Images of any size, decoded one at a time: identified by what they are, kept at the size that a network is fed
+with.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Decoded:
     Args:
         kept: shape (M,), positions of the images that could be read.
         images: uint8 (M, side, side), or (M, side, side, 3) RGB where one of them has a colour.
-        digests: uint8 (M, 20), SHA-1 over the pixels at their native size and the label, as :func:`fer_bench.data.samples.sample_digests`.
+        digests: uint8 (M, 20), SHA-1 over the pixels at their native size and the label, as
+            :func:`fer_bench.data.samples.sample_digests`.
         pixels: uint8 (M, 20), SHA-1 over the pixels alone.
         bad: positions of the others, with the reason.
         facts: number of images in colour and native sizes, ready for JSON.
@@ -62,15 +65,22 @@ class _Seen:
     colour: bool
 
 
-def decode_images(files: Sequence[Path], labels: npt.NDArray[Any], side: int | None = None, *, gray: bool | None = None, exact: bool = False) -> Decoded:
+def decode_images(
+    files: Sequence[Path],
+    labels: npt.NDArray[Any],
+    side: int | None = None,
+    *,
+    gray: bool | None = None,
+    exact: bool = False,
+) -> Decoded:
     """Decode images, several at once, without ever holding more than a few at their native size.
 
     Args:
         files: N image files.
         labels: shape (N,) or (N, D); part of the digests, in their own type.
         side: what every image is resized to; None: :func:`common_side`.
-        gray: True makes all of them grey; False keeps three channels of all; None keeps three where an image has a colour: one whose channels are equal
-            is grey.
+        gray: True makes all of them grey; False keeps three channels of all; None keeps three where an image has a
+            colour: one whose channels are equal is grey.
         exact: refuse images that are not of that side.
 
     Raises:
@@ -94,7 +104,9 @@ def decode_images(files: Sequence[Path], labels: npt.NDArray[Any], side: int | N
     return Decoded(np.array(kept, dtype=np.int64), store.images(), _rows(digests), _rows(pixels), bad, _facts(sizes))
 
 
-def decode_grey(files: Sequence[Path], side: int, hint: str) -> tuple[list[int], list[npt.NDArray[np.uint8]], list[tuple[int, str]]]:
+def decode_grey(
+    files: Sequence[Path], side: int, hint: str
+) -> tuple[list[int], list[npt.NDArray[np.uint8]], list[tuple[int, str]]]:
     """Decode grey images that all must have one size.
 
     Args:
@@ -103,7 +115,8 @@ def decode_grey(files: Sequence[Path], side: int, hint: str) -> tuple[list[int],
         hint: what to do about an image of another size.
 
     Returns:
-        Positions of those that could be read, their pixels, uint8 (side, side), and positions of the others with the reason.
+        Positions of those that could be read, their pixels, uint8 (side, side), and positions of the others with the
+        reason.
 
     Raises:
         BadDataError: an image of another size.
@@ -132,7 +145,8 @@ def common_side(files: Sequence[Path]) -> int:
         files: images, of which only the first bytes are read.
 
     Returns:
-        The shorter side of at least half of the images; where they differ more, the median of it, rounded down to a multiple of 16 px.
+        The shorter side of at least half of the images; where they differ more, the median of it, rounded down to a
+        multiple of 16 px.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         sides = np.array([side for side in pool.map(_shorter_side, files) if side], dtype=np.int64)
@@ -168,7 +182,9 @@ def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
         image = load_image(file, gray=bool(gray))
     except UnreadableImageError as error:
         return error.reason
-    colour = image.ndim == 3 and not (np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2]))
+    colour = image.ndim == 3 and not (
+        np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+    )
     if image.ndim == 3 and not colour:
         image = np.ascontiguousarray(image[..., 0])
     content = hashlib.sha1(np.ascontiguousarray(image).tobytes(), usedforsecurity=False)
@@ -220,7 +236,9 @@ def _room(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
             return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
     except OSError as error:
         problem = f"{folder}: no room for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
-        raise HardwareError(problem, "Free some space, name another place with FER_BENCH_CACHE, or set a smaller image_size.") from None
+        raise HardwareError(
+            problem, "Free some space, name another place with FER_BENCH_CACHE, or set a smaller image_size."
+        ) from None
 
 
 def _rows(digests: list[bytes]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,6 @@
-"""Datasets from outside the package: a subclass of :class:`AffectDataModule`, or a function that reads :class:`Samples`."""
+"""Datasets from outside the package: a subclass of :class:`AffectDataModule`, or a function that reads
+:class:`Samples`.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,24 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
             raise PluginError(problem, "Implement read(self), which returns Samples.")
         return type(made.__name__, (_Checked, made), {"plugin": plugin})
     if inspect.isclass(made) or not callable(made):
-        what = f"a class that is no AffectDataModule ({made.__name__})" if inspect.isclass(made) else f"a {type(made).__name__}"
+        what = (
+            f"a class that is no AffectDataModule ({made.__name__})"
+            if inspect.isclass(made)
+            else f"a {type(made).__name__}"
+        )
         problem = f"{plugin.described}: {plugin.reference} is {what}."
-        raise PluginError(problem, "Name a subclass of fer_bench.data.base.AffectDataModule, or a function called as read(data_dir, **dataset_options).")
+        raise PluginError(
+            problem,
+            "Name a subclass of fer_bench.data.base.AffectDataModule, or a function called as read(data_dir,"
+            " **dataset_options).",
+        )
     try:
         inspect.signature(made).bind("")
     except (TypeError, ValueError) as error:
         problem = f"{plugin.described}: {plugin.reference} cannot be called with a data folder alone ({error})."
-        raise PluginError(problem, "It is called as read(data_dir, **dataset_options); give its options defaults.") from None
+        raise PluginError(
+            problem, "It is called as read(data_dir, **dataset_options); give its options defaults."
+        ) from None
     return type("PluginDataModule", (_Checked, _ByFunction), {"plugin": plugin, "reader": staticmethod(made)})
 
 
@@ -52,7 +64,9 @@ class _ByFunction(AffectDataModule):
         parameters = inspect.signature(self.reader).parameters
         names = list(parameters)[1:]
         for key in self.options:
-            if key not in names and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            if key not in names and not any(
+                parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+            ):
                 kind = "option"
                 unknown = unknown_name(kind, key, names)
                 problem = f"dataset_options: dataset {self.name!r}: {unknown.problem}"
@@ -79,7 +93,10 @@ class _Checked(AffectDataModule):
             place = traceback.extract_tb(error.__traceback__)[-1]
             detail = next(iter(str(error).splitlines()), "") or "no detail"
             where = f"line {place.lineno} of {place.filename}"
-            problem = f"{self.plugin.described}: reading it raises {type(error).__name__} ({detail[:200].rstrip('.')}; {where})."
+            problem = (
+                f"{self.plugin.described}: reading it raises {type(error).__name__} ({detail[:200].rstrip('.')};"
+                f" {where})."
+            )
             raise PluginError(problem, "Mend its reader, or the data that it reads.") from None
         return complete(samples, self.task, self.plugin.described)
 
@@ -132,17 +149,32 @@ def _check_targets(what: str, targets: npt.NDArray[Any], task: str) -> None:
     chosen = find_task(task)
     if chosen.labels is not None:
         if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-            _refuse(what, f"targets[{task!r}] has shape {targets.shape} and type {targets.dtype}, not integer class numbers (N,)")
+            _refuse(
+                what,
+                f"targets[{task!r}] has shape {targets.shape} and type {targets.dtype}, not integer class numbers (N,)",
+            )
         if len(targets) and not -1 <= targets.min() <= targets.max() < len(chosen.labels):
-            _refuse(what, f"targets[{task!r}] holds {targets.min()} to {targets.max()}, not 0 to {len(chosen.labels) - 1} (or -1 for none)")
+            _refuse(
+                what,
+                f"targets[{task!r}] holds {targets.min()} to {targets.max()}, not 0 to {len(chosen.labels) - 1} (or -1"
+                " for none)",
+            )
     elif targets.shape[1:] != (len(chosen.dimensions),) or not np.issubdtype(targets.dtype, np.floating):
-        _refuse(what, f"targets[{task!r}] has shape {targets.shape} and type {targets.dtype}, not floating-point values (N, {len(chosen.dimensions)})")
+        _refuse(
+            what,
+            f"targets[{task!r}] has shape {targets.shape} and type {targets.dtype}, not floating-point values (N,"
+            f" {len(chosen.dimensions)})",
+        )
 
 
 def _fingerprint(samples: Samples, targets: npt.NDArray[Any]) -> None:
     digests = sample_digests(samples.images, targets)
-    samples.checksums = {split: split_checksum(digests[samples.where(split)]) for split in SPLITS if len(samples.where(split))}
-    samples.facts.setdefault("order", {split: content_order(digests[samples.where(split)]) for split in samples.checksums})
+    samples.checksums = {
+        split: split_checksum(digests[samples.where(split)]) for split in SPLITS if len(samples.where(split))
+    }
+    samples.facts.setdefault(
+        "order", {split: content_order(digests[samples.where(split)]) for split in samples.checksums}
+    )
 
 
 def _refuse(what: str, why: str) -> None:

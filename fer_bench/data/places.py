@@ -39,10 +39,21 @@ def _outdoors(canvas: Image, mood: Mood, rng: np.random.Generator) -> None:
         sky = _pick(rng, ((52, 56, 92), (226, 150, 104), (96, 84, 120)))
     _fade(canvas, 0, horizon, sky, mix(sky, (250, 240, 225), 0.55))
     if rng.random() < 0.5 + 0.2 * mood.warmth:
-        cv2.circle(canvas, (int(w * rng.random()), int(h * rng.uniform(0.05, 0.25))), int(h * 0.06), (255, 244, 205), -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas,
+            (int(w * rng.random()), int(h * rng.uniform(0.05, 0.25))),
+            int(h * 0.06),
+            (255, 244, 205),
+            -1,
+            cv2.LINE_AA,
+        )
     far = _pick(rng, ((96, 122, 110), (120, 124, 138), (140, 128, 108)))
     x = np.linspace(0, w, 24)
-    ridge = horizon - h * 0.06 * (1.2 + np.sin(x / w * rng.uniform(4, 14) + rng.uniform(0, 6)) + 0.4 * rng.standard_normal(24) * (rng.random() < 0.5))
+    ridge = horizon - h * 0.06 * (
+        1.2
+        + np.sin(x / w * rng.uniform(4, 14) + rng.uniform(0, 6))
+        + 0.4 * rng.standard_normal(24) * (rng.random() < 0.5)
+    )
     hills = np.concatenate([np.stack([x, ridge], axis=1), [[w, horizon + 2], [0, horizon + 2]]])
     cv2.fillPoly(canvas, [hills.astype(np.int32)], far, cv2.LINE_AA)
     ground = _pick(rng, ((104, 142, 76), (156, 146, 112), (112, 112, 118), (208, 190, 142), (226, 230, 236)))
@@ -72,7 +83,14 @@ def _tree(canvas: Image, x: int, ground: int, rng: np.random.Generator) -> None:
     cv2.line(canvas, (x, ground), (x, ground - 2 * size), (92, 66, 46), max(size // 5, 1), cv2.LINE_AA)
     leaves = _pick(rng, ((66, 112, 58), (96, 134, 64), (172, 120, 50), (58, 92, 72)))
     for dx, dy, r in ((-0.5, 2.0, 0.75), (0.5, 2.0, 0.75), (0.0, 2.6, 0.85)):
-        cv2.circle(canvas, (int(x + dx * size), int(ground - dy * size)), int(r * size), shaded(leaves, 0.9 + 0.1 * dy), -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas,
+            (int(x + dx * size), int(ground - dy * size)),
+            int(r * size),
+            shaded(leaves, 0.9 + 0.1 * dy),
+            -1,
+            cv2.LINE_AA,
+        )
 
 
 def _indoors(canvas: Image, mood: Mood, rng: np.random.Generator) -> None:
@@ -85,7 +103,12 @@ def _indoors(canvas: Image, mood: Mood, rng: np.random.Generator) -> None:
     _fade(canvas, floor, h, (134, 104, 78), (96, 72, 54))
     cv2.line(canvas, (0, floor), (w, floor), (236, 230, 220), max(h // 80, 1))
     if rng.random() < 0.6:
-        x, y, a, b = int(w * rng.uniform(0, 0.75)), int(h * rng.uniform(0.04, 0.2)), int(w * rng.uniform(0.15, 0.28)), int(h * rng.uniform(0.25, 0.42))
+        x, y, a, b = (
+            int(w * rng.uniform(0, 0.75)),
+            int(h * rng.uniform(0.04, 0.2)),
+            int(w * rng.uniform(0.15, 0.28)),
+            int(h * rng.uniform(0.25, 0.42)),
+        )
         sky: Colour = (40, 48, 84) if rng.random() < 0.25 + 0.1 * mood.energy else (178, 214, 240)
         cv2.rectangle(canvas, (x, y), (x + a, y + b), sky, -1)
         for p, q in (((x, y + b // 2), (x + a, y + b // 2)), ((x + a // 2, y), (x + a // 2, y + b))):
@@ -96,7 +119,12 @@ def _indoors(canvas: Image, mood: Mood, rng: np.random.Generator) -> None:
     if rng.random() < 0.4 + 0.15 * mood.warmth:
         for i, x in enumerate(np.linspace(0.03, 0.97, 9)):
             colour = ((226, 92, 84), (240, 190, 70), (86, 160, 196), (120, 180, 100))[i % 4]
-            cv2.fillPoly(canvas, [np.array([[(x - 0.03) * w, 0.03 * h], [(x + 0.03) * w, 0.03 * h], [x * w, 0.1 * h]], np.int32)], colour, cv2.LINE_AA)
+            cv2.fillPoly(
+                canvas,
+                [np.array([[(x - 0.03) * w, 0.03 * h], [(x + 0.03) * w, 0.03 * h], [x * w, 0.1 * h]], np.int32)],
+                colour,
+                cv2.LINE_AA,
+            )
 
 
 def _hanging(canvas: Image, rng: np.random.Generator) -> None:

@@ -1,8 +1,10 @@
-"""RandAugment of faces: of each image, a few operations drawn out of nine (Cubuk et al. 2020), without those after which nobody recognises an expression.
+"""RandAugment of faces: of each image, a few operations drawn out of nine (Cubuk et al. 2020), without those after
+which nobody recognises an expression.
 
-Left out of the paper's fourteen are inversions of light and colour (solarise, posterise, equalise, colour); gamma is added. An operation's strength is
-uniform up to ``magnitude`` times its largest, in either direction. They are applied in a fixed order, geometry first, which for few operations makes no
-difference that could be measured, and lets a whole batch be changed at once.
+Left out of the paper's fourteen are inversions of light and colour (solarise, posterise, equalise, colour); gamma is
+added. An operation's strength is uniform up to ``magnitude`` times its largest, in either direction. They are applied
+in a fixed order, geometry first, which for few operations makes no difference that could be measured, and lets a whole
+batch be changed at once.
 """
 
 from __future__ import annotations
@@ -16,9 +18,20 @@ import torch
 from torch import nn
 
 Float = npt.NDArray[np.float64]
-# Largest strengths at magnitude 1, each in both directions: degrees, shares of the side, relative changes, powers of two (gamma: exponent from 1/2 to 2), and
-# the share of the difference from the smoothed image that is added (sharper) or taken off (smoother).
-LARGEST = {"rotate": 30.0, "shift_x": 0.2, "shift_y": 0.2, "scale": 0.3, "shear": 20.0, "brightness": 0.5, "contrast": 0.5, "gamma": 1.0, "sharpness": 1.0}
+# Largest strengths at magnitude 1, each in both directions: degrees, shares of the side, relative changes, powers of
+# two (gamma: exponent from 1/2 to 2), and the share of the difference from the smoothed image that is added (sharper)
+# or taken off (smoother).
+LARGEST = {
+    "rotate": 30.0,
+    "shift_x": 0.2,
+    "shift_y": 0.2,
+    "scale": 0.3,
+    "shear": 20.0,
+    "brightness": 0.5,
+    "contrast": 0.5,
+    "gamma": 1.0,
+    "sharpness": 1.0,
+}
 # Columns of what is drawn beyond those of the geometry and the light.
 COLUMNS = 2
 # Of a smoother 3 x 3, as in PIL's.

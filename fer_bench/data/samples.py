@@ -39,7 +39,8 @@ class Samples:
         columns: whatever else is known per sample (landmarks, votes, clip, ...).
         notes: what a reader of the results should know about this copy.
         quarantined: files that could not be read, with the reason.
-        checksums: identity of each split, by which rows on different copies are told apart; ``all`` where the reader makes no splits.
+        checksums: identity of each split, by which rows on different copies are told apart; ``all`` where the reader
+            makes no splits.
         facts: what else a record should say of the data, ready for JSON.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
@@ -89,7 +90,9 @@ class Subset:
     def __init__(self, images: Images, positions: npt.NDArray[np.int64]) -> None:
         # Subsets of subsets collapse, so that reading an image stays one indexing away.
         self._images: Images = images._images if isinstance(images, Subset) else images
-        self._positions: npt.NDArray[np.int64] = images._positions[positions] if isinstance(images, Subset) else positions
+        self._positions: npt.NDArray[np.int64] = (
+            images._positions[positions] if isinstance(images, Subset) else positions
+        )
 
     def __len__(self) -> int:
         return len(self._positions)

@@ -1,4 +1,6 @@
-"""Drawn colour scenes: people in simple places, whose faces say more about the scene's emotion than its background does."""
+"""Drawn colour scenes: people in simple places, whose faces say more about the scene's emotion than its background
+does.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,8 @@ class SceneLabels:
         valence: -3 to 3.
         arousal: 0 to 6.
         ambiguity: 0 to 6.
-        expressions: what each person shows, ids of ``people.EXPRESSIONS`` (the first eight are FER8's), from back to front.
+        expressions: what each person shows, ids of ``people.EXPRESSIONS`` (the first eight are FER8's), from back to
+            front.
         strengths: how strongly, 0 to 1.
         facing: whether the person faces the viewer.
     """
@@ -209,14 +212,17 @@ def _person(index: int, number: int, config: SceneConfig, labels: SceneLabels) -
     expression = labels.expressions[number]
     strengths[expression] = labels.strengths[number]
     look = draw_look(rng, identity, config.difficulty)
-    return replace(
-        look,
-        action=action_of(strengths, draw_prototypes(rng), identity),
-        asymmetry=float(rng.choice((-1, 1))) if expression == 7 else 0.0,
-        occluder="none",
-        scale=1.0,
-        shift=(x / side - 0.5, y / side - 0.5),
-    ), side
+    return (
+        replace(
+            look,
+            action=action_of(strengths, draw_prototypes(rng), identity),
+            asymmetry=float(rng.choice((-1, 1))) if expression == 7 else 0.0,
+            occluder="none",
+            scale=1.0,
+            shift=(x / side - 0.5, y / side - 0.5),
+        ),
+        side,
+    )
 
 
 def _box(params: FaceParams, side: float, config: SceneConfig) -> npt.NDArray[np.float32]:
@@ -244,7 +250,20 @@ def _paint_person(canvas: Image, params: FaceParams, side: float, facing: bool) 
     person = params.identity
     unit = 0.43 * side
     cx, cy = (0.5 + params.shift[0]) * side, (0.53 + params.shift[1]) * side
-    torso = np.array([[-1.7, 2.2], [-1.62, 1.8], [-1.4, 1.52], [-0.45, 1.2], [0.45, 1.2], [1.4, 1.52], [1.62, 1.8], [1.7, 2.2], [1.8, 12], [-1.8, 12]])
+    torso = np.array(
+        [
+            [-1.7, 2.2],
+            [-1.62, 1.8],
+            [-1.4, 1.52],
+            [-0.45, 1.2],
+            [0.45, 1.2],
+            [1.4, 1.52],
+            [1.62, 1.8],
+            [1.7, 2.2],
+            [1.8, 12],
+            [-1.8, 12],
+        ]
+    )
     cv2.fillPoly(canvas, [np.rint(torso * unit + (cx, cy)).astype(np.int32)], person.clothes, cv2.LINE_AA)
     for s in (-1, 1):
         arm = np.rint(np.array([[s * 1.15, 2.3], [s * 1.2, 12]]) * unit + (cx, cy)).astype(np.int32)
@@ -262,11 +281,20 @@ def _paint_person(canvas: Image, params: FaceParams, side: float, facing: bool) 
 def _paint_back(canvas: Image, params: FaceParams, unit: float, cx: float, cy: float) -> None:
     """The back of a head: neck, ears, hair."""
     person = params.identity
-    hair = person.skin if person.hair_style == "bald" else person.clothes if person.hair_style in ("beanie", "scarf") else person.hair
+    hair = (
+        person.skin
+        if person.hair_style == "bald"
+        else person.clothes
+        if person.hair_style in ("beanie", "scarf")
+        else person.hair
+    )
     skin = mix(person.skin, (60, 25, 20), 0.2)
 
     def oval(x: float, y: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
-        centre, axes = (round(cx + x * unit), round(cy + y * unit)), (max(round(rx * unit), 1), max(round(ry * unit), 1))
+        centre, axes = (
+            (round(cx + x * unit), round(cy + y * unit)),
+            (max(round(rx * unit), 1), max(round(ry * unit), 1)),
+        )
         cv2.ellipse(canvas, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
 
     oval(0, 1.0, 0.44, 0.42, skin)
@@ -308,7 +336,9 @@ def draw_scene(index: int, config: SceneConfig) -> Scene:
             seen.append(i)
     image = cv2.resize(canvas, (config.width, config.height), interpolation=cv2.INTER_AREA)
     tint = np.array([1 + 0.06 * warmth, 1.0, 1 - 0.06 * warmth]) * (1 + 0.06 * np.clip(warmth + energy, -2, 2))
-    grain = rng.standard_normal(image.shape[:2], dtype=np.float32)[:, :, None] * np.float32(2 + 6 * config.difficulty * rng.random())
+    grain = rng.standard_normal(image.shape[:2], dtype=np.float32)[:, :, None] * np.float32(
+        2 + 6 * config.difficulty * rng.random()
+    )
     image = np.clip(image * tint.astype(np.float32) + grain, 0, 255).astype(np.uint8)
     boxes = np.array([heads[i] for i in seen], dtype=np.float32).reshape(-1, 4)
     return Scene(image, boxes, np.array(seen, dtype=np.int64), labels)

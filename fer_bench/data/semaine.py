@@ -1,6 +1,8 @@
-"""SEMAINE (McKeown et al. 2012): conversations in a laboratory, rated continuously; every tenth frame of each video, cropped to the face.
+"""SEMAINE (McKeown et al. 2012): conversations in a laboratory, rated continuously; every tenth frame of each video,
+cropped to the face.
 
-There are no official splits: folds go by subject. Videos are decoded and faces found once; crops lie in the cache afterwards.
+There are no official splits: folds go by subject. Videos are decoded and faces found once; crops lie in the cache
+afterwards.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ Opener = Callable[[], AbstractContextManager[FaceDetector]]
 class SemaineDataModule(AffectDataModule):
     """SEMAINE or its AVEC variant.
 
-    Options: ``every``, one frame of so many is kept (10); ``merge``, how raters are merged (``mean`` or ``ccc``); ``margin`` around the landmarks (0.1);
-    ``landmarker``, path of the face landmarker's model; and those of folds.
+    Options: ``every``, one frame of so many is kept (10); ``merge``, how raters are merged (``mean`` or ``ccc``);
+    ``margin`` around the landmarks (0.1); ``landmarker``, path of the face landmarker's model; and those of folds.
     """
 
     dataset = "semaine"
@@ -89,22 +91,36 @@ def read_semaine(
         model: path of the detector's model, which is part of the crops' identity.
 
     Returns:
-        Samples with ids ``<session>-<role>/<frame>``, the target ``va``, groups = recording, and the columns clip, identity (the subject; the session where
-        no subject is named), frame, landmarks (N, 68, 2; NaN without a face) and no_face. A frame without a face is shown whole.
+        Samples with ids ``<session>-<role>/<frame>``, the target ``va``, groups = recording, and the columns clip,
+        identity (the subject; the session where no subject is named), frame, landmarks (N, 68, 2; NaN without a face)
+        and no_face. A frame without a face is shown whole.
 
     Raises:
         MissingDataError: there is no session, or no face detector's model.
         BadDataError: ratings that are not as the format says, or nothing usable is left.
     """
     folders = files.candidates("semaine", data_dir)
-    variant, recordings, left_out = next((found for root in folders if (found := find_recordings(root, merge))[0]), ("", [], []))
+    variant, recordings, left_out = next(
+        (found for root in folders if (found := find_recordings(root, merge))[0]), ("", [], [])
+    )
     if not variant:
-        raise files.missing("semaine", ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"), folders, HOW_TO_GET)
+        raise files.missing(
+            "semaine",
+            ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"),
+            folders,
+            HOW_TO_GET,
+        )
     clips = list(_clips(recordings, size, every, margin, open_faces, model, left_out))
     if not clips:
-        problem = f"no usable recording in {' or '.join(map(str, folders))}: {'; '.join(f'{where}: {why}' for where, why in left_out[:3])}."
+        problem = (
+            f"no usable recording in {' or '.join(map(str, folders))}:"
+            f" {'; '.join(f'{where}: {why}' for where, why in left_out[:3])}."
+        )
         raise BadDataError(problem, "Unpack the sessions again.")
-    joined = {name: np.concatenate([clip[name] for clip in clips]) for name in ("ids", "va", "frame", "landmarks", "no_face", "clip", "identity")}
+    joined = {
+        name: np.concatenate([clip[name] for clip in clips])
+        for name in ("ids", "va", "frame", "landmarks", "no_face", "clip", "identity")
+    }
     digest = hashlib.sha256("\n".join(joined["ids"].tolist()).encode())
     digest.update(np.ascontiguousarray(joined["va"]).tobytes())
     # Of the videos, not of the crops: those depend on the size that was asked for.
@@ -120,13 +136,23 @@ def read_semaine(
         groups=joined["clip"],
         columns={name: joined[name] for name in ("clip", "identity", "frame", "landmarks", "no_face")},
         notes=[
-            *([f"no face found in {n_missing} of {len(joined['ids'])} frames: left out of training, counted as unanswered in test"] if n_missing else []),
+            *(
+                [
+                    f"no face found in {n_missing} of {len(joined['ids'])} frames: left out of training, counted as"
+                    " unanswered in test"
+                ]
+                if n_missing
+                else []
+            ),
             *(["no subject ids: every session stands for a person of its own"] if unnamed else []),
             *(f"{where} left out: {why}" for where, why in left_out),
         ],
         quarantined=left_out,
         checksums={"all": digest.hexdigest()[:16]},
-        facts={"counts": {"no face": n_missing, "recordings left out": len(left_out)}, "models": {"face landmarker": _model_key(model)[:16]}},
+        facts={
+            "counts": {"no face": n_missing, "recordings left out": len(left_out)},
+            "models": {"face landmarker": _model_key(model)[:16]},
+        },
     )
 
 
@@ -151,7 +177,13 @@ class Joined:
 
 
 def _clips(
-    recordings: list[Recording], size: int, every: int, margin: float, open_faces: Opener, model: Callable[[], Path], left_out: list[tuple[str, str]]
+    recordings: list[Recording],
+    size: int,
+    every: int,
+    margin: float,
+    open_faces: Opener,
+    model: Callable[[], Path],
+    left_out: list[tuple[str, str]],
 ) -> Iterator[dict[str, Any]]:
     """Columns of each recording's usable frames."""
     with ExitStack() as stack:
@@ -187,7 +219,9 @@ def _clips(
                 "landmarks": np.asarray(arrays["landmarks"])[keep],
                 "no_face": ~np.asarray(arrays["found"])[keep],
                 "clip": np.full(n, recording.name),
-                "identity": np.full(n, f"subject {recording.subject}" if recording.subject else f"session {recording.session}"),
+                "identity": np.full(
+                    n, f"subject {recording.subject}" if recording.subject else f"session {recording.session}"
+                ),
             }
 
 
@@ -209,11 +243,17 @@ def annotation_rows(seconds: npt.NDArray[np.float64], times: npt.NDArray[np.floa
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / FRAMES_PER_SECOND
     right = np.clip(np.searchsorted(times, seconds), 1, max(len(times) - 1, 1))
     left = right - 1
-    nearest = np.where(np.abs(times[np.minimum(right, len(times) - 1)] - seconds) < np.abs(times[left] - seconds), np.minimum(right, len(times) - 1), left)
+    nearest = np.where(
+        np.abs(times[np.minimum(right, len(times) - 1)] - seconds) < np.abs(times[left] - seconds),
+        np.minimum(right, len(times) - 1),
+        left,
+    )
     return np.where(np.abs(times[nearest] - seconds) <= step, nearest, -1).astype(np.int64)
 
 
-def _cut(video: Path, size: int, every: int, margin: float, detect: Callable[[npt.NDArray[np.uint8]], list[Face]]) -> tuple[files.Arrays, dict[str, Any]]:
+def _cut(
+    video: Path, size: int, every: int, margin: float, detect: Callable[[npt.NDArray[np.uint8]], list[Face]]
+) -> tuple[files.Arrays, dict[str, Any]]:
     """Crops of every so-manieth frame."""
     capture = cv2.VideoCapture(str(video))
     crops: list[npt.NDArray[np.uint8]] = []

@@ -1,4 +1,6 @@
-"""What lies in SEMAINE's folders: sessions, their XML, raters' FeelTrace files; and the AVEC variant with one CSV per session. No video is opened here."""
+"""What lies in SEMAINE's folders: sessions, their XML, raters' FeelTrace files; and the AVEC variant with one CSV per
+session. No video is opened here.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ def find_recordings(root: Path, merge: str = "mean") -> tuple[str, list[Recordin
 
 
 def _layouts(root: Path) -> Iterator[tuple[str, Path, Reader]]:
-    """Where sessions may be, and how they are read there: the release, then AVEC's variant, then sessions without a folder around them."""
+    """Where sessions may be, and how they are read there: the release, then AVEC's variant, then sessions without a
+    folder around them.
+    """
     sessions = _named(root, "Sessions")
     if sessions is not None:
         yield "sessions", sessions, _session
@@ -108,8 +112,14 @@ def _there(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path, name: str) -> Path | None:
-    """A sub-folder in any case: AVEC writes ``sessions``, the release ``Sessions``; as it is written here where both are there."""
-    found = [path for path in _there(folder) if path.name.lower() == name.lower() and path.is_dir()] if folder.is_dir() else []
+    """A sub-folder in any case: AVEC writes ``sessions``, the release ``Sessions``; as it is written here where both
+    are there.
+    """
+    found = (
+        [path for path in _there(folder) if path.name.lower() == name.lower() and path.is_dir()]
+        if folder.is_dir()
+        else []
+    )
     return min(found, key=lambda path: path.name != name, default=None)
 
 
@@ -126,9 +136,14 @@ def _session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Itera
         return
     session = tree.get("sessionId") or folder.name
     people = _people(tree)
-    listed = {note.get("filename", "") for track in _tracks(tree) for note in track.iter("annotation") if note.get("type") == "FeelTrace"}
+    listed = {
+        note.get("filename", "")
+        for track in _tracks(tree)
+        for note in track.iter("annotation")
+        if note.get("type") == "FeelTrace"
+    }
     present = {path.name for path in _there(folder) if path.suffix.lower() == ".txt" and path.is_file()}
-    names = sorted(name for name in (listed & present or present) if _TRACE.search(name))
+    names = sorted(name for name in listed & present or present if _TRACE.search(name))
     for letter, role in ROLES.items():
         traces = {dimension: [folder / name for name in names if _is(name, letter, dimension)] for dimension in "VA"}
         if not all(traces.values()):
@@ -140,7 +155,9 @@ def _session(folder: Path, merge: str, left_out: list[tuple[str, str]]) -> Itera
             left_out.append((f"{folder}: {role}", "no video"))
             continue
         times, values = _merged([[_read_trace(path) for path in traces[dimension]] for dimension in "VA"], merge)
-        yield Recording(session, role, people.get(role, ""), video, times, values, min(len(paths) for paths in traces.values()))
+        yield Recording(
+            session, role, people.get(role, ""), video, times, values, min(len(paths) for paths in traces.values())
+        )
 
 
 def _session_xml(folder: Path) -> tuple[ElementTree.Element | None, Path | None]:
@@ -176,11 +193,24 @@ def _video(folder: Path, tree: ElementTree.Element | None, role: str) -> Path | 
     listed = [] if tree is None else [folder / Path(track.get("filename", "")).name for track in _tracks(tree)]
     present = [path for path in _there(folder) if path.suffix.lower() in VIDEOS]
     candidates = [path for path in listed if path.is_file() and path.suffix.lower() in VIDEOS] or present
-    named = [path for path in candidates if role.lower() in path.name.lower()] or [path for path in present if role.lower() in path.name.lower()]
+    named = [path for path in candidates if role.lower() in path.name.lower()] or [
+        path for path in present if role.lower() in path.name.lower()
+    ]
     if named:
-        return max(named, key=lambda path: ("headandshoulders" in path.name.lower(), bool(re.search(r"_C\d?\.", path.name)), path.name))
+        return max(
+            named,
+            key=lambda path: (
+                "headandshoulders" in path.name.lower(),
+                bool(re.search(r"_C\d?\.", path.name)),
+                path.name,
+            ),
+        )
     others = [other.lower() for other in ROLES.values() if other != role]
-    return candidates[0] if len(candidates) == 1 and not any(other in candidates[0].name.lower() for other in others) else None
+    return (
+        candidates[0]
+        if len(candidates) == 1 and not any(other in candidates[0].name.lower() for other in others)
+        else None
+    )
 
 
 def _read_trace(path: Path) -> tuple[Float, Float]:
@@ -222,8 +252,9 @@ def merge_traces(traces: Sequence[Float], how: str) -> Float:
 
     Args:
         traces: each of shape (T_r,).
-        how: ``mean`` averages (the thesis). ``ccc`` centres first: every trace is shifted to a common mean, in which a rater counts by the mean CCC with
-            the others, so that one who is off by a constant does not pull the average.
+        how: ``mean`` averages (the thesis). ``ccc`` centres first: every trace is shifted to a common mean, in which a
+            rater counts by the mean CCC with the others, so that one who is off by a constant does not pull the
+            average.
 
     Returns:
         Shape (min T_r,).
@@ -241,8 +272,12 @@ def merge_traces(traces: Sequence[Float], how: str) -> Float:
     return np.asarray((stacked - means[:, None]).mean(axis=0) + centre)
 
 
-def _avec_session(folder: Path, merge: str, left_out: list[tuple[str, str]], media: Path | None = None) -> Iterator[Recording]:
-    """One session of AVEC's variant, whose media and XML are in ``sessions/<id>/`` beside ``TrainingInput/``, or with the ratings."""
+def _avec_session(
+    folder: Path, merge: str, left_out: list[tuple[str, str]], media: Path | None = None
+) -> Iterator[Recording]:
+    """One session of AVEC's variant, whose media and XML are in ``sessions/<id>/`` beside ``TrainingInput/``, or with
+    the ratings.
+    """
     beside = None if media is None else _of_session(media, folder.name)
     places = [folder] if beside is None else [folder, beside]
     tree = next((tree for place in places if (tree := _session_xml(place)[0]) is not None), None)
@@ -262,7 +297,14 @@ def _avec_session(folder: Path, merge: str, left_out: list[tuple[str, str]], med
 def _of_session(media: Path, session: str) -> Path | None:
     """The folder of a session, whose number may be written with or without zeros in front (``7``, ``007``)."""
     same = session.lstrip("0")
-    return next((place for place in _by_number(media) if place.name == session or (same.isdigit() and place.name.lstrip("0") == same)), None)
+    return next(
+        (
+            place
+            for place in _by_number(media)
+            if place.name == session or (same.isdigit() and place.name.lstrip("0") == same)
+        ),
+        None,
+    )
 
 
 def _read_avec(path: Path) -> tuple[Float, Float]:

@@ -6,14 +6,44 @@ import re
 import unicodedata
 
 _NAMES = {
-    "train": "train", "training": "train", "trn": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "validate": "validation", "validating": "validation",
-    "dev": "validation", "development": "validation", "publictest": "validation",
-    "test": "test", "testing": "test", "tests": "test", "tst": "test", "privatetest": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "validate": "validation",
+    "validating": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "publictest": "validation",
+    "test": "test",
+    "testing": "test",
+    "tests": "test",
+    "tst": "test",
+    "privatetest": "test",
+}
 # What may stand beside it and says nothing: train_set, "test images", ValidationData.
 _BESIDE = frozenset(
-    {"set", "data", "dataset", "split", "part", "folder", "dir", "image", "images", "img", "imgs", "face", "faces", "photo", "photos", "pictures", "samples"}
+    {
+        "set",
+        "data",
+        "dataset",
+        "split",
+        "part",
+        "folder",
+        "dir",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "face",
+        "faces",
+        "photo",
+        "photos",
+        "pictures",
+        "samples",
+    }
 )
 _JOINED = re.compile(r"(.+?)(?:set|data|split)")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
@@ -24,7 +54,8 @@ def split_of(name: str) -> str:
     """The split that a folder, or a cell of a table, names; empty for none.
 
     Args:
-        name: in any case, with or without what says nothing beside it (``train_set``, ``ValidationData``, ``test images``, ``Public Test``).
+        name: in any case, with or without what says nothing beside it (``train_set``, ``ValidationData``, ``test
+            images``, ``Public Test``).
     """
     words = [word for word in _words(name) if word not in _BESIDE]
     joined = "".join(words)
@@ -33,7 +64,9 @@ def split_of(name: str) -> str:
 
 
 def sounds_like_split(name: str) -> bool:
-    """Whether a name that is no split has a word that is (``train_aug``, ``FER2013Test``): reading past it would mix splits in silence."""
+    """Whether a name that is no split has a word that is (``train_aug``, ``FER2013Test``): reading past it would mix
+    splits in silence.
+    """
     return not split_of(name) and any(split_of(word) for word in _words(name))
 
 

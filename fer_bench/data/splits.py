@@ -1,4 +1,6 @@
-"""Splits as pure functions of ids and a salt: the same on every machine, in every order, and for every subset of the data."""
+"""Splits as pure functions of ids and a salt: the same on every machine, in every order, and for every subset of the
+data.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,8 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
 
 
 def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArray[np.str_]:
-    """Splits of one fold of a cross-validation: the fold is tested, validation is carved from the rest, by the same groups.
+    """Splits of one fold of a cross-validation: the fold is tested, validation is carved from the rest, by the same
+    groups.
 
     Args:
         groups: shape (N,), text; what must not be torn apart.
@@ -103,7 +106,17 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
     tested = deal(groups, folds) == fold
     rest = np.flatnonzero(~tested)
     split = np.where(tested, "test", "train").astype("<U10")
-    split[rest[carve(groups[rest], np.zeros(len(rest), dtype=np.int64), VALIDATION_SHARE, groups[rest], salt=f"validation of fold {fold}")]] = "validation"
+    split[
+        rest[
+            carve(
+                groups[rest],
+                np.zeros(len(rest), dtype=np.int64),
+                VALIDATION_SHARE,
+                groups[rest],
+                salt=f"validation of fold {fold}",
+            )
+        ]
+    ] = "validation"
     if not (split == "train").any():
         problem = f"{len(np.unique(groups))} groups leave nothing to train on beside test and validation."
         raise BadDataError(problem, "Fold by something finer.")
@@ -125,22 +138,45 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
         raise SpecError(problem, "Run all of them with --folds, or name one with dataset_options.fold.")
     if folding.by != "frame" and folding.by not in samples.columns:
         known = [name for name in ("identity", "clip") if name in samples.columns]
-        problem = f"dataset_options.fold_by = {folding.by!r}: this dataset does not say which {folding.by} a sample is of."
+        problem = (
+            f"dataset_options.fold_by = {folding.by!r}: this dataset does not say which {folding.by} a sample is of."
+        )
         raise SpecError(problem, f"Use {' or '.join([*known, 'frame'])}.")
     groups = samples.ids if folding.by == "frame" else samples.columns[folding.by].astype(str)
     split = fold_split(groups, folding.folds, folding.fold)
     whole = samples.checksums.get("all") or _joined(samples.checksums)
     name = f"{whole}|{folding.by}|{folding.folds}|{folding.fold}"
-    checksums = {part: hashlib.sha256(f"{name}|{part}".encode()).hexdigest()[:16] for part in ("train", "validation", "test")} if whole else {}
+    checksums = (
+        {part: hashlib.sha256(f"{name}|{part}".encode()).hexdigest()[:16] for part in ("train", "validation", "test")}
+        if whole
+        else {}
+    )
     # Who is kept together is not in the images: the same copy under other names of persons is cut otherwise.
-    assignment = hashlib.sha256("\n".join(f"{i}|{part}" for i, part in zip(samples.ids, split, strict=True)).encode()).hexdigest()[:16]
-    facts = {"fold": {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": whole, "assignment": assignment}}
+    assignment = hashlib.sha256(
+        "\n".join(f"{i}|{part}" for i, part in zip(samples.ids, split, strict=True)).encode()
+    ).hexdigest()[:16]
+    facts = {
+        "fold": {
+            "fold": folding.fold,
+            "folds": folding.folds,
+            "by": folding.by,
+            "copy": whole,
+            "assignment": assignment,
+        }
+    }
     kept = {key: value for key, value in samples.facts.items() if key != "order"}
-    return replace(samples, split=split, checksums=checksums, key=f"{samples.key}|{name}" if samples.key else "", facts={**kept, **facts})
+    return replace(
+        samples,
+        split=split,
+        checksums=checksums,
+        key=f"{samples.key}|{name}" if samples.key else "",
+        facts={**kept, **facts},
+    )
 
 
 def all_as_test(samples: Samples) -> Samples:
-    """A dataset that is cut into folds as one test set, in the order in which an experiment over its folds keeps its samples.
+    """A dataset that is cut into folds as one test set, in the order in which an experiment over its folds keeps its
+    samples.
 
     Args:
         samples: all of them; nothing may have been trained on any.
@@ -149,7 +185,9 @@ def all_as_test(samples: Samples) -> Samples:
     whole = samples.checksums.get("all") or _joined(samples.checksums)
     split = np.full(len(samples), "test", dtype="<U10")
     kept = {key: value for key, value in samples.facts.items() if key != "order"}
-    return replace(ordered, split=split, checksums={"test": whole} if whole else {}, facts={**kept, "tested": "all samples"})
+    return replace(
+        ordered, split=split, checksums={"test": whole} if whole else {}, facts={**kept, "tested": "all samples"}
+    )
 
 
 def _joined(checksums: dict[str, str]) -> str:

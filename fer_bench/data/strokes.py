@@ -57,10 +57,21 @@ def ellipse(x: float, y: float, rx: float, ry: float, n: int = 16) -> Array:
 def _spline_matrix(knots: int, per_segment: int, closed: bool) -> Array:
     """Weights (samples, knots) of a Catmull-Rom spline through the knots."""
     segments = knots if closed else knots - 1
-    t = np.linspace(0, segments, segments * per_segment, endpoint=False) if closed else np.linspace(0, segments, segments * per_segment + 1)
+    t = (
+        np.linspace(0, segments, segments * per_segment, endpoint=False)
+        if closed
+        else np.linspace(0, segments, segments * per_segment + 1)
+    )
     i = np.minimum(t.astype(int), segments - 1)
     f = t - i
-    weights = np.stack([-0.5 * f + f**2 - 0.5 * f**3, 1 - 2.5 * f**2 + 1.5 * f**3, 0.5 * f + 2 * f**2 - 1.5 * f**3, -0.5 * f**2 + 0.5 * f**3])
+    weights = np.stack(
+        [
+            -0.5 * f + f**2 - 0.5 * f**3,
+            1 - 2.5 * f**2 + 1.5 * f**3,
+            0.5 * f + 2 * f**2 - 1.5 * f**3,
+            -0.5 * f**2 + 0.5 * f**3,
+        ]
+    )
     matrix = np.zeros((len(t), knots))
     rows = np.arange(len(t))
     for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):

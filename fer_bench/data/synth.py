@@ -1,7 +1,7 @@
 """The population of ``synthfaces``: who shows what in which picture, and every label of it.
 
-Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be drawn alone,
-and neither the order of drawing nor the size of another split changes it.
+Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be drawn
+alone, and neither the order of drawing nor the size of another split changes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from fer_bench.data.anatomy import FaceParams, Identity
 from fer_bench.data.drawing import draw_face
-from fer_bench.data.people import EMO8_OF, EXPRESSIONS, VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes, seen_as
+from fer_bench.data.people import (
+    EMO8_OF,
+    EXPRESSIONS,
+    VALENCE_AROUSAL,
+    action_of,
+    draw_identity,
+    draw_prototypes,
+    seen_as,
+)
 from fer_bench.data.strokes import Array, Colour
 from fer_bench.errors import SpecError
 from fer_bench.labels import FER7, FER8, class_map
@@ -170,7 +178,9 @@ def _order(seed: int, split: int, block: int) -> tuple[int, ...]:
 
 
 def _envelope(rng: np.random.Generator) -> Array:
-    """Strength of the expression in each frame: from rest to the apex and back, not always from the start or to the end."""
+    """Strength of the expression in each frame: from rest to the apex and back, not always from the start or to the
+    end.
+    """
     frames = np.arange(FRAMES_PER_CLIP)
     onset, offset = rng.uniform(0.8, 1.6, 2)
     start, end = rng.uniform(0.0, 0.9), FRAMES_PER_CLIP - rng.uniform(-0.3, 0.9)
@@ -179,7 +189,9 @@ def _envelope(rng: np.random.Generator) -> Array:
 
 
 def _course(rng: np.random.Generator, emotion: int, difficulty: float) -> tuple[Array, tuple[int, float]]:
-    """Strengths of all expressions in each frame, shape (frames, 10), and the tint of the rest: (expression, strength)."""
+    """Strengths of all expressions in each frame, shape (frames, 10), and the tint of the rest: (expression,
+    strength).
+    """
     strengths = np.zeros((FRAMES_PER_CLIP, len(EXPRESSIONS)))
     envelope = _envelope(rng)
     peak = rng.uniform(1 - 0.65 * difficulty, 1.0)
@@ -258,7 +270,15 @@ def _clip(seed: int, difficulty: float, split: int, number: int) -> _Clip:
     if emotion == 7:
         look = replace(look, asymmetry=side)
     gaze = rng.normal(0, 0.35, 2)
-    return _Clip(identity, draw_prototypes(rng), strengths, felt.argmax(axis=1), tint, replace(look, gaze=(gaze[0], gaze[1])), rng.normal(0, 1, (3,)))
+    return _Clip(
+        identity,
+        draw_prototypes(rng),
+        strengths,
+        felt.argmax(axis=1),
+        tint,
+        replace(look, gaze=(gaze[0], gaze[1])),
+        rng.normal(0, 1, (3,)),
+    )
 
 
 def _locate(config: SynthConfig, index: int) -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""synthfaces: the embedded dataset, drawn by the package itself, with every label that the suite knows. Nothing is downloaded."""
+"""synthfaces: the embedded dataset, drawn by the package itself, with every label that the suite knows. Nothing is
+downloaded.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _LABELS = ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3")
 
 
 class SynthFacesDataModule(AffectDataModule):
-    """Drawn faces, 48 px, grey. Options: those of :class:`fer_bench.data.synth.SynthConfig` (``n_train``, ``n_validation``, ``n_test``, ``seed``, ...)."""
+    """Drawn faces, 48 px, grey. Options: those of :class:`fer_bench.data.synth.SynthConfig` (``n_train``,
+    ``n_validation``, ``n_test``, ``seed``, ...).
+    """
 
     dataset = "synthfaces"
 
@@ -34,8 +38,9 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
     """Draw or open the population that the options describe.
 
     Returns:
-        Samples with all class labels, ``va`` (valence and arousal in [-1, 1]), FER+-like distributions (``fer8:probability`` etc.), groups = identity, and the
-        columns landmarks (N, 68, 2), clip, frame, identity, votes (N, 10).
+        Samples with all class labels, ``va`` (valence and arousal in [-1, 1]), FER+-like distributions
+        (``fer8:probability`` etc.), groups = identity, and the columns landmarks (N, 68, 2), clip, frame, identity,
+        votes (N, 10).
 
     Raises:
         SpecError: an option that does not exist, or is out of range.
@@ -77,7 +82,8 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
 def _draw(config: SynthConfig) -> tuple[files.Arrays, dict[str, Any]]:
     faces = generate(config)
     arrays: files.Arrays = {
-        name: getattr(faces, name) for name in (*_LABELS, "images", "valence", "arousal", "landmarks", "identity", "clip", "frame", "votes")
+        name: getattr(faces, name)
+        for name in (*_LABELS, "images", "valence", "arousal", "landmarks", "identity", "clip", "frame", "votes")
     }
     arrays["split"] = np.array([SPLITS.index(str(name)) for name in faces.split], dtype=np.int8)
     for mode in ("cross_entropy", "multi_target"):

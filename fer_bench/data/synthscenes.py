@@ -26,7 +26,9 @@ _LABELS = ("emo8", "emo24", "arousal3", "valence3")
 
 
 class SynthScenesDataModule(AffectDataModule):
-    """Drawn scenes in colour, drawn at 400 x 300 and kept at half of that. Options: those of :class:`fer_bench.data.scenes.SceneConfig`, and ``shrink``."""
+    """Drawn scenes in colour, drawn at 400 x 300 and kept at half of that. Options: those of
+    :class:`fer_bench.data.scenes.SceneConfig`, and ``shrink``.
+    """
 
     dataset = "synthscenes"
 
@@ -39,12 +41,13 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     """Draw or open the scenes that the options describe.
 
     Args:
-        options: fields of :class:`SceneConfig`; ``shrink`` (default 2) is by how much pictures are smaller than they were drawn.
+        options: fields of :class:`SceneConfig`; ``shrink`` (default 2) is by how much pictures are smaller than they
+            were drawn.
 
     Returns:
-        Samples with emo8, emo24, arousal3 and valence3, and the columns boxes (N, 5, 4) float32 (left, top, right, bottom in pixels of the kept picture; NaN
-        where there is no face), n_faces (N,) and faces (N, 5, 48, 48) uint8, grey, cut from the picture as it was drawn: what a detector that misses nothing
-        would find.
+        Samples with emo8, emo24, arousal3 and valence3, and the columns boxes (N, 5, 4) float32 (left, top, right,
+        bottom in pixels of the kept picture; NaN where there is no face), n_faces (N,) and faces (N, 5, 48, 48) uint8,
+        grey, cut from the picture as it was drawn: what a detector that misses nothing would find.
 
     Raises:
         SpecError: an option that does not exist, or is out of range.
@@ -91,18 +94,31 @@ def _draw(config: SceneConfig, shrink: int) -> tuple[files.Arrays, dict[str, Any
         boxes[i, : counts[i]] = scene.boxes / shrink
         for k, box in enumerate(scene.boxes):
             faces[i, k] = crop_face(scene.image, box)
-    arrays: files.Arrays = {"images": images, "boxes": boxes, "faces": faces, "n_faces": counts, "emo8": scenes.emo8, "emo24": scenes.emo24}
+    arrays: files.Arrays = {
+        "images": images,
+        "boxes": boxes,
+        "faces": faces,
+        "n_faces": counts,
+        "emo8": scenes.emo8,
+        "emo24": scenes.emo24,
+    }
     arrays["valence3"] = np.array([VALENCE3_OF[int(v)] for v in scenes.valence], dtype=np.int64)
     arrays["arousal3"] = np.array([AROUSAL3_OF[int(a)] for a in scenes.arousal], dtype=np.int64)
     arrays["split"] = np.array([SPLITS.index(str(name)) for name in scenes.split], dtype=np.int8)
     labels = np.stack([arrays[name] for name in _LABELS], axis=1)
     # The id stands in the digest: scenes that change places are another copy.
     numbered = np.concatenate([np.arange(n)[:, None], labels], axis=1)
-    checksums = {name: split_checksum(sample_digests(images[at], numbered[at])) for i, name in enumerate(SPLITS) for at in [arrays["split"] == i]}
+    checksums = {
+        name: split_checksum(sample_digests(images[at], numbered[at]))
+        for i, name in enumerate(SPLITS)
+        for at in [arrays["split"] == i]
+    }
     return arrays, {"checksums": checksums}
 
 
-def crop_face(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32], side: int = CROP_SIDE) -> npt.NDArray[np.uint8]:
+def crop_face(
+    image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32], side: int = CROP_SIDE
+) -> npt.NDArray[np.uint8]:
     """Cut a square around a face, as face datasets do.
 
     Args:
@@ -120,5 +136,7 @@ def crop_face(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float32], side: 
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if scale > 1:
         gray = cv2.GaussianBlur(gray, (0, 0), 0.5 * scale)
-    cut = cv2.warpAffine(gray, place, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(
+        gray, place, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(cut, dtype=np.uint8)

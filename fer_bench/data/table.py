@@ -33,18 +33,40 @@ VALUES = ("valence", "arousal")
 _SPLITS = ("", *SPLITS)
 _SHOWN = 5
 # Words in the names of columns that hold the box of a face.
-_BOX = frozenset({"left", "top", "right", "bottom", "x", "y", "w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ymin", "xmax", "ymax"})
+_BOX = frozenset(
+    {
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "x",
+        "y",
+        "w",
+        "h",
+        "width",
+        "height",
+        "x1",
+        "y1",
+        "x2",
+        "y2",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+    }
+)
 _WHOLE = re.compile(r"([0-9]+)\.0+")
 
 
 class TableDataModule(AffectDataModule):
     """A table of your own: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
 
-    Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and ``identity``; other names that are common
-    are known too, and the options ``image``, ``label``, ``split`` and ``identity`` name any; those of a list without a header are called ``1``, ``2`` and so
-    on. Paths of images are relative to the table, to a folder ``images`` beside it, to the data root, or to the option ``images``. ``split`` and ``identity``
-    may also be regular expressions, whose first group in the path is meant; ``classes``, ``validation`` and ``test`` are
-    those of class folders.
+    Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and
+    ``identity``; other names that are common are known too, and the options ``image``, ``label``, ``split`` and
+    ``identity`` name any; those of a list without a header are called ``1``, ``2`` and so on. Paths of images are
+    relative to the table, to a folder ``images`` beside it, to the data root, or to the option ``images``. ``split``
+    and ``identity`` may also be regular expressions, whose first group in the path is meant; ``classes``,
+    ``validation`` and ``test`` are those of class folders.
 
     Args:
         file: where the table is; None: looked for in the data root, by the dataset's name.
@@ -60,23 +82,38 @@ class TableDataModule(AffectDataModule):
     def read(self) -> Samples:
         """Read the table and its images."""
         check_options(self.dataset, self.options, OPTIONS)
-        shares = (share("validation", self.options.get("validation", 0.1)), share("test", self.options.get("test", 0.2)))
+        shares = (
+            share("validation", self.options.get("validation", 0.1)),
+            share("test", self.options.get("test", 0.2)),
+        )
         file = self.file or _find(self.name, self.data_dir)
         table = read_table(file, self.options)
         protocol = protocol_for(f"table:{self.name}", self.task)
         folders = roots(file, self.data_dir, self.options.get("images"))
         return read_images(
-            self.name, table, protocol, folders, self.options, shares, side=self.image_size, gray={1: True, 3: False}.get(self.channels or 0),
+            self.name,
+            table,
+            protocol,
+            folders,
+            self.options,
+            shares,
+            side=self.image_size,
+            gray={1: True, 3: False}.get(self.channels or 0),
             folds=self.folding is not None,
-        )  # fmt: skip
+        )
 
 
 def _find(name: str, data_dir: str | None) -> Path:
     """A table by the name of its dataset, for runs whose data are needed again."""
     folders = files.candidates(name, data_dir)
-    found = next((path for folder in folders for suffix in TABLE_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
+    found = next(
+        (path for folder in folders for suffix in TABLE_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()),
+        None,
+    )
     if found is None:
-        raise files.missing(name, [f"{name}{suffix}" for suffix in TABLE_SUFFIXES], folders, "Name the file: --dataset table:FILE.")
+        raise files.missing(
+            name, [f"{name}{suffix}" for suffix in TABLE_SUFFIXES], folders, "Name the file: --dataset table:FILE."
+        )
     return found
 
 
@@ -119,18 +156,20 @@ def read_images(
         folds: the samples will be dealt out to folds: no split is made here.
 
     Returns:
-        Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once where they agree, and is left out where
-        they do not.
+        Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once
+        where they agree, and is left out where they do not.
 
     Raises:
-        BadDataError: a label that is no class, a value that is no number, an unknown split, more than 1 % of the images missing, unreadable or contradictory.
+        BadDataError: a label that is no class, a value that is no number, an unknown split, more than 1 % of the images
+            missing, unreadable or contradictory.
     """
     task = protocol.task
     classes = None if task.labels is None else Classes(task.labels, options.get("classes"))
     targets: npt.NDArray[Any] = _values(table, protocol, task) if classes is None else _labels(table, classes)
     rows = _use(table, targets, folders, options)
     root = common_folder(rows.files)
-    key = f"{READER_VERSION}-{files.listing_sha256(root, rows.files)}-{files.text_sha256(repr((rows.ids, rows.targets.tolist())))}-{side}-{gray}"
+    listing, labels = files.listing_sha256(root, rows.files), files.text_sha256(repr((rows.ids, rows.targets.tolist())))
+    key = f"{READER_VERSION}-{listing}-{labels}-{side}-{gray}"
 
     def build() -> tuple[files.Arrays, dict[str, Any]]:
         kind = np.float32 if classes is None else np.int8 if len(classes.labels) <= 127 else np.int16
@@ -138,7 +177,10 @@ def read_images(
         bad = [(rows.ids[at], reason) for at, reason in decoded.bad]
         present = rows.targets[decoded.kept].tolist()
         check_classes(table.path, present, bad, len(rows.ids) + len(rows.bad), classes, unused=rows.bad)
-        return {"images": decoded.images, "kept": decoded.kept, "digests": decoded.digests, "pixels": decoded.pixels}, {"bad": bad, "facts": decoded.facts}
+        return {"images": decoded.images, "kept": decoded.kept, "digests": decoded.digests, "pixels": decoded.pixels}, {
+            "bad": bad,
+            "facts": decoded.facts,
+        }
 
     arrays, facts = files.cached(name, files.text_sha256(key), build)
     kept = np.asarray(arrays["kept"])
@@ -164,9 +206,12 @@ def read_images(
         facts=dict(facts["facts"]),
         key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
     )
-    samples.checksums = {s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))}
+    samples.checksums = {
+        s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))
+    }
     samples.facts["order"] = {s: content_order(arrays["digests"][samples.where(s)]) for s in samples.checksums}
-    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name by name.
+    # Files of the same content may be called otherwise elsewhere: only records of the same names can be compared name
+    # by name.
     samples.facts["names"] = names_digest(ids)
     return samples
 
@@ -181,18 +226,29 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
     unknown = [cell for cell, label in found.items() if label is None]
     if unknown:
         counts = Counter(cells)
-        listed = ", ".join(f"{cell!r} ({counts[cell]})" for cell in unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
+        listed = ", ".join(f"{cell!r} ({counts[cell]})" for cell in unknown[:_SHOWN]) + (
+            f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        )
         named = "dataset_options.classes" if classes.folders else classes.labels.name
         problem = f"{table.path}: these labels are no class of {named}: {listed}."
         named_once = set(map(plain, filter(None, found)))
         fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], named_once)), None)
-        hint = f"Use --task {fits}, whose classes they are." if fits else f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}."
+        hint = (
+            f"Use --task {fits}, whose classes they are."
+            if fits
+            else f"Name the classes: {suggestion(sorted(filter(None, found)), classes.folders)}."
+        )
         raise BadDataError(problem, hint)
     there = {classes.key(cell) for cell in found if cell}
     absent = [key for key in classes.folders if key not in there]
     if absent:
-        problem = f"{table.path}: no row has the label {', '.join(map(repr, absent[:_SHOWN]))}, which dataset_options.classes names."
-        raise BadDataError(problem, f"The labels that are there: {suggestion(sorted(filter(None, found)), classes.folders)}.")
+        problem = (
+            f"{table.path}: no row has the label {', '.join(map(repr, absent[:_SHOWN]))}, which dataset_options.classes"
+            " names."
+        )
+        raise BadDataError(
+            problem, f"The labels that are there: {suggestion(sorted(filter(None, found)), classes.folders)}."
+        )
     return np.array([found[cell] for cell in cells], dtype=np.int64)
 
 
@@ -202,7 +258,9 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
     for name in task.dimensions:
         if name not in table.columns:
             problem = f"{table.path}: there is no column {name!r}; the columns are {', '.join(table.header)}."
-            raise BadDataError(problem, f"Name it, for example --set dataset_options.{name}=V, or choose a task of classes.")
+            raise BadDataError(
+                problem, f"Name it, for example --set dataset_options.{name}=V, or choose a task of classes."
+            )
         values = np.full(len(table), np.nan)
         for row, cell in enumerate(table.columns[name]):
             try:
@@ -210,7 +268,10 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
             except ValueError:
                 values[row] = np.nan
             if not protocol.scale[0] <= values[row] <= protocol.scale[1]:
-                problem = f"{table.path}, row {row + 1}: {name} = {cell!r} is no number from {protocol.scale[0]:g} to {protocol.scale[1]:g}."
+                problem = (
+                    f"{table.path}, row {row + 1}: {name} = {cell!r} is no number from {protocol.scale[0]:g} to"
+                    f" {protocol.scale[1]:g}."
+                )
                 raise BadDataError(problem, "Correct it, leave the row out, or carry the values to that scale.")
         columns.append(values)
     return np.stack(columns, axis=1).astype(np.float32)
@@ -246,7 +307,9 @@ def _use(table: Table, targets: npt.NDArray[Any], folders: list[Path], options: 
     if not rows:
         example = f"; the first is {bad[0][0]}: {bad[0][1]}, in {places.root}" if bad else ""
         problem = f"{table.path}: none of the images that it names can be used{example}."
-        raise MissingDataError(problem, "Name the folder that its paths are relative to: --set dataset_options.images=FOLDER.")
+        raise MissingDataError(
+            problem, "Name the folder that its paths are relative to: --set dataset_options.images=FOLDER."
+        )
     return _Rows([ids[row] for row in rows], found, rows, targets[rows], [splits[row] for row in rows], notes, bad)
 
 
@@ -258,24 +321,39 @@ def _splits(table: Table, ids: list[str], pattern: str) -> list[str]:
     known = {cell: split_of(cell) if cell.strip() else "" for cell in dict.fromkeys(cells)}
     unknown = [cell for cell, split in known.items() if cell.strip() and not split]
     if unknown:
-        where = f"in the column {table.names['split']!r}" if "split" in table.names else f"as dataset_options.split = {pattern!r} finds it"
+        where = (
+            f"in the column {table.names['split']!r}"
+            if "split" in table.names
+            else f"as dataset_options.split = {pattern!r} finds it"
+        )
         problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is no split."
-        raise BadDataError(problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME.")
+        raise BadDataError(
+            problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME."
+        )
     return [known[cell] for cell in cells]
 
 
 def _boxes(table: Table) -> list[str]:
     """What to say of boxes of faces, which are not cut out."""
     found = [name for name in table.header if set(re.split(r"[\W_]+", plain(name))) & _BOX]
-    return [f"columns that look like boxes of faces ({', '.join(found[:_SHOWN])}) are not used: whole images are read"] if len(found) >= _SHOWN - 1 else []
+    return (
+        [f"columns that look like boxes of faces ({', '.join(found[:_SHOWN])}) are not used: whole images are read"]
+        if len(found) >= _SHOWN - 1
+        else []
+    )
 
 
-def _people(table: Table, ids: npt.NDArray[np.str_], rows: npt.NDArray[np.int64], identity: str) -> npt.NDArray[np.str_] | None:
+def _people(
+    table: Table, ids: npt.NDArray[np.str_], rows: npt.NDArray[np.int64], identity: str
+) -> npt.NDArray[np.str_] | None:
     if "identity" in table.columns:
         people_of = np.array(table.columns["identity"])[rows]
         empty = np.flatnonzero(people_of == "")
         if len(empty):
-            problem = f"{table.path}: {len(empty)} images have no person in the column {table.names['identity']!r}; the first is {ids[empty[0]]}."
+            problem = (
+                f"{table.path}: {len(empty)} images have no person in the column {table.names['identity']!r}; the first"
+                f" is {ids[empty[0]]}."
+            )
             raise BadDataError(problem, "Fill the column in, or rename it so that it is not taken for people.")
         return people_of
     return people(ids, identity)

@@ -15,8 +15,34 @@ from fer_bench.registry import unknown_name
 
 # What a column is, and what it is called where nobody says; the first that is there is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "image": ("image", "path", "file", "filename", "file_name", "image_path", "img", "img_path", "filepath", "image_name", "image_file", "name", "pth"),
-    "label": ("label", "emotion", "expression", "class", "category", "labels", "emotion_label", "class_name", "label_name", "facial_expression", "target"),
+    "image": (
+        "image",
+        "path",
+        "file",
+        "filename",
+        "file_name",
+        "image_path",
+        "img",
+        "img_path",
+        "filepath",
+        "image_name",
+        "image_file",
+        "name",
+        "pth",
+    ),
+    "label": (
+        "label",
+        "emotion",
+        "expression",
+        "class",
+        "category",
+        "labels",
+        "emotion_label",
+        "class_name",
+        "label_name",
+        "facial_expression",
+        "target",
+    ),
     "split": ("split", "usage", "set", "partition", "subset"),
     "identity": ("identity", "subject", "person", "subject_id", "person_id", "participant", "participant_id", "actor"),
     "valence": ("valence", "val"),
@@ -36,7 +62,8 @@ class Table:
         columns: cells by what they are (``image``, ``label``, ...), of the columns that were found.
         names: what those columns are called in the file.
         unusual: how the file is written, in words, where it is not as most are.
-        others: cells of the remaining columns by their names in the file, but for those of long texts: attributes, by which scores can be grouped.
+        others: cells of the remaining columns by their names in the file, but for those of long texts: attributes, by
+            which scores can be grouped.
     """
 
     path: Path
@@ -61,7 +88,8 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
 
     Args:
         path: ``.parquet``, or text, see :func:`fer_bench.data.table_text.read_text`.
-        options: may name columns by what they are; ``identity`` and ``split`` may be regular expressions, which are none of the columns.
+        options: may name columns by what they are; ``identity`` and ``split`` may be regular expressions, which are
+            none of the columns.
 
     Returns:
         The columns that were named or are called as :data:`COLUMNS` says, in rows that are not empty.
@@ -75,7 +103,9 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     names = _names(path, header, rows, options)
     if "image" not in names:
         problem = f"{path}: there is no column of images; the columns are {', '.join(header)[:200]}."
-        raise BadDataError(problem, "Name it, for example --set dataset_options.image=photo; the first line must name the columns.")
+        raise BadDataError(
+            problem, "Name it, for example --set dataset_options.image=photo; the first line must name the columns."
+        )
     if not rows:
         problem = f"{path}: the table has a header and no rows."
         raise BadDataError(problem, "Use a complete copy.")
@@ -85,7 +115,11 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     if empty is not None:
         problem = f"{path}, row {empty}: it names no image."
         raise BadDataError(problem, "Fill it in, or leave the row out.")
-    others = {name: [row[i].strip() for row in rows] for i, name in enumerate(header) if name and name not in names.values() and header.count(name) == 1}
+    others = {
+        name: [row[i].strip() for row in rows]
+        for i, name in enumerate(header)
+        if name and name not in names.values() and header.count(name) == 1
+    }
     short = {name: cells for name, cells in others.items() if max(map(len, cells)) <= _LONGEST}
     return Table(path, header, columns, names, unusual, short)
 
@@ -129,11 +163,15 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
         frame = pd.read_parquet(path)
     except ImportError:
         problem = "a Parquet table needs the package pyarrow."
-        raise MissingPackageError(problem, "Install it (pip install 'fer_bench[study]'), or save the table as CSV.") from None
+        raise MissingPackageError(
+            problem, "Install it (pip install 'fer_bench[study]'), or save the table as CSV."
+        ) from None
     except Exception as error:  # pyarrow's errors have no common base
         problem = f"{path}: not readable as Parquet ({str(error).splitlines()[0][:120]})."
         raise BadDataError(problem, "Save it again, or as CSV.") from None
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
-    cells = [["" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    cells = [
+        ["" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False, name=None)
+    ]
     return [str(name).strip() for name in frame.columns], cells

@@ -1,4 +1,6 @@
-"""Where the images are that a table names: which folder its paths are relative to, and which file each of them means."""
+"""Where the images are that a table names: which folder its paths are relative to, and which file each of them
+means.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,23 @@ def roots(file: Path, data_dir: str | None, images: Any) -> list[Path]:
         named = [Path(str(images)).expanduser(), *(folder / str(images) for folder in (*beside, file.parent.parent))]
         found = [folder for folder in named if folder.is_dir()]
         if not found:
-            problem = f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or beside it."
+            problem = (
+                f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or beside it."
+            )
             raise MissingDataError(problem, "Name the folder that the table's paths are relative to.")
         return found[:1]
     around = [*beside, file.parent.parent]
-    return list(dict.fromkeys([*beside, *(inner for folder in around for inner in _image_folders(folder)), file.parent.parent]))
+    return list(
+        dict.fromkeys([*beside, *(inner for folder in around for inner in _image_folders(folder)), file.parent.parent])
+    )
 
 
 def _image_folders(folder: Path) -> list[Path]:
     inner = _listing(folder)
-    return sorted((folder / name for names in inner.values() for name in names if name.lower() in _IMAGES), key=lambda path: (path.name != "images", path.name))
+    return sorted(
+        (folder / name for names in inner.values() for name in names if name.lower() in _IMAGES),
+        key=lambda path: (path.name != "images", path.name),
+    )
 
 
 class Places:
@@ -57,11 +66,16 @@ class Places:
         self._folders: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file that a path means: its ending may be missing, accents composed otherwise, and letters in another case where only one file fits.
+        """The file that a path means: its ending may be missing, accents composed otherwise, and letters in another
+        case where only one file fits.
 
         Of an absolute path that leads nowhere here, since it was written on another machine, the end counts.
         """
-        forms = dict.fromkeys(form for known in _forms(name) for form in (known, unicodedata.normalize("NFC", known), unicodedata.normalize("NFD", known)))
+        forms = dict.fromkeys(
+            form
+            for known in _forms(name)
+            for form in (known, unicodedata.normalize("NFC", known), unicodedata.normalize("NFD", known))
+        )
         found = next((path for form in forms if kind_of(path := self.root / form) == "file"), None)
         return found or next(filter(None, map(self._in_any_case, forms)), None)
 
@@ -83,7 +97,9 @@ class Places:
 def _forms(name: str) -> Iterator[str]:
     """Paths that a table's path may stand for, itself first."""
     path = PurePosixPath(name)
-    whole = [path, *(PurePosixPath(*path.parts[i:]) for i in range(1, len(path.parts)))] if path.is_absolute() else [path]
+    whole = (
+        [path, *(PurePosixPath(*path.parts[i:]) for i in range(1, len(path.parts)))] if path.is_absolute() else [path]
+    )
     for one in whole:
         yield one.as_posix()
         if one.suffix.lower() in SUFFIXES:
@@ -111,7 +127,9 @@ def likeliest(folders: Sequence[Path], names: Sequence[str]) -> Places:
 
 
 def sample_names(names: Sequence[str], root: Path) -> list[str]:
-    """Names of images for predictions: the table's own paths; where one of them is absolute or leads upwards, all are relative to what they share."""
+    """Names of images for predictions: the table's own paths; where one of them is absolute or leads upwards, all are
+    relative to what they share.
+    """
     ids = [unicodedata.normalize("NFC", Path(name).as_posix()) for name in names]
     if not any(Path(name).is_absolute() or ".." in Path(name).parts for name in ids):
         return ids

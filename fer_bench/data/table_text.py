@@ -1,4 +1,6 @@
-"""A table's text in every dialect in which programs save it: encodings, delimiters, quotes, and lists that have no header at all."""
+"""A table's text in every dialect in which programs save it: encodings, delimiters, quotes, and lists that have no
+header at all.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ def read_text(path: Path) -> tuple[list[str], list[list[str]], str]:
     """Header and rows of a text file.
 
     Args:
-        path: of the file. Between the cells are commas, semicolons, tabs, bars or, where a first line has none of these, blanks.
+        path: of the file. Between the cells are commas, semicolons, tabs, bars or, where a first line has none of
+            these, blanks.
 
     Returns:
-        The names of the columns, rows of as many cells that are not empty, and what is unusual, in words. Where the first line names an image
-        (``a.jpg 0 28 113 3``) the file has no header, and the columns are called ``1``, ``2`` and so on.
+        The names of the columns, rows of as many cells that are not empty, and what is unusual, in words. Where the
+        first line names an image (``a.jpg 0 28 113 3``) the file has no header, and the columns are called ``1``, ``2``
+        and so on.
 
     Raises:
         BadDataError: not readable, or a row of another length.
@@ -40,7 +44,9 @@ def read_text(path: Path) -> tuple[list[str], list[list[str]], str]:
         text = "\n".join(line.strip() for line in text.split("\n"))
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+        rows = [
+            (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)
+        ]
     except csv.Error as error:
         problem = f"{path}: not readable as CSV ({error})."
         raise BadDataError(problem, "Save it as CSV in UTF-8.") from None
@@ -81,7 +87,9 @@ def _decoded(path: Path) -> tuple[str, str]:
             except UnicodeDecodeError:
                 text, about = content.decode(_ELSE), "read as Windows-1252"
     except UnicodeDecodeError as error:
-        problem = f"{path}: the text is neither UTF-8 nor UTF-16 nor Windows-1252 ({error.reason} at byte {error.start})."
+        problem = (
+            f"{path}: the text is neither UTF-8 nor UTF-16 nor Windows-1252 ({error.reason} at byte {error.start})."
+        )
         raise BadDataError(problem, "Save it as CSV in UTF-8.") from None
     if "\0" in text:
         problem = f"{path}: the file holds zero bytes, as no text does."

@@ -1,4 +1,6 @@
-"""build_ensemble(): members from the store, chosen on validation, joined, tested once, and written down as a record like any other."""
+"""build_ensemble(): members from the store, chosen on validation, joined, tested once, and written down as a record
+like any other.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def build_ensemble(
     bags: int = 0,
     seed: int = 0,
 ) -> Record:
-    """Build an ensemble of stored predictions, score it, and write its record with the figure ``<run_id>.curve.png`` beside it.
+    """Build an ensemble of stored predictions, score it, and write its record with the figure ``<run_id>.curve.png``
+    beside it.
 
     Args:
         store: where members are and where the record goes.
@@ -43,9 +46,10 @@ def build_ensemble(
         members: run ids; None: every ``trained`` record that can be ranked.
         top_k: only so many of the best, or ``best``: as many as score best together under the rule; None: all.
         rule: ``majority``, ``weighted`` or ``soft``.
-        order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and Zheng (2020) did
-            it, section 5.1.2; the row then says *selected on test*.
-        selection: ``greedy``, ``mixture`` or ``stack``, which begin from the ``top_k`` members and decide on validation alone; with the rule ``soft``.
+        order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and
+            Zheng (2020) did it, section 5.1.2; the row then says *selected on test*.
+        selection: ``greedy``, ``mixture`` or ``stack``, which begin from the ``top_k`` members and decide on validation
+            alone; with the rule ``soft``.
         pool: narrows the members that are taken where none are named.
         bags: of the greedy selection.
         seed: of bags and folds.
@@ -66,22 +70,37 @@ def build_ensemble(
     validation = load_validation(store, records)
     names = list(validation.names)
     ranks = order_by_score(names, [_stored_score(record, protocol) for record in records]) if order == "test" else None
-    # Here the choice is made; test predictions are opened after it, except for the size that is marked as chosen on them.
+    # Here the choice is made; test predictions are opened after it, except for the size that is marked as chosen on
+    # them.
     sized = top_k
     if top_k == "best" and ranks is not None:
-        sized = best_size(_test_curve(store, [records[i] for i in ranks], validation.subset(ranks), rule, protocol.primary))
+        sized = best_size(
+            _test_curve(store, [records[i] for i in ranks], validation.subset(ranks), rule, protocol.primary)
+        )
     choice = choose(validation, protocol.primary, sized, rule, ranks, selection, bags, seed)
 
     tests = load_split(store, records, "test")
     splits = {"validation": load_split(store, records, "validation")[0], "test": tests[0]}
-    outputs = {"validation": validation.outputs, "test": np.stack([predictions.outputs.astype(np.float64) for predictions in tests])}
-    joint = {split: _with_outputs(splits[split], join(choice, rule, outputs[split][choice.members])) for split in splits}
+    outputs = {
+        "validation": validation.outputs,
+        "test": np.stack([predictions.outputs.astype(np.float64) for predictions in tests]),
+    }
+    joint = {
+        split: _with_outputs(splits[split], join(choice, rule, outputs[split][choice.members])) for split in splits
+    }
     curve = _curve(protocol.primary, order, choice.order, outputs, splits, names)
     draft = draft_record(
-        protocol, records, choice, {"rule": rule, "order": order, "top_k": top_k, "selection": selection, "bags": bags, "folds_seed": seed}, validation
+        protocol,
+        records,
+        choice,
+        {"rule": rule, "order": order, "top_k": top_k, "selection": selection, "bags": bags, "folds_seed": seed},
+        validation,
     )
     record = scored(draft.model_copy(update={"training": draft.training | {"curve": curve}}), protocol, joint)
-    scores = {split: found.get(protocol.primary) for split, found in (("validation", record.validation_metrics), ("test", record.metrics))}
+    scores = {
+        split: found.get(protocol.primary)
+        for split, found in (("validation", record.validation_metrics), ("test", record.metrics))
+    }
     figure = draw_curve(curve, rule, record.spec["n_members"], scores)
     return store.put(record, joint, {"curve.png": figure})
 
@@ -100,7 +119,11 @@ def check_protocol(protocol: Protocol) -> None:
 
 def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selection: str | None, bags: int) -> None:
     check_protocol(protocol)
-    for what, value, known in (("rule", rule, RULES), ("order", order, get_args(Order)), ("selection", selection, (*get_args(Selection), None))):
+    for what, value, known in (
+        ("rule", rule, RULES),
+        ("order", order, get_args(Order)),
+        ("selection", selection, (*get_args(Selection), None)),
+    ):
         if value not in known:
             problem = f"unknown {what} {value!r}."
             raise SpecError(problem, f"Known: {', '.join(str(name) for name in known if name)}.")
@@ -123,16 +146,32 @@ def _stored_score(record: Record, protocol: Protocol) -> float:
     return float(value)
 
 
-def _test_curve(store: Store, ordered: Sequence[Record], validation: ValidationSet, rule: Rule, metric: str) -> list[float]:
+def _test_curve(
+    store: Store, ordered: Sequence[Record], validation: ValidationSet, rule: Rule, metric: str
+) -> list[float]:
     loaded = load_split(store, ordered, "test")
     weights = metric_of(validation.outputs, validation.targets).tolist()
-    return rule_curves([predictions.outputs for predictions in loaded], loaded[0].targets.astype(np.int64), weights, metric)[rule]
+    return rule_curves(
+        [predictions.outputs for predictions in loaded], loaded[0].targets.astype(np.int64), weights, metric
+    )[rule]
 
 
-def _curve(metric: str, order: Order, ranks: Sequence[int], outputs: dict[str, Float], splits: dict[str, Predictions], names: Sequence[str]) -> dict[str, Any]:
+def _curve(
+    metric: str,
+    order: Order,
+    ranks: Sequence[int],
+    outputs: dict[str, Float],
+    splits: dict[str, Predictions],
+    names: Sequence[str],
+) -> dict[str, Any]:
     accuracy = metric_of(outputs["validation"], splits["validation"].targets.astype(np.int64))
     curves = {
-        split: rule_curves([outputs[split][i] for i in ranks], splits[split].targets.astype(np.int64), [float(accuracy[i]) for i in ranks], metric)
+        split: rule_curves(
+            [outputs[split][i] for i in ranks],
+            splits[split].targets.astype(np.int64),
+            [float(accuracy[i]) for i in ranks],
+            metric,
+        )
         for split in splits
     }
     return {"metric": metric, "order": order, "members": [names[i] for i in ranks], **curves}

@@ -24,8 +24,8 @@ class Choice:
     Args:
         order: positions of the candidates, best first.
         members: positions of the chosen ones, in the order in which they are joined.
-        weights: of the chosen ones: 1 for ``majority`` and ``soft``, validation accuracy for ``weighted``, times taken for ``greedy``,
-            shares of the mixture for ``mixture``.
+        weights: of the chosen ones: 1 for ``majority`` and ``soft``, validation accuracy for ``weighted``, times taken
+            for ``greedy``, shares of the mixture for ``mixture``.
         stacker: of the selection ``stack``.
     """
 
@@ -60,7 +60,9 @@ def choose(
     order = order_by_validation(validation, metric) if ranks is None else list(ranks)
     accuracy = metric_of(validation.outputs, validation.targets)
     if top_k == "best":
-        curves = rule_curves(list(validation.outputs[order]), validation.targets, [float(accuracy[i]) for i in order], metric)
+        curves = rule_curves(
+            list(validation.outputs[order]), validation.targets, [float(accuracy[i]) for i in order], metric
+        )
         top_k = best_size(curves[rule])
     chosen = order if top_k is None else order[:top_k]
     if selection in ("greedy", "mixture"):

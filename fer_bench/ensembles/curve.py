@@ -1,4 +1,6 @@
-"""How much another member helps: number of members against the score of every rule (figure 3 of An, Liu and Zheng 2020)."""
+"""How much another member helps: number of members against the score of every rule (figure 3 of An, Liu and Zheng
+2020).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _COLOURS: dict[Rule, str] = {"majority": "#0072B2", "weighted": "#E69F00", "soft
 _MARKERS: dict[Rule, str] = {"majority": "o", "weighted": "s", "soft": "^"}
 
 
-def rule_curves(outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64], weights: Sequence[float], metric: str = "accuracy") -> dict[str, list[float]]:
+def rule_curves(
+    outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64], weights: Sequence[float], metric: str = "accuracy"
+) -> dict[str, list[float]]:
     """Score of the first member, the first two, ... and all M, by every rule.
 
     Args:
@@ -32,7 +36,12 @@ def rule_curves(outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64]
     Returns:
         M scores of each rule.
     """
-    return {rule: [_score(joint, targets, metric) for joint in prefixes(rule, outputs, weights if rule == "weighted" else None)] for rule in RULES}
+    return {
+        rule: [
+            _score(joint, targets, metric) for joint in prefixes(rule, outputs, weights if rule == "weighted" else None)
+        ]
+        for rule in RULES
+    }
 
 
 def best_size(scores: Sequence[float]) -> int:
@@ -63,11 +72,29 @@ def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Map
         numbers = np.arange(1, len(curve[split][RULES[0]]) + 1)
         for each in RULES:
             width = 2.0 if each == rule else 1.1
-            axes.plot(numbers, factor * np.array(curve[split][each]), marker=_MARKERS[each], markersize=4, linewidth=width, color=_COLOURS[each], label=each)
+            axes.plot(
+                numbers,
+                factor * np.array(curve[split][each]),
+                marker=_MARKERS[each],
+                markersize=4,
+                linewidth=width,
+                color=_COLOURS[each],
+                label=each,
+            )
         own = scores.get(split)
         if own is not None:
             label = f"this ensemble: {n_members} of {len(numbers)}, {metrics.in_units(own, name)}"
-            axes.plot([n_members], [factor * own], marker="*", markersize=15, linestyle="none", color="#D55E00", markeredgecolor="white", label=label, zorder=5)
+            axes.plot(
+                [n_members],
+                [factor * own],
+                marker="*",
+                markersize=15,
+                linestyle="none",
+                color="#D55E00",
+                markeredgecolor="white",
+                label=label,
+                zorder=5,
+            )
         axes.set_title(split)
         axes.set_xlabel(f"number of members, best on {curve['order']} first")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
@@ -79,7 +106,9 @@ def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Map
 
 
 def png_of(figure: Figure, dpi: int = 100, colours: int = 128) -> bytes:
-    """A figure as a PNG file with a palette: a third of the bytes, which matter in a repository of results; the same figure always gives the same bytes."""
+    """A figure as a PNG file with a palette: a third of the bytes, which matter in a repository of results; the same
+    figure always gives the same bytes.
+    """
     from PIL import Image
 
     drawn = io.BytesIO()

@@ -23,7 +23,9 @@ SELECTED_ON_TEST = "selected on test"
 _DATA_KEYS = ("layout", "n", "checksums", "order", "names", "known_copy", "n_test_duplicates")
 
 
-def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, options: dict[str, Any], validation: ValidationSet) -> Record:
+def draft_record(
+    protocol: Protocol, records: Sequence[Record], choice: Choice, options: dict[str, Any], validation: ValidationSet
+) -> Record:
     """A record without scores.
 
     Args:
@@ -55,11 +57,19 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
     caveats = list(dict.fromkeys([*protocol.caveats, *(caveat for record in chosen for caveat in record.caveats)]))
     if options["order"] == "test" and SELECTED_ON_TEST not in caveats:
         caveats.append(SELECTED_ON_TEST)
-    notes = ["members that are ordered or weighted by validation stopped their own training there too: validation scores flatter"]
+    notes = [
+        "members that are ordered or weighted by validation stopped their own training there too: validation scores"
+        " flatter"
+    ]
     if options["selection"]:
-        notes.append("validation scores are of the samples that the selection was fitted on; only the test scores are of unseen samples")
+        notes.append(
+            "validation scores are of the samples that the selection was fitted on; only the test scores are of unseen"
+            " samples"
+        )
     if options["rule"] != "soft":
-        notes.append("outputs are shares of votes: a class without a vote has almost no probability, so NLL says little")
+        notes.append(
+            "outputs are shares of votes: a class without a vote has almost no probability, so NLL says little"
+        )
     counts = {key: [record.parameters.get(key) for record in chosen] for key in ("trainable", "total")}
     return Record(
         run_id=run_id,
@@ -71,23 +81,35 @@ def draft_record(protocol: Protocol, records: Sequence[Record], choice: Choice, 
         dataset=chosen[0].dataset,
         model=MODEL,
         recipe=_describe(options, len(chosen), len(records)),
-        spec={**{key: value for key, value in options.items() if value is not None}, "n_members": len(chosen), "n_candidates": len(records)},
+        spec={
+            **{key: value for key, value in options.items() if value is not None},
+            "n_members": len(chosen),
+            "n_candidates": len(records),
+        },
         data=_shared_data(chosen),
         code=provenance.code(),
         hardware=provenance.machine(),
         training={"members": members, **({"stacker": choice.stacker.to_json()} if choice.stacker else {})},
-        parameters={key: sum(value for value in values if value is not None) for key, values in counts.items() if None not in values},
+        parameters={
+            key: sum(value for value in values if value is not None)
+            for key, values in counts.items()
+            if None not in values
+        },
         caveats=caveats,
         notes=notes,
     )
 
 
 def _shared_data(chosen: Sequence[Record]) -> dict[str, Any]:
-    """What the first member says of its data; of checksums those that are all members', who may have been trained on different copies."""
+    """What the first member says of its data; of checksums those that are all members', who may have been trained on
+    different copies.
+    """
     data = {key: chosen[0].data[key] for key in _DATA_KEYS if key in chosen[0].data}
     stated = [record.data.get("checksums") or {} for record in chosen]
     if "checksums" in data and any(other != stated[0] for other in stated):
-        data["checksums"] = {split: value for split, value in stated[0].items() if all(other.get(split) == value for other in stated)}
+        data["checksums"] = {
+            split: value for split, value in stated[0].items() if all(other.get(split) == value for other in stated)
+        }
     return data
 
 
@@ -119,5 +141,15 @@ def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:
         bags = f", {options['bags']} bags" if options["bags"] else ""
         kind = "greedy selection" if options["selection"] == "greedy" else "mixture"
         return f"{kind} of {n} from {n_candidates}{bags}{by if options['order'] == 'test' else ''}"
-    rule = "stacked" if options["selection"] == "stack" else f"{options['rule']} vote" if options["rule"] != "soft" else "mean of probabilities"
-    return f"{rule}, all {n}{by if options['order'] == 'test' else ''}" if n == n_candidates else f"{rule}, top {n} of {n_candidates}{by}"
+    rule = (
+        "stacked"
+        if options["selection"] == "stack"
+        else f"{options['rule']} vote"
+        if options["rule"] != "soft"
+        else "mean of probabilities"
+    )
+    return (
+        f"{rule}, all {n}{by if options['order'] == 'test' else ''}"
+        if n == n_candidates
+        else f"{rule}, top {n} of {n_candidates}{by}"
+    )

@@ -1,17 +1,19 @@
 """People as rows of a leaderboard: the taggers of FER+.
 
-FER+ gives ten votes per face, but not whose they are. So the votes of each image are dealt, by a seeded shuffle, to ten *seats*, one vote each, and a seat
-is a record: its output for an image is the vote in that seat, 1 for the emotion chosen; a vote for "unknown" or "not a face" is no answer, which counts as
-wrong, as it would for a model. So people are scored by the very function, on the very targets and images, that models are scored by; ``verify``
-recomputes each seat from its predictions; paired tests work; and since every vote sits in exactly one seat, the row's mean accuracy *is* the expected
-accuracy of a vote drawn at random: the deal does not change it. A seat is no person, though: the deviation between seats is the luck of the deal, not how
-much people differ.
+FER+ gives ten votes per face, but not whose they are. So the votes of each image are dealt, by a seeded shuffle, to ten
+*seats*, one vote each, and a seat is a record: its output for an image is the vote in that seat, 1 for the emotion
+chosen; a vote for "unknown" or "not a face" is no answer, which counts as wrong, as it would for a model. So people are
+scored by the very function, on the very targets and images, that models are scored by; ``verify`` recomputes each seat
+from its predictions; paired tests work; and since every vote sits in exactly one seat, the row's mean accuracy *is* the
+expected accuracy of a vote drawn at random: the deal does not change it. A seat is no person, though: the deviation
+between seats is the luck of the deal, not how much people differ.
 
 Two things flatter people there, and the record says both.
-*The vote is part of its own target.* The leave-one-out expectation, one random vote against the majority of the other nine, is computed exactly
-(:func:`~fer_bench.scoring.agreement.leave_one_out_confusion`) from the vote counts, which are stored as a third file, ``votes``; it cannot be the row
-itself, because the others' majority is another target, sometimes a tie, than the one that every other row of the protocol is judged by.
-*The images were chosen by agreement.* The protocol keeps an image only if more than half of the votes that count agree on one emotion, so the faces that
+*The vote is part of its own target.* The leave-one-out expectation, one random vote against the majority of the other
+nine, is computed exactly (:func:`~fer_bench.scoring.agreement.leave_one_out_confusion`) from the vote counts, which are
+stored as a third file, ``votes``; it cannot be the row itself, because the others' majority is another target,
+sometimes a tie, than the one that every other row of the protocol is judged by. *The images were chosen by agreement.*
+The protocol keeps an image only if more than half of the votes that count agree on one emotion, so the faces that
 people disagree about are gone. The agreement over all test images stands beside it.
 """
 
@@ -48,7 +50,8 @@ class TaggedSplit:
 
     Args:
         ids: shape (N,).
-        votes: shape (N, K), whole numbers; the first C columns are the protocol's classes, the rest are answers that name none of them.
+        votes: shape (N, K), whole numbers; the first C columns are the protocol's classes, the rest are answers that
+            name none of them.
         targets: shape (N,), class ids; -1 for an image that the protocol leaves out.
         flags: as of :class:`~fer_bench.predictions.Predictions`.
     """
@@ -74,7 +77,10 @@ def deal(votes: npt.NDArray[np.int64], seed: int = SEED) -> npt.NDArray[np.int64
     """
     sums = np.unique(votes.sum(axis=1))
     if len(sums) != 1 or sums[0] < 2:
-        problem = f"images have {', '.join(map(str, sums[:5]))} votes; seats need the same number, at least two, for every image."
+        problem = (
+            f"images have {', '.join(map(str, sums[:5]))} votes; seats need the same number, at least two, for every"
+            " image."
+        )
         raise BadDataError(problem, "Use the official file of votes.")
     n_images, n_columns = votes.shape
     in_order = np.repeat(np.tile(np.arange(n_columns), n_images), votes.ravel()).reshape(n_images, int(sums[0]))
@@ -97,8 +103,9 @@ def agreement(votes: npt.NDArray[np.int64], n_classes: int) -> dict[str, Any]:
         n_classes: C; the remaining columns are answers that name no class, and count as answers of their own.
 
     Returns:
-        n; leave_one_out: expected accuracy of one random vote against the majority of the others, ties shared; leave_one_out_scores: accuracy, macro-F1, ... of
-        that expected confusion; leave_one_out_emotions: as the first, among the votes for the C classes alone; krippendorff_alpha; fleiss_kappa.
+        n; leave_one_out: expected accuracy of one random vote against the majority of the others, ties shared;
+        leave_one_out_scores: accuracy, macro-F1, ... of that expected confusion; leave_one_out_emotions: as the first,
+            among the votes for the C classes alone; krippendorff_alpha; fleiss_kappa.
     """
     confusion = leave_one_out_confusion(votes)
     scores = scores_from_confusion(confusion)
@@ -115,12 +122,19 @@ def agreement(votes: npt.NDArray[np.int64], n_classes: int) -> dict[str, Any]:
 
 
 def agreement_of(votes: Predictions, n_classes: int) -> dict[str, Any]:
-    """The agreement over the kept and over all images, from the stored ``votes`` file; what ``training.agreement`` of a record must equal."""
+    """The agreement over the kept and over all images, from the stored ``votes`` file; what ``training.agreement`` of a
+    record must equal.
+    """
     counts = np.rint(votes.outputs).astype(np.int64)
-    return {"test_images_kept": agreement(counts[votes.flags[_KEPT]], n_classes), "test_images_all": agreement(counts, n_classes)}
+    return {
+        "test_images_kept": agreement(counts[votes.flags[_KEPT]], n_classes),
+        "test_images_all": agreement(counts, n_classes),
+    }
 
 
-def build_human_rows(store: Store, protocol: Protocol, splits: Mapping[str, TaggedSplit], data: Mapping[str, Any], seed: int = SEED) -> list[Record]:
+def build_human_rows(
+    store: Store, protocol: Protocol, splits: Mapping[str, TaggedSplit], data: Mapping[str, Any], seed: int = SEED
+) -> list[Record]:
     """Write the records of all seats.
 
     Args:
@@ -154,7 +168,9 @@ def build_human_rows(store: Store, protocol: Protocol, splits: Mapping[str, Tagg
     draft = _draft(protocol, data, found, seed)
     done = []
     for seat in range(min(dealt.shape[1] for dealt in seats.values())):
-        predictions = {name: _seat(splits[name], kept[name], dealt[:, seat], n_classes) for name, dealt in seats.items()}
+        predictions = {
+            name: _seat(splits[name], kept[name], dealt[:, seat], n_classes) for name, dealt in seats.items()
+        }
         one = draft.model_copy(update={"run_id": f"{draft.row}-s{seat}", "seed": seat})
         done.append(store.put(scored(one, protocol, predictions), predictions | {"votes": votes}))
     return done
@@ -164,10 +180,17 @@ def recompute_agreement(store: Store, record: Record, n_classes: int) -> list[st
     """Names of the entries of ``training.agreement`` that do not follow from the stored votes; empty if all do."""
     expected = agreement_of(store.predictions(record, "votes"), n_classes)
     stored = record.training.get("agreement", {})
-    return [f"{images}.{key}" for images, values in expected.items() for key, value in values.items() if not _close(stored.get(images, {}).get(key), value)]
+    return [
+        f"{images}.{key}"
+        for images, values in expected.items()
+        for key, value in values.items()
+        if not _close(stored.get(images, {}).get(key), value)
+    ]
 
 
-def _seat(split: TaggedSplit, kept: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64], n_classes: int) -> Predictions:
+def _seat(
+    split: TaggedSplit, kept: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64], n_classes: int
+) -> Predictions:
     return Predictions(split.ids, split.targets, seat_outputs(columns, n_classes), split.flags).select(kept)
 
 
@@ -193,14 +216,28 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
         hardware=provenance.machine(),
         training={"agreement": dict(found)},
         caveats=[
-            f"each vote is part of its own target; against the majority of the others {_percent(kept['leave_one_out'])} agree",
-            f"only images on which most taggers agree are scored; over all {everything['n']} test images {_percent(everything['leave_one_out'])} "
-            "agree with the majority of the others",
+            (
+                "each vote is part of its own target; against the majority of the others"
+                f" {_percent(kept['leave_one_out'])} agree"
+            ),
+            (
+                f"only images on which most taggers agree are scored; over all {everything['n']} test images"
+                f" {_percent(everything['leave_one_out'])} agree with the majority of the others"
+            ),
         ],
         notes=[
-            "the ± between seats is the luck of dealing anonymous votes, not how much people differ; the mean accuracy does not depend on the deal",
-            f"the protocol keeps {kept['n']} of {everything['n']} test images: those with a majority for an emotion, on which people agree by construction",
-            "a vote for 'unknown' or 'not a face' is no answer and counts as wrong; outputs are certain votes, so NLL and ECE say little",
+            (
+                "the ± between seats is the luck of dealing anonymous votes, not how much people differ; the mean"
+                " accuracy does not depend on the deal"
+            ),
+            (
+                f"the protocol keeps {kept['n']} of {everything['n']} test images: those with a majority for an"
+                " emotion, on which people agree by construction"
+            ),
+            (
+                "a vote for 'unknown' or 'not a face' is no answer and counts as wrong; outputs are certain votes, so"
+                " NLL and ECE say little"
+            ),
         ],
     )
 

@@ -1,4 +1,6 @@
-"""From a store to the members of an ensemble: which records, and their predictions of one split, checked against each other."""
+"""From a store to the members of an ensemble: which records, and their predictions of one split, checked against each
+other.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,16 @@ class Pool:
 
     def holds(self, record: Record) -> bool:
         """Whether a record is of the pool."""
-        wanted = (not self.models or record.model in self.models) and (not self.recipes or record.recipe in self.recipes)
+        wanted = (not self.models or record.model in self.models) and (
+            not self.recipes or record.recipe in self.recipes
+        )
         trained_there = not self.accelerators or record.hardware.get("accelerator") in self.accelerators
-        return wanted and trained_there and (not self.seeds or record.seed in self.seeds) and (self.tta or not record.spec.get("tta"))
+        return (
+            wanted
+            and trained_there
+            and (not self.seeds or record.seed in self.seeds)
+            and (self.tta or not record.spec.get("tta"))
+        )
 
 
 def name_of(record: Record) -> str:
@@ -48,14 +57,17 @@ def name_of(record: Record) -> str:
     return f"{record.model}/{record.run_id}"
 
 
-def find_members(store: Store, protocol: Protocol, references: Sequence[str] | None = None, pool: Pool | None = None) -> list[Record]:
+def find_members(
+    store: Store, protocol: Protocol, references: Sequence[str] | None = None, pool: Pool | None = None
+) -> list[Record]:
     """The records that may become members, by name.
 
     Args:
         store: all records.
         protocol: theirs.
-        references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished ``trained`` records of the current protocol version on
-            the copy of the data that the protocol ranks, or whose table is the board's first.
+        references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished ``trained``
+            records of the current protocol version on the copy of the data that the protocol ranks, or whose table is
+            the board's first.
         pool: narrows the latter.
 
     Raises:
@@ -66,17 +78,25 @@ def find_members(store: Store, protocol: Protocol, references: Sequence[str] | N
         fit = [
             record
             for record in store.records(protocol.name)
-            if record.kind == "trained" and not _unfit(record, protocol) and _on_copy(record, protocol) and (pool or Pool()).holds(record)
+            if record.kind == "trained"
+            and not _unfit(record, protocol)
+            and _on_copy(record, protocol)
+            and (pool or Pool()).holds(record)
         ]
         # Where no copy is declared, those of the board's first table.
         chosen = list(by_copy(protocol, fit, read_present(store, protocol.name))[0].records)
     else:
-        chosen = [store.get(reference if "/" not in reference or reference.endswith(".json") else _full(reference, protocol)) for reference in references]
+        chosen = [
+            store.get(reference if "/" not in reference or reference.endswith(".json") else _full(reference, protocol))
+            for reference in references
+        ]
     chosen.sort(key=name_of)
     for record, following in itertools.pairwise(chosen):
         if name_of(record) == name_of(following):
             problem = f"member {name_of(record)} is named twice."
-            raise SpecError(problem, "Name each member once; the greedy selection gives weight to those that deserve it.")
+            raise SpecError(
+                problem, "Name each member once; the greedy selection gives weight to those that deserve it."
+            )
     if len(chosen) < 2:
         problem = f"an ensemble needs at least two members, {protocol.name} has {len(chosen)} that fit."
         raise SpecError(problem, "`fer-bench list runs` shows all records; train more, or name other members.")
@@ -94,9 +114,16 @@ def load_validation(store: Store, records: Sequence[Record]) -> ValidationSet:
     for record in records:
         if "validation" not in record.predictions:
             problem = f"member {name_of(record)} has no validation predictions."
-            raise RecordError(problem, "Members are selected and weighted on validation: leave it out, or run it again.")
+            raise RecordError(
+                problem, "Members are selected and weighted on validation: leave it out, or run it again."
+            )
     loaded = load_split(store, records, "validation")
-    outputs = np.stack([as_probabilities(predictions.outputs, f"member {name_of(r)}") for r, predictions in zip(records, loaded, strict=True)])
+    outputs = np.stack(
+        [
+            as_probabilities(predictions.outputs, f"member {name_of(r)}")
+            for r, predictions in zip(records, loaded, strict=True)
+        ]
+    )
     return ValidationSet(tuple(map(name_of, records)), loaded[0].targets.astype(np.int64), outputs)
 
 
@@ -142,13 +169,18 @@ def _fold(record: Record) -> int | None:
 def _check_record(record: Record, protocol: Protocol, first: Record) -> None:
     reason = _unfit(record, protocol)
     stated, others = record.data.get("checksums") or {}, first.data.get("checksums") or {}
-    differing = sorted(split for split in stated.keys() | others.keys() if split != "train" and stated.get(split) != others.get(split))
+    differing = sorted(
+        split for split in stated.keys() | others.keys() if split != "train" and stated.get(split) != others.get(split)
+    )
     if not reason and not _on_copy(record, protocol):
         reason = "was made on another copy of the data than the protocol ranks (checksums differ)"
     elif not reason and differing and _fold(record) != _fold(first):
         reason = f"was tested on another fold than {name_of(first)}: the two have no test sample in common"
     elif not reason and differing:
-        reason = f"was made on another copy of the data than {name_of(first)} (checksums of {' and '.join(differing)} differ)"
+        reason = (
+            f"was made on another copy of the data than {name_of(first)} (checksums of {' and '.join(differing)}"
+            " differ)"
+        )
     elif not reason and record.kind == "human":
         reason = "is a person, not a model"
     if reason:
@@ -164,10 +196,15 @@ def _named(record: Record, load: Callable[[], Predictions]) -> Predictions:
         raise RecordError(problem, error.hint) from None
 
 
-def _aligned(predictions: Predictions, reference: Predictions, record: Record, first: Record, split: str) -> Predictions:
+def _aligned(
+    predictions: Predictions, reference: Predictions, record: Record, first: Record, split: str
+) -> Predictions:
     who, other = f"member {name_of(record)}", name_of(first)
     if predictions.outputs.ndim != 2 or predictions.outputs.shape[1] != reference.outputs.shape[1]:
-        problem = f"{who}: {split} outputs of shape {predictions.outputs.shape} have other classes than those of {other}, {reference.outputs.shape}."
+        problem = (
+            f"{who}: {split} outputs of shape {predictions.outputs.shape} have other classes than those of {other},"
+            f" {reference.outputs.shape}."
+        )
         raise RecordError(problem, "Members must share a label set.")
     if same_order(record, first, split) and len(predictions) == len(reference):
         # The same images, whose files were called otherwise.
@@ -175,7 +212,10 @@ def _aligned(predictions: Predictions, reference: Predictions, record: Record, f
     if not np.array_equal(predictions.ids, reference.ids):
         different = np.setxor1d(predictions.ids, reference.ids)
         if len(different):
-            problem = f"{who}: {len(different)} {split} ids are not both in it and in {other}, {str(different[0])!r} among them."
+            problem = (
+                f"{who}: {len(different)} {split} ids are not both in it and in {other}, {str(different[0])!r} among"
+                " them."
+            )
             raise RecordError(problem, "Members must have predicted the same samples.")
         predictions = predictions.select(np.argsort(predictions.ids)[np.argsort(np.argsort(reference.ids))])
     if not np.array_equal(predictions.targets, reference.targets):

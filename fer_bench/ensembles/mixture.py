@@ -1,8 +1,10 @@
-"""Weights of a mean of probabilities by likelihood: the mixture of members under which validation's labels are most probable.
+"""Weights of a mean of probabilities by likelihood: the mixture of members under which validation's labels are most
+probable.
 
-That is the stacking of predictive distributions (Yao, Vehtari, Simpson and Gelman 2018, "Using Stacking to Average Bayesian Predictive Distributions", section
-3), solved by expectation and maximisation. The problem is convex and has one number per member, so it overfits far less than a choice by accuracy, and a
-member that answers always alike gets no weight.
+That is the stacking of predictive distributions (Yao, Vehtari, Simpson and Gelman 2018, "Using Stacking to Average
+Bayesian Predictive Distributions", section 3), solved by expectation and maximisation. The problem is convex and has
+one number per member, so it overfits far less than a choice by accuracy, and a member that answers always alike gets no
+weight.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ def recompute_from_members(store: Store, record: Record) -> list[str]:
         if member.predictions[split].sha256 != entry["sha256"][split]
     ]
     validation = load_validation(store, members)
-    if rule == "weighted" and not np.allclose(choice.weights, metric_of(validation.outputs, validation.targets), rtol=0, atol=1e-9):
+    if rule == "weighted" and not np.allclose(
+        choice.weights, metric_of(validation.outputs, validation.targets), rtol=0, atol=1e-9
+    ):
         differences.append("weights: not the members' accuracies on validation")
     for split in ("validation", "test"):
         loaded, stored = load_split(store, members, split), store.predictions(record, split)
@@ -54,6 +56,9 @@ def recompute_from_members(store: Store, record: Record) -> list[str]:
 def _member(store: Store, record: Record, entry: dict[str, Any]) -> Record:
     member = store.find(record.protocol, entry["model"], entry["run_id"])
     if member is None or not {"validation", "test"} <= member.predictions.keys():
-        problem = f"ensemble {record.run_id}: its member {entry['model']}/{entry['run_id']} is not in the store, or has no predictions."
+        problem = (
+            f"ensemble {record.run_id}: its member {entry['model']}/{entry['run_id']} is not in the store, or has no"
+            " predictions."
+        )
         raise RecordError(problem, "Restore the member from version control, or build the ensemble again.")
     return member

@@ -1,6 +1,7 @@
 """Which members an ensemble has, decided on validation alone.
 
-Everything here takes a :class:`ValidationSet`, which is made from validation predictions only: there is no way to hand a test array to a selection.
+Everything here takes a :class:`ValidationSet`, which is made from validation predictions only: there is no way to hand
+a test array to a selection.
 """
 
 from __future__ import annotations
@@ -83,16 +84,18 @@ def greedy(
 ) -> npt.NDArray[np.int64]:
     """Forward selection with replacement from a library of models (Caruana et al. 2004, sections 2.1 to 2.3).
 
-    The ensemble is the mean of its members' probabilities. It begins with the best members on validation (sorted initialisation: as many of the first
-    ``initial`` as score best together), then takes, again and again, the member whose addition scores best; what is kept is the best ensemble on the way,
-    the smallest of equal ones. Members may be taken more than once, which gives them weight. Equal candidates: the better one alone, then by name.
+    The ensemble is the mean of its members' probabilities. It begins with the best members on validation (sorted
+    initialisation: as many of the first ``initial`` as score best together), then takes, again and again, the member
+    whose addition scores best; what is kept is the best ensemble on the way, the smallest of equal ones. Members may be
+    taken more than once, which gives them weight. Equal candidates: the better one alone, then by name.
 
     Args:
         validation: the library.
         metric: what is maximised.
         max_steps: members taken at most, repetitions included; None: twice the library, at least 20.
         initial: how many of the best are tried as a beginning; None: half of the library, at least 1.
-        bags: selections from random parts of the library whose counts are added up (bagging); 0: one selection from all of it.
+        bags: selections from random parts of the library whose counts are added up (bagging); 0: one selection from all
+            of it.
         bag_fraction: share of the library in a bag.
         seed: of the bags.
 
@@ -103,9 +106,20 @@ def greedy(
         SpecError: a number out of range.
     """
     n = len(validation.names)
-    if not n or bags < 0 or not 0 < bag_fraction <= 1 or (max_steps is not None and max_steps < 1) or (initial is not None and initial < 1):
-        problem = f"greedy selection from {n} members with {bags} bags of {bag_fraction:g}, {max_steps} steps and {initial} initial members makes no sense."
-        raise SpecError(problem, "Bags hold a share in (0, 1] of the library; steps and initial members are at least 1.")
+    if (
+        not n
+        or bags < 0
+        or not 0 < bag_fraction <= 1
+        or (max_steps is not None and max_steps < 1)
+        or (initial is not None and initial < 1)
+    ):
+        problem = (
+            f"greedy selection from {n} members with {bags} bags of {bag_fraction:g}, {max_steps} steps and {initial}"
+            " initial members makes no sense."
+        )
+        raise SpecError(
+            problem, "Bags hold a share in (0, 1] of the library; steps and initial members are at least 1."
+        )
     if bags == 0:
         return _hillclimb(validation, metric, max_steps, initial)
     # A random stream that NumPy froze: the same bags under any version.
@@ -117,13 +131,17 @@ def greedy(
     return counts
 
 
-def _hillclimb(validation: ValidationSet, metric: str, max_steps: int | None, initial: int | None) -> npt.NDArray[np.int64]:
+def _hillclimb(
+    validation: ValidationSet, metric: str, max_steps: int | None, initial: int | None
+) -> npt.NDArray[np.int64]:
     order = order_by_validation(validation, metric)
     n = len(order)
     sums, answered = _summands(validation.outputs[order])
     # Sorted initialisation: prefixes of the order, without replacement.
     first = min(initial or max(1, n // 2), n)
-    beginnings = _score(np.cumsum(sums[:first], axis=0), np.cumsum(answered[:first], axis=0), validation.targets, metric)
+    beginnings = _score(
+        np.cumsum(sums[:first], axis=0), np.cumsum(answered[:first], axis=0), validation.targets, metric
+    )
     best = int(np.argmax(beginnings))
     taken, value = list(range(best + 1)), float(beginnings[best])
     kept, running, count = list(taken), sums[taken].sum(axis=0), answered[taken].sum(axis=0)

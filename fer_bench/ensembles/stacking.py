@@ -1,4 +1,6 @@
-"""A learned way to join members: multinomial logistic regression on their log-probabilities (stacked generalisation, Wolpert 1992), fitted on validation."""
+"""A learned way to join members: multinomial logistic regression on their log-probabilities (stacked generalisation,
+Wolpert 1992), fitted on validation.
+"""
 
 from __future__ import annotations
 
@@ -60,30 +62,40 @@ class Stacker:
         """
         try:
             coefficients = np.array(content["coefficients"], dtype=np.float64)
-            intercept = np.array([-np.inf if value is None else value for value in content["intercept"]], dtype=np.float64)
+            intercept = np.array(
+                [-np.inf if value is None else value for value in content["intercept"]], dtype=np.float64
+            )
             stacker = cls(coefficients, intercept, float(content["penalty"]))
         except (KeyError, TypeError, ValueError) as error:
             problem = f"the record's stacker cannot be read ({error})."
             raise RecordError(problem) from None
         if coefficients.ndim != 2 or intercept.shape != coefficients.shape[:1]:
-            problem = f"the record's stacker has coefficients of shape {coefficients.shape} and {intercept.size} intercepts."
+            problem = (
+                f"the record's stacker has coefficients of shape {coefficients.shape} and {intercept.size} intercepts."
+            )
             raise RecordError(problem)
         return stacker
 
 
 def features(outputs: Float) -> Float:
-    """Log-probabilities of all members side by side: (M, N, C) to (N, M * C); a member without an answer counts as the uniform distribution."""
+    """Log-probabilities of all members side by side: (M, N, C) to (N, M * C); a member without an answer counts as the
+    uniform distribution.
+    """
     n_members, n_samples, n_classes = outputs.shape
     known = np.where(np.isnan(outputs), 1.0 / n_classes, outputs)
-    return np.asarray(np.log(np.clip(known, _SMALLEST, 1.0)).transpose(1, 0, 2).reshape(n_samples, n_members * n_classes))
+    return np.asarray(
+        np.log(np.clip(known, _SMALLEST, 1.0)).transpose(1, 0, 2).reshape(n_samples, n_members * n_classes)
+    )
 
 
 def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
     """Fit a stacker on validation.
 
     Args:
-        validation: members' validation predictions, at least as many samples of the rarest class as make sense to learn from.
-        seed: of the folds of the cross-validation, which chooses the penalty with the lowest mean negative log-likelihood.
+        validation: members' validation predictions, at least as many samples of the rarest class as make sense to learn
+            from.
+        seed: of the folds of the cross-validation, which chooses the penalty with the lowest mean negative
+            log-likelihood.
 
     Raises:
         SpecError: validation holds fewer than two classes, or fewer samples than folds.
@@ -94,14 +106,18 @@ def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
         problem = f"a stacker cannot be learned from {len(y)} validation samples of {len(np.unique(y))} classes."
         raise SpecError(problem, "Use a vote.")
     folds = stratified_folds(y, seed)
-    losses = [np.mean([_held_out_loss(x, y, folds == fold, n_classes, penalty) for fold in range(FOLDS)]) for penalty in PENALTIES]
+    losses = [
+        np.mean([_held_out_loss(x, y, folds == fold, n_classes, penalty) for fold in range(FOLDS)])
+        for penalty in PENALTIES
+    ]
     penalty = PENALTIES[int(np.argmin(losses))]
     coefficients, intercept = _fit(x, y, n_classes, penalty)
     return Stacker(coefficients, intercept, penalty)
 
 
 def stratified_folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to FOLDS - 1, of each sample: each class is dealt round the folds in random order, also one with fewer samples than folds.
+    """The fold, 0 to FOLDS - 1, of each sample: each class is dealt round the folds in random order, also one with
+    fewer samples than folds.
 
     Args:
         y: shape (N,), class ids.
@@ -117,7 +133,9 @@ def stratified_folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int6
     return folds
 
 
-def _held_out_loss(x: Float, y: npt.NDArray[np.int64], held_out: npt.NDArray[np.bool_], n_classes: int, penalty: float) -> float:
+def _held_out_loss(
+    x: Float, y: npt.NDArray[np.int64], held_out: npt.NDArray[np.bool_], n_classes: int, penalty: float
+) -> float:
     coefficients, intercept = _fit(x[~held_out], y[~held_out], n_classes, penalty)
     logits = x[held_out] @ coefficients.T + intercept
     top = logits.max(axis=1)

@@ -1,8 +1,9 @@
 """Rules that join the outputs of several members into one.
 
-``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much as the member's weight, its accuracy
-on validation. ``soft``: mean of the probabilities. Tied classes of the first two: the one with the highest mean probability over members, then the lower id.
-A member without an answer (a row of NaN) abstains; where all do, the ensemble has no answer either.
+``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much
+as the member's weight, its accuracy on validation. ``soft``: mean of the probabilities. Tied classes of the first two:
+the one with the highest mean probability over members, then the lower id. A member without an answer (a row of NaN)
+abstains; where all do, the ensemble has no answer either.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from fer_bench.scoring.classification import NO_ANSWER, predicted_classes
 Float = npt.NDArray[np.float64]
 Rule = Literal["majority", "weighted", "soft"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-# What the winner of a vote gets on top of its share, so that argmax follows the rule also in the single precision of the predictions file.
+# What the winner of a vote gets on top of its share, so that argmax follows the rule also in the single precision of
+# the predictions file.
 TIE_BREAK = 1e-6
 # Sums of weights, or of probabilities, that should be equal differ by rounding at most this much.
 _SAME = 1e-9
@@ -82,7 +84,8 @@ def combine(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[floa
         weights: M numbers, none negative; needed by ``weighted``, possible for ``soft``, unknown to ``majority``.
 
     Returns:
-        Shape (N, C), float64: for ``soft`` the mean; for votes each class' share of them, shrunk by a millionth that goes to the winner, so that argmax
+        Shape (N, C), float64: for ``soft`` the mean; for votes each class' share of them, shrunk by a millionth that
+            goes to the winner, so that argmax
         follows the rule. Rows sum to 1, or are NaN where no member answered.
 
     Raises:
@@ -125,7 +128,9 @@ def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
         raise RecordError(problem)
     unanswered = np.isnan(values).all(axis=1)
     sums = values.sum(axis=1)
-    fits: npt.NDArray[np.bool_] = np.asarray(unanswered | ((values >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE)))
+    fits: npt.NDArray[np.bool_] = np.asarray(
+        unanswered | ((values >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE))
+    )
     if not fits.all():
         row = int((~fits).argmax())
         problem = f"{who}: row {row} of its outputs is no probability distribution (it sums to {sums[row]:.4g})."
@@ -149,7 +154,12 @@ def _weights(rule: Rule, weights: Sequence[float] | None, n: int) -> list[float]
     if rule == "majority":
         problem = "the rule 'majority' knows no weights."
         raise SpecError(problem, "Use the rule 'weighted'.")
-    if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or (rule == "soft" and not values.any()):
+    if (
+        values.shape != (n,)
+        or not np.isfinite(values).all()
+        or (values < 0).any()
+        or (rule == "soft" and not values.any())
+    ):
         problem = f"weights must be {n} finite numbers, none negative and not all 0."
         raise SpecError(problem)
     return [float(value) for value in values]

@@ -1,8 +1,10 @@
-"""Which way to join members is best, decided on validation, honestly: each way chooses and weighs members on four fifths of it and is scored on the last fifth.
+"""Which way to join members is best, decided on validation, honestly: each way chooses and weighs members on four
+fifths of it and is scored on the last fifth.
 
-The score that an ensemble reaches on the very samples that it was chosen on flatters it, the more the freer its way of choosing: a greedy selection always
-looks better there than a plain mean. Held out, they can be compared without a look at the test set. The stacker is not among the ways: it chooses its penalty
-by a cross-validation of its own, which would take minutes.
+The score that an ensemble reaches on the very samples that it was chosen on flatters it, the more the freer its way of
+choosing: a greedy selection always looks better there than a plain mean. Held out, they can be compared without a look
+at the test set. The stacker is not among the ways: it chooses its penalty by a cross-validation of its own, which would
+take minutes.
 """
 
 from __future__ import annotations
@@ -36,8 +38,17 @@ class Way:
     @property
     def flags(self) -> str:
         """What to write on the command line."""
-        options = (("--rule", self.rule), ("--top-k", self.top_k), ("--selection", self.selection), ("--bags", self.bags or None))
-        return " ".join(f"{flag} {value}" for flag, value in options if value is not None and not (flag == "--rule" and self.selection))
+        options = (
+            ("--rule", self.rule),
+            ("--top-k", self.top_k),
+            ("--selection", self.selection),
+            ("--bags", self.bags or None),
+        )
+        return " ".join(
+            f"{flag} {value}"
+            for flag, value in options
+            if value is not None and not (flag == "--rule" and self.selection)
+        )
 
 
 WAYS = (
@@ -68,7 +79,9 @@ def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int =
         joint = np.empty_like(validation.outputs[0])
         for fold in range(FOLDS):
             held_out = folds == fold
-            choice = choose(validation.rows(~held_out), metric, way.top_k, way.rule, None, way.selection, way.bags, seed)
+            choice = choose(
+                validation.rows(~held_out), metric, way.top_k, way.rule, None, way.selection, way.bags, seed
+            )
             joint[held_out] = join(choice, way.rule, validation.outputs[choice.members][:, held_out])
         scores.append(float(metric_of(joint[None], validation.targets, metric)[0]))
     return float(np.mean(scores))

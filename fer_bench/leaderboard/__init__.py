@@ -1,6 +1,7 @@
 """From records to rows, ranks and pages; needs no PyTorch.
 
-The package can be called, as :func:`fer_bench.leaderboard`: a submodule that is imported takes the place of a function of the same name.
+The package can be called, as :func:`fer_bench.leaderboard`: a submodule that is imported takes the place of a function
+of the same name.
 """
 
 from __future__ import annotations

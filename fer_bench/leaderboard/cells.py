@@ -48,7 +48,9 @@ def clean(row: Row, primary: str) -> str:
 
 
 def corrupted(row: Row, primary: str, measured: Mapping[str, Corrupted]) -> str:
-    """A row's mean score on corrupted images and its relative drop; of several seeds, the mean of those that were measured."""
+    """A row's mean score on corrupted images and its relative drop; of several seeds, the mean of those that were
+    measured.
+    """
     found = {record.run_id: measured[record.run_id] for record in row.records if record.run_id in measured}
     both = mean_drop(found)
     if both is None:
@@ -66,7 +68,13 @@ def parameters(row: Row) -> str:
 
 def epochs(row: Row) -> str:
     """Epochs of a row's runs."""
-    counts = sorted({count for record in row.records if isinstance(count := record.training.get("epochs", record.spec.get("epochs")), int)})
+    counts = sorted(
+        {
+            count
+            for record in row.records
+            if isinstance(count := record.training.get("epochs", record.spec.get("epochs")), int)
+        }
+    )
     if not counts:
         return NONE
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"

@@ -1,4 +1,6 @@
-"""compare(): two rows, or two runs, on the same test samples: the difference, how sure it is, and a sentence that says so."""
+"""compare(): two rows, or two runs, on the same test samples: the difference, how sure it is, and a sentence that says
+so.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,10 @@ class Comparison:
         """The finding in one sentence."""
         values = f"{title(self.metric)} {in_units(self.value_a, self.metric)} and {in_units(self.value_b, self.metric)}"
         interval = f"{in_units(self.low, self.metric)} to {in_units(self.high, self.metric)}"
-        numbers = f"difference {in_units(self.difference, self.metric)}, 95 % interval {interval}, p = {self.p:.3g}, {self.test}, n = {self.n:,}"
+        numbers = (
+            f"difference {in_units(self.difference, self.metric)}, 95 % interval {interval}, p = {self.p:.3g},"
+            f" {self.test}, n = {self.n:,}"
+        )
         if self.significant:
             better, worse = (self.a, self.b) if (self.difference > 0) == self.higher_is_better else (self.b, self.a)
             return f"{better} is better than {worse}: {values} ({numbers})."
@@ -137,7 +142,8 @@ def find_row(store: Store, reference: str) -> Row:
         problem = f"{len(found)} rows begin with {reference!r}: {', '.join('/'.join(row) for row in sorted(found))}."
         raise RecordError(problem, "Give more of the digest, or a run id.")
     finished = sorted(
-        (record for record in records if record.status == "finished"), key=lambda record: (-1 if record.seed is None else record.seed, record.run_id)
+        (record for record in records if record.status == "finished"),
+        key=lambda record: (-1 if record.seed is None else record.seed, record.run_id),
     )
     if not finished:
         problem = f"{reference}: none of its runs has finished."
@@ -169,7 +175,9 @@ def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:
 
     def aligned(record: Record) -> Predictions:
         same = same_order(record, first, "test")
-        return align(store.predictions(record), reference, f"{record.protocol}/{record.model}/{record.run_id}", same=same)
+        return align(
+            store.predictions(record), reference, f"{record.protocol}/{record.model}/{record.run_id}", same=same
+        )
 
     return [[aligned(record) for record in row.records] for row in rows]
 

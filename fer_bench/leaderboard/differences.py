@@ -1,4 +1,6 @@
-"""What a verification finds: differences between what is stored and what is recomputed, and the report of all of them; pure."""
+"""What a verification finds: differences between what is stored and what is recomputed, and the report of all of them;
+pure.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ class Difference:
     recomputed: Any
 
     def __str__(self) -> str:
-        return f"{shown(self.file, _LONGEST_PATH)}: {shown(self.key)}: stored {_short(self.stored)}, recomputed {_short(self.recomputed)}"
+        return (
+            f"{shown(self.file, _LONGEST_PATH)}: {shown(self.key)}: stored {_short(self.stored)}, recomputed"
+            f" {_short(self.recomputed)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class VerificationReport:
         n_without: records of runs that failed or became NaN: nothing to recompute.
         differences: in the order of the files.
         looked_in: the folder of records.
-        unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not compute.
+        unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not
+            compute.
         n_lacking: verified records that lack metrics which are newer than they are.
     """
 
@@ -77,8 +83,13 @@ class VerificationReport:
             return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
         found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
-        lacking = f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
-        return f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any: {found}.{lacking}{self._unknown()}"
+        lacking = (
+            f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
+        )
+        return (
+            f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any:"
+            f" {found}.{lacking}{self._unknown()}"
+        )
 
     def _unknown(self) -> str:
         if not self.unknown_metrics:
@@ -133,7 +144,11 @@ def equal_values(stored: Any, recomputed: Any) -> bool:
         return stored is recomputed
     if isinstance(stored, int | float) and isinstance(recomputed, int | float):
         # Integers of any length are compared as they are; as floats they may overflow.
-        return stored == recomputed or (_is_small(stored) and _is_small(recomputed) and math.isclose(stored, recomputed, rel_tol=0.0, abs_tol=TOLERANCE))
+        return stored == recomputed or (
+            _is_small(stored)
+            and _is_small(recomputed)
+            and math.isclose(stored, recomputed, rel_tol=0.0, abs_tol=TOLERANCE)
+        )
     return bool(stored == recomputed)
 
 

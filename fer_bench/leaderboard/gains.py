@@ -1,4 +1,6 @@
-"""What a stream adds to others: rows of late fusion against the rows of a part of their streams, on the same test samples; pure."""
+"""What a stream adds to others: rows of late fusion against the rows of a part of their streams, on the same test
+samples; pure.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class Gain:
 def gains(protocol: Protocol, rows: Sequence[Row], test: PairedTest) -> tuple[Gain, ...]:
     """Every fusion against every row with a part of its streams.
 
-    Rows that were selected on test are left out: their lead may be the selection's. Both rows of a pair see the same images in the same frame.
+    Rows that were selected on test are left out: their lead may be the selection's. Both rows of a pair see the same
+    images in the same frame.
 
     Args:
         protocol: names the metric.

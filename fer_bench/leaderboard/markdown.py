@@ -39,7 +39,14 @@ _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 _UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
-_MARKS = {"trained": "", "ensemble": " *ensemble*", "probe": " *probe*", "human": " *human*", "evaluated": " *evaluated*", "external": " *external*"}
+_MARKS = {
+    "trained": "",
+    "ensemble": " *ensemble*",
+    "probe": " *probe*",
+    "human": " *human*",
+    "evaluated": " *evaluated*",
+    "external": " *external*",
+}
 _PAIRS_NAMED = 10
 _URL = re.compile(r"https?://[!-;=?-~]+")
 
@@ -82,7 +89,8 @@ def _copy_note(board: Board) -> str:
     n = len(board.others)
     others = "another copy has a table of its own" if n == 1 else f"{n} other copies have tables of their own"
     return (
-        f"Every user has another copy of these data. This table is of the copy `{board.copy}`; {others} below, for scores on different data cannot be compared."
+        f"Every user has another copy of these data. This table is of the copy `{board.copy}`; {others} below, for"
+        " scores on different data cannot be compared."
     )
 
 
@@ -105,13 +113,30 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             remarks = "; ".join([*best.row.caveats, *([f"{shared} more not told apart from it"] if shared else [])])
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
         claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
-        value = f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}" if best else NONE
+        value = (
+            f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
+            if best
+            else NONE
+        )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
         rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
-    table = markdown_table(header, rows, [False, False, False, True, True, True, True]) if rows else "There is no leaderboard yet."
+    table = (
+        markdown_table(header, rows, [False, False, False, True, True, True, True])
+        if rows
+        else "There is no leaderboard yet."
+    )
     return (
-        "\n\n".join(["# Leaderboards", "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes them all.", table])
+        "\n\n".join(
+            [
+                "# Leaderboards",
+                (
+                    "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes"
+                    " them all."
+                ),
+                table,
+            ]
+        )
         + "\n"
     )
 
@@ -144,22 +169,31 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     primary = title(board.protocol.primary)
     samples = f"{board.n_test:,} test samples"
     if board.n_duplicates:
-        samples += f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates* leaves those out"
-    grouped = " over whole clips or people" if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records) else ""
+        samples += (
+            f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates*"
+            " leaves those out"
+        )
+    grouped = (
+        " over whole clips or people"
+        if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records)
+        else ""
+    )
     lines = [
-        f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its 95 % interval says how far another "
-        f"draw of as many test samples would move it (bootstrap{grouped}; of several seeds, the mean of their ends)."
+        f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its"
+        f" 95 % interval says how far another draw of as many test samples would move it (bootstrap{grouped}; of"
+        " several seeds, the mean of their ends)."
     ]
     if any(record.run_id in board.corrupted for placed in board.placed for record in placed.row.records):
         lines.append(
-            "*Corrupted* is the mean over blurred, noisy, compressed, too bright, pale, small, turned and partly covered images, at five strengths each, and "
-            "how far that is below the score on clean ones (`fer-bench evaluate RUN --corruptions`); rows without it were not measured."
+            "*Corrupted* is the mean over blurred, noisy, compressed, too bright, pale, small, turned and partly"
+            " covered images, at five strengths each, and how far that is below the score on clean ones (`fer-bench"
+            " evaluate RUN --corruptions`); rows without it were not measured."
         )
     if board.test:
         lines.append(
-            f"*p* belongs to the difference from the row directly above, by {board.test}; it is not corrected for the number of rows. "
-            "Rows share a rank if they do not differ significantly "
-            f"(p ≥ {ALPHA}) from the first row of that rank: which of them is listed first means nothing."
+            f"*p* belongs to the difference from the row directly above, by {board.test}; it is not corrected for the"
+            f" number of rows. Rows share a rank if they do not differ significantly (p ≥ {ALPHA}) from the first row"
+            " of that rank: which of them is listed first means nothing."
         )
         lines.append(_significant(board, names))
     else:
@@ -179,7 +213,10 @@ def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     if not pairs:
         return "No two neighbouring rows differ significantly."
     more = f", and {len(pairs) - _PAIRS_NAMED} more" if len(pairs) > _PAIRS_NAMED else ""
-    return f"Of the {len(board.placed) - 1} differences between neighbours, {len(pairs)} can be told from chance: {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
+    return (
+        f"Of the {len(board.placed) - 1} differences between neighbours, {len(pairs)} can be told from chance:"
+        f" {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
+    )
 
 
 def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
@@ -194,7 +231,9 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     primary, kind = board.protocol.primary, board.protocol.task.kind
     averaged = f"folds/averaged/{primary}"
     sign = unit_sign(primary)
-    beside = [name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary]
+    beside = [
+        name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary
+    ]
     return [
         Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
         Column("Model", lambda p: escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
@@ -204,7 +243,10 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column(f"By the dataset's own labels{sign}", lambda p: number(p.row.by_own_labels(primary), primary)),
         Column(f"Without duplicates{sign} (n)", lambda p: clean(p.row, primary)),
         Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
-        *(Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name)) for name in beside),  # type: ignore[misc]
+        *(
+            Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name))  # type: ignore[misc]
+            for name in beside
+        ),
         Column("Parameters (M)", lambda p: parameters(p.row)),
         Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),
         Column("Epochs", lambda p: epochs(p.row)),
@@ -221,7 +263,12 @@ def _of_values(protocol: Protocol) -> list[str]:
     """Each dimension's scores; errors in the dataset's units and, where those are others, on the common scale."""
     names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
     single = len(protocol.task.dimensions) < 2
-    return [f"{dimension}/{name}" for dimension in protocol.task.dimensions for name in names if not (single and name == protocol.primary)]
+    return [
+        f"{dimension}/{name}"
+        for dimension in protocol.task.dimensions
+        for name in names
+        if not (single and name == protocol.primary)
+    ]
 
 
 def _folded(board: Board) -> list[str]:
@@ -232,8 +279,9 @@ def _folded(board: Board) -> list[str]:
     ordered = sorted(board.folded, key=lambda row: (-(row.value(primary) or 0.0), row.key))
     listed = ", ".join(link(number(row.value(primary), primary), record_link(row.records[0])) for row in ordered)
     return [
-        "Of ensembles that were built in the same way from candidates of the same kind, the table shows the one that is best on validation. "
-        f"{n} more {'is' if n == 1 else 'are'} on record ({title(primary)}{unit_sign(primary)}): {listed}."
+        "Of ensembles that were built in the same way from candidates of the same kind, the table shows the one that"
+        f" is best on validation. {n} more {'is' if n == 1 else 'are'} on record"
+        f" ({title(primary)}{unit_sign(primary)}): {listed}."
     ]
 
 
@@ -243,8 +291,8 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         return []
     primary = board.protocol.primary
     about = (
-        "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on validation; "
-        f"significant is p < {ALPHA}, by {board.test or 'no test'}."
+        "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on"
+        f" validation; significant is p < {ALPHA}, by {board.test or 'no test'}."
     )
     header = ["With", "Without", f"{title(primary)}{unit_sign(primary)} with", "without", "Difference", "p", "Verdict"]
     rows = [
@@ -257,7 +305,11 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         ]
         for gain in board.gains
     ]
-    return ["## What further streams add", about, markdown_table(header, rows, [False, False, True, True, True, True, False])]
+    return [
+        "## What further streams add",
+        about,
+        markdown_table(header, rows, [False, False, True, True, True, True, False]),
+    ]
 
 
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -266,12 +318,19 @@ def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
         return []
     rows = [
-        [escape(names[placed.row.model, placed.row.key]), *(" / ".join(number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found)]
+        [
+            escape(names[placed.row.model, placed.row.key]),
+            *(" / ".join(number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found),
+        ]
         for placed in board.placed
         if (found := per_class(placed.row, len(labels)))
     ]
     about = "Recall / precision / F1 in %, means over seeds."
-    return ["## By class", about, markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels))]
+    return [
+        "## By class",
+        about,
+        markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels)),
+    ]
 
 
 def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -284,8 +343,15 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     about = f"Of this board: {escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
     if not found:
         return ["## Under other splits", about + " No settings were run under both."]
-    header = ["Model", f"{title(primary)} here", *(f"{title(primary)}, {escape(s.protocol.variant or 'declared folds')}" for s in board.siblings)]
-    rows = [[escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))] for e in found]
+    header = [
+        "Model",
+        f"{title(primary)} here",
+        *(f"{title(primary)}, {escape(s.protocol.variant or 'declared folds')}" for s in board.siblings),
+    ]
+    rows = [
+        [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]
+        for e in found
+    ]
     return ["## Under other splits", about, markdown_table(header, rows, [False] + [True] * (len(header) - 1))]
 
 
@@ -302,11 +368,15 @@ def _apart(board: Board) -> list[str]:
         record = entry.record
         name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
-        rows.append([name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))])
+        rows.append(
+            [name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))]
+        )
     return [
         "## Listed apart",
         "Records that are not ranked.",
-        markdown_table(["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]),
+        markdown_table(
+            ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
+        ),
     ]
 
 
@@ -316,14 +386,29 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     if not claims:
         return []
     rows = [
-        [escape(row.model), escape(row.setting) or NONE, _claimed(row, primary), _others(row, primary), _where(source, row), escape(row.notes) or NONE]
+        [
+            escape(row.model),
+            escape(row.setting) or NONE,
+            _claimed(row, primary),
+            _others(row, primary),
+            _where(source, row),
+            escape(row.notes) or NONE,
+        ]
         for source, row in claims
     ]
     header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
     sources = {source.short: source for source, _ in claims}
     listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
-    said = "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes say so."
-    return ["## What the papers claim", said, markdown_table(header, rows, [False, False, True, False, False, False]), listed]
+    said = (
+        "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes"
+        " say so."
+    )
+    return [
+        "## What the papers claim",
+        said,
+        markdown_table(header, rows, [False, False, True, False, False, False]),
+        listed,
+    ]
 
 
 def _claimed(row: ReportedRow, name: str) -> str:
@@ -331,13 +416,22 @@ def _claimed(row: ReportedRow, name: str) -> str:
 
 
 def _others(row: ReportedRow, primary: str) -> str:
-    return ", ".join(f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}" for name, value in row.metrics.items() if name != primary) or NONE
+    return (
+        ", ".join(
+            f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}"
+            for name, value in row.metrics.items()
+            if name != primary
+        )
+        or NONE
+    )
 
 
 def _claim_title(name: str) -> str:
     """Papers also give scores of other splits (``train_accuracy``)."""
     split, _, rest = name.partition("_")
-    return f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
+    return (
+        f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
+    )
 
 
 def _value(value: Value, name: str) -> str:

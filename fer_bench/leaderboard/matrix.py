@@ -1,4 +1,6 @@
-"""Train-on x test-on: how far a network's score carries beyond its own dataset. Pure functions of the records, and one picture."""
+"""Train-on x test-on: how far a network's score carries beyond its own dataset. Pure functions of the records, and one
+picture.
+"""
 
 from __future__ import annotations
 
@@ -55,20 +57,26 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
     """Cells by training protocol and tested dataset.
 
     Args:
-        records: of all protocols; trained and evaluated ones of the model count, without test-time augmentation, on the known copy.
+        records: of all protocols; trained and evaluated ones of the model count, without test-time augmentation, on the
+            known copy.
         model: the network.
         kind: of the tasks, ``classes`` or ``values``.
 
     Returns:
-        ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own validation. A cross-validation is one
-        row, with what its folds scored elsewhere.
+        ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own
+        validation. A cross-validation is one row, with what its folds scored elsewhere.
     """
     metric = metrics.headline(kind).name
     own: dict[str, list[Record]] = defaultdict(list)
     across: dict[str, list[Record]] = defaultdict(list)
     experiments: dict[str, str] = {}
     for record in records:
-        if record.model != model or record.status != "finished" or record.spec.get("tta") or find_task(record.task).kind != kind:
+        if (
+            record.model != model
+            or record.status != "finished"
+            or record.spec.get("tta")
+            or find_task(record.task).kind != kind
+        ):
             continue
         if record.data.get("known_copy") is False or "judged_by" in record.data:
             continue
@@ -83,7 +91,15 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
     cells: Cells = {}
     for trained_on in sorted({rows[0].protocol for rows in own.values()}):
         rows = [row for row, members in own.items() if members[0].protocol == trained_on]
-        best = max(rows, key=lambda row: (len(across[row]) > 0, len(own[row]), own[row][0].validation_metrics.get(metric) or 0.0, row))
+        best = max(
+            rows,
+            key=lambda row: (
+                len(across[row]) > 0,
+                len(own[row]),
+                own[row][0].validation_metrics.get(metric) or 0.0,
+                row,
+            ),
+        )
         by_dataset: dict[str, list[Record]] = defaultdict(list)
         for record in (*own[best], *(record for record in across[best] if record.dataset != own[best][0].dataset)):
             by_dataset[record.dataset].append(record)
@@ -100,7 +116,11 @@ def _cell(members: list[Record], metric: str) -> Cell:
 def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     """The table as markdown."""
     datasets = sorted({dataset for row in cells.values() for dataset in row})
-    mapped = "Labels are mapped by name; classes without a counterpart are left out, so" if kind == "classes" else "Values are carried from scale to scale, so"
+    mapped = (
+        "Labels are mapped by name; classes without a counterpart are left out, so"
+        if kind == "classes"
+        else "Values are carried from scale to scale, so"
+    )
     lines = [
         f"# {markdown(model)}: trained on one dataset, tested on another",
         "",
@@ -111,7 +131,11 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
         "| --- |" + " ---: |" * len(datasets),
     ]
     for trained_on, row in cells.items():
-        lines.append(f"| {markdown(trained_on)} | " + " | ".join(_text(row[dataset], kind) if dataset in row else "–" for dataset in datasets) + " |")
+        lines.append(
+            f"| {markdown(trained_on)} | "
+            + " | ".join(_text(row[dataset], kind) if dataset in row else "–" for dataset in datasets)
+            + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -131,7 +155,12 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
     metric = metrics.headline(kind)
     unit = metric.in_words + _unit(kind).removeprefix(metric.title)
     datasets = sorted({dataset for row in cells.values() for dataset in row})
-    values = np.array([[np.nan if d not in row or (mean := row[d].mean) is None else mean for d in datasets] for row in cells.values()])
+    values = np.array(
+        [
+            [np.nan if d not in row or (mean := row[d].mean) is None else mean for d in datasets]
+            for row in cells.values()
+        ]
+    )
     figure = Figure(figsize=(2.2 + 1.5 * len(datasets), 1.6 + 0.9 * len(cells)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -152,7 +181,8 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
 
 
 def write_matrix(store: Store, model: str) -> Path:
-    """Render tables and pictures of one model into ``<root>/matrix/``: of classes, and of values where it has runs of those.
+    """Render tables and pictures of one model into ``<root>/matrix/``: of classes, and of values where it has runs of
+    those.
 
     Returns:
         The markdown file.
@@ -165,7 +195,10 @@ def write_matrix(store: Store, model: str) -> Path:
     if not tables:
         problem = f"model {model!r} has no finished run in {store.results} that could be shown."
         others = sorted({record.model for record in records if record.kind == "trained"})
-        raise RecordError(problem, f"Models with runs: {', '.join(others)}." if others else f"Train one: fer-bench run --model {model}.")
+        raise RecordError(
+            problem,
+            f"Models with runs: {', '.join(others)}." if others else f"Train one: fer-bench run --model {model}.",
+        )
     page = store.root / "matrix" / f"{folder_name(model)}.md"
     text = []
     for kind, cells in tables.items():

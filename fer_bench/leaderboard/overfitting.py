@@ -1,4 +1,6 @@
-"""Which of two rows overfits more: their distances between training and test images, where ``fer-bench evaluate --train`` has measured them."""
+"""Which of two rows overfits more: their distances between training and test images, where ``fer-bench evaluate
+--train`` has measured them.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,14 @@ class GapComparison:
     def text(self) -> str:
         """The finding in one sentence."""
         gaps = f"{100 * self.gap_a:.2f} and {100 * self.gap_b:.2f} points between training and test images"
-        difference = f"difference {100 * (self.gap_a - self.gap_b):.2f}, 95 % interval {100 * self.low:.2f} to {100 * self.high:.2f}, p = {self.p:.3g}"
+        difference = (
+            f"difference {100 * (self.gap_a - self.gap_b):.2f}, 95 % interval {100 * self.low:.2f} to"
+            f" {100 * self.high:.2f}, p = {self.p:.3g}"
+        )
         verdict = (
-            ("The first" if self.gap_a > self.gap_b else "The second") + " overfits more" if self.p < ALPHA else "Which of them overfits more cannot be told"
+            ("The first" if self.gap_a > self.gap_b else "The second") + " overfits more"
+            if self.p < ALPHA
+            else "Which of them overfits more cannot be told"
         )
         return f"{verdict}: {gaps} ({difference}, paired bootstrap)."
 
@@ -47,19 +54,29 @@ def compare_gaps(a: Row, b: Row) -> GapComparison | None:
         b: another one of the same test samples.
 
     Returns:
-        The comparison; None where a run of either was not measured on its training images, or the two were trained on different ones.
+        The comparison; None where a run of either was not measured on its training images, or the two were trained on
+        different ones.
     """
     records = (*a.records, *b.records)
     trained_on = {(record.data.get("checksums") or {}).get("train") for record in records}
-    if not all("on_train" in record.training for record in records) or len(trained_on) > 1 or len({r.training["on_train"]["n"] for r in records}) > 1:
+    if (
+        not all("on_train" in record.training for record in records)
+        or len(trained_on) > 1
+        or len({r.training["on_train"]["n"] for r in records}) > 1
+    ):
         return None
     train, test = ([right_counts(row.records, stored) for row in (a, b)] for stored in (_on_train, _on_test))
     seeds = len(a.records), len(b.records)
     # The two sets of images are drawn independently of each other.
-    draws = [resampled_gain(joint_table(right[0], seeds[0], right[1], seeds[1]), seed) for right, seed in ((train, SEED), (test, SEED + 1))]
+    draws = [
+        resampled_gain(joint_table(right[0], seeds[0], right[1], seeds[1]), seed)
+        for right, seed in ((train, SEED), (test, SEED + 1))
+    ]
     drawn = draws[0] - draws[1]
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    gap_a, gap_b = (float(on_train.mean() - on_test.mean()) / n for on_train, on_test, n in zip(train, test, seeds, strict=True))
+    gap_a, gap_b = (
+        float(on_train.mean() - on_test.mean()) / n for on_train, on_test, n in zip(train, test, seeds, strict=True)
+    )
     return GapComparison(gap_a, gap_b, low, high, replicates_p(drawn) or 1.0)
 
 

@@ -1,4 +1,6 @@
-"""One row per question: of ensembles that were built alike from candidates of one kind, the board shows the one that is best on validation; pure."""
+"""One row per question: of ensembles that were built alike from candidates of one kind, the board shows the one that is
+best on validation; pure.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,14 @@ from fer_bench.results.record import Record
 _OUTCOMES = frozenset({"n_members", "n_candidates"})
 
 
-def one_per_question(protocol: Protocol, rows: Sequence[Row], records: Iterable[Record]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def one_per_question(
+    protocol: Protocol, rows: Sequence[Row], records: Iterable[Record]
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Rows that stand for a question, and ensembles whose question another row answers better on validation.
 
-    A pool of networks grows while a study goes on, and every pool makes an ensemble: as rows they would crowd out the networks, and say one thing many
-    times. What is asked is how members are chosen and joined, and whether their views were averaged before.
+    A pool of networks grows while a study goes on, and every pool makes an ensemble: as rows they would crowd out the
+    networks, and say one thing many times. What is asked is how members are chosen and joined, and whether their views
+    were averaged before.
 
     Args:
         protocol: names the metric that chooses.
@@ -31,7 +36,11 @@ def one_per_question(protocol: Protocol, rows: Sequence[Row], records: Iterable[
         if row.kind == "ensemble":
             alike.setdefault(_question(row.records[0], views), []).append(row)
     sign = 1 if protocol.higher_is_better else -1
-    folded = {(row.model, row.key) for group in alike.values() for row in sorted(group, key=lambda row: (-sign * _on_validation(protocol, row), row.key))[1:]}
+    folded = {
+        (row.model, row.key)
+        for group in alike.values()
+        for row in sorted(group, key=lambda row: (-sign * _on_validation(protocol, row), row.key))[1:]
+    }
     kept = tuple(row for row in rows if (row.model, row.key) not in folded)
     return kept, tuple(row for row in rows if (row.model, row.key) in folded)
 
@@ -40,7 +49,8 @@ def _question(record: Record, views: dict[str, bool]) -> str:
     members: Iterable[Any] = record.training.get("members") or ()
     averaged = any(views.get(str(member.get("run_id")), False) for member in members if isinstance(member, dict))
     way = {key: value for key, value in record.spec.items() if key not in _OUTCOMES}
-    # What else a record says of the way that it was built: an ensemble whose members were chosen on test answers another question.
+    # What else a record says of the way that it was built: an ensemble whose members were chosen on test answers
+    # another question.
     return json.dumps([way, averaged, sorted(record.caveats), record.model], sort_keys=True, default=str)
 
 

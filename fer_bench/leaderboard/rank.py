@@ -24,7 +24,8 @@ class Placed:
         row: the row.
         rank: place of the first row of those it cannot be told apart from; None for people, who are no competitors.
         value: primary metric, mean over seeds.
-        p_above: p value of the difference from the row directly above; None for the first, or where no test was possible.
+        p_above: p value of the difference from the row directly above; None for the first, or where no test was
+            possible.
     """
 
     row: Row
@@ -76,12 +77,18 @@ class Board:
         return sum(len(placed.row.records) for placed in self.placed)
 
 
-def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None, test: PairedTest | None = None, present: str = "") -> Board:
+def rank(
+    protocol: Protocol,
+    records: Iterable[Record],
+    load: Load | None = None,
+    test: PairedTest | None = None,
+    present: str = "",
+) -> Board:
     """Rank the records of a protocol; where it declares no copy of the data, those of each copy by themselves.
 
-    Rows are ordered by the mean over seeds of the primary metric, equal ones by name. Going down, a row opens a new rank, numbered by its
-    place, if it differs significantly (p < 0.05) from the row that opened the current one; otherwise it shares that rank. Where no test is possible,
-    only equal values share one.
+    Rows are ordered by the mean over seeds of the primary metric, equal ones by name. Going down, a row opens a new
+    rank, numbered by its place, if it differs significantly (p < 0.05) from the row that opened the current one;
+    otherwise it shares that rank. Where no test is possible, only equal values share one.
 
     Args:
         protocol: the protocol.
@@ -91,7 +98,10 @@ def rank(protocol: Protocol, records: Iterable[Record], load: Load | None = None
         present: digest of the copy that comes first; empty: that of the newest record.
     """
     copies = by_copy(protocol, records, present)
-    boards = [replace(_rank_copy(protocol, copy.records, load, test), copy=copy.digest if len(copies) > 1 else "") for copy in copies]
+    boards = [
+        replace(_rank_copy(protocol, copy.records, load, test), copy=copy.digest if len(copies) > 1 else "")
+        for copy in copies
+    ]
     return replace(boards[0], others=tuple(boards[1:]))
 
 
@@ -112,13 +122,19 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None,
             placed.append(Placed(row, None, value, p_above))
             continue
         place += 1
-        if opener is None or _differ(p_above if opener is valued[i - 1][1] else test.p(opener, row), value != opened_at):
+        if opener is None or _differ(
+            p_above if opener is valued[i - 1][1] else test.p(opener, row), value != opened_at
+        ):
             opener, opened_at, current = row, value, place
         placed.append(Placed(row, current, value, p_above))
     added = gains(protocol, [entry.row for entry in placed], test)
-    return Board(protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added, folded=folded)
+    return Board(
+        protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added, folded=folded
+    )
 
 
 def _differ(p: float | None, values_differ: bool) -> bool:
-    """Whether a row is told apart from the one that opened the rank; by its bare value where nothing could be tested."""
+    """Whether a row is told apart from the one that opened the rank; by its bare value where nothing could be
+    tested.
+    """
     return values_differ if p is None else p < ALPHA

@@ -35,7 +35,8 @@ def render_all(store: Store, check: bool = False) -> list[Path]:
 
     Raises:
         RecordError: there is no record, no claim and no page.
-        FerBenchError: a damaged record, a wrong claim, a page with broken markers, a full disk; no page is written then, or only whole ones.
+        FerBenchError: a damaged record, a wrong claim, a page with broken markers, a full disk; no page is written
+            then, or only whole ones.
     """
     with _held(store.root, check):
         records = list(store.records())
@@ -44,8 +45,13 @@ def render_all(store: Store, check: bool = False) -> list[Path]:
             store.sweep(records)
         pages = render(store, records)
         if not pages:
-            problem = f"there is nothing to {'check' if check else 'render'}: no record in {store.results}, no claim in {store.root / 'reported'}, no board."
-            raise RecordError(problem, "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder.")
+            problem = (
+                f"there is nothing to {'check' if check else 'render'}: no record in {store.results}, no claim in"
+                f" {store.root / 'reported'}, no board."
+            )
+            raise RecordError(
+                problem, "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder."
+            )
         changed = [path for path, content in pages.items() if _text(path) != content]
         if not check:
             try:
@@ -78,7 +84,15 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
         records.setdefault(record.protocol, []).append(record)
     pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in (_text(path) or "")}
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
-    boards = [rank(find_protocol(name, records, reported), records.get(name, []), store.predictions, present=read_present(store, name)) for name in names]
+    boards = [
+        rank(
+            find_protocol(name, records, reported),
+            records.get(name, []),
+            store.predictions,
+            present=read_present(store, name),
+        )
+        for name in names
+    ]
     boards = [_with_corrupted(store, board) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
@@ -97,7 +111,11 @@ def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
     protocol = board.protocol
     if protocol.is_relabelled:
         return ()
-    alike = [other for other in boards if (other.protocol.dataset, other.protocol.task) == (protocol.dataset, protocol.task) and other is not board]
+    alike = [
+        other
+        for other in boards
+        if (other.protocol.dataset, other.protocol.task) == (protocol.dataset, protocol.task) and other is not board
+    ]
     others = [other for other in alike if other.placed and not other.protocol.is_relabelled]
     return tuple(Sibling(other.protocol, tuple(placed.row for placed in other.placed)) for other in others)
 

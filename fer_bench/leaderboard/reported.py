@@ -18,7 +18,9 @@ class _Strict(BaseModel):
 
 
 class Value(_Strict):
-    """A number as a paper prints it: mean, and standard deviation where one is given; shares between 0 and 1, not per cent."""
+    """A number as a paper prints it: mean, and standard deviation where one is given; shares between 0 and 1, not per
+    cent.
+    """
 
     mean: float
     std: float | None = Field(None, ge=0)
@@ -86,7 +88,9 @@ def _read(path: Path) -> Reported:
         problem = f"{path}: rows: expected a list of claims."
         raise SpecError(problem, "Each has protocol, model, metrics and location.")
     source = _check(Source, content.get("source"), f"{path}, source")
-    return Reported(source=source, rows=tuple(_check(ReportedRow, row, f"{path}, row {i}") for i, row in enumerate(rows, start=1)))
+    return Reported(
+        source=source, rows=tuple(_check(ReportedRow, row, f"{path}, row {i}") for i, row in enumerate(rows, start=1))
+    )
 
 
 def _check(model: type[T], content: Any, where: str) -> T:

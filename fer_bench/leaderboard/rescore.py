@@ -1,4 +1,6 @@
-"""rescore(): add metrics that are newer than records to them, from their predictions; nothing that is stored changes."""
+"""rescore(): add metrics that are newer than records to them, from their predictions; nothing that is stored
+changes.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ def rescore(store: Store, reference: str | None = None, protocol: str | None = N
         protocol: name; None: all.
 
     Returns:
-        What was done. A record of which anything that is stored does not follow from its predictions is refused, and stays as it is to the byte, as does the
-        whole grid that it is in.
+        What was done. A record of which anything that is stored does not follow from its predictions is refused, and
+        stays as it is to the byte, as does the whole grid that it is in.
 
     Raises:
         RecordError: no such run, or no record at all.
@@ -118,5 +120,7 @@ def _rescored(store: Store, record: Record, path: Path) -> Record:
     newer, updates = newer_than(record), {"metrics_version": max(record.metrics_version, metrics.revision())}
     scored = {"metrics": with_newer(record.metrics, score(protocol, store.predictions(record)), newer)}
     if record.validation_metrics:
-        scored["validation_metrics"] = with_newer(record.validation_metrics, score(protocol, store.predictions(record, "validation")), newer)
+        scored["validation_metrics"] = with_newer(
+            record.validation_metrics, score(protocol, store.predictions(record, "validation")), newer
+        )
     return record.model_copy(update={**scored, **updates})

@@ -37,7 +37,10 @@ def protocol_of(record: Record) -> Protocol:
     try:
         return protocol_named(record.protocol, record.dataset, record.task)
     except SpecError:
-        problem = f"record {record.run_id}: protocol {record.protocol!r} is not that of dataset {record.dataset!r} and task {record.task!r}."
+        problem = (
+            f"record {record.run_id}: protocol {record.protocol!r} is not that of dataset {record.dataset!r} and task"
+            f" {record.task!r}."
+        )
         raise RecordError(problem, "Use the version of fer_bench that wrote it.") from None
 
 
@@ -88,18 +91,28 @@ class Row:
         return math.fsum(known) / len(known) if len(known) == len(values) else None
 
     def by_own_labels(self, name: str) -> float | None:
-        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None elsewhere."""
-        values = [(record.data.get("judged_by") or {}).get("scores_by_own_labels", {}).get(name) for record in self.records]
+        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None
+        elsewhere.
+        """
+        values = [
+            (record.data.get("judged_by") or {}).get("scores_by_own_labels", {}).get(name) for record in self.records
+        ]
         return None if None in values else mean_std([float(value) for value in values if value is not None])[0]
 
     def std(self, name: str) -> float | None:
         """Standard deviation over seeds (ddof 1); None for one seed."""
         values = [metric(record.metrics, name) for record in self.records]
-        return None if len(values) < 2 or None in values else mean_std([value for value in values if value is not None])[1]
+        return (
+            None if len(values) < 2 or None in values else mean_std([value for value in values if value is not None])[1]
+        )
 
     def interval(self, name: str) -> Interval:
-        """95 % bootstrap interval over test samples; of several seeds, the mean of their lower and of their upper ends."""
-        pairs = [pair for record in self.records if (pair := (record.metrics.get("intervals") or {}).get(name)) is not None]
+        """95 % bootstrap interval over test samples; of several seeds, the mean of their lower and of their upper
+        ends.
+        """
+        pairs = [
+            pair for record in self.records if (pair := (record.metrics.get("intervals") or {}).get(name)) is not None
+        ]
         if len(pairs) < len(self.records):
             return None
         return math.fsum(pair[0] for pair in pairs) / len(pairs), math.fsum(pair[1] for pair in pairs) / len(pairs)
@@ -107,7 +120,9 @@ class Row:
 
 def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     """Names of rows by (model, key), unique on the board."""
-    return unique_names({(row.model, row.key): Named(row.model, row.recipe, row.records[0].spec, row.key) for row in rows})
+    return unique_names(
+        {(row.model, row.key): Named(row.model, row.recipe, row.records[0].spec, row.key) for row in rows}
+    )
 
 
 @dataclass(frozen=True)
@@ -139,14 +154,26 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     """Decide which records are ranked, and join those that share their settings.
 
     Args:
-        protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of samples that most records scored is n_test.
-        records: of this protocol and, where it pins no checksums, of one copy of the data (see :mod:`fer_bench.results.copies`), in any order.
+        protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of
+            samples that most records scored is n_test.
+        records: of this protocol and, where it pins no checksums, of one copy of the data (see
+            :mod:`fer_bench.results.copies`), in any order.
     """
     ordered = sorted(
         _without_parts(record for record in records if record.ranked),
-        key=lambda record: (record.model, record.recipe, record.row, -1 if record.seed is None else record.seed, record.run_id),
+        key=lambda record: (
+            record.model,
+            record.recipe,
+            record.row,
+            -1 if record.seed is None else record.seed,
+            record.run_id,
+        ),
     )
-    candidates = [record for record in ordered if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")]
+    candidates = [
+        record
+        for record in ordered
+        if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")
+    ]
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
@@ -159,7 +186,12 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
             groups.setdefault((record.model, record.row), []).append(record)
     n_apart = Counter((entry.record.model, entry.record.row) for entry in apart)
     rows = tuple(Row(key[1], tuple(members), n_apart[key]) for key, members in groups.items())
-    duplicates = _most_common(r.data["n_test_duplicates"] for row in rows for r in row.records if isinstance(r.data.get("n_test_duplicates"), int))
+    duplicates = _most_common(
+        r.data["n_test_duplicates"]
+        for row in rows
+        for r in row.records
+        if isinstance(r.data.get("n_test_duplicates"), int)
+    )
     return Sorted(rows, tuple(apart), n_test, duplicates)
 
 
@@ -177,7 +209,9 @@ def _why_apart(record: Record, protocol: Protocol, copy: Mapping[str, str], n_te
     if record.protocol_version != protocol.version:
         return f"protocol version {record.protocol_version}, current is {protocol.version}"
     if fold := record.data.get("fold"):
-        return f"fold {fold['fold'] + 1} of {fold['folds']} alone; the score of all of them needs --folds {fold['folds']}"
+        return (
+            f"fold {fold['fold'] + 1} of {fold['folds']} alone; the score of all of them needs --folds {fold['folds']}"
+        )
     if not _same_copy(record, copy):
         return "another copy of the data" if record.data.get("checksums") else "does not say on which copy of the data"
     if record.n_scored != n_test:
@@ -189,7 +223,9 @@ def _why_apart(record: Record, protocol: Protocol, copy: Mapping[str, str], n_te
 
 
 def _same_copy(record: Record, copy: Mapping[str, str]) -> bool:
-    """Whether a record names the test split of the current copy, and no other split of another one (an ensemble has seen no train split)."""
+    """Whether a record names the test split of the current copy, and no other split of another one (an ensemble has
+    seen no train split).
+    """
     stated = record.data.get("checksums") or {}
     return all(stated.get(split, None if split == "test" else value) == value for split, value in copy.items())
 

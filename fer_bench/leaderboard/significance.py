@@ -1,4 +1,5 @@
-"""Which rows can be told apart: paired tests on the same test samples, fast enough for boards of thousands of rows; pure.
+"""Which rows can be told apart: paired tests on the same test samples, fast enough for boards of thousands of rows;
+pure.
 
 Resampling is seeded and uses a random stream that NumPy froze, so that a board rendered again is the same to the byte.
 """
@@ -28,8 +29,8 @@ from fer_bench.scoring.regression import Range, answer_missing
 ALPHA = 0.05
 N_RESAMPLES = 1000
 SEED = 0
-# Beyond this many samples on which two rows differ, and well away from any usual level, the normal approximation of the bootstrap is
-# indistinguishable from it; a board's many clear cases then cost nothing.
+# Beyond this many samples on which two rows differ, and well away from any usual level, the normal approximation of the
+# bootstrap is indistinguishable from it; a board's many clear cases then cost nothing.
 _ENOUGH = 100
 _UNCLEAR = (0.005, 0.2)
 _TIE = 1e-12
@@ -67,8 +68,9 @@ class ByOutcomes:
     """Tests of accuracy from the records alone: which samples each run answered rightly."""
 
     about = (
-        "McNemar's test where both rows have one seed, else a paired bootstrap over the test samples of each sample's correctness averaged over seeds "
-        f"({N_RESAMPLES:,} resamples, or its normal approximation where that decides clearly)"
+        "McNemar's test where both rows have one seed, else a paired bootstrap over the test samples of each sample's"
+        f" correctness averaged over seeds ({N_RESAMPLES:,} resamples, or its normal approximation where that decides"
+        " clearly)"
     )
 
     def __init__(self) -> None:
@@ -90,14 +92,18 @@ class ByOutcomes:
 
 
 class ByReplicates:
-    """Tests of any statistic of the predictions: all rows are scored on the same resamples of the test samples (or of whole groups).
+    """Tests of any statistic of the predictions: all rows are scored on the same resamples of the test samples (or of
+    whole groups).
 
     Args:
         replicate: the statistic on each resample, shape (B,), of predictions and resample weights (B, N).
         load: gives a record's predictions of a split.
     """
 
-    about = f"a paired bootstrap over the test samples, or over whole groups of them where samples belong together ({N_RESAMPLES:,} resamples)"
+    about = (
+        "a paired bootstrap over the test samples, or over whole groups of them where samples belong together"
+        f" ({N_RESAMPLES:,} resamples)"
+    )
 
     def __init__(self, replicate: Replicate, load: Load) -> None:
         self.replicate, self.load = replicate, load
@@ -124,9 +130,16 @@ class ByReplicates:
     def _of(self, record: Record) -> Float:
         predictions = self.load(record, "test")
         if self._reference is None or self._weights is None:
-            self._reference, self._weights, self._first = predictions, resample_weights(len(predictions), predictions.groups), record
+            self._reference, self._weights, self._first = (
+                predictions,
+                resample_weights(len(predictions), predictions.groups),
+                record,
+            )
         same = self._first is not None and same_order(record, self._first, "test")
-        return self.replicate(align(predictions, self._reference, f"record {record.protocol}/{record.model}/{record.run_id}", same=same), self._weights)
+        return self.replicate(
+            align(predictions, self._reference, f"record {record.protocol}/{record.model}/{record.run_id}", same=same),
+            self._weights,
+        )
 
 
 def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
@@ -138,14 +151,17 @@ def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
         cells = predictions.targets.astype(np.int64) * width + np.where(predicted < 0, n_classes, predicted)
         one_hot = np.zeros((len(cells), n_classes * width), dtype=np.float32)
         one_hot[np.arange(len(cells)), cells] = 1
-        blocks = (weights[start : start + _BLOCK].astype(np.float32) @ one_hot for start in range(0, len(weights), _BLOCK))
+        blocks = (
+            weights[start : start + _BLOCK].astype(np.float32) @ one_hot for start in range(0, len(weights), _BLOCK)
+        )
         return np.concatenate([confusion_statistic(block.reshape(-1, n_classes, width), statistic) for block in blocks])
 
     return replicate
 
 
 def value_replicates(statistic: str, scale: Range) -> Replicate:
-    """Replicates of one of :func:`fer_bench.scoring.moments.of_sums`, averaged over dimensions, for :class:`ByReplicates`.
+    """Replicates of one of :func:`fer_bench.scoring.moments.of_sums`, averaged over dimensions, for
+    :class:`ByReplicates`.
 
     Args:
         statistic: its name.
@@ -219,7 +235,9 @@ def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str
     return found
 
 
-def joint_table(right_a: npt.NDArray[np.uint16], seeds_a: int, right_b: npt.NDArray[np.uint16], seeds_b: int) -> npt.NDArray[np.int64]:
+def joint_table(
+    right_a: npt.NDArray[np.uint16], seeds_a: int, right_b: npt.NDArray[np.uint16], seeds_b: int
+) -> npt.NDArray[np.int64]:
     """Counts of samples by how many seeds of a, and how many of b, answered them rightly: shape (Sa + 1, Sb + 1).
 
     Raises:
@@ -229,7 +247,9 @@ def joint_table(right_a: npt.NDArray[np.uint16], seeds_a: int, right_b: npt.NDAr
         problem = f"outcomes of {len(right_a)} and of {len(right_b)} samples cannot be paired."
         raise RecordError(problem)
     cells = right_a.astype(np.intp) * (seeds_b + 1) + right_b
-    return np.bincount(cells, minlength=(seeds_a + 1) * (seeds_b + 1)).reshape(seeds_a + 1, seeds_b + 1).astype(np.int64)
+    return (
+        np.bincount(cells, minlength=(seeds_a + 1) * (seeds_b + 1)).reshape(seeds_a + 1, seeds_b + 1).astype(np.int64)
+    )
 
 
 def table_p(table: npt.NDArray[np.int64]) -> float:
@@ -249,7 +269,9 @@ def table_p(table: npt.NDArray[np.int64]) -> float:
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
-    """As :func:`fer_bench.scoring.intervals.mcnemar`, from the two discordant counts and without SciPy's costly scalar calls."""
+    """As :func:`fer_bench.scoring.intervals.mcnemar`, from the two discordant counts and without SciPy's costly scalar
+    calls.
+    """
     discordant = only_a + only_b
     if discordant < 25:
         tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
@@ -258,7 +280,9 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
 
 
 def gain_counts(table: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """Distinct per-sample gains of a over b, in whole units of 1 / unit; how many samples have each; the unit (Sa * Sb)."""
+    """Distinct per-sample gains of a over b, in whole units of 1 / unit; how many samples have each; the unit (Sa *
+    Sb).
+    """
     seeds_a, seeds_b = table.shape[0] - 1, table.shape[1] - 1
     gains = np.subtract.outer(np.arange(seeds_a + 1) * seeds_b, np.arange(seeds_b + 1) * seeds_a)
     values, which = np.unique(gains[table > 0], return_inverse=True)
@@ -269,7 +293,8 @@ def gain_counts(table: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], np
 def resampled_gain(table: npt.NDArray[np.int64], seed: int = SEED) -> Float:
     """Difference in accuracy on each bootstrap resample, shape (B,).
 
-    To draw samples with replacement is to draw the number of samples of each distinct gain from a multinomial: exact, and independent of N in cost.
+    To draw samples with replacement is to draw the number of samples of each distinct gain from a multinomial: exact,
+    and independent of N in cost.
     """
     gains, counts, unit = gain_counts(table)
     n = int(counts.sum())
@@ -278,7 +303,9 @@ def resampled_gain(table: npt.NDArray[np.int64], seed: int = SEED) -> Float:
 
 
 def replicates_p(drawn: Float) -> float | None:
-    """Two-sided p value 2 (k + 1) / (B + 1), at most 1, where k counts the resampled differences on the rarer side of zero; None if half are undefined."""
+    """Two-sided p value 2 (k + 1) / (B + 1), at most 1, where k counts the resampled differences on the rarer side of
+    zero; None if half are undefined.
+    """
     known = drawn[~np.isnan(drawn)]
     if 2 * known.size < drawn.size or not known.size:
         return None
@@ -290,5 +317,8 @@ def resample_weights(n: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray
     """How often each of N samples is in each resample, shape (B, N); with groups, whole groups are drawn."""
     generator = np.random.RandomState(SEED)
     names, member = (np.arange(n), np.arange(n)) if groups is None else np.unique(groups, return_inverse=True)
-    drawn = [np.bincount(generator.randint(len(names), size=len(names)), minlength=len(names)).astype(np.uint8) for _ in range(N_RESAMPLES)]
+    drawn = [
+        np.bincount(generator.randint(len(names), size=len(names)), minlength=len(names)).astype(np.uint8)
+        for _ in range(N_RESAMPLES)
+    ]
     return np.stack(drawn)[:, member]

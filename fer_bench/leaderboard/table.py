@@ -43,8 +43,9 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
         protocol: itself, or its name.
 
     Returns:
-        ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric (mean over seeds) with ``std``, ``low`` and ``high`` (95 %
-        interval over test samples), ``seeds``, ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
+        ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric (mean over seeds)
+        with ``std``, ``low`` and ``high`` (95 % interval over test samples), ``seeds``, ``p_above``, ``parameters``,
+        ``caveats``, ``copy`` and ``row``.
 
     Raises:
         UnknownNameError: no such protocol.
@@ -54,7 +55,23 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
 
     protocol = named_protocol(protocol, store)
     board = rank(protocol, store.records(protocol.name), store.predictions, present=read_present(store, protocol.name))
-    columns = ["rank", "name", "model", "recipe", "kind", protocol.primary, "std", "low", "high", "seeds", "p_above", "parameters", "caveats", "copy", "row"]
+    columns = [
+        "rank",
+        "name",
+        "model",
+        "recipe",
+        "kind",
+        protocol.primary,
+        "std",
+        "low",
+        "high",
+        "seeds",
+        "p_above",
+        "parameters",
+        "caveats",
+        "copy",
+        "row",
+    ]
     lines = [line for one in (board, *board.others) for line in _lines(one)]
     return pd.DataFrame(lines, columns=columns).astype({"rank": "Int64", "seeds": "Int64", "parameters": "Int64"})
 

@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError
-from fer_bench.leaderboard.differences import NO_RECORD_HINT, Difference, VerificationReport, compare_values, equal_values
+from fer_bench.leaderboard.differences import (
+    NO_RECORD_HINT,
+    Difference,
+    VerificationReport,
+    compare_values,
+    equal_values,
+)
 from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
@@ -39,10 +45,11 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         protocols: names of those to verify; none: all.
 
     Returns:
-        Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged, and test predictions whose
-        samples are not in the order of the other records of the same copy, on which paired tests rely. A metric that is newer than a record may be missing from
-        it; such records are counted. Whatever a record or its predictions hold, it is a
-        difference of that record, and the others are verified all the same. Metrics of a newer version that this one does not compute are counted, by name.
+        Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged,
+        and test predictions whose samples are not in the order of the other records of the same copy, on which paired
+        tests rely. A metric that is newer than a record may be missing from it; such records are counted. Whatever a
+        record or its predictions hold, it is a difference of that record, and the others are verified all the same.
+        Metrics of a newer version that this one does not compute are counted, by name.
 
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
@@ -84,7 +91,9 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking)
 
 
-def _differences(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]) -> list[Difference]:
+def _differences(
+    store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]
+) -> list[Difference]:
     """Differences of a record, whatever it holds."""
     return _found_by(verify_record(store, record, path, order), path)
 
@@ -120,7 +129,9 @@ def _written_anew(path: Path, record: Record) -> Record | None:
     return now if now != record and now.status == "finished" else None
 
 
-def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]] | None = None) -> Iterator[Difference]:
+def verify_record(
+    store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]] | None = None
+) -> Iterator[Difference]:
     """Differences of one finished record.
 
     Args:
@@ -146,30 +157,47 @@ def verify_record(store: Store, record: Record, path: Path, order: dict[tuple[st
     if on_train := record.training.get("on_train"):
         yield from _on_train(on_train, path)
     if record.kind == "ensemble":
-        yield from (Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record))
+        yield from (
+            Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record)
+        )
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
-        # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the same names can be compared.
+        # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the
+        # same names can be compared.
         same = "|".join(str(record.data.get(key) or "") for key in ("names", "order"))
         ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
         if ids != _digest(test):
-            yield Difference(path, "predictions.test.ids", "other samples, another order or other targets", f"as in {first}, on the same copy of the data")
+            yield Difference(
+                path,
+                "predictions.test.ids",
+                "other samples, another order or other targets",
+                f"as in {first}, on the same copy of the data",
+            )
 
 
 def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
-    """Differences of scores on corrupted images: they follow from the packed answers and the predictions of the record, which must be the ones they name."""
+    """Differences of scores on corrupted images: they follow from the packed answers and the predictions of the record,
+    which must be the ones they name.
+    """
     found = corruptions.Corrupted.load(path, strict=True)
     record = store.find(found.protocol, found.model, found.run_id)
     if record is None:
         yield Difference(path, "run_id", found.run_id, "there is no such record; delete the file")
         return
     if not corruptions.is_of(found, record):
-        what = "made with another training of this run, or other corruptions: delete it, and give `fer-bench evaluate RUN --corruptions` again"
+        what = (
+            "made with another training of this run, or other corruptions: delete it, and give `fer-bench evaluate RUN"
+            " --corruptions` again"
+        )
         yield Difference(path, "of", found.of, what)
         return
     # A mean over the kinder corruptions alone would follow from its answers too.
-    for name in sorted(corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)):
-        yield Difference(path, f"answers.{name}", None, "all corruptions, save those of eyes and mouth where there are no faces")
+    for name in sorted(
+        corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)
+    ):
+        yield Difference(
+            path, f"answers.{name}", None, "all corruptions, save those of eyes and mouth where there are no faces"
+        )
     for name in sorted(found.answers.keys() - corruptions.TITLES.keys()):
         yield Difference(path, f"answers.{name}", name, "no corruption of this version")
     protocol, clean = protocol_of(record), store.predictions(record)
@@ -183,7 +211,9 @@ def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
 
 
 def _entries(store: Store, protocol: str | None) -> Iterator[tuple[Path, Record | RecordError]]:
-    """Every record with its file, those of grids one by one; the error where a file, or a line of a grid, cannot be used."""
+    """Every record with its file, those of grids one by one; the error where a file, or a line of a grid, cannot be
+    used.
+    """
     for path in store.files(protocol):
         try:
             record = Record.load(path, strict=True)
@@ -220,7 +250,12 @@ def _split(
         yield Difference(path, f"predictions.{split}.n", record.predictions[split].n, error.problem)
         return None
     except FerBenchError as error:
-        yield Difference(path, f"predictions.{split}", record.predictions[split].file if split in record.predictions else None, error.problem)
+        yield Difference(
+            path,
+            f"predictions.{split}",
+            record.predictions[split].file if split in record.predictions else None,
+            error.problem,
+        )
         return None
     name = "metrics" if split == "test" else "validation_metrics"
     # What a newer version computes besides is counted; in a record of this version or an older one it was made up.
@@ -238,7 +273,9 @@ def _outcomes(path: Path, text: str, right: npt.NDArray[np.bool_]) -> Iterator[D
         return
     wrong = int((stored != right).sum())
     if wrong:
-        yield Difference(path, "outcomes", f"{int(stored.sum())} right", f"{int(right.sum())} right, {wrong} bits differ")
+        yield Difference(
+            path, "outcomes", f"{int(stored.sum())} right", f"{int(right.sum())} right, {wrong} bits differ"
+        )
 
 
 def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
@@ -272,4 +309,7 @@ def _ccc_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]
 
 def _digest(predictions: Predictions) -> bytes:
     # Text of different widths (<U5, <U9) holds the same ids.
-    return "\n".join(predictions.ids.tolist()).encode() + np.ascontiguousarray(predictions.targets).astype(np.float64).tobytes()
+    return (
+        "\n".join(predictions.ids.tolist()).encode()
+        + np.ascontiguousarray(predictions.targets).astype(np.float64).tobytes()
+    )

@@ -18,9 +18,11 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 def default_normalization(model: str, weights: str) -> str:
-    """The constants that a network is fed with where nothing else is asked for: those that its ImageNet weights were trained with, centred otherwise.
+    """The constants that a network is fed with where nothing else is asked for: those that its ImageNet weights were
+    trained with, centred otherwise.
 
-    A file of an EfficientNet-Lite is taken for ImageNet's: nobody else trains those networks. Of other files nothing is known here.
+    A file of an EfficientNet-Lite is taken for ImageNet's: nobody else trains those networks. Of other files nothing is
+    known here.
 
     Args:
         model: an alias of the catalogue or ``timm:<name>``.
@@ -40,20 +42,27 @@ def default_normalization(model: str, weights: str) -> str:
     if designed is None:
         return "imagenet"
     for name, constants in NORMALIZATIONS.items():
-        if all(torch.allclose(torch.tensor(a), torch.tensor(b)) for a, b in zip(constants, (designed.mean, designed.std), strict=True)):
+        if all(
+            torch.allclose(torch.tensor(a), torch.tensor(b))
+            for a, b in zip(constants, (designed.mean, designed.std), strict=True)
+        ):
             return name
-    problem = f"{model}: its weights were trained with mean {designed.mean} and standard deviation {designed.std}, which have no name here."
+    problem = (
+        f"{model}: its weights were trained with mean {designed.mean} and standard deviation {designed.std}, which have"
+        " no name here."
+    )
     raise SpecError(problem, f"Choose one with --set normalization=NAME: {', '.join(NORMALIZATIONS)}.")
 
 
 class InputAdapter(nn.Module):
     """uint8 images of one or three channels and any size to normalised floats of the network's channels and size.
 
-    It is part of the network, so that training, prediction, the live camera and an exported file cannot disagree about it, and it runs on the
-    device: 48 px bytes travel to the accelerator, not 224 px floats.
+    It is part of the network, so that training, prediction, the live camera and an exported file cannot disagree about
+    it, and it runs on the device: 48 px bytes travel to the accelerator, not 224 px floats.
 
     Args:
-        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1), ``clip`` or ``unit`` (0 to 1).
+        normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1), ``clip``
+            or ``unit`` (0 to 1).
         size: side of the output in pixels; None keeps the input's size.
         channels: 1 or 3. Grey is repeated for three; colour is averaged by ITU-R BT.601 luma weights for one.
     """
@@ -71,12 +80,16 @@ class InputAdapter(nn.Module):
         self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Adapt (B, 1 or 3, H, W), uint8 or float in 0..255, to float (B, channels, size, size) in channels-last memory."""
+        """Adapt (B, 1 or 3, H, W), uint8 or float in 0..255, to float (B, channels, size, size) in channels-last
+        memory.
+        """
         x = images.float()
         if self.channels == 1 and x.shape[1] == 3:
             x = (x * self.luma).sum(dim=1, keepdim=True)
         if self.size is not None and (x.shape[2] != self.size or x.shape[3] != self.size):
-            x = nn.functional.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False, antialias=x.shape[2] > self.size)
+            x = nn.functional.interpolate(
+                x, size=(self.size, self.size), mode="bilinear", align_corners=False, antialias=x.shape[2] > self.size
+            )
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

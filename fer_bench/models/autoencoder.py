@@ -1,8 +1,10 @@
-"""The convolutional autoencoder of An, Liu and Zheng, "Emotion Detection with CNN Ensembles and CNN Autoencoders", Tables 2 to 4.
+"""The convolutional autoencoder of An, Liu and Zheng, "Emotion Detection with CNN Ensembles and CNN Autoencoders",
+Tables 2 to 4.
 
-Table 2 prints three poolings, but its linear layer takes 256 x 3 x 3, which 48 px reach only after four, and the decoder of Table 3 has four unpoolings: a
-fourth pooling after the last pair of convolutions is missing from the table, and is added here. Table 4 ends the classifier in a sigmoid; the classifier here
-returns logits, and the loss decides (softmax cross-entropy by default, ``sigmoid_cross_entropy`` for the paper's).
+Table 2 prints three poolings, but its linear layer takes 256 x 3 x 3, which 48 px reach only after four, and the
+decoder of Table 3 has four unpoolings: a fourth pooling after the last pair of convolutions is missing from the table,
+and is added here. Table 4 ends the classifier in a sigmoid; the classifier here returns logits, and the loss decides
+(softmax cross-entropy by default, ``sigmoid_cross_entropy`` for the paper's).
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class Encoder(nn.Module):
     def __init__(self, code: int = 686, in_channels: int = 3, image_size: int = 48) -> None:
         super().__init__()
         before = (in_channels, *WIDTHS[:-1])
-        self.blocks = nn.ModuleList(nn.Sequential(*_convolution(a, b), *_convolution(b, b)) for a, b in zip(before, WIDTHS, strict=True))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*_convolution(a, b), *_convolution(b, b)) for a, b in zip(before, WIDTHS, strict=True)
+        )
         self.pool = nn.MaxPool2d(2, return_indices=True)
         self.linear = nn.Linear(WIDTHS[-1] * (image_size // 16) ** 2, code)
 
@@ -81,11 +85,15 @@ class AutoencoderClassifier(nn.Module):
         decoder: False leaves the decoder out: the same encoder and classifier, for comparison.
     """
 
-    def __init__(self, num_classes: int, image_size: int = 48, code: int = 686, dropout: float = 0.5, decoder: bool = True) -> None:
+    def __init__(
+        self, num_classes: int, image_size: int = 48, code: int = 686, dropout: float = 0.5, decoder: bool = True
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(code, image_size=image_size)
         self.decoder = Decoder(code, image_size=image_size) if decoder else None
-        self.classifier = nn.Sequential(nn.Linear(code, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, num_classes))
+        self.classifier = nn.Sequential(
+            nn.Linear(code, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, num_classes)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (B, num_classes)."""

@@ -20,7 +20,8 @@ class ModelEntry:
         weights: name of the torchvision weights that ``weights=imagenet`` means.
         about: one line.
         smallest: least side of the input that its pooling leaves something of.
-        fixed_size: it takes the size that it was built for and no other (position embeddings, dense layers over positions).
+        fixed_size: it takes the size that it was built for and no other (position embeddings, dense layers over
+            positions).
         grows: of our own: it bears smaller images than it was built for, while they grow in training.
     """
 
@@ -45,7 +46,17 @@ _SMALLEST = {"alexnet": 63, "densenet": 32, "googlenet": 32, "inception": 75, "s
 
 
 def _torchvision(alias: str, builder: str, weights: str, about: str, side: int = 224) -> None:
-    MODELS.add(alias, ModelEntry("torchvision", builder, side, weights, about, next((n for start, n in _SMALLEST.items() if alias.startswith(start)), 1)))
+    MODELS.add(
+        alias,
+        ModelEntry(
+            "torchvision",
+            builder,
+            side,
+            weights,
+            about,
+            next((n for start, n in _SMALLEST.items() if alias.startswith(start)), 1),
+        ),
+    )
 
 
 _V1 = "IMAGENET1K_V1"
@@ -72,21 +83,56 @@ _torchvision("googlenet", "googlenet", _V1, "GoogLeNet (Szegedy et al. 2015), wi
 _torchvision("inception_v3", "inception_v3", _V1, "Inception v3 (Szegedy et al. 2016), without its side head", 299)
 MODELS.add(
     "five_layer_cnn",
-    ModelEntry("own", "fer_bench.models.five_layer_cnn:FiveLayerCNN", 48, about="the five-layer CNN of the FER2013 report", smallest=16, grows=True),
+    ModelEntry(
+        "own",
+        "fer_bench.models.five_layer_cnn:FiveLayerCNN",
+        48,
+        about="the five-layer CNN of the FER2013 report",
+        smallest=16,
+        grows=True,
+    ),
 )
-MODELS.add("autoencoder", ModelEntry("own", "fer_bench.models.autoencoder:AutoencoderClassifier", 48, about="the autoencoder paper's network", smallest=16))
+MODELS.add(
+    "autoencoder",
+    ModelEntry(
+        "own",
+        "fer_bench.models.autoencoder:AutoencoderClassifier",
+        48,
+        about="the autoencoder paper's network",
+        smallest=16,
+    ),
+)
 MODELS.add(
     "oriented_gradients",
     ModelEntry(
-        "own", "fer_bench.models.oriented_gradients:OrientedGradientsNetwork", 48, about="a small network on histograms of oriented gradients", smallest=16
+        "own",
+        "fer_bench.models.oriented_gradients:OrientedGradientsNetwork",
+        48,
+        about="a small network on histograms of oriented gradients",
+        smallest=16,
     ),
 )
 
 # The seventeen of An, Liu and Zheng (2020), in the order of their Table 5.
 SEVENTEEN = (
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50", "resnext101", "wide_resnet50", "wide_resnet101",
-    "densenet121", "densenet161", "densenet169", "densenet201", "vgg11", "vgg13", "vgg16", "vgg19",
-)  # fmt: skip
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50",
+    "resnext101",
+    "wide_resnet50",
+    "wide_resnet101",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+)
 
 
 def find_model(name: str) -> ModelEntry:

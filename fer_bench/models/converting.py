@@ -1,4 +1,6 @@
-"""Other people's checkpoints of known networks, and this suite's own: from whatever they are wrapped in to the names of the network that takes them."""
+"""Other people's checkpoints of known networks, and this suite's own: from whatever they are wrapped in to the names of
+the network that takes them.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,26 @@ from fer_bench.errors import WeightsError
 Tensors = dict[str, torch.Tensor]
 # What state dicts are kept under, the averaged ones first: they are what the reported accuracies are of.
 _NESTS = (
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict", "model", "network", "net", "backbone", "params", "weights",
-)  # fmt: skip
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "network",
+    "net",
+    "backbone",
+    "params",
+    "weights",
+)
 _DEPTH = 3
 _COUNTER = "num_batches_tracked"
-# Names of torchvision's DenseNets before 2017, which its files still have: "denselayer1.norm.1.weight" is "denselayer1.norm1.weight" today.
+# Names of torchvision's DenseNets before 2017, which its files still have: "denselayer1.norm.1.weight" is
+# "denselayer1.norm1.weight" today.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-# EfficientNet-PyTorch calls its first layer so. Its tensors are, in order and shape, those of timm's tf_efficientnet networks.
+# EfficientNet-PyTorch calls its first layer so. Its tensors are, in order and shape, those of timm's tf_efficientnet
+# networks.
 _EFFICIENTNET_PYTORCH = "_conv_stem.weight"
 
 
@@ -58,7 +73,9 @@ class Fitted:
 
 
 def current_name(key: str) -> str:
-    """The name that PyTorch's networks have today for a tensor: DataParallel may wrap a part of a network, and DenseNets were renamed."""
+    """The name that PyTorch's networks have today for a tensor: DataParallel may wrap a part of a network, and
+    DenseNets were renamed.
+    """
     return _OLD_DENSENET.sub(r"\1\2", key.removeprefix("module.").replace(".module.", "."))
 
 
@@ -78,8 +95,9 @@ def head_names(network: nn.Module) -> set[str]:
 def fitting(network: nn.Module, content: Mapping[str, Any], path: str) -> Fitted:
     """The tensors of a checkpoint that a network takes, by its own names.
 
-    A checkpoint may be nested (``state_dict``, ``model``, ``ema``, ...), its names may have any common prefix (``module.``, ``model.``, ``backbone.``, ...),
-    and its final layer may be missing or of another size, which is then left fresh.
+    A checkpoint may be nested (``state_dict``, ``model``, ``ema``, ...), its names may have any common prefix
+    (``module.``, ``model.``, ``backbone.``, ...), and its final layer may be missing or of another size, which is then
+    left fresh.
 
     Args:
         network: may be without memory, on the device ``meta``.
@@ -90,7 +108,11 @@ def fitting(network: nn.Module, content: Mapping[str, Any], path: str) -> Fitted
         WeightsError: it is of another architecture; names the tensor and both shapes.
     """
     own = network.state_dict()
-    bare = {name.removeprefix("body."): name for name in own} if all(name.startswith("body.") for name in own) else {name: name for name in own}
+    bare = (
+        {name.removeprefix("body."): name for name in own}
+        if all(name.startswith("body.") for name in own)
+        else {name: name for name in own}
+    )
     best: tuple[int, Tensors, str, list[str], bool] = (-1, {}, "", [], False)
     for nest, found in _nested(content):
         matched, prefix, unused, by_order = _matched(found, bare, own)
@@ -100,7 +122,10 @@ def fitting(network: nn.Module, content: Mapping[str, Any], path: str) -> Fitted
             break
     _, state, where, unused, by_order = best
     if 2 * len(state) < len(own):
-        problem = f"{path}: {len(state)} of {len(own)} tensors have a name that this network knows; it is of another architecture."
+        problem = (
+            f"{path}: {len(state)} of {len(own)} tensors have a name that this network knows; it is of another"
+            " architecture."
+        )
         raise WeightsError(problem, f"Choose the model that the file was made with.{_first_names(unused, bare)}")
     return _checked(network, Fitted(state, [], unused, where, by_order, len(own)), own, path)
 
@@ -137,15 +162,27 @@ def _nested(content: Mapping[str, Any], name: str = "", depth: int = 0) -> Itera
         yield from _nested(inner[key], f"{name}.{key}".removeprefix("."), depth + 1)
 
 
-def _matched(found: Tensors, bare: Mapping[str, str], own: Mapping[str, torch.Tensor]) -> tuple[Tensors, str, list[str], bool]:
-    """Tensors by the network's names, the prefix that they had, the names that are left over, and whether they were matched by order."""
-    named = found if any(".module." in name for name in bare) else {current_name(key): value for key, value in found.items()}
+def _matched(
+    found: Tensors, bare: Mapping[str, str], own: Mapping[str, torch.Tensor]
+) -> tuple[Tensors, str, list[str], bool]:
+    """Tensors by the network's names, the prefix that they had, the names that are left over, and whether they were
+    matched by order.
+    """
+    named = (
+        found
+        if any(".module." in name for name in bare)
+        else {current_name(key): value for key, value in found.items()}
+    )
     counts: Counter[str] = Counter()
     for key in named:
         parts = key.split(".")
         counts.update(".".join((*parts[:i], "")) if i else "" for i in range(len(parts)) if ".".join(parts[i:]) in bare)
     prefix = max(counts, key=lambda start: (counts[start], -len(start)), default="")
-    state = {bare[rest]: value for key, value in named.items() if key.startswith(prefix) and (rest := key[len(prefix) :]) in bare}
+    state = {
+        bare[rest]: value
+        for key, value in named.items()
+        if key.startswith(prefix) and (rest := key[len(prefix) :]) in bare
+    }
     stem = next((key for key in named if key.endswith(_EFFICIENTNET_PYTORCH)), None)
     if stem is not None and 2 * len(state) < len(own):
         prefix = stem.removesuffix(_EFFICIENTNET_PYTORCH)
@@ -155,7 +192,9 @@ def _matched(found: Tensors, bare: Mapping[str, str], own: Mapping[str, torch.Te
 
 
 def _in_order(found: Tensors, own: Mapping[str, torch.Tensor]) -> Tensors:
-    """Tensors under the network's names, one after the other; nothing where one is of another kind or, but for the final layer's two, of another shape."""
+    """Tensors under the network's names, one after the other; nothing where one is of another kind or, but for the
+    final layer's two, of another shape.
+    """
     theirs = [(key, value) for key, value in found.items() if not key.endswith(_COUNTER)]
     names = [name for name in own if not name.endswith(_COUNTER)]
     if len(theirs) != len(names):

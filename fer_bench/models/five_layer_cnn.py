@@ -1,9 +1,11 @@
-"""The five-layer CNN of the FER2013 course report (Tekula, Reddygari, Mannem: Facial Emotions Recognition Using Deep Learning Models).
+"""The five-layer CNN of the FER2013 course report (Tekula, Reddygari, Mannem: Facial Emotions Recognition Using Deep
+Learning Models).
 
-The report prints the first layers and the totals: 1,326,567 trainable parameters and 2,176 batch-norm statistics for 48 x 48 x 3 input. That fits one
-reading: four blocks of two 3 x 3 convolutions (32, 64, 128, 256 filters), each convolution followed by its activation and then batch norm, each block by
-2 x 2 max pooling and dropout; then two dense layers of 64 with batch norm, and the output layer. The kind of activation and the dropout rates are not
-printed; ReLU, 0.2 and 0.5 are ours (ELU costs a third of the speed on a CPU).
+The report prints the first layers and the totals: 1,326,567 trainable parameters and 2,176 batch-norm statistics for 48
+x 48 x 3 input. That fits one reading: four blocks of two 3 x 3 convolutions (32, 64, 128, 256 filters), each
+convolution followed by its activation and then batch norm, each block by 2 x 2 max pooling and dropout; then two dense
+layers of 64 with batch norm, and the output layer. The kind of activation and the dropout rates are not printed; ReLU,
+0.2 and 0.5 are ours (ELU costs a third of the speed on a CPU).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class FiveLayerCNN(nn.Module):
         dropout: after each block.
         head_dropout: after each dense layer.
         width: filters of the first block.
-        se: squeeze-and-excitation at the end of each block, with so many channels per hidden unit; 0, as in the report: none.
+        se: squeeze-and-excitation at the end of each block, with so many channels per hidden unit; 0, as in the report:
+            none.
 
     Raises:
         ValueError: an activation that is not known, or a width, dropout or se out of range.
@@ -75,7 +78,9 @@ class FiveLayerCNN(nn.Module):
         self.classifier = nn.Linear(64, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, num_classes) of images (B, in_channels, image_size, image_size), or of another side from 16 px, as while images grow."""
+        """Logits (B, num_classes) of images (B, in_channels, image_size, image_size), or of another side from 16 px, as
+        while images grow.
+        """
         found = self.features(x)
         if found.shape[-1] != self.grid:
             # The dense layers are of one number of positions.

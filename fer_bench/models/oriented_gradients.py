@@ -1,8 +1,9 @@
 """A network on histograms of oriented gradients: what an image's edges say, without its brightness.
 
-The features are those of Dalal and Triggs (2005, "Histograms of Oriented Gradients for Human Detection"), with the signed and unsigned directions of
-Felzenszwalb et al. (2010); they are computed, not learned. A small learned head sits on top. Such a network errs elsewhere than one that looks at pixels,
-which is what an ensemble lives on, and its head is cheap: 15 x 15 cells are left of a 48 px face.
+The features are those of Dalal and Triggs (2005, "Histograms of Oriented Gradients for Human Detection"), with the
+signed and unsigned directions of Felzenszwalb et al. (2010); they are computed, not learned. A small learned head sits
+on top. Such a network errs elsewhere than one that looks at pixels, which is what an ensemble lives on, and its head is
+cheap: 15 x 15 cells are left of a 48 px face.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class OrientedGradients(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, out_channels, S / cell - 1, S / cell - 1), values from 0 to 1, of images (B, C, S, S) in any units."""
+        """Map (B, out_channels, S / cell - 1, S / cell - 1), values from 0 to 1, of images (B, C, S, S) in any
+        units.
+        """
         grey = nn.functional.pad(x.float().mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         across = grey[:, :, 1:-1, 2:] - grey[:, :, 1:-1, :-2]
         down = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]
@@ -58,7 +61,9 @@ class OrientedGradients(nn.Module):
         half = self.directions // 2
         unsigned = cells[:, :half] + cells[:, half:]
         # Against the light: each cell relative to its neighbourhood (Dalal and Triggs' L1-sqrt).
-        around = nn.functional.avg_pool2d(nn.functional.pad(unsigned.sum(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        around = nn.functional.avg_pool2d(
+            nn.functional.pad(unsigned.sum(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate"), 3, stride=1
+        )
         return (torch.cat([cells, unsigned], dim=1) / (around + _EPSILON)).clamp_max(1).sqrt()
 
 
@@ -79,7 +84,14 @@ class OrientedGradientsNetwork(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, image_size: int = 48, head: str = "cnn", width: int = 64, dropout: float = 0.3, directions: int = 16, cell: int = 3
+        self,
+        num_classes: int,
+        image_size: int = 48,
+        head: str = "cnn",
+        width: int = 64,
+        dropout: float = 0.3,
+        directions: int = 16,
+        cell: int = 3,
     ) -> None:
         super().__init__()
         if width < 1:

@@ -1,4 +1,6 @@
-"""Networks from outside the package: a class or a function that is called with the number of outputs and gives an ``nn.Module``."""
+"""Networks from outside the package: a class or a function that is called with the number of outputs and gives an
+``nn.Module``.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,14 @@ def entry_of(plugin: Plugin) -> ModelEntry:
     """
     made = plugin.load()
     if isinstance(made, nn.Module) or not callable(made) or (inspect.isclass(made) and not issubclass(made, nn.Module)):
-        what = f"a class that is no nn.Module ({made.__name__})" if inspect.isclass(made) else f"a {type(made).__name__}"
+        what = (
+            f"a class that is no nn.Module ({made.__name__})" if inspect.isclass(made) else f"a {type(made).__name__}"
+        )
         problem = f"{plugin.described}: {plugin.reference} is {what}."
-        raise PluginError(problem, "Name an nn.Module class, or a function that returns one, called as Net(num_outputs, **model_options).")
+        raise PluginError(
+            problem,
+            "Name an nn.Module class, or a function that returns one, called as Net(num_outputs, **model_options).",
+        )
     side = getattr(made, "image_size", None)
     if isinstance(side, int) and not isinstance(side, bool) and side > 0:
         return ModelEntry("plugin", plugin.reference, side, about=plugin.reference, fixed_size=True)

@@ -1,4 +1,6 @@
-"""Where ImageNet's weights of a network are at hand: a folder, an installed package that carries them, the caches of the hubs. No package's code is run."""
+"""Where ImageNet's weights of a network are at hand: a folder, an installed package that carries them, the caches of
+the hubs. No package's code is run.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def at_hand(entry: ModelEntry, data_dir: str | None = None) -> Place | None:
         with found.path.open("rb") as file:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
         if not actual.startswith(stated[1]):
-            problem = f"{found.path}: its SHA-256 begins with {actual[:8]}, not with {stated[1]} as its name says: the file is damaged."
+            problem = (
+                f"{found.path}: its SHA-256 begins with {actual[:8]}, not with {stated[1]} as its name says: the file"
+                " is damaged."
+            )
             raise WeightsError(problem, "Fetch it again.")
     return found
 
@@ -90,14 +95,19 @@ def of_package(package: str) -> Iterator[Place]:
 
 
 def everything_at_hand(data_dir: str | None = None) -> Iterator[tuple[str, Place | WeightsError]]:
-    """Every network whose weights are on this machine, by the name that ``--model`` takes, with where they are or what is wrong with them."""
+    """Every network whose weights are on this machine, by the name that ``--model`` takes, with where they are or what
+    is wrong with them.
+    """
     import timm
 
     named = {file.name for folder in paths.weights_dirs(data_dir) if folder.is_dir() for file in folder.iterdir()}
     known = set(timm.list_models())
     bare = {name.removesuffix(suffix) for name in named for suffix in ("", *SUFFIXES)}
     of_timm = {name for name in bare if name.partition(".")[0] in known and name not in MODELS} | set(PACKAGES)
-    for name in (*(alias for alias in MODELS if MODELS[alias].source == "torchvision"), *(f"timm:{name}" for name in sorted(of_timm))):
+    for name in (
+        *(alias for alias in MODELS if MODELS[alias].source == "torchvision"),
+        *(f"timm:{name}" for name in sorted(of_timm)),
+    ):
         try:
             place = at_hand(find_model(name), data_dir)
         except WeightsError as error:
@@ -141,7 +151,10 @@ def file_names_of(entry: ModelEntry) -> FileNames:
         return FileNames(entry.builder, (hashed,), tuple(dict.fromkeys((*aliases, entry.builder))))
     import timm
 
-    designed, (arch, _, tag) = timm.get_pretrained_cfg(entry.builder, allow_unregistered=True), entry.builder.partition(".")
+    designed, (arch, _, tag) = (
+        timm.get_pretrained_cfg(entry.builder, allow_unregistered=True),
+        entry.builder.partition("."),
+    )
     hub = str(designed.hf_hub_id or "") if designed else ""
     url = str(designed.url or "") if designed else ""
     # Without a tag, a name stands for the weights that the library takes first.

@@ -1,20 +1,24 @@
 """Torchvision's networks for small images: a 224 px photograph may be halved five times, a 48 px face may not.
 
-``stem: small`` takes the first halvings away and leaves the rest of the network as it is (``stem_stride`` is 1 or 2, 1 by default):
+``stem: small`` takes the first halvings away and leaves the rest of the network as it is (``stem_stride`` is 1 or 2, 1
+by default):
 
-==================================== ========================================================================== =====================
-family                               what changes                                                               positions of 48 px
-==================================== ========================================================================== =====================
-ResNet, ResNeXt, Wide ResNet         7 x 7 convolution of stride 2 and pooling become a 3 x 3 convolution       6 x 6, 3 x 3
-DenseNet, GoogLeNet, ShuffleNet      the same                                                                   6 x 6, 3 x 3
-SqueezeNet                           the same; global pooling and one linear layer behind the last fire module  12 x 12, 6 x 6
-AlexNet                              the same; global pooling and one linear layer behind the convolutions      11 x 11, 5 x 5
-VGG                                  the last pooling goes, with stride 2 also the first; then as AlexNet       3 x 3, 3 x 3
-Inception v3                         as ResNet, and its unpadded convolutions are padded                        5 x 5, 2 x 2
-MobileNet, MNASNet, EfficientNet     the stride of the first convolution                                        3 x 3, 2 x 2 (as designed)
-==================================== ========================================================================== =====================
+==================================== ==========================================================================
+===================== family                               what changes
+positions of 48 px ====================================
+========================================================================== ===================== ResNet, ResNeXt, Wide
+ResNet         7 x 7 convolution of stride 2 and pooling become a 3 x 3 convolution       6 x 6, 3 x 3 DenseNet,
+GoogLeNet, ShuffleNet      the same                                                                   6 x 6, 3 x 3
+SqueezeNet                           the same; global pooling and one linear layer behind the last fire module  12 x 12,
+6 x 6 AlexNet                              the same; global pooling and one linear layer behind the convolutions      11
+x 11, 5 x 5 VGG                                  the last pooling goes, with stride 2 also the first; then as AlexNet
+3 x 3, 3 x 3 Inception v3                         as ResNet, and its unpadded convolutions are padded
+5 x 5, 2 x 2 MobileNet, MNASNet, EfficientNet     the stride of the first convolution
+3 x 3, 2 x 2 (as designed) ====================================
+========================================================================== =====================
 
-The last column is the map before global pooling, with stride 1 and 2. What is new is initialised as the rest of its network: He et al. (2015), fan out.
+The last column is the map before global pooling, with stride 1 and 2. What is new is initialised as the rest of its
+network: He et al. (2015), fan out.
 """
 
 from __future__ import annotations
@@ -38,8 +42,8 @@ from torchvision.models import (
     SqueezeNet,
 )
 
-# Channels come in eights: that fills vector units, and a strided 1 x 1 convolution with fewer input channels than one of them holds writes past its memory
-# (uxlfoundation/oneDNN, issue 6035: channels-last, backward, AVX2).
+# Channels come in eights: that fills vector units, and a strided 1 x 1 convolution with fewer input channels than one
+# of them holds writes past its memory (uxlfoundation/oneDNN, issue 6035: channels-last, backward, AVX2).
 _UNIT = 8
 # Torchvision's dropout before the classifier, where the dense layers that it belonged to are gone.
 _DROPOUT = 0.5
@@ -68,7 +72,8 @@ def small_stem(body: nn.Module, stride: int, num_outputs: int) -> None:
 
 
 def narrow(body: nn.Module, width: float) -> None:
-    """Give every layer of a residual network or a VGG ``width`` times its channels, in multiples of 8, and fresh weights; the classifier takes what is left.
+    """Give every layer of a residual network or a VGG ``width`` times its channels, in multiples of 8, and fresh
+    weights; the classifier takes what is left.
 
     Args:
         body: as torchvision builds it, untrained, with its classifier in place.
@@ -87,10 +92,23 @@ def narrow(body: nn.Module, width: float) -> None:
     for name, module in list(body.named_modules()):
         new: nn.Module
         if isinstance(module, nn.Conv2d):
-            before = module.in_channels if module.in_channels == 3 else _scaled(module.in_channels, width, module.groups)
+            before = (
+                module.in_channels if module.in_channels == 3 else _scaled(module.in_channels, width, module.groups)
+            )
             after = _scaled(module.out_channels, width, module.groups)
             kernel, padding = module.kernel_size[0], int(module.padding[0])
-            new = _he(nn.Conv2d(before, after, kernel, module.stride[0], padding, module.dilation[0], module.groups, bias=module.bias is not None))
+            new = _he(
+                nn.Conv2d(
+                    before,
+                    after,
+                    kernel,
+                    module.stride[0],
+                    padding,
+                    module.dilation[0],
+                    module.groups,
+                    bias=module.bias is not None,
+                )
+            )
         elif isinstance(module, nn.BatchNorm2d):
             new = nn.BatchNorm2d(_scaled(module.num_features, width))
             # Ones, or the zeros of zero_init_residual.
@@ -145,7 +163,9 @@ def _shufflenet(body: ShuffleNetV2, stride: int, num_outputs: int) -> None:
 
 def _squeezenet(body: SqueezeNet, stride: int, num_outputs: int) -> None:
     body.features[0], body.features[2] = _first(body.features[0], stride), nn.Identity()
-    body.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(_DROPOUT), nn.Linear(512, num_outputs))
+    body.classifier = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(_DROPOUT), nn.Linear(512, num_outputs)
+    )
 
 
 def _alexnet(body: AlexNet, stride: int, num_outputs: int) -> None:
@@ -163,7 +183,11 @@ def _vgg(body: VGG, stride: int, num_outputs: int) -> None:
     if stride == 2:
         body.features[pools[0]] = nn.Identity()
         body.features[0].stride = (2, 2)
-    _global_pooling(body, next(module.out_channels for module in reversed(body.features) if isinstance(module, nn.Conv2d)), num_outputs)
+    _global_pooling(
+        body,
+        next(module.out_channels for module in reversed(body.features) if isinstance(module, nn.Conv2d)),
+        num_outputs,
+    )
 
 
 def _global_pooling(body: AlexNet | VGG, channels: int, num_outputs: int) -> None:

@@ -1,4 +1,6 @@
-"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files beside it. Read by this module alone; nothing of the graph is run."""
+"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files beside it. Read by this module
+alone; nothing of the graph is run.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def read_tfjs(path: Path) -> tuple[dict[str, Array], list[dict[str, Any]]]:
         path: of the ``model.json``.
 
     Returns:
-        Arrays by name, as TensorFlow lays them out (a kernel is (H, W, C_in, C_out)), and the nodes of the graph; none where it is a layers model.
+        Arrays by name, as TensorFlow lays them out (a kernel is (H, W, C_in, C_out)), and the nodes of the graph; none
+        where it is a layers model.
 
     Raises:
         WeightsError: no such model, a binary file that is missing or too short, or a kind of numbers that is not known.
@@ -42,7 +45,9 @@ def read_tfjs(path: Path) -> tuple[dict[str, Array], list[dict[str, Any]]]:
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         detail = str(error).splitlines()[0][:120] if str(error) else ""
         problem = f"{path}: not the model.json of a TensorFlow.js model ({type(error).__name__}: {detail})."
-        raise WeightsError(problem, "Use the model.json, with its binary files beside it, or a .pth, .pt, .ckpt or .safetensors file.") from None
+        raise WeightsError(
+            problem, "Use the model.json, with its binary files beside it, or a .pth, .pt, .ckpt or .safetensors file."
+        ) from None
     return tensors, nodes if isinstance(nodes, list) else []
 
 
@@ -71,7 +76,10 @@ def _tensors(weights: list[dict[str, Any]], data: bytes, path: Path) -> Iterator
         shape, dtype = tuple(int(side) for side in weight["shape"]), np.dtype(_TYPES[kind])
         size = math.prod(shape) * dtype.itemsize
         if at + size > len(data):
-            problem = f"{path}: its binary files end within {weight['name']}: {len(data)} bytes, {at + size} or more are needed."
+            problem = (
+                f"{path}: its binary files end within {weight['name']}: {len(data)} bytes, {at + size} or more are"
+                " needed."
+            )
             raise WeightsError(problem, "They are damaged or of another model; fetch them again.")
         values = np.frombuffer(data, dtype, math.prod(shape), at).reshape(shape)
         at += size

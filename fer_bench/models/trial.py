@@ -1,6 +1,8 @@
-"""A network is run once on one blank image, before anything long begins: what a library or a user's network cannot do is then one line.
+"""A network is run once on one blank image, before anything long begins: what a library or a user's network cannot do
+is then one line.
 
-The trial changes nothing that training could notice: evaluation mode, no gradients, and the random number generators as they were.
+The trial changes nothing that training could notice: evaluation mode, no gradients, and the random number generators as
+they were.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from fer_bench.spec import RunSpec
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")
 
 
-def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, channels: int = 3, side: int | None = None, n: int = 1) -> None:
+def try_network(
+    network: nn.Module,
+    name: str,
+    *,
+    n_outputs: int | None = None,
+    channels: int = 3,
+    side: int | None = None,
+    n: int = 1,
+) -> None:
     """Run a network once.
 
     Args:
@@ -45,14 +55,20 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
         except FerBenchError:
             raise
         except Exception as error:  # networks raise whatever they are made to
-            problem = f"model {name!r} fails on an image of {given} x {given} px ({type(error).__name__}: {first_line(error)})."
+            problem = (
+                f"model {name!r} fails on an image of {given} x {given} px ({type(error).__name__}:"
+                f" {first_line(error)})."
+            )
             raise SpecError(problem, _advice(name, error)) from None
     if not isinstance(outputs, torch.Tensor):
         problem = f"model {name!r} returns a {type(outputs).__name__} where one tensor is expected."
         raise SpecError(problem, "Make it return its logits or values alone, of shape (batch, outputs).")
     if outputs.ndim != 2 or len(outputs) != n or n_outputs not in (None, outputs.shape[1]):
         images = "one image" if n == 1 else f"{n} images"
-        problem = f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for {images}, not {(n, n_outputs or 'outputs')}."
+        problem = (
+            f"model {name!r} returns a tensor of shape {tuple(outputs.shape)} for {images}, not"
+            f" {(n, n_outputs or 'outputs')}."
+        )
         raise SpecError(problem, "It gets the number of outputs, and returns one logit or value for each.")
     if not outputs.is_meta and not bool(torch.isfinite(outputs).all()):
         problem = f"model {name!r} answers a blank image with NaN or infinity."
@@ -60,7 +76,9 @@ def try_network(network: nn.Module, name: str, *, n_outputs: int | None = None, 
 
 
 def try_sides(network: Network, spec: RunSpec, n_outputs: int) -> None:
-    """Run a spec's network at every extreme of its input: the full side, and the smallest where images grow while it trains."""
+    """Run a spec's network at every extreme of its input: the full side, and the smallest where images grow while it
+    trains.
+    """
     full = network.adapter.size
     try:
         for side in filter(None, (full, spec.progressive_from)):
@@ -71,7 +89,8 @@ def try_sides(network: Network, spec: RunSpec, n_outputs: int) -> None:
 
 
 def try_plugin(network: Network, name: str, n_outputs: int) -> None:
-    """What a network from outside must be, beyond what any must: it keeps images of a batch apart, and has something to train.
+    """What a network from outside must be, beyond what any must: it keeps images of a batch apart, and has something to
+    train.
 
     Raises:
         SpecError: it is not.
@@ -79,14 +98,17 @@ def try_plugin(network: Network, name: str, n_outputs: int) -> None:
     try_network(network, name, n_outputs=n_outputs, n=2)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         problem = f"model {name!r} has no parameter that could be trained."
-        raise SpecError(problem, "Assign its layers to attributes of the module (or to an nn.ModuleList), so that PyTorch knows them.")
+        raise SpecError(
+            problem,
+            "Assign its layers to attributes of the module (or to an nn.ModuleList), so that PyTorch knows them.",
+        )
 
 
 def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     """Try a spec's network and its weights file, as far as can be told before the data are read.
 
-    The network is built without memory for its weights (PyTorch's device ``meta``), which takes a moment whatever its size. Where that fails, it is
-    built in full: some networks cannot be built so, and are right nevertheless.
+    The network is built without memory for its weights (PyTorch's device ``meta``), which takes a moment whatever its
+    size. Where that fails, it is built in full: some networks cannot be built so, and are right nevertheless.
 
     Args:
         spec: the run.
@@ -96,7 +118,8 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
         The network, perhaps without memory: to look at, not to use.
 
     Raises:
-        SpecError: it cannot be built, or fails on an image; what depends on the size of images is tried where the spec says it.
+        SpecError: it cannot be built, or fails on an image; what depends on the size of images is tried where the spec
+            says it.
         WeightsError: the weights file is missing, damaged, or of another network.
     """
     # Where the images' own size decides, that which the network was designed for.

@@ -31,7 +31,9 @@ def read_file(path: str) -> dict[str, Any]:
     file = Path(path).expanduser()
     if not file.is_file():
         problem = f"weights = {path!r}: there is no such file."
-        raise WeightsError(problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file, or of a model.json.")
+        raise WeightsError(
+            problem, "Use none, imagenet, or the path of a .pth, .pt, .ckpt or .safetensors file, or of a model.json."
+        )
     if file.suffix == FOLDED:
         from fer_bench.models.mobilenet_v1 import read_mobilenet
 
@@ -46,8 +48,21 @@ def read_file(path: str) -> dict[str, Any]:
             except Exception as error:  # its own class of errors, which derives from nothing narrower
                 raise ValueError(str(error)) from None
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError, TypeError, ImportError) as error:
-        problem = f"{file}: not a readable checkpoint ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ImportError,
+    ) as error:
+        problem = (
+            f"{file}: not a readable checkpoint"
+            f" ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
+        )
         raise WeightsError(problem, "The file is damaged or holds code; use another one.") from None
     if not isinstance(content, dict):
         problem = f"{file}: holds a {type(content).__name__}, not a state dict."
@@ -56,7 +71,8 @@ def read_file(path: str) -> dict[str, Any]:
 
 
 def load_file(network: nn.Module, path: str) -> Fitted:
-    """Load a checkpoint of this suite, a whole network's state dict, or a body's state dict, however wrapped (:mod:`fer_bench.models.converting`).
+    """Load a checkpoint of this suite, a whole network's state dict, or a body's state dict, however wrapped
+    (:mod:`fer_bench.models.converting`).
 
     A final layer of another size is left fresh; every other mismatch is an error that names the tensor and both shapes.
 

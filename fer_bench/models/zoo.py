@@ -56,12 +56,13 @@ def build_network(
         name: an alias of the catalogue, ``timm:<name>``, or a plugin's.
         num_outputs: classes or values.
         weights: ``none``, ``imagenet`` or the path of a file.
-        image_size: side of the input; None: the images' own size for networks that take any size, the designed size otherwise.
+        image_size: side of the input; None: the images' own size for networks that take any size, the designed size
+            otherwise.
         native_size: side of the dataset's images.
         normalization: ``auto`` chooses the constants that the ImageNet weights were trained with, centred without them.
-        options: settings of the model itself. Torchvision's also take ``stem``: ``imagenet`` as designed, ``small`` with ``stem_stride`` (see
-            :mod:`fer_bench.models.stems`), ``low_resolution`` (residual and dense networks: stride 1 and no pooling); ResNet and VGG also ``width``, the
-            share of their channels.
+        options: settings of the model itself. Torchvision's also take ``stem``: ``imagenet`` as designed, ``small``
+            with ``stem_stride`` (see :mod:`fer_bench.models.stems`), ``low_resolution`` (residual and dense networks:
+            stride 1 and no pooling); ResNet and VGG also ``width``, the share of their channels.
         initial: ImageNet's weights where they have been found already.
         data_dir: data root, in which they are looked for otherwise.
 
@@ -103,19 +104,29 @@ def build_network(
 
 
 def in_channels_last(network: Module) -> Module:
-    """Keep a network's four-dimensional weights in channels-last memory; those of five dimensions have no such order."""
+    """Keep a network's four-dimensional weights in channels-last memory; those of five dimensions have no such
+    order.
+    """
     network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
     return network
 
 
-def build_specified(spec: RunSpec, num_outputs: int, *, native_size: int | None = None, pretrained: bool = True, initial: Initial | None = None) -> Network:
+def build_specified(
+    spec: RunSpec,
+    num_outputs: int,
+    *,
+    native_size: int | None = None,
+    pretrained: bool = True,
+    initial: Initial | None = None,
+) -> Network:
     """Build the network of a spec.
 
     Args:
         spec: the run.
         num_outputs: classes or values.
         native_size: side of the dataset's images.
-        pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after; size and constants stay theirs.
+        pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after; size and constants
+            stay theirs.
         initial: ImageNet's weights where they have been found already.
     """
     return build_network(
@@ -136,7 +147,11 @@ def known_side(spec: RunSpec) -> int | None:
     if spec.image_size:
         return spec.image_size
     entry = find_model(spec.model)
-    return _side(entry, spec.weights, None) if spec.weights == "imagenet" or entry.source == "own" or entry.fixed_size else None
+    return (
+        _side(entry, spec.weights, None)
+        if spec.weights == "imagenet" or entry.source == "own" or entry.fixed_size
+        else None
+    )
 
 
 def normalization_of(spec: RunSpec) -> str:
@@ -155,13 +170,17 @@ def _own(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int
     return own
 
 
-def _plugin(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
+def _plugin(
+    entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]
+) -> nn.Module:
     from fer_bench.models.outside import build_plugin
 
     return build_plugin(entry.builder, num_outputs, side, options)
 
 
-def _torchvision(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
+def _torchvision(
+    entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]
+) -> nn.Module:
     import torchvision
 
     stem, stride, width = options.pop("stem", "imagenet"), options.pop("stem_stride", None), options.pop("width", None)
@@ -190,14 +209,19 @@ def _torchvision(entry: ModelEntry, num_outputs: int, initial: Initial | None, s
     return body
 
 
-def _timm(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]) -> nn.Module:
+def _timm(
+    entry: ModelEntry, num_outputs: int, initial: Initial | None, side: int, options: dict[str, Any]
+) -> nn.Module:
     import timm
 
     if entry.fixed_size and side != entry.image_size:
         options.setdefault("img_size", side)
     if initial is not None:
         # timm adapts what depends on the side, and leaves a head of another size fresh.
-        options["pretrained_cfg_overlay"] = {**options.get("pretrained_cfg_overlay", {}), "state_dict": dict(initial.state)}
+        options["pretrained_cfg_overlay"] = {
+            **options.get("pretrained_cfg_overlay", {}),
+            "state_dict": dict(initial.state),
+        }
     body = timm.create_model(entry.builder, pretrained=initial is not None, num_classes=num_outputs, **options)
     body.pretrained_cfg.pop("state_dict", None)
     if initial is None or num_outputs != body.pretrained_cfg.get("num_classes"):
@@ -208,8 +232,9 @@ def _timm(entry: ModelEntry, num_outputs: int, initial: Initial | None, side: in
 def _quiet_head(body: nn.Module) -> None:
     """Begin with answers that are nearly alike.
 
-    Some of timm's networks scale a head by its number of outputs: of seven classes it would begin with logits in the tens, a loss three times that of chance,
-    and gradients that undo pretrained features before the head has learned anything.
+    Some of timm's networks scale a head by its number of outputs: of seven classes it would begin with logits in the
+    tens, a loss three times that of chance, and gradients that undo pretrained features before the head has learned
+    anything.
     """
     head = getattr(body, "get_classifier", lambda: None)()
     if isinstance(head, nn.Linear):
@@ -223,7 +248,9 @@ _BUILDERS = {"own": _own, "plugin": _plugin, "torchvision": _torchvision, "timm"
 
 
 def _drop_side_heads(body: nn.Module, pretrained: bool) -> None:
-    """Take away the classifiers half-way up: they help only in training for ImageNet, and return more than one output."""
+    """Take away the classifiers half-way up: they help only in training for ImageNet, and return more than one
+    output.
+    """
     for name in ("aux1", "aux2", "AuxLogits"):
         if hasattr(body, name):
             setattr(body, name, None)
@@ -252,7 +279,9 @@ def _low_resolution_stem(body: nn.Module) -> None:
     holder: Any = getattr(body, "features", body)
     for convolution, pooling, of in (("conv1", "maxpool", body), ("conv0", "pool0", holder)):
         if hasattr(of, convolution) and hasattr(of, pooling):
-            setattr(of, convolution, nn.Conv2d(3, getattr(of, convolution).out_channels, 3, stride=1, padding=1, bias=False))
+            setattr(
+                of, convolution, nn.Conv2d(3, getattr(of, convolution).out_channels, 3, stride=1, padding=1, bias=False)
+            )
             setattr(of, pooling, nn.Identity())
             return
     problem = f"{type(body).__name__} has no stem that could be replaced."

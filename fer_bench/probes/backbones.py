@@ -1,4 +1,6 @@
-"""Frozen networks that turn images into features: torchvision's, timm's, Places365's, Kragel's EmoNet, and this suite's own runs."""
+"""Frozen networks that turn images into features: torchvision's, timm's, Places365's, Kragel's EmoNet, and this suite's
+own runs.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +60,8 @@ def penultimate(network: nn.Module) -> nn.Module:
     """The network without its last layer: it returns what that layer would have been given, flattened to (B, D).
 
     Args:
-        network: torchvision's, timm's, this suite's own, or a :class:`Network` around one of them. It is left as it is; the result shares its weights, but
-            for timm's, which are copied.
+        network: torchvision's, timm's, this suite's own, or a :class:`Network` around one of them. It is left as it is;
+            the result shares its weights, but for timm's, which are copied.
 
     Raises:
         SpecError: no last linear layer was found.
@@ -89,16 +91,25 @@ def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
 
 
 def build_backbone(
-    name: str, *, weights: str = "auto", outputs: str = "features", image_size: int | None = None, store: Store | None = None, data_dir: str | None = None
+    name: str,
+    *,
+    weights: str = "auto",
+    outputs: str = "features",
+    image_size: int | None = None,
+    store: Store | None = None,
+    data_dir: str | None = None,
 ) -> Backbone:
     """Build a frozen network by name.
 
     Args:
         name: see :class:`Backbone`.
-        weights: ``auto`` is ImageNet's for names of the catalogue and of timm (:mod:`fer_bench.models.pretrained`), and a file in
-            ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws weights (always the same); else the path of a file.
-        outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own classes. EmoNet has predictions only.
-        image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep to their own).
+        weights: ``auto`` is ImageNet's for names of the catalogue and of timm (:mod:`fer_bench.models.pretrained`), and
+            a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws weights (always the same); else
+            the path of a file.
+        outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
+            classes. EmoNet has predictions only.
+        image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
+            to their own).
         store: where runs are looked up.
         data_dir: data root.
 
@@ -119,10 +130,19 @@ def build_backbone(
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
     module = in_channels_last(module.eval().requires_grad_(False))
-    return Backbone(name, module, weights_digest(module), f"{preprocessing}, {outputs}", parameters, getattr(network, "initial", None))
+    return Backbone(
+        name,
+        module,
+        weights_digest(module),
+        f"{preprocessing}, {outputs}",
+        parameters,
+        getattr(network, "initial", None),
+    )
 
 
-def _network(name: str, weights: str, image_size: int | None, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
+def _network(
+    name: str, weights: str, image_size: int | None, store: Store, data_dir: str | None
+) -> tuple[nn.Module, str]:
     if name == EMONET:
         return _emonet(weights, data_dir), "227 px, mean"
     if name.endswith("-places365"):
@@ -131,10 +151,14 @@ def _network(name: str, weights: str, image_size: int | None, store: Store, data
         return _run(name.removeprefix("run:"), store, data_dir)
     chosen = "imagenet" if weights == "auto" else weights
     entry = find_model(name)
-    size = image_size or (entry.image_size if entry.source == "own" or (entry.source == "plugin" and entry.fixed_size) else None)
+    size = image_size or (
+        entry.image_size if entry.source == "own" or (entry.source == "plugin" and entry.fixed_size) else None
+    )
     # TensorFlow pads images on one side only.
     options = {"pad_type": "same"} if chosen.endswith(FOLDED) else None
-    network = build_network(name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir)
+    network = build_network(
+        name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
+    )
     # Drawn weights get what the trained ones would.
     kind = "centred" if chosen.endswith(FOLDED) else default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
@@ -167,7 +191,13 @@ def _places(arch: str, weights: str, data_dir: str | None) -> nn.Module:
         raise unknown_name(kind, f"{arch}-places365", [f"{known}-places365" for known in PLACES])
     network = build_network(arch, N_PLACES, weights="none", image_size=256)
     if weights != "none":
-        path = _file(f"{arch}-places365", weights, f"{arch}_places365.pth.tar", "the official Places365 models of the CSAIL Vision group", data_dir)
+        path = _file(
+            f"{arch}-places365",
+            weights,
+            f"{arch}_places365.pth.tar",
+            "the official Places365 models of the CSAIL Vision group",
+            data_dir,
+        )
         state = read_state(path)
         own = network.body.state_dict()
         absent = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]

@@ -1,6 +1,7 @@
 """Rows of N images that are computed once, kept on disk, and gone on with where a pass was interrupted.
 
-A cache's name is a hash of everything that decides its content. It is written block by block into a ``.part`` file with a marker of how far it has come.
+A cache's name is a hash of everything that decides its content. It is written block by block into a ``.part`` file with
+a marker of how far it has come.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
     Args:
         about: what decides the content, ready for JSON.
         n: rows.
-        rows: called with how many rows are there already; yields the following ones in order, some at a time, shape (b, ...).
+        rows: called with how many rows are there already; yields the following ones in order, some at a time, shape (b,
+            ...).
         kind: type of the values.
         block: rows between two marks of progress.
 
@@ -68,7 +70,10 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
         if isinstance(error, FileNotFoundError):
             raise
         problem = f"the feature cache {path} cannot be written: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE; the same command goes on where it stopped.") from None
+        raise HardwareError(
+            problem,
+            "Free some space, or name another place with FER_BENCH_CACHE; the same command goes on where it stopped.",
+        ) from None
     try:
         values = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
@@ -104,7 +109,12 @@ def _resume(part: Path, marker: Path, n: int, kind: np.dtype[Any]) -> tuple[int,
     try:
         progress = json.loads(marker.read_text())
         out = np.lib.format.open_memmap(part, mode="r+")
-        if out.dtype == kind and list(out.shape) == progress["shape"] and out.shape[0] == n and 0 <= progress["done"] <= n:
+        if (
+            out.dtype == kind
+            and list(out.shape) == progress["shape"]
+            and out.shape[0] == n
+            and 0 <= progress["done"] <= n
+        ):
             return int(progress["done"]), out
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -1,4 +1,6 @@
-"""The faces of a dataset's images, cut out as a face network has seen faces: where the dataset says they are, else where a detector finds them."""
+"""The faces of a dataset's images, cut out as a face network has seen faces: where the dataset says they are, else
+where a detector finds them.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,11 @@ class BoxCrops:
     def __init__(self, images: Images, boxes: npt.NDArray[np.float32], seen: FaceInput) -> None:
         self.images, self.seen = images, seen
         height, width = images[0].shape[:2]
-        at = [(i, k) for i, k in np.argwhere(np.isfinite(boxes).all(axis=2)) if pixels_of(seen.framing.box(_face(boxes[i, k])), width, height)]
+        at = [
+            (i, k)
+            for i, k in np.argwhere(np.isfinite(boxes).all(axis=2))
+            if pixels_of(seen.framing.box(_face(boxes[i, k])), width, height)
+        ]
         self.image = np.array([i for i, _ in at], dtype=np.int64)
         self.boxes = np.array([boxes[i, k] for i, k in at], dtype=np.float32).reshape(-1, 4)
         self._last: tuple[int, npt.NDArray[np.uint8]] | None = None
@@ -117,8 +123,12 @@ def has_faces(datamodule: AffectDataModule) -> bool:
     return "n_faces" in columns and ("faces" in columns or "boxes" in columns)
 
 
-def detector_digests(streams: Iterable[str], datamodule: AffectDataModule, detector: str, data_dir: str | None) -> dict[str, str]:
-    """What a grid's name must tell apart beside the data: the detector, where one of its streams needs it; else nothing."""
+def detector_digests(
+    streams: Iterable[str], datamodule: AffectDataModule, detector: str, data_dir: str | None
+) -> dict[str, str]:
+    """What a grid's name must tell apart beside the data: the detector, where one of its streams needs it; else
+    nothing.
+    """
     if has_faces(datamodule) or not any(stream.startswith("faces:") for stream in streams):
         return {}
     return {"face detector": str(sorted(DETECTORS[detector](data_dir).identity.items()))}
@@ -141,11 +151,14 @@ def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
     return FaceInput(framing_of(spec.dataset, spec.dataset_options), side, gray=channels == 1)
 
 
-def find_faces(datamodule: AffectDataModule, network: str, detector: str, store: Store, data_dir: str | None = None) -> Faces:
+def find_faces(
+    datamodule: AffectDataModule, network: str, detector: str, store: Store, data_dir: str | None = None
+) -> Faces:
     """The faces of all images of a dataset, in the order of the images.
 
     Args:
-        datamodule: of the dataset. Its columns ``faces`` (crops) or ``boxes``, with ``n_faces``, count more than the detector.
+        datamodule: of the dataset. Its columns ``faces`` (crops) or ``boxes``, with ``n_faces``, count more than the
+            detector.
         network: name of the backbone that will see them.
         detector: name of one of :data:`~fer_bench.probes.face_detection.DETECTORS`.
         store: where runs are looked up.
@@ -160,7 +173,9 @@ def find_faces(datamodule: AffectDataModule, network: str, detector: str, store:
         counts = np.asarray(samples.columns["n_faces"], dtype=np.int64)
         if "faces" in samples.columns:
             given = GivenCrops(np.asarray(samples.columns["faces"], dtype=np.uint8), counts)
-            return Faces(given, given.image, given.faces.shape[-1], {"part": "faces"}, _counts(given.image, len(samples)))
+            return Faces(
+                given, given.image, given.faces.shape[-1], {"part": "faces"}, _counts(given.image, len(samples))
+            )
         boxes = np.array(samples.columns["boxes"], dtype=np.float32)
         boxes[np.arange(boxes.shape[1]) >= counts[:, None]] = np.nan
         digest, shown = hashlib.sha256(boxes.tobytes()).hexdigest(), face_input(network, store, data_dir)
@@ -173,7 +188,13 @@ def find_faces(datamodule: AffectDataModule, network: str, detector: str, store:
         boxes, digest = found.boxes, found.key
         facts = {"detector": chosen.name, **{f"detector_{name}": str(value) for name, value in chosen.identity.items()}}
     crops = BoxCrops(samples.images, boxes, seen)
-    return Faces(crops, crops.image, seen.side, {"part": "faces", "boxes": digest, "seen": asdict(seen)}, {**_counts(crops.image, len(samples)), **facts})
+    return Faces(
+        crops,
+        crops.image,
+        seen.side,
+        {"part": "faces", "boxes": digest, "seen": asdict(seen)},
+        {**_counts(crops.image, len(samples)), **facts},
+    )
 
 
 def _counts(image: npt.NDArray[np.int64], n: int) -> Facts:

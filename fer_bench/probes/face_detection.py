@@ -1,7 +1,9 @@
-"""Where the faces of a dataset's images are: one pass of a detector, kept on disk, for datasets that do not say it themselves.
+"""Where the faces of a dataset's images are: one pass of a detector, kept on disk, for datasets that do not say it
+themselves.
 
-MediaPipe's detector looks at 128 x 128 pixels: in a photograph of 800 x 600 it misses every face of 100 px. So it is also shown overlapping windows. Of
-32 faces of FER2013, pasted at random places of such images, it found (with one false alarm in all of it):
+MediaPipe's detector looks at 128 x 128 pixels: in a photograph of 800 x 600 it misses every face of 100 px. So it is
+also shown overlapping windows. Of 32 faces of FER2013, pasted at random places of such images, it found (with one false
+alarm in all of it):
 
 =====================  =====  =====  ======  ======
 side of the face       48 px  72 px  100 px  220 px
@@ -49,7 +51,9 @@ class FindBoxes(Protocol):
     """Anything that finds faces."""
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> Boxes:
-        """Boxes (F, 4) of the faces in an RGB image, uint8 (H, W, 3): left, top, right, bottom in pixels, around brows, jaw and chin."""
+        """Boxes (F, 4) of the faces in an RGB image, uint8 (H, W, 3): left, top, right, bottom in pixels, around brows,
+        jaw and chin.
+        """
         ...
 
 
@@ -73,7 +77,8 @@ class DetectedFaces:
     """Faces of N images.
 
     Args:
-        boxes: shape (N, 64, 4), float32, memory-mapped: left, top, right, bottom in pixels of the dataset's images, the largest faces first; then NaN.
+        boxes: shape (N, 64, 4), float32, memory-mapped: left, top, right, bottom in pixels of the dataset's images, the
+            largest faces first; then NaN.
         key: name of the cache.
         n_computed: images that the detector has seen this time.
     """
@@ -88,7 +93,8 @@ DETECTORS: Registry[Callable[[str | None], BoxDetector]] = Registry("face detect
 
 @DETECTORS.register("mediapipe")
 def mediapipe_detector(data_dir: str | None = None) -> BoxDetector:
-    """MediaPipe's landmarker over windows; its boxes are those of the 68 landmarks, which :mod:`fer_bench.data.framing` starts from.
+    """MediaPipe's landmarker over windows; its boxes are those of the 68 landmarks, which :mod:`fer_bench.data.framing`
+    starts from.
 
     Raises:
         MissingDataError: its model file is not there.
@@ -106,7 +112,10 @@ def mediapipe_detector(data_dir: str | None = None) -> BoxDetector:
 
 def boxes_of(faces: list[Face]) -> Boxes:
     """Boxes (F, 4) of faces: around the landmarks where there are any."""
-    found = [face.box if face.landmarks is None else (*face.landmarks.min(axis=0), *face.landmarks.max(axis=0)) for face in faces]
+    found = [
+        face.box if face.landmarks is None else (*face.landmarks.min(axis=0), *face.landmarks.max(axis=0))
+        for face in faces
+    ]
     return np.array(found, dtype=np.float32).reshape(-1, 4)
 
 
@@ -118,7 +127,8 @@ def in_windows(find: FindBoxes, levels: tuple[int, ...]) -> FindBoxes:
         levels: see :data:`WINDOWS`.
 
     Returns:
-        Finds faces in the whole image. Of boxes that mean the same face it keeps one that no window's edge cuts, and among those the one of the largest window.
+        Finds faces in the whole image. Of boxes that mean the same face it keeps one that no window's edge cuts, and
+        among those the one of the largest window.
     """
 
     def everywhere(image: npt.NDArray[np.uint8]) -> Boxes:
@@ -161,7 +171,8 @@ def _shared(a: Boxes, b: Boxes) -> float:
 
 
 def detect_faces(datamodule: AffectDataModule, detector: BoxDetector) -> DetectedFaces:
-    """Faces of all images of a dataset, from the cache or detected into it; an interrupted pass goes on where it stopped.
+    """Faces of all images of a dataset, from the cache or detected into it; an interrupted pass goes on where it
+    stopped.
 
     Args:
         datamodule: of the dataset; faces are looked for in its images as it gives them.
@@ -172,7 +183,13 @@ def detect_faces(datamodule: AffectDataModule, detector: BoxDetector) -> Detecte
         HardwareError: the disk is full.
     """
     images = datamodule.read_samples.images
-    about = {"version": VERSION, "detector": detector.name, "settings": dict(detector.identity), "n": len(images), **dataset_identity(datamodule)}
+    about = {
+        "version": VERSION,
+        "detector": detector.name,
+        "settings": dict(detector.identity),
+        "n": len(images),
+        **dataset_identity(datamodule),
+    }
     found = read_or_compute(about, len(images), lambda start: _rows(images, detector, start), np.float32, _BLOCK)
     return DetectedFaces(found.values, found.key, found.n_computed)
 
@@ -182,7 +199,9 @@ def _rows(images: Images, detector: BoxDetector, start: int) -> Iterator[Boxes]:
         for i in range(start, len(images)):
             image = as_rgb(images[i])
             row = np.full((1, MOST_FACES, 4), np.nan, dtype=np.float32)
-            boxes = usable(np.asarray(find(image), dtype=np.float32).reshape(-1, 4), image.shape[1], image.shape[0])[:MOST_FACES]
+            boxes = usable(np.asarray(find(image), dtype=np.float32).reshape(-1, 4), image.shape[1], image.shape[0])[
+                :MOST_FACES
+            ]
             row[0, : len(boxes)] = boxes
             yield row
 

@@ -1,7 +1,7 @@
 """Features of a dataset under a frozen network: computed once, kept on disk, and never mistaken for another's.
 
-A cache's name is a hash of everything that decides its content: the images (checksums and ids of the dataset, its options), the weights, the preprocessing and
-the precision; see :mod:`fer_bench.probes.cache`.
+A cache's name is a hash of everything that decides its content: the images (checksums and ids of the dataset, its
+options), the weights, the preprocessing and the precision; see :mod:`fer_bench.probes.cache`.
 """
 
 from __future__ import annotations
@@ -73,13 +73,23 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
     """
     samples = datamodule.read_samples
     if not samples.checksums:
-        problem = f"dataset {datamodule.name!r} has no checksums: features of it cannot be told from those of another copy."
+        problem = (
+            f"dataset {datamodule.name!r} has no checksums: features of it cannot be told from those of another copy."
+        )
         raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
     ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()
-    return {"dataset": datamodule.name, "options": datamodule.options, "checksums": samples.checksums, "key": samples.key, "ids": ids}
+    return {
+        "dataset": datamodule.name,
+        "options": datamodule.options,
+        "checksums": samples.checksums,
+        "key": samples.key,
+        "ids": ids,
+    }
 
 
-def extract(backbone: Backbone, images: Images, identity: dict[str, Any], place: Place | None = None, block: int = BLOCK) -> Features:
+def extract(
+    backbone: Backbone, images: Images, identity: dict[str, Any], place: Place | None = None, block: int = BLOCK
+) -> Features:
     """Features of all images, from the cache or computed into it.
 
     Args:
@@ -101,15 +111,22 @@ def extract(backbone: Backbone, images: Images, identity: dict[str, Any], place:
         problem = "there are no images to compute features of."
         raise BadDataError(problem)
     about = {
-        "version": VERSION, "backbone": backbone.name, "weights": backbone.digest, "preprocessing": backbone.preprocessing, "precision": place.precision,
-        "n": len(images), **identity,
-    }  # fmt: skip
+        "version": VERSION,
+        "backbone": backbone.name,
+        "weights": backbone.digest,
+        "preprocessing": backbone.preprocessing,
+        "precision": place.precision,
+        "n": len(images),
+        **identity,
+    }
     found = read_or_compute(about, len(images), lambda start: _rows(backbone, images, place, start), np.float16, block)
     return Features(found.values, found.key, found.n_computed)
 
 
 def batch_size_for(image: npt.NDArray[np.uint8]) -> int:
-    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x 48."""
+    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x
+    48.
+    """
     return int(min(max(_PIXELS // (image.shape[0] * image.shape[1]), 1), _MOST))
 
 
@@ -124,7 +141,10 @@ def _rows(backbone: Backbone, images: Images, place: Place, start: int) -> Itera
 def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> npt.NDArray[np.float16]:
     """Features (B, D) of a batch of uint8 images (B, C, H, W), in half precision."""
     kind = _TYPES.get(place.precision)
-    with torch.inference_mode(), torch.autocast(place.device.type, dtype=kind or torch.bfloat16, enabled=kind is not None):
+    with (
+        torch.inference_mode(),
+        torch.autocast(place.device.type, dtype=kind or torch.bfloat16, enabled=kind is not None),
+    ):
         found = module(images.to(place.device, non_blocking=True)).float()
     # What is beyond half precision would come back as infinity.
     half: npt.NDArray[np.float16] = found.clamp(-_HALF_LIMIT, _HALF_LIMIT).to(torch.float16).cpu().numpy()
@@ -134,4 +154,11 @@ def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> np
 def _loader(images: Images, positions: Sequence[int], batch_size: int, workers: int) -> DataLoader[Any]:
     dataset = SplitDataset(images, np.zeros(len(images), dtype=np.int64), None, 0)
     sampler: Any = [(0, i) for i in positions]
-    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, collate_fn=whole_batch, pin_memory=torch.cuda.is_available())
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=whole_batch,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -59,24 +59,42 @@ class Inputs:
 
     def split(self, name: str, device: torch.device) -> Split:
         """Features and targets of one split on a device."""
-        return Split(torch.from_numpy(self.values[name]).to(device), torch.from_numpy(self.datamodule.targets(name)).to(device))
+        return Split(
+            torch.from_numpy(self.values[name]).to(device), torch.from_numpy(self.datamodule.targets(name)).to(device)
+        )
 
     def common(self, name: str) -> Predictions:
         """Ids, targets, flags and groups of one split, without outputs."""
         samples = self.datamodule.read_samples
         at = samples.where(name)
-        flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if "duplicate" in samples.columns and name == "test" else {}
+        flags = (
+            {"duplicate": samples.columns["duplicate"][at].astype(bool)}
+            if "duplicate" in samples.columns and name == "test"
+            else {}
+        )
         groups = None if samples.groups is None else samples.groups[at]
-        return Predictions(np.asarray(samples.ids[at]), self.datamodule.targets(name), np.zeros((len(at), 1), dtype=np.float32), flags, groups)
+        return Predictions(
+            np.asarray(samples.ids[at]),
+            self.datamodule.targets(name),
+            np.zeros((len(at), 1), dtype=np.float32),
+            flags,
+            groups,
+        )
 
 
 def run_grid(
-    settings: ProbeSettings, store: Store | None = None, *, place: Place | None = None, data_dir: str | None = None, force: bool = False
+    settings: ProbeSettings,
+    store: Store | None = None,
+    *,
+    place: Place | None = None,
+    data_dir: str | None = None,
+    force: bool = False,
 ) -> list[Record]:
     """Train every head of a grid, and write one record per head.
 
-    Of each grid two rows are ranked: the learning rate and loss whose mean over the seeds is best on validation, and the one that is best on test, which has
-    the caveat ``selected on test`` and is what the paper reports. Where both are the same, it is one row. The rest is kept and verified, not ranked.
+    Of each grid two rows are ranked: the learning rate and loss whose mean over the seeds is best on validation, and
+    the one that is best on test, which has the caveat ``selected on test`` and is what the paper reports. Where both
+    are the same, it is one row. The rest is kept and verified, not ranked.
 
     Args:
         settings: everything that decides the result.
@@ -91,7 +109,10 @@ def run_grid(
     Raises:
         FerBenchError: whatever the user can act on.
     """
-    protocol, labels = protocol_for(settings.dataset, settings.task), protocol_for(settings.dataset, settings.task).task.labels
+    protocol, labels = (
+        protocol_for(settings.dataset, settings.task),
+        protocol_for(settings.dataset, settings.task).task.labels,
+    )
     if labels is None:
         problem = f"task {settings.task!r} has no classes."
         raise SpecError(problem, "Probes are for class tasks.")
@@ -107,7 +128,11 @@ def run_grid(
     _check(settings, protocol, store, data_dir)
     datamodule = _datamodule(settings, place, data_dir)
     facts = data_facts(datamodule, protocol)
-    seen = {**data_inputs(facts), **_code_of(settings), **detector_digests(settings.streams, datamodule, settings.detector, data_dir)}
+    seen = {
+        **data_inputs(facts),
+        **_code_of(settings),
+        **detector_digests(settings.streams, datamodule, settings.detector, data_dir),
+    }
     networks = _networks(settings, store)
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
@@ -117,7 +142,9 @@ def run_grid(
         if known and not force and all(known[0].inputs.get(key, value) == value for key, value in networks.items()):
             return known
         raise
-    fingerprint = seen | networks | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
+    fingerprint = (
+        seen | networks | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
+    )
     # The plain name is that of the first weights; others under the same name have theirs in it.
     for grid in (settings.grid_id(seen), settings.grid_id(fingerprint)):
         known = grid_on(store, protocol.name, settings.model, grid, fingerprint)
@@ -127,7 +154,9 @@ def run_grid(
         if known is not None:
             break
     _try(backbones, datamodule)
-    began_with = {stream: initial for stream, backbone in backbones.items() if (initial := backbone.initial) is not None}
+    began_with = {
+        stream: initial for stream, backbone in backbones.items() if (initial := backbone.initial) is not None
+    }
     for stream, initial in began_with.items():
         print(f"  weights of {stream}: {initial.describe()}", flush=True)
     began = time.perf_counter()
@@ -149,12 +178,18 @@ def run_grid(
 def _code_of(settings: ProbeSettings) -> dict[str, str]:
     """Digests of the code of backbones from outside the package."""
     named = {stream: check_stream(stream)[1] for stream in settings.streams}
-    found = {stream: plugins.find("model", name) for stream, name in named.items() if name not in MODELS and not name.startswith("run:")}
+    found = {
+        stream: plugins.find("model", name)
+        for stream, name in named.items()
+        if name not in MODELS and not name.startswith("run:")
+    }
     return {f"{CODE}{stream}": plugin.digest[:16] for stream, plugin in found.items() if plugin is not None}
 
 
 def _check(settings: ProbeSettings, protocol: Protocol, store: Store, data_dir: str | None) -> None:
-    """Refuse wrong names and weights before the data are read. A grid that is there already is answered without its networks, so none is asked for."""
+    """Refuse wrong names and weights before the data are read. A grid that is there already is answered without its
+    networks, so none is asked for.
+    """
     dataset_class(settings.dataset)
     names = [check_stream(stream)[1] for stream in settings.streams]
     if any(stream.startswith("faces:") for stream in settings.streams):
@@ -179,19 +214,24 @@ def _try(backbones: Mapping[str, Backbone], datamodule: AffectDataModule) -> Non
 
 
 def _networks(settings: ProbeSettings, store: Store) -> dict[str, str]:
-    """What the records of runs among the backbones say of their networks, also where their checkpoints are not on this machine."""
+    """What the records of runs among the backbones say of their networks, also where their checkpoints are not on this
+    machine.
+    """
     found = {}
     for stream in settings.streams:
         name = check_stream(stream)[1]
         # What is no run, or none of the store's, is said when the backbone is opened.
         with contextlib.suppress(RecordError, SpecError):
-            if name.startswith("run:") and (known := trained_run(name.removeprefix("run:"), store)[0].training.get("weights_sha256")):
+            if name.startswith("run:") and (
+                known := trained_run(name.removeprefix("run:"), store)[0].training.get("weights_sha256")
+            ):
                 found[f"network of {stream}"] = str(known)[:16]
     return found
 
 
 def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[str, str]) -> list[Record] | None:
-    """The records of a grid on these inputs; empty where the name is free or its records are damaged; None where they are of other inputs.
+    """The records of a grid on these inputs; empty where the name is free or its records are damaged; None where they
+    are of other inputs.
 
     Args:
         store: of records.
@@ -216,9 +256,15 @@ def read_inputs(
 ) -> Inputs:
     """All streams of the settings, put side by side."""
     opened = backbones or {}
-    streams = tuple(load_stream(name, settings, datamodule, place, store, data_dir, opened.get(name)) for name in settings.streams)
+    streams = tuple(
+        load_stream(name, settings, datamodule, place, store, data_dir, opened.get(name)) for name in settings.streams
+    )
     samples = datamodule.read_samples
-    return Inputs(datamodule, streams, fuse(streams, {split: samples.where(split) for split in ("train", *_TESTED)}, settings.standardise))
+    return Inputs(
+        datamodule,
+        streams,
+        fuse(streams, {split: samples.where(split) for split in ("train", *_TESTED)}, settings.standardise),
+    )
 
 
 def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[Record]:
@@ -230,12 +276,15 @@ def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[R
         recipe: what the rows are, in words.
 
     Returns:
-        The records, in their order, with recipe, caveats and ``ranked`` filled in. A row with a head whose loss became NaN is never chosen; if there is no
-        other, all are ranked, so that the failure is seen.
+        The records, in their order, with recipe, caveats and ``ranked`` filled in. A row with a head whose loss became
+        NaN is never chosen; if there is no other, all are ranked, so that the failure is seen.
     """
     means = {split: _means(records, protocol.primary, split) for split in _TESTED}
     sign = 1.0 if protocol.higher_is_better else -1.0
-    best = {split: max(values, key=lambda row: (sign * values[row], row)) if (values := means[split]) else None for split in _TESTED}
+    best = {
+        split: max(values, key=lambda row: (sign * values[row], row)) if (values := means[split]) else None
+        for split in _TESTED
+    }
     done = []
     for record in records:
         updates: dict[str, Any] = {"recipe": recipe, "ranked": best["validation"] is None}
@@ -243,7 +292,11 @@ def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[R
             also = ", also best on test" if record.row == best["test"] else ""
             updates |= {"ranked": True, "recipe": f"{recipe}, {ON_VALIDATION}{also}"}
         elif record.row == best["test"]:
-            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_TEST}", "caveats": [*record.caveats, SELECTED_ON_TEST]}
+            updates |= {
+                "ranked": True,
+                "recipe": f"{recipe}, {ON_TEST}",
+                "caveats": [*record.caveats, SELECTED_ON_TEST],
+            }
         done.append(record.model_copy(update=updates))
     return done
 
@@ -254,11 +307,17 @@ def _means(records: Sequence[Record], primary: str, split: str) -> dict[str, flo
     for record in records:
         metrics = record.metrics if split == "test" else record.validation_metrics
         values.setdefault(record.row, []).append(metrics.get(primary))
-    return {row: float(np.mean([v for v in found if v is not None])) for row, found in values.items() if None not in found}
+    return {
+        row: float(np.mean([v for v in found if v is not None])) for row, found in values.items() if None not in found
+    }
 
 
-def table(records: Sequence[Record], primary: str) -> list[tuple[float, str, float | None, float | None, float | None, int]]:
-    """The grid at a glance: learning rate, loss, mean on validation, mean and standard deviation (ddof 1) on test, seeds; in the order of the grid."""
+def table(
+    records: Sequence[Record], primary: str
+) -> list[tuple[float, str, float | None, float | None, float | None, int]]:
+    """The grid at a glance: learning rate, loss, mean on validation, mean and standard deviation (ddof 1) on test,
+    seeds; in the order of the grid.
+    """
     rows: dict[str, list[Record]] = {}
     for record in records:
         rows.setdefault(record.row, []).append(record)
@@ -267,14 +326,28 @@ def table(records: Sequence[Record], primary: str) -> list[tuple[float, str, flo
     for row, members in rows.items():
         values = [value for member in members if (value := member.metrics.get(primary)) is not None]
         std = float(np.std(values, ddof=1)) if len(values) == len(members) > 1 else None
-        out.append((float(members[0].spec["lr"]), str(members[0].spec["loss"]), validation.get(row), test.get(row), std, len(members)))
+        out.append(
+            (
+                float(members[0].spec["lr"]),
+                str(members[0].spec["loss"]),
+                validation.get(row),
+                test.get(row),
+                std,
+                len(members),
+            )
+        )
     return out
 
 
 def _datamodule(settings: ProbeSettings, place: Place, data_dir: str | None) -> AffectDataModule:
     execution = {"data_dir": data_dir, "table_file": settings.table_file}
     spec = RunSpec.model_validate(
-        {"dataset": settings.dataset, "dataset_options": dict(settings.dataset_options), "task": settings.task, "execution": execution}
+        {
+            "dataset": settings.dataset,
+            "dataset_options": dict(settings.dataset_options),
+            "task": settings.task,
+            "execution": execution,
+        }
     )
     datamodule = build_datamodule(spec, workers=place.workers)
     datamodule.setup()
@@ -291,7 +364,13 @@ def _about(settings: ProbeSettings) -> str:
 
 
 def _draft(
-    settings: ProbeSettings, protocol: Protocol, facts: Mapping[str, Any], inputs: Inputs, place: Place, grid: str, seconds: Mapping[str, float]
+    settings: ProbeSettings,
+    protocol: Protocol,
+    facts: Mapping[str, Any],
+    inputs: Inputs,
+    place: Place,
+    grid: str,
+    seconds: Mapping[str, float],
 ) -> Record:
     width = inputs.values["train"].shape[1]
     trainable = (width + 1) * protocol.task.n_outputs
@@ -315,18 +394,28 @@ def _draft(
             "width": width,
             "grid": {"lr": list(settings.lr), "loss": list(settings.loss), "seeds": len(settings.seeds)},
         },
-        data={**facts, "features": {stream.name: stream.key for stream in inputs.streams}, **({"faces": faces} if faces else {})},
+        data={
+            **facts,
+            "features": {stream.name: stream.key for stream in inputs.streams},
+            **({"faces": faces} if faces else {}),
+        },
         code=provenance.code(),
         hardware=provenance.machine() | {"accelerator": place.device.type, "precision": place.precision, "gpu": gpu},
         parameters={"trainable": trainable, "total": trainable + sum(stream.parameters for stream in inputs.streams)},
         training={"grid_seconds": dict(seconds)},
         caveats=list(protocol.caveats),
-        notes=notes if facts["known_copy"] is not False else [*notes, "another copy of the data than the one that the protocol ranks"],
+        notes=(
+            notes
+            if facts["known_copy"] is not False
+            else [*notes, "another copy of the data than the one that the protocol ranks"]
+        ),
         created=provenance.now(),
     )
 
 
-def _record(draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int) -> Record:
+def _record(
+    draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int
+) -> Record:
     head = trained.heads[h]
     row = row_id(draft.row, head.lr, head.loss)
     own = {

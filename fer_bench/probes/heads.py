@@ -1,13 +1,15 @@
 """Linear heads on cached features, a whole grid of them at once.
 
-A grid trains the same small model many times: learning rates x losses x seeds. One after the other, each step of each head is a handful of operations on
-small tensors whose cost is mostly the dispatch of the operations. Here all heads live in one tensor: one gather, one batched product forward, one backward,
-one Adam step. A head's seed decides its initial weights and its order of the data, so heads that share a seed share the gathered batch.
+A grid trains the same small model many times: learning rates x losses x seeds. One after the other, each step of each
+head is a handful of operations on small tensors whose cost is mostly the dispatch of the operations. Here all heads
+live in one tensor: one gather, one batched product forward, one backward, one Adam step. A head's seed decides its
+initial weights and its order of the data, so heads that share a seed share the gathered batch.
 
-Heads are packed into rows: ``weight`` has shape (R, K, C, D), row r holds up to K heads of one seed. After every epoch finished heads are taken out and the
-rest is packed anew, so that a finished head costs nothing.
+Heads are packed into rows: ``weight`` has shape (R, K, C, D), row r holds up to K heads of one seed. After every epoch
+finished heads are taken out and the rest is packed anew, so that a finished head costs nothing.
 
-Source of schedule, stopping rule and optimiser: Mertens et al., FindingEmo (2024), section 3; Adam: Kingma and Ba (2015).
+Source of schedule, stopping rule and optimiser: Mertens et al., FindingEmo (2024), section 3; Adam: Kingma and Ba
+(2015).
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ class TrainedHeads:
         bias: shape (H, C).
         chosen_epoch: shape (H,), epoch (from 0) of the weights; -1 where the loss was never finite.
         epochs: shape (H,), how many epochs each head trained.
-        history: per epoch, arrays of shape (H,): train_loss, validation_loss, validation_weighted_f1; NaN where a head had stopped.
+        history: per epoch, arrays of shape (H,): train_loss, validation_loss, validation_weighted_f1; NaN where a head
+            had stopped.
     """
 
     heads: tuple[Head, ...]
@@ -153,7 +156,9 @@ def initial_weights(seed: int, n_classes: int, width: int, dtype: torch.dtype = 
 
 
 def data_order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
-    """Order of the training samples in one epoch, shape (N,): a function of seed and epoch, as for networks trained whole."""
+    """Order of the training samples in one epoch, shape (N,): a function of seed and epoch, as for networks trained
+    whole.
+    """
     return np.random.default_rng([seed, epoch]).permutation(n)
 
 
@@ -192,7 +197,11 @@ def train_heads(
     drawn = {seed: initial_weights(seed, n_classes, width, dtype) for seed in {head.seed for head in heads}}
     start = [torch.stack([drawn[head.seed][i] for head in heads]).to(device) for i in (0, 1)]
     best = {name: [tensor.clone() for tensor in start] for name in ("loss", "f1")}
-    stack = _Stack.filled(heads, np.arange(len(heads)), [*start, *(torch.zeros_like(t) for t in start), *(torch.zeros_like(t) for t in start)])
+    stack = _Stack.filled(
+        heads,
+        np.arange(len(heads)),
+        [*start, *(torch.zeros_like(t) for t in start), *(torch.zeros_like(t) for t in start)],
+    )
     history = []
     while rules.running.any():
         epoch = rules.epoch
@@ -207,7 +216,9 @@ def train_heads(
     chosen = np.asarray(rules.chosen_epoch, dtype=np.int64)
     # Where the chosen epoch is the best of both criteria, both copies are the same.
     by_f1 = torch.from_numpy(chosen == rules.best_f1_epoch).to(device)
-    weight, bias = (torch.where(by_f1.view(-1, *[1] * (f.ndim - 1)), f, o) for f, o in zip(best["f1"], best["loss"], strict=True))
+    weight, bias = (
+        torch.where(by_f1.view(-1, *[1] * (f.ndim - 1)), f, o) for f, o in zip(best["f1"], best["loss"], strict=True)
+    )
     return TrainedHeads(tuple(heads), weight, bias, chosen, rules.stopped_at + 1, history)
 
 
@@ -238,7 +249,9 @@ class _Stack:
         }
 
     @classmethod
-    def filled(cls, heads: Sequence[Head], members: npt.NDArray[np.int64], flat: list[Tensor], steps: int = 0) -> _Stack:
+    def filled(
+        cls, heads: Sequence[Head], members: npt.NDArray[np.int64], flat: list[Tensor], steps: int = 0
+    ) -> _Stack:
         """Pack heads.
 
         Args:
@@ -257,12 +270,16 @@ class _Stack:
         return cls(heads, packing, tensors, steps)
 
     def without(self, finished: npt.NDArray[np.bool_]) -> _Stack:
-        """The stack without finished heads (a mask over all heads of the grid); itself where none of its heads has finished."""
+        """The stack without finished heads (a mask over all heads of the grid); itself where none of its heads has
+        finished.
+        """
         stay = ~finished[self.members]
         if stay.all() or not stay.any():
             return self
         keep = self.slots[torch.from_numpy(stay).to(self.slots.device)]
-        return self.filled(self.heads, self.members[stay], [self._flat(tensor)[keep] for tensor in self.tensors], self.steps)
+        return self.filled(
+            self.heads, self.members[stay], [self._flat(tensor)[keep] for tensor in self.tensors], self.steps
+        )
 
     def copy_to(self, target: list[Tensor], chosen: npt.NDArray[np.bool_]) -> None:
         """Copy weight and bias of some heads (a mask over all heads of the grid) to stacks of all heads."""
@@ -275,7 +292,9 @@ class _Stack:
             tensor[to] = self._flat(own)[at]
 
     def train_epoch(self, train: Split, losses: ClassLosses, epoch: int, batch_size: int) -> npt.NDArray[np.float64]:
-        """One epoch of all heads; returns each head's mean loss over the batches, shape (M,), in the order of ``members``."""
+        """One epoch of all heads; returns each head's mean loss over the batches, shape (M,), in the order of
+        ``members``.
+        """
         n, device = len(train), train.features.device
         orders = {seed: data_order(seed, epoch, n) for seed in set(self.packing.seeds.tolist())}
         order = torch.from_numpy(np.stack([orders[seed] for seed in self.packing.seeds.tolist()])).to(device)
@@ -310,14 +329,18 @@ class _Stack:
         loss = logits.new_zeros(r * k)
         slope = torch.zeros_like(by_head)
         for name, slots in self.by_loss.items():
-            loss[slots], slope[slots] = losses(name, by_head[slots], targets[torch.div(slots, k, rounding_mode="floor")])
+            loss[slots], slope[slots] = losses(
+                name, by_head[slots], targets[torch.div(slots, k, rounding_mode="floor")]
+            )
         return loss, slope.view(r, k, b, c).transpose(1, 2)
 
     def evaluate(self, split: Split, losses: ClassLosses) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Loss and weighted F1 of each head on a split, shapes (M,), in the order of ``members``."""
         weight, bias = (self._flat(tensor)[self.slots] for tensor in self.tensors[:2])
         m, c, d = weight.shape
-        logits = torch.addmm(bias.reshape(1, -1), split.features, weight.reshape(-1, d).T).view(-1, m, c).transpose(0, 1)
+        logits = (
+            torch.addmm(bias.reshape(1, -1), split.features, weight.reshape(-1, d).T).view(-1, m, c).transpose(0, 1)
+        )
         targets = split.targets.expand(m, -1)
         loss = torch.zeros(m, device=logits.device, dtype=logits.dtype)
         names = [self.heads[i].loss for i in self.members]
@@ -335,10 +358,18 @@ class _Stack:
         return tensor.flatten(0, 1)
 
 
-def adam_step(parameters: Sequence[Tensor], gradients: Sequence[Tensor], first: Sequence[Tensor], second: Sequence[Tensor], rates: Tensor, step: int) -> None:
+def adam_step(
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    first: Sequence[Tensor],
+    second: Sequence[Tensor],
+    rates: Tensor,
+    step: int,
+) -> None:
     """One step of Adam with PyTorch's default settings and a learning rate per head, in place.
 
-    On a CPU it goes row by row, so that a row's parameters, gradients and moments stay in the cache between the operations.
+    On a CPU it goes row by row, so that a row's parameters, gradients and moments stay in the cache between the
+    operations.
 
     Args:
         parameters: each of shape (R, K, ...).

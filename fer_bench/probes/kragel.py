@@ -1,7 +1,9 @@
-"""Kragel's EmoNet: the full AlexNet of 2012 with twenty outputs (Kragel et al., Emotion schemas are embedded in the human visual system, 2019).
+"""Kragel's EmoNet: the full AlexNet of 2012 with twenty outputs (Kragel et al., Emotion schemas are embedded in the
+human visual system, 2019).
 
-Not the valence-arousal EmoNet of Toisoul et al. Two conversions of the original MATLAB weights are around: one whose dense layers are linear and expect the
-last feature map column by column, as MATLAB stores it, and one whose dense layers are convolutions. Both are read.
+Not the valence-arousal EmoNet of Toisoul et al. Two conversions of the original MATLAB weights are around: one whose
+dense layers are linear and expect the last feature map column by column, as MATLAB stores it, and one whose dense
+layers are convolutions. Both are read.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ SIDE = 227
 
 
 class KragelEmoNet(nn.Module):
-    """AlexNet with grouped convolutions and local response normalisation; returns logits (B, 20) of (B, 3, 227, 227), RGB, 0 to 255 less the mean.
+    """AlexNet with grouped convolutions and local response normalisation; returns logits (B, 20) of (B, 3, 227, 227),
+    RGB, 0 to 255 less the mean.
 
     Args:
         num_outputs: classes.
@@ -70,7 +73,9 @@ class KragelEmoNet(nn.Module):
                 shape = module.weight.shape
                 # A linear layer's columns follow MATLAB's order: channel, then column, then row of the feature map.
                 fitting = (
-                    weight.view(shape[0], shape[1], shape[3], shape[2]).transpose(2, 3) if weight.ndim == 2 and weight.numel() == shape.numel() else weight
+                    weight.view(shape[0], shape[1], shape[3], shape[2]).transpose(2, 3)
+                    if weight.ndim == 2 and weight.numel() == shape.numel()
+                    else weight
                 )
                 if fitting.shape != shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]
                     problem = f"{where}: a weight of shape {tuple(weight.shape)} where EmoNet has {tuple(shape)}."
@@ -82,7 +87,8 @@ class KragelEmoNet(nn.Module):
 class KragelInput(nn.Module):
     """8-bit images to EmoNet's input: stretched to 227 x 227, less a mean per channel.
 
-    The original subtracts a mean picture that is not part of the weights; its mean per channel, which is ImageNet's, stands in for it.
+    The original subtracts a mean picture that is not part of the weights; its mean per channel, which is ImageNet's,
+    stands in for it.
     """
 
     mean: torch.Tensor
@@ -95,5 +101,7 @@ class KragelInput(nn.Module):
         """Adapt (B, 1 or 3, H, W), 0..255."""
         x = images.float()
         if x.shape[2:] != (SIDE, SIDE):
-            x = functional.interpolate(x, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True).clamp(0, 255)
+            x = functional.interpolate(x, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True).clamp(
+                0, 255
+            )
         return (x.expand(-1, 3, -1, -1) - self.mean).contiguous(memory_format=torch.channels_last)

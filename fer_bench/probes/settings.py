@@ -91,14 +91,19 @@ class ProbeSettings(BaseModel):
     @property
     def model(self) -> str:
         """Name of the rows: the backbone, or what is fused; a backbone that was never trained says so."""
-        return "+".join(_short(stream) + ("-untrained" if self.weights.get(stream.partition(":")[2]) == "none" else "") for stream in self.streams)
+        return "+".join(
+            _short(stream) + ("-untrained" if self.weights.get(stream.partition(":")[2]) == "none" else "")
+            for stream in self.streams
+        )
 
     def identity(self) -> dict[str, Any]:
         """What the grid is, as plain types."""
         return self.model_dump(mode="json", exclude={"recipe"}, exclude_defaults=True)
 
     def grid_id(self, inputs: Mapping[str, str]) -> str:
-        """Name of the grid on some inputs: checksums of one copy of the data and, where its plain name is taken by other weights, theirs too."""
+        """Name of the grid on some inputs: checksums of one copy of the data and, where its plain name is taken by
+        other weights, theirs too.
+        """
         return _digest({"grid": self.identity(), "checksums": dict(inputs)})
 
 
@@ -116,7 +121,10 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
     pinned = dict(values)
     if isinstance(weights := pinned.get("weights"), Mapping):
         places: dict[str, str] = {}
-        pinned["weights"] = {name: value if value in NAMED_WEIGHTS else pin(str(value), "weights", places) for name, value in weights.items()}
+        pinned["weights"] = {
+            name: value if value in NAMED_WEIGHTS else pin(str(value), "weights", places)
+            for name, value in weights.items()
+        }
         pinned["weights_files"] = places
     try:
         return ProbeSettings.model_validate(pinned)
@@ -125,7 +133,9 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
 
 
 def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over those of the dataset's YAML file: its task and its options; and the losses that the task's classes have a meaning for."""
+    """Settings over those of the dataset's YAML file: its task and its options; and the losses that the task's classes
+    have a meaning for.
+    """
     dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
     layer = layered({"dataset": dataset})
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
@@ -147,8 +157,9 @@ def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[
           - {streams: ["features:vgg16"], matrix: {task: [emo8, arousal3]}}
           - {streams: ["features:vgg16", "faces:{expressions}"]}
 
-    ``networks`` are runs of this suite, with the settings of ``fer-bench run`` (or, with ``layered: false``, with what is written here and nothing else);
-    streams name them in braces, and `fer-bench probe` trains those that are missing first.
+    ``networks`` are runs of this suite, with the settings of ``fer-bench run`` (or, with ``layered: false``, with what
+    is written here and nothing else); streams name them in braces, and `fer-bench probe` trains those that are missing
+    first.
 
     Args:
         file: path, or name of a suite in ``benchmarks/suites``.
@@ -209,9 +220,16 @@ def _read_suite(file: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _filled(point: dict[str, Any], settings: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
-    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``, and so are the suite's networks."""
+    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``, and so
+    are the suite's networks.
+    """
     names = {"backbone": str(point.pop("backbone")), **runs} if "backbone" in point else runs
-    streams = [str(stream) for stream in point.get("streams", settings.get("streams", ["features:{backbone}"] if "backbone" in names else []))]
+    streams = [
+        str(stream)
+        for stream in point.get(
+            "streams", settings.get("streams", ["features:{backbone}"] if "backbone" in names else [])
+        )
+    ]
     for name, value in names.items():
         # A backbone may itself be one of the networks.
         streams = [stream.replace(f"{{{name}}}", value) for stream in streams]

@@ -9,9 +9,9 @@
 ``task:NAME``
     probabilities of a head of the grid's own task on the backbone's features: three for arousal3.
 ``faces:NAME``
-    mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for seven expressions, all of them 0 where
-    there is no face, so that the sum of the means says whether there is one. (The paper does not say what it does there.) See
-    :mod:`fer_bench.probes.face_crops` for where faces come from.
+    mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for
+    seven expressions, all of them 0 where there is no face, so that the sum of the means says whether there is one.
+    (The paper does not say what it does there.) See :mod:`fer_bench.probes.face_crops` for where faces come from.
 
 NAME is any backbone of :mod:`fer_bench.probes.backbones`. Source: Mertens et al., FindingEmo (2024), section 4.
 """
@@ -79,7 +79,8 @@ def check_stream(stream: str) -> tuple[str, str]:
 
 
 def check_backbone(stream: str, weights: str, store: Store, data_dir: str | None = None) -> None:
-    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that is not there or of another network.
+    """Refuse, before any image is read, a network that cannot be built: an unknown name, a weights file or a run that
+    is not there or of another network.
 
     Args:
         stream: ``KIND:NAME``.
@@ -108,7 +109,9 @@ def full_name(stream: str, store: Store) -> str:
     return f"{kind}:run:{store.get(name.removeprefix('run:')).run_id}" if name.startswith("run:") else stream
 
 
-def open_backbone(stream: str, settings: ProbeSettings, store: Store | None = None, data_dir: str | None = None) -> Backbone:
+def open_backbone(
+    stream: str, settings: ProbeSettings, store: Store | None = None, data_dir: str | None = None
+) -> Backbone:
     """The frozen network of a stream.
 
     Args:
@@ -122,7 +125,14 @@ def open_backbone(stream: str, settings: ProbeSettings, store: Store | None = No
     """
     kind, name = check_stream(stream)
     size = settings.image_size if kind != "faces" else None
-    return build_backbone(name, weights=settings.weights_of(name), outputs=_outputs(kind, name), image_size=size, store=store, data_dir=data_dir)
+    return build_backbone(
+        name,
+        weights=settings.weights_of(name),
+        outputs=_outputs(kind, name),
+        image_size=size,
+        store=store,
+        data_dir=data_dir,
+    )
 
 
 def load_stream(
@@ -174,7 +184,11 @@ def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, An
         blank = torch.zeros(1, 1, faces.side, faces.side, dtype=torch.uint8)
         width = run_batch(backbone.module.to(place.device), blank, place).shape[1]
         values, key = np.zeros((n, 2 * width), dtype=np.float32), "no face"
-    facts = {**faces.facts, "without_face": "all values 0 before they are standardised"} if faces.facts["n_without_face"] else faces.facts
+    facts = (
+        {**faces.facts, "without_face": "all values 0 before they are standardised"}
+        if faces.facts["n_without_face"]
+        else faces.facts
+    )
     return Stream(stream, values, key, backbone.parameters, facts)
 
 
@@ -187,7 +201,8 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
         n: images.
 
     Returns:
-        Shape (n, 2 C): means and standard deviations (ddof 0; 0 for a single face); a row of zeros where there is no face.
+        Shape (n, 2 C): means and standard deviations (ddof 0; 0 for a single face); a row of zeros where there is no
+            face.
     """
     width = probabilities.shape[1]
     count = np.bincount(image, minlength=n).astype(np.float64)
@@ -202,20 +217,36 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
 def _head(
     task: str, values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
 ) -> tuple[npt.NDArray[np.float32], dict[str, int | float | str]]:
-    """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy and seed 0, as the paper's streams."""
+    """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy
+    and seed 0, as the paper's streams.
+    """
     samples, classes = datamodule.read_samples, find_task(task).labels
     if task not in samples.targets or classes is None:
         problem = f"dataset {datamodule.name!r} has no {task} labels for a stream of their predictions."
         raise SpecError(problem, "Leave the stream out.")
     labels = np.asarray(samples.targets[task], dtype=np.int64)
     train, validation = (
-        Split(torch.from_numpy(values[at].astype(np.float32)).to(place.device), torch.from_numpy(labels[at]).to(place.device))
+        Split(
+            torch.from_numpy(values[at].astype(np.float32)).to(place.device),
+            torch.from_numpy(labels[at]).to(place.device),
+        )
         for at in (samples.where("train"), samples.where("validation"))
     )
     heads = [Head(lr) for lr in settings.lr]
-    trained = train_heads(heads, train, validation, classes, batch_size=settings.batch_size, max_epochs=settings.max_epochs, patience=settings.patience)
+    trained = train_heads(
+        heads,
+        train,
+        validation,
+        classes,
+        batch_size=settings.batch_size,
+        max_epochs=settings.max_epochs,
+        patience=settings.patience,
+    )
     scores = [
-        np.nanmax([-np.inf, *(epoch["validation_weighted_f1"][h] for epoch in trained.history[: trained.chosen_epoch[h] + 1])]) for h in range(len(heads))
+        np.nanmax(
+            [-np.inf, *(epoch["validation_weighted_f1"][h] for epoch in trained.history[: trained.chosen_epoch[h] + 1])]
+        )
+        for h in range(len(heads))
     ]
     best = int(np.argmax(scores))
     out = np.empty((len(values), len(classes)), dtype=np.float32)
@@ -225,13 +256,16 @@ def _head(
     return out, {f"{task}_lr": heads[best].lr, f"{task}_epoch": int(trained.chosen_epoch[best])}
 
 
-def fuse(streams: Sequence[Stream], positions: dict[str, npt.NDArray[np.int64]], standardise: bool) -> dict[str, npt.NDArray[np.float32]]:
+def fuse(
+    streams: Sequence[Stream], positions: dict[str, npt.NDArray[np.int64]], standardise: bool
+) -> dict[str, npt.NDArray[np.float32]]:
     """Put streams side by side.
 
     Args:
         streams: of the same images.
         positions: of the samples of each split; ``train`` must be among them.
-        standardise: scale each column to mean 0 and standard deviation 1 on train; a column that is constant there becomes 0 where it keeps its value.
+        standardise: scale each column to mean 0 and standard deviation 1 on train; a column that is constant there
+            becomes 0 where it keeps its value.
 
     Returns:
         By split, shape (n, sum of the streams' widths), float32.

@@ -25,8 +25,11 @@ _N_RESAMPLES = 1000
 _MANY_CLASSES = 12
 
 
-def learning_curves(runs: Sequence[Curves], best_epochs: Sequence[int | None], metrics: Sequence[str] = ("loss", "accuracy")) -> bytes | None:
-    """Loss and scores by epoch: the mean over runs, a band of one standard deviation (ddof 1), and every run as a thin line.
+def learning_curves(
+    runs: Sequence[Curves], best_epochs: Sequence[int | None], metrics: Sequence[str] = ("loss", "accuracy")
+) -> bytes | None:
+    """Loss and scores by epoch: the mean over runs, a band of one standard deviation (ddof 1), and every run as a thin
+    line.
 
     Args:
         runs: the curves of each seed, ``train/loss`` and so on, one value an epoch; None where it is unknown.
@@ -36,7 +39,11 @@ def learning_curves(runs: Sequence[Curves], best_epochs: Sequence[int | None], m
     Returns:
         A PNG file; None where no run has curves.
     """
-    shown = [metric for metric in dict.fromkeys(metrics) if any(f"{split}/{metric}" in run for run in runs for split in _SPLITS)]
+    shown = [
+        metric
+        for metric in dict.fromkeys(metrics)
+        if any(f"{split}/{metric}" in run for run in runs for split in _SPLITS)
+    ]
     if not shown:
         return None
     figure = Figure(figsize=(4.9 * len(shown), 3.9), layout="constrained")
@@ -45,7 +52,14 @@ def learning_curves(runs: Sequence[Curves], best_epochs: Sequence[int | None], m
             _band(axes, [run[f"{split}/{metric}"] for run in runs if run.get(f"{split}/{metric}")], split, colour)
         kept = [epoch for epoch in best_epochs if epoch]
         for i, epoch in enumerate(kept):
-            axes.axvline(epoch, color=GREY, linewidth=0.9, linestyle=":", zorder=0, label="best epoch on validation" if i == 0 else None)
+            axes.axvline(
+                epoch,
+                color=GREY,
+                linewidth=0.9,
+                linestyle=":",
+                zorder=0,
+                label="best epoch on validation" if i == 0 else None,
+            )
         axes.set_xlabel("epoch")
         axes.set_ylabel(in_words(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -123,12 +137,15 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
     """F1 of each class with its 95 % bootstrap interval over samples, precision and recall beside it.
 
     Args:
-        matrices: the confusion matrix of each run; shown are means over runs, of the values and of the ends of the intervals.
+        matrices: the confusion matrix of each run; shown are means over runs, of the values and of the ends of the
+            intervals.
         names: of the classes.
         title: above.
     """
     each = [confusion_statistics(matrix) for matrix in matrices]
-    f1, precision, recall = (_mean([np.nan_to_num(statistics[name]) for statistics in each]) for name in ("f1", "precision", "recall"))
+    f1, precision, recall = (
+        _mean([np.nan_to_num(statistics[name]) for statistics in each]) for name in ("f1", "precision", "recall")
+    )
     ends = _mean([_f1_interval(np.asarray(matrix, dtype=np.int64)) for matrix in matrices])
     support = np.asarray(each[0]["support"], dtype=np.int64)
     places = np.arange(len(names))
@@ -137,10 +154,35 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
     # An interval of a mean over resamples may lie beside the value; an error bar cannot.
     reach = np.maximum(np.stack([f1 - ends[0], ends[1] - f1]), 0.0)
     axes.barh(
-        places, f1, height=0.62, color=BLUE, alpha=0.45, xerr=reach, error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": "black"}, label="F1, 95 % interval"
+        places,
+        f1,
+        height=0.62,
+        color=BLUE,
+        alpha=0.45,
+        xerr=reach,
+        error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": "black"},
+        label="F1, 95 % interval",
     )
-    axes.plot(precision, places - 0.2, linestyle="none", marker=">", markersize=7, color=ORANGE, markeredgecolor="white", label="precision")
-    axes.plot(recall, places + 0.2, linestyle="none", marker="o", markersize=6.5, color=GREEN, markeredgecolor="white", label="recall")
+    axes.plot(
+        precision,
+        places - 0.2,
+        linestyle="none",
+        marker=">",
+        markersize=7,
+        color=ORANGE,
+        markeredgecolor="white",
+        label="precision",
+    )
+    axes.plot(
+        recall,
+        places + 0.2,
+        linestyle="none",
+        marker="o",
+        markersize=6.5,
+        color=GREEN,
+        markeredgecolor="white",
+        label="recall",
+    )
     axes.set_yticks(places, [f"{name} ({n})" for name, n in zip(names, support, strict=True)])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
@@ -151,7 +193,8 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
 
 
 def reconstructions(originals: Float, reconstructed: Float, names: Sequence[str]) -> bytes:
-    """Originals above, what an autoencoder makes of them below, with the mean squared error of each (An, Liu and Zheng 2020, Figure 5).
+    """Originals above, what an autoencoder makes of them below, with the mean squared error of each (An, Liu and Zheng
+    2020, Figure 5).
 
     Args:
         originals: shape (N, S, S, 3), pixels in [0, 1].
@@ -175,7 +218,9 @@ def reconstructions(originals: Float, reconstructed: Float, names: Sequence[str]
     return png_of(figure)
 
 
-def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float] | None]], label: str, *, per_cent: bool = True) -> bytes:
+def comparison(
+    rows: Sequence[tuple[str, float, float | None, tuple[float, float] | None]], label: str, *, per_cent: bool = True
+) -> bytes:
     """Rows against each other: score, standard deviation over seeds, and 95 % interval over test samples.
 
     Args:
@@ -189,13 +234,24 @@ def comparison(rows: Sequence[tuple[str, float, float | None, tuple[float, float
     axes = figure.subplots()
     for place, (_, mean, deviation, interval) in zip(places, rows, strict=True):
         if interval:
-            axes.plot([factor * interval[0], factor * interval[1]], [place, place], color=BLUE, alpha=0.35, linewidth=7, solid_capstyle="butt")
+            axes.plot(
+                [factor * interval[0], factor * interval[1]],
+                [place, place],
+                color=BLUE,
+                alpha=0.35,
+                linewidth=7,
+                solid_capstyle="butt",
+            )
         if deviation is not None:
             axes.errorbar(factor * mean, place, xerr=factor * deviation, color="black", capsize=3, linewidth=1.2)
         axes.plot(factor * mean, place, marker="o", markersize=6, color=BLUE, markeredgecolor="white")
     axes.set_yticks(places, [_shorten(name) for name, *_ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(f"{label} on test{' (%)' if per_cent else ''}\nwide: 95 % interval over samples; black: standard deviation over seeds", fontsize=9)
+    axes.set_xlabel(
+        f"{label} on test{' (%)' if per_cent else ''}\nwide: 95 % interval over samples; black: standard deviation over"
+        " seeds",
+        fontsize=9,
+    )
     _plain(axes)
     return png_of(figure)
 
@@ -210,7 +266,14 @@ def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour
     epochs, known = np.arange(1, length + 1), (~np.isnan(table)).sum(axis=0)
     mean = np.nansum(table, axis=0) / np.where(known > 0, known, np.nan)
     marker = "o" if length == 1 else None
-    axes.plot(epochs, mean, color=colour, linewidth=1.9, marker=marker, label=name if len(lines) == 1 else f"{name}, mean of {len(lines)} seeds ± sd")
+    axes.plot(
+        epochs,
+        mean,
+        color=colour,
+        linewidth=1.9,
+        marker=marker,
+        label=name if len(lines) == 1 else f"{name}, mean of {len(lines)} seeds ± sd",
+    )
     if len(lines) == 1:
         return
     # Runs that stopped early thin the band out; where one is left there is no deviation.
@@ -220,7 +283,9 @@ def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour
         axes.plot(epochs, single, color=colour, linewidth=0.6, alpha=0.45)
 
 
-def _matrix(axes: Axes, values: Float, shown: Float, columns: Sequence[str], rows: Sequence[str], title: str, form: str) -> None:
+def _matrix(
+    axes: Axes, values: Float, shown: Float, columns: Sequence[str], rows: Sequence[str], title: str, form: str
+) -> None:
     axes.imshow(values, cmap="Blues", vmin=0, vmax=max(float(values.max()), 1e-9), aspect="auto")
     many = len(rows) > _MANY_CLASSES
     for i, j in np.ndindex(*shown.shape):
@@ -240,7 +305,11 @@ def _matrix(axes: Axes, values: Float, shown: Float, columns: Sequence[str], row
 
 def _f1_interval(matrix: npt.NDArray[np.int64]) -> Float:
     total = int(matrix.sum())
-    drawn = np.random.RandomState(0).multinomial(total, matrix.ravel() / total, size=_N_RESAMPLES).reshape(-1, *matrix.shape)
+    drawn = (
+        np.random.RandomState(0)
+        .multinomial(total, matrix.ravel() / total, size=_N_RESAMPLES)
+        .reshape(-1, *matrix.shape)
+    )
     f1 = np.nan_to_num(confusion_statistics(drawn)["f1"])
     return np.asarray(np.quantile(f1, [0.025, 0.975], axis=0), dtype=np.float64)
 

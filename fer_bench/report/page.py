@@ -48,7 +48,10 @@ def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS, 
     several = len(sections) > 1
     files = {f"{figure.name}.png": figure.png for figure in content["figures"]}
     for section in sections:
-        files |= {f"{section.anchor}-{figure.name}.png" if several else f"{figure.name}.png": figure.png for figure in section.figures}
+        files |= {
+            f"{section.anchor}-{figure.name}.png" if several else f"{figure.name}.png": figure.png
+            for figure in section.figures
+        }
     page = render(content, sections)
     try:
         for name, png in files.items():
@@ -64,7 +67,13 @@ def render(content: dict[str, Any], sections: Sequence[Section]) -> str:
     """The page; pure. Images are embedded, so that the one file can be sent to anybody."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("fer_bench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("fer_bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     return environment.get_template("report.html").render(version=__version__, sections=sections, **content)
 
@@ -75,8 +84,15 @@ def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]
         problem = f"run {record.run_id} has the status {record.status}: there is nothing to report."
         raise RecordError(problem, record.message)
     protocol = protocol_named(record.protocol, record.dataset, record.task)
-    siblings = next(row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row))
-    content = _heading(protocol) | {"title": f"{name_of_row(record)}, run {record.run_id}", "figures": [], "summary": [], "omitted": 0}
+    siblings = next(
+        row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row)
+    )
+    content = _heading(protocol) | {
+        "title": f"{name_of_row(record)}, run {record.run_id}",
+        "figures": [],
+        "summary": [],
+        "omitted": 0,
+    }
     return content, [_with_corrupted(store, build_section(store, protocol, [record], siblings))]
 
 
@@ -107,15 +123,25 @@ def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any
     figure = _comparison(protocol, rows[:most_rows])
     content = _heading(protocol) | {
         "title": protocol.title or protocol.name,
-        "figures": [Shown("rows", f"The best {len(sections)} rows by {_primary(protocol)} on test.", figure)] if figure else [],
-        "summary": [(section.anchor, section.title, section.records[0].kind, len(section.records), _shown(protocol, section)) for section in sections],
+        "figures": [Shown("rows", f"The best {len(sections)} rows by {_primary(protocol)} on test.", figure)]
+        if figure
+        else [],
+        "summary": [
+            (section.anchor, section.title, section.records[0].kind, len(section.records), _shown(protocol, section))
+            for section in sections
+        ],
         "omitted": len(rows) - len(sections),
     }
     return content, sections
 
 
 def _heading(protocol: Protocol) -> dict[str, Any]:
-    return {"protocol": protocol.name, "about": protocol.about, "caveats": list(protocol.caveats), "primary": _primary(protocol)}
+    return {
+        "protocol": protocol.name,
+        "about": protocol.about,
+        "caveats": list(protocol.caveats),
+        "primary": _primary(protocol),
+    }
 
 
 def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes | None:
@@ -127,9 +153,22 @@ def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes
         if mean is None:
             continue
         pairs: list[Any] = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
-        interval = (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs)) if all(pairs) else None
-        lines.append((name_of_row(row[0]), mean, mean_std([float(record.metrics[protocol.primary]) for record in row])[1], interval))
-    return figures.comparison(lines, _primary(protocol), per_cent=is_share(protocol.primary)) if len(lines) > 1 else None
+        interval = (
+            (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs))
+            if all(pairs)
+            else None
+        )
+        lines.append(
+            (
+                name_of_row(row[0]),
+                mean,
+                mean_std([float(record.metrics[protocol.primary]) for record in row])[1],
+                interval,
+            )
+        )
+    return (
+        figures.comparison(lines, _primary(protocol), per_cent=is_share(protocol.primary)) if len(lines) > 1 else None
+    )
 
 
 def _primary(protocol: Protocol) -> str:

@@ -40,7 +40,15 @@ def draw_corrupted(runs: Sequence[Corrupted], title: str) -> bytes:
             scores = [run.scores[name] for run in runs if len(run.scores.get(name) or ()) == N_STRENGTHS]
             if scores:
                 drawn = np.concatenate([[clean], factor * _mean(scores)])
-                axes.plot(range(N_STRENGTHS + 1), drawn, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
+                axes.plot(
+                    range(N_STRENGTHS + 1),
+                    drawn,
+                    color=colour,
+                    marker=marker,
+                    markersize=4.5,
+                    linewidth=1.6,
+                    label=label,
+                )
         axes.set_title(family, fontsize=10)
         axes.set_xticks(range(N_STRENGTHS + 1), ["clean", *map(str, range(1, N_STRENGTHS + 1))])
         axes.grid(alpha=0.3)
@@ -71,7 +79,14 @@ def _mean(rows: Sequence[Sequence[float | None]]) -> npt.NDArray[np.float64]:
     return np.asarray(np.where(counts > 0, np.nansum(table, axis=0) / np.maximum(counts, 1), np.nan))
 
 
-def draw_groups(rows: Sequence[tuple[str, int, float, tuple[float, float] | None, bool]], whole: float, label: str, title: str, *, per_cent: bool) -> bytes:
+def draw_groups(
+    rows: Sequence[tuple[str, int, float, tuple[float, float] | None, bool]],
+    whole: float,
+    label: str,
+    title: str,
+    *,
+    per_cent: bool,
+) -> bytes:
     """Score of each group with its interval; dashed: of all samples; grey: too small to be compared.
 
     Args:
@@ -91,10 +106,19 @@ def draw_groups(rows: Sequence[tuple[str, int, float, tuple[float, float] | None
     for place, (_, _, value, interval, large) in enumerate(rows):
         colour = BLUE if large else GREY
         if interval:
-            axes.plot([factor * interval[0], factor * interval[1]], [place, place], color=colour, alpha=0.35, linewidth=7, solid_capstyle="butt")
+            axes.plot(
+                [factor * interval[0], factor * interval[1]],
+                [place, place],
+                color=colour,
+                alpha=0.35,
+                linewidth=7,
+                solid_capstyle="butt",
+            )
         axes.plot(factor * value, place, marker="o", markersize=6, color=colour, markeredgecolor="white")
     names = [name if len(name) <= 40 else name[:39] + "…" for name, *_ in rows]
-    axes.set_yticks(range(len(rows)), [f"{name} ({n})" for name, (_, n, *_) in zip(names, rows, strict=True)], fontsize=9)
+    axes.set_yticks(
+        range(len(rows)), [f"{name} ({n})" for name, (_, n, *_) in zip(names, rows, strict=True)], fontsize=9
+    )
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"{label} on test{' (%)' if per_cent else ''}; wide: 95 % interval", fontsize=9)
     axes.set_title(title, fontsize=10)

@@ -73,7 +73,9 @@ def name_of_row(record: Record) -> str:
     return Named(record.model, record.recipe, record.spec).plain
 
 
-def build_section(store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record] = ()) -> Section:
+def build_section(
+    store: Store, protocol: Protocol, records: Sequence[Record], siblings: Sequence[Record] = ()
+) -> Section:
     """Draw and write what there is to say of a row.
 
     Args:
@@ -86,11 +88,15 @@ def build_section(store: Store, protocol: Protocol, records: Sequence[Record], s
         RecordError: predictions are missing or altered.
     """
     first = records[0]
-    section = Section(f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records))
+    section = Section(
+        f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records)
+    )
     labels = protocol.task.labels
     for metric in metrics.of_kind(protocol.task.kind):
         if any(metric.name in record.metrics for record in records):
-            section.scores.append((metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test")))
+            section.scores.append(
+                (metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test"))
+            )
     section.facts.extend(_facts(records, metrics.headline(protocol.task.kind)))
     section.tables.extend(_tables(first))
     section.figures.extend(_curves(protocol, siblings or records))
@@ -108,7 +114,9 @@ def _curves(protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
     curves = figures.learning_curves([run for run in runs if run], best, ("loss", "accuracy", protocol.primary))
     if curves:
         seeds = "one seed" if len(siblings) == 1 else f"mean of {len(siblings)} seeds ± standard deviation"
-        yield Shown("learning_curves", f"Learning curves, {seeds}; dotted: the epoch that was kept, best on validation.", curves)
+        yield Shown(
+            "learning_curves", f"Learning curves, {seeds}; dotted: the epoch that was kept, best on validation.", curves
+        )
 
 
 def _figures_of_values(store: Store, protocol: Protocol, records: Sequence[Record]) -> Iterable[Shown]:
@@ -119,17 +127,26 @@ def _figures_of_values(store: Store, protocol: Protocol, records: Sequence[Recor
             targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
             title = f"{split}{over}"
             caption = f"Predicted against true values on {title}; the darker, the more samples."
-            yield Shown(f"values_{split}", caption, predicted_against_true(targets, outputs, protocol.task.dimensions, protocol.scale, title))
+            yield Shown(
+                f"values_{split}",
+                caption,
+                predicted_against_true(targets, outputs, protocol.task.dimensions, protocol.scale, title),
+            )
 
 
 def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names: Sequence[str]) -> Iterable[Shown]:
     if "curve" in records[0].training:
-        scores = {"validation": records[0].validation_metrics.get(protocol.primary), "test": records[0].metrics.get(protocol.primary)}
+        scores = {
+            "validation": records[0].validation_metrics.get(protocol.primary),
+            "test": records[0].metrics.get(protocol.primary),
+        }
         curve = draw_curve(records[0].training["curve"], records[0].spec["rule"], records[0].spec["n_members"], scores)
         yield Shown("members", "Number of members against score, by every rule.", curve)
     over = "" if len(records) == 1 else f", summed over {len(records)} runs"
     for split in ("validation", "test"):
-        matrices = [_metrics(record, split)["confusion"] for record in records if "confusion" in _metrics(record, split)]
+        matrices = [
+            _metrics(record, split)["confusion"] for record in records if "confusion" in _metrics(record, split)
+        ]
         if not matrices:
             continue
         total = np.sum([np.asarray(matrix) for matrix in matrices], axis=0)
@@ -139,14 +156,21 @@ def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names:
     if matrices:
         title = "test" if len(matrices) == 1 else f"test, mean of {len(matrices)} runs"
         yield Shown(
-            "per_class", "F1, precision and recall of each class on test, with the number of its samples.", figures.per_class_f1(matrices, names, title)
+            "per_class",
+            "F1, precision and recall of each class on test, with the number of its samples.",
+            figures.per_class_f1(matrices, names, title),
         )
     if records[0].kind != "human":
         for split in ("validation", "test"):
             loaded = [store.predictions(record, split) for record in records if split in record.predictions]
             if loaded:
-                targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
-                caption = f"Reliability on {split}: accuracy against confidence in 15 bins, and the share of samples in each."
+                targets, outputs = (
+                    np.concatenate([p.targets for p in loaded]),
+                    np.concatenate([p.outputs for p in loaded]),
+                )
+                caption = (
+                    f"Reliability on {split}: accuracy against confidence in 15 bins, and the share of samples in each."
+                )
                 yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, split))
 
 
@@ -171,15 +195,30 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
     first = records[0]
     yield "kind", first.kind
     yield "runs", ", ".join(record.run_id for record in records)
-    yield "samples", f"{first.n_scored} scored on test" + (f", {first.metrics['n_unanswered']} without an answer" if first.metrics.get("n_unanswered") else "")
+    yield (
+        "samples",
+        f"{first.n_scored} scored on test"
+        + (f", {first.metrics['n_unanswered']} without an answer" if first.metrics.get("n_unanswered") else ""),
+    )
     clean = first.metrics.get("clean")
     if clean:
-        values = [record.metrics["clean"][main.name] for record in records if record.metrics.get("clean", {}).get(main.name) is not None]
-        yield "without duplicates", f"{main.in_words} {in_units(mean_std(values)[0] if values else None, main.name)} on {clean['n']}"
+        values = [
+            record.metrics["clean"][main.name]
+            for record in records
+            if record.metrics.get("clean", {}).get(main.name) is not None
+        ]
+        yield (
+            "without duplicates",
+            f"{main.in_words} {in_units(mean_std(values)[0] if values else None, main.name)} on {clean['n']}",
+        )
     yield from fold_rows(first)
     if first.parameters.get("total"):
         yield "parameters", f"{first.parameters['total'] / 1e6:.2f} M"
-    for key, title in (("epochs", "epochs"), ("best_epoch", "best epoch"), ("images_per_second", "images per second in training")):
+    for key, title in (
+        ("epochs", "epochs"),
+        ("best_epoch", "best epoch"),
+        ("images_per_second", "images per second in training"),
+    ):
         values = [record.training[key] for record in records if record.training.get(key) is not None]
         if values:
             yield title, ", ".join(map(str, dict.fromkeys(values)))
@@ -190,12 +229,23 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
         if defined:
             train, test = (float(np.mean(values)) for values in zip(*defined, strict=True))
             above = main.text(train - test) + (" points" if main.is_share else "")
-            yield "training images", f"{main.in_words} {in_units(train, main.name)} without augmentation, {above} above test"
+            yield (
+                "training images",
+                f"{main.in_words} {in_units(train, main.name)} without augmentation, {above} above test",
+            )
     if first.data.get("checksums"):
-        copies: dict[bool | None, str] = {True: "the copy that the protocol ranks", False: "another copy than the protocol ranks"}
+        copies: dict[bool | None, str] = {
+            True: "the copy that the protocol ranks",
+            False: "another copy than the protocol ranks",
+        }
         known = copies.get(first.data.get("known_copy"), "")
-        yield "data", " ".join([f"test {first.data['checksums'].get('test', '–')}", f"({known})" if known else ""]).strip()
-    hardware = [str(first.hardware[key]) for key in ("gpu", "processor", "accelerator", "precision") if first.hardware.get(key)]
+        yield (
+            "data",
+            " ".join([f"test {first.data['checksums'].get('test', '–')}", f"({known})" if known else ""]).strip(),
+        )
+    hardware = [
+        str(first.hardware[key]) for key in ("gpu", "processor", "accelerator", "precision") if first.hardware.get(key)
+    ]
     if hardware:
         yield "machine", ", ".join(hardware)
     if first.code:
@@ -221,11 +271,17 @@ def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
         yield "Members", ["member", "weight", "accuracy on validation", "on test"], rows
     found = record.training.get("agreement")
     if record.kind == "human" and found:
-        names = {"leave_one_out": "one vote against the majority of the others", "leave_one_out_emotions": "the same among votes for an emotion"}
+        names = {
+            "leave_one_out": "one vote against the majority of the others",
+            "leave_one_out_emotions": "the same among votes for an emotion",
+        }
         keys = {**names, "krippendorff_alpha": "Krippendorff's alpha", "fleiss_kappa": "Fleiss' kappa"}
         header = ["", *(f"{images.replace('_', ' ')} ({values['n']})" for images, values in found.items())]
         yield (
             "Agreement of people",
             header,
-            [[text, *(in_units(values[key], "accuracy" if key in names else "") for values in found.values())] for key, text in keys.items()],
+            [
+                [text, *(in_units(values[key], "accuracy" if key in names else "") for values in found.values())]
+                for key, text in keys.items()
+            ],
         )

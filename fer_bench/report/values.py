@@ -17,8 +17,11 @@ from fer_bench.scoring.regression import ccc
 Float = npt.NDArray[np.float64]
 
 
-def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names: Sequence[str], scale: tuple[float, float], title: str) -> bytes:
-    """How often each pair of true and predicted value occurs, one panel per dimension; on the dashed line both are equal.
+def predicted_against_true(
+    targets: npt.ArrayLike, outputs: npt.ArrayLike, names: Sequence[str], scale: tuple[float, float], title: str
+) -> bytes:
+    """How often each pair of true and predicted value occurs, one panel per dimension; on the dashed line both are
+    equal.
 
     Args:
         targets: shape (N, D), in the dataset's units.
@@ -47,8 +50,21 @@ def predicted_against_true(targets: npt.ArrayLike, outputs: npt.ArrayLike, names
 
 def dimension_table(records: Sequence[Record], names: Sequence[str]) -> tuple[str, list[str], list[list[str]]]:
     """Scores of each dimension on test, means over runs: heading, header, rows."""
-    shown = [metric for metric in of_kind("values") if any(metric.name in (record.metrics.get(name) or {}) for record in records for name in names)]
-    rows = [[name, *(_mean([(record.metrics.get(name) or {}).get(metric.name) for record in records], metric.name) for metric in shown)] for name in names]
+    shown = [
+        metric
+        for metric in of_kind("values")
+        if any(metric.name in (record.metrics.get(name) or {}) for record in records for name in names)
+    ]
+    rows = [
+        [
+            name,
+            *(
+                _mean([(record.metrics.get(name) or {}).get(metric.name) for record in records], metric.name)
+                for metric in shown
+            ),
+        ]
+        for name in names
+    ]
     over = "" if len(records) == 1 else f", means over {len(records)} runs"
     return f"By dimension, on test{over}", ["dimension", *(metric.title for metric in shown)], rows
 
@@ -60,7 +76,13 @@ def fold_rows(record: Record) -> Iterable[tuple[str, str]]:
     mean, std = (folds.get("averaged") or {}).get(shown.name), (folds.get("std") or {}).get(shown.name)
     if mean is not None:
         spread = "" if std is None else f" ± {shown.text(std)}"
-        yield "folds", f"{shown.title} {shown.text(mean)}{spread}, averaged over {folds['n']} folds; the scores above are of all samples together"
+        yield (
+            "folds",
+            (
+                f"{shown.title} {shown.text(mean)}{spread}, averaged over {folds['n']} folds; the scores above are of"
+                " all samples together"
+            ),
+        )
 
 
 def _mean(values: Sequence[float | None], name: str) -> str:

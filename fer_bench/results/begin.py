@@ -1,4 +1,6 @@
-"""What a run's record and folder are called, decided in one place for every room that trains or looks for what was trained."""
+"""What a run's record and folder are called, decided in one place for every room that trains or looks for what was
+trained.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from fer_bench.spec import RunSpec
 
 
 def run_folder(spec: RunSpec, record: Record) -> Path:
-    """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested share."""
+    """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested
+    share.
+    """
     # Before records had a fingerprint, a run on another copy of the data had a folder named like itself.
     name = spec.training_id() + ("" if record.inputs else record.run_id.removeprefix(spec.run_id()))
     folder = recorded_folder(paths.runs_dir(), name, record)

@@ -1,6 +1,7 @@
 """Which copy of a dataset a record is of, and which copy's table comes first on a board.
 
-A protocol that declares its copy ranks that one. Where none is declared, every copy has a table of its own, so that no stray run changes another copy's ranks.
+A protocol that declares its copy ranks that one. Where none is declared, every copy has a table of its own, so that no
+stray run changes another copy's ranks.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def by_copy(protocol: Protocol, records: Iterable[Record], present: str = "") ->
     """Records by copy, that of the first table first.
 
     Args:
-        protocol: with its declared copy, if there is one: then all records are together, and ranking leaves out those of other copies.
+        protocol: with its declared copy, if there is one: then all records are together, and ranking leaves out those
+            of other copies.
         records: of this protocol, in any order.
         present: digest of the copy that is on the machine now, where the newest record is not of it.
 
@@ -89,12 +91,17 @@ def _whole_copies(stated: Sequence[Checksums]) -> dict[str, Checksums]:
     return {
         digest: known
         for digest, known in distinct.items()
-        if not any(len(other) > len(known) and _agree(known, other) and known.keys() <= other.keys() for other in distinct.values())
+        if not any(
+            len(other) > len(known) and _agree(known, other) and known.keys() <= other.keys()
+            for other in distinct.values()
+        )
     }
 
 
 def _agree(known: Mapping[str, str], copy: Mapping[str, str]) -> bool:
-    return all(copy.get(split, value) == value for split, value in known.items()) and (not known or bool(known.keys() & copy.keys()))
+    return all(copy.get(split, value) == value for split, value in known.items()) and (
+        not known or bool(known.keys() & copy.keys())
+    )
 
 
 def note_present(store: Store, protocol: Protocol, checksums: Mapping[str, str]) -> None:

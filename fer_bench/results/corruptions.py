@@ -1,8 +1,10 @@
-"""What a row is worth on corrupted images: one file per record, in a tree of its own beside the records, which never change for it.
+"""What a row is worth on corrupted images: one file per record, in a tree of its own beside the records, which never
+change for it.
 
-``<root>/corruptions/<protocol>/<model>/<run_id>.json`` holds every score on corrupted images and, packed, the answers from which ``fer-bench verify``
-recomputes them; ``<run_id>.png`` shows them. The file names what it is of: the stored predictions, the weights and the inputs of the record. After a run was
-trained anew its former file is of another network, and no board shows it.
+``<root>/corruptions/<protocol>/<model>/<run_id>.json`` holds every score on corrupted images and, packed, the answers
+from which ``fer-bench verify`` recomputes them; ``<run_id>.png`` shows them. The file names what it is of: the stored
+predictions, the weights and the inputs of the record. After a run was trained anew its former file is of another
+network, and no board shows it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,12 @@ N_STRENGTHS = 5
 FAMILIES: dict[str, dict[str, str]] = {
     "blur": {"gaussian_blur": "Gaussian blur", "motion_blur": "motion blur", "defocus_blur": "defocus blur"},
     "noise": {"gaussian_noise": "Gaussian noise", "shot_noise": "shot noise", "impulse_noise": "impulse noise"},
-    "light and storage": {"brightness": "brightness", "contrast": "low contrast", "jpeg": "JPEG", "low_resolution": "low resolution"},
+    "light and storage": {
+        "brightness": "brightness",
+        "contrast": "low contrast",
+        "jpeg": "JPEG",
+        "low_resolution": "low resolution",
+    },
     "face": {"covered_eyes": "eyes covered", "covered_mouth": "mouth covered", "rotation": "rotation"},
 }
 TITLES = {name: title for family in FAMILIES.values() for name, title in family.items()}
@@ -52,14 +59,14 @@ class Corrupted(BaseModel):
         version: of the corruptions and their strengths.
         metric: the score, the one by which the protocol ranks.
         n: test samples.
-        of: what it was measured with: ``predictions``, the SHA-256 of the record's test predictions; ``weights``, that of the network; ``inputs``, the digest
-            of the record's fingerprint.
+        of: what it was measured with: ``predictions``, the SHA-256 of the record's test predictions; ``weights``, that
+            of the network; ``inputs``, the digest of the record's fingerprint.
         clean: the score of the record's stored predictions.
         scores: by corruption, one score per strength; None where it is undefined.
         mean: over all corruptions and strengths.
         drop: (clean - mean) / clean; None where clean is not above zero.
-        intervals: 95 %, bootstrap over test samples (whole groups where predictions have groups): of ``mean``, ``drop``, and of each corruption's mean over
-            strengths.
+        intervals: 95 %, bootstrap over test samples (whole groups where predictions have groups): of ``mean``,
+            ``drop``, and of each corruption's mean over strengths.
         faces: where the eyes and the mouth of how many samples were taken from.
         left_out: corruptions that were not measured, and why.
         answers: packed, see :func:`pack`.
@@ -115,7 +122,11 @@ class Corrupted(BaseModel):
             what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
             problem = f"{path}: damaged scores on corrupted images: {what}."
             raise RecordError(problem, hint) from None
-        if (found.protocol, folder_name(found.model), found.run_id) != (path.parent.parent.name, path.parent.name, path.stem):
+        if (found.protocol, folder_name(found.model), found.run_id) != (
+            path.parent.parent.name,
+            path.parent.name,
+            path.stem,
+        ):
             problem = f"{path}: the file says it is of {found.protocol}/{folder_name(found.model)}/{found.run_id}."
             raise RecordError(problem, "Move it back to where it belongs.")
         return found
@@ -183,7 +194,9 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
         write_atomically(path.with_suffix(".png"), figure)
     except OSError as error:
         problem = f"the scores on corrupted images cannot be written to {path.parent}: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again.") from None
+        raise HardwareError(
+            problem, "Free some space or mend the permissions, and give the same command again."
+        ) from None
     return path
 
 
@@ -191,7 +204,8 @@ def pack(answers: npt.NDArray[Any]) -> str:
     """Answers of one corruption as text: base64 of their deflated bytes, in little-endian order.
 
     Args:
-        answers: shape (S, N), class ids with -1 for no answer, stored in 16 bits; or (S, N, D), values, stored in half precision, NaN for no answer.
+        answers: shape (S, N), class ids with -1 for no answer, stored in 16 bits; or (S, N, D), values, stored in half
+            precision, NaN for no answer.
     """
     kind = "<f2" if answers.ndim == 3 else "<i2"
     return base64.b64encode(zlib.compress(np.ascontiguousarray(answers.astype(kind)).tobytes(), 9)).decode("ascii")
@@ -212,7 +226,10 @@ def unpack(text: str, n: int, dimensions: int = 0) -> npt.NDArray[Any]:
         problem = f"answers: {shown(error)}."
         raise RecordError(problem) from None
     if len(content) != wanted:
-        problem = f"answers: {len(content)} bytes{' or more' if len(content) > wanted else ''} where {n} samples need {wanted}."
+        problem = (
+            f"answers: {len(content)} bytes{' or more' if len(content) > wanted else ''} where {n} samples need"
+            f" {wanted}."
+        )
         raise RecordError(problem)
     values = np.frombuffer(content, dtype="<f2" if dimensions else "<i2").reshape(shape)
     return values.astype(np.float64 if dimensions else np.int64)

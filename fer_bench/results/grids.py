@@ -1,8 +1,8 @@
 """Grids: many records of one kind in one file, and their predictions in another.
 
-A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed. ``<grid>.grid.json`` holds what they share once
-and what differs per record, one record a line; ``<grid>.grid.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is
-stored.
+A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed.
+``<grid>.grid.json`` holds what they share once and what differs per record, one record a line;
+``<grid>.grid.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is stored.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class StackedPredictions:
             problem = f"predictions: there is no head {head} among {len(self.outputs)}."
             raise RecordError(problem)
         common = self.common
-        return Predictions(common.ids, common.targets, self.outputs[head].astype(np.float32), common.flags, common.groups)
+        return Predictions(
+            common.ids, common.targets, self.outputs[head].astype(np.float32), common.flags, common.groups
+        )
 
     def to_bytes(self) -> bytes:
         """Serialise; the same predictions always give the same bytes."""
@@ -79,14 +81,17 @@ class StackedPredictions:
             n: the number of rows that they say it has.
 
         Raises:
-            RecordError: missing, damaged, or another file than the records mean; of any size, it takes no more than a bounded amount of memory.
+            RecordError: missing, damaged, or another file than the records mean; of any size, it takes no more than a
+                bounded amount of memory.
         """
         arrays = read_columns(path, STACKED, sha256, n)
         outputs = arrays["outputs"]
         # The outputs of the common part mean nothing and take no room.
         empty = np.broadcast_to(np.float32(0), outputs.shape[1:])
         try:
-            return cls(Predictions(arrays["ids"], arrays["targets"], empty, flags_of(arrays), arrays.get("groups")), outputs)
+            return cls(
+                Predictions(arrays["ids"], arrays["targets"], empty, flags_of(arrays), arrays.get("groups")), outputs
+            )
         except RecordError as error:
             problem = f"{path}: not a predictions file of a grid ({error.problem})"
             raise RecordError(problem, "Restore it from version control, or repeat the grid.") from None
@@ -105,14 +110,24 @@ def grid_to_json(records: Sequence[Record]) -> str:
     for section in ("spec", "predictions"):
         # Sections whose entries are mostly the same are shared entry by entry.
         if section not in shared:
-            shared[section] = {key: value for key, value in dumps[0][section].items() if all(dump[section].get(key) == value for dump in dumps)}
+            shared[section] = {
+                key: value
+                for key, value in dumps[0][section].items()
+                if all(dump[section].get(key) == value for dump in dumps)
+            }
     lines = []
     for dump in dumps:
         own = {key: value for key, value in dump.items() if shared.get(key) != value}
         for section in set(own) & {"spec", "predictions"}:
             own[section] = {key: value for key, value in own[section].items() if key not in shared[section]}
         lines.append(_compact(own))
-    return f'{{"schema_version":{SCHEMA},\n"shared":' + _compact(shared) + ',\n"records":[\n' + ",\n".join(lines) + "\n]}\n"
+    return (
+        f'{{"schema_version":{SCHEMA},\n"shared":'
+        + _compact(shared)
+        + ',\n"records":[\n'
+        + ",\n".join(lines)
+        + "\n]}\n"
+    )
 
 
 def load_grid(path: Path) -> list[Record]:
@@ -177,11 +192,15 @@ def _or_raise(line: Record | RecordError) -> Record:
 
 
 def _damaged(path: Path, what: str) -> RecordError:
-    return RecordError(f"{path}: damaged grid: {what}.", "Restore it from version control, or delete it and repeat the grid.")
+    return RecordError(
+        f"{path}: damaged grid: {what}.", "Restore it from version control, or delete it and repeat the grid."
+    )
 
 
 def _joined(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    sections: dict[str, Any] = {key: {**shared[key], **own[key]} for key in ("spec", "predictions") if key in own and key in shared}
+    sections: dict[str, Any] = {
+        key: {**shared[key], **own[key]} for key in ("spec", "predictions") if key in own and key in shared
+    }
     return {**shared, **own, **sections}
 
 

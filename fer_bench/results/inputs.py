@@ -1,13 +1,15 @@
-"""What a result is a result of: the fingerprint of its inputs, and every answer to "is this done?" and "may this be resumed?".
+"""What a result is a result of: the fingerprint of its inputs, and every answer to "is this done?" and "may this be
+resumed?".
 
-A fingerprint names, by digest, the content of every split, the assignment of samples to folds, and whatever code or model comes from outside the package
-(initial weights, a face detector, plugins). The settings are in a run's id. Records keep theirs as ``inputs``, a folder of a training as ``inputs.json``.
+A fingerprint names, by digest, the content of every split, the assignment of samples to folds, and whatever code or
+model comes from outside the package (initial weights, a face detector, plugins). The settings are in a run's id.
+Records keep theirs as ``inputs``, a folder of a training as ``inputs.json``.
 
-Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their splits; a folder that states nothing is
-never resumed from, nor scored for a new record.
+Records from before there was a fingerprint have none. They are compared by what they do state, the checksums of their
+splits; a folder that states nothing is never resumed from, nor scored for a new record.
 
-The digest of ImageNet's weights is known only where they are: without them, and of records from before it was kept, nothing says that they are others. Nor
-does anything where the records of a student's teachers are not looked at.
+The digest of ImageNet's weights is known only where they are: without them, and of records from before it was kept,
+nothing says that they are others. Nor does anything where the records of a student's teachers are not looked at.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _SUFFIX = "-x"
 _SPLITS = ("train", "validation", "test", "all")
 _ORDER = "order of "
 _PEOPLE = "people"
-# The test split and its labels decide a score, and who is on the images an interval, not the weights that training ends with.
+# The test split and its labels decide a score, and who is on the images an interval, not the weights that training ends
+# with.
 _ONLY_TESTED = frozenset({"test", _ORDER + "test", _PEOPLE})
 
 
@@ -69,8 +72,16 @@ def is_of(record: Record, inputs: Mapping[str, str]) -> bool:
     return _matches(*stated(record), inputs)
 
 
-def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], statuses: Sequence[str] = ("finished",)) -> Record | None:
-    """The finished record of a run on these inputs, with its predictions whole; None where the run has still to be done.
+def find_done(
+    store: Store,
+    protocol: str,
+    model: str,
+    plain: str,
+    inputs: Mapping[str, str],
+    statuses: Sequence[str] = ("finished",),
+) -> Record | None:
+    """The finished record of a run on these inputs, with its predictions whole; None where the run has still to be
+    done.
 
     Args:
         store: where records are.
@@ -81,14 +92,19 @@ def find_done(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
         statuses: what counts as done.
     """
     found = (store.find_intact(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
-    return next((record for record in found if record is not None and record.status in statuses and is_of(record, inputs)), None)
+    return next(
+        (record for record in found if record is not None and record.status in statuses and is_of(record, inputs)), None
+    )
 
 
-def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
+def run_id_for(
+    store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None
+) -> str:
     """The id under which a run on these inputs is recorded.
 
-    The plain id is that of the copy which the protocol ranks or, where none is declared, of the first on which any seed was run; every other has its
-    fingerprint behind it, so that no record ever overwrites one on other data, and no row has seeds of two copies.
+    The plain id is that of the copy which the protocol ranks or, where none is declared, of the first on which any seed
+    was run; every other has its fingerprint behind it, so that no record ever overwrites one on other data, and no row
+    has seeds of two copies.
 
     Args:
         store: where records are.
@@ -101,18 +117,31 @@ def run_id_for(store: Store, protocol: str, model: str, plain: str, inputs: Mapp
     for record in _of_settings(store, protocol, model, plain):
         if is_of(record, inputs):
             return record.run_id
-    return plain + _SUFFIX + digest(inputs) if known_copy is False or _is_taken(store, protocol, model, plain, inputs) else plain
+    return (
+        plain + _SUFFIX + digest(inputs)
+        if known_copy is False or _is_taken(store, protocol, model, plain, inputs)
+        else plain
+    )
 
 
 def on_same_data(record: Record, inputs: Mapping[str, str]) -> bool:
-    """Whether a record was made from the data of these inputs, whatever weights either began with and whoever taught it."""
+    """Whether a record was made from the data of these inputs, whatever weights either began with and whoever taught
+    it.
+    """
     known, whole = stated(record)
-    own, other = ({name: value for name, value in each.items() if name not in (WEIGHTS, NETWORK) and not name.startswith(TEACHER)} for each in (known, inputs))
+    own, other = (
+        {name: value for name, value in each.items() if name not in (WEIGHTS, NETWORK) and not name.startswith(TEACHER)}
+        for each in (known, inputs)
+    )
     return _matches(own, whole, other)
 
 
-def evaluated_id(store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None) -> str:
-    """As :func:`run_id_for`, of a network's test on another dataset: the same network trained once more replaces its own record."""
+def evaluated_id(
+    store: Store, protocol: str, model: str, plain: str, inputs: Mapping[str, str], known_copy: bool | None
+) -> str:
+    """As :func:`run_id_for`, of a network's test on another dataset: the same network trained once more replaces its
+    own record.
+    """
     for record in _of_settings(store, protocol, model, plain):
         if _is_of_data(record, inputs):
             return record.run_id
@@ -137,7 +166,9 @@ def training_folder(root: Path, name: str, inputs: Mapping[str, str]) -> Path:
 
 
 def recorded_folder(root: Path, name: str, record: Record) -> Path:
-    """The folder in which the training of a record is, or would be; a folder that states other inputs is never taken for it."""
+    """The folder in which the training of a record is, or would be; a folder that states other inputs is never taken
+    for it.
+    """
     plain = root / name
     if not record.inputs or may_resume(plain, record.inputs):
         return plain
@@ -177,13 +208,19 @@ def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
     folder = store.path(protocol, model, plain).parent
     any_seed = re.compile(re.sub(r"-s\\?\d+", r"-s\\d+", re.escape(plain).replace("\\-s", "-s"), count=1))
     for path in folder.glob(f"{plain.partition('-')[0]}*.json"):
-        if any_seed.fullmatch(path.stem) and (record := _in_place(path)) is not None and not _is_of_data(record, inputs):
+        if (
+            any_seed.fullmatch(path.stem)
+            and (record := _in_place(path)) is not None
+            and not _is_of_data(record, inputs)
+        ):
             return True
     return False
 
 
 def _matches(known: Mapping[str, str], whole: bool, inputs: Mapping[str, str]) -> bool:
-    """Whether what a record states is these inputs: all of them, in their weights as far as both state them; of an older record what there is."""
+    """Whether what a record states is these inputs: all of them, in their weights as far as both state them; of an
+    older record what there is.
+    """
     if not whole:
         return bool(known) and all(inputs.get(name) == value for name, value in known.items())
     unstated = {name for name in known.keys() ^ inputs.keys() if name == WEIGHTS or name.startswith(TEACHER)}
@@ -197,7 +234,9 @@ def _is_of_data(record: Record, inputs: Mapping[str, str]) -> bool:
 
 
 def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Record]:
-    """Records of the same settings on any inputs, the plain one first; a damaged one, or one in the file of another, is none."""
+    """Records of the same settings on any inputs, the plain one first; a damaged one, or one in the file of another, is
+    none.
+    """
     paths = (store.path(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
     return [record for path in paths if (record := _in_place(path)) is not None]
 

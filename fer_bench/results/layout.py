@@ -1,4 +1,6 @@
-"""How the JSON of a record is laid out: arrays of numbers on one line, so that a record is a page, and a change of it a few lines."""
+"""How the JSON of a record is laid out: arrays of numbers on one line, so that a record is a page, and a change of it a
+few lines.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ _WIDTH = 160
 def lay_out(content: dict[str, Any]) -> str:
     """JSON with one field of the outermost object a line.
 
-    What is longer than a line is broken: an object into one entry a line, an array of objects or arrays into one element a line. An array of plain values is
-    never broken. Keys keep their order.
+    What is longer than a line is broken: an object into one entry a line, an array of objects or arrays into one
+    element a line. An array of plain values is never broken. Keys keep their order.
 
     Args:
         content: what JSON can hold; no NaN.

@@ -1,7 +1,8 @@
 """Records that a newer version has written: what is kept and passed over with a notice, and what is refused.
 
-The policy is in CONTRIBUTING.md, "Records": a field that changes no number, no rank and no way of reading may be added to a schema, and versions without it
-pass over it. Whatever else changes raises ``schema_version``, which versions before it refuse.
+The policy is in CONTRIBUTING.md, "Records": a field that changes no number, no rank and no way of reading may be added
+to a schema, and versions without it pass over it. Whatever else changes raises ``schema_version``, which versions
+before it refuse.
 """
 
 from __future__ import annotations
@@ -35,9 +36,16 @@ def refuse_newer(path: Path, content: Any) -> None:
         return
     code = content.get("code")
     wrote = code.get("version") if isinstance(code, dict) else None
-    reader = f"fer_bench {wrote}, which wrote it, or newer" if is_newer_version(wrote) else "the version of fer_bench that wrote it, or newer"
+    reader = (
+        f"fer_bench {wrote}, which wrote it, or newer"
+        if is_newer_version(wrote)
+        else "the version of fer_bench that wrote it, or newer"
+    )
     stated = shown(content["schema_version"], 20)
-    problem = f"{path}: the record is of schema {stated}, and fer_bench {fer_bench.__version__} reads schema {SCHEMA} only: read it with {reader}."
+    problem = (
+        f"{path}: the record is of schema {stated}, and fer_bench {fer_bench.__version__} reads schema {SCHEMA} only:"
+        f" read it with {reader}."
+    )
     raise NewerRecordError(problem, "Nothing of it was changed.")
 
 
@@ -49,7 +57,11 @@ def is_newer(content: dict[str, Any]) -> bool:
 
 def is_newer_version(version: Any) -> bool:
     """Whether something names a version of fer_bench that is later than this one."""
-    return isinstance(version, str) and _VERSION.fullmatch(version) is not None and _numbers(version) > _numbers(fer_bench.__version__)
+    return (
+        isinstance(version, str)
+        and _VERSION.fullmatch(version) is not None
+        and _numbers(version) > _numbers(fer_bench.__version__)
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -81,4 +93,7 @@ class Notice:
     def _text(self) -> str:
         listed = [shown(name, 40) for name in sorted(self._names)[:_MOST_NAMES]]
         more = f" and {len(self._names) - len(listed)} more" if len(self._names) > len(listed) else ""
-        return f"records hold fields that fer_bench {fer_bench.__version__} does not know ({', '.join(listed)}{more}); they are kept and not shown."
+        return (
+            f"records hold fields that fer_bench {fer_bench.__version__} does not know ({', '.join(listed)}{more});"
+            " they are kept and not shown."
+        )

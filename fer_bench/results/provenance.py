@@ -30,7 +30,8 @@ PACKAGES = (
 def code() -> dict[str, Any]:
     """Version, commit, whether the package differed from the commit, and the versions of what decides numbers.
 
-    Where the code lies without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the commit.
+    Where the code lies without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the
+    commit.
     """
     packages = {}
     for name in PACKAGES:
@@ -52,7 +53,12 @@ def code() -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Processor, cores and system; what an accelerator adds is filled in by who used it."""
-    return {"system": platform.system(), "architecture": platform.machine(), "processor": _processor(), "cores": os.cpu_count()}
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
 
 
 def now() -> str:
@@ -65,12 +71,16 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None

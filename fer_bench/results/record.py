@@ -18,7 +18,8 @@ from fer_bench.results.newer import refuse_newer
 from fer_bench.untrusted import read_regular, shown, strict_json
 
 _MOST_BYTES = 16 * 2**20
-# With what is added to it (a split, a digest, `.part`) a file's name still fits into the 255 bytes of every file system.
+# With what is added to it (a split, a digest, `.part`) a file's name still fits into the 255 bytes of every file
+# system.
 _LONGEST_NAME = 180
 _LARGEST = 1e300
 # What is read may hold fields of newer versions; what this version writes may not.
@@ -73,18 +74,24 @@ class PredictionsFile(BaseModel):
 
 
 class Record(BaseModel):
-    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside it.
+    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside
+    it.
 
-    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew; see CONTRIBUTING.md, "Records".
+    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew;
+    see CONTRIBUTING.md, "Records".
 
     Args:
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
-        outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly. Paired tests need
-            no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
-        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that the record is understood anywhere.
+        outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly.
+            Paired tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand
+            files.
+        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that
+            the record is understood anywhere.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
-        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before there was one.
-        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not say it are of the first.
+        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before
+            there was one.
+        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not
+            say it are of the first.
         ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
@@ -143,7 +150,9 @@ class Record(BaseModel):
         return tuple(sorted(self.model_extra or ()))
 
     def to_json(self) -> str:
-        """The file's content: one field a line, and long ones one entry a line; the same record always gives the same text."""
+        """The file's content: one field a line, and long ones one entry a line; the same record always gives the same
+        text.
+        """
         return lay_out(from_json(self.model_dump_json())) + "\n"
 
     @classmethod
@@ -152,8 +161,8 @@ class Record(BaseModel):
 
         Args:
             path: its file.
-            strict: also refuse what other readers of JSON would understand otherwise: a key that is there twice, numbers beyond a float. Takes three times as
-                long, so it is for the verification.
+            strict: also refuse what other readers of JSON would understand otherwise: a key that is there twice,
+                numbers beyond a float. Takes three times as long, so it is for the verification.
 
         Raises:
             RecordError: unreadable, truncated, or not what a record holds; names the file and the key.

@@ -1,8 +1,9 @@
 """The store: records and predictions in plain files; the one place that writes them.
 
-``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside it. Predictions are put in place first,
-under names that no record has, and the record last, each atomically: at every moment a record names what is there, the old or the new. Only then are the
-predictions that it no longer names removed. Whoever writes holds the folder's lock, and removes what killed processes left there, see
+``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside
+it. Predictions are put in place first, under names that no record has, and the record last, each atomically: at every
+moment a record names what is there, the old or the new. Only then are the predictions that it no longer names removed.
+Whoever writes holds the folder's lock, and removes what killed processes left there, see
 :mod:`fer_bench.results.leftovers`. The records of a grid share a file, see :mod:`fer_bench.results.grids`.
 """
 
@@ -37,7 +38,9 @@ def folder_name(model: str) -> str:
 def is_misplaced(record: Record, path: Path) -> bool:
     """Whether a record is in the file of another: of another protocol, model or run."""
     place = (path.parent.parent.name, path.parent.name)
-    return (record.protocol, folder_name(record.model)) != place or (not path.name.endswith(SUFFIX) and record.run_id != path.stem)
+    return (record.protocol, folder_name(record.model)) != place or (
+        not path.name.endswith(SUFFIX) and record.run_id != path.stem
+    )
 
 
 @dataclass
@@ -130,16 +133,31 @@ class Store:
             raise
         except RecordError:
             return None
-        return records if records and not any(is_misplaced(record, path) for record in records) and self.intact(*records) else None
+        return (
+            records
+            if records and not any(is_misplaced(record, path) for record in records) and self.intact(*records)
+            else None
+        )
 
     def intact(self, *records: Record) -> bool:
-        """Whether all predictions that records name are there, with the bytes and the number of rows that they say; files are hashed, not unpacked."""
-        files = {(self.folder(record), entry.file, entry.sha256, entry.n) for record in records for entry in record.predictions.values()}
-        return all(self._leads_inside(folder / name) and is_intact(folder / name, sha256, n) for folder, name, sha256, n in files)
+        """Whether all predictions that records name are there, with the bytes and the number of rows that they say;
+        files are hashed, not unpacked.
+        """
+        files = {
+            (self.folder(record), entry.file, entry.sha256, entry.n)
+            for record in records
+            for entry in record.predictions.values()
+        }
+        return all(
+            self._leads_inside(folder / name) and is_intact(folder / name, sha256, n)
+            for folder, name, sha256, n in files
+        )
 
     def files(self, protocol: str | None = None) -> list[Path]:
         """All files of single records, sorted."""
-        return sorted(path for path in self.results.glob(f"{protocol or '*'}/*/*.json") if not path.name.endswith(SUFFIX))
+        return sorted(
+            path for path in self.results.glob(f"{protocol or '*'}/*/*.json") if not path.name.endswith(SUFFIX)
+        )
 
     def grids(self, protocol: str | None = None) -> list[Path]:
         """All files of grids, sorted."""
@@ -154,7 +172,8 @@ class Store:
         return self._folder(protocol, model) / f"{_checked(grid)}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
-        """All records, in the order of their file names, those of grids last; fields that this version does not know are said once, at the end.
+        """All records, in the order of their file names, those of grids last; fields that this version does not know
+        are said once, at the end.
 
         Raises:
             RecordError: a damaged record, by name; a leaderboard made of the rest would be a lie by omission.
@@ -196,25 +215,36 @@ class Store:
         if len(found) == 1:
             return Record.load(found[0])
         if not found:
-            heads = [r for path in self.grids() for r in load_grid(path) if f"{r.protocol}/{folder_name(r.model)}/{r.run_id}".startswith(reference)]
+            heads = [
+                r
+                for path in self.grids()
+                for r in load_grid(path)
+                if f"{r.protocol}/{folder_name(r.model)}/{r.run_id}".startswith(reference)
+            ]
             heads = heads or [r for path in self.grids() for r in load_grid(path) if r.run_id.startswith(reference)]
             if len(heads) == 1:
                 return heads[0]
             if not heads and (lender := self._lender()) is not None:
                 with contextlib.suppress(RecordError):
                     return self._borrow(lender, lender.get(reference))
-        problem = f"{'no record matches' if not found else f'{len(found)} records match'} {reference!r} in {self.results}."
+        problem = (
+            f"{'no record matches' if not found else f'{len(found)} records match'} {reference!r} in {self.results}."
+        )
         hint = "Give more of the run id." if found else "`fer-bench list runs` shows all of them."
         raise RecordError(problem, hint)
 
     def borrow(self, protocol: str) -> None:
-        """In scratch mode, take in what the project's store has of a protocol (of grids nothing); elsewhere nothing is done."""
+        """In scratch mode, take in what the project's store has of a protocol (of grids nothing); elsewhere nothing is
+        done.
+        """
         if (lender := self._lender()) is not None:
             for path in lender.files(protocol):
                 self._borrow(lender, Record.load(path))
 
     def _lender(self) -> Store | None:
-        """In scratch mode the project's store: its records are copied here, with their predictions, before anything is built upon them."""
+        """In scratch mode the project's store: its records are copied here, with their predictions, before anything is
+        built upon them.
+        """
         if not paths.in_scratch() or self.root != paths.leaderboards_dir():
             return None
         with paths.scratch(on=False):
@@ -254,7 +284,8 @@ class Store:
         """Load a record's predictions, checked against its hash.
 
         Raises:
-            RecordError: it has none of that split, or the file is missing, another, elsewhere, or has another number of rows.
+            RecordError: it has none of that split, or the file is missing, another, elsewhere, or has another number of
+                rows.
         """
         entry = record.predictions.get(split)
         if entry is None:
@@ -283,8 +314,8 @@ class Store:
         Args:
             record: without its ``predictions`` entries, which are filled in here.
             predictions: by split.
-            figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>`` shows the record beside it,
-                or is not there.
+            figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>``
+                shows the record beside it, or is not there.
             called: gives the run id, while nobody else can write to the folder; None: the record's own.
 
         Returns:
@@ -324,7 +355,10 @@ class Store:
         name = self.path(record.protocol, record.model, record.run_id).name
         with self._writing(self.folder(record)) as place:
             if not self.intact(record):
-                problem = f"record {record.run_id}: the predictions that it names are not there; it was written anew meanwhile, or is damaged."
+                problem = (
+                    f"record {record.run_id}: the predictions that it names are not there; it was written anew"
+                    " meanwhile, or is damaged."
+                )
                 raise RecordError(problem, "Give the same command again.")
             place.record(name, record.to_json(), record.predictions.values())
         return record
@@ -342,16 +376,24 @@ class Store:
         """
         with self._writing(path.parent) as place:
             if not self.intact(*records):
-                problem = f"{path}: the predictions that the grid names are not there; it was written anew meanwhile, or is damaged."
+                problem = (
+                    f"{path}: the predictions that the grid names are not there; it was written anew meanwhile, or is"
+                    " damaged."
+                )
                 raise RecordError(problem, "Give the same command again.")
-            place.record(path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()])
+            place.record(
+                path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()]
+            )
 
-    def put_grid(self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]) -> list[Record]:
+    def put_grid(
+        self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]
+    ) -> list[Record]:
         """Write the records of a grid and their predictions, as :meth:`put` does.
 
         Args:
             grid: its name.
-            records: one per head, of one protocol and model, without their ``predictions`` entries, which are filled in here.
+            records: one per head, of one protocol and model, without their ``predictions`` entries, which are filled in
+                here.
             predictions: by split; head h belongs to record h.
 
         Returns:
@@ -365,7 +407,11 @@ class Store:
         with self._writing(path.parent) as place:
             entries = {split: place.place(f"{grid}.grid", split, *content) for split, content in contents.items()}
             done = [
-                with_classes(record).model_copy(update={"predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}})
+                with_classes(record).model_copy(
+                    update={
+                        "predictions": {split: entry.model_copy(update={"head": h}) for split, entry in entries.items()}
+                    }
+                )
                 for h, record in enumerate(records)
             ]
             place.record(path.name, grid_to_json(done), entries.values())
@@ -376,7 +422,8 @@ class Store:
         """Remove what killed processes left in any folder of results.
 
         Args:
-            records: all that the store holds; only folders with a file that none of them names are locked and looked into again.
+            records: all that the store holds; only folders with a file that none of them names are locked and looked
+                into again.
         """
         names: dict[Path, tuple[list[Names], set[str]]] = {}
         for record in records:
@@ -405,7 +452,10 @@ class Store:
                         sweep(folder, place.names)
         except OSError as error:
             problem = f"the result cannot be written to {folder}: {error.strerror or error}."
-            raise HardwareError(problem, "Free some space or mend the permissions, and give the same command again; training is not repeated.") from None
+            raise HardwareError(
+                problem,
+                "Free some space or mend the permissions, and give the same command again; training is not repeated.",
+            ) from None
 
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:
         """Refuse to begin what could not be written down in the end.

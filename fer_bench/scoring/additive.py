@@ -1,4 +1,6 @@
-"""Scores that follow from sums over samples, so that a resample is a weighted sum: what scores of many groups, or of many corruptions, have in common."""
+"""Scores that follow from sums over samples, so that a resample is a weighted sum: what scores of many groups, or of
+many corruptions, have in common.
+"""
 
 from __future__ import annotations
 
@@ -68,16 +70,24 @@ def additive(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | N
         return confusion_statistic(total.reshape(*total.shape[:-1], n_classes, n_classes + 1), metric)
 
     # Accuracy needs two sums, every other statistic the whole matrix.
-    return Additive(metric, hits, share, predicted_classes) if metric == "accuracy" else Additive(metric, cells, of_confusion, predicted_classes)
+    return (
+        Additive(metric, hits, share, predicted_classes)
+        if metric == "accuracy"
+        else Additive(metric, cells, of_confusion, predicted_classes)
+    )
 
 
-def of_predictions(protocol: Protocol, predictions: Predictions, name: str | None = None) -> tuple[Additive, npt.NDArray[np.generic]]:
+def of_predictions(
+    protocol: Protocol, predictions: Predictions, name: str | None = None
+) -> tuple[Additive, npt.NDArray[np.generic]]:
     """The score of a protocol on the samples of predictions, and their answers."""
     score = additive(protocol, predictions.targets, name)
     return score, score.answers(predictions.outputs)
 
 
-def resamples(n_samples: int, groups: npt.NDArray[np.str_] | None = None, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[tuple[Float, Gather]]:
+def resamples(
+    n_samples: int, groups: npt.NDArray[np.str_] | None = None, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> Iterator[tuple[Float, Gather]]:
     """Blocks of a bootstrap: weights (B, G) of groups, and what sums terms of samples over groups.
 
     Args:
@@ -119,7 +129,9 @@ def _of_values(protocol: Protocol, targets: npt.NDArray[np.generic]) -> Additive
     truth = targets.reshape(len(targets), dimensions)
 
     def terms(answers: npt.NDArray[np.generic]) -> Float:
-        return sums(truth, answer_missing(answers.reshape(len(truth), dimensions), protocol.scale)).reshape(len(truth), -1)
+        return sums(truth, answer_missing(answers.reshape(len(truth), dimensions), protocol.scale)).reshape(
+            len(truth), -1
+        )
 
     def value(total: Float) -> Float:
         return np.asarray(statistics(total.reshape(*total.shape[:-1], dimensions, 7))[protocol.primary].mean(axis=-1))

@@ -1,7 +1,9 @@
-"""How well raters agree: reliability coefficients, correlations between raters, and what a human scores against the others.
+"""How well raters agree: reliability coefficients, correlations between raters, and what a human scores against the
+others.
 
-Answers have the shape (N, R): items in rows, raters in columns, NaN where a rater gave none; expression labels are class ids.
-Counts have the shape (N, K): how many raters chose each of K values, whoever they were. Undefined results are NaN.
+Answers have the shape (N, R): items in rows, raters in columns, NaN where a rater gave none; expression labels are
+class ids. Counts have the shape (N, K): how many raters chose each of K values, whoever they were. Undefined results
+are NaN.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Reliability(NamedTuple):
 
 
 class LeaveOneOut(NamedTuple):
-    """What each rater scores against the others: shape (R,), NaN for a rater without a score; and their mean over raters."""
+    """What each rater scores against the others: shape (R,), NaN for a rater without a score; and their mean over
+    raters.
+    """
 
     per_rater: Float
     mean: float
@@ -72,8 +76,9 @@ def rater_correlations(answers: npt.ArrayLike) -> Float:
 def nominal_rater_correlations(answers: npt.ArrayLike, n_classes: int) -> Float:
     """Pearson correlation of each pair of raters' votes on expression labels, over the items that both answered.
 
-    Used is the correlation of the votes as indicators (one number, 0 or 1, per item and class). It equals (K p - 1) / (K - 1) for
-    the share p of items on which the two agree (Bennett, Alpert and Goldstein's S): 0 at chance with K even classes, 1 when equal.
+    Used is the correlation of the votes as indicators (one number, 0 or 1, per item and class). It equals (K p - 1) /
+    (K - 1) for the share p of items on which the two agree (Bennett, Alpert and Goldstein's S): 0 at chance with K even
+    classes, 1 when equal.
 
     Args:
         answers: shape (N, R), class ids.
@@ -120,8 +125,8 @@ def leave_one_out(answers: npt.ArrayLike, n_classes: int) -> LeaveOneOut:
         n_classes: K.
 
     Returns:
-        Accuracy in [0, 1] over the items that the rater and at least one other answered. A tie of m classes among the others gives
-        1/m to a rater who chose one of them.
+        Accuracy in [0, 1] over the items that the rater and at least one other answered. A tie of m classes among the
+        others gives 1/m to a rater who chose one of them.
     """
     ratings = _answers(answers)
     counts = vote_counts(ratings, n_classes)
@@ -157,7 +162,8 @@ def leave_one_out_numeric(answers: npt.ArrayLike, score: Literal["ccc", "pcc", "
 
 
 def leave_one_out_from_votes(counts: npt.ArrayLike) -> float:
-    """Expected accuracy of one vote, drawn at random from each item, against the majority of that item's remaining votes.
+    """Expected accuracy of one vote, drawn at random from each item, against the majority of that item's remaining
+    votes.
 
     Exact, no sampling: the trace of :func:`leave_one_out_confusion` over its sum. Ties share the credit.
 
@@ -178,8 +184,8 @@ def leave_one_out_confusion(counts: npt.ArrayLike) -> Float:
         counts: shape (N, K); items with fewer than two votes are left out.
 
     Returns:
-        Shape (K, K), fractions of items, summing to their number: rows are the majority (a tie is shared evenly), columns the vote.
-        :func:`~fer_bench.scoring.classification.scores_from_confusion` takes it as it is.
+        Shape (K, K), fractions of items, summing to their number: rows are the majority (a tie is shared evenly),
+        columns the vote. :func:`~fer_bench.scoring.classification.scores_from_confusion` takes it as it is.
     """
     votes = _counts(counts)
     votes = votes[votes.sum(axis=1) > 1]
@@ -193,14 +199,16 @@ def leave_one_out_confusion(counts: npt.ArrayLike) -> Float:
 
 
 def krippendorff_alpha(answers: npt.ArrayLike, level: Level) -> float:
-    """Krippendorff's alpha of answers with missing values (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
+    """Krippendorff's alpha of answers with missing values (Krippendorff 2011, "Computing Krippendorff's
+    Alpha-Reliability").
 
     Args:
         answers: shape (N, R); class ids for "nominal", ranks for "ordinal", numbers for "interval".
         level: which differences count: any alike; by how many answers lie between; by their square.
 
     Returns:
-        At most 1; 0 is chance, below 0 systematic disagreement. NaN where all comparable answers are equal, or none are comparable.
+        At most 1; 0 is chance, below 0 systematic disagreement. NaN where all comparable answers are equal, or none are
+        comparable.
     """
     ratings = _answers(answers)
     present = ~np.isnan(ratings)
@@ -269,7 +277,10 @@ def icc31(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
     value = float(divide(rows - error, rows + (k - 1) * error))
     if not error > 0:
         return Reliability(value, value, value, n)
-    below, above = rows / error / _f(confidence, n - 1, (n - 1) * (k - 1)), rows / error * _f(confidence, (n - 1) * (k - 1), n - 1)
+    below, above = (
+        rows / error / _f(confidence, n - 1, (n - 1) * (k - 1)),
+        rows / error * _f(confidence, (n - 1) * (k - 1), n - 1),
+    )
     return Reliability(value, (below - 1) / (below + k - 1), (above - 1) / (above + k - 1), n)
 
 
@@ -281,8 +292,8 @@ def icc21(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
         confidence: level of the F-based interval.
 
     Returns:
-        Value and interval; NaN with fewer than two complete items or raters, or without any variance; the interval alone is NaN
-        where raters differ by nothing but offsets.
+        Value and interval; NaN with fewer than two complete items or raters, or without any variance; the interval
+        alone is NaN where raters differ by nothing but offsets.
     """
     n, k, rows, columns, error = _mean_squares(ratings)
     value = float(divide(rows - error, rows + (k - 1) * error + k * (columns - error) / max(n, 1)))
@@ -293,7 +304,12 @@ def icc21(ratings: npt.ArrayLike, confidence: float = 0.95) -> Reliability:
     freedom = (a * columns + b * error) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1)))
     below, above = _f(confidence, n - 1, freedom), _f(confidence, freedom, n - 1)
     mixed = k * columns + (k * n - k - n) * error
-    return Reliability(value, n * (rows - below * error) / (below * mixed + n * rows), n * (above * rows - error) / (mixed + n * above * rows), n)
+    return Reliability(
+        value,
+        n * (rows - below * error) / (below * mixed + n * rows),
+        n * (above * rows - error) / (mixed + n * above * rows),
+        n,
+    )
 
 
 def _majority(votes: Float | npt.NDArray[np.int64]) -> Float:
@@ -338,7 +354,13 @@ def _mean_squares(ratings: npt.ArrayLike) -> tuple[int, int, float, float, float
     centred = table - table.mean()
     items, raters = centred.mean(axis=1), centred.mean(axis=0)
     error = centred - items[:, None] - raters[None, :]
-    squares = np.array([k * np.square(items).sum() / (n - 1), n * np.square(raters).sum() / (k - 1), np.square(error).sum() / ((n - 1) * (k - 1))])
+    squares = np.array(
+        [
+            k * np.square(items).sum() / (n - 1),
+            n * np.square(raters).sum() / (k - 1),
+            np.square(error).sum() / ((n - 1) * (k - 1)),
+        ]
+    )
     # What is this far below the numbers themselves is rounding: raters that are equal have no error at all.
     squares[squares <= 1e-26 * np.square(table).max()] = 0.0
     return n, k, float(squares[0]), float(squares[1]), float(squares[2])
@@ -353,7 +375,10 @@ def _f(confidence: float, above: float, below: float) -> float:
 def _answers(answers: npt.ArrayLike) -> Float:
     ratings = np.asarray(answers, dtype=np.float64)
     if ratings.ndim != 2 or np.isinf(ratings).any():
-        problem = f"answers must be finite and of shape (items, raters), with NaN for missing ones; got shape {ratings.shape}."
+        problem = (
+            "answers must be finite and of shape (items, raters), with NaN for missing ones; got shape"
+            f" {ratings.shape}."
+        )
         raise BadDataError(problem)
     return ratings
 
@@ -361,6 +386,8 @@ def _answers(answers: npt.ArrayLike) -> Float:
 def _counts(counts: npt.ArrayLike) -> Float:
     votes = np.asarray(counts, dtype=np.float64)
     if votes.ndim != 2 or not (votes >= 0).all() or (votes != np.floor(votes)).any():
-        problem = f"vote counts must be whole numbers, none negative, of shape (items, classes); got shape {votes.shape}."
+        problem = (
+            f"vote counts must be whole numbers, none negative, of shape (items, classes); got shape {votes.shape}."
+        )
         raise BadDataError(problem)
     return votes

@@ -45,7 +45,8 @@ class Gap:
         best: name of the group.
         worst: name of the group.
         difference: of their scores.
-        interval: of that difference, 95 %, bootstrap. The two were chosen by their scores, so it leans towards a gap where there are many groups.
+        interval: of that difference, 95 %, bootstrap. The two were chosen by their scores, so it leans towards a gap
+            where there are many groups.
     """
 
     best: str
@@ -73,7 +74,13 @@ class GroupScores:
     unit: str
 
 
-def score_groups(protocol: Protocol, predictions: Predictions, member: npt.NDArray[np.str_], names: Sequence[str], metric: str | None = None) -> GroupScores:
+def score_groups(
+    protocol: Protocol,
+    predictions: Predictions,
+    member: npt.NDArray[np.str_],
+    names: Sequence[str],
+    metric: str | None = None,
+) -> GroupScores:
     """Score groups of samples.
 
     Args:
@@ -84,7 +91,8 @@ def score_groups(protocol: Protocol, predictions: Predictions, member: npt.NDArr
         metric: another score of the confusion matrix than the protocol's own; None: that.
 
     Returns:
-        Scores; the bootstrap draws whole clips or people where the predictions know them, unless a group is one clip or person alone.
+        Scores; the bootstrap draws whole clips or people where the predictions know them, unless a group is one clip or
+        person alone.
     """
     score, answers = of_predictions(protocol, predictions, metric)
     terms = score.terms(answers)
@@ -105,7 +113,14 @@ def score_groups(protocol: Protocol, predictions: Predictions, member: npt.NDArr
                 drawn[name].append(score.value(weights @ gather(own)))
     replicates = {name: np.concatenate(blocks) for name, blocks in drawn.items()}
     groups = tuple(
-        GroupScore(name, len(at[name]), values[name], interval(replicates[name]) if name in replicates else None, name in replicates) for name in names
+        GroupScore(
+            name,
+            len(at[name]),
+            values[name],
+            interval(replicates[name]) if name in replicates else None,
+            name in replicates,
+        )
+        for name in names
     )
     compared = [group for group in groups if group.large and group.value is not None]
     gap = None

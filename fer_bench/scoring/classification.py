@@ -1,7 +1,7 @@
 """Scores of expression recognition: from the confusion matrix, and from probabilities.
 
-A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has a column of its own in the
-confusion matrix, so every total holds it.
+A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has a column of its own in
+the confusion matrix, so every total holds it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ NO_ANSWER = -1
 CONFUSION_STATISTICS = metrics.names("confusion")
 # Probabilities may have been stored in half precision; what is further from 1 than this was never a softmax.
 _SUM_TOLERANCE = 1e-2
-# A stored probability of exactly 0 would make one sample's loss infinite; scikit-learn's log_loss clips at the same value.
+# A stored probability of exactly 0 would make one sample's loss infinite; scikit-learn's log_loss clips at the same
+# value.
 _SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
@@ -57,7 +58,10 @@ def confusion_matrix(targets: npt.ArrayLike, predicted: npt.ArrayLike, n_classes
     Raises:
         RecordError: lengths differ, or an id is not a class.
     """
-    rows, columns = _class_ids("target", targets, 0, n_classes), _class_ids("predicted", predicted, NO_ANSWER, n_classes)
+    rows, columns = (
+        _class_ids("target", targets, 0, n_classes),
+        _class_ids("predicted", predicted, NO_ANSWER, n_classes),
+    )
     if rows.shape != columns.shape:
         problem = f"{rows.size} targets but {columns.size} predictions."
         raise RecordError(problem, "Both must list the same samples in the same order.")
@@ -67,11 +71,12 @@ def confusion_matrix(targets: npt.ArrayLike, predicted: npt.ArrayLike, n_classes
 
 
 class Confusion:
-    """What a confusion matrix holds, over any number of matrices at once; what metrics of confusion matrices are computed from.
+    """What a confusion matrix holds, over any number of matrices at once; what metrics of confusion matrices are
+    computed from.
 
     Args:
-        confusion: shape (..., C, C) or (..., C, C + 1), the last column of the latter being samples without an answer; counts, or
-            fractions of them.
+        confusion: shape (..., C, C) or (..., C, C + 1), the last column of the latter being samples without an answer;
+            counts, or fractions of them.
     """
 
     def __init__(self, confusion: npt.ArrayLike) -> None:
@@ -85,7 +90,9 @@ class Confusion:
 
     @cached_property
     def columns(self) -> Float:
-        """How often each class, and last no answer where that has a column, was the answer, shape (..., C) or (..., C + 1)."""
+        """How often each class, and last no answer where that has a column, was the answer, shape (..., C) or (..., C +
+        1).
+        """
         return np.asarray(self.counts.sum(axis=-2))
 
     @cached_property
@@ -115,7 +122,9 @@ class Confusion:
 
     @cached_property
     def chance(self) -> Float:
-        """Sum over classes of targets times answers, shape (...): N^2 times the agreement that is expected by chance."""
+        """Sum over classes of targets times answers, shape (...): N^2 times the agreement that is expected by
+        chance.
+        """
         return np.asarray((self.support * self.answered).sum(axis=-1))
 
 
@@ -140,7 +149,8 @@ def weighted_f1(matrix: Confusion) -> Float:
 
 
 def cohen_kappa(matrix: Confusion) -> Float:
-    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is an answer of its own, which is never right.
+    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is an answer of its own,
+    which is never right.
 
     Undefined where targets and answers are all of one class, so that no other agreement was possible.
     """
@@ -149,7 +159,8 @@ def cohen_kappa(matrix: Confusion) -> Float:
 
 
 def mcc(matrix: Confusion) -> Float:
-    """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an answer of its own.
+    """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an
+    answer of its own.
 
     Undefined, as a correlation with a constant is, where all targets or all answers are of one class.
     """
@@ -185,26 +196,41 @@ def scores_from_confusion(confusion: npt.ArrayLike) -> dict[str, Any]:
         confusion: shape (C, C) or (C, C + 1), as :func:`confusion_statistics`, which also serves batches of matrices.
 
     Returns:
-        Each metric of a confusion matrix; per_class: lists precision, recall, f1, support; n and n_unanswered: counts; reasons: key
-        ("accuracy", "per_class.precision.3") of each None to why it is undefined.
+        Each metric of a confusion matrix; per_class: lists precision, recall, f1, support; n and n_unanswered: counts;
+        reasons: key ("accuracy", "per_class.precision.3") of each None to why it is undefined.
     """
     counts = np.asarray(confusion)
     statistics = confusion_statistics(counts)
     n_classes = counts.shape[0]
     per_class: dict[str, list[Any]] = {name: defined_list(statistics[name]) for name in ("precision", "recall", "f1")}
     scores: dict[str, Any] = {name: defined(statistics[name].item()) for name in metrics.names("confusion")}
-    why = {"precision": "the class was never predicted", "recall": "no sample has this class", "f1": "no sample has this class and it was never predicted"}
+    why = {
+        "precision": "the class was never predicted",
+        "recall": "no sample has this class",
+        "f1": "no sample has this class and it was never predicted",
+    }
     reasons = _why_undefined(scores, bool(counts.any()))
-    reasons |= {f"per_class.{name}.{i}": why[name] for name, values in per_class.items() for i, value in enumerate(values) if value is None}
+    reasons |= {
+        f"per_class.{name}.{i}": why[name]
+        for name, values in per_class.items()
+        for i, value in enumerate(values)
+        if value is None
+    }
     per_class["support"] = counts.sum(axis=1).tolist()
-    return scores | {"per_class": per_class, "n": counts.sum().item(), "n_unanswered": counts[:, n_classes:].sum().item(), "reasons": reasons}
+    return scores | {
+        "per_class": per_class,
+        "n": counts.sum().item(),
+        "n_unanswered": counts[:, n_classes:].sum().item(),
+        "reasons": reasons,
+    }
 
 
 def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15) -> dict[str, Any]:
     """Scores of predicted class probabilities, ready for JSON.
 
-    A sample without an answer (a row of NaN) ranks below every other for each class in the average precision, and counts as the
-    uniform distribution in the negative log-likelihood, the Brier score and, always as a wrong answer, the calibration error.
+    A sample without an answer (a row of NaN) ranks below every other for each class in the average precision, and
+    counts as the uniform distribution in the negative log-likelihood, the Brier score and, always as a wrong answer,
+    the calibration error.
 
     Args:
         targets: shape (N,), class ids 0..C-1.
@@ -212,7 +238,8 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         bins: number of equal-width confidence bins of the calibration error.
 
     Returns:
-        Each metric of probabilities; average_precision: of each class; n_clipped: how many probabilities were clipped in the likelihood; n, n_unanswered;
+        Each metric of probabilities; average_precision: of each class; n_clipped: how many probabilities were clipped
+        in the likelihood; n, n_unanswered;
         reasons: key of each None to why it is undefined.
 
     Raises:
@@ -225,8 +252,14 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         scores[name] = defined(metrics.function(metrics.METRICS[name].compute)(given)) if len(given) else None
     reasons = _why_undefined({name: scores[name] for name in metrics.names("probabilities")}, len(given) > 0)
     if len(given):
-        reasons |= {f"average_precision.{c}": "no sample has this class" for c in np.flatnonzero(~given.occurs).tolist()}
-    counts = {"n_clipped": int((given.of_target < _SMALLEST_PROBABILITY).sum()), "n": len(given), "n_unanswered": int(given.unanswered.sum())}
+        reasons |= {
+            f"average_precision.{c}": "no sample has this class" for c in np.flatnonzero(~given.occurs).tolist()
+        }
+    counts = {
+        "n_clipped": int((given.of_target < _SMALLEST_PROBABILITY).sum()),
+        "n": len(given),
+        "n_unanswered": int(given.unanswered.sum()),
+    }
     return scores | counts | {"reasons": reasons}
 
 
@@ -240,7 +273,9 @@ class Probabilities:
         bins: number of equal-width confidence bins of the calibration error.
     """
 
-    def __init__(self, ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int = 15) -> None:
+    def __init__(
+        self, ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int = 15
+    ) -> None:
         self.ids, self.values, self.unanswered, self.bins = ids, values, unanswered, bins
 
     def __len__(self) -> int:
@@ -263,12 +298,16 @@ class Probabilities:
 
     @cached_property
     def average_precision(self) -> Float:
-        """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without targets."""
+        """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without
+        targets.
+        """
         from sklearn.metrics import average_precision_score
 
         ranking = np.where(self.unanswered[:, None], -1.0, self.values)
         columns = range(self.values.shape[1])
-        return np.array([average_precision_score(self.one_hot[:, c], ranking[:, c]) if self.occurs[c] else np.nan for c in columns])
+        return np.array(
+            [average_precision_score(self.one_hot[:, c], ranking[:, c]) if self.occurs[c] else np.nan for c in columns]
+        )
 
 
 def macro_ap(given: Probabilities) -> float:
@@ -306,7 +345,9 @@ def reliability(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int 
     return _diagram(*_probabilities(targets, probabilities), bins)
 
 
-def _diagram(ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int) -> dict[str, Float]:
+def _diagram(
+    ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[np.bool_], bins: int
+) -> dict[str, Float]:
     edges = np.linspace(0.0, 1.0, bins + 1)
     confidence = values.max(axis=1, initial=0.0)
     correct = (values.argmax(axis=1) == ids) & ~unanswered
@@ -321,7 +362,11 @@ def _diagram(ids: npt.NDArray[np.int64], values: Float, unanswered: npt.NDArray[
 
 
 def _why_undefined(scores: dict[str, float | None], any_samples: bool) -> dict[str, str]:
-    return {name: metrics.METRICS[name].undefined if any_samples else "no samples" for name, value in scores.items() if value is None}
+    return {
+        name: metrics.METRICS[name].undefined if any_samples else "no samples"
+        for name, value in scores.items()
+        if value is None
+    }
 
 
 def _class_ids(what: str, values: npt.ArrayLike, lowest: int, n_classes: int) -> npt.NDArray[np.int64]:
@@ -349,7 +394,9 @@ def _unanswered(what: str, values: Float) -> npt.NDArray[np.bool_]:
     return none_there
 
 
-def _probabilities(targets: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Float, npt.NDArray[np.bool_]]:
+def _probabilities(
+    targets: npt.ArrayLike, probabilities: npt.ArrayLike
+) -> tuple[npt.NDArray[np.int64], Float, npt.NDArray[np.bool_]]:
     values = np.array(probabilities, dtype=np.float64)
     unanswered = _unanswered("probabilities", values)
     ids = _class_ids("target", targets, 0, values.shape[1])

@@ -20,11 +20,13 @@ def score_corrupted(protocol: Protocol, clean: Predictions, answers: Mapping[str
     Args:
         protocol: by whose score.
         clean: the stored predictions of the same samples, uncorrupted.
-        answers: by corruption, (S, N) class ids with -1 for no answer, or (S, N, D) values with NaN for no answer; at least one corruption.
+        answers: by corruption, (S, N) class ids with -1 for no answer, or (S, N, D) values with NaN for no answer; at
+            least one corruption.
 
     Returns:
-        ``metric``, ``n``, ``clean``, ``scores`` by corruption and strength, ``mean`` over all of these, ``drop`` = (clean - mean) / clean, and ``intervals``
-        (95 %, bootstrap over samples, or whole groups where there are any) of ``mean``, ``drop`` and each corruption's mean over strengths. Ready for JSON.
+        ``metric``, ``n``, ``clean``, ``scores`` by corruption and strength, ``mean`` over all of these, ``drop`` =
+        (clean - mean) / clean, and ``intervals`` (95 %, bootstrap over samples, or whole groups where there are any) of
+        ``mean``, ``drop`` and each corruption's mean over strengths. Ready for JSON.
     """
     score, own = of_predictions(protocol, clean)
     points = {name: [score.of(answer) for answer in each] for name, each in answers.items()}
@@ -53,14 +55,19 @@ def relative_drop(clean: float | None, score: float | None) -> float | None:
     return None if clean is None or score is None else known(_drop(np.asarray(clean), np.asarray(score)))
 
 
-def _intervals(score: Additive, own: npt.NDArray[Any], clean: Predictions, answers: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+def _intervals(
+    score: Additive, own: npt.NDArray[Any], clean: Predictions, answers: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Any]:
     names = [*answers, "mean", "drop"]
     if clean.groups is not None and len(np.unique(clean.groups)) < 2:
         return dict.fromkeys(names)
     drawn: dict[str, list[Float]] = {name: [] for name in names}
     for weights, gather in resamples(len(clean), clean.groups):
         value = score.value(weights @ gather(score.terms(own)))
-        means = {name: np.mean([score.value(weights @ gather(score.terms(answer))) for answer in each], axis=0) for name, each in answers.items()}
+        means = {
+            name: np.mean([score.value(weights @ gather(score.terms(answer))) for answer in each], axis=0)
+            for name, each in answers.items()
+        }
         overall = np.mean(list(means.values()), axis=0)
         for name, block in {**means, "mean": overall, "drop": _drop(value, overall)}.items():
             drawn[name].append(block)

@@ -57,16 +57,21 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def bootstrap_confusion(
-    confusion: npt.ArrayLike, names: Sequence[str], n_resamples: int = N_RESAMPLES, seed: int = 0, confidence: float = 0.95
+    confusion: npt.ArrayLike,
+    names: Sequence[str],
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Percentile bootstrap intervals of statistics of the confusion matrix.
 
-    To draw N samples with replacement is to draw the matrix' cells from a multinomial with the observed shares: exact, and independent
-    of N in cost.
+    To draw N samples with replacement is to draw the matrix' cells from a multinomial with the observed shares: exact,
+    and independent of N in cost.
 
     Args:
         confusion: shape (C, C) or (C, C + 1), counts.
-        names: statistics of :func:`~fer_bench.scoring.classification.confusion_statistics` that are one number per matrix.
+        names: statistics of :func:`~fer_bench.scoring.classification.confusion_statistics` that are one number per
+            matrix.
         n_resamples: number of resamples.
         seed: of the resampling.
         confidence: level of the interval.
@@ -82,7 +87,10 @@ def bootstrap_confusion(
         resampled[:, cells] = weights
         statistics = confusion_statistics(resampled.reshape(-1, *counts.shape))
         drawn.append({name: statistics[name] for name in names})
-    return {name: percentiles(np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0), confidence) for name in names}
+    return {
+        name: percentiles(np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0), confidence)
+        for name in names
+    }
 
 
 def bootstrap(
@@ -100,15 +108,18 @@ def bootstrap(
         arrays: each of length N.
         n_resamples: number of resamples.
         seed: of the resampling.
-        groups: shape (N,), the clip or subject of each sample: whole groups are resampled, because frames of one clip are not
-            independent samples.
+        groups: shape (N,), the clip or subject of each sample: whole groups are resampled, because frames of one clip
+            are not independent samples.
         confidence: level of the interval.
 
     Returns:
         (low, high), or None where fewer than half of the resamples have a defined value.
     """
     samples = [np.asarray(array) for array in arrays]
-    values = [_number(statistic(*(array[rows] for array in samples))) for rows in _resamples(_common_length(samples, groups), n_resamples, seed, groups)]
+    values = [
+        _number(statistic(*(array[rows] for array in samples)))
+        for rows in _resamples(_common_length(samples, groups), n_resamples, seed, groups)
+    ]
     return percentiles(np.array(values), confidence)
 
 
@@ -120,8 +131,8 @@ def mcnemar(correct_a: npt.ArrayLike, correct_b: npt.ArrayLike) -> tuple[float, 
         correct_b: shape (N,), the same of model b.
 
     Returns:
-        (statistic, p), two-sided. With fewer than 25 discordant samples the exact binomial test, its statistic the smaller of the two
-        discordant counts; otherwise chi-squared with the continuity correction.
+        (statistic, p), two-sided. With fewer than 25 discordant samples the exact binomial test, its statistic the
+        smaller of the two discordant counts; otherwise chi-squared with the continuity correction.
     """
     from scipy.stats import binom, chi2
 
@@ -155,8 +166,8 @@ def paired_bootstrap(
         confidence: level of the interval.
 
     Returns:
-        mean(a) - mean(b), its percentile interval, and p = 2 (k + 1) / (B + 1), at most 1, where k counts the resamples on the rarer
-        side of zero, ties included: never 0, and below 1 - confidence when the interval is clear of zero.
+        mean(a) - mean(b), its percentile interval, and p = 2 (k + 1) / (B + 1), at most 1, where k counts the resamples
+        on the rarer side of zero, ties included: never 0, and below 1 - confidence when the interval is clear of zero.
     """
     gain = np.asarray(values_a, dtype=np.float64) - np.asarray(values_b, dtype=np.float64)
     n_samples = _common_length([np.asarray(values_a), np.asarray(values_b)], groups)
@@ -190,13 +201,16 @@ def paired_bootstrap_statistic(
         confidence: level of the interval.
 
     Returns:
-        As :func:`paired_bootstrap`; None where the difference itself, or that of more than half of the resamples, is undefined.
+        As :func:`paired_bootstrap`; None where the difference itself, or that of more than half of the resamples, is
+        undefined.
     """
     truth, a, b = np.asarray(targets), np.asarray(outputs_a), np.asarray(outputs_b)
     n_samples = _common_length([truth, a, b], groups)
     difference = _number(statistic(truth, a)) - _number(statistic(truth, b))
     resamples = _resamples(n_samples, n_resamples, seed, groups)
-    drawn = np.array([_number(statistic(truth[rows], a[rows])) - _number(statistic(truth[rows], b[rows])) for rows in resamples])
+    drawn = np.array(
+        [_number(statistic(truth[rows], a[rows])) - _number(statistic(truth[rows], b[rows])) for rows in resamples]
+    )
     if np.isnan(difference) or percentiles(drawn, confidence) is None:
         return None
     return _difference(difference, drawn[~np.isnan(drawn)], confidence)
@@ -212,14 +226,16 @@ def paired_bootstrap_confusion(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> PairedDifference | None:
-    """Paired bootstrap test of a statistic of the confusion matrix, e.g. macro-F1; fast, as :func:`bootstrap_confusion`.
+    """Paired bootstrap test of a statistic of the confusion matrix, e.g. macro-F1; fast, as
+    :func:`bootstrap_confusion`.
 
     Args:
         targets: shape (N,), class ids 0..C-1.
         predicted_a: shape (N,), class ids of model a, or -1.
         predicted_b: shape (N,), class ids of model b, or -1.
         n_classes: C.
-        name: a statistic of :func:`~fer_bench.scoring.classification.confusion_statistics` that is one number per matrix.
+        name: a statistic of :func:`~fer_bench.scoring.classification.confusion_statistics` that is one number per
+            matrix.
         n_resamples: number of resamples.
         seed: of the resampling.
         confidence: level of the interval.
@@ -228,7 +244,10 @@ def paired_bootstrap_confusion(
         As :func:`paired_bootstrap`; None without samples.
     """
     shape = (n_classes, n_classes + 1)
-    observed = [confusion_statistics(confusion_matrix(targets, predicted, n_classes))[name].item() for predicted in (predicted_a, predicted_b)]
+    observed = [
+        confusion_statistics(confusion_matrix(targets, predicted, n_classes))[name].item()
+        for predicted in (predicted_a, predicted_b)
+    ]
     if np.isnan(observed).any():
         return None
     joint = np.stack([np.asarray(targets), np.asarray(predicted_a), np.asarray(predicted_b)], axis=1)
@@ -244,13 +263,15 @@ def paired_bootstrap_confusion(
 
 
 def _generator(seed: int) -> np.random.RandomState:
-    # NumPy promises that RandomState's streams never change, and makes no such promise for Generator's methods (NEP 19): whoever
-    # verifies a published interval may have another NumPy.
+    # NumPy promises that RandomState's streams never change, and makes no such promise for Generator's methods (NEP
+    # 19): whoever verifies a published interval may have another NumPy.
     return np.random.RandomState(seed)
 
 
 def _multinomial(counts: npt.NDArray[np.int64], n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Blocks (b, M) of resampled counts of M cells, none of them empty: a rounding error could otherwise fill an empty one."""
+    """Blocks (b, M) of resampled counts of M cells, none of them empty: a rounding error could otherwise fill an empty
+    one.
+    """
     if counts.size == 0:
         return
     generator = _generator(seed)
@@ -259,7 +280,9 @@ def _multinomial(counts: npt.NDArray[np.int64], n_resamples: int, seed: int) -> 
         yield generator.multinomial(counts.sum(), counts / counts.sum(), size=min(block, n_resamples - start))
 
 
-def _resamples(n_samples: int, n_resamples: int, seed: int, groups: npt.ArrayLike | None) -> Iterator[npt.NDArray[np.int64]]:
+def _resamples(
+    n_samples: int, n_resamples: int, seed: int, groups: npt.ArrayLike | None
+) -> Iterator[npt.NDArray[np.int64]]:
     """Row numbers of each resample; with groups, those of as many whole groups as there are."""
     if n_samples == 0:
         return

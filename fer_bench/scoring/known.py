@@ -17,7 +17,11 @@ _PARTS = frozenset({*VA_SCORES, *_OF_CLASSES, *_OF_ALL, *_DIMENSIONS})
 
 def known_part(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics without the names that this version does not compute, at any depth."""
-    return {name: known_part(value) if isinstance(value, Mapping) else value for name, value in metrics.items() if _unknown_in(name) is None}
+    return {
+        name: known_part(value) if isinstance(value, Mapping) else value
+        for name, value in metrics.items()
+        if _unknown_in(name) is None
+    }
 
 
 def unknown_names(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -32,4 +36,11 @@ def unknown_names(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _unknown_in(name: str) -> str | None:
     """The first part of a path of names that is none of ours; positions in a list are nobody's."""
-    return next((part for part in name.replace("/", ".").split(".") if not part.isdigit() and part not in _PARTS and part not in table.METRICS), None)
+    return next(
+        (
+            part
+            for part in name.replace("/", ".").split(".")
+            if not part.isdigit() and part not in _PARTS and part not in table.METRICS
+        ),
+        None,
+    )

@@ -1,7 +1,7 @@
 """Scores of values from sums over samples: what makes a bootstrap over thousands of frames a matrix product.
 
-CCC, PCC, ICC(3,1), RMSE and MAE are functions of seven sums. A resample of whole groups is a weighted sum of the groups' sums, so its cost depends on the
-number of groups alone, and weights of many resamples are one matrix.
+CCC, PCC, ICC(3,1), RMSE and MAE are functions of seven sums. A resample of whole groups is a weighted sum of the
+groups' sums, so its cost depends on the number of groups alone, and weights of many resamples are one matrix.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike |
         groups: shape (N,), clip or person; None: every sample for itself.
 
     Returns:
-        Shape (G, D, 7): n, t, o, tt, oo, to, |t - o|, groups in the order of ``np.unique``; t and o are taken about the mean of all targets, which
+        Shape (G, D, 7): n, t, o, tt, oo, to, |t - o|, groups in the order of ``np.unique``; t and o are taken about the
+            mean of all targets, which
         changes no score and keeps the sums small.
 
     Raises:
@@ -38,7 +39,10 @@ def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike |
     """
     t, o = np.asarray(targets, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
     if t.shape != o.shape or t.ndim != 2 or (groups is not None and len(np.asarray(groups)) != len(t)):
-        problem = f"targets of shape {t.shape} and outputs of shape {o.shape} must both be (samples, dimensions), with one group each."
+        problem = (
+            f"targets of shape {t.shape} and outputs of shape {o.shape} must both be (samples, dimensions), with one"
+            " group each."
+        )
         raise RecordError(problem)
     centre = t.mean(axis=0) if len(t) else 0.0
     t, o = t - centre, o - centre
@@ -61,7 +65,11 @@ class Sums:
     def __init__(self, total: Float) -> None:
         n, t, o, tt, oo, to, off = np.moveaxis(total, -1, 0)
         self.mean_t, self.mean_o = divide(t, n), divide(o, n)
-        var_t, var_o, cov = divide(tt, n) - self.mean_t**2, divide(oo, n) - self.mean_o**2, divide(to, n) - self.mean_t * self.mean_o
+        var_t, var_o, cov = (
+            divide(tt, n) - self.mean_t**2,
+            divide(oo, n) - self.mean_o**2,
+            divide(to, n) - self.mean_t * self.mean_o,
+        )
         self.var_t, self.var_o = _exact_zero(var_t, divide(tt, n)), _exact_zero(var_o, divide(oo, n))
         self.cov = np.where((self.var_t == 0) | (self.var_o == 0), 0.0, cov)
         self.squared = np.maximum(divide(tt - 2 * to + oo, n), 0.0)
@@ -138,24 +146,32 @@ def bootstrap_values(
         confidence: level of the interval.
 
     Returns:
-        ``valence/ccc`` and so on, and ``ccc`` and so on for the mean; None where fewer than half of the resamples are defined, or where there is one
-        group only.
+        ``valence/ccc`` and so on, and ``ccc`` and so on for the mean; None where fewer than half of the resamples are
+        defined, or where there is one group only.
     """
     per_group, scores = sums(targets, outputs, groups), of_sums()
     keys = [*(f"{name}/{key}" for name in names for key in scores), *scores]
     if len(per_group) < 2:
         return dict.fromkeys(keys)
-    drawn = statistics(np.concatenate([_weighted(block, per_group) for block in group_weights(len(per_group), n_resamples, seed)]))
-    intervals = {f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in scores}
+    drawn = statistics(
+        np.concatenate([_weighted(block, per_group) for block in group_weights(len(per_group), n_resamples, seed)])
+    )
+    intervals = {
+        f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in scores
+    }
     return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in scores}
 
 
 def group_weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Blocks (b, G) of how often each group is in each resample; the draws are those of :func:`fer_bench.scoring.intervals.bootstrap`."""
+    """Blocks (b, G) of how often each group is in each resample; the draws are those of
+    :func:`fer_bench.scoring.intervals.bootstrap`.
+    """
     generator = np.random.RandomState(seed)
     size = max(1, _BLOCK // n_groups)
     for start in range(0, n_resamples, size):
-        draws = [generator.randint(n_groups, size=n_groups, dtype=np.int64) for _ in range(min(size, n_resamples - start))]
+        draws = [
+            generator.randint(n_groups, size=n_groups, dtype=np.int64) for _ in range(min(size, n_resamples - start))
+        ]
         yield np.stack([np.bincount(draw, minlength=n_groups) for draw in draws])
 
 
@@ -165,7 +181,9 @@ def _weighted(weights: npt.NDArray[np.generic], per_group: Float) -> Float:
     return np.asarray(weights.astype(np.float64) @ flat).reshape(len(weights), *per_group.shape[1:])
 
 
-def mean_replicates(targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt.NDArray[np.generic], name: str) -> Float:
+def mean_replicates(
+    targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt.NDArray[np.generic], name: str
+) -> Float:
     """A statistic, averaged over dimensions, on each resample.
 
     Args:
@@ -179,7 +197,9 @@ def mean_replicates(targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt
     """
     per_sample = sums(targets, outputs)
     size = max(1, _BLOCK // max(1, len(per_sample)))
-    total = np.concatenate([_weighted(weights[start : start + size], per_sample) for start in range(0, len(weights), size)])
+    total = np.concatenate(
+        [_weighted(weights[start : start + size], per_sample) for start in range(0, len(weights), size)]
+    )
     return np.asarray(statistics(total)[name].mean(axis=1), dtype=np.float64)
 
 

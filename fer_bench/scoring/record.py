@@ -19,14 +19,15 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
     """A record with everything that follows from its predictions.
 
     Args:
-        draft: what is known besides; whatever it says of another result of its own (scores, outcomes, time) is replaced.
+        draft: what is known besides; whatever it says of another result of its own (scores, outcomes, time) is
+            replaced.
         protocol: by which it is judged.
         predictions: ``test``, and ``validation`` where there is such a split; others are left alone.
         created: UTC, ISO 8601; empty: now. The records of a grid share one time.
 
     Returns:
-        The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``metrics_version``, ``n_scored``, ``outcomes`` (empty for values)
-        and ``created``.
+        The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``metrics_version``,
+        ``n_scored``, ``outcomes`` (empty for values) and ``created``.
 
     Raises:
         RecordError: predictions do not fit the protocol.
@@ -57,8 +58,8 @@ def scored_on_train(protocol: Protocol, predictions: Predictions) -> dict[str, A
         predictions: of the training split.
 
     Returns:
-        ``n``; of classes ``accuracy`` and ``outcomes``, one bit per sample; of values ``ccc``, the mean over dimensions, and the ``sums`` from which it
-        follows, shape (D, 7) as in :mod:`fer_bench.scoring.moments`.
+        ``n``; of classes ``accuracy`` and ``outcomes``, one bit per sample; of values ``ccc``, the mean over
+        dimensions, and the ``sums`` from which it follows, shape (D, 7) as in :mod:`fer_bench.scoring.moments`.
     """
     found: dict[str, Any] = {"n": len(predictions)}
     if protocol.task.kind == "classes":

@@ -17,7 +17,8 @@ from fer_bench.scoring.undefined import Float, defined
 
 Range = tuple[float, float]
 VA_SCORES = metrics.names("values", "signs")
-# What rounding leaves of the deviations of equal numbers, relative to their size; SciPy calls an input constant at the same value.
+# What rounding leaves of the deviations of equal numbers, relative to their size; SciPy calls an input constant at the
+# same value.
 _CONSTANT = 1e-13
 
 
@@ -37,7 +38,8 @@ def pcc(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
 
 
 def icc31(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
-    """Intraclass correlation ICC(3,1) of two raters, 2 cov / (var_t + var_o), in [-1, 1] (Shrout and Fleiss 1979, k = 2).
+    """Intraclass correlation ICC(3,1) of two raters, 2 cov / (var_t + var_o), in [-1, 1] (Shrout and Fleiss 1979, k =
+    2).
 
     Blind to a bias, which :func:`ccc` is not. For more raters see :func:`fer_bench.scoring.agreement.icc31`.
     """
@@ -58,12 +60,16 @@ def mae(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
 
 
 def sagr(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
-    """Sign agreement, the share of samples with sign(t) == sign(o), in [0, 1]; an exact zero agrees only with an exact zero."""
+    """Sign agreement, the share of samples with sign(t) == sign(o), in [0, 1]; an exact zero agrees only with an exact
+    zero.
+    """
     t, o, *_ = _moments(targets, outputs)
     return float(np.mean(np.sign(t) == np.sign(o))) if t.size else float("nan")
 
 
-def mean_over_dimensions(score: Callable[[Float, Float], float], targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
+def mean_over_dimensions(
+    score: Callable[[Float, Float], float], targets: npt.ArrayLike, outputs: npt.ArrayLike
+) -> float:
     """Mean over dimensions of a score of this module; with ``functools.partial`` a statistic to bootstrap.
 
     Args:
@@ -101,8 +107,8 @@ def va_scores(
 ) -> dict[str, Any]:
     """All scores of each dimension and their means, ready for JSON.
 
-    A sample without an answer (its outputs NaN: no face was detected) is answered by :func:`answer_missing`, and never counts as
-    agreeing in sign.
+    A sample without an answer (its outputs NaN: no face was detected) is answered by :func:`answer_missing`, and never
+    counts as agreeing in sign.
 
     Args:
         targets: shape (N, D), in the dataset's units.
@@ -111,8 +117,9 @@ def va_scores(
         scale: (low, high) of the dataset, or one such pair per dimension.
 
     Returns:
-        One dict per name, and "mean" over the dimensions, with each metric of values in :mod:`fer_bench.metrics`; errors are in the dataset's units or,
-        as ``..._scaled``, after mapping the scale to [-1, 1]; signs are taken about the middle of the scale. Beside them n, n_unanswered and
+        One dict per name, and "mean" over the dimensions, with each metric of values in :mod:`fer_bench.metrics`;
+        errors are in the dataset's units or, as ``..._scaled``, after mapping the scale to [-1, 1]; signs are taken
+        about the middle of the scale. Beside them n, n_unanswered and
         reasons: key ("valence.pcc") of each None to why it is undefined.
 
     Raises:
@@ -127,8 +134,12 @@ def va_scores(
     for d, (name, (low, high)) in enumerate(zip(names, ranges, strict=True)):
         scores[name], why = _dimension(truth[:, d], answers[:, d], missing, low, high)
         reasons |= {f"{name}.{key}": reason for key, reason in why.items()}
-    scores["mean"] = {metric.name: _mean([scores[name][metric.name] for name in names]) for metric in metrics.of_kind("values")}
-    reasons |= {f"mean.{key}": "undefined for at least one dimension" for key, value in scores["mean"].items() if value is None}
+    scores["mean"] = {
+        metric.name: _mean([scores[name][metric.name] for name in names]) for metric in metrics.of_kind("values")
+    }
+    reasons |= {
+        f"mean.{key}": "undefined for at least one dimension" for key, value in scores["mean"].items() if value is None
+    }
     if len({high - low for low, high in ranges}) > 1:
         in_units = [metric.name for metric in metrics.of_kind("values") if metric.unit == "dataset"]
         scores["mean"] |= dict.fromkeys(in_units)
@@ -136,7 +147,9 @@ def va_scores(
     return scores | {"n": len(truth), "n_unanswered": int(missing.sum()), "reasons": reasons}
 
 
-def _dimension(t: Float, o: Float, missing: npt.NDArray[np.bool_], low: float, high: float) -> tuple[dict[str, float | None], dict[str, str]]:
+def _dimension(
+    t: Float, o: Float, missing: npt.NDArray[np.bool_], low: float, high: float
+) -> tuple[dict[str, float | None], dict[str, str]]:
     middle, to_unit = (low + high) / 2, 2 / (high - low)
     # NaN has no sign: it agrees with nothing.
     pairs = {"values": (t, o), "signs": (t - middle, np.where(missing, np.nan, o - middle))}
@@ -171,7 +184,11 @@ def _moments(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> tuple[Float, Flo
 def _deviations(values: Float) -> Float:
     mean = values.mean()
     deviations = values - mean
-    return np.zeros_like(values) if np.linalg.norm(deviations) <= _CONSTANT * abs(mean) * np.sqrt(values.size) else deviations
+    return (
+        np.zeros_like(values)
+        if np.linalg.norm(deviations) <= _CONSTANT * abs(mean) * np.sqrt(values.size)
+        else deviations
+    )
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -187,14 +204,19 @@ def _ranges(scale: Range | Sequence[Range], dimensions: int) -> list[Range]:
     pairs = np.asarray(scale, dtype=np.float64)
     pairs = np.broadcast_to(pairs, (dimensions, 2)) if pairs.ndim == 1 else pairs
     if pairs.shape != (dimensions, 2) or not (pairs[:, 0] < pairs[:, 1]).all():
-        problem = f"scale {scale!r} is not a (low, high) pair, low < high, nor one such pair for each of {dimensions} dimensions."
+        problem = (
+            f"scale {scale!r} is not a (low, high) pair, low < high, nor one such pair for each of {dimensions}"
+            " dimensions."
+        )
         raise RecordError(problem)
     return [(float(low), float(high)) for low, high in pairs]
 
 
 def _missing(truth: Float, answers: Float, dimensions: int) -> npt.NDArray[np.bool_]:
     if truth.shape != answers.shape or truth.ndim != 2 or truth.shape[1] != dimensions:
-        problem = f"targets of shape {truth.shape} and outputs of shape {answers.shape} must both be (samples, {dimensions})."
+        problem = (
+            f"targets of shape {truth.shape} and outputs of shape {answers.shape} must both be (samples, {dimensions})."
+        )
         raise RecordError(problem)
     if not np.isfinite(truth).all():
         problem = f"the target of row {int((~np.isfinite(truth)).any(axis=1).argmax())} is not a number."

@@ -11,7 +11,12 @@ from fer_bench import metrics as table
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.classification import confusion_matrix, predicted_classes, probability_scores, scores_from_confusion
+from fer_bench.scoring.classification import (
+    confusion_matrix,
+    predicted_classes,
+    probability_scores,
+    scores_from_confusion,
+)
 from fer_bench.scoring.intervals import bootstrap_confusion
 from fer_bench.scoring.value_scores import score_values
 
@@ -24,8 +29,9 @@ def score(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
         predictions: all samples of the split; nothing is dropped.
 
     Returns:
-        Metrics ready for JSON: point values, ``intervals`` (95 %, bootstrap), per-class values, the confusion matrix, ``clean`` (the same
-        without flagged duplicates, where the predictions have such a flag) and ``reasons`` for what is undefined.
+        Metrics ready for JSON: point values, ``intervals`` (95 %, bootstrap), per-class values, the confusion matrix,
+        ``clean`` (the same without flagged duplicates, where the predictions have such a flag) and ``reasons`` for what
+        is undefined.
 
     Raises:
         RecordError: targets or outputs do not fit the protocol.
@@ -59,6 +65,9 @@ def _classes(predictions: Predictions, n_classes: int, *, intervals: bool = Fals
     reasons = {**metrics.pop("reasons"), **probabilities.pop("reasons")}
     metrics |= probabilities
     metrics["confusion"] = confusion.tolist()
-    metrics["intervals"] = {name: list(pair) if pair else None for name, pair in bootstrap_confusion(confusion, table.names("confusion")).items()}
+    metrics["intervals"] = {
+        name: list(pair) if pair else None
+        for name, pair in bootstrap_confusion(confusion, table.names("confusion")).items()
+    }
     metrics["reasons"] = reasons
     return metrics

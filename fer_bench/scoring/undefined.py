@@ -1,4 +1,6 @@
-"""Undefined scores: NaN inside the room (so that arrays stay arrays), ``None`` with a reason where a result leaves it."""
+"""Undefined scores: NaN inside the room (so that arrays stay arrays), ``None`` with a reason where a result leaves
+it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def mean_where_defined(values: Float) -> Float:
 
 def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Float:
     """Elementwise division in float64 that gives NaN, silently, where the denominator is 0."""
-    top, bottom = np.broadcast_arrays(np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64))
+    top, bottom = np.broadcast_arrays(
+        np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    )
     quotient = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=quotient, where=bottom != 0)
     return quotient

@@ -23,18 +23,22 @@ def score_values(names: Sequence[str], scale: Range, predictions: Predictions) -
     Args:
         names: of the D dimensions.
         scale: (low, high) of the dataset.
-        predictions: targets and outputs of shape (N, D), in the dataset's units. Flags ``fold_0``, ``fold_1``, ... say which fold tested a sample.
+        predictions: targets and outputs of shape (N, D), in the dataset's units. Flags ``fold_0``, ``fold_1``, ... say
+            which fold tested a sample.
 
     Returns:
-        One dict per name and ``mean``, as :func:`~fer_bench.scoring.regression.va_scores` gives them; the means once more at the top (``ccc``, ``rmse``, ...);
-        ``intervals`` (95 %, bootstrap over whole groups where predictions have groups), ``n_groups``; ``clean`` without flagged duplicates; and, of
-        several folds, ``folds``: the mean and the standard deviation over folds of each fold's own scores, while everything else is over all samples together.
+        One dict per name and ``mean``, as :func:`~fer_bench.scoring.regression.va_scores` gives them; the means once
+        more at the top (``ccc``, ``rmse``, ...); ``intervals`` (95 %, bootstrap over whole groups where predictions
+        have groups), ``n_groups``; ``clean`` without flagged duplicates; and, of several folds, ``folds``: the mean and
+        the standard deviation over folds of each fold's own scores, while everything else is over all samples together.
 
     Raises:
         RecordError: shapes do not fit the dimensions.
     """
     if predictions.outputs.ndim != 2 or predictions.outputs.shape[1] != len(names):
-        problem = f"outputs of shape {predictions.outputs.shape} do not fit the {len(names)} dimensions {', '.join(names)}."
+        problem = (
+            f"outputs of shape {predictions.outputs.shape} do not fit the {len(names)} dimensions {', '.join(names)}."
+        )
         raise RecordError(problem)
     metrics = _point(names, scale, predictions)
     answers = answer_missing(predictions.outputs, scale)
@@ -77,5 +81,9 @@ def _point(names: Sequence[str], scale: Range, predictions: Predictions) -> dict
     metrics = va_scores(predictions.targets, predictions.outputs, names, scale)
     keys = [metric.name for metric in table.of_kind("values")]
     metrics |= {key: metrics["mean"][key] for key in keys}
-    metrics["reasons"] |= {key: metrics["reasons"][f"mean.{key}"] for key in keys if metrics[key] is None and f"mean.{key}" in metrics["reasons"]}
+    metrics["reasons"] |= {
+        key: metrics["reasons"][f"mean.{key}"]
+        for key in keys
+        if metrics[key] is None and f"mean.{key}" in metrics["reasons"]
+    }
     return metrics

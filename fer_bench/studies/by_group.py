@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.attributes import COMPUTED, QUALITIES, Attribute, by_column, by_frequency, by_pose, by_quality, columns_of
+from fer_bench.data.attributes import (
+    COMPUTED,
+    QUALITIES,
+    Attribute,
+    by_column,
+    by_frequency,
+    by_pose,
+    by_quality,
+    columns_of,
+)
 from fer_bench.data.base import AffectDataModule
 from fer_bench.data.facts import data_facts
 from fer_bench.data.load import build_datamodule
@@ -46,8 +55,9 @@ def score_by(store: Store, reference: str, name: str, execution: Execution | Non
     Args:
         store: where the run is.
         reference: the run, as :meth:`Store.get` takes it.
-        name: of the attribute. ``class``, ``duplicate``, ``group`` and ``fold`` are known from the predictions; ``frequency``, ``sharpness``, ``brightness``,
-            ``contrast`` and ``pose`` are computed from the dataset; all else is what the dataset says of its samples.
+        name: of the attribute. ``class``, ``duplicate``, ``group`` and ``fold`` are known from the predictions;
+            ``frequency``, ``sharpness``, ``brightness``, ``contrast`` and ``pose`` are computed from the dataset; all
+            else is what the dataset says of its samples.
         execution: where the data is.
 
     Raises:
@@ -61,7 +71,11 @@ def score_by(store: Store, reference: str, name: str, execution: Execution | Non
         raise RecordError(problem, record.message)
     protocol, predictions = protocol_named(record.protocol, record.dataset, record.task), store.predictions(record)
     stored = _stored(protocol, predictions)
-    attribute = stored[name] if name in stored else _of_dataset(store, record, protocol, predictions, name, list(stored), execution or Execution())
+    attribute = (
+        stored[name]
+        if name in stored
+        else _of_dataset(store, record, protocol, predictions, name, list(stored), execution or Execution())
+    )
     metric = "accuracy" if attribute.by_class else None
     return ByGroup(record, attribute, score_groups(protocol, predictions, attribute.groups, attribute.names, metric))
 
@@ -72,11 +86,15 @@ def _stored(protocol: Protocol, predictions: Predictions) -> dict[str, Attribute
     if protocol.task.labels is not None:
         names = protocol.task.labels.names
         of_class = np.array(names)[predictions.targets.astype(np.int64)]
-        found["class"] = Attribute("class", of_class, tuple(names), "true class; the accuracy of a class is its recall", by_class=True)
+        found["class"] = Attribute(
+            "class", of_class, tuple(names), "true class; the accuracy of a class is its recall", by_class=True
+        )
     if "duplicate" in predictions.flags:
         kinds = ("near-duplicate", "no duplicate")
         groups = np.where(predictions.flags["duplicate"], *kinds)
-        found["duplicate"] = Attribute("duplicate", groups, kinds, "whether a near copy of the test image is in another split")
+        found["duplicate"] = Attribute(
+            "duplicate", groups, kinds, "whether a near copy of the test image is in another split"
+        )
     if predictions.groups is not None:
         found["group"] = Attribute("group", predictions.groups, (), "the clips or people that intervals keep together")
     folds = {key.removeprefix("fold_"): flag for key, flag in predictions.flags.items() if key.startswith("fold_")}
@@ -89,11 +107,21 @@ def _stored(protocol: Protocol, predictions: Predictions) -> dict[str, Attribute
     return found
 
 
-def _of_dataset(store: Store, record: Record, protocol: Protocol, predictions: Predictions, name: str, stored: list[str], execution: Execution) -> Attribute:
+def _of_dataset(
+    store: Store,
+    record: Record,
+    protocol: Protocol,
+    predictions: Predictions,
+    name: str,
+    stored: list[str],
+    execution: Execution,
+) -> Attribute:
     computed = [one for one in COMPUTED if one != "frequency" or protocol.task.labels is not None]
     if name == "frequency" and name not in computed:
         problem = f"--by frequency: run {record.run_id} predicts values, which have no classes that could be rare."
-        raise SpecError(problem, f"Choose another attribute: {', '.join([*stored, *computed])}, or a column of the dataset.")
+        raise SpecError(
+            problem, f"Choose another attribute: {', '.join([*stored, *computed])}, or a column of the dataset."
+        )
     try:
         datamodule = _datamodule(store, record, execution)
     except MissingDataError as error:
@@ -117,7 +145,9 @@ def _of_dataset(store: Store, record: Record, protocol: Protocol, predictions: P
 def _unknown(name: str, names: list[str]) -> UnknownNameError:
     """The error for a name that is no attribute, which lists all of them."""
     close = unknown_name(_KIND, name, names)
-    hint = close.hint if all(one in close.hint for one in names) else f"{close.hint} There are {', '.join(names)}.".strip()
+    hint = (
+        close.hint if all(one in close.hint for one in names) else f"{close.hint} There are {', '.join(names)}.".strip()
+    )
     return UnknownNameError(close.problem, hint)
 
 
@@ -148,8 +178,11 @@ def _datamodule(store: Store, record: Record, execution: Execution) -> AffectDat
     settings = {**_settings(store, record), "labels": "", "weights": "none", "execution": execution}
     spec = build(settings, f"the record of {record.run_id}")
     datamodule = build_datamodule(spec.model_copy(update={"image_size": None}))
-    # Where a dataset is cut into folds, all of it was tested by the folds together, and by a network of another dataset.
-    datamodule.test_only = bool(record.data.get("folds")) or (record.kind == "evaluated" and record.spec.get("dataset") != record.dataset)
+    # Where a dataset is cut into folds, all of it was tested by the folds together, and by a network of another
+    # dataset.
+    datamodule.test_only = bool(record.data.get("folds")) or (
+        record.kind == "evaluated" and record.spec.get("dataset") != record.dataset
+    )
     datamodule.setup()
     return datamodule
 
@@ -162,26 +195,45 @@ def _settings(store: Store, record: Record) -> dict[str, Any]:
         for member in record.training.get("members") or ():
             found = store.find(record.protocol, member["model"], member["run_id"])
             if found is not None and found.spec.get("dataset") == record.dataset:
-                return {"dataset": record.dataset, "task": task, "dataset_options": found.spec.get("dataset_options") or {}}
-    return {"dataset": record.dataset, "task": task, "dataset_options": dict(record.spec.get("dataset_options") or {}) if own else {}}
+                return {
+                    "dataset": record.dataset,
+                    "task": task,
+                    "dataset_options": found.spec.get("dataset_options") or {},
+                }
+    return {
+        "dataset": record.dataset,
+        "task": task,
+        "dataset_options": dict(record.spec.get("dataset_options") or {}) if own else {},
+    }
 
 
-def _positions(record: Record, predictions: Predictions, datamodule: AffectDataModule, protocol: Protocol) -> npt.NDArray[np.int64]:
+def _positions(
+    record: Record, predictions: Predictions, datamodule: AffectDataModule, protocol: Protocol
+) -> npt.NDArray[np.int64]:
     """Where the samples of stored predictions are in the dataset.
 
     Raises:
         RecordError: it is another copy.
     """
     facts = data_facts(datamodule, protocol)
-    found, stated = (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"), checksums_of(record).get("test")
+    found, stated = (
+        (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"),
+        checksums_of(record).get("test"),
+    )
     hint = "Give the folder of the copy that it was tested on with --data-dir."
     if stated and found != stated and not record.data.get("judged_by"):
-        problem = f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum {stated}, here {found})."
+        problem = (
+            f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum"
+            f" {stated}, here {found})."
+        )
         raise RecordError(problem, hint)
     place = {name: i for i, name in enumerate(datamodule.read_samples.ids.tolist())}
     ids = predictions.ids.tolist()
     absent = [name for name in ids if name not in place]
     if absent:
-        problem = f"{len(absent)} of the {len(ids)} test samples of run {record.run_id} are not in the {record.dataset} here; the first is {absent[0]!r}."
+        problem = (
+            f"{len(absent)} of the {len(ids)} test samples of run {record.run_id} are not in the {record.dataset} here;"
+            f" the first is {absent[0]!r}."
+        )
         raise RecordError(problem, hint)
     return np.array([place[name] for name in ids], dtype=np.int64)

@@ -1,8 +1,8 @@
 """One label per image from many raters, with a confidence.
 
-With rater identities the label is Dawid and Skene's (1979): every rater has a confusion matrix, estimated together with the labels.
-Vote counts without identities cannot tell a careful rater from a careless one; there the label is the category most voted for, and its
-confidence a posterior share of the votes.
+With rater identities the label is Dawid and Skene's (1979): every rater has a confusion matrix, estimated together with
+the labels. Vote counts without identities cannot tell a careful rater from a careless one; there the label is the
+category most voted for, and its confidence a posterior share of the votes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Consensus:
         return best
 
     def accuracies(self) -> npt.NDArray[np.float64] | None:
-        """Shape (R,), each rater's probability to give the true category, over the estimated shares of the categories."""
+        """Shape (R,), each rater's probability to give the true category, over the estimated shares of the
+        categories.
+        """
         if self.confusions is None:
             return None
         prior = self.posterior.mean(axis=0)

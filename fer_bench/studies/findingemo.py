@@ -95,20 +95,25 @@ def _page(
     images = by_image(rows)
     published = is_published(rows)
     rejected = len(rows) - len(kept)
-    verdicts = f"{len(kept):,} keep their image, {rejected:,} reject it. " if rejected else "No annotation rejects its image. "
+    verdicts = (
+        f"{len(kept):,} keep their image, {rejected:,} reject it. " if rejected else "No annotation rejects its image. "
+    )
     several = sum(n for k, n in found.annotators.items() if k > 1)
     yield f"# Annotations of {name}\n"
     yield (
-        f"{len(rows):,} annotations of {len(images):,} images by {len({a.user for a in rows}):,} annotators. {verdicts}"
-        f"{f'{several:,}' if several else 'None'} of the images {'has' if several == 1 else 'have'} several annotators. "
-        "Emotions, valence, arousal and ambiguity are of annotations that keep the image. Figures and tables of the paper: Mertens et al., "
-        "FindingEmo (2024). Values are mean ± standard deviation (over N - 1).\n"
+        f"{len(rows):,} annotations of {len(images):,} images by {len({a.user for a in rows}):,} annotators."
+        f" {verdicts}{f'{several:,}' if several else 'None'} of the images {'has' if several == 1 else 'have'} several"
+        " annotators. Emotions, valence, arousal and ambiguity are of annotations that keep the image. Figures and"
+        " tables of the paper: Mertens et al., FindingEmo (2024). Values are mean ± standard deviation (over N - 1).\n"
     )
     if published:
         yield from compare(rows, leaves, emotions)
     yield "## Leaves of Plutchik's wheel (Table 2)\n"
     yield from _emotions(leaves, TABLE_2 if published else None)
-    yield "> The paper's Tables 2 and 4 print the same deviations for arousal as for valence; those here are computed for each.\n"
+    yield (
+        "> The paper's Tables 2 and 4 print the same deviations for arousal as for valence; those here are computed for"
+        " each.\n"
+    )
     yield "## The 24 emotions (Table 4)\n"
     for ring in (2, 1, 0):
         yield f"### Ring: {_RINGS[ring]}\n"
@@ -134,12 +139,19 @@ def _spread(s: Spread) -> str:
 
 def _emotions(rows: Sequence[EmotionRow], printed: Mapping[str, PrintedRow] | None) -> Iterable[str]:
     header = ["emotion", "annotations", "share", "arousal", "valence", "ambiguity"]
-    body = [[r.name, f"{r.count:,}", f"{r.share:.1%}", _spread(r.arousal), _spread(r.valence), _spread(r.ambiguity)] for r in rows]
+    body = [
+        [r.name, f"{r.count:,}", f"{r.share:.1%}", _spread(r.arousal), _spread(r.valence), _spread(r.ambiguity)]
+        for r in rows
+    ]
     if printed is not None:
         header += [f"paper: {column}" for column in ("annotations", "arousal", "valence", "ambiguity")]
         for cells, row in zip(body, rows, strict=True):
             claim = printed.get(row.name)
-            cells += [f"{claim.count:,}", *map(_claimed, (claim.arousal, claim.valence, claim.ambiguity))] if claim else ["–"] * 4
+            cells += (
+                [f"{claim.count:,}", *map(_claimed, (claim.arousal, claim.valence, claim.ambiguity))]
+                if claim
+                else ["–"] * 4
+            )
     return _table(header, body)
 
 
@@ -155,8 +167,8 @@ def _agreement(found: Agreement) -> Iterable[str]:
         return
     yield from _table(["annotators", *found.annotators], [["images", *found.annotators.values()]])
     yield (
-        f"Of {several} images with several annotators, most annotators keep {found.verdicts['keep']}, reject {found.verdicts['reject']}; "
-        f"{found.verdicts['undecided']} are undecided. What follows is of the kept ones.\n"
+        f"Of {several} images with several annotators, most annotators keep {found.verdicts['keep']}, reject"
+        f" {found.verdicts['reject']}; {found.verdicts['undecided']} are undecided. What follows is of the kept ones.\n"
     )
     for title, counts in (
         ("different Emo8 labels", found.labels8),
@@ -166,15 +178,21 @@ def _agreement(found: Agreement) -> Iterable[str]:
     ):
         if counts:
             total = sum(counts.values())
-            yield from _table([title, *counts], [["images", *counts.values()], ["share", *(f"{n / total:.1%}" for n in counts.values())]])
+            yield from _table(
+                [title, *counts],
+                [["images", *counts.values()], ["share", *(f"{n / total:.1%}" for n in counts.values())]],
+            )
     if found.pairs:
         pairs = sorted(found.pairs.items(), key=lambda item: (-item[1], item[0]))
-        yield from _table(["two leaves of one image", "images"], ([f"{EMO8.names[a]}, {EMO8.names[b]}", n] for (a, b), n in pairs))
+        yield from _table(
+            ["two leaves of one image", "images"], ([f"{EMO8.names[a]}, {EMO8.names[b]}", n] for (a, b), n in pairs)
+        )
     yield f"Largest difference of two annotators: arousal {_spread(found.arousal)}, valence {_spread(found.valence)}.\n"
     for name, by_n in (("arousal", found.arousal_by_n), ("valence", found.valence_by_n)):
         if by_n:
             yield from _table(
-                [f"annotations that give {name}", *by_n], [["largest difference", *map(_spread, by_n.values())], ["images", *(s.n for s in by_n.values())]]
+                [f"annotations that give {name}", *by_n],
+                [["largest difference", *map(_spread, by_n.values())], ["images", *(s.n for s in by_n.values())]],
             )
 
 
@@ -183,12 +201,13 @@ def _scores(scores: Mapping[str, OverlapScore]) -> Iterable[str]:
         return
     yield "## Overlap scores of annotators (section 2.3.3)\n"
     yield (
-        "The paper compares annotators with set answers to five fixed images, which are not published. Here the other annotators of an image, at least "
-        "two, are the reference: keep or reject, valence and arousal within their range, and the leaf most of them chose each give a point.\n"
+        "The paper compares annotators with set answers to five fixed images, which are not published. Here the other"
+        " annotators of an image, at least two, are the reference: keep or reject, valence and arousal within their"
+        " range, and the leaf most of them chose each give a point.\n"
     )
     values = np.array([s.score for s in scores.values()])
     alternatives = [s.alternative for s in scores.values() if not math.isnan(s.alternative)]
     yield (
-        f"{len(values)} annotators score {_spread(Spread.of(values.tolist()))} ({(values >= 0.8).mean():.1%} at least 0.8); without the images that only "
-        f"they rejected {_spread(Spread.of(alternatives))}.\n"
+        f"{len(values)} annotators score {_spread(Spread.of(values.tolist()))} ({(values >= 0.8).mean():.1%} at least"
+        f" 0.8); without the images that only they rejected {_spread(Spread.of(alternatives))}.\n"
     )

@@ -16,7 +16,9 @@ from fer_bench.studies.findingemo_statistics import Agreement, EmotionRow, Overl
 _LARGEST_DISC = 900.0  # area in points squared
 
 
-def draw(annotations: Sequence[Annotation], rows: Sequence[EmotionRow], found: Agreement, scores: Mapping[str, OverlapScore]) -> dict[str, bytes]:
+def draw(
+    annotations: Sequence[Annotation], rows: Sequence[EmotionRow], found: Agreement, scores: Mapping[str, OverlapScore]
+) -> dict[str, bytes]:
     """Draw every figure there is data for.
 
     Args:
@@ -29,17 +31,23 @@ def draw(annotations: Sequence[Annotation], rows: Sequence[EmotionRow], found: A
         File name to PNG; without the figures of agreement where no image has several annotators.
     """
     figures = {
-        "emotions.png": _figure(1, lambda axes: _bars(axes[0], {r.name: r.count for r in rows}, "leaf of Plutchik's wheel", "annotations")),
+        "emotions.png": _figure(
+            1, lambda axes: _bars(axes[0], {r.name: r.count for r in rows}, "leaf of Plutchik's wheel", "annotations")
+        ),
         "valence_arousal.png": _figure(1, lambda axes: _valence_arousal(axes[0], annotations)),
         "scales.png": _figure(3, lambda axes: _scales(axes, annotations)),
     }
     if any(found.verdicts.values()):
         figures["annotators.png"] = _figure(1, lambda axes: _bars(axes[0], found.annotators, "annotators", "images"))
     if found.labels24:
-        figures["labels.png"] = _figure(2, lambda axes: _two_bars(axes, found.labels8, found.labels24, "different Emo{} labels"))
+        figures["labels.png"] = _figure(
+            2, lambda axes: _two_bars(axes, found.labels8, found.labels24, "different Emo{} labels")
+        )
     if found.distance24:
         thirds = {d / 3: n for d, n in found.distance24.items()}
-        figures["distances.png"] = _figure(2, lambda axes: _two_bars(axes, found.distance8, thirds, "largest distance of Emo{} labels"))
+        figures["distances.png"] = _figure(
+            2, lambda axes: _two_bars(axes, found.distance8, thirds, "largest distance of Emo{} labels")
+        )
     if found.pairs:
         figures["pairs.png"] = _figure(1, lambda axes: _pairs(axes[0], found.pairs))
     if found.arousal_by_n and found.valence_by_n:
@@ -58,7 +66,9 @@ def _figure(columns: int, fill: Callable[[Sequence[Axes]], None]) -> bytes:
     return png.getvalue()
 
 
-def _bars(axes: Axes, counts: Mapping[int, int] | Mapping[float, int] | Mapping[str, int], x: str, y: str, width: float = 0.8) -> None:
+def _bars(
+    axes: Axes, counts: Mapping[int, int] | Mapping[float, int] | Mapping[str, int], x: str, y: str, width: float = 0.8
+) -> None:
     bars = axes.bar(list(counts), list(counts.values()), width=width)  # type: ignore[arg-type]
     axes.bar_label(bars, fmt="{:,.0f}", fontsize=7)
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -70,15 +80,24 @@ def _bars(axes: Axes, counts: Mapping[int, int] | Mapping[float, int] | Mapping[
         axes.set_xticks([int(key) for key in counts])
 
 
-def _two_bars(axes: Sequence[Axes], of8: Mapping[int, int], of24: Mapping[int, int] | Mapping[float, int], x: str) -> None:
+def _two_bars(
+    axes: Sequence[Axes], of8: Mapping[int, int], of24: Mapping[int, int] | Mapping[float, int], x: str
+) -> None:
     _bars(axes[0], of8, x.format(8), "images")
     _bars(axes[1], of24, x.format(24), "", width=0.8 if all(isinstance(key, int) for key in of24) else 0.25)
 
 
 def _scales(axes: Sequence[Axes], annotations: Sequence[Annotation]) -> None:
-    for ax, name, (low, high) in zip(axes, ("arousal", "valence", "ambiguity"), (AROUSAL, VALENCE, AMBIGUITY), strict=True):
+    for ax, name, (low, high) in zip(
+        axes, ("arousal", "valence", "ambiguity"), (AROUSAL, VALENCE, AMBIGUITY), strict=True
+    ):
         counts = Counter(getattr(a, name) for a in annotations)
-        _bars(ax, {value: counts[value] for value in range(low, high + 1)}, name, "annotations" if name == "arousal" else "")
+        _bars(
+            ax,
+            {value: counts[value] for value in range(low, high + 1)},
+            name,
+            "annotations" if name == "arousal" else "",
+        )
 
 
 def _discs(axes: Axes, counts: Mapping[tuple[int, int], int], what: str) -> None:
@@ -90,7 +109,11 @@ def _discs(axes: Axes, counts: Mapping[tuple[int, int], int], what: str) -> None
 
 
 def _valence_arousal(axes: Axes, annotations: Sequence[Annotation]) -> None:
-    _discs(axes, Counter((a.valence, a.arousal) for a in annotations if a.valence is not None and a.arousal is not None), "annotations")
+    _discs(
+        axes,
+        Counter((a.valence, a.arousal) for a in annotations if a.valence is not None and a.arousal is not None),
+        "annotations",
+    )
     axes.set_xlabel("valence")
     axes.set_ylabel("arousal")
 

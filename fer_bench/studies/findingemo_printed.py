@@ -1,4 +1,6 @@
-"""What the paper prints about its annotations, to be set beside what they say: Tables 2 and 4 of Mertens et al., FindingEmo (2024)."""
+"""What the paper prints about its annotations, to be set beside what they say: Tables 2 and 4 of Mertens et al.,
+FindingEmo (2024).
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         """Of a sequence of any length."""
         n = len(values)
-        return cls(n, float(np.mean(values)) if n else float("nan"), float(np.std(values, ddof=1)) if n > 1 else float("nan"))
+        return cls(
+            n, float(np.mean(values)) if n else float("nan"), float(np.std(values, ddof=1)) if n > 1 else float("nan")
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def emotion_table(annotations: Sequence[Annotation], leaves: bool) -> list[Emoti
     def row(index: int, name: str) -> EmotionRow:
         members = groups[index]
         arousal, valence, ambiguity = (
-            Spread.of([v for a in members if (v := getattr(a, dimension)) is not None]) for dimension in ("arousal", "valence", "ambiguity")
+            Spread.of([v for a in members if (v := getattr(a, dimension)) is not None])
+            for dimension in ("arousal", "valence", "ambiguity")
         )
         return EmotionRow(name, len(members), len(members) / total if total else 0.0, arousal, valence, ambiguity)
 
@@ -147,11 +150,19 @@ def agreement(annotations: Sequence[Annotation]) -> Agreement:
     arousal, valence = _ranges(kept, "arousal"), _ranges(kept, "valence")
     return Agreement(
         annotators=_count(len(ratings) for ratings in images.values()),
-        verdicts={name: sum(verdict(ratings) == name for ratings in several) for name in ("keep", "reject", "undecided")},
+        verdicts={
+            name: sum(verdict(ratings) == name for ratings in several) for name in ("keep", "reject", "undecided")
+        },
         labels8=_count(len(found) for found in leaves if found),
         labels24=_count(len(found) for found in emotions if found),
-        distance8=_count(max(wheel_distance(a, b) for a, b in combinations(found, 2)) for found in leaves if len(found) > 1),
-        distance24=_count(round(3 * max(emotion_distance(a, b) for a, b in combinations(found, 2))) for found in emotions if len(found) > 1),
+        distance8=_count(
+            max(wheel_distance(a, b) for a, b in combinations(found, 2)) for found in leaves if len(found) > 1
+        ),
+        distance24=_count(
+            round(3 * max(emotion_distance(a, b) for a, b in combinations(found, 2)))
+            for found in emotions
+            if len(found) > 1
+        ),
         pairs=dict(Counter((found[0], found[1]) for found in leaves if len(found) == 2)),
         arousal=Spread.of([r for _, r in arousal]),
         valence=Spread.of([r for _, r in valence]),
@@ -194,7 +205,8 @@ def overlap_scores(annotations: Sequence[Annotation]) -> dict[str, OverlapScore]
 
     The paper compares with set answers to five fixed images, which are not published. Here the other annotators of an
     image are the reference, as the paper's data points: keep or reject (their majority; undecided images are left out),
-    valence and arousal (within their range), emotion (a leaf that most of them chose). A rejected image has the first only.
+    valence and arousal (within their range), emotion (a leaf that most of them chose). A rejected image has the first
+    only.
 
     Args:
         annotations: all of them, rejects included.

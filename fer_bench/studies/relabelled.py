@@ -1,4 +1,6 @@
-"""A stored run, judged by other labels than its dataset's own: those of a crowd, beside the original ones on the same images."""
+"""A stored run, judged by other labels than its dataset's own: those of a crowd, beside the original ones on the same
+images.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from fer_bench.scoring.score import score
 def score_relabelled(store: Store, reference: str, path: Path) -> Record:
     """Score a run's stored test predictions against a label file, and write the record; nothing is predicted anew.
 
-    Only the test images that the file names with a class of the task are scored. The record's ``data["labels"]`` says how many these are, on how
-    many the two kinds of label agree, and what the run scores by the dataset's own labels on the very same images.
+    Only the test images that the file names with a class of the task are scored. The record's ``data["labels"]`` says
+    how many these are, on how many the two kinds of label agree, and what the run scores by the dataset's own labels on
+    the very same images.
 
     Args:
         store: where the run lies and the record goes.
@@ -49,7 +52,10 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
     known = labels >= 0
     at, labels = at[known], labels[known]
     if len(at) < 2:
-        problem = f"{path}: {len(at)} of its images are among the {len(predictions)} test images of {own.name} with a class of {own.task.labels.name}."
+        problem = (
+            f"{path}: {len(at)} of its images are among the {len(predictions)} test images of {own.name} with a class"
+            f" of {own.task.labels.name}."
+        )
         raise BadDataError(problem, "Scores need two or more.")
     same = predictions.select(at)
     judged = Predictions(same.ids, labels, same.outputs, same.flags, same.groups)
@@ -61,7 +67,11 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
         "sha256": digest,
         "n_test_named": len(at),
         "agreement_with_own_labels": agreement,
-        "scores_by_own_labels": {"accuracy": by_own["accuracy"], "weighted_f1": by_own["weighted_f1"], "macro_f1": by_own["macro_f1"]},
+        "scores_by_own_labels": {
+            "accuracy": by_own["accuracy"],
+            "weighted_f1": by_own["weighted_f1"],
+            "macro_f1": by_own["macro_f1"],
+        },
     }
     draft = source.model_copy(
         update={
@@ -70,14 +80,19 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
             "kind": "evaluated",
             "protocol": protocol.name,
             "protocol_version": protocol.version,
-            "data": source.data | {"judged_by": facts, "checksums": {"test": _copy(source, digest)}, "known_copy": None},
+            "data": (
+                source.data | {"judged_by": facts, "checksums": {"test": _copy(source, digest)}, "known_copy": None}
+            ),
             "inputs": {},
             "code": provenance.code(),
             "predictions": {},
             "notes": [
                 *source.notes,
-                f"judged by {path.name} on {len(judged)} of {len(predictions)} test images; by the dataset's own labels on the same images accuracy is "
-                f"{by_own['accuracy']:.4f}; the two kinds of label agree on {agreement:.1%} of them",
+                (
+                    f"judged by {path.name} on {len(judged)} of {len(predictions)} test images; by the dataset's own"
+                    f" labels on the same images accuracy is {by_own['accuracy']:.4f}; the two kinds of label agree on"
+                    f" {agreement:.1%} of them"
+                ),
             ],
         }
     )

@@ -1,7 +1,9 @@
-"""A cross-validation as one experiment: every fold trained and tested as a run of its own, and one record over all of them.
+"""A cross-validation as one experiment: every fold trained and tested as a run of its own, and one record over all of
+them.
 
-The experiment's record holds the predictions of all folds together, each sample once, and is what a leaderboard ranks: its scores are *pooled*; the mean
-over folds of their own scores stands beside it as *averaged*. A fold whose record exists is not repeated.
+The experiment's record holds the predictions of all folds together, each sample once, and is what a leaderboard ranks:
+its scores are *pooled*; the mean over folds of their own scores stands beside it as *averaged*. A fold whose record
+exists is not repeated.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ def fold_specs(spec: RunSpec) -> list[RunSpec]:
         SpecError: the spec asks for no folds, or for a single one.
     """
     folding = _folding(spec)
-    return [spec.model_copy(update={"dataset_options": {**spec.dataset_options, "fold": fold}}) for fold in range(folding.folds)]
+    return [
+        spec.model_copy(update={"dataset_options": {**spec.dataset_options, "fold": fold}})
+        for fold in range(folding.folds)
+    ]
 
 
 def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False, run: Run | None = None) -> Record:
@@ -70,8 +75,14 @@ def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False,
             records.append(run(fold_spec, store, force=force))
         except RunNanError as error:
             inputs = experiment_inputs(records)
-            draft = begin_record(spec, protocol, run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None))
-            store.put(without_scores(draft.model_copy(update={"inputs": inputs}), f"fold {number} of {folding.folds}: {error.problem}"))
+            draft = begin_record(
+                spec, protocol, run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None)
+            )
+            store.put(
+                without_scores(
+                    draft.model_copy(update={"inputs": inputs}), f"fold {number} of {folding.folds}: {error.problem}"
+                )
+            )
             raise
     inputs, predictions = experiment_inputs(records), [store.predictions(record) for record in records]
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
@@ -84,13 +95,18 @@ def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False,
 def experiment_inputs(folds: Sequence[Record]) -> Inputs:
     """Fingerprint of an experiment: that of each fold, and the whole copy as its test split."""
     copies = {record.data.get("fold", {}).get("copy", "") for record in folds}
-    return {"test": next(iter(copies), ""), **{f"fold {number}": digest(stated(record)[0]) for number, record in enumerate(folds)}}
+    return {
+        "test": next(iter(copies), ""),
+        **{f"fold {number}": digest(stated(record)[0]) for number, record in enumerate(folds)},
+    }
 
 
 def _holds(experiment: Predictions, folds: Sequence[Predictions]) -> bool:
     """Whether an experiment has the predictions that its folds have now."""
     whole = pooled(folds)
-    return all(np.array_equal(getattr(experiment, name), getattr(whole, name)) for name in ("ids", "targets", "outputs"))
+    return all(
+        np.array_equal(getattr(experiment, name), getattr(whole, name)) for name in ("ids", "targets", "outputs")
+    )
 
 
 def joined(
@@ -115,7 +131,10 @@ def joined(
     test = pooled(predictions)
     (copy,) = copies
     first = records[0]
-    total = {key: sum(float(record.training.get(key) or 0) for record in records) for key in ("seconds", "prediction_seconds")}
+    total = {
+        key: sum(float(record.training.get(key) or 0) for record in records)
+        for key in ("seconds", "prediction_seconds")
+    }
     outside = {"plugins": first.code["plugins"]} if "plugins" in first.code else {}
     begun = begin_record(spec, protocol, run_id or spec.run_id())
     draft = begun.model_copy(
@@ -143,10 +162,16 @@ def joined(
 
 
 def pooled(predictions: Sequence[Predictions]) -> Predictions:
-    """Predictions of all folds together, by id, with a flag per fold; every sample is in one fold, or the folds overlap and this raises a RecordError."""
+    """Predictions of all folds together, by id, with a flag per fold; every sample is in one fold, or the folds overlap
+    and this raises a RecordError.
+    """
     order = np.argsort(np.concatenate([part.ids for part in predictions]), kind="stable")
     fold = np.repeat(np.arange(len(predictions)), [len(part) for part in predictions])[order]
-    groups = None if any(part.groups is None for part in predictions) else np.concatenate([part.groups for part in predictions if part.groups is not None])
+    groups = (
+        None
+        if any(part.groups is None for part in predictions)
+        else np.concatenate([part.groups for part in predictions if part.groups is not None])
+    )
     return Predictions(
         np.concatenate([part.ids for part in predictions])[order],
         np.concatenate([part.targets for part in predictions])[order],
@@ -167,7 +192,11 @@ def _folding(spec: RunSpec) -> Folding:
 def describe(record: Record, primary: str) -> str:
     """One line: the pooled score, and the average over folds with its spread."""
     folds: dict[str, Any] = record.metrics.get("folds") or {}
-    value, mean, std = record.metrics.get(primary), (folds.get("averaged") or {}).get(primary), (folds.get("std") or {}).get(primary)
+    value, mean, std = (
+        record.metrics.get(primary),
+        (folds.get("averaged") or {}).get(primary),
+        (folds.get("std") or {}).get(primary),
+    )
     text = f"pooled {primary} {_number(value)}"
     return text if mean is None else f"{text}; averaged over {folds['n']} folds {_number(mean)} ± {_number(std)}"
 

@@ -70,8 +70,12 @@ def read_suite(file: Path, execution: dict[str, Any] | None = None, seeds: list[
     return [spec for spec, _ in read_plan(file, execution, seeds)]
 
 
-def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None) -> list[tuple[RunSpec, tuple[str, ...]]]:
-    """All runs of a suite, each with the other datasets that its network is tested on; arguments and errors as of :func:`read_suite`."""
+def read_plan(
+    file: Path, execution: dict[str, Any] | None = None, seeds: list[int] | None = None
+) -> list[tuple[RunSpec, tuple[str, ...]]]:
+    """All runs of a suite, each with the other datasets that its network is tested on; arguments and errors as of
+    :func:`read_suite`.
+    """
     path = find_suite(file)
     content = specs.read_yaml(path)
     for key in content:
@@ -94,7 +98,11 @@ def read_plan(file: Path, execution: dict[str, Any] | None = None, seeds: list[i
         own_seeds = _values(settings.pop("seeds", content.get("seeds", [0])), f"{where}: 'seeds'", "seeds: [0, 1, 2]")
         own_seeds = seeds or own_seeds
         on = settings.pop("test_on", None)
-        abroad = tuple(str(name) for name in _values(on, f"{where}: 'test_on'", "test_on: [ferplus]")) if on is not None else ()
+        abroad = (
+            tuple(str(name) for name in _values(on, f"{where}: 'test_on'", "test_on: [ferplus]"))
+            if on is not None
+            else ()
+        )
         grid = settings.pop("grid", {})
         if not isinstance(grid, dict):
             problem = f"{where}: 'grid' must map settings to lists of values."
@@ -124,7 +132,14 @@ def _values(found: Any, what: str, example: str) -> list[Any]:
 
 
 def names_of(chosen: Sequence[RunSpec]) -> list[str]:
-    """What each run is called among the others: model, recipe, views, and the settings that set apart those that share all three."""
+    """What each run is called among the others: model, recipe, views, and the settings that set apart those that share
+    all three.
+    """
     digests = [spec.digest() for spec in chosen]
-    names = unique_names({key: Named(spec.model, spec.recipe, spec.model_dump(mode="json"), key) for key, spec in zip(digests, chosen, strict=True)})
+    names = unique_names(
+        {
+            key: Named(spec.model, spec.recipe, spec.model_dump(mode="json"), key)
+            for key, spec in zip(digests, chosen, strict=True)
+        }
+    )
     return [names[key] for key in digests]

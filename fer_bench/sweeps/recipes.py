@@ -57,7 +57,8 @@ def all_recipes() -> list[Recipe]:
 def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a command that takes a recipe: those of the recipe in full, with the command's own on top.
 
-    Where the command names another dataset, network or optimiser than the recipe has, what the recipe says for its own alone is left out.
+    Where the command names another dataset, network or optimiser than the recipe has, what the recipe says for its own
+    alone is left out.
 
     Args:
         name: ``SUITE/RECIPE``, ``RECIPE``, or a digest as `fer-bench list recipes` shows it.
@@ -70,7 +71,11 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in flags.items() if value is not None}
     suite, _, wanted = name.rpartition("/")
     recipes = all_recipes()
-    fitting = [one for one in recipes if suite in ("", one.suite) and wanted in (one.spec.digest(), slug(one.spec.recipe), one.spec.recipe)]
+    fitting = [
+        one
+        for one in recipes
+        if suite in ("", one.suite) and wanted in (one.spec.digest(), slug(one.spec.recipe), one.spec.recipe)
+    ]
     if not fitting:
         kind = "recipe"
         raise unknown_name(kind, name, [known for one in recipes for known in (one.use, one.use.partition("/")[2])])
@@ -85,20 +90,38 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         distinct.setdefault(repr({**settings, "recipe": ""}), settings)
     if len(distinct) > 1:
         models = sorted({one.spec.model for one in fitting})
-        shown = ", ".join(f"{one.spec.digest()} ({Named(one.spec.model, one.spec.recipe, one.spec.model_dump()).plain})" for one in fitting[:4])
-        problem = f"--use {name}: {len(distinct)} different recipes have this name: {shown}{', ...' if len(fitting) > 4 else ''}."
-        raise SpecError(problem, "Name the network with --model." if len(models) == len(fitting) and "model" not in given else "Name one by its digest.")
+        shown = ", ".join(
+            f"{one.spec.digest()} ({Named(one.spec.model, one.spec.recipe, one.spec.model_dump()).plain})"
+            for one in fitting[:4]
+        )
+        problem = (
+            f"--use {name}: {len(distinct)} different recipes have this name:"
+            f" {shown}{', ...' if len(fitting) > 4 else ''}."
+        )
+        raise SpecError(
+            problem,
+            (
+                "Name the network with --model."
+                if len(models) == len(fitting) and "model" not in given
+                else "Name one by its digest."
+            ),
+        )
     return next(iter(distinct.values()))
 
 
 def _taken(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
-    # With what is neutral too: what a command says as the recipe does changes nothing, and no options are dropped for it.
+    # With what is neutral too: what a command says as the recipe does changes nothing, and no options are dropped for
+    # it.
     settings = for_optimizer(spec.model_dump(mode="json", exclude={"seed", "execution"}), spec.optimizer, given)
     if (model := given.get("model", spec.model)) != spec.model:
         settings |= {"model": model, "model_options": {}}
     if (dataset := given.get("dataset", spec.dataset)) != spec.dataset:
         of_dataset = layered({"dataset": dataset, "model": model})
-        settings |= {"dataset": dataset, "dataset_options": of_dataset.get("dataset_options", {}), "task": of_dataset.get("task", spec.task)}
+        settings |= {
+            "dataset": dataset,
+            "dataset_options": of_dataset.get("dataset_options", {}),
+            "task": of_dataset.get("task", spec.task),
+        }
     return settings
 
 
@@ -130,7 +153,12 @@ def measured(store: Store) -> dict[tuple[str, str], Measured]:
     """Scores of finished trainings by protocol and digest of their settings; of ranked copies of the data alone."""
     found: dict[tuple[str, str], Measured] = defaultdict(Measured)
     for record in store.records():
-        if record.kind != "trained" or record.status != "finished" or record.protocol not in PROTOCOLS or not _of_the_copy(record):
+        if (
+            record.kind != "trained"
+            or record.status != "finished"
+            or record.protocol not in PROTOCOLS
+            or not _of_the_copy(record)
+        ):
             continue
         primary = PROTOCOLS[record.protocol].primary
         scores = found[(record.protocol, record.row)]

@@ -25,7 +25,8 @@ class Todo:
     Args:
         runs: without a finished record on these data.
         tests: of networks on other datasets, without a record of this network on these data.
-        unread: datasets that are not on this machine, with the reason; their runs count as done where a record has their settings.
+        unread: datasets that are not on this machine, with the reason; their runs count as done where a record has
+            their settings.
     """
 
     runs: list[RunSpec] = field(default_factory=list)
@@ -47,7 +48,15 @@ class DataInPlace:
             FerBenchError: it cannot be read.
         """
         decides = {"dataset", "dataset_options", "task", "labels", "target_mode"}
-        key = json.dumps([spec.model_dump(mode="json", include=decides), spec.execution.data_dir, spec.execution.table_file, test_only], sort_keys=True)
+        key = json.dumps(
+            [
+                spec.model_dump(mode="json", include=decides),
+                spec.execution.data_dir,
+                spec.execution.table_file,
+                test_only,
+            ],
+            sort_keys=True,
+        )
         if key not in self._known:
             self._known[key] = self._read(spec, test_only)
         found = self._known[key]
@@ -112,11 +121,15 @@ def _done(spec: RunSpec, store: Store, data: DataInPlace, found: Todo) -> Record
         # What is wrong with it is said when the run is begun.
         return None
     statuses = ("finished", "nan")
-    return find_done(store, spec.protocol, spec.model, spec.run_id(), inputs | _beyond_data(spec, store), statuses=statuses)
+    return find_done(
+        store, spec.protocol, spec.model, spec.run_id(), inputs | _beyond_data(spec, store), statuses=statuses
+    )
 
 
 def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
-    """Fingerprint of the code from outside that a run names, of ImageNet's weights where they are on this machine (no hub is asked), and of its teachers."""
+    """Fingerprint of the code from outside that a run names, of ImageNet's weights where they are on this machine (no
+    hub is asked), and of its teachers.
+    """
     from fer_bench.training.outside import plugin_inputs
 
     found = plugin_inputs(spec)
@@ -141,7 +154,11 @@ def _tested(spec: RunSpec, record: Record, dataset: str, store: Store, data: Dat
     """Whether a network has been tested on the copy of another dataset that is there now."""
     # A cross-validation is tested by one of its folds.
     own = [record.run_id, *(record.data.get("folds") or ())]
-    tests = [(store.find_intact(record.protocol, record.model, run_id), test) for run_id in own for test in _tests_of(record.model, run_id, dataset, store)]
+    tests = [
+        (store.find_intact(record.protocol, record.model, run_id), test)
+        for run_id in own
+        for test in _tests_of(record.model, run_id, dataset, store)
+    ]
     try:
         from fer_bench.training.evaluate import abroad_spec, evaluated_inputs
 

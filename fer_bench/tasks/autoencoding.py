@@ -1,8 +1,9 @@
 """AutoencodingTask: a classifier that shares its encoder with a decoder (An, Liu and Zheng, section 4.2).
 
-*multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation (1); then the classifier alone, on the
-frozen code. Both are one training: the second stage begins after ``reconstruction_epochs``. Only epochs of the second can be the best one, and a schedule that
-waits for a plateau watches what the stage trains: the reconstruction error, then the classifier's loss, each from its own learning rate on.
+*multitask*: cross-entropy + lambda x reconstruction, equation (3). *two_stage*: first reconstruction alone, equation
+(1); then the classifier alone, on the frozen code. Both are one training: the second stage begins after
+``reconstruction_epochs``. Only epochs of the second can be the best one, and a schedule that waits for a plateau
+watches what the stage trains: the reconstruction error, then the classifier's loss, each from its own learning rate on.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ OPTIONS = {"reconstruction_weight": 1.0, "reconstruction_epochs": 0, "reconstruc
 class AutoencodingTask(ExpressionTask):
     """Classification with reconstruction.
 
-    ``method_options``: ``reconstruction_weight`` (lambda), and for two stages ``reconstruction_epochs`` and ``reconstruction_lr`` (the paper: 0.05).
-    The reconstruction error is the mean squared error of pixels in [0, 1].
+    ``method_options``: ``reconstruction_weight`` (lambda), and for two stages ``reconstruction_epochs`` and
+    ``reconstruction_lr`` (the paper: 0.05). The reconstruction error is the mean squared error of pixels in [0, 1].
 
     Args:
         spec: the run; ``method`` is ``multitask`` or ``two_stage``.
@@ -41,7 +42,11 @@ class AutoencodingTask(ExpressionTask):
     """
 
     def __init__(self, spec: RunSpec, network: nn.Module, label_set: LabelSet, class_counts: Any = None) -> None:
-        if not isinstance(network, Network) or not isinstance(network.body, AutoencoderClassifier) or network.body.decoder is None:
+        if (
+            not isinstance(network, Network)
+            or not isinstance(network.body, AutoencoderClassifier)
+            or network.body.decoder is None
+        ):
             problem = f"method = {spec.method!r} needs a network with a decoder, not {spec.model!r}."
             raise SpecError(problem, "Use model=autoencoder.")
         unknown = set(spec.method_options) - set(OPTIONS)
@@ -53,7 +58,8 @@ class AutoencodingTask(ExpressionTask):
         self.first_stage = int(options["reconstruction_epochs"]) if spec.method == "two_stage" else 0  # type: ignore[arg-type]
         if spec.method == "two_stage" and not 0 < self.first_stage < spec.epochs:
             problem = (
-                f"method = 'two_stage' with epochs = {spec.epochs}: method_options.reconstruction_epochs = {self.first_stage} leaves a stage without epochs."
+                f"method = 'two_stage' with epochs = {spec.epochs}: method_options.reconstruction_epochs ="
+                f" {self.first_stage} leaves a stage without epochs."
             )
             raise SpecError(problem, "Set method_options.reconstruction_epochs between 1 and epochs - 1.")
         if spec.method == "two_stage" and spec.early_stopping:
@@ -87,7 +93,9 @@ class AutoencodingTask(ExpressionTask):
                 self._restart_plateau()
 
     def _restart_plateau(self) -> None:
-        """What the first stage has taken off the learning rate, and its smallest loss, say nothing about the classifier."""
+        """What the first stage has taken off the learning rate, and its smallest loss, say nothing about the
+        classifier.
+        """
         schedules = self.lr_schedulers()
         for schedule in schedules if isinstance(schedules, list) else [schedules]:
             if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -115,14 +123,19 @@ class AutoencodingTask(ExpressionTask):
         self.validation_reconstruction.update(error, len(logits))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's validation scores; those of a classifier that is not trained yet are no numbers, so that no such epoch is the best."""
+        """Log the epoch's validation scores; those of a classifier that is not trained yet are no numbers, so that no
+        such epoch is the best.
+        """
         error = self.validation_reconstruction.compute()
         self.log("validation/reconstruction", error)
         if not self.reconstructing_only:
             super().on_validation_epoch_end()
             return
         self.log("validation/loss", error, prog_bar=True)
-        self.log_dict({name: torch.full_like(value, torch.nan) for name, value in self.validation_metrics.compute().items()}, prog_bar=True)
+        self.log_dict(
+            {name: torch.full_like(value, torch.nan) for name, value in self.validation_metrics.compute().items()},
+            prog_bar=True,
+        )
 
     def configure_optimizers(self) -> Any:
         """As usual, with an own learning rate of the first stage where one is given."""
@@ -130,16 +143,21 @@ class AutoencodingTask(ExpressionTask):
         lr = float(self.spec.method_options.get("reconstruction_lr") or 0)  # type: ignore[arg-type]
         if self.spec.method == "two_stage" and lr:
             optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
-            # What the first stage trains gets no gradient in the second, and the other way round: one optimiser serves both.
+            # What the first stage trains gets no gradient in the second, and the other way round: one optimiser serves
+            # both.
             parts = {id(p) for part in (self.body.encoder, self.decoder) for p in part.parameters()}
             for group in list(optimizer.param_groups):
                 chosen = [p for p in group["params"] if id(p) in parts]
                 group["params"] = [p for p in group["params"] if id(p) not in parts]
-                optimizer.add_param_group({**{k: v for k, v in group.items() if k != "params"}, "params": chosen, "lr": lr, "initial_lr": lr})
+                optimizer.add_param_group(
+                    {**{k: v for k, v in group.items() if k != "params"}, "params": chosen, "lr": lr, "initial_lr": lr}
+                )
         return configured
 
     def reconstructions(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network is asked to reconstruct, and what it makes of it: both (B, 3, S, S), pixels in [0, 1], the second not clipped, of uint8 images."""
+        """What the network is asked to reconstruct, and what it makes of it: both (B, 3, S, S), pixels in [0, 1], the
+        second not clipped, of uint8 images.
+        """
         x = self.adapter(images)
         return self._pixels(x), self.body.reconstruct(x)[1].float()
 

@@ -29,7 +29,8 @@ def autocast(accelerator: str, precision: str) -> torch.autocast:
 class MeanLoss(torchmetrics.Metric):
     """Mean of batches' mean losses, weighted by their sizes, over all processes.
 
-    ``torchmetrics.MeanMetric`` leaves NaN out, so that a lost loss looks healthy; told not to, it leaves out the weights (1.9.0).
+    ``torchmetrics.MeanMetric`` leaves NaN out, so that a lost loss looks healthy; told not to, it leaves out the
+    weights (1.9.0).
     """
 
     total: torch.Tensor
@@ -71,7 +72,9 @@ class AffectTask(L.LightningModule):
         self.configure_metrics()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the spec as plain text: a checkpoint file alone says what it is, and still loads with ``weights_only=True``."""
+        """Add the spec as plain text: a checkpoint file alone says what it is, and still loads with
+        ``weights_only=True``.
+        """
         checkpoint["spec"] = self.spec.model_dump_json()
 
     def configure_losses(self) -> None:
@@ -101,7 +104,11 @@ class AffectTask(L.LightningModule):
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
         """What of a batch is drawn once, however often the network looks at it."""
         prepared = Prepared(batch["image"], self.columns(batch))
-        return prepared if self.mixing is None else self.mixing.mix(prepared, self.current_epoch, batch_idx, self.global_rank)
+        return (
+            prepared
+            if self.mixing is None
+            else self.mixing.mix(prepared, self.current_epoch, batch_idx, self.global_rank)
+        )
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward pass of a prepared batch: its loss, and the outputs; leaves no trace in the metrics."""
@@ -148,7 +155,9 @@ class AffectTask(L.LightningModule):
         self._reset_metrics()
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks that read them."""
+        """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks
+        that read them.
+        """
         if self.trainer.is_last_batch:
             for name, metric in self.training_scores().items():
                 self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
@@ -165,12 +174,15 @@ class AffectTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by name, from the spec."""
         spec = self.spec
-        optimizer = build_optimizer(spec.optimizer, self.network, spec.lr, spec.weight_decay, dict(spec.optimizer_options))
+        optimizer = build_optimizer(
+            spec.optimizer, self.network, spec.lr, spec.weight_decay, dict(spec.optimizer_options)
+        )
         steps = max(int(self.trainer.estimated_stepping_batches) // spec.epochs, 1)
         schedule = build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, steps, dict(spec.schedule_options))
         if schedule is None:
             return optimizer
         if "monitor" in schedule:
-            # By epoch, Lightning would step it after the epoch's checkpoint is written: a resumed run would be one step short.
+            # By epoch, Lightning would step it after the epoch's checkpoint is written: a resumed run would be one step
+            # short.
             schedule |= {"interval": "step", "frequency": self.trainer.num_training_batches}
         return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,6 +1,8 @@
-"""DistillingTask: a classifier that also learns from what trained networks answer on its training images (Hinton, Vinyals and Dean 2015).
+"""DistillingTask: a classifier that also learns from what trained networks answer on its training images (Hinton,
+Vinyals and Dean 2015).
 
-The loss is ``(1 - alpha) x`` the named loss of the labels ``+ alpha x T^2 x KL(teachers || student)``, both sides' logits divided by the temperature T.
+The loss is ``(1 - alpha) x`` the named loss of the labels ``+ alpha x T^2 x KL(teachers || student)``, both sides'
+logits divided by the temperature T.
 """
 
 from __future__ import annotations
@@ -51,8 +53,12 @@ class Distilling:
         named = given.pop("teachers", None)
         teachers = [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str) and name]
         if not teachers or (isinstance(named, list) and len(teachers) < len(named)):
-            problem = f"method_options.teachers = {named!r}: method = {METHOD!r} needs the ids of one or more trained runs."
-            raise SpecError(problem, "`fer-bench list runs` shows them; for example method_options.teachers=[1a2b3c4d5e-s0].")
+            problem = (
+                f"method_options.teachers = {named!r}: method = {METHOD!r} needs the ids of one or more trained runs."
+            )
+            raise SpecError(
+                problem, "`fer-bench list runs` shows them; for example method_options.teachers=[1a2b3c4d5e-s0]."
+            )
         if other := next((name for name in teachers if name.startswith("votes:") and name != VOTES), None):
             problem = f"method_options.teachers: there are no votes {other!r}."
             raise SpecError(problem, f"Known: {VOTES}.")
@@ -75,13 +81,21 @@ class DistillingTask(ExpressionTask):
         network: returns logits (B, C).
         label_set: the classes.
         class_counts: shape (C,).
-        taught: (N, C), the teachers' mean probabilities at the temperature, by position in the training split; None where nothing is trained.
+        taught: (N, C), the teachers' mean probabilities at the temperature, by position in the training split; None
+            where nothing is trained.
 
     Raises:
         SpecError: as :meth:`Distilling.of`.
     """
 
-    def __init__(self, spec: RunSpec, network: nn.Module, label_set: LabelSet, class_counts: Any = None, taught: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        network: nn.Module,
+        label_set: LabelSet,
+        class_counts: Any = None,
+        taught: torch.Tensor | None = None,
+    ) -> None:
         self.options = Distilling.of(spec)
         super().__init__(spec, network, label_set, class_counts)
         # Not a buffer: it belongs to the training, not to the network.
@@ -96,5 +110,7 @@ class DistillingTask(ExpressionTask):
     def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
         """The named loss and the divergence from the teachers, weighed."""
         temperature, alpha = self.options.temperature, self.options.alpha
-        divergence = nn.functional.kl_div((outputs / temperature).log_softmax(dim=1), targets["taught"], reduction="batchmean")
+        divergence = nn.functional.kl_div(
+            (outputs / temperature).log_softmax(dim=1), targets["taught"], reduction="batchmean"
+        )
         return (1 - alpha) * super().criterion(outputs, targets) + alpha * temperature**2 * divergence

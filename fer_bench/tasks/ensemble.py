@@ -13,7 +13,8 @@ from torch import nn
 
 from fer_bench.tasks.base import AffectTask, autocast
 
-# Changes a batch of images; the second argument is the position of the first image in its split, None for images from elsewhere.
+# Changes a batch of images; the second argument is the position of the first image in its split, None for images from
+# elsewhere.
 View = Callable[[torch.Tensor, int | None], torch.Tensor]
 Float = npt.NDArray[np.float64]
 
@@ -24,7 +25,8 @@ class Member:
 
     Args:
         name: ``model/run_id``.
-        network: position of its network among those of the task; members that differ only in how they are tested share one.
+        network: position of its network among those of the task; members that differ only in how they are tested share
+            one.
         views: its test-time augmentation; a single view that changes nothing where it has none.
         precision: Lightning's name of the precision of its stored predictions.
     """
@@ -38,9 +40,10 @@ class Member:
 class EnsembleTask(L.LightningModule):
     """Members that predict each batch and are joined by the rule of the ensemble; it is not trained.
 
-    For the images of a split, in the batches of ``predict_loader`` (which carry ``index``), the outputs are those of the stored ensemble: every member sees
-    what it saw when its predictions were stored, random views too, and the joining function is the same one. For other images all of that still holds except
-    for ``tta_kind: random``, whose views were drawn from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
+    For the images of a split, in the batches of ``predict_loader`` (which carry ``index``), the outputs are those of
+    the stored ensemble: every member sees what it saw when its predictions were stored, random views too, and the
+    joining function is the same one. For other images all of that still holds except for ``tta_kind: random``, whose
+    views were drawn from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
 
     Args:
         networks: trained tasks, each once.
@@ -48,7 +51,9 @@ class EnsembleTask(L.LightningModule):
         join: member outputs (M, B, C) to those of the ensemble, (B, C).
     """
 
-    def __init__(self, networks: Sequence[AffectTask], members: Sequence[Member], join: Callable[[Float], Float]) -> None:
+    def __init__(
+        self, networks: Sequence[AffectTask], members: Sequence[Member], join: Callable[[Float], Float]
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.members = tuple(members)

@@ -18,7 +18,8 @@ from fer_bench.tasks.mixing import Prepared, Targets
 
 
 class ClassScores(torchmetrics.Metric):
-    """Scores of a confusion matrix that fills batch by batch, by the function that scores a record: a class without samples counts in neither.
+    """Scores of a confusion matrix that fills batch by batch, by the function that scores a record: a class without
+    samples counts in neither.
 
     Args:
         n_classes: C.
@@ -37,14 +38,18 @@ class ClassScores(torchmetrics.Metric):
     def update(self, logits: torch.Tensor, targets: torch.Tensor) -> None:
         """Add logits (B, C) and their classes (B,)."""
         cells = targets * self.n_classes + logits.argmax(dim=1)
-        # Compared, not counted: the sums are the same on every device, also where only deterministic functions are allowed.
+        # Compared, not counted: the sums are the same on every device, also where only deterministic functions are
+        # allowed.
         counts = (cells[:, None] == torch.arange(self.n_classes**2, device=cells.device)).sum(dim=0)
         self.confusion += counts.view(self.n_classes, self.n_classes)
 
     def compute(self) -> dict[str, torch.Tensor]:
         """Each metric that a confusion matrix holds, a scalar; NaN where it is undefined."""
         found, like = confusion_statistics(self.confusion.cpu().numpy()), self.confusion
-        return {f"{self.prefix}{name}": torch.tensor(float(found[name]), dtype=torch.float32, device=like.device) for name in metrics.names("confusion")}
+        return {
+            f"{self.prefix}{name}": torch.tensor(float(found[name]), dtype=torch.float32, device=like.device)
+            for name in metrics.names("confusion")
+        }
 
 
 class ExpressionTask(AffectTask):
@@ -64,9 +69,21 @@ class ExpressionTask(AffectTask):
 
     def configure_losses(self) -> None:
         """The named loss, with class weights and label smoothing where asked for."""
-        weight = balanced_weights(self._class_counts) if self.spec.class_weights == "balanced" and self._class_counts is not None else None
+        weight = (
+            balanced_weights(self._class_counts)
+            if self.spec.class_weights == "balanced" and self._class_counts is not None
+            else None
+        )
         spec, soft = self.spec, self.spec.target_mode in ("cross_entropy", "multi_target")
-        self.loss = build_loss(spec.loss, self.label_set, weight, spec.label_smoothing, dict(spec.loss_options), self._class_counts, soft=soft)
+        self.loss = build_loss(
+            spec.loss,
+            self.label_set,
+            weight,
+            spec.label_smoothing,
+            dict(spec.loss_options),
+            self._class_counts,
+            soft=soft,
+        )
 
     def configure_metrics(self) -> None:
         """Every metric that a protocol can select by on validation, running accuracy and loss on training."""

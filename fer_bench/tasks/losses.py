@@ -28,7 +28,9 @@ class SoftCrossEntropy(nn.Module):
         counts: shape (C,), training samples per class; every loss is given them, some need them.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
+    def __init__(
+        self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
+    ) -> None:
         super().__init__()
         self.inner = nn.CrossEntropyLoss(weight=weight, label_smoothing=label_smoothing)
 
@@ -43,7 +45,9 @@ class MultiTargetLoss(nn.Module):
     Targets are binary (B, C), smoothed; the loss is the negative log of the largest product of target and probability.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
+    def __init__(
+        self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
+    ) -> None:
         super().__init__()
         if weight is not None or label_smoothing:
             problem = "loss 'multi_target' takes neither class weights nor label smoothing."
@@ -57,12 +61,15 @@ class MultiTargetLoss(nn.Module):
 
 
 class SigmoidCrossEntropy(nn.Module):
-    """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2), its sign mended.
+    """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2),
+    its sign mended.
 
     The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.
     """
 
-    def __init__(self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> None:
+    def __init__(
+        self, label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
+    ) -> None:
         super().__init__()
         self.smoothing = label_smoothing
         self.weight: torch.Tensor | None
@@ -73,7 +80,11 @@ class SigmoidCrossEntropy(nn.Module):
         if targets.ndim == 1:
             targets = nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
         targets = targets * (1 - self.smoothing) + self.smoothing / logits.shape[1]
-        return nn.functional.binary_cross_entropy_with_logits(logits, targets, weight=self.weight, reduction="none").sum(dim=1).mean()
+        return (
+            nn.functional.binary_cross_entropy_with_logits(logits, targets, weight=self.weight, reduction="none")
+            .sum(dim=1)
+            .mean()
+        )
 
 
 LOSSES.add("cross_entropy", SoftCrossEntropy)
@@ -82,7 +93,9 @@ LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 
 
 @LOSSES.register("unbalanced_cross_entropy")
-def unbalanced(label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None) -> nn.Module:
+def unbalanced(
+    label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
+) -> nn.Module:
     """FindingEmo's loss, which weighs a mistake by its distance; it brings its own class weights.
 
     Raises:
@@ -98,7 +111,14 @@ def unbalanced(label_set: LabelSet, weight: torch.Tensor | None = None, label_sm
 
 
 def build_loss(
-    name: str, label_set: LabelSet, weight: torch.Tensor | None, label_smoothing: float, options: dict[str, Any], counts: Any = None, *, soft: bool = False
+    name: str,
+    label_set: LabelSet,
+    weight: torch.Tensor | None,
+    label_smoothing: float,
+    options: dict[str, Any],
+    counts: Any = None,
+    *,
+    soft: bool = False,
 ) -> nn.Module:
     """Build a loss by name.
 

@@ -62,7 +62,9 @@ def misclassification_weights(class_weights: Tensor, distances: Sequence[Sequenc
     return d / (1 + class_weights) * class_weights[:, None]
 
 
-def loss_and_slope(logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor | None, reduction: Reduction = "none") -> tuple[Tensor, Tensor]:
+def loss_and_slope(
+    logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor | None, reduction: Reduction = "none"
+) -> tuple[Tensor, Tensor]:
     """Loss and its derivative by the logits, in closed form; nothing is recorded for autograd.
 
     Args:
@@ -81,8 +83,8 @@ def loss_and_slope(logits: Tensor, target: Tensor, class_weights: Tensor, pair_w
     if logits.device.type != "cpu":
         first = torch.arange(0, logits.numel(), logits.shape[1], device=logits.device)
         return _closed_form(torch, first, logits.detach(), target, class_weights, pair_weights, reduction)
-    # On a CPU an operation on a batch costs its dispatch, which is a third as long in NumPy; and its exp and sum over a few classes are several times as fast
-    # as the softmax of PyTorch over the last dimension.
+    # On a CPU an operation on a batch costs its dispatch, which is a third as long in NumPy; and its exp and sum over a
+    # few classes are several times as fast as the softmax of PyTorch over the last dimension.
     z, ids, pairs = logits.detach().numpy(), target.numpy(), None if pair_weights is None else pair_weights.numpy()
     if ids.size and ids.min() < 0:
         message = f"target {ids.min()} is no class"
@@ -91,8 +93,12 @@ def loss_and_slope(logits: Tensor, target: Tensor, class_weights: Tensor, pair_w
     return torch.from_numpy(np.asarray(loss)), torch.from_numpy(slope)
 
 
-def _closed_form(xp: Any, first: Any, logits: Any, target: Any, class_weights: Any, pair_weights: Any, reduction: str) -> tuple[Any, Any]:
-    """:func:`loss_and_slope` in what NumPy and PyTorch have in common; ``first`` holds the position of each sample's first logit, (N,)."""
+def _closed_form(
+    xp: Any, first: Any, logits: Any, target: Any, class_weights: Any, pair_weights: Any, reduction: str
+) -> tuple[Any, Any]:
+    """:func:`loss_and_slope` in what NumPy and PyTorch have in common; ``first`` holds the position of each sample's
+    first logit, (N,).
+    """
     guess = logits.argmax(1)
     at_guess, at_target = first + guess, first + target
     w_t = class_weights[target]
@@ -126,7 +132,9 @@ class _UnbalancedCrossEntropy(torch.autograd.Function):
     """Hands autograd the closed-form derivative."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor, reduction: Reduction) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor, reduction: Reduction
+    ) -> Tensor:
         loss, slope = loss_and_slope(logits, target, class_weights, pair_weights, reduction)
         ctx.save_for_backward(slope)
         return loss
@@ -141,20 +149,22 @@ class _UnbalancedCrossEntropy(torch.autograd.Function):
         return slope * (grad.unsqueeze(-1) if grad.ndim else grad), None, None, None, None
 
 
-def unbalanced_cross_entropy(logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor, reduction: Reduction = "mean") -> Tensor:
+def unbalanced_cross_entropy(
+    logits: Tensor, target: Tensor, class_weights: Tensor, pair_weights: Tensor, reduction: Reduction = "mean"
+) -> Tensor:
     """Unbalanced cross-entropy of equation (1), with the sign that makes it a loss.
 
-    With h the class of the highest probability: ``-w_t log p_t - w_th log(1 - p_h)``; the second term is there only where
-    h is not the target t, so that a right prediction costs its weighted cross-entropy. Of classes that share the highest
-    logit, ``argmax`` chooses h. Half precision is computed in float32. There is no second derivative.
+    With h the class of the highest probability: ``-w_t log p_t - w_th log(1 - p_h)``; the second term is there only
+    where h is not the target t, so that a right prediction costs its weighted cross-entropy. Of classes that share the
+    highest logit, ``argmax`` chooses h. Half precision is computed in float32. There is no second derivative.
 
     Args:
         logits: shape (..., C), unnormalised; leading dimensions may hold many heads, as (heads, batch, C).
         target: class ids, shape (...), int64 in 0..C-1.
         class_weights: w_t, shape (C,).
         pair_weights: w_th, shape (C, C), zero on the diagonal (:func:`misclassification_weights`).
-        reduction: ``mean`` divides by the sum of the targets' class weights, as ``torch.nn.functional.cross_entropy`` does;
-            for independent heads take ``none`` and reduce over the batch yourself.
+        reduction: ``mean`` divides by the sum of the targets' class weights, as ``torch.nn.functional.cross_entropy``
+            does; for independent heads take ``none`` and reduce over the batch yourself.
 
     Returns:
         A scalar, or shape (...) for ``none``; never negative.
@@ -181,8 +191,8 @@ class UnbalancedCrossEntropyLoss(nn.Module):
 
     Args:
         counts: training samples per class, shape (C,); gives the class weights of equation (3).
-        distances: distance between classes, shape (C, C): ``LabelSet.distances`` holds the steps on Plutchik's wheel for
-            Emo8 and the steps on the scale for Arousal3 and Valence3 (appendix A.7).
+        distances: distance between classes, shape (C, C): ``LabelSet.distances`` holds the steps on Plutchik's wheel
+            for Emo8 and the steps on the scale for Arousal3 and Valence3 (appendix A.7).
         reduction: as in :func:`unbalanced_cross_entropy`.
 
     Raises:
@@ -193,7 +203,12 @@ class UnbalancedCrossEntropyLoss(nn.Module):
     class_weights: Tensor
     pair_weights: Tensor
 
-    def __init__(self, counts: Sequence[int] | Tensor, distances: Sequence[Sequence[float]] | Tensor, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self,
+        counts: Sequence[int] | Tensor,
+        distances: Sequence[Sequence[float]] | Tensor,
+        reduction: Reduction = "mean",
+    ) -> None:
         super().__init__()
         weights = balanced_class_weights(counts)
         self.register_buffer("class_weights", weights)

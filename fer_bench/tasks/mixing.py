@@ -1,7 +1,9 @@
-"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): a batch with the same batch, rolled by one; drawn from (seed, epoch, batch, rank) alone.
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): a batch with the same batch, rolled by one; drawn from (seed,
+epoch, batch, rank) alone.
 
-The loss is that of both images' targets, each by its share of the image. For cross-entropy this equals the loss of the mixed target; it also holds for class
-weights, whose mean is one per label, and for losses that take one class per image.
+The loss is that of both images' targets, each by its share of the image. For cross-entropy this equals the loss of the
+mixed target; it also holds for class weights, whose mean is one per label, and for losses that take one class per
+image.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Prepared:
     Args:
         images: (B, C, H, W), uint8 or float in 0..255.
         targets: named columns of B rows.
-        share: of each image that is its own; the rest is of the image before it in the batch, the last one for the first.
+        share: of each image that is its own; the rest is of the image before it in the batch, the last one for the
+            first.
     """
 
     images: torch.Tensor
@@ -90,7 +93,9 @@ class Mixing:
 
 
 def _cut(batch: Prepared, share: float, centre: npt.NDArray[np.float64]) -> Prepared:
-    """Put a rectangle of the other image around a centre (y, x in shares of the sides), with ``1 - share`` of the area as far as it is inside."""
+    """Put a rectangle of the other image around a centre (y, x in shares of the sides), with ``1 - share`` of the area
+    as far as it is inside.
+    """
     box = []
     for side, middle in zip(batch.images.shape[2:], centre, strict=True):
         half = side * (1 - share) ** 0.5 / 2
@@ -98,7 +103,9 @@ def _cut(batch: Prepared, share: float, centre: npt.NDArray[np.float64]) -> Prep
     images, (rows, columns) = batch.images.clone(), box
     images[:, :, rows, columns] = batch.images.roll(1, 0)[:, :, rows, columns]
     height, width = batch.images.shape[2:]
-    return replace(batch, images=images, share=1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
+    return replace(
+        batch, images=images, share=1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+    )
 
 
 def check_mixing(spec: RunSpec, kind: str) -> None:
@@ -117,8 +124,14 @@ def check_mixing(spec: RunSpec, kind: str) -> None:
             problem = f"{key} = {value:g} without mixup and cutmix changes nothing."
             raise SpecError(problem, f"Set mixup or cutmix too, or leave {key} out.")
     if spec.cutmix and kind != "classes":
-        problem = f"cutmix = {spec.cutmix:g}: the values of two halves of a face are not those of the whole, task {spec.task!r} has values."
+        problem = (
+            f"cutmix = {spec.cutmix:g}: the values of two halves of a face are not those of the whole, task"
+            f" {spec.task!r} has values."
+        )
         raise SpecError(problem, "Use mixup, which mixes the values too, or leave cutmix out.")
     if mixes and spec.method in ("multitask", "two_stage"):
-        problem = f"{'mixup' if spec.mixup else 'cutmix'} with method = {spec.method!r}: a mixture of faces is nothing to reconstruct."
+        problem = (
+            f"{'mixup' if spec.mixup else 'cutmix'} with method = {spec.method!r}: a mixture of faces is nothing to"
+            " reconstruct."
+        )
         raise SpecError(problem, "Leave mixup and cutmix out, or use method=plain.")

@@ -1,4 +1,6 @@
-"""Muon (Jordan et al. 2024): momentum whose update is made orthogonal, so that every direction of a layer learns at the same rate."""
+"""Muon (Jordan et al. 2024): momentum whose update is made orthogonal, so that every direction of a layer learns at the
+same rate.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for weights of two dimensions or more (a convolution's are a matrix of its filters), AdamW for biases and norms.
+    """Muon for weights of two dimensions or more (a convolution's are a matrix of its filters), AdamW for biases and
+    norms.
 
-    An update is scaled to the root mean square that AdamW's usually has (Liu et al. 2025, "Muon is scalable for LLM training"), so that one rate suits both.
+    An update is scaled to the root mean square that AdamW's usually has (Liu et al. 2025, "Muon is scalable for LLM
+    training"), so that one rate suits both.
 
     Args:
         params: parameters or groups of them.
@@ -37,11 +41,17 @@ class Muon(torch.optim.Optimizer):
         steps: int = 4,
         bias_lr: float = 1.0,
     ) -> None:
-        for name, value, right in (("momentum", momentum, 0 <= momentum < 1), ("steps", steps, steps >= 1), ("bias_lr", bias_lr, bias_lr > 0)):
+        for name, value, right in (
+            ("momentum", momentum, 0 <= momentum < 1),
+            ("steps", steps, steps >= 1),
+            ("bias_lr", bias_lr, bias_lr > 0),
+        ):
             if not right:
                 message = f"{name} = {value} is out of range"
                 raise ValueError(message)
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps, "bias_lr": bias_lr})
+        super().__init__(
+            params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps, "bias_lr": bias_lr}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -68,7 +78,9 @@ class Muon(torch.optim.Optimizer):
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update.to(parameter.dtype), alpha=-0.2 * group["lr"] * max(ahead.shape) ** 0.5)
 
-    def _vector(self, parameter: torch.Tensor, group: dict[str, Any], betas: tuple[float, float] = (0.9, 0.999)) -> None:
+    def _vector(
+        self, parameter: torch.Tensor, group: dict[str, Any], betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
@@ -83,7 +95,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
-    """The nearest matrix (M, N) whose singular values are all about 1, by a Newton-Schulz iteration in bfloat16, which bears the rounding."""
+    """The nearest matrix (M, N) whose singular values are all about 1, by a Newton-Schulz iteration in bfloat16, which
+    bears the rounding.
+    """
     a, b, c = _QUINTIC
     x = matrix.bfloat16()
     tall = len(x) > x.shape[1]

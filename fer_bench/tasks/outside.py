@@ -1,4 +1,6 @@
-"""Losses from outside the package: a function of outputs and targets, or an ``nn.Module`` class whose instances are one."""
+"""Losses from outside the package: a function of outputs and targets, or an ``nn.Module`` class whose instances are
+one.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,16 @@ class FunctionLoss(nn.Module):
         return loss
 
 
-def build_plugin_loss(plugin: Plugin, options: Mapping[str, Any], offered: Mapping[str, Any], targets: torch.Tensor, n_outputs: int) -> nn.Module:
+def build_plugin_loss(
+    plugin: Plugin, options: Mapping[str, Any], offered: Mapping[str, Any], targets: torch.Tensor, n_outputs: int
+) -> nn.Module:
     """Build a loss, and try it on a small batch.
 
     Args:
         plugin: of the loss.
         options: ``loss_options``.
-        offered: what else a loss may take, by name (``weight``, ``label_smoothing``, ``counts``, ``label_set``); what it does not take and is set is refused.
+        offered: what else a loss may take, by name (``weight``, ``label_smoothing``, ``counts``, ``label_set``); what
+            it does not take and is set is refused.
         targets: of the trial.
         n_outputs: C.
 
@@ -51,7 +56,10 @@ def build_plugin_loss(plugin: Plugin, options: Mapping[str, Any], offered: Mappi
     is_function = not inspect.isclass(made)
     if isinstance(made, nn.Module) or not callable(made) or (inspect.isclass(made) and not issubclass(made, nn.Module)):
         problem = f"{plugin.described}: {plugin.reference} is neither a function nor an nn.Module class."
-        raise PluginError(problem, "It is called as loss(outputs, targets, **loss_options), or as Loss(**loss_options)(outputs, targets).")
+        raise PluginError(
+            problem,
+            "It is called as loss(outputs, targets, **loss_options), or as Loss(**loss_options)(outputs, targets).",
+        )
     taken = _parameters(made)
     for name, setting in (("weight", "class_weights"), ("label_smoothing", "label_smoothing")):
         if name not in taken and offered.get(name) not in (None, 0.0):
@@ -63,7 +71,9 @@ def build_plugin_loss(plugin: Plugin, options: Mapping[str, Any], offered: Mappi
     except FerBenchError:
         raise
     except Exception as error:  # classes raise whatever they are made to
-        problem = f"{plugin.described} cannot be built with {dict(options)} ({type(error).__name__}: {_first_line(error)})."
+        problem = (
+            f"{plugin.described} cannot be built with {dict(options)} ({type(error).__name__}: {_first_line(error)})."
+        )
         raise SpecError(problem, "Correct loss_options.") from None
     _try(loss, plugin.described, targets, n_outputs)
     return loss
@@ -92,7 +102,11 @@ def _try(loss: nn.Module, what: str, targets: torch.Tensor, n_outputs: int) -> N
         problem = f"{what} fails on a small batch ({type(error).__name__}: {_first_line(error)})."
         raise PluginError(problem, f"{example} Correct it, or loss_options.") from None
     if not isinstance(found, torch.Tensor) or found.ndim != 0:
-        shape = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+        shape = (
+            f"a tensor of shape {tuple(found.shape)}"
+            if isinstance(found, torch.Tensor)
+            else f"a {type(found).__name__}"
+        )
         problem = f"{what} gives {shape}, not a scalar tensor."
         raise PluginError(problem, f"{example} Return the mean over the batch.")
     if not bool(torch.isfinite(found)):

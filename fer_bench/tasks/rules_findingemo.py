@@ -1,7 +1,8 @@
-"""How FindingEmo's networks were trained: the learning-rate rule and the stopping rule, for one model or for many heads at once.
+"""How FindingEmo's networks were trained: the learning-rate rule and the stopping rule, for one model or for many heads
+at once.
 
-Source: Mertens et al., FindingEmo (2024), section 3, equation (2). The paper follows both quantities on its test set; give
-the stopping rule the validation set's to select cleanly. Torch-free.
+Source: Mertens et al., FindingEmo (2024), section 3, equation (2). The paper follows both quantities on its test set;
+give the stopping rule the validation set's to select cleanly. Torch-free.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ Watched = Literal["loss", "weighted_f1"]
 def learning_rate_factor(epoch: int) -> float:
     """Factor of equation (2), ``1 / sqrt(floor(e / 3) + 1)``: the rate changes once every three epochs.
 
-    For ``torch.optim.lr_scheduler.LambdaLR``, stepped once per epoch; the text below the equation says that its division is
-    a floor division.
+    For ``torch.optim.lr_scheduler.LambdaLR``, stepped once per epoch; the text below the equation says that its
+    division is a floor division.
 
     Args:
         epoch: counted from 0.
@@ -49,9 +50,9 @@ class StoppingRules:
     """The paper's stopping rule for many heads that train side by side.
 
     A head stops when its epoch of lowest loss *or* its epoch of highest weighted F1 lies ``patience`` epochs behind the
-    current one, or when ``max_epochs`` are done. The best epoch of the criterion that ran out is the head's model. Where
-    both ran out together, or the limit stopped it, the paper names none: weighted F1, which it reports, decides. Ties keep the
-    earlier epoch; NaN is never an improvement.
+    current one, or when ``max_epochs`` are done. The best epoch of the criterion that ran out is the head's model.
+    Where both ran out together, or the limit stopped it, the paper names none: weighted F1, which it reports, decides.
+    Ties keep the earlier epoch; NaN is never an improvement.
 
     Args:
         heads: number of heads H.
@@ -105,7 +106,9 @@ class StoppingRules:
 
     @property
     def chosen_epoch(self) -> npt.NDArray[np.int64]:
-        """Epoch (from 0) of each head's final model, shape (H,); for running heads, that of the best weighted F1 so far."""
+        """Epoch (from 0) of each head's final model, shape (H,); for running heads, that of the best weighted F1 so
+        far.
+        """
         return np.where(self._loss_ran_out, self.best_loss_epoch, self.best_f1_epoch)
 
 

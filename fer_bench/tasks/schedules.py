@@ -24,13 +24,16 @@ OPTIMIZERS.add("nadam", torch.optim.NAdam)
 OPTIMIZERS.add("rmsprop", torch.optim.RMSprop)
 OPTIMIZERS.add("muon", Muon)
 
-# A schedule gets the optimizer, the peak learning rate, epochs, steps per epoch and its options; it returns what Lightning wants to know.
+# A schedule gets the optimizer, the peak learning rate, epochs, steps per epoch and its options; it returns what
+# Lightning wants to know.
 ScheduleFactory = Callable[..., dict[str, Any]]
 SCHEDULES: Registry[ScheduleFactory | None] = Registry("schedule")
 SCHEDULES.add("none", None)
 
 
-def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float, options: dict[str, Any]) -> torch.optim.Optimizer:
+def build_optimizer(
+    name: str, module: nn.Module, lr: float, weight_decay: float, options: dict[str, Any]
+) -> torch.optim.Optimizer:
     """Build an optimiser; biases and norm parameters decay only with ``decay_all: true``, as in most papers' code.
 
     Args:
@@ -38,7 +41,8 @@ def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float
         module: whose parameters it gets.
         lr: learning rate.
         weight_decay: of weights.
-        options: of the optimiser; also ``decay_all``, and ``sam``, the radius of sharpness-aware minimisation (:mod:`fer_bench.tasks.sharpness`).
+        options: of the optimiser; also ``decay_all``, and ``sam``, the radius of sharpness-aware minimisation
+            (:mod:`fer_bench.tasks.sharpness`).
 
     Raises:
         SpecError: an option that the optimiser does not have.
@@ -51,7 +55,10 @@ def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float
     parameters = [p for p in module.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1 or decay_all]
     rest = [p for p in parameters if not (p.ndim > 1 or decay_all)]
-    groups: Iterable[dict[str, Any]] = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups: Iterable[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
     try:
         return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr, **given)
     except (TypeError, ValueError) as error:
@@ -61,9 +68,17 @@ def build_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float
 
 @SCHEDULES.register("one_cycle")
 def one_cycle(
-    optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, warmup: float = 0.3, start: float = 25.0, end: float = 1e4
+    optimizer: torch.optim.Optimizer,
+    lr: float,
+    epochs: int,
+    steps: int,
+    warmup: float = 0.3,
+    start: float = 25.0,
+    end: float = 1e4,
 ) -> dict[str, Any]:
-    """One cycle (Smith 2018): up over the share ``warmup`` of all steps, then down to lr / (start x end), by cosines."""
+    """One cycle (Smith 2018): up over the share ``warmup`` of all steps, then down to lr / (start x end), by
+    cosines.
+    """
     total = max(epochs * steps, 2)
     inner = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lr, total_steps=total, pct_start=warmup, div_factor=start, final_div_factor=end, cycle_momentum=False
@@ -72,7 +87,9 @@ def one_cycle(
 
 
 @SCHEDULES.register("cosine")
-def cosine(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, warmup_epochs: float = 1.0, floor: float = 0.0) -> dict[str, Any]:
+def cosine(
+    optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, warmup_epochs: float = 1.0, floor: float = 0.0
+) -> dict[str, Any]:
     """Linear warm-up, then half a cosine down to ``floor`` x lr, step by step."""
     total, warm = epochs * steps, max(int(warmup_epochs * steps), 1)
 
@@ -86,27 +103,39 @@ def cosine(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int,
 
 
 @SCHEDULES.register("step")
-def step(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, every: int = 10, factor: float = 0.1) -> dict[str, Any]:
+def step(
+    optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, every: int = 10, factor: float = 0.1
+) -> dict[str, Any]:
     """Multiply by ``factor`` after every ``every`` epochs."""
     return {"scheduler": torch.optim.lr_scheduler.StepLR(optimizer, every, gamma=factor), "interval": "epoch"}
 
 
 @SCHEDULES.register("findingemo")
 def findingemo(optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int) -> dict[str, Any]:
-    """Equation (2) of FindingEmo (Mertens et al. 2024): lr / sqrt(floor(epoch / 3) + 1), a new rate every third epoch."""
+    """Equation (2) of FindingEmo (Mertens et al. 2024): lr / sqrt(floor(epoch / 3) + 1), a new rate every third
+    epoch.
+    """
     return {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor), "interval": "epoch"}
 
 
 @SCHEDULES.register("plateau")
 def plateau(
-    optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, factor: float = 0.5, patience: int = 0, threshold: float = 1e-4
+    optimizer: torch.optim.Optimizer,
+    lr: float,
+    epochs: int,
+    steps: int,
+    factor: float = 0.5,
+    patience: int = 0,
+    threshold: float = 1e-4,
 ) -> dict[str, Any]:
     """Multiply by ``factor`` when the validation loss has not improved for more than ``patience`` epochs."""
     inner = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=threshold)
     return {"scheduler": inner, "interval": "epoch", "monitor": "validation/loss"}
 
 
-def build_schedule(name: str, optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, options: dict[str, Any]) -> dict[str, Any] | None:
+def build_schedule(
+    name: str, optimizer: torch.optim.Optimizer, lr: float, epochs: int, steps: int, options: dict[str, Any]
+) -> dict[str, Any] | None:
     """Build a schedule by name.
 
     Raises:

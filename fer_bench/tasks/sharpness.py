@@ -1,8 +1,9 @@
-"""Sharpness-aware minimisation (SAM; Foret et al. 2021): each step follows the gradient from a point uphill of the weights, for flat minima.
+"""Sharpness-aware minimisation (SAM; Foret et al. 2021): each step follows the gradient from a point uphill of the
+weights, for flat minima.
 
-The point uphill is that of the batch at hand, on each device and for each piece of a batch that was halved for want of memory ("m-sharpness" in the paper,
-section 4.1). The second gradient replaces the first behind ``backward``, so that scaling, clipping, accumulation, averages of weights and every optimiser work
-as without it.
+The point uphill is that of the batch at hand, on each device and for each piece of a batch that was halved for want of
+memory ("m-sharpness" in the paper, section 4.1). The second gradient replaces the first behind ``backward``, so that
+scaling, clipping, accumulation, averages of weights and every optimiser work as without it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Sharpness:
         self.network, self.radius = network, radius
         self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def climb(self, attempt: Attempt, scaled: Callable[[torch.Tensor], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def climb(
+        self, attempt: Attempt, scaled: Callable[[torch.Tensor], torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Move the weights uphill; call :meth:`descend` behind ``backward``.
 
         Args:
@@ -59,15 +62,22 @@ class Sharpness:
         device = weights[0].device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             loss, outputs = attempt()
-        # Not backward(): that would add to what pieces of the same batch have left, and make processes wait for each other.
+        # Not backward(): that would add to what pieces of the same batch have left, and make processes wait for each
+        # other.
         gradients = torch.autograd.grad(scaled(loss), weights, allow_unused=True)
-        there = [(weight, gradient) for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient.float()) for _, gradient in there]))
+        there = [
+            (weight, gradient) for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None
+        ]
+        norm = torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(gradient.float()) for _, gradient in there])
+        )
         # Where the scaled gradient is infinite, there is no direction: the step is that of plain descent.
         stride = torch.where(norm.isfinite() & (norm > 0), self.radius / norm, torch.zeros_like(norm))
         with torch.no_grad():
             # The second pass must leave no trace in running statistics: they are those at the weights.
-            self._kept = [(tensor, tensor.clone()) for tensor in (*(weight for weight, _ in there), *self.network.buffers())]
+            self._kept = [
+                (tensor, tensor.clone()) for tensor in (*(weight for weight, _ in there), *self.network.buffers())
+            ]
             for weight, gradient in there:
                 weight.add_(torch.where(stride > 0, gradient * stride, torch.zeros_like(gradient)))
         # Autocast keeps the weights that it has cast for as long as its context lasts.

@@ -17,7 +17,8 @@ from fer_bench.tasks.value_losses import build_value_loss
 
 
 class StreamingCCC(torchmetrics.Metric):
-    """Concordance correlation coefficient per dimension from running sums, exact over any number of batches and processes.
+    """Concordance correlation coefficient per dimension from running sums, exact over any number of batches and
+    processes.
 
     Unlike torchmetrics' own it uses population moments throughout, so that it agrees with the published score.
 
@@ -42,7 +43,9 @@ class StreamingCCC(torchmetrics.Metric):
         self.n += len(o)
 
     def compute(self) -> torch.Tensor:
-        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was told apart."""
+        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was told
+        apart.
+        """
         o, t, oo, tt, ot = self.sums / self.n.clamp_min(1)
         spread = (oo - o * o) + (tt - t * t) + (o - t).square()
         return torch.where(spread > 0, 2 * (ot - o * t) / spread.clamp_min(1e-30), torch.zeros_like(spread)).float()
@@ -51,8 +54,8 @@ class StreamingCCC(torchmetrics.Metric):
 class ValenceArousalTask(AffectTask):
     """Regression of the protocol's dimensions, without an activation at the end.
 
-    Targets arrive and predictions leave in the dataset's units; the network, the loss and the validation scores live on the scale -1 to 1. This class is the
-    one place where one becomes the other.
+    Targets arrive and predictions leave in the dataset's units; the network, the loss and the validation scores live on
+    the scale -1 to 1. This class is the one place where one becomes the other.
 
     Args:
         spec: the run.
@@ -105,10 +108,16 @@ class ValenceArousalTask(AffectTask):
         self.validation_ccc.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss they were trained with."""
+        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss
+        they were trained with.
+        """
         # torchmetrics takes the dimension of a single element away.
         errors, ccc = torch.atleast_1d(self.validation_error.compute()), torch.atleast_1d(self.validation_ccc.compute())
-        scores: dict[str, Any] = {"validation/loss": errors.mean(), "validation/ccc": ccc.mean(), "validation/rmse": errors.sqrt().mean()}
+        scores: dict[str, Any] = {
+            "validation/loss": errors.mean(),
+            "validation/ccc": ccc.mean(),
+            "validation/rmse": errors.sqrt().mean(),
+        }
         scores |= {f"validation/{name}_ccc": ccc[d] for d, name in enumerate(self.dimensions)}
         self.log_dict(scores, prog_bar=True)
 

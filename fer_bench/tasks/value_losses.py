@@ -1,4 +1,6 @@
-"""Losses of valence and arousal by name. Each takes outputs and targets (B, D), both on the scale -1 to 1, and returns a scalar."""
+"""Losses of valence and arousal by name. Each takes outputs and targets (B, D), both on the scale -1 to 1, and returns
+a scalar.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _TINY = 1e-8
 
 
 class CCCLoss(nn.Module):
-    """One minus the concordance correlation coefficient over the batch, averaged over dimensions (Lin 1989; population moments)."""
+    """One minus the concordance correlation coefficient over the batch, averaged over dimensions (Lin 1989; population
+    moments).
+    """
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of a batch, 0 to 2; in a batch whose targets are all equal it rewards answering just those."""
@@ -51,7 +55,9 @@ class SumLoss(nn.Module):
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of a batch."""
-        total: torch.Tensor = sum(weight * part(outputs, targets) for weight, part in zip(self.weights, self.parts, strict=True))
+        total: torch.Tensor = sum(
+            weight * part(outputs, targets) for weight, part in zip(self.weights, self.parts, strict=True)
+        )
         return total
 
 
@@ -73,7 +79,11 @@ def build_value_loss(name: str, options: Mapping[str, Any] | None = None, n_outp
             problem = f"loss {part!r} is for classes; valence and arousal are values."
             raise SpecError(problem, f"Use {_SUGGESTION}.")
     given = dict(options or {})
-    outside = {part: plugin for part in names if part not in VALUE_LOSSES and (plugin := plugins.find("loss", part)) is not None}
+    outside = {
+        part: plugin
+        for part in names
+        if part not in VALUE_LOSSES and (plugin := plugins.find("loss", part)) is not None
+    }
     if len(names) == 1 and name in outside:
         return build_plugin_loss(outside[name], given, {}, value_targets(n_outputs), n_outputs)
     for part in names:
@@ -83,7 +93,11 @@ def build_value_loss(name: str, options: Mapping[str, Any] | None = None, n_outp
     if given:
         problem = f"loss_options.{sorted(given)[0]}: loss {name!r} has no such option."
         raise SpecError(problem, "Sums have weights, huber has delta.")
-    if not isinstance(weights, list) or len(weights) != len(names) or not all(isinstance(w, int | float) and w >= 0 for w in weights):
+    if (
+        not isinstance(weights, list)
+        or len(weights) != len(names)
+        or not all(isinstance(w, int | float) and w >= 0 for w in weights)
+    ):
         problem = f"loss_options.weights = {weights!r}: loss {name!r} needs {len(names)} numbers that are not negative."
         raise SpecError(problem, "For example [1, 0.5] for mse+ccc.")
     parts = []

@@ -41,12 +41,14 @@ SHARDED = ("fsdp", "deepspeed")
 def check_names(spec: RunSpec) -> Protocol:
     """Resolve every name of a spec, and try what can be tried, before any data is opened.
 
-    The network is built, and run once where the side of its input is known by now; its weights file and the label file are read.
+    The network is built, and run once where the side of its input is known by now; its weights file and the label file
+    are read.
 
     Raises:
         UnknownNameError: with suggestions.
         MissingPackageError, WeightsError, MissingDataError, BadDataError: a package or a file is missing or wrong.
-        SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of values.
+        SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of
+            values.
     """
     from fer_bench.data.augment import changes_nothing, settings_of
     from fer_bench.data.label_file import read_labels
@@ -63,7 +65,10 @@ def check_names(spec: RunSpec) -> Protocol:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
         raise SpecError(problem, f"Use epoch_1 to epoch_{spec.epochs}, best or last.")
     if spec.tta and spec.tta_kind == "random" and changes_nothing(settings):
-        problem = f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment = {spec.augment!r} changes nothing."
+        problem = (
+            f"tta = {spec.tta} with tta_kind = 'random' averages views of the training augmentation, but augment ="
+            f" {spec.augment!r} changes nothing."
+        )
         raise SpecError(problem, "Choose an augmentation, or tta_kind=flip, five_crop or ten_crop.")
     protocol = spec.judge
     check_mixing(spec, protocol.task.kind)
@@ -71,7 +76,9 @@ def check_names(spec: RunSpec) -> Protocol:
         problem = f"method_options.{min(spec.method_options)} with method = 'plain' changes nothing."
         raise SpecError(problem, f"Set method too, for example method={DISTILL}, or leave method_options out.")
     if spec.labels and spec.target_mode != "hard":
-        problem = f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
+        problem = (
+            f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
+        )
         raise SpecError(problem, "Use target_mode=hard.")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
@@ -87,12 +94,17 @@ def check_names(spec: RunSpec) -> Protocol:
         require(("wandb",))
     _check_strategy(spec.execution.strategy)
     if radius_of(spec.optimizer_options) and spec.execution.strategy.startswith(SHARDED):
-        problem = f"optimizer_options.{SAM} with strategy = {spec.execution.strategy!r}: each process holds a part of the weights only."
+        problem = (
+            f"optimizer_options.{SAM} with strategy = {spec.execution.strategy!r}: each process holds a part of the"
+            " weights only."
+        )
         raise SpecError(problem, f"Use --strategy ddp, or leave {SAM} out.")
     network = try_specified(spec, protocol.task.n_outputs)
     check_dropout_schedule(spec, network)
     _task_of(spec, protocol, network, np.ones(protocol.task.n_outputs))
-    optimizer = build_optimizer(spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options))
+    optimizer = build_optimizer(
+        spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options)
+    )
     build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, 1, dict(spec.schedule_options))
     return protocol
 
@@ -127,13 +139,17 @@ def build_task(
         initial: ImageNet's weights where they have been found already.
         taught: what the teachers of a distillation answer, where it is trained.
     """
-    network = build_specified(spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial)
+    network = build_specified(
+        spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial
+    )
     if pretrained:
         try_sides(network, spec, protocol.task.n_outputs)
     return _task_of(spec, protocol, network, class_counts, taught)
 
 
-def _task_of(spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any, taught: torch.Tensor | None = None) -> AffectTask:
+def _task_of(
+    spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any, taught: torch.Tensor | None = None
+) -> AffectTask:
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
     if spec.method == DISTILL:
@@ -151,7 +167,11 @@ def load_weights(task: AffectTask, path: Path) -> None:
     state = read_checkpoint(path)["state_dict"]
     own = task.state_dict()
     wanted = {key: value for key, value in state.items() if key in own and isinstance(value, torch.Tensor)}
-    if any(key not in wanted or wanted[key].shape != value.shape for key, value in own.items() if key.startswith("network.")):
+    if any(
+        key not in wanted or wanted[key].shape != value.shape
+        for key, value in own.items()
+        if key.startswith("network.")
+    ):
         problem = f"{path}: the checkpoint is of another network."
         raise WeightsError(problem, f"Delete {path.parent} and train again.")
     task.load_state_dict(wanted, strict=False)

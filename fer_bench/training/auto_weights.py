@@ -1,4 +1,6 @@
-"""What ``weights: auto`` becomes here: ImageNet's weights where they can be had, else none; and the same again when the command is given again."""
+"""What ``weights: auto`` becomes here: ImageNet's weights where they can be had, else none; and the same again when the
+command is given again.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ def _settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
 def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bool = True) -> tuple[RunSpec, str]:
     """Settle the weights of a command that leaves them open.
 
-    A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen is written down in ``runs/auto``, for
-    all seeds of the command together: whatever can be had later, the command given again resumes its run, and another seed is of the same row.
+    A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen
+    is written down in ``runs/auto``, for all seeds of the command together: whatever can be had later, the command
+    given again resumes its run, and another seed is of the same row.
 
     Args:
         given: the command's settings.
@@ -52,11 +55,16 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bo
     chosen = "imagenet" if found else "none"
     if keep:
         write_atomically(file, json.dumps({"weights": chosen, "why": why}).encode())
-    return specs[chosen], f"weights: auto is {'imagenet' if chosen == 'imagenet' else 'none, so it trains from scratch'} ({why})."
+    return (
+        specs[chosen],
+        f"weights: auto is {'imagenet' if chosen == 'imagenet' else 'none, so it trains from scratch'} ({why}).",
+    )
 
 
 def _imagenet(spec: RunSpec) -> tuple[bool, str]:
-    """Whether ImageNet's weights can be had, and where or why not. A damaged file is no reason to train without: that is an error."""
+    """Whether ImageNet's weights can be had, and where or why not. A damaged file is no reason to train without: that
+    is an error.
+    """
     try:
         require_imagenet(find_model(spec.model), spec.model_options)
     except SpecError as error:

@@ -19,14 +19,19 @@ from fer_bench.spec import RunSpec
 class EpochSeed(L.Callback):
     """Seed every random number generator from (seed, epoch, rank) before each epoch.
 
-    Checkpoints hold no generator states; with this, an epoch draws the same dropout masks whether or not the run was interrupted before it.
+    Checkpoints hold no generator states; with this, an epoch draws the same dropout masks whether or not the run was
+    interrupted before it.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed this epoch before its first batch: by now the loader has drawn what it draws, which is more without worker processes than with them."""
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed this epoch before its first batch: by now the loader has drawn what it draws, which is more without
+        worker processes than with them.
+        """
         if batch_idx == 0:
             torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1_009 + trainer.global_rank)
 
@@ -53,10 +58,19 @@ class History(L.Callback):
         # A NaN cannot be written as JSON; the guard ends such a run anyway.
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
         self.epochs = self.epochs[: trainer.current_epoch]
-        self.epochs.append({"epoch": trainer.current_epoch, "seconds": time.perf_counter() - self._began, "lr": _lr(trainer), **finite})
+        self.epochs.append(
+            {"epoch": trainer.current_epoch, "seconds": time.perf_counter() - self._began, "lr": _lr(trainer), **finite}
+        )
         if self.verbose and trainer.is_global_zero:
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()) if name.endswith(("loss", "accuracy", "ccc")))
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {self.epochs[-1]['seconds']:.0f} s", flush=True)
+            shown = "  ".join(
+                f"{name} {value:.4f}"
+                for name, value in sorted(scores.items())
+                if name.endswith(("loss", "accuracy", "ccc"))
+            )
+            print(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {self.epochs[-1]['seconds']:.0f} s",
+                flush=True,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -98,11 +112,16 @@ class NanGuard(L.Callback):
             value = trainer.callback_metrics.get(name)
             if value is not None and not math.isfinite(float(value)):
                 problem = f"{name} became {float(value)} in epoch {trainer.current_epoch + 1}."
-                raise RunNanError(problem, "Lower the learning rate, clip the gradient (--set gradient_clip=1), or use --precision 32-true.")
+                raise RunNanError(
+                    problem,
+                    "Lower the learning rate, clip the gradient (--set gradient_clip=1), or use --precision 32-true.",
+                )
 
 
 class Patience(EarlyStopping):
-    """Early stopping that also remembers, in a run that was killed right behind its last epoch, that it was the last."""
+    """Early stopping that also remembers, in a run that was killed right behind its last epoch, that it was the
+    last.
+    """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop again where the checkpoint says that patience had run out."""
@@ -110,12 +129,17 @@ class Patience(EarlyStopping):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """The best epoch so far, remembered also when the run's folder has been moved since; the base class would forget it."""
+    """The best epoch so far, remembered also when the run's folder has been moved since; the base class would forget
+    it.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint, with paths in the folder as it is called now."""
         folder = Path(str(self.dirpath))
-        here = {name: str(folder / Path(state_dict[name]).name) if state_dict[name] else "" for name in ("best_model_path", "kth_best_model_path")}
+        here = {
+            name: str(folder / Path(state_dict[name]).name) if state_dict[name] else ""
+            for name in ("best_model_path", "kth_best_model_path")
+        }
         scores = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **here, "dirpath": self.dirpath, "best_k_models": scores})
 

@@ -15,8 +15,9 @@ from fer_bench.atomic import write_atomically
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes under another name in the same folder, then renames.
 
-    Lightning's own goes through the system's temporary folder: where that is another file system, what is called a move is a copy, and a process that is
-    killed in the middle, or a disk that fills up, leaves part of a checkpoint under its final name, with the one before it gone.
+    Lightning's own goes through the system's temporary folder: where that is another file system, what is called a move
+    is a copy, and a process that is killed in the middle, or a disk that fills up, leaves part of a checkpoint under
+    its final name, with the one before it gone.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:

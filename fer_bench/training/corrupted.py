@@ -1,4 +1,6 @@
-"""A trained network on corrupted images of its own test split: how much of its score a blurred, noisy or covered face leaves."""
+"""A trained network on corrupted images of its own test split: how much of its score a blurred, noisy or covered face
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,13 @@ from fer_bench.training.trained import Trained, load_record
 _SCENE = "these are scenes, not faces"
 
 
-def measure(store: Store, record: Record, execution: Execution | None = None, say: Callable[[str], None] = lambda line: None) -> Corrupted:
+def measure(
+    store: Store, record: Record, execution: Execution | None = None, say: Callable[[str], None] = lambda line: None
+) -> Corrupted:
     """Test a network on every corruption at every strength, as its row was tested, test-time augmentation included.
 
-    Images are corrupted at the dataset's native size, then brought to the size at which the network was trained: networks of other sizes see the same faces.
+    Images are corrupted at the dataset's native size, then brought to the size at which the network was trained:
+    networks of other sizes see the same faces.
 
     Args:
         store: where the record's predictions are.
@@ -56,7 +61,9 @@ def measure(store: Store, record: Record, execution: Execution | None = None, sa
         raise RecordError(problem, record.message)
     trained = load_record(record, execution)
     device = machine.resolve(trained.spec)
-    datamodule = build_datamodule(trained.spec.model_copy(update={"image_size": None, "labels": ""}), workers=device.workers)
+    datamodule = build_datamodule(
+        trained.spec.model_copy(update={"image_size": None, "labels": ""}), workers=device.workers
+    )
     datamodule.setup()
     clean = store.predictions(record)
     _require_same(record, clean, datamodule, trained)
@@ -82,12 +89,23 @@ def measure(store: Store, record: Record, execution: Execution | None = None, sa
     scores = score_corrupted(trained.protocol, clean, answers)
     hardware = provenance.machine() | {"accelerator": device.accelerator, "precision": device.precision}
     return Corrupted(
-        run_id=record.run_id, protocol=record.protocol, model=record.model, of=made_with(record), **scores, faces=faces, left_out=left_out,
-        code=provenance.code(), hardware=hardware, created=provenance.now(), answers=packed,
-    )  # fmt: skip
+        run_id=record.run_id,
+        protocol=record.protocol,
+        model=record.model,
+        of=made_with(record),
+        **scores,
+        faces=faces,
+        left_out=left_out,
+        code=provenance.code(),
+        hardware=hardware,
+        created=provenance.now(),
+        answers=packed,
+    )
 
 
-def _predict(trained: Trained, datamodule: AffectDataModule, samples: Samples, device: Device) -> npt.NDArray[np.float32]:
+def _predict(
+    trained: Trained, datamodule: AffectDataModule, samples: Samples, device: Device
+) -> npt.NDArray[np.float32]:
     datamodule.samples = samples
     return predict(trained.task, datamodule, "test", device, trained.spec).outputs
 
@@ -112,5 +130,8 @@ def _require_same(record: Record, clean: Predictions, datamodule: AffectDataModu
     found, stated = whole or facts["checksums"].get("test"), checksums_of(record).get("test")
     targets = datamodule.targets("test")
     if found != stated or targets.shape != clean.targets.shape or not np.array_equal(targets, clean.targets):
-        problem = f"run {record.run_id} was tested on other images than those of this machine (checksum {stated}, here {found})."
+        problem = (
+            f"run {record.run_id} was tested on other images than those of this machine (checksum {stated}, here"
+            f" {found})."
+        )
         raise RecordError(problem, "Give the folder of the copy that it was tested on with --data-dir.")

@@ -16,8 +16,9 @@ def share_in(schedule: str, epoch: int, epochs: int) -> float:
     """By what the rates of an epoch are multiplied.
 
     Args:
-        schedule: ``rising``: evenly from 0 to the full rate (Morerio et al. 2017, "Curriculum dropout"); ``early``: evenly from the full rate to 0 over the
-            first half, none after it; ``late``: none in the first half, the full rate after it (both: Liu et al. 2023, "Dropout reduces underfitting").
+        schedule: ``rising``: evenly from 0 to the full rate (Morerio et al. 2017, "Curriculum dropout"); ``early``:
+            evenly from the full rate to 0 over the first half, none after it; ``late``: none in the first half, the
+            full rate after it (both: Liu et al. 2023, "Dropout reduces underfitting").
         epoch: from 0.
         epochs: of the whole training.
     """

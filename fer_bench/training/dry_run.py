@@ -29,7 +29,23 @@ from fer_bench.training.teachers import find_teachers, require_same_data, teache
 from fer_bench.training.votes import votes_for
 
 # What is told also where it is as neutral as a setting can be.
-_ALWAYS = frozenset({"dataset", "task", "model", "weights", "seed", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "loss", "augment"})
+_ALWAYS = frozenset(
+    {
+        "dataset",
+        "task",
+        "model",
+        "weights",
+        "seed",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "lr",
+        "weight_decay",
+        "schedule",
+        "loss",
+        "augment",
+    }
+)
 
 
 def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[RunSpec] = ()) -> Iterator[str]:
@@ -62,15 +78,29 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     counts = {split: len(samples.where(split)) for split in SPLITS}
     first = datamodule.split_dataset("validation").images[0]
     shape = f"{first.shape[1]} x {first.shape[0]} px, {'grey' if first.ndim == 2 else 'RGB'}"
-    yield f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}{' in a fold' if folds else ''}; {shape}"
+    yield (
+        f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}{' in a fold' if folds else ''};"
+        f" {shape}"
+    )
     if not todo:
-        which = f"all {len(folds)} folds" if folds else str(store.path(protocol.name, spec.model, done.run_id if done else spec.run_id()))
+        which = (
+            f"all {len(folds)} folds"
+            if folds
+            else str(store.path(protocol.name, spec.model, done.run_id if done else spec.run_id()))
+        )
         yield f"record      {which}: done, nothing would be trained"
         return
     threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
     class_counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
-    task = build_task(spec, protocol, native_size=first.shape[0], class_counts=class_counts, pretrained=False, taught=_any_answers(spec, protocol, counts))
+    task = build_task(
+        spec,
+        protocol,
+        native_size=first.shape[0],
+        class_counts=class_counts,
+        pretrained=False,
+        taught=_any_answers(spec, protocol, counts),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -80,14 +110,25 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
     yield f"network     {parameters / 1e6:.2f} M parameters{f', input {size} px' if size else ''}"
-    for_folds = "" if not folds else f" for {todo} folds" if todo == len(folds) else f" for {todo} of {len(folds)} folds, the others are done"
-    paces = f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g} images/s)"
+    for_folds = (
+        ""
+        if not folds
+        else f" for {todo} folds"
+        if todo == len(folds)
+        else f" for {todo} of {len(folds)} folds, the others are done"
+    )
+    paces = (
+        f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g}"
+        " images/s)"
+    )
     yield f"estimate    {in_words(seconds)}{for_folds}: {paces}, {how}"
 
 
 def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tuple[AffectDataModule, Record | None]:
     """The data of a run, and its record where it is done on them."""
-    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
+    datamodule = build_datamodule(
+        spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
+    )
     datamodule.setup()
     facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store)
     require_same_data(teachers, data_inputs(facts))
@@ -99,11 +140,17 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:
     """What teachers might say: a step takes as long whatever it is."""
-    return torch.full((counts["train"], protocol.task.n_outputs), 1 / protocol.task.n_outputs) if spec.method == DISTILL else None
+    return (
+        torch.full((counts["train"], protocol.task.n_outputs), 1 / protocol.task.n_outputs)
+        if spec.method == DISTILL
+        else None
+    )
 
 
 def settings_of(spec: RunSpec) -> str:
-    """Settings of a run as YAML, as an entry of a suite with ``layered: false`` would state them; what is neutral is left out."""
+    """Settings of a run as YAML, as an entry of a suite with ``layered: false`` would state them; what is neutral is
+    left out.
+    """
     stated = spec.model_dump(mode="json", exclude={"execution"})
     told = {*spec.identity(), *_ALWAYS, *(("recipe",) if spec.recipe else ())}
     return yaml.safe_dump({key: value for key, value in stated.items() if key in told}, sort_keys=False, width=110)

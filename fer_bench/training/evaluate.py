@@ -1,4 +1,6 @@
-"""A network trained on one dataset, tested on another: labels are mapped by name, and what has no counterpart is left out and counted."""
+"""A network trained on one dataset, tested on another: labels are mapped by name, and what has no counterpart is left
+out and counted.
+"""
 
 from __future__ import annotations
 
@@ -100,9 +102,10 @@ def evaluate(
 ) -> Record:
     """Test a trained network on another dataset, once, and write the record.
 
-    Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut into folds, is tested whole:
-    none of it was trained on. Of a cross-validation the fold that did best on its own validation is taken. On the dataset and task that it was trained on, a
-    run has been tested already: that is its own record, which is returned as it is.
+    Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut
+    into folds, is tested whole: none of it was trained on. Of a cross-validation the fold that did best on its own
+    validation is taken. On the dataset and task that it was trained on, a run has been tested already: that is its own
+    record, which is returned as it is.
 
     Args:
         store: where the run lies and the record goes.
@@ -114,10 +117,13 @@ def evaluate(
 
     Raises:
         UnknownNameError: no such dataset or task.
-        SpecError: the label sets have too little in common, or the dimensions are others; or options that cut the run's own dataset another way.
+        SpecError: the label sets have too little in common, or the dimensions are others; or options that cut the run's
+            own dataset another way.
         RecordError: the dataset is the run's own, and what is there now is another copy than it was tested on.
     """
-    own = settle({"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()})
+    own = settle(
+        {"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()}
+    )
     dataset, task, execution = own["dataset"], own["task"], Execution.model_validate(own["execution"])
     dataset_class(dataset)
     asked = store.get(reference)
@@ -137,7 +143,9 @@ def evaluate(
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
     # Of its own dataset, under another task, a run may be tested on its test split alone.
     same = dataset == trained.spec.dataset
-    spec = abroad_spec(trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"])
+    spec = abroad_spec(
+        trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"]
+    )
     device = machine.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.test_only = not same
@@ -150,16 +158,22 @@ def evaluate(
         left_out = [dimension for dimension in source.task.dimensions if dimension not in protocol.task.dimensions]
         if left_out:
             notes.append(f"left out: the output {', '.join(left_out)}")
-        predictions = rescale(_outputs_of(predictions, source.task.dimensions, protocol.task.dimensions), source.scale, protocol.scale)
+        predictions = rescale(
+            _outputs_of(predictions, source.task.dimensions, protocol.task.dimensions), source.scale, protocol.scale
+        )
         if source.scale != protocol.scale:
-            notes.append(f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end")
+            notes.append(
+                f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to"
+                f" {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end"
+            )
     elif name != target_task:
         n_all = len(predictions)
         mapping = _mapping(trained, protocol, target_task)
         predictions = apply_mapping(mapping, predictions)
         notes.append(
-            f"left out: {n_all - len(predictions)} of {n_all} test samples ({', '.join(mapping.dropped_target) or 'no class'}), "
-            f"and the outputs {', '.join(mapping.dropped_source) or 'none'}"
+            f"left out: {n_all - len(predictions)} of {n_all} test samples"
+            f" ({', '.join(mapping.dropped_target) or 'no class'}), and the outputs"
+            f" {', '.join(mapping.dropped_source) or 'none'}"
         )
     facts = data_facts(datamodule, protocol)
     inputs = data_inputs(facts)
@@ -175,7 +189,9 @@ def evaluate(
             "protocol_version": protocol.version,
             "task": name,
             "dataset": dataset,
-            "recipe": f"trained on {trained.spec.dataset}" + (f", {trained.record.recipe}" if trained.record.recipe else ""),
+            "recipe": (
+                f"trained on {trained.spec.dataset}" + (f", {trained.record.recipe}" if trained.record.recipe else "")
+            ),
             "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
@@ -188,14 +204,21 @@ def evaluate(
 
 
 def _require_own_copy(record: Record, execution: Execution) -> None:
-    """Refuse to answer with a run's own record where the dataset that is there now is another copy than the one it was tested on.
+    """Refuse to answer with a run's own record where the dataset that is there now is another copy than the one it was
+    tested on.
 
     Raises:
         RecordError: it is another.
     """
     options = record.spec.get("dataset_options") or {}
     whole = {"fold": 0} if record.data.get("folds") else {}
-    settings = {**record.spec, "dataset_options": {**options, **whole}, "labels": "", "weights": "none", "execution": execution}
+    settings = {
+        **record.spec,
+        "dataset_options": {**options, **whole},
+        "labels": "",
+        "weights": "none",
+        "execution": execution,
+    }
     spec = build(settings, f"the record of {record.run_id}")
     try:
         datamodule = build_datamodule(spec)
@@ -204,10 +227,18 @@ def _require_own_copy(record: Record, execution: Execution) -> None:
         # What is not on this machine is no other copy.
         return
     facts = data_facts(datamodule, spec.judge)
-    found, stated = (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"), checksums_of(record).get("test")
+    found, stated = (
+        (facts.get("fold") or {}).get("copy") or facts["checksums"].get("test"),
+        checksums_of(record).get("test"),
+    )
     if stated and found != stated:
-        problem = f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum {stated}, here {found})."
-        raise RecordError(problem, "Train on this copy with `fer-bench run`, or give the folder of the other one with --data-dir.")
+        problem = (
+            f"run {record.run_id} was tested on another copy of {record.dataset} than the one that is here (checksum"
+            f" {stated}, here {found})."
+        )
+        raise RecordError(
+            problem, "Train on this copy with `fer-bench run`, or give the folder of the other one with --data-dir."
+        )
 
 
 def _check_own(asked: Record, options: dict[str, Any]) -> None:
@@ -217,25 +248,43 @@ def _check_own(asked: Record, options: dict[str, Any]) -> None:
     if other:
         listed = ", ".join(f"dataset_options.{key} = {value!r}" for key, value in other.items())
         problem = f"run {asked.run_id} was trained on {asked.dataset} itself, without {listed}."
-        raise SpecError(problem, "Leave --set out: on its own dataset a run is tested on its own test split. Or train with these options, by `fer-bench run`.")
+        raise SpecError(
+            problem,
+            "Leave --set out: on its own dataset a run is tested on its own test split. Or train with these options, by"
+            " `fer-bench run`.",
+        )
 
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
     chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
-    return spec.model_copy(update={"dataset": dataset, "task": chosen, "target_mode": "hard", "dataset_options": options or {}, "labels": ""})
+    return spec.model_copy(
+        update={
+            "dataset": dataset,
+            "task": chosen,
+            "target_mode": "hard",
+            "dataset_options": options or {},
+            "labels": "",
+        }
+    )
 
 
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
     """Fingerprint of a test on another dataset: that of its data, and the network's."""
     code = {name: value for name, value in network.inputs.items() if name == f"{CODE}model"}
-    return {**inputs, **code, NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16]}
+    return {
+        **inputs,
+        **code,
+        NETWORK: str(network.training.get("weights_sha256") or network.predictions["test"].sha256)[:16],
+    }
 
 
 def _outputs_of(predictions: Predictions, own: tuple[str, ...], wanted: tuple[str, ...]) -> Predictions:
     """Predictions with the outputs of some dimensions only."""
     columns = [own.index(dimension) for dimension in wanted]
-    return Predictions(predictions.ids, predictions.targets, predictions.outputs[:, columns], predictions.flags, predictions.groups)
+    return Predictions(
+        predictions.ids, predictions.targets, predictions.outputs[:, columns], predictions.flags, predictions.groups
+    )
 
 
 def _best_fold(store: Store, record: Record) -> Record:
@@ -256,6 +305,10 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
 
 def _default_task(dataset: str, source_task: str) -> str:
     """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if f"{dataset}-{source_task}" in PROTOCOLS or dataset.startswith(BROUGHT) or plugins.find("dataset", dataset) is not None:
+    if (
+        f"{dataset}-{source_task}" in PROTOCOLS
+        or dataset.startswith(BROUGHT)
+        or plugins.find("dataset", dataset) is not None
+    ):
         return source_task
     return str(layered({"dataset": dataset}).get("task", source_task))

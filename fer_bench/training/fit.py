@@ -29,7 +29,9 @@ from fer_bench.training.trainer import build_trainer, close_loggers
 _CHECKPOINTS = "checkpoints"
 
 
-def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path) -> dict[str, Any]:
+def fit(
+    spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path
+) -> dict[str, Any]:
     """Train a task, or read what an earlier call has trained.
 
     Args:
@@ -41,7 +43,8 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
         folder: holds ``last.ckpt`` (after every epoch), ``best.ckpt`` and, when done, ``trained.json``.
 
     Returns:
-        Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and accumulation.
+        Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and
+        accumulation.
 
     Raises:
         Interrupted: on SIGTERM.
@@ -65,7 +68,9 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
         # Out here, for while the exception lives it holds on to the memory of the attempt.
         if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
             problem = f"out of memory on {device.accelerator} with batches of {datamodule.batch_size}."
-            raise HardwareError(problem, "Use a smaller --batch-size (a power of two can be halved on its own), image size or model.")
+            raise HardwareError(
+                problem, "Use a smaller --batch-size (a power of two can be halved on its own), image size or model."
+            )
         halvings_left -= 1
         # The same effective batch from smaller pieces; batch norm sees the pieces, so the record says that it happened.
         datamodule.batch_size //= 2
@@ -75,7 +80,12 @@ def fit(spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectD
         if device.accelerator == "cuda":
             torch.cuda.empty_cache()
     if is_first(spec.execution):
-        write_atomically(done, json.dumps({**facts, _CHECKPOINTS: {path.name: _sha256(path) for path in sorted(folder.glob("*.ckpt"))}}).encode())
+        write_atomically(
+            done,
+            json.dumps(
+                {**facts, _CHECKPOINTS: {path.name: _sha256(path) for path in sorted(folder.glob("*.ckpt"))}}
+            ).encode(),
+        )
     return facts
 
 
@@ -102,7 +112,13 @@ def _read(done: Path, checkpoint: str) -> dict[str, Any]:
 
 
 def _attempt(
-    spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path, accumulate: int
+    spec: RunSpec,
+    protocol: Protocol,
+    task: AffectTask,
+    datamodule: AffectDataModule,
+    device: Device,
+    folder: Path,
+    accumulate: int,
 ) -> dict[str, Any]:
     last = folder / "last.ckpt"
     resumed = last.is_file()
@@ -117,7 +133,11 @@ def _attempt(
         raise Interrupted(*_interrupted(history, spec)) from None
     finally:
         close_loggers(trainer)
-    if trainer.interrupted or trainer.received_sigterm or (trainer.current_epoch < spec.epochs and not trainer.should_stop):
+    if (
+        trainer.interrupted
+        or trainer.received_sigterm
+        or (trainer.current_epoch < spec.epochs and not trainer.should_stop)
+    ):
         raise Interrupted(*_interrupted(history, spec))
     monitor, mode = trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode
     for rule in (callback for callback in trainer.callbacks if isinstance(callback, FindingEmoStopping)):
@@ -155,7 +175,10 @@ def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
 
 
 def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
-    return f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.", "Give the same command again: it goes on from there."
+    return (
+        f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.",
+        "Give the same command again: it goes on from there.",
+    )
 
 
 def _best_epoch(history: History, monitor: str, mode: str) -> int:

@@ -93,7 +93,9 @@ class _Clock(L.Callback):
         """Start the clock."""
         self._at = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """One more step; few of a slow network are enough."""
         self._lap(self.steps)
         if len(self.steps) > 1 and sum(self.steps) > _PATIENCE:
@@ -107,12 +109,16 @@ class _Clock(L.Callback):
         """Start the clock."""
         self._at = time.perf_counter()
 
-    def on_validation_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any, **places: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any, **places: Any
+    ) -> None:
         """One more batch of validation."""
         self._lap(self.batches)
 
 
-def estimate(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, str]:
+def estimate(
+    spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5
+) -> tuple[Pace, str]:
     """The pace of a run, and how it was found: from whole steps, or, where these take long, from those on a few images.
 
     Args:
@@ -134,8 +140,12 @@ def estimate(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, devi
     return pace, f"measured over {counted} step{'s' if counted > 1 else ''}"
 
 
-def _measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5) -> tuple[Pace, int]:
-    """Train a task for a few steps behind two that do not count, and throw them away; the pace, and by how many steps it was measured."""
+def _measure(
+    spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5
+) -> tuple[Pace, int]:
+    """Train a task for a few steps behind two that do not count, and throw them away; the pace, and by how many steps
+    it was measured.
+    """
     clock = _Clock()
     trainer = L.Trainer(
         accelerator=device.accelerator,
@@ -156,7 +166,9 @@ def _measure(spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, devi
     )
     trainer.fit(task, datamodule=datamodule)
     counted = clock.steps[_WARM_UP:] or clock.steps[-1:]
-    return Pace(statistics.median(counted), statistics.median(clock.batches[1:] or clock.batches or [0.0])), len(counted)
+    return Pace(statistics.median(counted), statistics.median(clock.batches[1:] or clock.batches or [0.0])), len(
+        counted
+    )
 
 
 class Forecast(L.Callback):
@@ -166,7 +178,9 @@ class Forecast(L.Callback):
         self._began = 0.0
         self._seen = 0
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Count batches; after the last of those that are looked at, speak."""
         self._seen += 1
         if self._seen == _WARM_UP:
@@ -177,7 +191,8 @@ class Forecast(L.Callback):
         epochs, batches = int(trainer.max_epochs or 0) - trainer.current_epoch, int(trainer.num_training_batches)
         if (seconds := epochs * batches * batch_seconds) > _LONG:
             print(
-                f"time left: about {in_words(seconds)} at the pace of the first steps ({epochs} epochs of {batches} batches, {batch_seconds:.2g} s each). "
-                "Ctrl-C stops it; the same command resumes it from its last whole epoch.",
+                f"time left: about {in_words(seconds)} at the pace of the first steps ({epochs} epochs of {batches}"
+                f" batches, {batch_seconds:.2g} s each). Ctrl-C stops it; the same command resumes it from its last"
+                " whole epoch.",
                 flush=True,
             )

@@ -1,4 +1,6 @@
-"""From a trained task and a split to Predictions: one device, every sample once, with or without test-time augmentation."""
+"""From a trained task and a split to Predictions: one device, every sample once, with or without test-time
+augmentation.
+"""
 
 from __future__ import annotations
 
@@ -28,33 +30,52 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
         datamodule: of the dataset.
         split: ``validation`` or ``test``.
         device: where.
-        spec: ``tta`` and ``tta_kind`` say which views are averaged. ``random``: that many views of the training augmentation, each drawn from
-            (seed, view); ``flip``: the image and its mirror image; ``five_crop``: four corners and the centre at 11/12 of the side; ``ten_crop``: these
-            and their mirror images.
+        spec: ``tta`` and ``tta_kind`` say which views are averaged. ``random``: that many views of the training
+            augmentation, each drawn from (seed, view); ``flip``: the image and its mirror image; ``five_crop``: four
+            corners and the centre at 11/12 of the side; ``ten_crop``: these and their mirror images.
 
     Returns:
         Predictions whose outputs are the mean over the views.
     """
     task = task.to(device.device).eval()
     if spec.tta and spec.tta_kind == "random":
-        outputs = np.mean([_run(task, datamodule, split, device, [_plain], view=view) for view in range(spec.tta)], axis=0)
+        outputs = np.mean(
+            [_run(task, datamodule, split, device, [_plain], view=view) for view in range(spec.tta)], axis=0
+        )
     else:
         outputs = _run(task, datamodule, split, device, fixed_views(spec))
     samples = datamodule.read_samples
     at = samples.where(split)
-    flags = {"duplicate": samples.columns["duplicate"][at].astype(bool)} if "duplicate" in samples.columns and split == "test" else {}
+    flags = (
+        {"duplicate": samples.columns["duplicate"][at].astype(bool)}
+        if "duplicate" in samples.columns and split == "test"
+        else {}
+    )
     if "no_face" in samples.columns:
         outputs[samples.columns["no_face"][at].astype(bool)] = np.nan
     groups = None if samples.groups is None else samples.groups[at]
-    return Predictions(np.asarray(samples.ids[at]), datamodule.targets(split), outputs.astype(np.float32), flags, groups)
+    return Predictions(
+        np.asarray(samples.ids[at]), datamodule.targets(split), outputs.astype(np.float32), flags, groups
+    )
 
 
-def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Device, views: list[View], view: int | None = None) -> npt.NDArray[np.float64]:
+def _run(
+    task: AffectTask,
+    datamodule: AffectDataModule,
+    split: str,
+    device: Device,
+    views: list[View],
+    view: int | None = None,
+) -> npt.NDArray[np.float64]:
     loader = datamodule.predict_loader(split, augmented=view is not None, view=view or 0)
     parts = []
     with torch.inference_mode(), autocast(device.accelerator, device.precision):
         for batch in loader:
-            there = {key: value.to(device.device, non_blocking=True) for key, value in batch.items() if key in ("image", "drawn")}
+            there = {
+                key: value.to(device.device, non_blocking=True)
+                for key, value in batch.items()
+                if key in ("image", "drawn")
+            }
             images = datamodule.on_after_batch_transfer(there, 0)["image"]
             outputs = [task.predict_step({"image": change(images)}) for change in views]
             parts.append(torch.stack(outputs).mean(dim=0).float().cpu().numpy())
@@ -62,18 +83,25 @@ def _run(task: AffectTask, datamodule: AffectDataModule, split: str, device: Dev
 
 
 def fixed_views(spec: RunSpec) -> list[View]:
-    """Changes of a batch of images that need no random numbers, one per view: the image as it is, or those of ``tta_kind`` as :func:`predict` lists them."""
+    """Changes of a batch of images that need no random numbers, one per view: the image as it is, or those of
+    ``tta_kind`` as :func:`predict` lists them.
+    """
     if not spec.tta:
         return [_plain]
-    return _flip() if spec.tta_kind == "flip" else list(_crops(mirrors=(False, True) if spec.tta_kind == "ten_crop" else (False,)))
+    return (
+        _flip()
+        if spec.tta_kind == "flip"
+        else list(_crops(mirrors=(False, True) if spec.tta_kind == "ten_crop" else (False,)))
+    )
 
 
 @dataclass(frozen=True)
 class RandomView:
     """One view of ``tta_kind: random``, the same pixels as :meth:`AffectDataModule.predict_loader` makes.
 
-    That draws the changes of a whole batch from one seed, which depends on the position of the batch in its split. Called with that position this view is
-    equal to it, bit for bit. An image from elsewhere has none: each is then changed as the first image of a split is, whatever stands beside it.
+    That draws the changes of a whole batch from one seed, which depends on the position of the batch in its split.
+    Called with that position this view is equal to it, bit for bit. An image from elsewhere has none: each is then
+    changed as the first image of a split is, whatever stands beside it.
 
     Args:
         augmenter: of the training.

@@ -33,8 +33,8 @@ class Device:
 def resolve(spec: RunSpec) -> Device:
     """Choose accelerator, precision and loader processes.
 
-    bf16 on a CPU is taken only where the processor has instructions for it (AVX512-BF16 or AMX): there it measured 1.5 to 1.8 times float32, elsewhere
-    it is emulated and slower.
+    bf16 on a CPU is taken only where the processor has instructions for it (AVX512-BF16 or AMX): there it measured 1.5
+    to 1.8 times float32, elsewhere it is emulated and slower.
 
     Raises:
         HardwareError: an accelerator or a number of devices was asked for that is not there.
@@ -43,7 +43,9 @@ def resolve(spec: RunSpec) -> Device:
     accelerator = _accelerator(spec.execution)
     available = torch.cuda.device_count() if accelerator == "cuda" else 1
     if accelerator == "cuda" and spec.execution.devices > available:
-        problem = f"devices = {spec.execution.devices}: this machine has {available} GPU{'s' if available != 1 else ''}."
+        problem = (
+            f"devices = {spec.execution.devices}: this machine has {available} GPU{'s' if available != 1 else ''}."
+        )
         raise HardwareError(problem, f"Use --devices {available}.")
     world = spec.execution.devices * spec.execution.num_nodes
     if spec.batch_size % world or spec.batch_size < 2 * world:
@@ -78,7 +80,10 @@ def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bf16 in hardware."""
     try:
         capabilities = torch.backends.cpu.get_cpu_capability()
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) and "AVX512" in capabilities
+        return (
+            bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+            and "AVX512" in capabilities
+        )
     except (AttributeError, RuntimeError):
         return False
 
@@ -94,8 +99,8 @@ def _fastest_precision(accelerator: str) -> str:
 def keep_freed_memory() -> None:
     """Tell glibc to keep what is freed instead of giving it back to the system after every step.
 
-    Activations of a training step are large: by default each is mapped, zeroed page by page and unmapped again, every step. On two CPU cores this measured
-    1.2 times the images per second. Harmless where it does nothing.
+    Activations of a training step are large: by default each is mapped, zeroed page by page and unmapped again, every
+    step. On two CPU cores this measured 1.2 times the images per second. Harmless where it does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

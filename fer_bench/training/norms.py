@@ -1,7 +1,8 @@
 """Statistics for norms that a file of weights has folded into its convolutions.
 
-A file for inference often has no batch norms: what they did is part of the convolutions' weights. In evaluation such a network is the same; in training its
-norms would first take the size away that the weights have, and with it most of what was learned. Measured once on training images, they keep it.
+A file for inference often has no batch norms: what they did is part of the convolutions' weights. In evaluation such a
+network is the same; in training its norms would first take the size away that the weights have, and with it most of
+what was learned. Measured once on training images, they keep it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ _IMAGES, _BATCH = 256, 64
 
 
 class MeasureNorms(L.Callback):
-    """Where the weights have their norms folded, measures these on the first training images, as they are; any other network is left alone."""
+    """Where the weights have their norms folded, measures these on the first training images, as they are; any other
+    network is left alone.
+    """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Before training, and before the checkpoint of a resumed run is read, which has statistics of its own."""
@@ -26,23 +29,37 @@ class MeasureNorms(L.Callback):
             return
         data = trainer.datamodule.split_dataset("train")
         n = min(_IMAGES, len(data))
-        measure_norms(network, [data.__getitems__([(0, i) for i in range(at, min(at + _BATCH, n))])["image"] for at in range(0, n, _BATCH)])
+        measure_norms(
+            network,
+            [
+                data.__getitems__([(0, i) for i in range(at, min(at + _BATCH, n))])["image"]
+                for at in range(0, n, _BATCH)
+            ],
+        )
 
 
 @torch.no_grad()
 def measure_norms(network: nn.Module, batches: list[torch.Tensor]) -> None:
-    """Give every batch norm the statistics of its inputs, and a scale and a shift by which its outputs stay what they were.
+    """Give every batch norm the statistics of its inputs, and a scale and a shift by which its outputs stay what they
+    were.
 
     Args:
         network: is in evaluation mode meanwhile; what it computes in that mode stays the same.
         batches: uint8 images (B, C, H, W).
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    sums = {id(norm): [torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(2)] + [torch.zeros(())] for norm in norms}
+    sums = {
+        id(norm): [torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(2)] + [torch.zeros(())]
+        for norm in norms
+    }
 
     def note(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         x = inputs[0].detach().double()
-        for kept, value in zip(sums[id(norm)], (x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), torch.tensor(x.numel() / x.shape[1])), strict=True):
+        for kept, value in zip(
+            sums[id(norm)],
+            (x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), torch.tensor(x.numel() / x.shape[1])),
+            strict=True,
+        ):
             kept += value.cpu()
 
     was_training = network.training

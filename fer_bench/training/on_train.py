@@ -18,10 +18,11 @@ from fer_bench.training.trained import load_run
 def score_on_train(store: Store, reference: str, execution: Execution | None = None) -> Record:
     """Score a run on its training split as on the test: no augmentation, no dropout, the epoch that was kept.
 
-    The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is measured, so its distance from the test
-    says little about overfitting. What is found becomes ``training.on_train`` of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample
-    in the order of the split, from which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and ``sums``,
-    of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
+    The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is
+    measured, so its distance from the test says little about overfitting. What is found becomes ``training.on_train``
+    of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample in the order of the split, from
+    which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and
+    ``sums``, of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
         store: where the record lies.
@@ -44,10 +45,16 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     # Persons who are called otherwise are dealt out to folds otherwise, from the same images.
     dealt_otherwise = bool(record.inputs) and data_inputs(facts).get("folds") != record.inputs.get("folds")
     if found == stated and dealt_otherwise:
-        problem = f"run {record.run_id} was trained on other images of this copy than its fold has now: who is kept together has changed."
+        problem = (
+            f"run {record.run_id} was trained on other images of this copy than its fold has now: who is kept together"
+            " has changed."
+        )
         raise RecordError(problem, "Give the names back that the files had, or train on the folds as they are now.")
     if found != stated:
-        problem = f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated}, here {found})."
+        problem = (
+            f"run {trained.record.run_id} was trained on other images than those of this machine (checksum {stated},"
+            f" here {found})."
+        )
         raise RecordError(problem, "Give the folder of the copy that it was trained on with --data-dir.")
     predictions = predict(trained.task, datamodule, "train", device, trained.spec)
     on_train = scored_on_train(trained.protocol, predictions)

@@ -1,4 +1,6 @@
-"""Which settings of a run name code from outside, what its record says of it, and what it adds to the fingerprint of the run."""
+"""Which settings of a run name code from outside, what its record says of it, and what it adds to the fingerprint of
+the run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from fer_bench.tasks.value_losses import VALUE_LOSSES
 
 def plugins_of(spec: RunSpec) -> dict[str, Plugin]:
     """The plugins that a run names, by setting; none of them is imported."""
-    return {key: plugin for key, kind, name, own in _named(spec) if name not in own and (plugin := plugins.find(kind, name)) is not None}
+    return {
+        key: plugin
+        for key, kind, name, own in _named(spec)
+        if name not in own and (plugin := plugins.find(kind, name)) is not None
+    }
 
 
 def _named(spec: RunSpec) -> Iterator[tuple[str, str, str, Any]]:
@@ -59,12 +65,21 @@ def recall(record: Record) -> None:
     if facts is None:
         return
     plugin = plugins.find("model", record.model)
-    source = " ".join(str(facts[part]) for part in ("package", "version") if facts.get(part)) or str(facts.get("object", "")).partition(":")[0]
+    source = (
+        " ".join(str(facts[part]) for part in ("package", "version") if facts.get(part))
+        or str(facts.get("object", "")).partition(":")[0]
+    )
     try:
         found = plugin.digest if plugin is not None else ""
     except PluginError as error:
-        raise WeightsError(error.problem, f"Run {record.run_id} was trained with it: install {source}, or go to the folder that it is in.") from None
+        raise WeightsError(
+            error.problem,
+            f"Run {record.run_id} was trained with it: install {source}, or go to the folder that it is in.",
+        ) from None
     if found != facts.get("sha256"):
         digests = f"sha256 {found[:12]}, not {str(facts.get('sha256'))[:12]}"
-        problem = f"run {record.run_id}: the code of its network, {facts.get('object')}, is not what it was trained with ({digests})."
+        problem = (
+            f"run {record.run_id}: the code of its network, {facts.get('object')}, is not what it was trained with"
+            f" ({digests})."
+        )
         raise WeightsError(problem, f"Restore {source} as it was, or train again.")

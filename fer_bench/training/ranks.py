@@ -29,7 +29,8 @@ def is_first(execution: Execution) -> bool:
 def distribution(execution: Execution) -> Iterator[None]:
     """Around training: behind it, only the first process is left, and it is as free of the group as it was before.
 
-    Without this, a suite's second distributed run would take the environment of the first for a launcher's, start nobody, and wait for them.
+    Without this, a suite's second distributed run would take the environment of the first for a launcher's, start
+    nobody, and wait for them.
     """
     if execution.devices * execution.num_nodes == 1:
         yield
@@ -38,7 +39,8 @@ def distribution(execution: Execution) -> Iterator[None]:
     try:
         yield
     except (RunNanError, Interrupted):
-        # All processes end this way together; the first one says so, and one exit code that is not 0 would have it killed before it can.
+        # All processes end this way together; the first one says so, and one exit code that is not 0 would have it
+        # killed before it can.
         if is_first(execution):
             raise
         sys.exit(0)

@@ -34,7 +34,8 @@ class Reconstructions:
 
 
 def reconstruct(record: Record, n: int, data_dir: str | None = None) -> Reconstructions:
-    """Reconstruct test images: the first one of every class, then the second ones, and so on, so that all runs of a dataset show the same.
+    """Reconstruct test images: the first one of every class, then the second ones, and so on, so that all runs of a
+    dataset show the same.
 
     Args:
         record: of a run whose network has a decoder.
@@ -62,5 +63,7 @@ def reconstruct(record: Record, n: int, data_dir: str | None = None) -> Reconstr
     chosen = np.lexsort((targets, rank))[:n]
     batch = dataset.__getitems__([(0, int(i)) for i in chosen])
     with torch.inference_mode():
-        originals, reconstructed = (x.permute(0, 2, 3, 1).double().numpy() for x in trained.task.reconstructions(batch["image"]))
+        originals, reconstructed = (
+            x.permute(0, 2, 3, 1).double().numpy() for x in trained.task.reconstructions(batch["image"])
+        )
     return Reconstructions(originals, reconstructed, tuple(labels.names[int(targets[i])] for i in chosen))

@@ -1,7 +1,8 @@
 """Progressive resizing: the first epochs see small images, the last ones images of the full side.
 
-An epoch at half the side costs a quarter. Early epochs learn what coarse images show as well, and the network is tested at the side that its last epochs
-had (Tan and Le 2021, "EfficientNetV2", section 4: progressive learning; Touvron et al. 2019 on why the side of the last epochs has to be that of the test).
+An epoch at half the side costs a quarter. Early epochs learn what coarse images show as well, and the network is tested
+at the side that its last epochs had (Tan and Le 2021, "EfficientNetV2", section 4: progressive learning; Touvron et al.
+2019 on why the side of the last epochs has to be that of the test).
 """
 
 from __future__ import annotations
@@ -53,12 +54,17 @@ class GrowingInput(L.Callback):
         """
         self.full = pl_module.network.adapter.size
         if self.start >= self.full:
-            problem = f"progressive_from = {self.start}: the network's input has {self.full} px, training cannot grow to that."
+            problem = (
+                f"progressive_from = {self.start}: the network's input has {self.full} px, training cannot grow to"
+                " that."
+            )
             raise SpecError(problem, "Use a smaller progressive_from, or a larger image_size.")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Shrink the input."""
-        pl_module.network.adapter.size = side_in(trainer.current_epoch, self.epochs, self.start, int(self.full or 0), self.step)
+        pl_module.network.adapter.size = side_in(
+            trainer.current_epoch, self.epochs, self.start, int(self.full or 0), self.step
+        )
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Give the input its full side; epochs begin anew with theirs."""
@@ -87,4 +93,8 @@ def check_progressive(spec: RunSpec) -> None:
     elif spec.image_size is not None and spec.progressive_from >= spec.image_size:
         problem = f"progressive_from = {spec.progressive_from} is not smaller than image_size = {spec.image_size}."
     if problem:
-        raise SpecError(problem, "Leave it out, or choose a network that pools over all positions, and a side between its smallest and image_size.")
+        raise SpecError(
+            problem,
+            "Leave it out, or choose a network that pools over all positions, and a side between its smallest and"
+            " image_size.",
+        )

@@ -22,7 +22,16 @@ from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.results.begin import begin_record
 from fer_bench.results.copies import checksums_of, note_present
-from fer_bench.results.inputs import Inputs, any_record, data_inputs, find_done, mark, may_resume, run_id_for, training_folder
+from fer_bench.results.inputs import (
+    Inputs,
+    any_record,
+    data_inputs,
+    find_done,
+    mark,
+    may_resume,
+    run_id_for,
+    training_folder,
+)
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored, without_scores
@@ -35,7 +44,15 @@ from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.outside import plugin_facts, plugin_inputs
 from fer_bench.training.ranks import distribution, is_first
-from fer_bench.training.teachers import EXTRA_LABELS, extra_caveats, find_teachers, require_same_data, teach, teachers_facts, teachers_inputs
+from fer_bench.training.teachers import (
+    EXTRA_LABELS,
+    extra_caveats,
+    find_teachers,
+    require_same_data,
+    teach,
+    teachers_facts,
+    teachers_inputs,
+)
 from fer_bench.training.votes import Votes, votes_for
 
 
@@ -51,7 +68,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         The record; the existing one if the run was already done.
 
     Raises:
-        FerBenchError: whatever the user can act on. A run whose loss became NaN has written a record with status ``nan`` before that.
+        FerBenchError: whatever the user can act on. A run whose loss became NaN has written a record with status
+            ``nan`` before that.
     """
     protocol = check_names(spec)
     device = machine.resolve(spec)
@@ -61,7 +79,9 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     teachers = find_teachers(spec, store)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
     initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
-    datamodule = build_datamodule(spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers)
+    datamodule = build_datamodule(
+        spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
+    )
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
@@ -87,11 +107,15 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
-        task = build_task(spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught)
+        task = build_task(
+            spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught
+        )
         began_with: Initial | None = getattr(task.network, "initial", None)
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
-        draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(update={"inputs": inputs})
+        draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(
+            update={"inputs": inputs}
+        )
         try:
             with distribution(spec.execution):
                 training = fit(spec, protocol, task, datamodule, device, folder)
@@ -136,7 +160,14 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
 
 
 def _draft(
-    spec: RunSpec, protocol: Protocol, run_id: str, facts: dict[str, Any], device: machine.Device, task: AffectTask, teachers: list[Record], votes: Votes | None
+    spec: RunSpec,
+    protocol: Protocol,
+    run_id: str,
+    facts: dict[str, Any],
+    device: machine.Device,
+    task: AffectTask,
+    teachers: list[Record],
+    votes: Votes | None,
 ) -> Record:
     parameters = {
         "trainable": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
@@ -146,24 +177,46 @@ def _draft(
         "accelerator": device.accelerator,
         "devices": spec.execution.devices,
         "precision": device.precision,
-        # Sums are rounded in another order on another number of threads: the same bits come out only on the same number.
+        # Sums are rounded in another order on another number of threads: the same bits come out only on the same
+        # number.
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
-    notes = [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
+    notes = (
+        [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
+    )
     if labels := facts.get("labels"):
-        notes.append(f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training labels are others")
-    if named := [record.run_id for record in teachers] + ([] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]):
+        notes.append(
+            f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training"
+            " labels are others"
+        )
+    if named := [record.run_id for record in teachers] + (
+        [] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]
+    ):
         notes.append(f"distilled from {', '.join(named)}")
     begun = begin_record(spec, protocol, run_id)
     code = begun.code | plugin_facts(spec)
-    caveats = list(dict.fromkeys([*begun.caveats, *([EXTRA_LABELS] if spec.labels else []), *extra_caveats(teachers, protocol, votes)]))
-    return begun.model_copy(update={"code": code, "data": facts, "hardware": hardware, "parameters": parameters, "notes": notes, "caveats": caveats})
+    caveats = list(
+        dict.fromkeys(
+            [*begun.caveats, *([EXTRA_LABELS] if spec.labels else []), *extra_caveats(teachers, protocol, votes)]
+        )
+    )
+    return begun.model_copy(
+        update={
+            "code": code,
+            "data": facts,
+            "hardware": hardware,
+            "parameters": parameters,
+            "notes": notes,
+            "caveats": caveats,
+        }
+    )
 
 
 @contextlib.contextmanager
 def lock(folder: Path, execution: Execution) -> Iterator[None]:
-    """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the first.
+    """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the
+    first.
 
     Raises:
         FerBenchError: the same run is already in progress.
@@ -177,7 +230,9 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
         guard.acquire(timeout=0)
     except Timeout:
         problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
-        raise FerBenchError(problem, "Wait for it, or stop it and give the command again: it goes on from its last epoch.") from None
+        raise FerBenchError(
+            problem, "Wait for it, or stop it and give the command again: it goes on from its last epoch."
+        ) from None
     try:
         yield
     finally:

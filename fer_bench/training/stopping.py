@@ -1,4 +1,6 @@
-"""The stopping rule of FindingEmo for networks that are trained whole; for linear heads see :mod:`fer_bench.probes.heads`, which follow the same rule."""
+"""The stopping rule of FindingEmo for networks that are trained whole; for linear heads see
+:mod:`fer_bench.probes.heads`, which follow the same rule.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ LOSS, WEIGHTED_F1 = "validation/loss", "validation/weighted_f1"
 
 
 class FindingEmoStopping(L.Callback):
-    """End training when the best validation loss or the best weighted F1 lies ``patience`` epochs back; the criterion that ran out names the tested epoch.
+    """End training when the best validation loss or the best weighted F1 lies ``patience`` epochs back; the criterion
+    that ran out names the tested epoch.
 
-    The loss is validation's plain cross-entropy, as for all runs. What it has seen travels in the checkpoint, so that a resumed run stops where it would have.
+    The loss is validation's plain cross-entropy, as for all runs. What it has seen travels in the checkpoint, so that a
+    resumed run stops where it would have.
 
     Args:
         patience: epochs without a new best.

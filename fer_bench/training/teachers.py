@@ -1,8 +1,8 @@
 """Teachers of a distillation: which trained runs may teach, and what they answer on the training images.
 
-A teacher is judged by the same protocol and was trained on the same copy of the data, so that it has seen none of the student's validation and test images.
-It answers each training image and its mirror image once, without augmentation; the answers are kept in the cache, so that a student costs no more than any
-other run.
+A teacher is judged by the same protocol and was trained on the same copy of the data, so that it has seen none of the
+student's validation and test images. It answers each training image and its mirror image once, without augmentation;
+the answers are kept in the cache, so that a student costs no more than any other run.
 """
 
 from __future__ import annotations
@@ -70,13 +70,22 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
     if record.kind != "trained":
         return f"is of kind {record.kind!r}: it has no network of its own", trained
     if folds := record.data.get("folds"):
-        return f"is a cross-validation: it has {len(folds)} networks, one per fold", "Choose a run on the dataset's own splits."
+        return (
+            f"is a cross-validation: it has {len(folds)} networks, one per fold",
+            "Choose a run on the dataset's own splits.",
+        )
     if record.status != "finished":
         return f"has not been finished (status {record.status})", "Choose another, or repeat it."
     if record.task != protocol.task.name:
-        return f"has other classes: its task is {record.task}, this run's is {protocol.task.name}", f"Choose a run of {protocol.name}."
+        return (
+            f"has other classes: its task is {record.task}, this run's is {protocol.task.name}",
+            f"Choose a run of {protocol.name}.",
+        )
     if record.protocol != protocol.name:
-        return f"is judged by {record.protocol}, this run by {protocol.name}: it may have seen faces of this run's test", f"Choose a run of {protocol.name}."
+        return (
+            f"is judged by {record.protocol}, this run by {protocol.name}: it may have seen faces of this run's test",
+            f"Choose a run of {protocol.name}.",
+        )
     if not record.training.get("weights_sha256"):
         return "does not say which weights it ended with: its record is of an older version", "Repeat it with --force."
     return None
@@ -96,14 +105,19 @@ def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> 
     """
     for record in teachers:
         if not on_same_data(record, inputs):
-            problem = f"{_WHERE}run {record.run_id} was trained on another copy or fold of the data: it may have seen faces of this run's validation and test."
+            problem = (
+                f"{_WHERE}run {record.run_id} was trained on another copy or fold of the data: it may have seen faces"
+                " of this run's validation and test."
+            )
             raise SpecError(problem, "Train the teacher on the data that are here now, with the same dataset_options.")
 
 
 def extra_caveats(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[str]:
     """Caveats of a student by its teachers: theirs, and labels that are not the dataset's."""
     theirs = [caveat for record in teachers for caveat in record.caveats]
-    others = [EXTRA_LABELS for record in teachers if record.spec.get("labels")] + ([] if votes is None else [EXTRA_LABELS])
+    others = [EXTRA_LABELS for record in teachers if record.spec.get("labels")] + (
+        [] if votes is None else [EXTRA_LABELS]
+    )
     return [caveat for caveat in dict.fromkeys([*theirs, *others]) if caveat not in protocol.caveats]
 
 
@@ -120,11 +134,18 @@ def teachers_facts(teachers: Sequence[Record], protocol: Protocol, votes: Votes 
         }
         for record in teachers
     ]
-    return networks + ([] if votes is None else [{"votes": VOTES, "digest": votes.digest, "n_train_without": votes.unnamed}])
+    return networks + (
+        [] if votes is None else [{"votes": VOTES, "digest": votes.digest, "n_train_without": votes.unnamed}]
+    )
 
 
 def teach(
-    spec: RunSpec, teachers: Sequence[Record], datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str], votes: Votes | None = None
+    spec: RunSpec,
+    teachers: Sequence[Record],
+    datamodule: AffectDataModule,
+    device: Device,
+    inputs: Mapping[str, str],
+    votes: Votes | None = None,
 ) -> torch.Tensor | None:
     """What the teachers answer on the training images.
 
@@ -137,7 +158,8 @@ def teach(
         votes: count as one more teacher.
 
     Returns:
-        (N, C), float32: probabilities at the student's temperature, the mean over teachers and over each image and its mirror image; None without teachers.
+        (N, C), float32: probabilities at the student's temperature, the mean over teachers and over each image and its
+        mirror image; None without teachers.
 
     Raises:
         WeightsError: a teacher's checkpoint is not on this machine, or not the recorded one.
@@ -152,10 +174,20 @@ def teach(
     return torch.stack(answers).mean(dim=0).float()
 
 
-def _answers(spec: RunSpec, record: Record, datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str]) -> npt.NDArray[np.float32]:
+def _answers(
+    spec: RunSpec, record: Record, datamodule: AffectDataModule, device: Device, inputs: Mapping[str, str]
+) -> npt.NDArray[np.float32]:
     """One teacher's logits, (2, N, C)."""
     data = {name: value for name, value in of_training(inputs).items() if not name.startswith(TEACHER)}
-    identity = [1, record.run_id, record.training["weights_sha256"], data, spec.labels, device.accelerator, device.precision]
+    identity = [
+        1,
+        record.run_id,
+        record.training["weights_sha256"],
+        data,
+        spec.labels,
+        device.accelerator,
+        device.precision,
+    ]
     key = files.text_sha256(json.dumps(identity, sort_keys=True))
     arrays, _ = files.cached("teachers", key, lambda: ({"logits": _ask(spec, record, datamodule, device)}, {}))
     return arrays["logits"]
@@ -172,7 +204,10 @@ def _ask(spec: RunSpec, record: Record, datamodule: AffectDataModule, device: De
     if not np.array_equal(ids, wanted):
         problem = f"{_WHERE}run {record.run_id} reads other training images than this run, or in another order."
         raise BadDataError(problem, "Give the student the dataset_options of its teacher.")
-    print(f"teacher {record.run_id} ({record.model}) answers {len(wanted)} training images, once for all students", flush=True)
+    print(
+        f"teacher {record.run_id} ({record.model}) answers {len(wanted)} training images, once for all students",
+        flush=True,
+    )
     task = trained.task.to(device.device).eval()
     parts = []
     with torch.inference_mode(), autocast(device.accelerator, device.precision):

@@ -1,4 +1,6 @@
-"""A finished training, brought back: from a run's reference to a network that predicts, or from an ensemble's to all of its members."""
+"""A finished training, brought back: from a run's reference to a network that predicts, or from an ensemble's to all of
+its members.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class TrainedEnsemble:
 
 
 def load_any(store: Store, reference: str, execution: Execution | None = None) -> Trained | TrainedEnsemble:
-    """Bring back whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors as of those two."""
+    """Bring back whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors
+    as of those two.
+    """
     record = store.get(reference)
     return load_ensemble(store, record, execution) if record.kind == "ensemble" else load_record(record, execution)
 
@@ -105,8 +109,8 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
 
     Raises:
         RecordError: the record is of no ensemble, or a member is not in the store.
-        WeightsError: a member has no network (a probe, a person), its checkpoint is not on this machine, or members were trained on images of different
-            sizes; by name.
+        WeightsError: a member has no network (a probe, a person), its checkpoint is not on this machine, or members
+            were trained on images of different sizes; by name.
     """
     choice, rule = read_choice(record)
     loaded: dict[Path, Trained] = {}
@@ -127,7 +131,10 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
         members.append(Member(name_of(found), list(loaded).index(checkpoint), _views(spec), precision))
     sizes = {trained.native_size: name_of(trained.record) for trained in loaded.values()}
     if len(sizes) > 1:
-        problem = f"ensemble {record.run_id}: its members were trained on images of different sizes ({', '.join(f'{v}: {k} px' for k, v in sizes.items())})."
+        problem = (
+            f"ensemble {record.run_id}: its members were trained on images of different sizes"
+            f" ({', '.join(f'{v}: {k} px' for k, v in sizes.items())})."
+        )
         raise WeightsError(problem, "Predict with the members one by one, or build an ensemble of members of one size.")
     first = next(iter(loaded.values()))
     task = EnsembleTask([trained.task for trained in loaded.values()], members, partial(join, choice, rule))
@@ -138,7 +145,9 @@ def with_views(trained: Trained) -> AffectTask | EnsembleTask:
     """What answers as a run's row does: its network, over the views of its test-time augmentation where it has one."""
     if not trained.spec.tta:
         return trained.task
-    return EnsembleTask([trained.task], [Member(name_of(trained.record), 0, _views(trained.spec))], lambda outputs: outputs[0])
+    return EnsembleTask(
+        [trained.task], [Member(name_of(trained.record), 0, _views(trained.spec))], lambda outputs: outputs[0]
+    )
 
 
 def _views(spec: RunSpec) -> list[View]:
@@ -150,7 +159,11 @@ def _views(spec: RunSpec) -> list[View]:
 def _with_network(record: Record) -> str:
     """What to use instead of a record without a network."""
     source = re.split(r"-on-|-by-", record.run_id)[0]
-    return f"Choose the run that it tests, {source}." if record.kind == "evaluated" and source != record.run_id else "Choose a run of kind 'trained'."
+    return (
+        f"Choose the run that it tests, {source}."
+        if record.kind == "evaluated" and source != record.run_id
+        else "Choose a run of kind 'trained'."
+    )
 
 
 def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
@@ -165,5 +178,9 @@ def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]
     checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
     if not checkpoint.is_file():
         problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
-        raise WeightsError(problem, "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with --force.")
+        raise WeightsError(
+            problem,
+            "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with"
+            " --force.",
+        )
     return spec, checkpoint

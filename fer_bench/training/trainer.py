@@ -19,7 +19,16 @@ from fer_bench.results.inputs import digest, marked
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.training.assemble import SHARDED
-from fer_bench.training.callbacks import BestCheckpoint, EpochSeed, History, KeepEpoch, NanGuard, Patience, on_terminal, snapshot_epoch
+from fer_bench.training.callbacks import (
+    BestCheckpoint,
+    EpochSeed,
+    History,
+    KeepEpoch,
+    NanGuard,
+    Patience,
+    on_terminal,
+    snapshot_epoch,
+)
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.dropout_schedule import DropoutSchedule
 from fer_bench.training.forecast import Forecast
@@ -29,7 +38,9 @@ from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
 
-def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Path, history: History, accumulate: int = 1) -> L.Trainer:
+def build_trainer(
+    spec: RunSpec, protocol: Protocol, device: Device, folder: Path, history: History, accumulate: int = 1
+) -> L.Trainer:
     """Build the Trainer of a run.
 
     Args:
@@ -45,7 +56,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
     monitor = WEIGHTED_F1 if by_rule else f"validation/{protocol.primary}"
     mode = "max" if by_rule or protocol.higher_is_better else "min"
     best = BestCheckpoint(folder, filename="best", monitor=monitor, mode=mode, enable_version_counter=False)
-    # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's state too.
+    # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's
+    # state too.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), Forecast(), best, last]
     if (kept := snapshot_epoch(spec)) is not None:
@@ -65,7 +77,8 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
     execution = spec.execution
-    # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a step, and no other result.
+    # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
+    # step, and no other result.
     torch.utils.deterministic.fill_uninitialized_memory = execution.strict_determinism  # type: ignore[attr-defined]
     bars = on_terminal()
     if bars:
@@ -98,7 +111,9 @@ def build_trainer(spec: RunSpec, protocol: Protocol, device: Device, folder: Pat
 
 
 def close_loggers(trainer: L.Trainer) -> None:
-    """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last one."""
+    """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last
+    one.
+    """
     for logger in trainer.loggers:
         if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
             logger.experiment.finish()
@@ -125,13 +140,20 @@ def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
             )
         except ModuleNotFoundError:
             problem = "--wandb needs the package wandb."
-            raise MissingPackageError(problem, "Install it (pip install 'fer_bench[wandb]'), or leave --wandb out.") from None
+            raise MissingPackageError(
+                problem, "Install it (pip install 'fer_bench[wandb]'), or leave --wandb out."
+            ) from None
     return loggers
 
 
 def _quiet() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "0")
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators"):
+    for name in (
+        "lightning.pytorch",
+        "lightning.fabric",
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.accelerators",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",

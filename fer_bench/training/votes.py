@@ -1,4 +1,6 @@
-"""FER+'s votes as a teacher on FER2013: what ten taggers said of the training faces, for rows marked *extra labels* (Barsoum et al. 2016)."""
+"""FER+'s votes as a teacher on FER2013: what ten taggers said of the training faces, for rows marked *extra labels*
+(Barsoum et al. 2016).
+"""
 
 from __future__ import annotations
 
@@ -46,13 +48,19 @@ def votes_for(spec: RunSpec, datamodule: AffectDataModule) -> Votes | None:
     if spec.method != METHOD or VOTES not in Distilling.of(spec).teachers:
         return None
     if (spec.dataset, spec.task) != ("fer2013", FER7.name):
-        problem = f"method_options.teachers: {VOTES} are votes on FER2013's faces; this run is of {spec.dataset} with the task {spec.task}."
+        problem = (
+            f"method_options.teachers: {VOTES} are votes on FER2013's faces; this run is of {spec.dataset} with the"
+            f" task {spec.task}."
+        )
         raise SpecError(problem, "Use --dataset fer2013 --task fer7, or on FER+ target_mode=probability.")
     from fer_bench.data.ferplus import read_ferplus
 
     samples, voted = datamodule.read_samples, read_ferplus(spec.execution.data_dir)
     if voted.checksums["train"][:8] != samples.checksums["train"][:8]:
-        problem = f"method_options.teachers: the votes of {voted.layout} are on another copy of the faces than {samples.layout}."
+        problem = (
+            f"method_options.teachers: the votes of {voted.layout} are on another copy of the faces than"
+            f" {samples.layout}."
+        )
         raise BadDataError(problem, "Put fer2013.csv and fer2013new.csv into one folder.")
     train = samples.where("train")
     row = {str(name): i for i, name in enumerate(voted.ids)}

@@ -85,7 +85,11 @@ def test_predicting_needs_neither_record_nor_checkpoint(exported, tmp_path, monk
     from fer_bench.results.store import Store
 
     after = predict_files(Store(), str(done.path), [faces], "cpu")
-    assert [row.error for row in after] == [row.error for row in before] == ["", "", "", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF"]
+    assert (
+        [row.error for row in after]
+        == [row.error for row in before]
+        == ["", "", "", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF"]
+    )
     for a, b in zip(before[:3], after[:3], strict=True):
         assert a.label == b.label
         np.testing.assert_allclose(a.outputs, b.outputs, atol=1e-5)
@@ -94,10 +98,17 @@ def test_predicting_needs_neither_record_nor_checkpoint(exported, tmp_path, monk
 def test_colour_values_and_shrinking(make_run, own_folders, tmp_path):
     """AFEW-VA's 224 px colour crops shrink to 48 within the graph, and its values leave it on their own scale."""
     write_afew_va(own_folders / "data" / "afew_va", clips=6, frames=3)
-    store, run_id = make_run(dataset="afew_va", task="va", loss="mse", dataset_options={"fold": 0, "folds": 3, "margin": 0.2})
+    store, run_id = make_run(
+        dataset="afew_va", task="va", loss="mse", dataset_options={"fold": 0, "folds": 3, "margin": 0.2}
+    )
     done = export_run(store, run_id, tmp_path / "va.onnx")
     card = OnnxPredictor(done.path).card
-    assert (card.kind, card.names, card.scale, card.shape) == ("values", ("valence", "arousal"), (-10, 10), (3, 224, 224))
+    assert (card.kind, card.names, card.scale, card.shape) == (
+        "values",
+        ("valence", "arousal"),
+        (-10, 10),
+        (3, 224, 224),
+    )
     assert (card.margins, card.square) == ((0.2,) * 4, False)
     images = np.random.default_rng(0).integers(0, 256, size=(5, 3, 224, 224), dtype=np.uint8)
     ours, theirs = RunPredictor.load(store, run_id, "cpu").predict(images), OnnxPredictor(done.path).predict(images)
@@ -163,7 +174,10 @@ def test_names_that_do_not_end_in_onnx(make_run, small_synth, tmp_path):
 def _foreign(path, kind=onnx.TensorProto.FLOAT, metadata=None):
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [value("x", kind, ["n", 1, 48, 48])], [value("y", kind, ["n", 1, 48, 48])]
+        [onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [value("x", kind, ["n", 1, 48, 48])],
+        [value("y", kind, ["n", 1, 48, 48])],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     if metadata is not None:

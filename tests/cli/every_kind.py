@@ -26,9 +26,14 @@ VALUES = {"va": {"task": "va", "loss": "mse"}, "valence": {"task": "valence", "l
 
 def spec_of(**settings):
     plain = {
-        "dataset": "synthfaces", "dataset_options": SIZES, "model_options": {"width": 2}, "epochs": 1, "batch_size": 14, "precision": "32-true",
+        "dataset": "synthfaces",
+        "dataset_options": SIZES,
+        "model_options": {"width": 2},
+        "epochs": 1,
+        "batch_size": 14,
+        "precision": "32-true",
         "execution": {"accelerator": "cpu"},
-    }  # fmt: skip
+    }
     return RunSpec.model_validate(plain | settings)
 
 
@@ -74,12 +79,18 @@ def make_home(folder):
     humans_verb("ferplus", str(data))
     ids["human"] = next(record.run_id for record in store.records("ferplus-fer8") if record.kind == "human")
     labels = folder / "crowd.csv"
-    labels.write_text("id,label,confidence\n" + "".join(f"{i:05d},{FER7.names[i % 7]},0.9\n" for i in (*range(9), *range(63, 91))))
+    labels.write_text(
+        "id,label,confidence\n" + "".join(f"{i:05d},{FER7.names[i % 7]},0.9\n" for i in (*range(9), *range(63, 91)))
+    )
     ids["relabelled"] = score_relabelled(store, ids["fer7"], labels).run_id
     images = folder / "images"
     images.mkdir()
     for i, image in enumerate(smooth_images(3)):
         cv2.imwrite(str(images / f"{i}.png"), image)
-    answers = [f"{rater},{63 + i:05d},{FER7.names[(i + rater) % 7]},{(i % 5) / 5 - 0.4},{(rater - 1) / 4}" for rater in range(3) for i in range(12)]
+    answers = [
+        f"{rater},{63 + i:05d},{FER7.names[(i + rater) % 7]},{(i % 5) / 5 - 0.4},{(rater - 1) / 4}"
+        for rater in range(3)
+        for i in range(12)
+    ]
     (folder / "answers.csv").write_text("\n".join(["rater,image,expression,valence,arousal", *answers]) + "\n")
     return ids

@@ -57,7 +57,18 @@ def kinds():
     return sorted(entry.kind for entry in disk.entries())
 
 
-EVERYTHING = sorted([*["trainings"] * 2, "reports", "choices", *["decoded copies"] * 2, "crops", "digests", "features", *["leftovers"] * 2])
+EVERYTHING = sorted(
+    [
+        *["trainings"] * 2,
+        "reports",
+        "choices",
+        *["decoded copies"] * 2,
+        "crops",
+        "digests",
+        "features",
+        *["leftovers"] * 2,
+    ]
+)
 TOP = [kind for i, kind in enumerate(EVERYTHING) if i != EVERYTHING.index("leftovers")]
 
 
@@ -91,7 +102,12 @@ def test_each_flag_removes_its_kinds_and_nothing_else(home, fer_bench, flag, gon
     # The leftover in a training's folder goes with it.
     assert left == set(EVERYTHING) - gone
     assert held(paths.leaderboards_dir()) == records
-    assert {"runs/notes/thesis.tex", "cache/toy/mine/thesis.tex", "elsewhere/best.ckpt", "runs/linked/best.ckpt"} - held(home) <= {"runs/linked/best.ckpt"}
+    assert {
+        "runs/notes/thesis.tex",
+        "cache/toy/mine/thesis.tex",
+        "elsewhere/best.ckpt",
+        "runs/linked/best.ckpt",
+    } - held(home) <= {"runs/linked/best.ckpt"}
     assert (paths.runs_dir() / "linked").is_symlink()
     assert re.search(r"would remove \d+ entr(y|ies), [\d.]+ (B|KiB|MiB)\.", looked.out)
     assert done.out.splitlines()[-1].startswith("removed ")
@@ -188,9 +204,18 @@ def test_what_the_system_refuses_is_said_and_the_rest_removed(home, fer_bench, m
 
 def test_doctor_says_what_they_take(home, fer_bench):
     out = fer_bench("doctor").out
-    assert re.search(r"disk +trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\): `fer-bench clean --runs`", out)
+    assert re.search(
+        r"disk +trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\): `fer-bench clean --runs`", out
+    )
     assert re.search(r"disk +features .* \(1\): `fer-bench clean --features`", out)
 
 
 def test_sizes_are_for_people():
-    assert [disk.size_text(n) for n in (0, 1023, 1024, 3 * 2**20, 5 * 2**30, 2**42)] == ["0 B", "1023 B", "1.0 KiB", "3.0 MiB", "5.0 GiB", "4.0 TiB"]
+    assert [disk.size_text(n) for n in (0, 1023, 1024, 3 * 2**20, 5 * 2**30, 2**42)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "3.0 MiB",
+        "5.0 GiB",
+        "4.0 TiB",
+    ]

@@ -1,4 +1,5 @@
-"""How the process ends that a user or the system interrupts: one line, never a traceback; and ``python -m fer_bench``."""
+"""How the process ends that a user or the system interrupts: one line, never a traceback; and ``python -m
+fer_bench``."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ main()
 
 
 def test_a_second_ctrl_c_while_it_ends():
-    process = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "began\n"
@@ -75,9 +78,15 @@ def test_a_limit_of_the_size_of_files(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-m", "fer_bench", "annotate", "init", "study.yaml"],
-        # Python would leave modules that are compiled to their first thousand bytes, and everything that imports them would fail.
-        capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT | {"PYTHONDONTWRITEBYTECODE": "1"}, preexec_fn=limit,
-    )  # fmt: skip
+        # Python would leave modules that are compiled to their first thousand bytes, and everything that imports them
+        # would fail.
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=ENVIRONMENT | {"PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=limit,
+    )
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("fer-bench: ")
     assert done.stderr.count("\n") == 1, done.stderr
@@ -86,7 +95,10 @@ def test_a_limit_of_the_size_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (OSError(27, "File too large", "a/b"), "a file would become larger than this shell or file system allows (a/b)"),
+        (
+            OSError(27, "File too large", "a/b"),
+            "a file would become larger than this shell or file system allows (a/b)",
+        ),
         (OSError(13, "Permission denied", "a/b"), "a/b: Permission denied"),
         (OSError(24, "Too many open files"), "Too many open files"),
         (OSError(122, "Disk quota exceeded", "a/b"), "the disk is full (a/b)"),
@@ -107,10 +119,24 @@ def test_what_the_system_refuses(fer_bench, monkeypatch, error, says):
 
 
 def test_python_m(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "fer_bench", "list", "tasks"], capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_bench", "list", "tasks"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+    )
     assert done.returncode == 0, done.stderr
     assert "fer7" in done.stdout
-    done = subprocess.run([sys.executable, "-m", "fer_bench", "list"], capture_output=True, text=True, check=False, cwd=tmp_path, env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_bench", "list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("Usage: fer-bench list ")
 

@@ -1,4 +1,5 @@
-"""Whatever a user gets wrong ends in one line that says what, where and what next, exit code 2, and nothing on the leaderboards."""
+"""Whatever a user gets wrong ends in one line that says what, where and what next, exit code 2, and nothing on the
+leaderboards."""
 
 from __future__ import annotations
 
@@ -15,10 +16,28 @@ import pytest
 from fer_bench.labels import FER7
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from tests.fakes import Faces, make_faces, make_votes, smooth_images, write_class_folders, write_csv, write_folders, write_votes
+from tests.fakes import (
+    Faces,
+    make_faces,
+    make_votes,
+    smooth_images,
+    write_class_folders,
+    write_csv,
+    write_folders,
+    write_votes,
+)
 from tests.forks import Forked
 
-TINY = ("--set", "dataset_options.n_train=14", "--set", "dataset_options.n_validation=7", "--set", "dataset_options.n_test=7", "--set", "model_options.width=2")
+TINY = (
+    "--set",
+    "dataset_options.n_train=14",
+    "--set",
+    "dataset_options.n_validation=7",
+    "--set",
+    "dataset_options.n_test=7",
+    "--set",
+    "model_options.width=2",
+)
 
 
 @pytest.fixture
@@ -81,7 +100,16 @@ def test_run_with_bad_settings(fails, drawn_cache, arguments, says):
 def test_missing_data_says_where_was_looked_and_how_to_get_it(fails, tmp_path):
     for dataset, name in (("fer2013", "fer2013.csv"), ("ferplus", "fer2013new.csv"), ("folder:mine", "class folders")):
         task = "fer8" if dataset == "ferplus" else "fer7"
-        fails("run", "--dataset", dataset, "--task", task, "--data-dir", tmp_path / "none", says=(name, str(tmp_path / "none"), "--data-dir"))
+        fails(
+            "run",
+            "--dataset",
+            dataset,
+            "--task",
+            task,
+            "--data-dir",
+            tmp_path / "none",
+            says=(name, str(tmp_path / "none"), "--data-dir"),
+        )
     fails("run", "--dataset", "fer2013", says=(str(tmp_path / "data" / "fer2013"), "FER_BENCH_DATA"))
 
 
@@ -97,7 +125,10 @@ def test_data_that_is_wrong_is_named_with_file_and_line(fails, tmp_path):
     fails("run", "--dataset", "fer2013", "--data-dir", tmp_path / "b", says=(f"{path}, line 6", "label '7'", "0 to 6"))
 
     without_disgust = faces.labels != 1
-    write_csv(tmp_path / "c", Faces(faces.images[without_disgust], faces.labels[without_disgust], faces.usage[without_disgust]))
+    write_csv(
+        tmp_path / "c",
+        Faces(faces.images[without_disgust], faces.labels[without_disgust], faces.usage[without_disgust]),
+    )
     fails("run", "--dataset", "fer2013", "--data-dir", tmp_path / "c", says=("no image of disgust", "complete copy"))
 
     write_folders(tmp_path / "d", faces)
@@ -105,8 +136,19 @@ def test_data_that_is_wrong_is_named_with_file_and_line(fails, tmp_path):
     fails("run", "--dataset", "fer2013", "--data-dir", tmp_path / "d", says=("large.png", "96 x 96 px, not 48 x 48"))
 
     path = write_csv(tmp_path / "e", faces)
-    votes = write_votes(tmp_path / "e", Faces(faces.images[1:], faces.labels[1:], faces.usage[1:]), make_votes(faces)[1:])
-    fails("run", "--dataset", "ferplus", "--task", "fer8", "--data-dir", tmp_path / "e", says=(str(votes), "69 rows of votes", "70 rows"))
+    votes = write_votes(
+        tmp_path / "e", Faces(faces.images[1:], faces.labels[1:], faces.usage[1:]), make_votes(faces)[1:]
+    )
+    fails(
+        "run",
+        "--dataset",
+        "ferplus",
+        "--task",
+        "fer8",
+        "--data-dir",
+        tmp_path / "e",
+        says=(str(votes), "69 rows of votes", "70 rows"),
+    )
 
 
 def test_a_folder_dataset_with_an_empty_class_or_many_unreadable_images(fails, fer_bench, tmp_path):
@@ -122,13 +164,25 @@ def test_a_folder_dataset_with_an_empty_class_or_many_unreadable_images(fails, f
     assert done.out.count("quarantined: angry/") == 2
     for path in images[2:5]:
         path.write_bytes(b"")
-    fails("run", "--dataset", "folder:mine", "--data-dir", tmp_path / "b", says=("5 of 301 images cannot be read", "angry/0000.png"))
+    fails(
+        "run",
+        "--dataset",
+        "folder:mine",
+        "--data-dir",
+        tmp_path / "b",
+        says=("5 of 301 images cannot be read", "angry/0000.png"),
+    )
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a CUDA device")
 @pytest.mark.parametrize("accelerator", ["cuda", "gpu"])
 def test_an_accelerator_that_is_not_there(fails, accelerator):
-    fails("run", "--accelerator", accelerator, says=(f"accelerator = '{accelerator}'", "no CUDA device", "--accelerator cpu"))
+    fails(
+        "run",
+        "--accelerator",
+        accelerator,
+        says=(f"accelerator = '{accelerator}'", "no CUDA device", "--accelerator cpu"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +241,12 @@ def test_other_verbs(fails, arguments, says):
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("run", "--epochs", "many"), "invalid value for '--epochs'"), (("run", "--epoch", "3"), "--epoch"), (("runn",), "runn"), (("audit",), "DATASET")],
+    [
+        (("run", "--epochs", "many"), "invalid value for '--epochs'"),
+        (("run", "--epoch", "3"), "--epoch"),
+        (("runn",), "runn"),
+        (("audit",), "DATASET"),
+    ],
 )
 def test_usage_errors_are_one_understandable_message(fer_bench, arguments, says):
     done = fer_bench(*arguments)
@@ -228,7 +287,14 @@ def test_a_full_disk_while_data_is_cached(fails, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    fails("run", "--dataset", "fer2013", "--data-dir", tmp_path / "copy", says=("cache", "No space left", "FER_BENCH_CACHE"))
+    fails(
+        "run",
+        "--dataset",
+        "fer2013",
+        "--data-dir",
+        tmp_path / "copy",
+        says=("cache", "No space left", "FER_BENCH_CACHE"),
+    )
     assert not list((tmp_path / "cache" / "fer2013").glob("*.part"))
 
 

@@ -1,4 +1,5 @@
-"""Every verb, through the real command line, over every kind of record and over an empty store: the right answer, or one clear line and exit code 2."""
+"""Every verb, through the real command line, over every kind of record and over an empty store: the right answer, or
+one clear line and exit code 2."""
 
 from __future__ import annotations
 
@@ -18,10 +19,29 @@ from tests.apps.live.fakes import SquareDetector, write_video
 from tests.cli.every_kind import SIZES, make_home
 from tests.studies.test_findingemo_study import HEADER as FINDINGEMO_HEADER
 
-TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()] + ["--set=model_options.width=2", "--set=precision=32-true"]
+TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()] + [
+    "--set=model_options.width=2",
+    "--set=precision=32-true",
+]
 TRAIN = [*TINY, "--epochs=1", "--batch-size=14", "--accelerator=cpu"]
 CPU = "--accelerator=cpu"
-KINDS = ("fer7", "second", "tta", "va", "valence", "folds", "fold", "vafolds", "vafold", "probe", "ensemble", "evaluated", "vaevaluated", "relabelled", "human")
+KINDS = (
+    "fer7",
+    "second",
+    "tta",
+    "va",
+    "valence",
+    "folds",
+    "fold",
+    "vafolds",
+    "vafold",
+    "probe",
+    "ensemble",
+    "evaluated",
+    "vaevaluated",
+    "relabelled",
+    "human",
+)
 CLASSES = ("fer7", "second", "tta", "folds", "fold", "probe", "ensemble", "evaluated", "relabelled", "human")
 NETWORKS = ("fer7", "tta", "va", "valence", "fold", "vafold")
 
@@ -103,11 +123,21 @@ CASES = {
         case(*TRAIN, "--labels={crowd}", says="synthfaces-fer7"),
         refused(*TRAIN, "--labels={answers}", says=r"answers\.csv"),
         refused(*TRAIN, "--task=va", "--labels={crowd}", says="labels"),
-        refused(*TRAIN, "--task=va", "--set=loss=mse", "--set=label_smoothing=0", "--set=cutmix=1", says="cutmix = 1: the values of two halves of a face"),
+        refused(
+            *TRAIN,
+            "--task=va",
+            "--set=loss=mse",
+            "--set=label_smoothing=0",
+            "--set=cutmix=1",
+            says="cutmix = 1: the values of two halves of a face",
+        ),
         refused(*TRAIN, "--set=augment=rand_faces", says="augment_on=device"),
         refused(*TRAIN, "--set=optimizer_options.sam=-1", says="the radius must be a positive number"),
         refused(*TRAIN, "--set=method=distill", says="needs the ids of one or more trained runs"),
-        *(refused(*TRAIN, "--set=method=distill", f"--set=method_options.teachers={{{name}}}", says=why) for name, why in NO_TEACHER.items()),
+        *(
+            refused(*TRAIN, "--set=method=distill", f"--set=method_options.teachers={{{name}}}", says=why)
+            for name, why in NO_TEACHER.items()
+        ),
         refused("--weights={images}/0.png", says="not a readable checkpoint"),
         refused("--model=resnet18", "--weights={checkpoint}", says="of another architecture"),
         refused("--wandb=sometimes", says="wandb"),
@@ -139,39 +169,97 @@ CASES = {
         refused("--dataset=fer2013", "--backbone=resnet18", "--weights=resnet81=none.pth", says="resnet81"),
         refused("--dataset=fer2013", "--backbone=resnet18", "--loss=cross", says="unknown loss of a probe"),
         refused("--dataset=fer2013", "--run={folds}", says="cross-validation"),
-        *(refused("--dataset=fer2013", f"--run={{{kind}}}", says="is no trained network") for kind in ("ensemble", "probe", "evaluated", "human")),
+        *(
+            refused("--dataset=fer2013", f"--run={{{kind}}}", says="is no trained network")
+            for kind in ("ensemble", "probe", "evaluated", "human")
+        ),
         refused(says="probe needs a suite or a backbone"),
     ],
     "fuse": [
-        case("features:run:{fer7}", "predictions:run:{second}", "--dataset=fer2013", "--lr=0.01", "--seeds=0", "--epochs=1", CPU, says="fer2013-fer7"),
+        case(
+            "features:run:{fer7}",
+            "predictions:run:{second}",
+            "--dataset=fer2013",
+            "--lr=0.01",
+            "--seeds=0",
+            "--epochs=1",
+            CPU,
+            says="fer2013-fer7",
+        ),
         refused("features:run:{fer7}", "predictions:run:{va}", "--dataset=fer2013", says="predicts values"),
         refused("feature:resnet18", "predictions:resnet18", "--dataset=fer2013", says="unknown stream 'feature'"),
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
     "evaluate": [
-        *(case(f"{{{kind}}}", "--on=synthfaces", CPU, says="its own record") for kind in (*NETWORKS, "folds", "vafolds")),
-        *(case(f"{{{kind}}}", "--on=fer2013", CPU, says=r"accuracy 0\.\d+ on 28 test") for kind in ("fer7", "fold", "folds", "tta")),
-        *(case(f"{{{kind}}}", "--on=afew_va", CPU, says=r"CCC -?0\.\d+ on 12 test") for kind in ("va", "valence", "vafolds", "vafold")),
-        *(refused(f"{{{kind}}}", "--on=fer2013", says="is of kind") for kind in ("probe", "ensemble", "evaluated", "relabelled", "human")),
-        *(case(f"{{{kind}}}", "--train", CPU, says="accuracy 0.* training samples") for kind in ("fer7", "tta", "fold")),
-        *(case(f"{{{kind}}}", "--train", CPU, says="CCC -?0.* training samples") for kind in ("va", "valence", "vafold")),
+        *(
+            case(f"{{{kind}}}", "--on=synthfaces", CPU, says="its own record")
+            for kind in (*NETWORKS, "folds", "vafolds")
+        ),
+        *(
+            case(f"{{{kind}}}", "--on=fer2013", CPU, says=r"accuracy 0\.\d+ on 28 test")
+            for kind in ("fer7", "fold", "folds", "tta")
+        ),
+        *(
+            case(f"{{{kind}}}", "--on=afew_va", CPU, says=r"CCC -?0\.\d+ on 12 test")
+            for kind in ("va", "valence", "vafolds", "vafold")
+        ),
+        *(
+            refused(f"{{{kind}}}", "--on=fer2013", says="is of kind")
+            for kind in ("probe", "ensemble", "evaluated", "relabelled", "human")
+        ),
+        *(
+            case(f"{{{kind}}}", "--train", CPU, says="accuracy 0.* training samples")
+            for kind in ("fer7", "tta", "fold")
+        ),
+        *(
+            case(f"{{{kind}}}", "--train", CPU, says="CCC -?0.* training samples")
+            for kind in ("va", "valence", "vafold")
+        ),
         *(refused(f"{{{kind}}}", "--train", says=text) for kind, text in NO_NETWORK.items()),
-        *(case(f"{{{kind}}}", "--labels={crowd}", says="accuracy 0.* on 28 test") for kind in ("fer7", "tta", "ensemble")),
-        *(refused(f"{{{kind}}}", "--labels={crowd}", says="only classes can be relabelled") for kind in ("va", "valence", "vafolds", "vaevaluated")),
+        *(
+            case(f"{{{kind}}}", "--labels={crowd}", says="accuracy 0.* on 28 test")
+            for kind in ("fer7", "tta", "ensemble")
+        ),
+        *(
+            refused(f"{{{kind}}}", "--labels={crowd}", says="only classes can be relabelled")
+            for kind in ("va", "valence", "vafolds", "vaevaluated")
+        ),
         refused("{relabelled}", "--labels={crowd}", says="is judged by the labels of crowd.csv already"),
         refused("{fer7}", "--on=zzz", says="unknown dataset 'zzz'"),
         refused("{fer7}", "--on=fer2013", "--task=zzz", says="unknown task 'zzz'"),
         refused("{va}", "--on=fer2013", "--task=fer7", says="cannot be scored as fer7"),
-        refused("{fer7}", "--on=synthfaces", "--task=va", says="only label sets can be mapped.*Choose a task of classes"),
-        refused("{fer7}", "--on=synthfaces", "--set=dataset_options.n_test=3", says="without dataset_options.n_test = 3.*Leave --set out"),
-        refused("{va}", "--on=synthfaces", "--task=valence", "--set=dataset_options.n_test=3", says="without dataset_options.n_test = 3"),
+        refused(
+            "{fer7}", "--on=synthfaces", "--task=va", says="only label sets can be mapped.*Choose a task of classes"
+        ),
+        refused(
+            "{fer7}",
+            "--on=synthfaces",
+            "--set=dataset_options.n_test=3",
+            says="without dataset_options.n_test = 3.*Leave --set out",
+        ),
+        refused(
+            "{va}",
+            "--on=synthfaces",
+            "--task=valence",
+            "--set=dataset_options.n_test=3",
+            says="without dataset_options.n_test = 3",
+        ),
         *(case(f"{{{kind}}}", "--corruptions", CPU, says=r"accuracy .* corrupted") for kind in ("fer7",)),
         *(refused(f"{{{kind}}}", "--corruptions", says=text) for kind, text in NO_NETWORK.items()),
         refused("{ensemble}", "--corruptions", says="is of kind 'ensemble'"),
         *(case(f"{{{kind}}}", "--by=class", says="gap: .*") for kind in CLASSES),
-        *(case(f"{{{kind}}}", "--by=brightness", says="thirds of the test images") for kind in ("fer7", "va", "folds", "vafolds", "vafold", "ensemble")),
-        *(case(f"{{{kind}}}", "--by=contrast", says="thirds of the test images") for kind in ("probe", "evaluated", "vaevaluated", "relabelled", "human")),
-        *(case(f"{{{kind}}}", "--by=identity", says="as the dataset says") for kind in ("tta", "valence", "fold", "vaevaluated")),
+        *(
+            case(f"{{{kind}}}", "--by=brightness", says="thirds of the test images")
+            for kind in ("fer7", "va", "folds", "vafolds", "vafold", "ensemble")
+        ),
+        *(
+            case(f"{{{kind}}}", "--by=contrast", says="thirds of the test images")
+            for kind in ("probe", "evaluated", "vaevaluated", "relabelled", "human")
+        ),
+        *(
+            case(f"{{{kind}}}", "--by=identity", says="as the dataset says")
+            for kind in ("tta", "valence", "fold", "vaevaluated")
+        ),
         *(case(f"{{{kind}}}", "--by=frequency", says="rare: ") for kind in ("fer7", "folds", "evaluated", "human")),
         case("{va}", "--by=pose", "--csv={out}/pose.csv", "--png={out}/pose.png", says="yaw"),
         refused("{va}", "--by=frequency", says="predicts values"),
@@ -195,13 +283,26 @@ CASES = {
         refused("nowhere", "--run={fer7}", says="no file or folder nowhere"),
     ],
     "live": [
-        *of_networks("--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble",)),
+        *of_networks(
+            "--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble",)
+        ),
         case("--run={onnx}", "--source={video}", "--headless", CPU, says="3 frames"),
         refused("--run=zzz", says="no record matches 'zzz'"),
     ],
     "export": [
-        *of_networks("RUN", "--onnx={out}/net.onnx", "--images={images}", kinds=("fer7", "va", "valence", "fold"), says="checked with ONNX Runtime on 3"),
-        case("{tta}", "--onnx={out}/net.onnx", "--images={images}", says=r"without the 2 views.*answers as run {fer7} does"),
+        *of_networks(
+            "RUN",
+            "--onnx={out}/net.onnx",
+            "--images={images}",
+            kinds=("fer7", "va", "valence", "fold"),
+            says="checked with ONNX Runtime on 3",
+        ),
+        case(
+            "{tta}",
+            "--onnx={out}/net.onnx",
+            "--images={images}",
+            says=r"without the 2 views.*answers as run {fer7} does",
+        ),
         refused("{ensemble}", "--onnx={out}/net.onnx", says="is of kind 'ensemble'"),
         refused("{fer7}", "--onnx=net.txt", says="does not end in .onnx"),
     ],
@@ -212,7 +313,9 @@ CASES = {
         refused("--protocol=synthfaces-va", "--compare", says="ensembles of classes only"),
         case("--protocol=synthfaces-fer7", "--compare", says="members; accuracy on validation"),
         refused("--protocol=synthfaces-fer7", "--members={fer7},{va}", says="is of the protocol synthfaces-va"),
-        refused("--protocol=synthfaces-fer7", "--model=zzz", says="--model 'zzz' matches no trained run.*five_layer_cnn"),
+        refused(
+            "--protocol=synthfaces-fer7", "--model=zzz", says="--model 'zzz' matches no trained run.*five_layer_cnn"
+        ),
         refused("--protocol=synthfaces-fer7", "--recipe=zzz", says="--recipe 'zzz' matches"),
         refused("--protocol=synthfaces-fer7", "--seed=7", says="--seed '7' matches"),
         refused("--protocol=synthfaces-fer7", "--rule=zzz", says="unknown rule 'zzz'"),
@@ -224,7 +327,16 @@ CASES = {
     ],
     "report": [
         *(case(f"{{{kind}}}", says="report .*report.html") for kind in KINDS),
-        *(case(protocol, says="report") for protocol in ("synthfaces-fer7", "synthfaces-va", "synthfaces-valence", "synthfaces-va-frames", "afew_va-va")),
+        *(
+            case(protocol, says="report")
+            for protocol in (
+                "synthfaces-fer7",
+                "synthfaces-va",
+                "synthfaces-valence",
+                "synthfaces-va-frames",
+                "afew_va-va",
+            )
+        ),
         refused("zzz", says="no record matches 'zzz'"),
         refused("semaine-va", says="no finished run"),
     ],
@@ -235,7 +347,10 @@ CASES = {
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
     "rescore": [
-        *(case(f"{{{kind}}}", says=r"cohen_kappa, mcc added to \d+ records, 0 lack nothing") for kind in ("fer7", "folds", "ensemble", "probe", "human")),
+        *(
+            case(f"{{{kind}}}", says=r"cohen_kappa, mcc added to \d+ records, 0 lack nothing")
+            for kind in ("fer7", "folds", "ensemble", "probe", "human")
+        ),
         case("{va}", says="nothing added to 0 records, 1 lack nothing"),
         case("{fer7}", says="nothing added to 0 records, 1 lack nothing"),
         case("--protocol=synthfaces-fer7", says="cohen_kappa, mcc added to 2 records"),
@@ -290,7 +405,9 @@ CASES = {
         refused("none.ann", says=r"none\.ann"),
     ],
     "study reannotation": [
-        case("{answers}", *(f"--predictions={{{kind}}}" for kind in ("fer7", "va", "valence", "ensemble")), says="page"),
+        case(
+            "{answers}", *(f"--predictions={{{kind}}}" for kind in ("fer7", "va", "valence", "ensemble")), says="page"
+        ),
         refused("none.csv", says=r"none\.csv"),
         refused("{answers}", "--predictions=zzz", says="no record matches 'zzz'"),
     ],
@@ -301,7 +418,11 @@ CASES = {
         refused("afew_va", "--out={out}/i", says="has no classes"),
         refused("zzz", "--out={out}/j", says="unknown dataset 'zzz'"),
     ],
-    "annotate links": [case("{study}", "--raters=1", says="http"), refused("none.yaml", "--raters=1", says=r"none\.yaml"), refused("{deep}", says="deep.yaml")],
+    "annotate links": [
+        case("{study}", "--raters=1", says="http"),
+        refused("none.yaml", "--raters=1", says=r"none\.yaml"),
+        refused("{deep}", says="deep.yaml"),
+    ],
     "annotate serve": [case("{study}", says="listening"), refused("none.yaml", says=r"none\.yaml")],
     "annotate export": [refused("none.yaml", "--out={out}/a.csv", says="none")],
     "annotate prescreen": [refused("none.yaml", "--out={out}/a.csv", says=r"none\.yaml")],
@@ -312,12 +433,18 @@ EMPTY = {
     "suite": [case("five_layer_cnn", "--dry-run", says="0 done")],
     "probe": [refused("--dataset=fer2013", "--run=abc", says="no record matches 'abc'")],
     "fuse": [refused("features:run:abc", "features:run:abd", "--dataset=fer2013", says="no record matches 'abc'")],
-    "evaluate": [refused("abc", f"--{how}", says="no record matches 'abc'") for how in ("on=fer2013", "train", "corruptions", "by=class")],
+    "evaluate": [
+        refused("abc", f"--{how}", says="no record matches 'abc'")
+        for how in ("on=fer2013", "train", "corruptions", "by=class")
+    ],
     "matrix": [refused(says="has no finished run.*fer-bench run"), refused("--model=zzz", says="unknown model 'zzz'")],
     "predict": [refused("{images}", "--run=abc", says="no record matches 'abc'")],
     "live": [refused("--run=abc", says="no record matches 'abc'")],
     "export": [refused("abc", "--onnx=a.onnx", says="no record matches 'abc'")],
-    "ensemble": [refused("--protocol=fer2013-fer7", says="at least two members"), refused("--protocol=fer2013-fer7", "--model=x", says="It is empty")],
+    "ensemble": [
+        refused("--protocol=fer2013-fer7", says="at least two members"),
+        refused("--protocol=fer2013-fer7", "--model=x", says="It is empty"),
+    ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
@@ -363,12 +490,18 @@ def home(built, own_folders):
     names = ids | {name: str(own_folders / place) for name, place in places.items()}
     (own_folders / "out").mkdir()
     names["checkpoint"] = str(own_folders / "runs" / ids["va"] / "best.ckpt")
-    tiny = f"dataset: synthfaces, dataset_options: {SIZES}, model_options: {{width: 2}}, epochs: 1, batch_size: 14, precision: 32-true"
+    tiny = (
+        f"dataset: synthfaces, dataset_options: {SIZES}, model_options: {{width: 2}}, epochs: 1, batch_size: 14,"
+        " precision: 32-true"
+    )
     texts = {
         "suite": f"seeds: [0]\nruns:\n  - {{{tiny}}}\n",
         "vasuite": f"seeds: [3]\nruns:\n  - {{{tiny}, task: valence, loss: mse}}\n",
         "badsuite": f"runs:\n  - {{{tiny}, seed: 9}}\n  - {{{tiny}, model: five_layer_cnm}}\n",
-        "probes": f"probes:\n  - {{dataset: fer2013, task: fer7, streams: ['features:run:{ids['fer7']}'], lr: [0.01], loss: [cross_entropy], seeds: [0]}}\n",
+        "probes": (
+            f"probes:\n  - {{dataset: fer2013, task: fer7, streams: ['features:run:{ids['fer7']}'], lr: [0.01], loss:"
+            " [cross_entropy], seeds: [0]}\n"
+        ),
         "deep": f"runs: {'[' * 5000}{']' * 5000}\n",
     }
     for name, text in texts.items():
@@ -406,13 +539,20 @@ def stand_ins(monkeypatch, own_folders):
     monkeypatch.setattr("fer_bench.data.faces.landmarker_file", lambda *_: "none")
     monkeypatch.setattr("uvicorn.Server.run", lambda self, *_: setattr(self, "started", True))
     # What figures look like is tested elsewhere; here it would take minutes.
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"))
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig",
+        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
+    )
     from fer_bench.studies import reannotation
     from fer_bench.studies.reannotation import recovery
 
     simulated, annotated = recovery.study_simulated, reannotation.study_reannotation
-    monkeypatch.setattr(recovery, "study_simulated", lambda out: simulated(out, n_raters=4, n_images=40, n_resamples=10))
-    monkeypatch.setattr(reannotation, "study_reannotation", lambda *arguments, **more: annotated(*arguments, **more, n_resamples=10))
+    monkeypatch.setattr(
+        recovery, "study_simulated", lambda out: simulated(out, n_raters=4, n_images=40, n_resamples=10)
+    )
+    monkeypatch.setattr(
+        reannotation, "study_reannotation", lambda *arguments, **more: annotated(*arguments, **more, n_resamples=10)
+    )
     return own_folders
 
 
@@ -422,7 +562,11 @@ def of_before(value, scores=False):
         return [of_before(inner, scores) for inner in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: inner for key, inner in value.items() if key != "metrics_version" and not (scores and key in ("cohen_kappa", "mcc"))}
+    kept = {
+        key: inner
+        for key, inner in value.items()
+        if key != "metrics_version" and not (scores and key in ("cohen_kappa", "mcc"))
+    }
     return {key: of_before(inner, scores or key in ("metrics", "validation_metrics")) for key, inner in kept.items()}
 
 
@@ -437,7 +581,10 @@ def prepare(verb, names, folder, fer_bench):
         names["onnx"] = str(folder / "net.onnx")
         assert fer_bench("export", names["va"], "--onnx", names["onnx"], "--images", names["images"]).code == 0
     if verb == "study findingemo":
-        rows = [f"{i},u{i % 3},/Run/x/{i // 3}.jpg,Keep,,\"['Adults']\",1,2,Joy,\"['Staging']\",1,False,2022-01-01" for i in range(9)]
+        rows = [
+            f"{i},u{i % 3},/Run/x/{i // 3}.jpg,Keep,,\"['Adults']\",1,2,Joy,\"['Staging']\",1,False,2022-01-01"
+            for i in range(9)
+        ]
         path = folder / "annotations.ann"
         path.write_text("\n".join([FINDINGEMO_HEADER, *rows]) + "\n")
         names["annotations"] = str(path)

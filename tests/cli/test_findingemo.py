@@ -12,7 +12,9 @@ def installed(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages/findingemo_light/data"
     folder.mkdir(parents=True)
     (folder / "annotations_single.ann").write_text(findingemo_lines.ANNOTATIONS, encoding="utf-8")
-    (folder / "dataset_urls_exploded.json").write_text('[{"rel_path": "/Run_1/x/a.jpg", "url": "images/a.jpg", "idx_url": 1}]', encoding="utf-8")
+    (folder / "dataset_urls_exploded.json").write_text(
+        '[{"rel_path": "/Run_1/x/a.jpg", "url": "images/a.jpg", "idx_url": 1}]', encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(folder.parents[1])
 
 

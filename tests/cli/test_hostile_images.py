@@ -74,7 +74,14 @@ def test_predict_reads_in_natural_order_and_names_what_it_cannot_read(tmp_path, 
     os.rename(tmp_path / "x.png", odd)  # noqa: PTH104 (a name that is not UTF-8)
     monkeypatch.setattr("fer_bench.apps.predict.open_predictor", lambda *_: FakePredictor())
     rows = predict_files(None, "run", [folder])
-    assert [row.path.name for row in rows] == ["=face.png", os.path.basename(odd), "face1.png", "face2.png", "face9.png", "face10.png"]  # noqa: PTH119
+    assert [row.path.name for row in rows] == [
+        "=face.png",
+        os.path.basename(odd),  # noqa: PTH119
+        "face1.png",
+        "face2.png",
+        "face9.png",
+        "face10.png",
+    ]
     assert [row.error[:22] for row in rows] == ["not a readable image: ", "", "", "an image of 40,000 x 4", "", ""]
     for row in rows:
         row.line().encode()

@@ -19,7 +19,9 @@ from tests.forks import Forked
 
 __all__ = ["make_run"]
 MODEL = os.environ.get("FER_BENCH_LANDMARKER")
-needs_landmarker = pytest.mark.skipif(not MODEL or not Path(MODEL).is_file(), reason="FER_BENCH_LANDMARKER names no face_landmarker.task")
+needs_landmarker = pytest.mark.skipif(
+    not MODEL or not Path(MODEL).is_file(), reason="FER_BENCH_LANDMARKER names no face_landmarker.task"
+)
 
 
 @pytest.fixture
@@ -48,10 +50,17 @@ def test_without_the_landmarker_it_says_where_to_put_it(fer_bench, own_folders, 
 
 def test_a_video_without_a_screen(fer_bench, fakes, tmp_path):
     video = write_video(tmp_path / "v.mp4", 12)
-    done = fer_bench("live", "--run", "x", "--source", video, "--output", tmp_path / "o.mp4", "--csv", tmp_path / "o.csv")
+    done = fer_bench(
+        "live", "--run", "x", "--source", video, "--output", tmp_path / "o.mp4", "--csv", tmp_path / "o.csv"
+    )
     assert done.code == 0, done.err
     assert "no screen here" in done.err
-    for part in ("12 frames, a face in 100.0% of them", "frames/s; latency: median", "0 frames dropped", f"wrote {tmp_path / 'o.mp4'}"):
+    for part in (
+        "12 frames, a face in 100.0% of them",
+        "frames/s; latency: median",
+        "0 frames dropped",
+        f"wrote {tmp_path / 'o.mp4'}",
+    ):
         assert part in done.out
     assert len(read_video(tmp_path / "o.mp4")) == 12
     assert "no screen" not in fer_bench("live", "--run", "x", "--source", video, "--headless").err
@@ -94,10 +103,25 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         "p.open_predictor = lambda *_: FakePredictor(seconds=0.05)\n"
         "from fer_bench.cli.main import main\nmain()\n"
     )
-    process = Forked(script, "live", "--run", "x", "--source", "v.mp4", "--headless", "--output", "o.mp4", "--csv", "o.csv", folder=tmp_path)
+    process = Forked(
+        script,
+        "live",
+        "--run",
+        "x",
+        "--source",
+        "v.mp4",
+        "--headless",
+        "--output",
+        "o.mp4",
+        "--csv",
+        "o.csv",
+        folder=tmp_path,
+    )
     try:
         end = time.monotonic() + 120
-        while not any(path.suffix == ".mp4" and "part" in path.name and path.stat().st_size > 100 for path in tmp_path.iterdir()):
+        while not any(
+            path.suffix == ".mp4" and "part" in path.name and path.stat().st_size > 100 for path in tmp_path.iterdir()
+        ):
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -124,7 +148,9 @@ def real_faces_video(folder, path, n):
         faces = [np.array(next(file).split(",")[1].split(), dtype=np.uint8).reshape(48, 48) for _ in range(n // 5)]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 320))
     for face in faces:
-        large = cv2.copyMakeBorder(cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC), 64, 64, 64, 64, cv2.BORDER_REPLICATE)
+        large = cv2.copyMakeBorder(
+            cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC), 64, 64, 64, 64, cv2.BORDER_REPLICATE
+        )
         for _ in range(5):
             writer.write(cv2.cvtColor(large, cv2.COLOR_GRAY2BGR))
     writer.release()

@@ -12,10 +12,17 @@ from tests.fakes import make_faces, make_votes, write_csv, write_folders, write_
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("datasets", "ferplus"), ("models", "resnext101"), ("tasks", "fer7"), ("losses", "cross_entropy"), ("optimizers", "adamw"),
-        ("schedules", "one_cycle"), ("augmentations", "standard"), ("protocols", "fer2013-fer7"), ("suites", "five_layer_cnn"),
+        ("datasets", "ferplus"),
+        ("models", "resnext101"),
+        ("tasks", "fer7"),
+        ("losses", "cross_entropy"),
+        ("optimizers", "adamw"),
+        ("schedules", "one_cycle"),
+        ("augmentations", "standard"),
+        ("protocols", "fer2013-fer7"),
+        ("suites", "five_layer_cnn"),
     ],
-)  # fmt: skip
+)
 def test_lists_have_one_name_a_line(fer_bench, what, expected):
     done = fer_bench("list", what)
     assert done.code == 0
@@ -33,7 +40,9 @@ def test_list_can_be_narrowed(fer_bench):
 
 def test_list_of_runs(fer_bench):
     assert fer_bench("list", "runs").out == ""
-    Store().put(Record(run_id="aa-s0", row="aa", protocol="toy-fer7", task="fer7", dataset="toy", model="net", recipe="plain"))
+    Store().put(
+        Record(run_id="aa-s0", row="aa", protocol="toy-fer7", task="fer7", dataset="toy", model="net", recipe="plain")
+    )
     assert fer_bench("list", "runs").out.split() == ["toy-fer7/net/aa-s0", "finished", "plain"]
 
 
@@ -49,7 +58,13 @@ def test_doctor_says_where_things_lie_and_what_is_missing(fer_bench, own_folders
     write_csv(own_folders / "data" / "fer2013", make_faces())
     done = fer_bench("doctor")
     assert done.code == 0
-    for part in (str(own_folders / "leaderboards"), str(own_folders / "cache"), "cores", "torch", str(own_folders / "data" / "fer2013" / "fer2013.csv")):
+    for part in (
+        str(own_folders / "leaderboards"),
+        str(own_folders / "cache"),
+        "cores",
+        "torch",
+        str(own_folders / "data" / "fer2013" / "fer2013.csv"),
+    ):
         assert part in done.out
     assert "ferplus      not there" in done.out
     import importlib.util
@@ -67,9 +82,13 @@ def test_audit_says_what_a_copy_holds(fer_bench, tmp_path):
     done = fer_bench("audit", "fer2013", "--data-dir", tmp_path / "copy")
     assert done.code == 0
     for part in (
-        "70 samples, layout: fer2013.csv", "NOT the known copy", "angry 6, disgust 6", "not the official",
-        "1 of 14 test samples occur pixel for pixel", f"{test:05d} (test) ~ 00000 (train), correlation 1.000",
-    ):  # fmt: skip
+        "70 samples, layout: fer2013.csv",
+        "NOT the known copy",
+        "angry 6, disgust 6",
+        "not the official",
+        "1 of 14 test samples occur pixel for pixel",
+        f"{test:05d} (test) ~ 00000 (train), correlation 1.000",
+    ):
         assert part in done.out
 
 

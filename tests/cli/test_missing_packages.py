@@ -18,8 +18,15 @@ __all__ = ["make_run"]
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "albumentations", "cv2")
 OPTIONAL = tuple(module for module, (_, extra) in PACKAGES.items() if extra)
-RUN = ["run", "--epochs=1", "--set=dataset_options.n_train=14", "--set=dataset_options.n_validation=7", "--set=dataset_options.n_test=7"]
-# Each case (packages that are missing, commands) is a process, forked from one that has imported what no case misses. The commands of a case share it.
+RUN = [
+    "run",
+    "--epochs=1",
+    "--set=dataset_options.n_train=14",
+    "--set=dataset_options.n_validation=7",
+    "--set=dataset_options.n_test=7",
+]
+# Each case (packages that are missing, commands) is a process, forked from one that has imported what no case misses.
+# The commands of a case share it.
 SCRIPT = """
 import importlib, json, os, sys
 imported, cases = json.loads(sys.argv[1])
@@ -56,8 +63,12 @@ def answers_without(cases, folder, imported=()):
     """Exit code, standard output and standard error of each command of each case, where packages are missing."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([imported, cases])],
-        capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+    )
     assert "Traceback" not in done.stderr, done.stderr
     outs, errs = (re.split(r"::(\d+)\n", text) for text in (done.stdout, done.stderr))
     assert len(outs) == 2 * sum(len(commands) for _, commands in cases) + 1, done.stderr
@@ -73,14 +84,26 @@ def test_a_base_installation(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"")
     (tmp_path / "answers.csv").write_text("rater,image,expression\na,x,happy\nb,x,happy\n")
     needing = {
-        "train": (RUN, ["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "features:resnet50"], ["predict", ".", "--run=abc"],
-                  ["live", "--run=abc"], ["export", "abc", "--onnx=a.onnx"], ["humans"], ["audit", "fer2013"], ["evaluate", "abc", "--train"],
-                  ["evaluate", "abc", "--on=fer2013"], ["list", "losses"], ["suite", "five_layer_cnn"], ["annotate", "images", "fer2013", "--out=i"]),
+        "train": (
+            RUN,
+            ["probe", "--backbone=resnet18"],
+            ["fuse", "features:resnet18", "features:resnet50"],
+            ["predict", ".", "--run=abc"],
+            ["live", "--run=abc"],
+            ["export", "abc", "--onnx=a.onnx"],
+            ["humans"],
+            ["audit", "fer2013"],
+            ["evaluate", "abc", "--train"],
+            ["evaluate", "abc", "--on=fer2013"],
+            ["list", "losses"],
+            ["suite", "five_layer_cnn"],
+            ["annotate", "images", "fer2013", "--out=i"],
+        ),
         "onnx": (["predict", ".", "--run=x.onnx"], ["live", "--run=x.onnx"]),
         "study": (["study", "reannotation", "answers.csv"],),
         "annotate": (["annotate", "serve", "study.yaml"],),
         "download": (["download", "findingemo", "--urls=x.json"],),
-    }  # fmt: skip
+    }
     commands = [command for group in needing.values() for command in group]
     found = iter(without(OPTIONAL, commands, tmp_path))
     for extra, group in needing.items():
@@ -91,7 +114,13 @@ def test_a_base_installation(tmp_path):
             assert len(lines) == 1, (command, error)
             assert f"fer_bench[{extra}]" in lines[0], (command, error)
             assert "No module named" not in error
-    working = (["list", "models"], ["list", "protocols"], ["list", "suites"], ["doctor"], ["suite", "five_layer_cnn", "--dry-run"])
+    working = (
+        ["list", "models"],
+        ["list", "protocols"],
+        ["list", "suites"],
+        ["doctor"],
+        ["suite", "five_layer_cnn", "--dry-run"],
+    )
     for command, (code, _, error) in zip(working, without(OPTIONAL, working, tmp_path), strict=True):
         assert code == 0, (command, error)
 
@@ -107,8 +136,13 @@ ONE_PACKAGE = {
     "onnxscript": (["export", "abc", "--onnx=a.onnx"], "onnx"),
     "pyarrow": (["study", "reannotation", "answers.parquet"], "study"),
 }
-# Importing these takes seconds; each imports the rest of its row, and none of the packages that are missing in the cases beside it.
-IMPORTED = {(): ("pyarrow",), ("torch", "torchvision"): ("lightning", "torchmetrics"), ("torch", "torchvision", "lightning"): tuple(ONE_PACKAGE)}
+# Importing these takes seconds; each imports the rest of its row, and none of the packages that are missing in the
+# cases beside it.
+IMPORTED = {
+    (): ("pyarrow",),
+    ("torch", "torchvision"): ("lightning", "torchmetrics"),
+    ("torch", "torchvision", "lightning"): tuple(ONE_PACKAGE),
+}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +179,9 @@ def test_an_exported_network_runs_without_the_extra_train(tmp_path, make_run, sm
     net = tmp_path / "net.onnx"
     assert fer_bench("export", run_id, "--onnx", net, "--images", tmp_path / "a.png").code == 0
     without_train = [module for module in TRAIN if module != "cv2"]
-    ((code, out, error),) = without([*without_train, "onnx", "onnxscript"], [["predict", str(tmp_path / "a.png"), "--run", str(net)]], tmp_path)
+    ((code, out, error),) = without(
+        [*without_train, "onnx", "onnxscript"], [["predict", str(tmp_path / "a.png"), "--run", str(net)]], tmp_path
+    )
     assert code == 0, error
     assert "happy 0." in out
 
@@ -154,7 +190,11 @@ def test_the_table_is_that_of_the_project_file():
     text = (ROOT / "pyproject.toml").read_text()
     for package, extra in PACKAGES.values():
         if package not in ("safetensors", "huggingface_hub"):
-            section = re.search(rf"^{extra} = \[(.*?)\]\s*(#.*)?$" if extra else r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+            section = re.search(
+                rf"^{extra} = \[(.*?)\]\s*(#.*)?$" if extra else r"^dependencies = \[(.*?)^\]",
+                text,
+                re.MULTILINE | re.DOTALL,
+            )
             assert section is not None
             assert f'"{package}' in section[1], (package, extra)
 

@@ -1,4 +1,5 @@
-"""Code from outside through the real command line: installed with entry points, or beside the shell, recorded by name, version and digest."""
+"""Code from outside through the real command line: installed with entry points, or beside the shell, recorded by name,
+version and digest."""
 
 from __future__ import annotations
 
@@ -25,8 +26,20 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
     shutil.copytree(PACKAGE, source)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    done = subprocess.run([*command, "--target", str(folder / "site"), str(source)], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--disable-pip-version-check",
+    ]
+    done = subprocess.run(
+        [*command, "--target", str(folder / "site"), str(source)], capture_output=True, text=True, check=False
+    )
     if "No module named pip" in done.stderr:
         pytest.skip("pip is not installed here")
     assert done.returncode == 0, done.stderr
@@ -34,11 +47,21 @@ def installed(tmp_path_factory):
 
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]),
+        "OMP_NUM_THREADS": "1",
+    }
 
     def fer_bench(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "fer_bench", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+            [sys.executable, "-m", "fer_bench", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
         )
 
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
@@ -53,8 +76,15 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
         "loss": "fer_plugin.losses:focal",
         "augment": "fer_plugin.augmentation:speckle",
     }
-    assert {(facts["package"], facts["version"], len(facts["sha256"])) for facts in stated.values()} == {("fer-plugin", "1.2.3", 64)}
-    assert {key for key in record.inputs if key.startswith("code of ")} == {"code of model", "code of dataset", "code of loss", "code of augment"}
+    assert {(facts["package"], facts["version"], len(facts["sha256"])) for facts in stated.values()} == {
+        ("fer-plugin", "1.2.3", 64)
+    }
+    assert {key for key in record.inputs if key.startswith("code of ")} == {
+        "code of model",
+        "code of dataset",
+        "code of loss",
+        "code of augment",
+    }
     assert record.data["plugin"]["name"] == "squares"
     # Here the package is not installed, and nothing of it is imported.
     assert not verify(Store()).differences
@@ -76,7 +106,9 @@ def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(
     assert fer_bench(*command).code == 0
     records = {record.run_id: record for record in Store().records()}
     assert len(records) == 2, "other code under the same name is another run"
-    assert {record.inputs["code of model"] for record in records.values()} == {record.code["plugins"]["model"]["sha256"][:16] for record in records.values()}
+    assert {record.inputs["code of model"] for record in records.values()} == {
+        record.code["plugins"]["model"]["sha256"][:16] for record in records.values()
+    }
     shutil.rmtree(plugin_folder / "fer_plugin")
     gone = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")
     assert (gone.code, "no module fer_plugin" in gone.err) == (2, True)
@@ -84,15 +116,19 @@ def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(
 
 
 def test_a_module_registers_names(fer_bench, plugin_folder, drawn_cache):
-    (plugin_folder / "names.py").write_text("import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n")
+    (plugin_folder / "names.py").write_text(
+        "import fer_bench\nfrom fer_plugin.net import TinyNet\nfer_bench.register('model', 'tiny', TinyNet)\n"
+    )
     unknown = fer_bench("run", "--model=tiny", *TINY, *TRAIN)
     assert (unknown.code, "unknown model 'tiny'" in unknown.err) == (2, True)
     assert fer_bench("list", "models", "--import=names", "--contains=tiny").code == 0
     assert fer_bench("run", "--import=names", "--model=tiny", "--set=augment=none", *TINY, *TRAIN).code == 0
     (record,) = Store().records()
-    assert record.code["plugins"]["model"] == {"name": "tiny", "object": "fer_plugin.net:TinyNet", "import": "names"} | {
-        "sha256": record.code["plugins"]["model"]["sha256"]
-    }
+    assert record.code["plugins"]["model"] == {
+        "name": "tiny",
+        "object": "fer_plugin.net:TinyNet",
+        "import": "names",
+    } | {"sha256": record.code["plugins"]["model"]["sha256"]}
     wrong = fer_bench("run", "--import=nowhere", *TINY, *TRAIN)
     assert (wrong.code, "--import nowhere: there is no module nowhere" in wrong.err) == (2, True)
 

@@ -11,7 +11,10 @@ from fer_bench.results.store import Store
 from fer_bench.training.run import run
 from tests.cli.every_kind import SIZES, spec_of
 
-TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()] + ["--set=model_options.width=2", "--set=precision=32-true"]
+TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()] + [
+    "--set=model_options.width=2",
+    "--set=precision=32-true",
+]
 TRAIN = [*TINY, "--epochs=1", "--batch-size=14", "--accelerator=cpu"]
 
 
@@ -33,7 +36,11 @@ def nowhere(tmp_path, monkeypatch):
 
 def test_outside_a_project_results_are_the_users_own(nowhere, tmp_path, monkeypatch):
     own = tmp_path / "user" / "fer_bench"
-    assert (paths.leaderboards_dir(), paths.runs_dir(), paths.data_root()) == (own / "leaderboards", own / "runs", own / "data")
+    assert (paths.leaderboards_dir(), paths.runs_dir(), paths.data_root()) == (
+        own / "leaderboards",
+        own / "runs",
+        own / "data",
+    )
     (nowhere / "data").mkdir()
     assert paths.data_root() == nowhere / "data"
     monkeypatch.delenv("XDG_DATA_HOME")

@@ -36,7 +36,9 @@ def write_afew_va(root, clips=20, frames=4, nested=True, actors=10):
             image, landmarks = face(valence / 10, arousal / 10, 1000 * c + f)
             cv2.imwrite(str(folder / f"{f:05d}.png"), image[:, :, ::-1])
             entries[f"{f:05d}"] = {"valence": valence, "arousal": arousal, "landmarks": landmarks.round(2).tolist()}
-        (folder / f"{name}.json").write_text(json.dumps({"video_id": name, "actor": f"actor {c % actors}", "frames": entries}))
+        (folder / f"{name}.json").write_text(
+            json.dumps({"video_id": name, "actor": f"actor {c % actors}", "frames": entries})
+        )
     return root
 
 

@@ -97,7 +97,13 @@ def test_damage_is_counted_not_fatal(root):
     path.write_text(json.dumps(content))
     samples = read_afew_va(str(root), size=32)
     counts = samples.facts["counts"]
-    assert counts["not valid JSON"] == counts["no image file"] == counts["truncated"] == counts["landmarks are not 68 pairs"] == 1
+    assert (
+        counts["not valid JSON"]
+        == counts["no image file"]
+        == counts["truncated"]
+        == counts["landmarks are not 68 pairs"]
+        == 1
+    )
     assert counts["valence or arousal missing or outside -10 to 10"] == counts["all landmarks outside the image"] == 1
     assert counts["landmarks outside the image"] >= 1
     assert len(samples) == 80 - 4 - 1 - 1 - 3
@@ -139,7 +145,9 @@ def test_a_clip_without_actor_stands_for_itself(root):
 def test_folds_tear_nothing_apart(root, fold_by, column):
     tested = []
     for fold in range(5):
-        module = AfewVaDataModule("va", data_dir=str(root), image_size=32, options={"fold": fold, "folds": 5, "fold_by": fold_by})
+        module = AfewVaDataModule(
+            "va", data_dir=str(root), image_size=32, options={"fold": fold, "folds": 5, "fold_by": fold_by}
+        )
         samples = module.read_samples
         parts = {split: set(samples.columns[column][samples.where(split)]) for split in ("train", "validation", "test")}
         assert all(parts.values())

@@ -17,13 +17,26 @@ from fer_bench.labels import FER7, FER8
 LANDMARKS = np.arange(136) / 2
 
 
-def write_lists(root: Path, rows: dict[str, list[tuple]], header: bool = True, without_image: tuple[str, ...] = ()) -> None:
+def write_lists(
+    root: Path, rows: dict[str, list[tuple]], header: bool = True, without_image: tuple[str, ...] = ()
+) -> None:
     lists = root / "Manually_Annotated_file_lists"
     lists.mkdir(parents=True)
     for name, entries in rows.items():
         lines = [",".join(COLUMNS)] if header else []
         for path, box, expression, valence, arousal in entries:
-            lines.append(",".join([path, *map(str, box), ";".join(f"{v:.2f}" for v in LANDMARKS), str(expression), str(valence), str(arousal)]))
+            lines.append(
+                ",".join(
+                    [
+                        path,
+                        *map(str, box),
+                        ";".join(f"{v:.2f}" for v in LANDMARKS),
+                        str(expression),
+                        str(valence),
+                        str(arousal),
+                    ]
+                )
+            )
             image = root / "Manually_Annotated_Images" / path
             image.parent.mkdir(parents=True, exist_ok=True)
             if path not in without_image:
@@ -55,7 +68,11 @@ def write_2021(root: Path, n: int = 40, as_text: bool = False, landmarks: bool =
         notes.mkdir()
         for i in range(count):
             (root / folder / "images" / f"{i}.jpg").write_bytes(b"jpg")
-            for kind, value in (("exp", i % 8), ("val", round(-1 + i % 40 / 20, 2)), ("aro", round(1 - i % 40 / 20, 2))):
+            for kind, value in (
+                ("exp", i % 8),
+                ("val", round(-1 + i % 40 / 20, 2)),
+                ("aro", round(1 - i % 40 / 20, 2)),
+            ):
                 np.save(notes / f"{i}_{kind}.npy", np.array(str(value) if as_text else value))
             if landmarks:
                 np.save(notes / f"{i}_lnd.npy", LANDMARKS)
@@ -92,7 +109,15 @@ def test_expressions_follow_the_label_set_by_name(tmp_path: Path) -> None:
     eight, seven = read_affectnet(tmp_path), read_affectnet(tmp_path, FER7)
     names = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
     assert [FER8.names[i] for i in eight.expression[:8]] == list(names)
-    assert [FER7.names[i] for i in seven.expression[:7]] == ["neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"]
+    assert [FER7.names[i] for i in seven.expression[:7]] == [
+        "neutral",
+        "happy",
+        "sad",
+        "surprise",
+        "fear",
+        "disgust",
+        "angry",
+    ]
     assert seven.dropped["expression contempt"] == 5 + 2
     assert "expression contempt" not in eight.dropped
 
@@ -198,7 +223,12 @@ def test_cache_is_used_until_the_release_changes(tmp_path: Path, monkeypatch: py
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert again.dropped == first.dropped
     monkeypatch.setattr(affectnet_index, "_read_2021", built)
-    for part, name in (("images", "40.jpg"), ("annotations", "40_exp.npy"), ("annotations", "40_val.npy"), ("annotations", "40_aro.npy")):
+    for part, name in (
+        ("images", "40.jpg"),
+        ("annotations", "40_exp.npy"),
+        ("annotations", "40_val.npy"),
+        ("annotations", "40_aro.npy"),
+    ):
         file = root / "train_set" / part / name
         np.save(file, np.array(0.0)) if name.endswith("npy") else file.write_bytes(b"")
         os.utime(file.parent, ns=(1, 2 + len(name)))

@@ -59,7 +59,9 @@ def test_faces_are_cut_out_of_the_old_release(tmp_path):
     assert samples.layout.startswith("image lists")
     assert len(samples.where("test")) == 16
     at = list(samples.ids).index("7/5.png")
-    assert np.abs(samples.images[at].reshape(-1, 3).astype(int) - [70, 20, 10]).max() <= 1  # RGB, nothing of the grey around it
+    assert (
+        np.abs(samples.images[at].reshape(-1, 3).astype(int) - [70, 20, 10]).max() <= 1
+    )  # RGB, nothing of the grey around it
     batch = next(iter(module.val_dataloader()))
     assert batch["image"].shape[1:] == (3, 16, 16)
     assert batch["target"].ndim == 1
@@ -91,7 +93,9 @@ def test_workers_see_the_same_pictures(tmp_path):
     write_2021(tmp_path / "affectnet")
     batches = []
     for workers in (0, 1):
-        module = AffectNetDataModule("fer8", data_dir=str(tmp_path), image_size=16, workers=workers, augment="affectnet_paper", batch_size=8)
+        module = AffectNetDataModule(
+            "fer8", data_dir=str(tmp_path), image_size=16, workers=workers, augment="affectnet_paper", batch_size=8
+        )
         batches.append(next(iter(module.train_dataloader()))["image"])
     assert (batches[0] == batches[1]).all()
 
@@ -130,8 +134,14 @@ def test_one_folder_is_read_and_says_that_all_splits_are_missing(tmp_path, inner
     module = AffectNetDataModule("fer8", data_dir=str(tmp_path), image_size=16)
     samples = module.read_samples
     assert samples.layout == "one images/ and one annotations/ folder (.npy)"
-    assert any("train, validation and test are missing" in note and "20% are held out" in note for note in samples.notes)
-    assert {split: len(samples.where(split)) for split in ("train", "validation", "test")} == {"train": 56, "validation": 8, "test": 16}
+    assert any(
+        "train, validation and test are missing" in note and "20% are held out" in note for note in samples.notes
+    )
+    assert {split: len(samples.where(split)) for split in ("train", "validation", "test")} == {
+        "train": 56,
+        "validation": 8,
+        "test": 16,
+    }
     assert set(samples.ids) == {str(i) for i in range(80)}
     assert samples.images[0].shape == (16, 16, 3)
     again = read_affectnet_samples(str(tmp_path), "fer8")
@@ -140,7 +150,9 @@ def test_one_folder_is_read_and_says_that_all_splits_are_missing(tmp_path, inner
 
 def test_one_folder_that_is_the_validation_set_is_the_test_set(tmp_path, monkeypatch):
     # 500 a class and one missing, as in the release of 2021: too many files to write here.
-    monkeypatch.setattr(affectnet_index, "is_validation_set", lambda codes: np.bincount(codes).tolist() == [5] * 7 + [4])
+    monkeypatch.setattr(
+        affectnet_index, "is_validation_set", lambda codes: np.bincount(codes).tolist() == [5] * 7 + [4]
+    )
     write_folder(tmp_path, [5] * 7 + [4])
     samples = read_affectnet_samples(str(tmp_path), "fer8")
     assert set(samples.split) == {"test"}
@@ -159,7 +171,8 @@ def test_what_a_validation_set_looks_like():
 
 
 @pytest.mark.parametrize(
-    ("gone", "says", "left"), [("train", "train and validation are missing", {"test"}), ("val", "test is missing", {"train", "validation"})]
+    ("gone", "says", "left"),
+    [("train", "train and validation are missing", {"test"}), ("val", "test is missing", {"train", "validation"})],
 )
 def test_one_set_of_a_release_is_read_and_says_what_is_missing(tmp_path, gone, says, left):
     write_2021(tmp_path)
@@ -169,7 +182,9 @@ def test_one_set_of_a_release_is_read_and_says_what_is_missing(tmp_path, gone, s
     assert any(says in note for note in samples.notes)
 
 
-@pytest.mark.parametrize(("gone", "says"), [("training", "train and validation are missing"), ("validation", "test is missing")])
+@pytest.mark.parametrize(
+    ("gone", "says"), [("training", "train and validation are missing"), ("validation", "test is missing")]
+)
 def test_one_list_is_read_and_says_what_is_missing(tmp_path, gone, says):
     write_lists(tmp_path)
     (tmp_path / "Manually_Annotated_file_lists" / f"{gone}.csv").unlink()
@@ -195,9 +210,10 @@ def test_whether_images_without_an_expression_are_in_the_test_of_values_is_said(
     path.write_text("\n".join([header, *(",".join(row) for row in cells)]))
     samples = read_affectnet_samples(str(tmp_path), task)
     (note,) = [note for note in samples.notes if "code 8" in note]
-    assert note == (
-        f"2 of the 16 test images have the expression code 8 (none) and valid valence and arousal: they are in the test of {task}; "
-        "so are 1 of code 9 (uncertain)"
+    assert (
+        note
+        == "2 of the 16 test images have the expression code 8 (none) and valid valence and arousal: they are in the"
+        f" test of {task}; so are 1 of code 9 (uncertain)"
     )
     assert len(samples.where("test")) == 16
     assert "code 8 (none)" in PROTOCOLS[f"affectnet-{task}"].about
@@ -207,7 +223,12 @@ def test_whether_images_without_an_expression_are_in_the_test_of_values_is_said(
 def test_clutter_is_passed_over(tmp_path):
     write_2021(tmp_path / "a")
     expected = read_affectnet_samples(str(tmp_path / "a"), "fer8")
-    for part in ("train_set/images/._1.jpg", "train_set/annotations/._1_exp.npy", "train_set/annotations/._1_val.npy", "train_set/annotations/._1_aro.npy"):
+    for part in (
+        "train_set/images/._1.jpg",
+        "train_set/annotations/._1_exp.npy",
+        "train_set/annotations/._1_val.npy",
+        "train_set/annotations/._1_aro.npy",
+    ):
         (tmp_path / "a" / part).write_bytes(b"fork")
     (tmp_path / "a" / "val_set" / "images" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "a" / "__MACOSX" / "images").mkdir(parents=True)

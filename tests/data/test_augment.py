@@ -82,7 +82,9 @@ def test_unknown_names_and_options():
         Augmenter("none", {"rotation": 3})
 
 
-@pytest.mark.parametrize("options", [{"flip": 2}, {"rotate": "much"}, {"scale": -3}, {"shift": [1]}, {"erase": -1}, {"brightness": "x"}])
+@pytest.mark.parametrize(
+    "options", [{"flip": 2}, {"rotate": "much"}, {"scale": -3}, {"shift": [1]}, {"erase": -1}, {"brightness": "x"}]
+)
 def test_values_that_cannot_be_used_are_named(options):
     with pytest.raises(SpecError, match=f"augment_options.{next(iter(options))}"):
         Augmenter("none", options)

@@ -47,7 +47,9 @@ def test_pixels_come_from_where_the_drawn_map_says(shape):
     augmenter = BatchAugmenter("none", {"rotate": 40.0, "shift": 0.2, "scale": 0.3, "shear": 20.0, "flip": 0.5})
     images, drawn = IMAGES[:, :, :height, :width], augmenter.draw(5, 6)
     rows, columns = np.mgrid[:height, :width].astype(float)
-    for image, changed, draw in zip(images[:, 0].numpy(), augmenter.change(images, drawn)[:, 0].numpy(), drawn.double().numpy(), strict=True):
+    for image, changed, draw in zip(
+        images[:, 0].numpy(), augmenter.change(images, drawn)[:, 0].numpy(), drawn.double().numpy(), strict=True
+    ):
         # In pixels from the centre, the shift in shares of each side.
         x, y = columns - (width - 1) / 2 - draw[4] * width, rows - (height - 1) / 2 - draw[5] * height
         at = [draw[2] * x + draw[3] * y + (height - 1) / 2, draw[0] * x + draw[1] * y + (width - 1) / 2]
@@ -66,7 +68,8 @@ def test_rotation_keeps_lengths_and_limits():
 
 @pytest.mark.parametrize("name", [name for name in BY_IMAGE if name != "none"])
 def test_the_mean_view_is_that_of_albumentations(name):
-    """Two independent implementations of the same random changes have the same expected image; but albumentations shifts by whole pixels only."""
+    """Two independent implementations of the same random changes have the same expected image; but albumentations
+    shifts by whole pixels only."""
     options = {"shift": 0}
     one_by_one = Augmenter(name, options)
     one_by_one.seed(1)

@@ -1,4 +1,5 @@
-"""Class folders as people have them: their own classes, nested, in colour, of any size, linked, composed, half empty."""
+"""Class folders as people have them: their own classes, nested, in colour, of any size, linked, composed, half
+empty."""
 
 from __future__ import annotations
 
@@ -27,7 +28,15 @@ CK = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 def module(tmp_path, classes=None, name="mine", task="fer7", image_size=None, **options):
     if classes is not None:
         options["classes"] = classes
-    return build_datamodule(RunSpec(dataset=f"folder:{name}", task=task, dataset_options=options, image_size=image_size, execution={"data_dir": str(tmp_path)}))
+    return build_datamodule(
+        RunSpec(
+            dataset=f"folder:{name}",
+            task=task,
+            dataset_options=options,
+            image_size=image_size,
+            execution={"data_dir": str(tmp_path)},
+        )
+    )
 
 
 def read(tmp_path, classes=None, **options):
@@ -42,9 +51,15 @@ def labels_of(samples):
 
 def write_images(folder, n, side=48, colour=False, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
-    for i, image in enumerate(smooth_images(n, seed, max(side))) if isinstance(side, tuple) else enumerate(smooth_images(n, seed, side)):
+    for i, image in (
+        enumerate(smooth_images(n, seed, max(side)))
+        if isinstance(side, tuple)
+        else enumerate(smooth_images(n, seed, side))
+    ):
         image = cv2.resize(image, side) if isinstance(side, tuple) else image
-        assert cv2.imwrite(str(folder / f"{i:04d}.png"), np.stack([image, image // 2, 255 - image], axis=2) if colour else image)
+        assert cv2.imwrite(
+            str(folder / f"{i:04d}.png"), np.stack([image, image // 2, 255 - image], axis=2) if colour else image
+        )
 
 
 def test_ck_plus_with_contempt_and_without_neutral_is_read_by_its_seven_names(tmp_path):
@@ -115,7 +130,14 @@ def test_an_unknown_option_is_answered_with_the_nearest(tmp_path, option):
 
 
 @pytest.mark.parametrize(
-    "inner", ["{split}/{name}/person1/{i}", "{split}/{name}/S1/001/{i}", "faces/{split}/{name}/{i}", "{name}/{split}/{i}", "{split}/S1/{name}/{i}"]
+    "inner",
+    [
+        "{split}/{name}/person1/{i}",
+        "{split}/{name}/S1/001/{i}",
+        "faces/{split}/{name}/{i}",
+        "{name}/{split}/{i}",
+        "{split}/S1/{name}/{i}",
+    ],
 )
 def test_folders_between_below_and_above_the_classes(tmp_path, inner):
     images = iter(smooth_images(3 * 7 * 2))
@@ -127,7 +149,9 @@ def test_folders_between_below_and_above_the_classes(tmp_path, inner):
                 cv2.imwrite(str(path), next(images))
     samples = read(tmp_path)
     assert [len(samples.where(split)) for split in ("train", "validation", "test")] == [14, 14, 14]
-    assert all(label in identifier.split("/") for identifier, label in zip(samples.ids, labels_of(samples), strict=True))
+    assert all(
+        label in identifier.split("/") for identifier, label in zip(samples.ids, labels_of(samples), strict=True)
+    )
     assert samples.notes == []
 
 
@@ -177,11 +201,14 @@ def test_checksums_of_grey_faces_of_48_px_are_those_of_the_arrays(tmp_path):
     write_class_folders(tmp_path / "mine" / "test", 3, seed=1)
     samples = read(tmp_path)
     digests = sample_digests(samples.images, samples.targets["fer7"].astype(np.int8))
-    assert samples.checksums == {split: split_checksum(digests[samples.where(split)]) for split in ("train", "validation", "test")}
+    assert samples.checksums == {
+        split: split_checksum(digests[samples.where(split)]) for split in ("train", "validation", "test")
+    }
 
 
 @pytest.mark.parametrize(
-    ("sides", "expected"), [([48] * 9, 48), ([100] * 5 + [700], 100), ([1000] * 4, 224), ([70, 90, 111, 150, 200], 96), ([10, 20, 30], 48)]
+    ("sides", "expected"),
+    [([48] * 9, 48), ([100] * 5 + [700], 100), ([1000] * 4, 224), ([70, 90, 111, 150, 200], 96), ([10, 20, 30], 48)],
 )
 def test_a_size_where_none_is_named(tmp_path, sides, expected):
     for i, side in enumerate(sides):
@@ -263,7 +290,10 @@ def test_images_that_are_there_twice_are_said_and_so_are_contradictions(tmp_path
     image = (tmp_path / "mine" / "happy" / "0001.png").read_bytes()
     (tmp_path / "mine" / "happy" / "copy.png").write_bytes(image)
     (tmp_path / "mine" / "sad" / "copy.png").write_bytes(image)
-    assert "1 images are there more than once, pixel for pixel, 1 of them under more than one class" in read(tmp_path).notes
+    assert (
+        "1 images are there more than once, pixel for pixel, 1 of them under more than one class"
+        in read(tmp_path).notes
+    )
 
 
 def test_a_class_of_nothing_but_unreadable_files_says_so(tmp_path):
@@ -279,7 +309,9 @@ def test_ten_folds_by_subject_of_a_flat_copy(tmp_path):
     write_class_folders(tmp_path / "mine", 20, names=CK, people=20)
     datamodule = module(tmp_path, list(CK), identity=r"(S\d+)_", folds=10, fold=3)
     samples = datamodule.read_samples
-    people = {split: set(samples.columns["identity"][samples.where(split)]) for split in ("train", "validation", "test")}
+    people = {
+        split: set(samples.columns["identity"][samples.where(split)]) for split in ("train", "validation", "test")
+    }
     assert not people["train"] & people["test"] | people["validation"] & (people["train"] | people["test"])
     assert not any("held out" in note for note in samples.notes)
     assert samples.facts["people"]["n"] == 20
@@ -306,12 +338,24 @@ def test_kinds_of_images_that_are_not_read_are_named_and_those_that_are_have_eve
         Image.fromarray(next(iter(smooth_images(1, len(suffix))))).save(happy / f"other{suffix}", format=kind)
     samples = read(tmp_path)
     assert {f"happy/other{suffix}" for suffix in (".jfif", ".jpe", ".GIF")} <= set(samples.ids)
-    assert "not read, since files of this kind are not: 2 .pgm; convert them to PNG if they belong to the data" in samples.notes
+    assert (
+        "not read, since files of this kind are not: 2 .pgm; convert them to PNG if they belong to the data"
+        in samples.notes
+    )
 
 
 def test_ck_plus_is_read_under_its_own_name(tmp_path):
     write_class_folders(tmp_path / "CK+48", names=CK)
-    assert build_datamodule(RunSpec(dataset="folder:CK+48", dataset_options={"classes": list(CK)}, execution={"data_dir": str(tmp_path)})).read().ids.size == 28
+    assert (
+        build_datamodule(
+            RunSpec(
+                dataset="folder:CK+48", dataset_options={"classes": list(CK)}, execution={"data_dir": str(tmp_path)}
+            )
+        )
+        .read()
+        .ids.size
+        == 28
+    )
 
 
 def test_a_copy_of_fer2013_whose_test_folder_holds_two_splits_is_recognised(tmp_path):

@@ -11,7 +11,15 @@ from fer_bench.data.class_folders import walk
 from fer_bench.data.decoding import is_clutter
 from tests.fakes import smooth_images
 
-CLUTTER = ("._face.png", ".DS_Store", "__MACOSX/happy/._face.png", "__MACOSX/happy/face.png", "Thumbs.db", "happy/thumbs.db", ".ipynb_checkpoints/face.png")
+CLUTTER = (
+    "._face.png",
+    ".DS_Store",
+    "__MACOSX/happy/._face.png",
+    "__MACOSX/happy/face.png",
+    "Thumbs.db",
+    "happy/thumbs.db",
+    ".ipynb_checkpoints/face.png",
+)
 CLUTTER += ("happy/@eaDir/face.png", "desktop.ini", "$RECYCLE.BIN/face.png", "a/.hidden/face.png")
 
 
@@ -20,7 +28,9 @@ def test_what_systems_leave_behind_is_clutter(name):
     assert is_clutter(Path(name))
 
 
-@pytest.mark.parametrize("name", ["face.png", "happy/face.png", "_face.png", "a.b/c.d.png", "thumbs.png", "./face.png", "../face.png"])
+@pytest.mark.parametrize(
+    "name", ["face.png", "happy/face.png", "_face.png", "a.b/c.d.png", "thumbs.png", "./face.png", "../face.png"]
+)
 def test_data_is_not(name):
     assert not is_clutter(Path(name))
 

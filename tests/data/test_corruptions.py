@@ -1,4 +1,5 @@
-"""Corruptions: the published strengths, the same pixels anywhere, stronger is stronger; eyes and mouth where they are."""
+"""Corruptions: the published strengths, the same pixels anywhere, stronger is stronger; eyes and mouth where they
+are."""
 
 import pickle
 
@@ -55,7 +56,12 @@ def test_two_samples_get_other_noise():
 
 def test_noise_of_a_seed_is_always_the_same():
     grey = np.full((4, 4), 128, dtype=np.uint8)
-    assert corrupt(grey, "gaussian_noise", 3, "00017").tolist() == [[131, 129, 132, 131], [109, 113, 111, 142], [131, 124, 126, 113], [142, 161, 132, 115]]
+    assert corrupt(grey, "gaussian_noise", 3, "00017").tolist() == [
+        [131, 129, 132, 131],
+        [109, 113, 111, 142],
+        [131, 124, 126, 113],
+        [142, 161, 132, 115],
+    ]
 
 
 def test_strengths_are_the_published_ones_at_their_sizes_and_between_them_elsewhere():

@@ -92,7 +92,11 @@ def test_batches_follow_the_contract(colour):
     if colour:
         images = np.stack([images, images // 2, images // 3], axis=3)
     data = InMemory(samples(images=images), batch_size=6, eval_batch_size=4)
-    for split, loader in (("train", data.train_dataloader()), ("validation", data.val_dataloader()), ("test", data.predict_loader("test"))):
+    for split, loader in (
+        ("train", data.train_dataloader()),
+        ("validation", data.val_dataloader()),
+        ("test", data.predict_loader("test")),
+    ):
         positions = data.read_samples.where(split)
         seen = []
         for batch in loader:
@@ -165,7 +169,9 @@ def test_validation_and_test_are_never_augmented_but_for_views():
         assert (found == images[data.read_samples.where(split)]).all()
 
     def view(number):
-        return np.concatenate([batch["image"].numpy() for batch in data.predict_loader("test", augmented=True, view=number)])
+        return np.concatenate(
+            [batch["image"].numpy() for batch in data.predict_loader("test", augmented=True, view=number)]
+        )
 
     assert (view(1) == view(1)).all()
     assert (view(1) != view(2)).any()

@@ -40,7 +40,8 @@ def huge_png(width, height):
 
 
 def huge(kind):
-    """An image of each kind whose header announces 40,000 x 40,000 pixels (what the format can say, where that is less)."""
+    """An image of each kind whose header announces 40,000 x 40,000 pixels (what the format can say, where that is
+    less)."""
     content = bytearray(encoded(PICTURE, kind, **FORMATS[kind]))
     side = 40_000
     if kind == "PNG":
@@ -59,7 +60,9 @@ def huge(kind):
         for i in range(struct.unpack_from("<H", content, at)[0]):
             entry = at + 2 + 12 * i
             if struct.unpack_from("<H", content, entry)[0] in (256, 257):
-                content[entry : entry + 12] = struct.pack("<HHII", struct.unpack_from("<H", content, entry)[0], 4, 1, side)
+                content[entry : entry + 12] = struct.pack(
+                    "<HHII", struct.unpack_from("<H", content, entry)[0], 4, 1, side
+                )
     return bytes(content)
 
 
@@ -96,7 +99,9 @@ def test_too_large_is_refused_by_the_header_alone(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding.cv2, "imdecode", never)
     path = tmp_path / f"x.{kind.lower()}"
     path.write_bytes(huge(kind))
-    with pytest.raises(UnreadableImageError, match=r"x\..*: an image of [\d,]+ x [\d,]+ px: more than 64 million pixels") as caught:
+    with pytest.raises(
+        UnreadableImageError, match=r"x\..*: an image of [\d,]+ x [\d,]+ px: more than 64 million pixels"
+    ) as caught:
         load_image(path)
     assert isinstance(caught.value, BadDataError)
     assert read_image(path) is None
@@ -209,7 +214,19 @@ def test_the_error_survives_a_worker_process():
 
 
 def test_natural_order():
-    names = ["frame10.png", "Frame2.png", "frame1.png", "a/2/x.png", "a/10/x.png", "frame01.png", "frame.png", "10.png", "9.png", "a", "٣.png"]
+    names = [
+        "frame10.png",
+        "Frame2.png",
+        "frame1.png",
+        "a/2/x.png",
+        "a/10/x.png",
+        "frame01.png",
+        "frame.png",
+        "10.png",
+        "9.png",
+        "a",
+        "٣.png",
+    ]
     names.append(f"frame{'9' * 5000}.png")
     found = [str(path) for path in sorted(map(Path, names), key=in_natural_order)]
     assert found[:5] == ["9.png", "10.png", "a", "a/2/x.png", "a/10/x.png"]

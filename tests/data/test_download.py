@@ -48,7 +48,9 @@ def bomb():
 
 BOMB, BOMB_ONCE = bomb(), gzip.compress(bytes(2**24))
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n"
-LIMITS = DownloadLimits(concurrency=4, host_interval=0.0, idle_timeout=20, total_timeout=60, max_bytes=200_000, max_redirects=3)
+LIMITS = DownloadLimits(
+    concurrency=4, host_interval=0.0, idle_timeout=20, total_timeout=60, max_bytes=200_000, max_redirects=3
+)
 # Only for what must time out: on a busy machine anything may.
 SHORT = replace(LIMITS, idle_timeout=1.0, total_timeout=1.5)
 
@@ -230,7 +232,9 @@ def fetch(server, tmp_path):
 
 def files(tmp_path):
     root = tmp_path / "images"
-    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and ".fer_bench-download" not in p.parts)
+    return sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and ".fer_bench-download" not in p.parts
+    )
 
 
 def test_downloads_and_resumes(server, fetch, tmp_path):
@@ -555,7 +559,13 @@ def test_no_redirect_leads_inside(server, fetch, tmp_path, inside, names, addres
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:{}/a.jpg", "http://2130706433:{}/a.jpg", "http://localhost:{}/a.jpg", "http://name-of-inside.test:{}/a.jpg"]
+    "address",
+    [
+        "http://127.0.0.1:{}/a.jpg",
+        "http://2130706433:{}/a.jpg",
+        "http://localhost:{}/a.jpg",
+        "http://name-of-inside.test:{}/a.jpg",
+    ],
 )
 def test_redirects_lead_inside_where_asked(fetch, tmp_path, inside, names, address):
     port, reached = inside
@@ -564,11 +574,21 @@ def test_redirects_lead_inside_where_asked(fetch, tmp_path, inside, names, addre
     assert len(reached) == 1
 
 
-PLAIN = ("http://127.0.0.1:", "http://127.0.0.2:", "http://localhost:", "http://LOCALHOST.:", "http://x.localhost:", "http://[::1]:", "http://[fd00::1]:")
+PLAIN = (
+    "http://127.0.0.1:",
+    "http://127.0.0.2:",
+    "http://localhost:",
+    "http://LOCALHOST.:",
+    "http://x.localhost:",
+    "http://[::1]:",
+    "http://[fd00::1]:",
+)
 PLAIN_NETWORKS = ("http://10.", "http://192.168.", "http://172.16.")
 
 
-@pytest.mark.parametrize("address", [address for address in INSIDE if not address.startswith((*PLAIN, *PLAIN_NETWORKS))])
+@pytest.mark.parametrize(
+    "address", [address for address in INSIDE if not address.startswith((*PLAIN, *PLAIN_NETWORKS))]
+)
 def test_a_list_names_the_inside_plainly_or_not_at_all(fetch, inside, names, address):
     port, reached = inside
     counts, table = fetch({"x/a.jpg": [address.format(port)]}, SHORT)
@@ -588,7 +608,14 @@ def test_a_name_that_changes_its_address(fetch, inside, names):
     port, reached = inside
     names["rebinding.test"] = ["192.0.2.1", "127.0.0.1"]  # for documentation: not public either
     names["mapped.test"] = ["::ffff:127.0.0.1"]
-    counts, _ = fetch({f"x/{name}{i}.jpg": [f"http://{name}.test:{port}/a.jpg"] for name in ("rebinding", "mapped") for i in range(3)}, SHORT)
+    counts, _ = fetch(
+        {
+            f"x/{name}{i}.jpg": [f"http://{name}.test:{port}/a.jpg"]
+            for name in ("rebinding", "mapped")
+            for i in range(3)
+        },
+        SHORT,
+    )
     assert counts == {"failed": 6}
     assert not reached
 
@@ -596,7 +623,19 @@ def test_a_name_that_changes_its_address(fetch, inside, names):
 def test_which_addresses_are_public():
     for address in ("8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"):
         assert is_public(address)
-    for address in ("127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "100.64.0.1", "192.0.2.1", "224.0.0.1", "240.0.0.1", "::", "::1", "fe80::1%eth0"):
+    for address in (
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "0.0.0.0",
+        "100.64.0.1",
+        "192.0.2.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "::",
+        "::1",
+        "fe80::1%eth0",
+    ):
         assert not is_public(address)
     for address in (
         "fc00::1",
@@ -671,8 +710,13 @@ def test_redirects_are_polite_too(server, fetch):
 
 def test_a_killed_download_leaves_nothing_after_the_next_one(server, tmp_path):
     """Killed for good while a file is being written, by a process of its own."""
-    (tmp_path / "urls.json").write_text(json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/drip", "idx_url": 1}]))
-    code = "import sys; from pathlib import Path; from fer_bench.data.download import download_findingemo as d; d(Path(sys.argv[1]), Path(sys.argv[2]))"
+    (tmp_path / "urls.json").write_text(
+        json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/drip", "idx_url": 1}])
+    )
+    code = (
+        "import sys; from pathlib import Path; from fer_bench.data.download import download_findingemo as d;"
+        " d(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "urls.json", tmp_path / "images"])
     parts = tmp_path / "images/.fer_bench-download/parts"
     start = time.monotonic()
@@ -685,10 +729,14 @@ def test_a_killed_download_leaves_nothing_after_the_next_one(server, tmp_path):
     for leftover in ("images/x/a.jpg.part", "images/.fer_bench-download/gone.csv.part"):
         (tmp_path / leftover).parent.mkdir(exist_ok=True)
         (tmp_path / leftover).write_bytes(IMAGE[:100])
-    (tmp_path / "urls.json").write_text(json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/image", "idx_url": 1}]))
+    (tmp_path / "urls.json").write_text(
+        json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/image", "idx_url": 1}])
+    )
     assert download_findingemo(tmp_path / "urls.json", tmp_path / "images", LIMITS).counts["downloaded"] == 1
     assert files(tmp_path) == ["x/a.jpg"]
-    assert sorted(p.name for p in (tmp_path / "images/.fer_bench-download").iterdir() if p.suffix != ".lock") == ["gone.csv"]
+    assert sorted(p.name for p in (tmp_path / "images/.fer_bench-download").iterdir() if p.suffix != ".lock") == [
+        "gone.csv"
+    ]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])
@@ -706,7 +754,9 @@ def test_a_full_disk_ends_the_download_in_one_line(fetch, tmp_path, monkeypatch,
 
 
 def test_a_limit_on_the_size_of_files(server, tmp_path):
-    (tmp_path / "urls.json").write_text(json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/image", "idx_url": 1}]))
+    (tmp_path / "urls.json").write_text(
+        json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/image", "idx_url": 1}])
+    )
     code = (
         "import resource, sys; from pathlib import Path; from fer_bench.data.download import download_findingemo as d\n"
         "from fer_bench.errors import HardwareError; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -714,7 +764,12 @@ def test_a_limit_on_the_size_of_files(server, tmp_path):
         "except HardwareError as error: print(error)"
     )
     # -B: a module that is compiled now would be cut to a thousand bytes, for everybody.
-    done = subprocess.run([sys.executable, "-B", "-c", code, tmp_path / "urls.json", tmp_path / "images"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, tmp_path / "urls.json", tmp_path / "images"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "cannot write: File too large" in done.stdout
     assert files(tmp_path) == []
 
@@ -744,7 +799,21 @@ def test_one_hanging_server_does_not_stop_the_others(fetch):
     assert counts == {"downloaded": 20, "failed": 1}
 
 
-TRICKS = ["../a.jpg", "x/../../a.jpg", "x/..", "..", "x//a.jpg", "x/./a.jpg", "C:/a.jpg", "x\\..\\a.jpg", "x/a\0.jpg", "x/a\n.jpg", "", "/", "x/" + "a" * 300]
+TRICKS = [
+    "../a.jpg",
+    "x/../../a.jpg",
+    "x/..",
+    "..",
+    "x//a.jpg",
+    "x/./a.jpg",
+    "C:/a.jpg",
+    "x\\..\\a.jpg",
+    "x/a\0.jpg",
+    "x/a\n.jpg",
+    "",
+    "/",
+    "x/" + "a" * 300,
+]
 
 
 @pytest.mark.parametrize("rel_path", [*TRICKS, ".fer_bench-download/gone.jsonl", "link/a.jpg", "linked.jpg"])
@@ -771,7 +840,10 @@ def test_an_absolute_path_means_the_folder_itself(tmp_path):
 
 def test_a_file_in_the_place_of_a_folder(fetch):
     fetch({"x/a.jpg": ["image"]})
-    assert fetch({"x/a.jpg/b.jpg": ["image"], "x": ["image"], "y/c.jpg": ["image"]})[0] == {"refused": 2, "downloaded": 1}
+    assert fetch({"x/a.jpg/b.jpg": ["image"], "x": ["image"], "y/c.jpg": ["image"]})[0] == {
+        "refused": 2,
+        "downloaded": 1,
+    }
 
 
 def test_is_polite(server, fetch):
@@ -781,7 +853,9 @@ def test_is_polite(server, fetch):
     assert starts[-1] - starts[0] >= 7 * 0.05 * 0.9
     server.hits.clear()
     server.most = 0
-    assert fetch({f"y/{i}.jpg": ["slow-image"] for i in range(12)}, DownloadLimits(concurrency=3, host_interval=0))[0] == {"downloaded": 12}
+    assert fetch({f"y/{i}.jpg": ["slow-image"] for i in range(12)}, DownloadLimits(concurrency=3, host_interval=0))[
+        0
+    ] == {"downloaded": 12}
     assert server.most <= 3
 
 
@@ -816,7 +890,10 @@ def test_unwritable_place(tmp_path, server):
 def test_list_of_links(tmp_path):
     path = tmp_path / "urls.json"
     path.write_text(
-        json.dumps([{"rel_path": "/b", "url": f"http://h/{i}", "idx_url": i} for i in (10, 2, 0)] + [{"rel_path": "a", "url": "u", "idx_url": "0"}])
+        json.dumps(
+            [{"rel_path": "/b", "url": f"http://h/{i}", "idx_url": i} for i in (10, 2, 0)]
+            + [{"rel_path": "a", "url": "u", "idx_url": "0"}]
+        )
     )
     wanted = read_url_list(path)
     assert [(w.rel_path, w.urls) for w in wanted] == [("b", ("http://h/0", "http://h/2", "http://h/10")), ("a", ("u",))]

@@ -58,7 +58,9 @@ def test_a_planted_copy_is_exact(population, source):
     assert found.correlation.tolist() == [1.0]
 
 
-@pytest.mark.parametrize("change", [mirrored, noisy, compressed, stretched, watermarked, lambda image: noisy(mirrored(image))])
+@pytest.mark.parametrize(
+    "change", [mirrored, noisy, compressed, stretched, watermarked, lambda image: noisy(mirrored(image))]
+)
 def test_a_changed_copy_is_near_and_names_its_source(population, change):
     images, split, test = population
     images[test + 7] = change(images[11])

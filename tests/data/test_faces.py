@@ -48,12 +48,15 @@ found = right = 0
 with open_detector(sys.argv[1]) as detector:
     assert detector.detect(np.full((128, 128, 3), 90, dtype=np.uint8)) == []
     for face in faces:
-        large = cv2.copyMakeBorder(cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC), 64, 64, 64, 64, cv2.BORDER_REPLICATE)
+        large = cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC)
+        large = cv2.copyMakeBorder(large, 64, 64, 64, 64, cv2.BORDER_REPLICATE)
         for one in detector.detect(cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)):
             found += 1
             points = one.landmarks
-            brows, nose, left_eye, right_eye, mouth = (points[a:b].mean(axis=0) for a, b in ((17, 27), (31, 36), (36, 42), (42, 48), (48, 68)))
-            right += bool(brows[1] < left_eye[1] < nose[1] < mouth[1] < points[8, 1] and left_eye[0] < right_eye[0] and points[0, 0] < points[16, 0])
+            parts = ((17, 27), (31, 36), (36, 42), (42, 48), (48, 68))
+            brows, nose, left_eye, right_eye, mouth = (points[a:b].mean(axis=0) for a, b in parts)
+            downward = brows[1] < left_eye[1] < nose[1] < mouth[1] < points[8, 1]
+            right += bool(downward and left_eye[0] < right_eye[0] and points[0, 0] < points[16, 0])
 print("parts", found, right)
 """
 
@@ -61,7 +64,13 @@ print("parts", found, right)
 @pytest.mark.skipif(not MODEL or not FACES, reason="needs FER_BENCH_LANDMARKER and FER_BENCH_TEST_FER2013")
 def test_real_faces_have_their_parts_in_place():
     pytest.importorskip("mediapipe")
-    done = subprocess.run([sys.executable, "-c", _PARTS_OF_REAL_FACES, MODEL, FACES], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _PARTS_OF_REAL_FACES, MODEL, FACES],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found, right = (int(number) for number in done.stdout.rpartition("parts ")[2].split())
     assert found >= 10

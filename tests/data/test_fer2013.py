@@ -42,7 +42,9 @@ def test_every_layout_gives_the_same_faces_labels_splits_and_checksums(faces, tm
     assert len(set(read.checksums.values())) == 3
     for split in SPLITS:
         found = sorted((int(read.targets["fer7"][i]), read.images[int(i)].tobytes()) for i in read.where(split))
-        wanted = sorted((int(expected.targets["fer7"][i]), expected.images[int(i)].tobytes()) for i in expected.where(split))
+        wanted = sorted(
+            (int(expected.targets["fer7"][i]), expected.images[int(i)].tobytes()) for i in expected.where(split)
+        )
         assert found == wanted
 
 
@@ -82,7 +84,11 @@ def test_a_changed_pixel_or_label_changes_the_checksum_of_its_split_only(faces, 
     write_csv(tmp_path / "c", relabelled)
     a, b, c = (read_fer2013(str(tmp_path / name)).checksums for name in "abc")
     for other in (b, c):
-        assert {split: a[split] == other[split] for split in SPLITS} == {"train": True, "validation": False, "test": True}
+        assert {split: a[split] == other[split] for split in SPLITS} == {
+            "train": True,
+            "validation": False,
+            "test": True,
+        }
 
 
 def test_second_open_does_not_parse_again(faces, tmp_path, monkeypatch):
@@ -129,7 +135,9 @@ def _cache_folder():
 
 
 DAMAGES = {
-    "an array cut in half": lambda folder: (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:5000]),
+    "an array cut in half": lambda folder: (folder / "images.npy").write_bytes(
+        (folder / "images.npy").read_bytes()[:5000]
+    ),
     "an empty array": lambda folder: (folder / "images.npy").write_bytes(b""),
     "an array that is gone": lambda folder: (folder / "label.npy").unlink(),
     "empty facts": lambda folder: (folder / "facts.json").write_text(""),
@@ -188,7 +196,14 @@ def test_missing_data_says_what_was_looked_for_where_and_how_to_get_it(tmp_path)
     with pytest.raises(MissingDataError) as error:
         read_fer2013(str(tmp_path / "nowhere"))
     text = str(error.value)
-    for part in ("fer2013.csv", "icml_face_data.csv", str(tmp_path / "nowhere"), "Kaggle", "--data-dir", "FER_BENCH_DATA"):
+    for part in (
+        "fer2013.csv",
+        "icml_face_data.csv",
+        str(tmp_path / "nowhere"),
+        "Kaggle",
+        "--data-dir",
+        "FER_BENCH_DATA",
+    ):
         assert part in text
 
 
@@ -296,7 +311,11 @@ def test_complete_class_folders_that_still_carry_the_rows_are_the_known_copy(tmp
 @needs_real
 def test_the_real_file(real_faces):
     samples = read_fer2013(str(real_faces))
-    assert {split: len(samples.where(split)) for split in SPLITS} == OFFICIAL == {"train": 28709, "validation": 3589, "test": 3589}
+    assert (
+        {split: len(samples.where(split)) for split in SPLITS}
+        == OFFICIAL
+        == {"train": 28709, "validation": 3589, "test": 3589}
+    )
     assert samples.checksums == PROTOCOLS["fer2013-fer7"].checksums
     assert samples.notes == []
     assert np.bincount(samples.targets["fer7"]).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]
@@ -308,7 +327,11 @@ def test_exact_duplicates_across_the_real_splits(real_faces):
     elsewhere: dict[bytes, int] = {}
     for i in np.flatnonzero(samples.split != "test"):
         elsewhere.setdefault(samples.images[int(i)].tobytes(), int(i))
-    pairs = {int(i): elsewhere[content] for i in samples.where("test") if (content := samples.images[int(i)].tobytes()) in elsewhere}
+    pairs = {
+        int(i): elsewhere[content]
+        for i in samples.where("test")
+        if (content := samples.images[int(i)].tobytes()) in elsewhere
+    }
     assert len(pairs) == 315
     some = np.unique([*pairs, *pairs.values(), *range(0, len(samples), 50)])
     found = find_duplicates(Subset(samples.images, some), samples.split[some])

@@ -55,14 +55,18 @@ def usages(text):
 
 def lists(text):
     frame = pd.read_csv(io.StringIO(text))
-    return frame.assign(pixels=frame["pixels"].map(lambda cell: str([int(value) for value in cell.split()]))).to_csv(index=False)
+    return frame.assign(pixels=frame["pixels"].map(lambda cell: str([int(value) for value in cell.split()]))).to_csv(
+        index=False
+    )
 
 
 def arrays(text):
     """Over several lines, as the text of a NumPy array that is not abbreviated."""
     frame = pd.read_csv(io.StringIO(text))
     with np.printoptions(threshold=10_000):
-        return frame.assign(pixels=frame["pixels"].map(lambda cell: str(np.array([int(value) for value in cell.split()])))).to_csv(index=False)
+        return frame.assign(
+            pixels=frame["pixels"].map(lambda cell: str(np.array([int(value) for value in cell.split()])))
+        ).to_csv(index=False)
 
 
 def excel(text):
@@ -76,7 +80,9 @@ def decimal_comma(text):
 
 def by_name(text):
     frame = pd.read_csv(io.StringIO(text))
-    return frame.assign(emotion=[("Angry", "disgust", "fear", "Happiness", "sad", "surprise", "neutral")[i] for i in frame["emotion"]]).to_csv(index=False)
+    return frame.assign(
+        emotion=[("Angry", "disgust", "fear", "Happiness", "sad", "surprise", "neutral")[i] for i in frame["emotion"]]
+    ).to_csv(index=False)
 
 
 SPELLINGS = {
@@ -95,7 +101,9 @@ SPELLINGS = {
     "tabs": lambda text: saved(text, index=False, sep="\t"),
     "Excel": excel,
     "a decimal comma": decimal_comma,
-    "a delimiter at the end": lambda text: text.splitlines()[0] + "\n" + "\n".join(line + "," for line in text.splitlines()[1:]),
+    "a delimiter at the end": lambda text: (
+        text.splitlines()[0] + "\n" + "\n".join(line + "," for line in text.splitlines()[1:])
+    ),
     "a named delimiter at the end": lambda text: text.replace("\n", ",\n"),
     "header in capitals": lambda text: text.replace("emotion,pixels,Usage", "Emotion,PIXELS,usage"),
     "usages in other words": usages,
@@ -161,13 +169,22 @@ def test_plain_lines_never_go_through_the_csv_module(faces, tmp_path, monkeypatc
 
 
 REFUSED = {
-    "abbreviated pixels": (lambda text: text.splitlines()[0] + "\n0,[1 2 3 ... 4 5 6],Training\n", "line 2: the pixels were abbreviated"),
+    "abbreviated pixels": (
+        lambda text: text.splitlines()[0] + "\n0,[1 2 3 ... 4 5 6],Training\n",
+        "line 2: the pixels were abbreviated",
+    ),
     "an open quotation mark": (lambda text: text.replace("\n0,", '\n"0,', 1), "a quotation mark is not closed"),
     "no header": (lambda text: text.split("\n", 1)[1], "line 1: this is a row of data; the header is missing"),
-    "no Usage": (lambda text: columns(text, "emotion", "pixels"), "expected the columns emotion, pixels and Usage, found 'emotion, pixels'"),
+    "no Usage": (
+        lambda text: columns(text, "emotion", "pixels"),
+        "expected the columns emotion, pixels and Usage, found 'emotion, pixels'",
+    ),
     "a row with an index that others lack": (lambda text: text + "7," + text.splitlines()[1], "4 columns instead of 3"),
     "half a label": (lambda text: text.replace("\n0,", "\n0.5,", 1), "the label '0.5' is outside 0 to 6"),
-    "a label that is not a number": (lambda text: text.replace("\n0,", "\nnan,", 1), "the label 'nan' is outside 0 to 6"),
+    "a label that is not a number": (
+        lambda text: text.replace("\n0,", "\nnan,", 1),
+        "the label 'nan' is outside 0 to 6",
+    ),
 }
 
 
@@ -199,7 +216,11 @@ def test_a_damaged_gzip_file_and_a_zip_archive_are_refused(faces, tmp_path):
 
 
 def test_usages_in_other_words_and_words_that_are_none():
-    assert [split_of(usage) for usage in ("TRAINING", " public_test", "Private Test")] == ["train", "validation", "test"]
+    assert [split_of(usage) for usage in ("TRAINING", " public_test", "Private Test")] == [
+        "train",
+        "validation",
+        "test",
+    ]
     assert split_of("Testing") is None
 
 
@@ -213,7 +234,9 @@ def challenge(folder, faces, *, train="emotion,pixels", test="pixels"):
         lines = [f"{label},{pixels}" for label, pixels, usage in cells if usage == "Training"]
         (folder / "train.csv").write_text("\n".join([train, *lines]) + "\n")
     if test:
-        lines = [pixels if test == "pixels" else f"{label},{pixels}" for label, pixels, usage in cells if usage != "Training"]
+        lines = [
+            pixels if test == "pixels" else f"{label},{pixels}" for label, pixels, usage in cells if usage != "Training"
+        ]
         (folder / "test.csv").write_text("\n".join([test, *lines]) + "\n")
 
 
@@ -221,8 +244,16 @@ def challenge(folder, faces, *, train="emotion,pixels", test="pixels"):
 @pytest.mark.parametrize(
     ("train", "test", "says"),
     [
-        ("emotion,pixels", "pixels", ("train.csv (emotion, pixels) and test.csv (pixels)", "the labels of the 7,178 test images")),
-        ('"emotion","pixels"', "pixels", ("train.csv (emotion, pixels) and test.csv (pixels)", "the labels of the 7,178 test images")),
+        (
+            "emotion,pixels",
+            "pixels",
+            ("train.csv (emotion, pixels) and test.csv (pixels)", "the labels of the 7,178 test images"),
+        ),
+        (
+            '"emotion","pixels"',
+            "pixels",
+            ("train.csv (emotion, pixels) and test.csv (pixels)", "the labels of the 7,178 test images"),
+        ),
         ("emotion,pixels", "", ("train.csv (emotion, pixels) without", "7,178")),
         ("", "pixels", ("test.csv (pixels) without", "7,178")),
         ("emotion,pixels", "emotion,pixels", ("test.csv (emotion, pixels) without Usage",)),
@@ -243,7 +274,14 @@ def test_the_pair_beside_the_whole_table_does_no_harm(faces, tmp_path):
     same(tmp_path / "copy", faces, tmp_path / "reference")
 
 
-@pytest.mark.parametrize(("name", "says"), [("faces.csv", "Rename it to fer2013.csv"), ("fer2013.tar.gz", "still packed"), ("fer2013.csv.zip", "still packed")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("faces.csv", "Rename it to fer2013.csv"),
+        ("fer2013.tar.gz", "still packed"),
+        ("fer2013.csv.zip", "still packed"),
+    ],
+)
 def test_a_table_under_another_name_and_an_archive_are_pointed_out(faces, tmp_path, name, says):
     write_csv(tmp_path, faces, name)
     with pytest.raises(MissingDataError) as error:

@@ -40,8 +40,13 @@ def kaggle(row, label, usage):
 def check(samples, faces):
     """The faces of the CSV, by label and split."""
     labels = samples.targets["fer7"]
-    found = sorted((str(samples.split[i]), int(labels[i]), np.asarray(samples.images[i]).tobytes()) for i in range(len(samples)))
-    wanted = sorted((SPLIT_OF[str(u)], int(label), image.tobytes()) for u, label, image in zip(faces.usage, faces.labels, faces.images, strict=True))
+    found = sorted(
+        (str(samples.split[i]), int(labels[i]), np.asarray(samples.images[i]).tobytes()) for i in range(len(samples))
+    )
+    wanted = sorted(
+        (SPLIT_OF[str(u)], int(label), image.tobytes())
+        for u, label, image in zip(faces.usage, faces.labels, faces.images, strict=True)
+    )
     assert found == wanted
 
 
@@ -58,23 +63,35 @@ def test_what_stands_before_the_usage_hides_no_split(name):
     assert usage_split(f"test/angry/{number.removesuffix('.jpg')}_{usage}.jpg") == REAL_NAMES[name]
 
 
-@pytest.mark.parametrize("name", ["im0.png", "Trainings_1.png", "ATraining_1.png", "test_1.png", "Training_PublicTest_1.png"])
+@pytest.mark.parametrize(
+    "name", ["im0.png", "Trainings_1.png", "ATraining_1.png", "test_1.png", "Training_PublicTest_1.png"]
+)
 def test_other_names_say_none(name):
     assert usage_split(f"PublicTest/angry/{name}") == ""
 
 
 PLACES = {
     "both tests in test/": kaggle,
-    "capitals, .PNG": lambda row, label, usage: f"{KAGGLE[usage].upper()}/{FER7.names[label].title()}/{usage.upper()}_{row * 37}.PNG",
+    "capitals, .PNG": lambda row, label, usage: (
+        f"{KAGGLE[usage].upper()}/{FER7.names[label].title()}/{usage.upper()}_{row * 37}.PNG"
+    ),
     "all in train/": lambda row, label, usage: f"train/{FER7.names[label]}/{usage}_{row * 37}.png",
     "no split folders": lambda row, label, usage: f"{FER7.names[label]}/{usage}_{row * 37}.png",
-    "split folders against the names": lambda row, label, usage: f"{('test', 'train')[row % 2]}/{FER7.names[label]}/{usage}-{row * 37}.png",
+    "split folders against the names": lambda row, label, usage: (
+        f"{('test', 'train')[row % 2]}/{FER7.names[label]}/{usage}-{row * 37}.png"
+    ),
     "ids as folders": lambda row, label, usage: f"{KAGGLE[usage]}/{label}/{usage}_{row * 37}.png",
-    "ids and names as folders": lambda row, label, usage: f"{KAGGLE[usage]}/{label}_{FER7.names[label]}/{usage}_{row * 37}.png",
+    "ids and names as folders": lambda row, label, usage: (
+        f"{KAGGLE[usage]}/{label}_{FER7.names[label]}/{usage}_{row * 37}.png"
+    ),
     "usages as folders": lambda row, label, usage: f"{usage}/{FER7.names[label]}/{row}.png",
-    "usages in other words as folders": lambda row, label, usage: f"{usage.replace('Test', '_test').lower()}/{FER7.names[label]}/{row}.png",
+    "usages in other words as folders": lambda row, label, usage: (
+        f"{usage.replace('Test', '_test').lower()}/{FER7.names[label]}/{row}.png"
+    ),
     "a folder around": lambda row, label, usage: f"archive/images/{kaggle(row, label, usage)}",
-    "nested below a class": lambda row, label, usage: f"{KAGGLE[usage]}/{FER7.names[label]}/{row % 3}/{usage}_{row * 37}.png",
+    "nested below a class": lambda row, label, usage: (
+        f"{KAGGLE[usage]}/{FER7.names[label]}/{row % 3}/{usage}_{row * 37}.png"
+    ),
 }
 
 
@@ -110,9 +127,15 @@ def test_clutter_is_passed_over(faces, tmp_path):
 
 
 def test_two_folders_with_other_names_say_that_the_official_validation_split_is_lost(faces, tmp_path):
-    write(tmp_path, faces, lambda row, label, usage: f"{'test' if usage == 'PrivateTest' else 'train'}/{FER7.names[label]}/im{row}.png")
+    write(
+        tmp_path,
+        faces,
+        lambda row, label, usage: f"{'test' if usage == 'PrivateTest' else 'train'}/{FER7.names[label]}/im{row}.png",
+    )
     samples = read_fer2013(str(tmp_path))
-    assert any("official validation split cannot be recovered" in note and "hash of the ids" in note for note in samples.notes)
+    assert any(
+        "official validation split cannot be recovered" in note and "hash of the ids" in note for note in samples.notes
+    )
     assert any("not the official" in note for note in samples.notes)
     assert len(samples.where("validation")) == 7
     assert len(samples.where("test")) == (faces.usage == "PrivateTest").sum()
@@ -180,7 +203,9 @@ def test_unreadable_images_are_quarantined_up_to_one_in_a_hundred(tmp_path):
     broken = next((tmp_path / "train" / "happy").iterdir())
     broken.write_bytes(b"no image")
     samples = read_fer2013(str(tmp_path))
-    assert samples.quarantined == [(broken.relative_to(tmp_path).as_posix(), "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")]
+    assert samples.quarantined == [
+        (broken.relative_to(tmp_path).as_posix(), "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")
+    ]
     for path in (tmp_path / "train" / "sad").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(BadDataError, match="21 of 210 images cannot be read"):

@@ -185,7 +185,10 @@ def test_votes_of_another_number_of_rows_are_refused(tmp_path, faces, votes):
     write_csv(tmp_path, faces)
     shorter = Faces(faces.images[:-1], faces.labels[:-1], faces.usage[:-1])
     path = write_votes(tmp_path, shorter, votes[:-1])
-    with pytest.raises(BadDataError, match=rf"{path}: {len(faces) - 1} rows of votes do not match the {len(faces)} rows of fer2013\.csv"):
+    with pytest.raises(
+        BadDataError,
+        match=rf"{path}: {len(faces) - 1} rows of votes do not match the {len(faces)} rows of fer2013\.csv",
+    ):
         read_ferplus(str(tmp_path))
 
 
@@ -259,7 +262,11 @@ def test_checksums_follow_the_votes_and_the_faces(tmp_path, faces, votes):
     row = int(np.flatnonzero(faces.usage == "PrivateTest")[0])
     other[row] = np.roll(other[row], 1)
     changed = read_ferplus(write(tmp_path / "c", faces, other)).checksums
-    assert {split: first[split] == changed[split] for split in SPLITS} == {"train": True, "validation": True, "test": False}
+    assert {split: first[split] == changed[split] for split in SPLITS} == {
+        "train": True,
+        "validation": True,
+        "test": False,
+    }
 
 
 def test_second_open_does_not_process_again(tmp_path, faces, votes, monkeypatch):

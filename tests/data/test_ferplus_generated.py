@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from fer_bench.data.ferplus import read_ferplus
-from fer_bench.data.ferplus_generated import FOLDERS, OFFICIAL, WHICH, FERPlusGeneratedDataModule, read_ferplus_generated
+from fer_bench.data.ferplus_generated import (
+    FOLDERS,
+    OFFICIAL,
+    WHICH,
+    FERPlusGeneratedDataModule,
+    read_ferplus_generated,
+)
 from fer_bench.data.ferplus_votes import process_votes
 from fer_bench.data.samples import SPLITS
 from fer_bench.errors import BadDataError, MissingDataError
@@ -19,16 +25,32 @@ from tests.fakes import smooth_images
 
 # By hand: a strict majority of the votes that are left when single ones are dropped.
 MAJORITY = {
-    "fer0000000": -1, "fer0000001": 0, "fer0000002": 0, "fer0000003": -1, "fer0000004": 0, "fer0000005": 0, "fer0000006": 3, "fer0000007": 1,
-    "fer0010628": -1, "fer0000571": 7, "fer0028638": -1, "fer0028639": 7, "fer0028641": -1, "fer0032224": -1, "fer0032226": 0, "fer0032659": 7,
-}  # fmt: skip
+    "fer0000000": -1,
+    "fer0000001": 0,
+    "fer0000002": 0,
+    "fer0000003": -1,
+    "fer0000004": 0,
+    "fer0000005": 0,
+    "fer0000006": 3,
+    "fer0000007": 1,
+    "fer0010628": -1,
+    "fer0000571": 7,
+    "fer0028638": -1,
+    "fer0028639": 7,
+    "fer0028641": -1,
+    "fer0032224": -1,
+    "fer0032226": 0,
+    "fer0032659": 7,
+}
 
 
 @pytest.mark.parametrize("inner", ["", "ferplus", "fer2013", "data", "ferplus/data", "ferplus_generated"])
 def test_real_lines_are_read_in_the_authors_layout(tmp_path, inner):
     root = write_generated(tmp_path / inner)
     samples = read_ferplus_generated(str(tmp_path))
-    assert {split: len(samples.where(split)) for split in SPLITS} == {split: len(text.splitlines()) for split, text in REAL.items()}
+    assert {split: len(samples.where(split)) for split in SPLITS} == {
+        split: len(text.splitlines()) for split, text in REAL.items()
+    }
     majority = dict(zip(samples.ids.tolist(), samples.targets["fer8"].tolist(), strict=True))
     assert {name: majority[name] for name in MAJORITY} == MAJORITY
     for i, name in enumerate(samples.ids):
@@ -57,7 +79,10 @@ def quoted(text):
 SPELLINGS = {
     "everything quoted": quoted,
     "the box without quotes": lambda text: text.replace('"', ""),
-    "counts as 4.0": lambda text: "".join(",".join([*line.split(",")[:-10], *(f"{c}.0" for c in line.split(",")[-10:])]) + "\n" for line in text.splitlines()),
+    "counts as 4.0": lambda text: "".join(
+        ",".join([*line.split(",")[:-10], *(f"{c}.0" for c in line.split(",")[-10:])]) + "\n"
+        for line in text.splitlines()
+    ),
     "Windows line ends": lambda text: text.replace("\n", "\r\n"),
     "blank lines at the end": lambda text: text + "\n  \n",
     "a byte order mark": lambda text: "\ufeff" + text,
@@ -78,12 +103,18 @@ def test_label_files_saved_again_give_the_same_data(tmp_path, spelling):
 def test_checksums_follow_faces_and_votes(tmp_path):
     first = read_ferplus_generated(str(write_generated(tmp_path / "a"))).checksums
     assert len(set(first.values())) == 3
-    votes = read_ferplus_generated(str(write_generated(tmp_path / "b", {"test": REAL["test"].replace("0,10,0", "1,9,0")}))).checksums
+    votes = read_ferplus_generated(
+        str(write_generated(tmp_path / "b", {"test": REAL["test"].replace("0,10,0", "1,9,0")}))
+    ).checksums
     write_generated(tmp_path / "c")
     assert cv2.imwrite(str(tmp_path / "c" / "FER2013Test" / "fer0032227.png"), smooth_images(1, seed=99)[0])
     faces = read_ferplus_generated(str(tmp_path / "c")).checksums
     for other in (votes, faces):
-        assert {split: first[split] == other[split] for split in SPLITS} == {"train": True, "validation": True, "test": False}
+        assert {split: first[split] == other[split] for split in SPLITS} == {
+            "train": True,
+            "validation": True,
+            "test": False,
+        }
 
 
 BAD = {
@@ -124,7 +155,9 @@ def test_label_files_without_images_a_missing_part_and_nothing_at_all(tmp_path):
         read_ferplus_generated(str(tmp_path / "c"))
     write_generated(tmp_path / "d")
     (tmp_path / "d" / "FER2013Test" / "fer0032220.png").unlink()
-    with pytest.raises(BadDataError, match=r"1 of the 28 listed images cannot be read.*fer0032220\.png: there is no such file"):
+    with pytest.raises(
+        BadDataError, match=r"1 of the 28 listed images cannot be read.*fer0032220\.png: there is no such file"
+    ):
         read_ferplus_generated(str(tmp_path / "d"))
 
 
@@ -147,7 +180,10 @@ def test_ferplus_names_the_layout_that_is_there_instead(tmp_path):
     assert "--dataset ferplus_generated" in error.value.hint
 
 
-@pytest.mark.skipif("FER_BENCH_TEST_FERPLUS_GENERATED" not in os.environ, reason="FER_BENCH_TEST_FERPLUS_GENERATED names no folder with FER2013Train")
+@pytest.mark.skipif(
+    "FER_BENCH_TEST_FERPLUS_GENERATED" not in os.environ,
+    reason="FER_BENCH_TEST_FERPLUS_GENERATED names no folder with FER2013Train",
+)
 def test_the_real_layout():
     samples = read_ferplus_generated(os.environ["FER_BENCH_TEST_FERPLUS_GENERATED"])
     kept = samples.targets["fer8"] >= 0

@@ -14,8 +14,19 @@ from tests.data import findingemo_lines
 HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
 
 
-def row(image="Run_1/Sad people party/a.jpg", user="u1", reject="Keep", valence="-2", arousal="3", emotion="Grief", ambiguity="1"):
-    return f"{user},/home/x/{image},{reject},,\"['Adults', 'Youth']\",{valence},{arousal},{emotion},\"['Staging']\",{ambiguity},False,2022-01-01 10:00:00"
+def row(
+    image="Run_1/Sad people party/a.jpg",
+    user="u1",
+    reject="Keep",
+    valence="-2",
+    arousal="3",
+    emotion="Grief",
+    ambiguity="1",
+):
+    return (
+        f"{user},/home/x/{image},{reject},,\"['Adults',"
+        f" 'Youth']\",{valence},{arousal},{emotion},\"['Staging']\",{ambiguity},False,2022-01-01 10:00:00"
+    )
 
 
 @pytest.fixture
@@ -63,7 +74,11 @@ def test_wheel_distances():
 
 def test_blanks_and_rejects(write):
     blank, rejected, floats = read_annotations(
-        write(row(emotion="", valence="", ambiguity="nan"), row(reject="Reject", emotion="Undefined"), row(valence="2.0", emotion=" joy "))
+        write(
+            row(emotion="", valence="", ambiguity="nan"),
+            row(reject="Reject", emotion="Undefined"),
+            row(valence="2.0", emotion=" joy "),
+        )
     )
     assert (blank.emo8, blank.valence3, blank.ambiguity) == (None, None, None)
     assert rejected.rejected
@@ -117,12 +132,21 @@ def test_reads_the_published_file(real):
     assert len(found) == 10
     first = found[0]
     assert (first.user, first.path) == ("5fd97d5b40332e276ea58209", "/Run_2/Loving toddlers sports/haiti-kids.jpg")
-    assert (first.image, first.rejected, first.valence, first.arousal, first.ambiguity) == ("Run_2/Loving toddlers sports/haiti-kids.jpg", False, 0, 2, 0)
+    assert (first.image, first.rejected, first.valence, first.arousal, first.ambiguity) == (
+        "Run_2/Loving toddlers sports/haiti-kids.jpg",
+        False,
+        0,
+        2,
+        0,
+    )
     assert (EMO24.names[first.emo24], EMO8.names[first.emo8]) == ("trust", "trust")
     assert [a.line for a in found] == list(range(2, 12))
 
 
-@pytest.mark.parametrize("change", ["semicolons", "tabs", "byte order mark", "carriage returns", "blank lines", "another order", "no other columns"])
+@pytest.mark.parametrize(
+    "change",
+    ["semicolons", "tabs", "byte order mark", "carriage returns", "blank lines", "another order", "no other columns"],
+)
 def test_reads_the_published_file_saved_again(real, change):
     import pandas as pd
 
@@ -144,13 +168,21 @@ def test_reads_the_published_file_saved_again(real, change):
 
 
 def test_image_id_of_any_path():
-    assert image_id("/Run_1/a b/c d.jpg") == image_id("/home/x/Run_1/a b/c d.jpg") == image_id("D:\\x\\Run_1\\a b\\c d.jpg") == "Run_1/a b/c d.jpg"
+    assert (
+        image_id("/Run_1/a b/c d.jpg")
+        == image_id("/home/x/Run_1/a b/c d.jpg")
+        == image_id("D:\\x\\Run_1\\a b\\c d.jpg")
+        == "Run_1/a b/c d.jpg"
+    )
     assert image_id("/a/b/c d/e.jpg") == "a/b/c d/e.jpg"
     assert image_id("cafe\u0301/x.jpg") == image_id("caf\u00e9/x.jpg")
 
 
 SHARED = "Adoring people protest/iStock-157726444.jpg"  # in both runs, with different labels
-COLONS = "Run_2/Accepting forty-something protest/1021680287_0:0:2904:1570_1000x541_80_0_0_67f6945c3df4ad8ceeb679553da6edc2.jpg"
+COLONS = (
+    "Run_2/Accepting forty-something"
+    " protest/1021680287_0:0:2904:1570_1000x541_80_0_0_67f6945c3df4ad8ceeb679553da6edc2.jpg"
+)
 
 
 def place(root, *names):
@@ -183,7 +215,9 @@ def test_without_runs_folder_and_name_decide_where_they_can(real, tmp_path):
     place(root, "a/Violent youth festival/1042373588.jpg", "b/Violent youth festival/1042373588.jpg")
     (root / "Violent youth festival/1042373588.jpg").unlink()
     assert "Run_1/Violent youth festival/1042373588.jpg" in _ambiguous(real, root)
-    (root / "b/Violent youth festival/1042373588.jpg").write_bytes((root / "a/Violent youth festival/1042373588.jpg").read_bytes())
+    (root / "b/Violent youth festival/1042373588.jpg").write_bytes(
+        (root / "a/Violent youth festival/1042373588.jpg").read_bytes()
+    )
     assert index_findingemo(real, root).ids == ["Run_1/Violent youth festival/1042373588.jpg"]
 
 
@@ -259,7 +293,15 @@ def test_index_counts_what_is_there(copy):
     assert index.missing == ("Run_2/two/gone.jpg",)
     counts = index.coverage.as_dict()
     manifest = counts.pop("manifest")
-    assert counts == {"annotated": 4, "matched": 3, "missing": 1, "rejected": 1, "incomplete": 1, "repeated": 1, "ambiguous": 0}
+    assert counts == {
+        "annotated": 4,
+        "matched": 3,
+        "missing": 1,
+        "rejected": 1,
+        "incomplete": 1,
+        "repeated": 1,
+        "ambiguous": 0,
+    }
     assert len(manifest) == 64
     assert index.targets("emo8").tolist() == [4, 0, 4]
     assert index.targets("valence3").tolist() == [0, 2, 0]

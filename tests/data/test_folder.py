@@ -42,7 +42,9 @@ def test_without_split_folders_test_and_validation_are_carved_and_said(tmp_path)
     assert again.checksums == samples.checksums
 
 
-@pytest.mark.parametrize("names", [("train", "validation", "test"), ("Training", "PublicTest", "PrivateTest"), ("train", "val", "testing")])
+@pytest.mark.parametrize(
+    "names", [("train", "validation", "test"), ("Training", "PublicTest", "PrivateTest"), ("train", "val", "testing")]
+)
 def test_split_folders_are_known_by_several_names(tmp_path, names):
     for split, name in zip(SPLITS, names, strict=True):
         write_class_folders(tmp_path / "mine" / name, 3, seed=len(split))
@@ -78,7 +80,9 @@ def test_people_never_cross_carved_splits(tmp_path):
     assert not owners[0] & owners[2]
     assert not owners[1] & owners[2]
     plain = read(tmp_path)
-    crossing = {i.split("/")[1][:4] for i in plain.ids[plain.where("train")]} & {i.split("/")[1][:4] for i in plain.ids[plain.where("test")]}
+    crossing = {i.split("/")[1][:4] for i in plain.ids[plain.where("train")]} & {
+        i.split("/")[1][:4] for i in plain.ids[plain.where("test")]
+    }
     assert crossing, "the same faces without the pattern must cross, or this test shows nothing"
 
 
@@ -138,7 +142,9 @@ def test_few_unreadable_images_are_quarantined_and_counted(tmp_path):
 def test_many_unreadable_images_are_refused(tmp_path):
     write_class_folders(tmp_path / "mine", 43)
     spoil(tmp_path / "mine", 4)
-    with pytest.raises(BadDataError, match=r"4 of 301 images cannot be read, more than 1%; the first is angry/0000\.png"):
+    with pytest.raises(
+        BadDataError, match=r"4 of 301 images cannot be read, more than 1%; the first is angry/0000\.png"
+    ):
         read(tmp_path)
 
 
@@ -215,5 +221,11 @@ def test_official_folders_serve_as_a_dataset_of_ones_own(tmp_path):
 def test_the_share_that_is_stated_is_the_one_that_was_held_out(tmp_path):
     write_class_folders(tmp_path / "mine", per_class=6, people=3)
     notes = read(tmp_path, identity=r"(S\d+)_").notes
-    assert "no split folders: 33% (1 of 3 people; 20% were asked for) were held out as test by a hash of the people" in notes
-    assert "no validation folder: 50% (1 of 2 people; 10% were asked for) of train were held out by a hash of the people" in notes
+    assert (
+        "no split folders: 33% (1 of 3 people; 20% were asked for) were held out as test by a hash of the people"
+        in notes
+    )
+    assert (
+        "no validation folder: 50% (1 of 2 people; 10% were asked for) of train were held out by a hash of the people"
+        in notes
+    )

@@ -45,7 +45,12 @@ def test_too_few_groups():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"folds": 1}, "at least two"), ({"fold": 5}, "numbered 0 to 4"), ({"fold_by": "scene"}, "identity, clip, frame"), ({"folds": "five"}, "at least two")],
+    [
+        ({"folds": 1}, "at least two"),
+        ({"fold": 5}, "numbered 0 to 4"),
+        ({"fold_by": "scene"}, "identity, clip, frame"),
+        ({"folds": "five"}, "at least two"),
+    ],
 )
 def test_wrong_options(options, said):
     with pytest.raises(SpecError, match=said):

@@ -17,7 +17,9 @@ from tests.fakes import write_class_folders
 
 def samples_of(split, targets, **columns):
     n = len(split)
-    return Samples(np.arange(n).astype(str), np.zeros((n, 4, 4), np.uint8), np.array(split), targets, "none", columns=columns)
+    return Samples(
+        np.arange(n).astype(str), np.zeros((n, 4, 4), np.uint8), np.array(split), targets, "none", columns=columns
+    )
 
 
 def test_classes_that_a_split_lacks_are_named_in_any_dataset():
@@ -25,7 +27,10 @@ def test_classes_that_a_split_lacks_are_named_in_any_dataset():
     labels = np.array([*range(7), 0, 3, *range(1, 7), 6])
     notes = with_gaps(samples_of(split, {"fer7": labels}), "fer7").notes
     assert notes == [
-        "validation has no sample of disgust, fear, sad, surprise, neutral: its scores, by which the epoch is chosen, are of the other classes",
+        (
+            "validation has no sample of disgust, fear, sad, surprise, neutral: its scores, by which the epoch is"
+            " chosen, are of the other classes"
+        ),
         "test has no sample of angry: its scores are of the other classes",
     ]
     assert with_gaps(samples_of(split, {"fer7": labels}), "fer7", ("test",)).notes == notes[1:]
@@ -49,11 +54,16 @@ def with_gap(tmp_path):
 
 
 def test_audit_and_record_say_what_given_splits_lack_and_who_is_in_several(with_gap):
-    spec = RunSpec(dataset="folder:mine", dataset_options={"identity": r"S(\d+)_"}, execution={"data_dir": str(with_gap)})
+    spec = RunSpec(
+        dataset="folder:mine", dataset_options={"identity": r"S(\d+)_"}, execution={"data_dir": str(with_gap)}
+    )
     facts = data_facts(build_datamodule(spec), protocol_for("folder:mine", "fer7"))
     assert facts["notes"] == [
         "validation has no sample of sad: its scores, by which the epoch is chosen, are of the other classes",
-        "4 of 4 people are in more than one split (000, 001, 002, ...); 28 of 28 test samples are of people who are in train or validation too",
+        (
+            "4 of 4 people are in more than one split (000, 001, 002, ...); 28 of 28 test samples are of people who are"
+            " in train or validation too"
+        ),
     ]
     assert facts["people"] == {"n": 4, "n_in_several_splits": 4, "n_test_samples_of_seen_people": 28}
     lines = list(report("folder:mine", "fer7", str(with_gap), 0, {"identity": r"S(\d+)_"}))
@@ -63,7 +73,9 @@ def test_audit_and_record_say_what_given_splits_lack_and_who_is_in_several(with_
 
 def test_people_whom_the_suite_keeps_together_are_counted_and_nothing_is_said(tmp_path):
     write_class_folders(tmp_path / "mine", 20, people=10)
-    spec = RunSpec(dataset="folder:mine", dataset_options={"identity": r"S(\d+)_"}, execution={"data_dir": str(tmp_path)})
+    spec = RunSpec(
+        dataset="folder:mine", dataset_options={"identity": r"S(\d+)_"}, execution={"data_dir": str(tmp_path)}
+    )
     samples = build_datamodule(spec).read_samples
     assert samples.facts["people"] == {"n": 10, "n_in_several_splits": 0, "n_test_samples_of_seen_people": 0}
     assert not any("more than one split" in note for note in samples.notes)

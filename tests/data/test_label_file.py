@@ -20,7 +20,13 @@ HEADER = "id,label,confidence\n"
 
 
 def samples(ids: list[str], labels: list[int], split: list[str]) -> Samples:
-    return Samples(np.array(ids), np.zeros((len(ids), 4, 4), np.uint8), np.array(split), {"fer7": np.array(labels)}, "class folders")
+    return Samples(
+        np.array(ids),
+        np.zeros((len(ids), 4, 4), np.uint8),
+        np.array(split),
+        {"fer7": np.array(labels)},
+        "class folders",
+    )
 
 
 def write(path: Path, rows: str) -> Path:
@@ -52,7 +58,12 @@ def test_training_labels_are_replaced_and_no_others(tmp_path: Path) -> None:
     relabel_training(data, "fer7", write(tmp_path / "crowd.csv", "a,angry,1\nb,contempt,0.9\nc,sad,0.5\n"))
     assert data.targets["fer7"].tolist() == [0, -1, FER7.index("sad"), 3, 4]
     facts = data.facts["labels"]
-    assert (facts["file"], facts["n_train_named"], facts["n_train_changed"], facts["n_train_left_out"]) == ("crowd.csv", 3, 2, 1)
+    assert (facts["file"], facts["n_train_named"], facts["n_train_changed"], facts["n_train_left_out"]) == (
+        "crowd.csv",
+        3,
+        2,
+        1,
+    )
     # test and validation images are no training images, whatever the file says of them
     with pytest.raises(BadDataError, match="none of its 2 ids"):
         relabel_training(data, "fer7", write(tmp_path / "test.csv", "d,sad,1\ne,sad,1\n"))
@@ -87,4 +98,6 @@ def test_the_digest_of_the_file_is_part_of_the_run(tmp_path: Path) -> None:
 def test_one_class_per_image_does_not_go_with_soft_targets(tmp_path: Path) -> None:
     file = write(tmp_path / "crowd.csv", "00000,happiness,1\n")
     with pytest.raises(SpecError, match="target_mode"):
-        check_names(specs.build({"dataset": "ferplus", "task": "fer8", "labels": str(file), "target_mode": "probability"}))
+        check_names(
+            specs.build({"dataset": "ferplus", "task": "fer8", "labels": str(file), "target_mode": "probability"})
+        )

@@ -70,7 +70,9 @@ def test_a_magnitude_alone_changes_nothing():
     assert not BatchAugmenter("none", {"operations": 1, "magnitude": 0.1}).is_identity
 
 
-@pytest.mark.parametrize("options", [{"operations": 1.5}, {"operations": 10}, {"magnitude": 2}, {"operations": -1}, {"operation": 2}])
+@pytest.mark.parametrize(
+    "options", [{"operations": 1.5}, {"operations": 10}, {"magnitude": 2}, {"operations": -1}, {"operation": 2}]
+)
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(SpecError, match=f"augment_options.{next(iter(options))}"):
         settings_of("rand_faces", options)

@@ -1,4 +1,5 @@
-"""Annotation files that are not what their names say: one error that names the file, or the file is counted as unusable; never a traceback."""
+"""Annotation files that are not what their names say: one error that names the file, or the file is counted as
+unusable; never a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from tests.data.fakes_va import write_afew_va, write_avec, write_semaine
 CONTENTS = {
     "a cell without end": lambda header: (header + "\n" + "x" * 200_000 + "\n").encode(),
     "a header without end": lambda _: ("x" * 200_000 + "\n").encode(),
-    "a path without end": lambda header: (header + "\n" + ",".join(["x" * 300 + "/a"] + ["0"] * header.count(",")) + "\n").encode(),
+    "a path without end": (
+        lambda header: (header + "\n" + ",".join(["x" * 300 + "/a"] + ["0"] * header.count(",")) + "\n").encode()
+    ),
     "UTF-16": lambda header: (header + "\n1,2,3\n").encode("utf-16"),
     "bytes": lambda _: bytes(range(256)) * 4,
     "nothing": lambda _: b"",
@@ -31,7 +34,9 @@ def _cache(tmp_path, monkeypatch):
 
 
 def votes(root, content):
-    (root / "fer2013new.csv").write_bytes(content("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"))
+    (root / "fer2013new.csv").write_bytes(
+        content("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF")
+    )
     read_votes(root / "fer2013new.csv")
 
 
@@ -61,7 +66,10 @@ def test_a_table_that_is_none(tmp_path, reader, content):
     assert error.value.hint
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"frames": ' * 300 + b"1" + b"}" * 300, b'{"frames": ' + b"1" * 5000 + b"}", b"\xff\xfe{", b""])
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"frames": ' * 300 + b"1" + b"}" * 300, b'{"frames": ' + b"1" * 5000 + b"}", b"\xff\xfe{", b""],
+)
 def test_a_clip_whose_json_is_too_deep_too_long_or_none_is_counted(tmp_path, content):
     write_afew_va(tmp_path, clips=4)
     clip = find_clips(tmp_path)[0]
@@ -84,7 +92,13 @@ def test_a_frame_is_a_number_and_leads_out_of_no_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "content", [b"<?xml version='1.0' encoding='klingon'?><session/>", b"<?xml version='1.0' encoding='utf-7'?><session/>", b"<a>" * 9, None]
+    "content",
+    [
+        b"<?xml version='1.0' encoding='klingon'?><session/>",
+        b"<?xml version='1.0' encoding='utf-7'?><session/>",
+        b"<a>" * 9,
+        None,
+    ],
 )
 def test_a_session_whose_xml_cannot_be_read_is_counted(tmp_path, content):
     write_semaine(tmp_path)

@@ -47,7 +47,12 @@ def afew_va(root: Path) -> tuple[Callable[[], Checksums], Path]:
 def affectnet(root: Path) -> tuple[Callable[[], Checksums], Path]:
     write_lists(root / "affectnet")
     where = root / "affectnet" / "Manually_Annotated_Images" / "7"
-    return lambda: AffectNetDataModule("fer8", data_dir=str(root), image_size=16, options={"validation": 0.2}).read().checksums, where / "5.png"
+    return (
+        lambda: (
+            AffectNetDataModule("fer8", data_dir=str(root), image_size=16, options={"validation": 0.2}).read().checksums
+        ),
+        where / "5.png",
+    )
 
 
 def folder(root: Path) -> tuple[Callable[[], Checksums], Path]:
@@ -85,6 +90,8 @@ def test_other_content_is_another_copy(dataset: Callable, tmp_path: Path, monkey
 def test_the_size_that_is_asked_for_is_no_other_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
     write_class_folders(tmp_path / "mine", colour=True, side=60)
-    found = [FolderDataModule("fer7", name="mine", data_dir=str(tmp_path), image_size=side).read() for side in (48, 64, 96)]
+    found = [
+        FolderDataModule("fer7", name="mine", data_dir=str(tmp_path), image_size=side).read() for side in (48, 64, 96)
+    ]
     assert found[0].checksums == found[1].checksums == found[2].checksums
     assert [np.asarray(samples.images[0]).shape for samples in found] == [(side, side, 3) for side in (48, 64, 96)]

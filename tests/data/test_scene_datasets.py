@@ -65,7 +65,8 @@ def copy(tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         picture = np.full((30, 60, 3) if i % 2 else (60, 30, 3), 100 + i, dtype=np.uint8)
         cv2.imwrite(str(root / name), picture)
-        rows.append(f"u{i},/home/x/{name},Keep,,[],{'-2' if i < 20 else '3'},{i % 7},{'Grief' if i < 20 else 'Joy'},[],1,False,2022-01-01")
+        valence, emotion = ("-2", "Grief") if i < 20 else ("3", "Joy")
+        rows.append(f"u{i},/home/x/{name},Keep,,[],{valence},{i % 7},{emotion},[],1,False,2022-01-01")
     (root / "annotations_single.ann").write_text("\n".join([HEADER, *rows]) + "\n")
     return root
 
@@ -77,7 +78,11 @@ def module(copy, **options) -> AffectDataModule:
 def test_findingemo_in_its_real_layout(copy):
     found = module(copy)
     samples = found.read_samples
-    assert {split: len(samples.where(split)) for split in ("train", "validation", "test")} == {"train": 28, "validation": 4, "test": 8}
+    assert {split: len(samples.where(split)) for split in ("train", "validation", "test")} == {
+        "train": 28,
+        "validation": 4,
+        "test": 8,
+    }
     assert samples.facts["coverage"]["matched"] == 40
     assert np.bincount(found.targets("test"), minlength=8)[[0, 4]].tolist() == [4, 4]
     image = samples.images[0]
@@ -106,7 +111,9 @@ def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):
     monkeypatch.setattr("fer_bench.data.findingemo_module.MAX_BAD_SHARE", 0.1)
     samples = module(copy).read()
     assert len(samples) == 39
-    assert samples.quarantined == [("Run_1/party 0/img0.png", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")]
+    assert samples.quarantined == [
+        ("Run_1/party 0/img0.png", "not a readable image: none of PNG, JPEG, BMP, WebP, TIFF and GIF")
+    ]
 
 
 def test_findingemo_with_the_annotations_of_the_installed_package(copy, tmp_path, monkeypatch):
@@ -126,7 +133,9 @@ def test_findingemo_with_the_annotations_of_the_installed_package(copy, tmp_path
 
 def test_findingemo_says_which_images_are_ambiguous(copy):
     annotations = copy / "annotations_single.ann"
-    annotations.write_text(annotations.read_text() + "u9,/home/x/Run_2/party 0/img0.png,Keep,,[],3,1,Joy,[],1,False,2022-01-01\n")
+    annotations.write_text(
+        annotations.read_text() + "u9,/home/x/Run_2/party 0/img0.png,Keep,,[],3,1,Joy,[],1,False,2022-01-01\n"
+    )
     (copy / "Run_1/party 0/img0.png").rename(copy / "img0.png")
     (copy / "party 0").mkdir()
     (copy / "img0.png").rename(copy / "party 0/img0.png")

@@ -30,7 +30,13 @@ class BrightestBlock:
         rows, columns = np.nonzero((image[:, :, 1] > 60) & (image[:, :, 1] < 130))
         left, right, top, bottom = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
         angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-        landmarks = np.stack([(left + right) / 2 + (right - left) / 2 * np.cos(angle), (top + bottom) / 2 + (bottom - top) / 2 * np.sin(angle)], axis=1)
+        landmarks = np.stack(
+            [
+                (left + right) / 2 + (right - left) / 2 * np.cos(angle),
+                (top + bottom) / 2 + (bottom - top) / 2 * np.sin(angle),
+            ],
+            axis=1,
+        )
         return [Face((left, top, right, bottom), landmarks.astype(np.float32), 1.0)]
 
 
@@ -84,7 +90,9 @@ def test_crops_are_made_once(tmp_path, detector):
 def test_frames_without_a_face_stay_in_test_only(tmp_path, detector):
     write_semaine(tmp_path / "semaine", sessions=6, seconds=2)
     detector.blind_every = 3
-    module = SemaineDataModule("va", data_dir=str(tmp_path), image_size=32, options={"folds": 3, "fold": 1, "fold_by": "clip"})
+    module = SemaineDataModule(
+        "va", data_dir=str(tmp_path), image_size=32, options={"folds": 3, "fold": 1, "fold_by": "clip"}
+    )
     samples = module.read_samples
     blind = samples.columns["no_face"]
     assert blind[samples.where("test")].any()
@@ -114,7 +122,9 @@ def test_avec_with_its_media_in_sessions_beside(tmp_path, detector, media):
     assert samples.checksums == expected.checksums
     # The session's XML, which is with the media, names the people.
     for s in range(1, 4):
-        (root / media / str(s) / "session.xml").write_text(f'<session sessionId="{s}"><subject id="{s % 2}" role="User"/><track type="AV"/></session>')
+        (root / media / str(s) / "session.xml").write_text(
+            f'<session sessionId="{s}"><subject id="{s % 2}" role="User"/><track type="AV"/></session>'
+        )
     assert set(read(tmp_path / "b", detector).columns["identity"]) == {"subject 0", "subject 1"}
 
 
@@ -157,11 +167,19 @@ def test_clutter_is_passed_over(tmp_path, detector):
     root = write_semaine(tmp_path / "semaine", sessions=1)
     expected = find_recordings(root)[1][0]
     folder = root / "Sessions" / "1"
-    for name in ("._session.xml", "._R1S1TUCDV.txt", "._R1S1TUCDA.txt", "._2008.12.01_User HeadAndShoulders_C1.avi", "Thumbs.db"):
+    for name in (
+        "._session.xml",
+        "._R1S1TUCDV.txt",
+        "._R1S1TUCDA.txt",
+        "._2008.12.01_User HeadAndShoulders_C1.avi",
+        "Thumbs.db",
+    ):
         (folder / name).write_bytes(b"\x00\x05\x16\x07")
     (root / "Sessions" / "__MACOSX").mkdir()
     (root / "Sessions" / "__MACOSX" / "._session.xml").write_bytes(b"\x00\x05\x16\x07")
-    (folder / "session.xml").write_text((folder / "session.xml").read_text().replace("<annotation", "<note").replace("filename=", "name="))
+    (folder / "session.xml").write_text(
+        (folder / "session.xml").read_text().replace("<annotation", "<note").replace("filename=", "name=")
+    )
     _, (recording,), left_out = find_recordings(root)
     assert (recording.raters, recording.video, left_out) == (expected.raters, expected.video, [])
     avec = write_avec(tmp_path / "avec", sessions=1, media="sessions")
@@ -210,7 +228,10 @@ def test_the_colour_video_of_the_right_person_is_taken(tmp_path):
     assert find_recordings(root)[1][0].video.name == own.name
 
 
-@pytest.mark.parametrize(("line", "said"), [("0.02 x", "expected a time and a value"), ("0.02 1.7", "outside -1 to 1"), ("0.02", "expected a time")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("0.02 x", "expected a time and a value"), ("0.02 1.7", "outside -1 to 1"), ("0.02", "expected a time")],
+)
 def test_bad_ratings_name_file_and_line(tmp_path, detector, line, said):
     root = write_semaine(tmp_path / "semaine", sessions=1, seconds=1)
     path = next((root / "Sessions" / "1").glob("R1*DV.txt"))

@@ -1,4 +1,5 @@
-"""One vocabulary of splits for class folders, FER2013's folders and tables; what it does not know is not read past in silence."""
+"""One vocabulary of splits for class folders, FER2013's folders and tables; what it does not know is not read past in
+silence."""
 
 from __future__ import annotations
 
@@ -11,8 +12,29 @@ from fer_bench.spec import RunSpec
 from tests.fakes import write_class_folders
 
 KNOWN = {
-    "train": ("train", "TRAIN", "Training", "train_set", "trainset", "TrainingSet", "train-data", "train images", "images_train", " Train "),
-    "validation": ("val", "Valid", "validation_set", "valset", "ValidationData", "dev", "PublicTest", "Public Test", "public_test_set"),
+    "train": (
+        "train",
+        "TRAIN",
+        "Training",
+        "train_set",
+        "trainset",
+        "TrainingSet",
+        "train-data",
+        "train images",
+        "images_train",
+        " Train ",
+    ),
+    "validation": (
+        "val",
+        "Valid",
+        "validation_set",
+        "valset",
+        "ValidationData",
+        "dev",
+        "PublicTest",
+        "Public Test",
+        "public_test_set",
+    ),
     "test": ("test", "Testing", "test_set", "testset", "test images", "TestFaces", "PrivateTest", "private-test"),
 }
 
@@ -22,7 +44,9 @@ def test_names_of_splits(split, name):
     assert split_of(name) == split
 
 
-@pytest.mark.parametrize("name", ["happy", "latest", "pretrained", "S001", "set", "images", "value", "developer", "contest", ""])
+@pytest.mark.parametrize(
+    "name", ["happy", "latest", "pretrained", "S001", "set", "images", "value", "developer", "contest", ""]
+)
 def test_other_names_are_no_splits_and_do_not_sound_like_one(name):
     assert split_of(name) == ""
     assert not sounds_like_split(name)
@@ -38,12 +62,23 @@ def read(folder):
     return build_datamodule(RunSpec(dataset="folder:mine", execution={"data_dir": str(folder)})).read()
 
 
-@pytest.mark.parametrize("names", [("train_set", "val_set", "test_set"), ("trainset", "valset", "testset"), ("Training Images", "ValidData", "Test Images")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_set", "val_set", "test_set"),
+        ("trainset", "valset", "testset"),
+        ("Training Images", "ValidData", "Test Images"),
+    ],
+)
 def test_class_folders_keep_the_splits_that_they_have_under_other_names(tmp_path, names):
     for seed, (name, n) in enumerate(zip(names, (3, 1, 2), strict=True)):
         write_class_folders(tmp_path / "mine" / name, per_class=n, seed=seed)
     samples = read(tmp_path)
-    assert {split: int((samples.split == split).sum()) for split in ("train", "validation", "test")} == {"train": 21, "validation": 7, "test": 14}
+    assert {split: int((samples.split == split).sum()) for split in ("train", "validation", "test")} == {
+        "train": 21,
+        "validation": 7,
+        "test": 14,
+    }
     assert samples.notes == []
 
 

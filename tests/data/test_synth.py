@@ -5,9 +5,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_bench.data.anatomy import ACTION_UNITS, BACKGROUNDS, BEARDS, GLASSES, HAIR_STYLES, OCCLUDERS, FaceParams, Identity
+from fer_bench.data.anatomy import (
+    ACTION_UNITS,
+    BACKGROUNDS,
+    BEARDS,
+    GLASSES,
+    HAIR_STYLES,
+    OCCLUDERS,
+    FaceParams,
+    Identity,
+)
 from fer_bench.data.drawing import draw_face
-from fer_bench.data.people import EMO8_OF, EXPRESSIONS, VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes, seen_as
+from fer_bench.data.people import (
+    EMO8_OF,
+    EXPRESSIONS,
+    VALENCE_AROUSAL,
+    action_of,
+    draw_identity,
+    draw_prototypes,
+    seen_as,
+)
 from fer_bench.data.scenes import SceneConfig, draw_scene, generate_scenes
 from fer_bench.data.strokes import smooth
 from fer_bench.data.synth import SPLITS, VOTE_COLUMNS, SynthConfig, draw_sample, generate
@@ -129,7 +146,9 @@ def test_no_person_and_no_clip_is_in_two_splits(faces):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_all_classes_are_in_all_splits_and_mildly_unbalanced(seed):
-    labels = np.array([draw_sample(SynthConfig(100, 100, 100, seed=seed), index).fer8 for index in range(300)]).reshape(3, 100)
+    labels = np.array([draw_sample(SynthConfig(100, 100, 100, seed=seed), index).fer8 for index in range(300)]).reshape(
+        3, 100
+    )
     for split in labels:
         assert set(split) == set(range(8))
     shares = np.bincount(labels.ravel(), minlength=8) / 300
@@ -234,7 +253,9 @@ def test_landmarks_lie_on_what_is_drawn():
         assert abs(at(outside).mean() - at(p[27]).mean()) > 60
 
 
-@pytest.mark.parametrize("turn", [{"roll": 20.0}, {"yaw": 15.0}, {"pitch": 10.0}, {"scale": 0.8}, {"shift": (0.1, -0.05)}])
+@pytest.mark.parametrize(
+    "turn", [{"roll": 20.0}, {"yaw": 15.0}, {"pitch": 10.0}, {"scale": 0.8}, {"shift": (0.1, -0.05)}]
+)
 def test_landmarks_follow_the_head(turn):
     """The centre of the iris, found in the picture, moves with the eye's landmarks."""
     for settings in ({}, turn):
@@ -291,10 +312,15 @@ def test_every_style_is_drawn_and_looks_different():
         "glasses": GLASSES,
     }
     for name, options in choices.items():
-        pictures = [draw_face(replace(base, identity=replace(base.identity, **{name: option})), 64, rng(0))[0] for option in options]
+        pictures = [
+            draw_face(replace(base, identity=replace(base.identity, **{name: option})), 64, rng(0))[0]
+            for option in options
+        ]
         assert len({picture.tobytes() for picture in pictures}) == len(options)
     for name, options in {"occluder": OCCLUDERS, "background": BACKGROUNDS}.items():
-        pictures = [draw_face(replace(base, occluder_at=(0.3, 0.4), **{name: option}), 64, rng(0))[0] for option in options]
+        pictures = [
+            draw_face(replace(base, occluder_at=(0.3, 0.4), **{name: option}), 64, rng(0))[0] for option in options
+        ]
         assert len({picture.tobytes() for picture in pictures}) == len(options)
 
 
@@ -374,7 +400,10 @@ def test_scene_labels_have_the_ranges_of_findingemo_and_follow_the_faces():
     assert np.array_equal(np.array(EMO24_TO_EMO8)[scenes.emo24], scenes.emo8)
     assert scenes.valence[scenes.emo8 == EMO8.index("joy")].mean() > 1
     assert scenes.valence[scenes.emo8 == EMO8.index("sadness")].mean() < -1
-    assert scenes.arousal[scenes.emo8 == EMO8.index("fear")].mean() > scenes.arousal[scenes.emo8 == EMO8.index("sadness")].mean() + 1
+    assert (
+        scenes.arousal[scenes.emo8 == EMO8.index("fear")].mean()
+        > scenes.arousal[scenes.emo8 == EMO8.index("sadness")].mean() + 1
+    )
 
 
 def test_boxes_hold_faces_and_backs_of_heads_have_none():

@@ -44,7 +44,9 @@ def test_second_open_does_not_draw_again(small_synth, monkeypatch):
 def test_a_new_version_of_the_drawing_does_not_meet_old_pictures(small_synth, monkeypatch):
     drawn = []
     monkeypatch.setattr(synthfaces, "VERSION", "another")
-    monkeypatch.setattr(synthfaces, "generate", lambda config: drawn.append(config) or pytest.skip("drawn, as it should"))
+    monkeypatch.setattr(
+        synthfaces, "generate", lambda config: drawn.append(config) or pytest.skip("drawn, as it should")
+    )
     read_synthfaces(small_synth)
     pytest.fail("not drawn")
 

@@ -1,4 +1,5 @@
-"""Tables of images and labels; the lines of ``LEGEND`` are those of a published file, its mixed case and its contradiction included."""
+"""Tables of images and labels; the lines of ``LEGEND`` are those of a published file, its mixed case and its
+contradiction included."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ EXPW = """angry_actor_104.jpg 0 28 113 226 141 22.9362 0
 angry_actor_109.jpg 0 31 157 345 219 50.3056 0
 angry_actor_120.jpg 1 53 53 372 372 13.9434 2
 """
-RAF = "".join(f"{split}_{i:05d}.jpg {i % 7 + 1}\n" for split, n in (("train", 28), ("test", 7)) for i in range(1, n + 1))
+RAF = "".join(
+    f"{split}_{i:05d}.jpg {i % 7 + 1}\n" for split, n in (("train", 28), ("test", 7)) for i in range(1, n + 1)
+)
 LEGEND = """user.id,image,emotion
 628,facial-expressions_2868588k.jpg,anger
 628,facial-expressions_2868585k.jpg,surprise
@@ -72,7 +75,9 @@ def rows(tmp_path):
     """Images ``train/happy/0001.png`` and so on, and the rows that name them: path, class, split."""
     for split, n in (("train", 6), ("validation", 2), ("test", 3)):
         write_class_folders(tmp_path / split, n, seed=n)
-    return [(p.relative_to(tmp_path).as_posix(), p.parent.name, p.parts[-3]) for p in sorted(tmp_path.rglob("*/*/*.png"))]
+    return [
+        (p.relative_to(tmp_path).as_posix(), p.parent.name, p.parts[-3]) for p in sorted(tmp_path.rglob("*/*/*.png"))
+    ]
 
 
 def test_a_table_is_the_same_data_as_the_folders_that_it_describes(tmp_path, rows):
@@ -101,7 +106,12 @@ def test_where_a_table_is_changes_no_identity_and_what_is_in_it_does(tmp_path, r
 
 
 @pytest.mark.parametrize(
-    ("header", "delimiter"), [(["path", "emotion", "Usage"], ";"), (["File", "Expression", "Set"], "\t"), (["filename", "class", "partition"], ",")]
+    ("header", "delimiter"),
+    [
+        (["path", "emotion", "Usage"], ";"),
+        (["File", "Expression", "Set"], "\t"),
+        (["filename", "class", "partition"], ","),
+    ],
 )
 def test_other_names_of_columns_and_other_delimiters(tmp_path, rows, header, delimiter):
     write(tmp_path, header, rows, delimiter=delimiter)
@@ -111,10 +121,18 @@ def test_other_names_of_columns_and_other_delimiters(tmp_path, rows, header, del
 
 
 def test_parquet_with_labels_that_became_floats(tmp_path, rows):
-    frame = pd.DataFrame({"image": [row[0] for row in rows], "label": [float(FER7.index(row[1])) for row in rows], "split": [row[2] for row in rows]})
+    frame = pd.DataFrame(
+        {
+            "image": [row[0] for row in rows],
+            "label": [float(FER7.index(row[1])) for row in rows],
+            "split": [row[2] for row in rows],
+        }
+    )
     frame.to_parquet(tmp_path / "faces.parquet")
     samples = read(tmp_path, "faces.parquet", classes=dict(enumerate(FER7.names)))
-    assert [FER7.names[label] for label in samples.targets["fer7"]] == [identifier.split("/")[1] for identifier in samples.ids]
+    assert [FER7.names[label] for label in samples.targets["fer7"]] == [
+        identifier.split("/")[1] for identifier in samples.ids
+    ]
     frame.to_csv(tmp_path / "faces.csv")
     assert read(tmp_path, "faces.csv", classes=dict(enumerate(FER7.names))).checksums == samples.checksums
 
@@ -127,19 +145,27 @@ def test_a_published_table_with_mixed_case_and_a_contradiction(tmp_path, monkeyp
     with pytest.raises(BadDataError, match=r"these labels are no class of fer7: 'contempt' \(1\)") as error:
         read(tmp_path, "data/legend.csv")
     assert error.value.hint == "Use --task fer8, whose classes they are."
-    with pytest.raises(BadDataError, match=r"1 of 17 images cannot be used.*Avinash_30\.jpg \(rows that contradict each other\)"):
+    with pytest.raises(
+        BadDataError, match=r"1 of 17 images cannot be used.*Avinash_30\.jpg \(rows that contradict each other\)"
+    ):
         read(tmp_path, "data/legend.csv", task="fer8")
     # The whole file has 13,690 rows, of which this is the only contradiction.
     monkeypatch.setattr(class_folders, "MAX_BAD_SHARE", 0.1)
     samples = read(tmp_path, "data/legend.csv", task="fer8")
     found = {str(i): FER8.names[label] for i, label in zip(samples.ids, samples.targets["fer8"], strict=True)}
-    assert found == {name: emotion.lower() for name, emotion in (line.split(",")[1:] for line in LEGEND.splitlines()[1:]) if name != "Avinash_30.jpg"}
+    assert found == {
+        name: emotion.lower()
+        for name, emotion in (line.split(",")[1:] for line in LEGEND.splitlines()[1:])
+        if name != "Avinash_30.jpg"
+    }
     assert samples.quarantined == [("Avinash_30.jpg", "rows that contradict each other")]
     assert "1 images were left out: their rows contradict each other" in samples.notes
     assert "2 rows name an image that an earlier row names too" in samples.notes
     # The annotator is not the person in the picture.
     assert samples.groups is None
-    named = read(tmp_path, "data/legend.csv", classes=[name.upper() for name in FER8.names], image="image", label="Emotion")
+    named = read(
+        tmp_path, "data/legend.csv", classes=[name.upper() for name in FER8.names], image="image", label="Emotion"
+    )
     assert named.checksums == samples.checksums
 
 
@@ -154,15 +180,27 @@ def test_a_list_without_a_header_says_which_columns_it_has_and_is_read_by_their_
     (tmp_path / "named.txt").write_text("name face_id top left right bottom confidence label\n" + EXPW)
     named = read(tmp_path, "named.txt", classes={0: "angry", 2: "fear"})
     assert named.checksums == samples.checksums
-    assert "columns that look like boxes of faces (top, left, right, bottom) are not used: whole images are read" in named.notes
+    assert (
+        "columns that look like boxes of faces (top, left, right, bottom) are not used: whole images are read"
+        in named.notes
+    )
 
 
 def test_raf_db_is_read_from_its_list_without_code(tmp_path):
     (tmp_path / "EmoLabel").mkdir()
     (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text(RAF)
-    write_named(tmp_path / "Image" / "aligned", [line.split()[0].replace(".jpg", "_aligned.jpg") for line in RAF.splitlines()])
+    write_named(
+        tmp_path / "Image" / "aligned", [line.split()[0].replace(".jpg", "_aligned.jpg") for line in RAF.splitlines()]
+    )
     mapping = dict(enumerate(("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), start=1))
-    samples = read(tmp_path, "EmoLabel/list_patition_label.txt", classes=mapping, images="Image/aligned", split="^(train|test)_", validation=0.5)
+    samples = read(
+        tmp_path,
+        "EmoLabel/list_patition_label.txt",
+        classes=mapping,
+        images="Image/aligned",
+        split="^(train|test)_",
+        validation=0.5,
+    )
     assert set(samples.split[[str(i).startswith("test") for i in samples.ids]]) == {"test"}
     assert set(samples.split[[str(i).startswith("train") for i in samples.ids]]) == {"train", "validation"}
     with pytest.raises(SpecError, match="matches nothing in"):
@@ -230,7 +268,9 @@ def test_people_come_from_a_column_or_from_the_path(tmp_path):
 def test_values_of_valence_and_arousal(tmp_path, rows):
     generator = np.random.default_rng(0)
     values = generator.uniform(-1, 1, (len(rows), 2)).round(3)
-    write(tmp_path, ["image", "Valence", "Arousal"], [(row[0], *value) for row, value in zip(rows, values, strict=True)])
+    write(
+        tmp_path, ["image", "Valence", "Arousal"], [(row[0], *value) for row, value in zip(rows, values, strict=True)]
+    )
     samples = read(tmp_path, task="va")
     assert np.allclose(samples.targets["va"], values, atol=1e-6)
     assert read(tmp_path, task="arousal").targets["arousal"].shape == (len(rows), 1)
@@ -242,7 +282,9 @@ def test_values_of_valence_and_arousal(tmp_path, rows):
 def test_names_without_their_ending_and_composed_otherwise(tmp_path, rows):
     import unicodedata
 
-    (tmp_path / "train" / "happy" / "0001.png").rename(tmp_path / "train" / "happy" / unicodedata.normalize("NFD", "é.png"))
+    (tmp_path / "train" / "happy" / "0001.png").rename(
+        tmp_path / "train" / "happy" / unicodedata.normalize("NFD", "é.png")
+    )
     named = [(row[0].removesuffix(".png").replace("train/happy/0001", "train/happy/é"), row[1]) for row in rows]
     write(tmp_path, ["image", "label"], named)
     assert sorted(read(tmp_path).ids) == sorted(name for name, _ in named)
@@ -252,12 +294,18 @@ def test_repeated_rows_count_once_and_empty_labels_not_at_all(tmp_path, rows):
     write(tmp_path, ["image", "label", "split"], [*rows[:-1], (rows[-1][0], "", rows[-1][2]), rows[0]])
     samples = read(tmp_path)
     assert len(samples) == len(rows) - 1
-    assert samples.notes == ["1 rows name an image that an earlier row names too", "1 images were left out: their label is empty or mapped to nothing"]
+    assert samples.notes == [
+        "1 rows name an image that an earlier row names too",
+        "1 images were left out: their label is empty or mapped to nothing",
+    ]
 
 
 def test_many_contradictions_are_refused_by_name(tmp_path, rows):
     write(tmp_path, ["image", "label", "split"], [*rows, (rows[3][0], "neutral", rows[3][2])])
-    with pytest.raises(BadDataError, match=r"1 of 77 images cannot be used, more than 1%; the first is \S+ \(rows that contradict each other\)"):
+    with pytest.raises(
+        BadDataError,
+        match=r"1 of 77 images cannot be used, more than 1%; the first is \S+ \(rows that contradict each other\)",
+    ):
         read(tmp_path)
 
 

@@ -20,7 +20,11 @@ def predictions(seed, split="test", skill=1.2, n=None, n_classes=7):
     logits = np.random.default_rng([seed, SIZES[split]]).normal(size=(n, n_classes))
     logits[np.arange(n), targets] += skill
     outputs = np.exp(logits)
-    return Predictions(np.array([f"{split[0]}{i:04d}" for i in range(n)]), targets, (outputs / outputs.sum(axis=1, keepdims=True)).astype(np.float32))
+    return Predictions(
+        np.array([f"{split[0]}{i:04d}" for i in range(n)]),
+        targets,
+        (outputs / outputs.sum(axis=1, keepdims=True)).astype(np.float32),
+    )
 
 
 def member(seed, skill=1.2, *, model=None, splits=None, protocol=PROTOCOL, **fields):

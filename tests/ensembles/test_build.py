@@ -70,7 +70,9 @@ def test_run_ids_follow_from_members_and_options(store):
 
 def test_the_parts_of_an_ensemble_against_their_definition(store):
     record = build_ensemble(store, PROTOCOL, rule="weighted", top_k=3)
-    by_validation = sorted(range(5), key=lambda seed: -score(PROTOCOL, predictions(seed, "validation", 0.8 + 0.15 * seed))["accuracy"])[:3]
+    by_validation = sorted(
+        range(5), key=lambda seed: -score(PROTOCOL, predictions(seed, "validation", 0.8 + 0.15 * seed))["accuracy"]
+    )[:3]
     assert [entry["run_id"] for entry in record.training["members"]] == [f"r{i}-s{i}" for i in by_validation]
     weights = [score(PROTOCOL, predictions(i, "validation", 0.8 + 0.15 * i))["accuracy"] for i in by_validation]
     assert [entry["weight"] for entry in record.training["members"]] == pytest.approx(weights, abs=1e-12)
@@ -85,7 +87,9 @@ def test_the_parts_of_an_ensemble_against_their_definition(store):
 
 def test_the_papers_way_orders_and_sizes_on_test(store):
     record = build_ensemble(store, PROTOCOL, rule="majority", top_k="best", order="test")
-    by_test = sorted(range(5), key=lambda seed: -score(PROTOCOL, predictions(seed, "test", 0.8 + 0.15 * seed))["accuracy"])
+    by_test = sorted(
+        range(5), key=lambda seed: -score(PROTOCOL, predictions(seed, "test", 0.8 + 0.15 * seed))["accuracy"]
+    )
     curve = record.training["curve"]
     assert curve["members"] == [f"net{i}/r{i}-s{i}" for i in by_test]
     assert record.spec["n_members"] == best_size(curve["test"]["majority"])
@@ -93,7 +97,14 @@ def test_the_papers_way_orders_and_sizes_on_test(store):
 
 
 @pytest.mark.parametrize(
-    "options", [{"selection": "greedy"}, {"selection": "greedy", "bags": 4}, {"rule": "weighted", "top_k": "best"}, {"selection": "stack"}], ids=str
+    "options",
+    [
+        {"selection": "greedy"},
+        {"selection": "greedy", "bags": 4},
+        {"rule": "weighted", "top_k": "best"},
+        {"selection": "stack"},
+    ],
+    ids=str,
 )
 def test_other_test_predictions_lead_to_the_same_selection(tmp_path, options):
     chosen = []
@@ -106,7 +117,13 @@ def test_other_test_predictions_lead_to_the_same_selection(tmp_path, options):
             }
             store.put(*member(seed, splits=splits))
         record = build_ensemble(store, PROTOCOL, **options)
-        chosen.append(([(entry["run_id"], entry["weight"]) for entry in record.training["members"]], record.training.get("stacker"), record.validation_metrics))
+        chosen.append(
+            (
+                [(entry["run_id"], entry["weight"]) for entry in record.training["members"]],
+                record.training.get("stacker"),
+                record.validation_metrics,
+            )
+        )
         assert record.training["curve"]["members"]
     assert chosen[0] == chosen[1]
 
@@ -129,9 +146,20 @@ def test_other_test_labels_lead_to_the_same_selection(tmp_path, options):
         order = np.random.default_rng(3).permutation(SIZES["test"]) if name == "permuted" else np.arange(SIZES["test"])
         for seed in range(5):
             validation, test = (predictions(seed, split, 0.8 + 0.15 * seed) for split in ("validation", "test"))
-            store.put(*member(seed, splits={"validation": validation, "test": Predictions(test.ids, test.targets[order], test.outputs)}))
+            store.put(
+                *member(
+                    seed,
+                    splits={"validation": validation, "test": Predictions(test.ids, test.targets[order], test.outputs)},
+                )
+            )
         record = build_ensemble(store, PROTOCOL, **options)
-        chosen.append(([(entry["run_id"], entry["weight"]) for entry in record.training["members"]], record.training.get("stacker"), record.run_id))
+        chosen.append(
+            (
+                [(entry["run_id"], entry["weight"]) for entry in record.training["members"]],
+                record.training.get("stacker"),
+                record.run_id,
+            )
+        )
         tested.append((store.predictions(record).outputs.tobytes(), record.metrics["accuracy"]))
     assert chosen[0] == chosen[1]
     # What it answers is the same, and what it is worth is not.
@@ -143,7 +171,9 @@ def test_other_test_labels_lead_to_the_same_selection(tmp_path, options):
 def test_no_test_prediction_is_opened_before_the_choice_is_made(store, monkeypatch, options):
     events = []
     real_load, real_choose = Store.predictions, build_module.choose
-    monkeypatch.setattr(Store, "predictions", lambda self, record, split="test": events.append(split) or real_load(self, record, split))
+    monkeypatch.setattr(
+        Store, "predictions", lambda self, record, split="test": events.append(split) or real_load(self, record, split)
+    )
     monkeypatch.setattr(build_module, "choose", lambda *args: [real_choose(*args), events.append("chosen")][0])
     build_ensemble(store, PROTOCOL, **options)
     assert "test" not in events[: events.index("chosen")]
@@ -158,9 +188,15 @@ def other(split, change):
 
 REFUSED = {
     "validation_missing": ({"splits": {"test": predictions(9)}}, r"net9/r9-s9 has no validation predictions"),
-    "test_ids": (other("test", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)), r"net9/r9-s9: 420 test ids are not both"),
+    "test_ids": (
+        other("test", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)),
+        r"net9/r9-s9: 420 test ids are not both",
+    ),
     "fewer_samples": (other("test", lambda p: p.select(np.arange(200))), r"net9/r9-s9: 10 test ids"),
-    "validation_ids": (other("validation", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)), r"net9/r9-s9: 280 validation ids"),
+    "validation_ids": (
+        other("validation", lambda p: Predictions(np.char.add(p.ids, "x"), p.targets, p.outputs)),
+        r"net9/r9-s9: 280 validation ids",
+    ),
     "targets": (
         other("test", lambda p: Predictions(p.ids, (p.targets + (np.arange(len(p)) == 3)) % 7, p.outputs)),
         r"net9/r9-s9: the target of test sample 't0003'",
@@ -237,7 +273,9 @@ def test_the_pool_holds_what_can_be_ranked(store):
     assert names == [f"r{i}-s{i}" for i in range(6)]
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(tta=False))] == names[:5]
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(seeds=(1, 2)))] == names[1:3]
-    assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(models=("net5", "net1"), recipes=("", "long")))] == ["r1-s1", "r5-s5"]
+    assert [
+        r.run_id for r in find_members(store, PROTOCOL, pool=Pool(models=("net5", "net1"), recipes=("", "long")))
+    ] == ["r1-s1", "r5-s5"]
     for i, accelerator in ((2, "cpu"), (3, "mps"), (4, "cuda")):
         store.put(*member(i, hardware={"accelerator": accelerator}))
     assert [r.run_id for r in find_members(store, PROTOCOL, pool=Pool(accelerators=("cuda", "mps")))] == names[3:5]
@@ -287,7 +325,9 @@ def test_an_ensemble_that_does_not_follow_from_its_members_is_found(store):
     kept = {split: store.predictions(record, split) for split in SIZES}
     swapped = Predictions(kept["test"].ids, kept["test"].targets, np.roll(kept["test"].outputs, 1, axis=1))
     store.put(record.model_copy(update={"metrics": score(PROTOCOL, swapped)}), kept | {"test": swapped})
-    assert recompute_from_members(store, store.get(record.run_id)) == [f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"]
+    assert recompute_from_members(store, store.get(record.run_id)) == [
+        f"test: {SIZES['test']} of {SIZES['test']} rows do not follow from the members"
+    ]
     heavier = [entry | {"weight": 1.0} for entry in record.training["members"]]
     store.put(record.model_copy(update={"training": record.training | {"members": heavier}}), kept)
     assert any("weights" in text for text in recompute_from_members(store, store.get(record.run_id)))

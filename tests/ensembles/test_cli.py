@@ -23,7 +23,19 @@ def call(*arguments):
 
 
 def test_ensemble(store, tmp_path):
-    result = call("ensemble", "--protocol", PROTOCOL.name, "--members", "r0-s0,r1-s1", "--members", "r2-s2", "--top-k", "2", "--rule", "majority")
+    result = call(
+        "ensemble",
+        "--protocol",
+        PROTOCOL.name,
+        "--members",
+        "r0-s0,r1-s1",
+        "--members",
+        "r2-s2",
+        "--top-k",
+        "2",
+        "--rule",
+        "majority",
+    )
     assert result.exit_code == 0
     made = next(record for record in store.records() if record.kind == "ensemble")
     assert result.output.startswith(f"{made.run_id}: toy-fer7 ensemble (majority vote, top 2 of 3 by validation): ")
@@ -35,11 +47,24 @@ def test_ensemble(store, tmp_path):
     assert (tmp_path / "out" / "members.png").is_file()
 
 
-@pytest.mark.parametrize("flags", [["--top-k", "2"], ["--rule", "majority"], ["--selection", "mixture"], ["--selection", "greedy"], ["--selection", "stack"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--top-k", "2"],
+        ["--rule", "majority"],
+        ["--selection", "mixture"],
+        ["--selection", "greedy"],
+        ["--selection", "stack"],
+    ],
+)
 def test_the_gain_is_said_over_the_best_member_that_has_a_say(store, flags):
     output = call("ensemble", "--protocol", PROTOCOL.name, *flags).output
     made = next(record for record in store.records() if record.kind == "ensemble")
-    scores = {entry["run_id"]: store.get(entry["run_id"]).metrics["accuracy"] for entry in made.training["members"] if entry["weight"]}
+    scores = {
+        entry["run_id"]: store.get(entry["run_id"]).metrics["accuracy"]
+        for entry in made.training["members"]
+        if entry["weight"]
+    }
     best = max(scores, key=scores.__getitem__)
     line = next(line for line in output.splitlines() if line.startswith("gain"))
     assert line.startswith(f"gain        {made.metrics['accuracy'] - scores[best]:+.4f} over its best member on test, ")
@@ -48,7 +73,15 @@ def test_the_gain_is_said_over_the_best_member_that_has_a_say(store, flags):
 
 def test_the_gain_is_not_said_over_who_was_not_asked(store):
     worst = sorted(store.records(), key=lambda record: record.metrics["accuracy"])[:2]
-    output = call("ensemble", "--protocol", PROTOCOL.name, "--members", ",".join(record.run_id for record in worst), "--rule", "majority").output
+    output = call(
+        "ensemble",
+        "--protocol",
+        PROTOCOL.name,
+        "--members",
+        ",".join(record.run_id for record in worst),
+        "--rule",
+        "majority",
+    ).output
     assert f"/{worst[1].run_id} ({worst[1].metrics['accuracy']:.4f})" in output
 
 

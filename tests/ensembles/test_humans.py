@@ -87,9 +87,13 @@ def test_the_row_is_the_expected_accuracy_of_one_vote(rows):
     assert 0 < kept.sum() < len(kept)
     expected = (test.votes[kept, test.targets[kept]] / 10).mean()
     assert np.mean([record.metrics["accuracy"] for record in records]) == pytest.approx(expected, abs=1e-12)
-    assert np.mean([record.metrics["n_unanswered"] for record in records]) == pytest.approx(test.votes[kept, 8:].sum() / 10)
+    assert np.mean([record.metrics["n_unanswered"] for record in records]) == pytest.approx(
+        test.votes[kept, 8:].sum() / 10
+    )
     assert np.mean([record.metrics["clean"]["n"] for record in records]) == (kept & ~test.flags["duplicate"]).sum()
-    assert all(record.kind == "human" and record.model == "taggers" and record.n_scored == kept.sum() for record in records)
+    assert all(
+        record.kind == "human" and record.model == "taggers" and record.n_scored == kept.sum() for record in records
+    )
 
 
 def test_it_is_verified_and_shown_but_not_ranked(rows):
@@ -109,7 +113,9 @@ def test_agreement_is_leave_one_out_over_kept_and_over_all_images(rows):
     test = splits["test"]
     found = records[3].training["agreement"]
     kept, everything = found["test_images_kept"], found["test_images_all"]
-    assert kept["leave_one_out"] == pytest.approx(leave_one_out_by_brute_force(test.votes[test.targets >= 0]), abs=1e-12)
+    assert kept["leave_one_out"] == pytest.approx(
+        leave_one_out_by_brute_force(test.votes[test.targets >= 0]), abs=1e-12
+    )
     assert everything["leave_one_out"] == pytest.approx(leave_one_out_by_brute_force(test.votes), abs=1e-12)
     assert (kept["n"], everything["n"]) == ((test.targets >= 0).sum(), 80)
     assert kept["leave_one_out"] > everything["leave_one_out"]
@@ -121,7 +127,9 @@ def test_agreement_that_does_not_follow_from_the_votes_is_found(rows):
     store, _, records = rows
     found = records[0].training["agreement"]
     flattered = found | {"test_images_all": found["test_images_all"] | {"leave_one_out": 0.99}}
-    assert recompute_agreement(store, records[0].model_copy(update={"training": {"agreement": flattered}}), 8) == ["test_images_all.leave_one_out"]
+    assert recompute_agreement(store, records[0].model_copy(update={"training": {"agreement": flattered}}), 8) == [
+        "test_images_all.leave_one_out"
+    ]
 
 
 def test_undefined_agreement_is_none_not_nan():
@@ -137,7 +145,9 @@ def test_another_copy_does_not_pass_for_the_known_one(rows):
     assert foreign[0].row == records[0].row + "-x" + digest({"test": "feedbeef99"})
 
 
-@pytest.mark.skipif("FER_BENCH_TEST_FER2013" not in os.environ, reason="FER_BENCH_TEST_FER2013 names no folder with the real data")
+@pytest.mark.skipif(
+    "FER_BENCH_TEST_FER2013" not in os.environ, reason="FER_BENCH_TEST_FER2013 names no folder with the real data"
+)
 def test_the_real_votes(tmp_path):
     from fer_bench.data.ferplus import read_votes
     from fer_bench.data.ferplus_votes import process_votes

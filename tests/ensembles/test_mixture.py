@@ -25,7 +25,14 @@ def test_weights_are_the_most_likely_ones(seed):
     assert weights.sum() == pytest.approx(1)
     assert (weights >= 0).all()
     start = np.full(4, 0.25)
-    reference = minimize(loss, start, (validation,), bounds=[(0, 1)] * 4, constraints={"type": "eq", "fun": lambda w: w.sum() - 1}, method="SLSQP")
+    reference = minimize(
+        loss,
+        start,
+        (validation,),
+        bounds=[(0, 1)] * 4,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        method="SLSQP",
+    )
     assert loss(weights, validation) <= reference.fun + 1e-4
 
 
@@ -43,7 +50,9 @@ def test_a_sample_without_an_answer_counts_as_undecided():
     outputs[0, :40] = np.nan
     uniform = outputs.copy()
     uniform[0, :40] = 1 / 3
-    a, b = (mixture_weights(ValidationSet(validation.names, validation.targets, values)) for values in (outputs, uniform))
+    a, b = (
+        mixture_weights(ValidationSet(validation.names, validation.targets, values)) for values in (outputs, uniform)
+    )
     np.testing.assert_array_equal(a, b)
 
 
@@ -55,7 +64,13 @@ def test_a_mixture_is_a_row_like_any_other():
     members = record.training["members"]
     assert sum(member["weight"] for member in members) == pytest.approx(1)
     validation, test = (store.predictions(record, split) for split in ("validation", "test"))
-    joint = sum(m["weight"] * store.predictions(store.find(PROTOCOL.name, m["model"], m["run_id"]), "test").outputs.astype(np.float64) for m in members)
+    joint = sum(
+        m["weight"]
+        * store.predictions(store.find(PROTOCOL.name, m["model"], m["run_id"]), "test").outputs.astype(np.float64)
+        for m in members
+    )
     np.testing.assert_allclose(test.outputs, joint, atol=1e-6)
-    assert record.validation_metrics["nll"] == pytest.approx(-np.log(validation.outputs[range(len(validation)), validation.targets]).mean(), abs=1e-5)
+    assert record.validation_metrics["nll"] == pytest.approx(
+        -np.log(validation.outputs[range(len(validation)), validation.targets]).mean(), abs=1e-5
+    )
     assert verify(store).ok

@@ -27,7 +27,9 @@ def naive_greedy(validation, max_steps, initial):
     """Lists of members, each scored from scratch."""
 
     def value(taken):
-        return accuracy_score(validation.targets, np.mean([validation.outputs[m] for m in taken], axis=0).argmax(axis=1))
+        return accuracy_score(
+            validation.targets, np.mean([validation.outputs[m] for m in taken], axis=0).argmax(axis=1)
+        )
 
     order = sorted(range(len(validation.names)), key=lambda m: (-value([m]), validation.names[m]))
     beginnings = [order[:k] for k in range(1, initial + 1)]
@@ -81,13 +83,23 @@ def test_metric_of_and_order():
 
 
 def test_no_selection_can_be_handed_test_predictions():
-    """Every selection takes a ValidationSet and, besides options, nothing that could hold predictions; none can open a store."""
+    """Every selection takes a ValidationSet and, besides options, nothing that could hold predictions; none can open a
+    store."""
     assert {field.name for field in dataclasses.fields(ValidationSet)} == {"names", "targets", "outputs"}
     for function in (greedy, order_by_validation, fit_stacker, choice.choose):
         parameters = list(inspect.signature(function).parameters.values())
         assert parameters[0].annotation == "ValidationSet"
         for parameter in parameters[1:]:
-            assert parameter.annotation in {"str", "int", "float", "int | None", "TopK", "Rule", "Sequence[int] | None", "Selection | None"}, parameter
+            assert parameter.annotation in {
+                "str",
+                "int",
+                "float",
+                "int | None",
+                "TopK",
+                "Rule",
+                "Sequence[int] | None",
+                "Selection | None",
+            }, parameter
     for module in (selection, stacking, choice):
         names = set(vars(module))
         assert not names & {"Store", "Predictions", "load_split", "load_validation"}, module
@@ -97,7 +109,9 @@ def test_a_stacker_trusts_the_member_that_knows():
     validation = library(0, n_members=3, n=300, skill=0.0)
     outputs = validation.outputs.copy()
     outputs[1] = 0.05
-    outputs[1, np.arange(300), (validation.targets + 1) % 3] = 0.9  # always wrong in the same way: a rotation to be learned
+    outputs[1, np.arange(300), (validation.targets + 1) % 3] = (
+        0.9  # always wrong in the same way: a rotation to be learned
+    )
     stacker = fit_stacker(ValidationSet(validation.names, validation.targets, outputs), seed=0)
     joint = stacker.apply(outputs)
     assert accuracy_score(validation.targets, joint.argmax(axis=1)) > 0.98
@@ -116,12 +130,20 @@ def test_a_stacker_is_scikit_learns_regression():
 
 def test_a_stacker_with_classes_that_validation_lacks():
     validation = library(5, n_members=2, n=120, n_classes=4)
-    three = ValidationSet(validation.names, np.where(validation.targets == 2, 0, validation.targets), validation.outputs)
+    three = ValidationSet(
+        validation.names, np.where(validation.targets == 2, 0, validation.targets), validation.outputs
+    )
     assert (fit_stacker(three).apply(three.outputs)[:, 2] == 0).all()
     two = ValidationSet(validation.names, validation.targets % 2, validation.outputs)
     stacker = fit_stacker(two)
-    reference = LogisticRegression(C=stacker.penalty, solver="newton-cholesky", tol=1e-8).fit(features(two.outputs), two.targets)
-    np.testing.assert_allclose(Stacker.from_json(stacker.to_json()).apply(two.outputs)[:, :2], reference.predict_proba(features(two.outputs)), atol=1e-9)
+    reference = LogisticRegression(C=stacker.penalty, solver="newton-cholesky", tol=1e-8).fit(
+        features(two.outputs), two.targets
+    )
+    np.testing.assert_allclose(
+        Stacker.from_json(stacker.to_json()).apply(two.outputs)[:, :2],
+        reference.predict_proba(features(two.outputs)),
+        atol=1e-9,
+    )
     with pytest.raises(SpecError, match="cannot be learned"):
         fit_stacker(ValidationSet(validation.names, np.zeros(120, dtype=np.int64), validation.outputs))
 
@@ -146,7 +168,9 @@ def test_held_out_scores_see_no_sample_that_the_choice_saw(monkeypatch):
     chosen_on, joined = [], []
     choose, join = ways.choose, ways.join
     monkeypatch.setattr(ways, "choose", lambda part, *rest: chosen_on.append(part) or choose(part, *rest))
-    monkeypatch.setattr(ways, "join", lambda choice, rule, outputs: joined.append(outputs) or join(choice, rule, outputs))
+    monkeypatch.setattr(
+        ways, "join", lambda choice, rule, outputs: joined.append(outputs) or join(choice, rule, outputs)
+    )
     ways.held_out_score(validation, "accuracy", ways.Way("soft"))
     assert len(chosen_on) == len(joined) == 5
     for seen, unseen in zip(chosen_on, joined, strict=True):

@@ -31,7 +31,9 @@ def winner_by_brute_force(rule, rows, weights):
 
 def as_outputs(samples):
     """One array (N, 3) per member."""
-    rows = [[[np.nan] * 3 if row is UNANSWERED else [value / 8 for value in row] for row in sample] for sample in samples]
+    rows = [
+        [[np.nan] * 3 if row is UNANSWERED else [value / 8 for value in row] for row in sample] for sample in samples
+    ]
     return [np.array(member) for member in zip(*rows, strict=True)]
 
 
@@ -42,7 +44,9 @@ def eighths(draw):
     return (first, second, 8 - first - second)
 
 
-members = st.integers(1, 5).flatmap(lambda m: st.lists(st.lists(st.one_of(st.none(), eighths()), min_size=m, max_size=m), min_size=1, max_size=6))
+members = st.integers(1, 5).flatmap(
+    lambda m: st.lists(st.lists(st.one_of(st.none(), eighths()), min_size=m, max_size=m), min_size=1, max_size=6)
+)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -91,13 +95,16 @@ def test_weights_of_soft_are_repetitions(samples):
     outputs = as_outputs(samples)
     counts = [m % 3 + 1 for m in range(len(outputs))]
     repeated = [output for output, count in zip(outputs, counts, strict=True) for _ in range(count)]
-    np.testing.assert_allclose(combine("soft", outputs, [float(c) for c in counts]), combine("soft", repeated), atol=1e-12)
+    np.testing.assert_allclose(
+        combine("soft", outputs, [float(c) for c in counts]), combine("soft", repeated), atol=1e-12
+    )
 
 
 def test_two_members_that_disagree_are_decided_by_their_confidence():
     sure, unsure = np.array([[0.0, 0.1, 0.9]]), np.array([[0.5, 0.4, 0.1]])
     assert combine("majority", [unsure, sure]).argmax() == 2
-    # Of the classes 0 and 2, which are voted for, none is likelier: the lower id, though class 1 is as likely as either.
+    # Of the classes 0 and 2, which are voted for, none is likelier: the lower id, though class 1 is as likely as
+    # either.
     assert combine("majority", [np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.3, 0.5]])]).argmax() == 0
 
 

@@ -44,7 +44,12 @@ def record(model="net", row="r0", seed=0, protocol=PROTOCOL, test=None, scores=N
         "parameters": {"trainable": 1_000_000, "total": 1_250_000},
     }
     if test is not None:
-        content |= {"metrics": scores, "metrics_version": revision(), "n_scored": len(test), "outcomes": pack_outcomes(correct(test))}
+        content |= {
+            "metrics": scores,
+            "metrics_version": revision(),
+            "n_scored": len(test),
+            "outcomes": pack_outcomes(correct(test)),
+        }
         duplicates = test.flags.get("duplicate")
         if duplicates is not None:
             content["data"] = content["data"] | {"n_test_duplicates": int(duplicates.sum())}

@@ -18,7 +18,9 @@ def predictions(share_right, seed):
     generator = np.random.default_rng(seed)
     targets = np.random.default_rng(0).integers(3, size=N)
     answered = np.where(generator.random(N) < share_right, targets, (targets + 1 + generator.integers(2, size=N)) % 3)
-    return Predictions(np.array([f"{i:03d}" for i in range(N)]), targets, (0.1 + 0.7 * np.eye(3)[answered]).astype(np.float32))
+    return Predictions(
+        np.array([f"{i:03d}" for i in range(N)]), targets, (0.1 + 0.7 * np.eye(3)[answered]).astype(np.float32)
+    )
 
 
 def row(name, streams, share_right, caveats=(), options=None):
@@ -26,9 +28,19 @@ def row(name, streams, share_right, caveats=(), options=None):
     for seed in range(3):
         given = predictions(share_right, 10 * len(name) + seed)
         record = Record(
-            run_id=f"{name}-s{seed}", row=name, kind="probe", protocol=PROTOCOL.name, task="valence3", dataset="synthscenes", model=name, seed=seed,
-            metrics=score(PROTOCOL, given), n_scored=N, spec={"streams": streams, "dataset_options": options or {}}, caveats=list(caveats),
-        )  # fmt: skip
+            run_id=f"{name}-s{seed}",
+            row=name,
+            kind="probe",
+            protocol=PROTOCOL.name,
+            task="valence3",
+            dataset="synthscenes",
+            model=name,
+            seed=seed,
+            metrics=score(PROTOCOL, given),
+            n_scored=N,
+            spec={"streams": streams, "dataset_options": options or {}},
+            caveats=list(caveats),
+        )
         found.append((record, given))
     return found
 
@@ -41,7 +53,9 @@ def board(*rows):
 
 def test_a_fusion_that_helps_and_one_that_does_not():
     alone, faces = row("alone", ["features:a"], 0.5), row("faces", ["faces:f"], 0.75)
-    found = board(alone, faces, row("both", ["features:a", "faces:f"], 0.76), row("third", ["features:a", "predictions:p"], 0.5))
+    found = board(
+        alone, faces, row("both", ["features:a", "faces:f"], 0.76), row("third", ["features:a", "predictions:p"], 0.5)
+    )
     gains = {(gain.fused.model, gain.part.model): gain for gain in found.gains}
     assert set(gains) == {("both", "alone"), ("both", "faces"), ("third", "alone")}
     helps = gains["both", "alone"]

@@ -34,12 +34,23 @@ def board(name):
 
 def test_claims_and_index():
     source = Source(short=NAME, title=NAME, authors=NAME, year=2020, url=f"https://x.example/> {NAME}")
-    row = ReportedRow(protocol="p-t", model=NAME, setting=NAME, metrics={"ccc": Value(mean=0.5), "rmse": Value(mean=0.1)}, location=NAME, notes=NAME)
+    row = ReportedRow(
+        protocol="p-t",
+        model=NAME,
+        setting=NAME,
+        metrics={"ccc": Value(mean=0.5), "rmse": Value(mean=0.1)},
+        location=NAME,
+        notes=NAME,
+    )
     shown = board("p")
-    page = "\n\n".join(_claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))]))
+    page = "\n\n".join(
+        _claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
+    )
     assert links(page) == []
     assert "\u202e" not in page
-    assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(" <https://doi.example/10.1>")
+    assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
+        " <https://doi.example/10.1>"
+    )
     whole = index_markdown([board(NAME)], [])
     assert len(links(whole.split("\n\n", 2)[2])) == 1
     assert place_between_markers(place_between_markers(None, whole, "x"), "new\n", "x") == f"{BEGIN}\nnew\n{END}\n"

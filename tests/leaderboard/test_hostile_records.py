@@ -1,4 +1,5 @@
-"""Whatever a record, a grid or a predictions file holds, it is one difference of that record; the others are verified, within bounded memory."""
+"""Whatever a record, a grid or a predictions file holds, it is one difference of that record; the others are verified,
+within bounded memory."""
 
 import hashlib
 import io
@@ -92,7 +93,9 @@ ARCHIVES = {
     "terabytes": lambda: archive(outputs=header("<f4", (10**9, 10**6))),
     "more than a machine's integers": lambda: archive(outputs=header("<f4", (10**30, 7))),
     "negative": lambda: archive(outputs=header("<f4", (-400, -7))),
-    "as many as fit a file of zeros": lambda: archive(outputs=header("<f4", (N, 400_000)) + bytes(N * 400_000 * 4 // 8)),
+    "as many as fit a file of zeros": lambda: archive(
+        outputs=header("<f4", (N, 400_000)) + bytes(N * 400_000 * 4 // 8)
+    ),
     "a bomb": lambda: archive(outputs=header("<f4", (N, 50_000)) + bytes(N * 50_000 * 4)),
     "a size that is not true": lambda: with_sizes(archive(), 2**32 - 2),
     "types without a size": lambda: archive(ids=header("<U0", (N,))),
@@ -120,7 +123,9 @@ ARCHIVES = {
     "a member twice": lambda: archive(extra=[("outputs", member(GOOD.outputs))]),
     "another compression": lambda: archive(compression=zipfile.ZIP_LZMA),
     "many members": lambda: archive(extra=[(f"flag_{i}", member(np.ones(N, dtype=bool))) for i in range(5000)]),
-    "a version of the format to come": lambda: archive(outputs=b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(100)),
+    "a version of the format to come": lambda: archive(
+        outputs=b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(100)
+    ),
     "code as a header": lambda: archive(outputs=b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 8999 + b"\n"),
     "a grid's": lambda: StackedPredictions(GOOD, GOOD.outputs[None].astype(np.float16)).to_bytes(),
     "nothing": lambda: b"",
@@ -147,13 +152,14 @@ def test_a_claim_of_terabytes_takes_no_memory(store, tmp_path):
     with path.with_name("bbb-s0.sparse.npz").open("wb") as file:
         file.truncate(2**42)
     script = (
-        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30,) * 2)\n"
-        "from pathlib import Path; from fer_bench.predictions import Predictions; from fer_bench.errors import RecordError\n"
-        f"for name in ('test', 'sparse'):\n"
-        f"    try: Predictions.load(Path({str(path.parent)!r}) / f'bbb-s0.{{name}}.npz')\n"
-        "    except RecordError as error: print(error)\n"
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30,) * 2)\nfrom pathlib import Path; from"
+        " fer_bench.predictions import Predictions; from fer_bench.errors import RecordError\nfor name in ('test',"
+        f" 'sparse'):\n    try: Predictions.load(Path({str(path.parent)!r}) / f'bbb-s0.{{name}}.npz')\n    except"
+        " RecordError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert "does not fit the" in done.stdout
     assert "larger than 1024 MiB" in done.stdout
     assert resource.getrlimit(resource.RLIMIT_AS)[0] != 3 * 2**30
@@ -214,7 +220,9 @@ def test_records_that_somebody_altered(store, what):
 
 TEXTS = {
     "deep": lambda text: b"[" * 100_000,
-    "deep inside": lambda text: text.replace(b'"hardware":', b'"hardware": {"a": ' + b"[" * 500 + b"]" * 500 + b'}, "x":', 1),
+    "deep inside": lambda text: text.replace(
+        b'"hardware":', b'"hardware": {"a": ' + b"[" * 500 + b"]" * 500 + b'}, "x":', 1
+    ),
     "beyond floats": lambda text: text.replace(b'"accuracy":', b'"accuracy": 1e400, "x":', 1),
     "not a number": lambda text: text.replace(b'"accuracy":', b'"accuracy": NaN, "x":', 1),
     "infinite somewhere": lambda text: text.replace(b'"epochs":', b'"epochs": -Infinity, "x":', 1),
@@ -238,7 +246,11 @@ def test_files_that_are_no_records(store, what):
     path.write_bytes(TEXTS[what](path.read_bytes()))
     (difference,) = only_differences_of(store, path, 2)
     assert difference.key == "the file"
-    assert store.find_intact("toy-fer7", "net", "bbb-s0") is None or what in ("a key twice", "infinite somewhere", "beyond floats somewhere")
+    assert store.find_intact("toy-fer7", "net", "bbb-s0") is None or what in (
+        "a key twice",
+        "infinite somewhere",
+        "beyond floats somewhere",
+    )
 
 
 def test_pipes_folders_and_links(store, tmp_path):
@@ -267,7 +279,11 @@ def test_pipes_folders_and_links(store, tmp_path):
 def with_grid(whole, tmp_path_factory):
     made = Store(shutil.copytree(whole.root, tmp_path_factory.mktemp("with_grid") / "leaderboards"))
     stacked = StackedPredictions(GOOD, np.stack([GOOD.outputs] * 3).astype(np.float16))
-    common = {"metrics": score(Protocol("toy", TASKS["fer7"]), stacked.of(0)), "n_scored": N, "outcomes": pack_outcomes(correct(stacked.of(0)))}
+    common = {
+        "metrics": score(Protocol("toy", TASKS["fer7"]), stacked.of(0)),
+        "n_scored": N,
+        "outcomes": pack_outcomes(correct(stacked.of(0))),
+    }
     made.put_grid("g", [record("net", f"h{h}", spec={"lr": h}, **common) for h in range(3)], {"test": stacked})
     assert verify(made).ok
     return made
@@ -283,11 +299,21 @@ def grid(store, with_grid):
 @pytest.mark.parametrize(
     "line",
     [
-        None, 5, [], {}, {"run_id": "../x"}, {"run_id": "h0-s0"}, {"run_id": "x", "protocol": "other"}, {"run_id": "x", "model": "other"},
-        {"run_id": "x", "predictions": {"test": {"head": 10**20}}}, {"run_id": "x", "predictions": {"test": {"head": 99}}}, {"run_id": "x", "predictions": 3},
-        {"run_id": "x", "predictions": {"test": {"file": "../../../x.npz", "sha256": "0" * 64, "n": 3}}}, {"run_id": "x", "spec": [1]},
+        None,
+        5,
+        [],
+        {},
+        {"run_id": "../x"},
+        {"run_id": "h0-s0"},
+        {"run_id": "x", "protocol": "other"},
+        {"run_id": "x", "model": "other"},
+        {"run_id": "x", "predictions": {"test": {"head": 10**20}}},
+        {"run_id": "x", "predictions": {"test": {"head": 99}}},
+        {"run_id": "x", "predictions": 3},
+        {"run_id": "x", "predictions": {"test": {"file": "../../../x.npz", "sha256": "0" * 64, "n": 3}}},
+        {"run_id": "x", "spec": [1]},
     ],
-)  # fmt: skip
+)
 def test_a_line_of_a_grid_is_one_difference(store, grid, line):
     content = json.loads(grid.read_text())
     content["records"].insert(1, line)
@@ -300,16 +326,27 @@ def test_a_line_of_a_grid_is_one_difference(store, grid, line):
 
 
 @pytest.mark.parametrize(
-    "own", ['{"run_id": "x", "run_id": "y"}', '{"run_id": "x", "n_scored": 1e400}', '{"data": {"a": [NaN]}}', '{"seed": ' + "1" * 3000 + "}"]
+    "own",
+    [
+        '{"run_id": "x", "run_id": "y"}',
+        '{"run_id": "x", "n_scored": 1e400}',
+        '{"data": {"a": [NaN]}}',
+        '{"seed": ' + "1" * 3000 + "}",
+    ],
 )
 def test_a_line_of_a_grid_that_not_all_read_alike(store, grid, own):
     grid.write_text(grid.read_text().replace('"records":[', '"records":[' + own + ",", 1))
     report = verify(store)
-    assert [(str(d.file), d.key, "record 1" in d.recomputed) for d in report.differences] == [(str(grid), "the file", True)]
+    assert [(str(d.file), d.key, "record 1" in d.recomputed) for d in report.differences] == [
+        (str(grid), "the file", True)
+    ]
     assert report.n_verified == 6
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "null", "", "{", '{"shared": 3, "records": []}', '{"shared": {}, "records": {"a": 1}}', "[" * 9999])
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "null", "", "{", '{"shared": 3, "records": []}', '{"shared": {}, "records": {"a": 1}}', "[" * 9999],
+)
 def test_a_grid_that_is_none(store, grid, text):
     grid.write_text(text)
     (difference,) = only_differences_of(store, grid, 3)
@@ -318,9 +355,18 @@ def test_a_grid_that_is_none(store, grid, text):
 
 
 def test_names_that_lead_elsewhere_are_refused(store):
-    for protocol, run_id in (("..", "x"), ("a/b", "x"), ("toy-fer7", "../x"), ("toy-fer7", ""), ("toy-fer7", "a\0"), ("toy-fer7", "x" * 300)):
+    for protocol, run_id in (
+        ("..", "x"),
+        ("a/b", "x"),
+        ("toy-fer7", "../x"),
+        ("toy-fer7", ""),
+        ("toy-fer7", "a\0"),
+        ("toy-fer7", "x" * 300),
+    ):
         with pytest.raises(RecordError, match="cannot be the name"):
             store.find(protocol, "net", run_id)
     assert store.path("toy-fer7", "..", "x").parent.name == "_."
     with pytest.raises(FerBenchError):
-        store.put(record().model_copy(update={"run_id": "../x"}), {"test": Predictions(GOOD.ids, GOOD.targets, GOOD.outputs)})
+        store.put(
+            record().model_copy(update={"run_id": "../x"}), {"test": Predictions(GOOD.ids, GOOD.targets, GOOD.outputs)}
+        )

@@ -19,7 +19,13 @@ OWN_CLAIMS = Path(__file__).parents[2] / "leaderboards" / "reported"
 CLAIM = {
     "source": {"title": "On | pipes", "authors": "A. Uthor", "year": 2020, "short": "uthor"},
     "rows": [
-        {"protocol": "toy-fer7", "model": "net", "setting": "as is", "metrics": {"accuracy": {"mean": 0.5, "std": 0.01}}, "location": "Table 1"},
+        {
+            "protocol": "toy-fer7",
+            "model": "net",
+            "setting": "as is",
+            "metrics": {"accuracy": {"mean": 0.5, "std": 0.01}},
+            "location": "Table 1",
+        },
         {"protocol": "unheard-of", "model": "net", "metrics": {"ccc": {"mean": 0.5}}, "location": "Table 2"},
     ],
 }
@@ -29,7 +35,11 @@ CLAIM = {
 def store(tmp_path):
     made = Store(tmp_path / "leaderboards")
     put(made, run(0.7, "timm:net_a", "a1", 0, duplicates=40), run(0.71, "timm:net_a", "a1", 1, duplicates=40))
-    put(made, run(0.4, "vote", "b1", 0, duplicates=40, kind="ensemble", caveats=["selected on test"]), run(0.55, "tagger", "h1", kind="human", duplicates=40))
+    put(
+        made,
+        run(0.4, "vote", "b1", 0, duplicates=40, kind="ensemble", caveats=["selected on test"]),
+        run(0.55, "tagger", "h1", kind="human", duplicates=40),
+    )
     put(made, (record("net|c", "c1", status="failed", message="no | space\nleft"), {}))
     return made
 
@@ -44,7 +54,10 @@ def claim(store, content, name="uthor"):
 def tables(text):
     """Header and rows of each table, split at bars that are not escaped."""
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    return [[[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines()] for block in blocks]
+    return [
+        [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines()]
+        for block in blocks
+    ]
 
 
 def test_board_shows_everything(store):
@@ -54,14 +67,21 @@ def test_board_shows_everything(store):
     ranking, apart, claims = tables(text)
     assert all(len(line) == len(table[0]) for table in (ranking, apart, claims) for line in table)
     rows = [dict(zip(ranking[0], line, strict=True)) for line in ranking[2:]]
-    assert [(row["Rank"], row["Model"]) for row in rows] == [("1", "timm:net_a"), ("–", "tagger *human*"), ("2", "vote *ensemble*")]
+    assert [(row["Rank"], row["Model"]) for row in rows] == [
+        ("1", "timm:net_a"),
+        ("–", "tagger *human*"),
+        ("2", "vote *ensemble*"),
+    ]
     assert rows[0]["Accuracy %"] == "**70.50 ± 0.71**"
     assert rows[0]["Parameters (M)"] == "1.25"
     assert rows[0]["Epochs"] == "3"
     assert rows[0]["Without duplicates % (n)"].endswith("(360)")
     assert rows[2]["Caveats"] == "selected on test"
     assert "400 test samples, 40 of which" in text
-    assert "Of the 2 differences between neighbours, 2 can be told from chance: timm:net_a over tagger; tagger over vote." in text
+    assert (
+        "Of the 2 differences between neighbours, 2 can be told from chance: timm:net_a over tagger; tagger over vote."
+        in text
+    )
     assert apart[2] == ["net\\|c", "[c1-s0](results/toy-fer7/net_c/c1-s0.json)", "–", "failed: no \\| space left"]
     assert claims[2][:3] == ["net", "as is", "50.00 ± 1.00"]
     assert "On \\| pipes" in text
@@ -151,7 +171,10 @@ def test_damaged_record_is_named(store):
     ("change", "message"),
     [
         (lambda c: c["rows"][1].update(metric=1), r"uthor\.yaml, row 2: unknown key 'metric'.*Known: protocol"),
-        (lambda c: c["rows"][0]["metrics"]["accuracy"].update(sdt=1), r"row 1: unknown key 'metrics.accuracy.sdt'.*Known: mean, std"),
+        (
+            lambda c: c["rows"][0]["metrics"]["accuracy"].update(sdt=1),
+            r"row 1: unknown key 'metrics.accuracy.sdt'.*Known: mean, std",
+        ),
         (lambda c: c["rows"][0].pop("location"), r"row 1: location: field required"),
         (lambda c: c["rows"][0]["metrics"].update(accuracy={"mean": float("nan")}), r"row 1: metrics.accuracy.mean"),
         (lambda c: c["source"].update(jahr=1), r"uthor\.yaml, source: unknown key 'jahr'"),
@@ -177,7 +200,12 @@ def test_own_claims():
     assert tuple(row.model for row in rows[:17]) == SEVENTEEN
     assert max(rows[:17], key=lambda row: row.metrics["accuracy"].mean).model == "resnext101"
     # The thirteen that are best on test are all but the four VGGs, as the paper says of its best ensemble.
-    assert {row.model for row in sorted(rows[:17], key=lambda row: row.metrics["accuracy"].mean)[:4]} == {"vgg11", "vgg13", "vgg16", "vgg19"}
+    assert {row.model for row in sorted(rows[:17], key=lambda row: row.metrics["accuracy"].mean)[:4]} == {
+        "vgg11",
+        "vgg13",
+        "vgg16",
+        "vgg19",
+    }
     assert "selected on test" in rows[17].notes
     assert rows[19].metrics == {}
     report = papers["five_layer_cnn"]

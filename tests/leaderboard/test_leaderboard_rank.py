@@ -36,7 +36,12 @@ def records(*runs):
 
 def outcomes(right, **fields):
     """A record that answered exactly these samples rightly."""
-    return record(metrics={"accuracy": float(np.mean(right))}, n_scored=len(right), outcomes=pack_outcomes(np.asarray(right)), **fields)
+    return record(
+        metrics={"accuracy": float(np.mean(right))},
+        n_scored=len(right),
+        outcomes=pack_outcomes(np.asarray(right)),
+        **fields,
+    )
 
 
 def test_seeds_of_a_row_are_joined():
@@ -47,7 +52,9 @@ def test_seeds_of_a_row_are_joined():
     values = [r.metrics["accuracy"] for r in made[:3]]
     assert first.value == pytest.approx(np.mean(values), abs=1e-12)
     assert first.row.std("accuracy") == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    assert first.row.interval("accuracy") == pytest.approx(np.mean([r.metrics["intervals"]["accuracy"] for r in made[:3]], axis=0), abs=1e-12)
+    assert first.row.interval("accuracy") == pytest.approx(
+        np.mean([r.metrics["intervals"]["accuracy"] for r in made[:3]], axis=0), abs=1e-12
+    )
     assert board.placed[1].row.std("accuracy") is None
 
 
@@ -58,7 +65,8 @@ def test_rows_that_cannot_be_told_apart_share_a_rank():
 
     made = [outcomes(first(k), row=name, model=name) for name, k in (("a", 700), ("b", 696), ("c", 692), ("d", 600))]
     board = rank(PROTOCOL, made)
-    # a-b: 4 discordant, p = 0.125; b-c: the same; a-c: 8 discordant, p = 0.0078: c opens a rank though b is as near to it as to a.
+    # a-b: 4 discordant, p = 0.125; b-c: the same; a-c: 8 discordant, p = 0.0078: c opens a rank though b is as near to
+    # it as to a.
     assert [(p.row.model, p.rank) for p in board.placed] == [("a", 1), ("b", 1), ("c", 3), ("d", 4)]
     assert [p.p_above for p in board.placed[:3]] == [None, pytest.approx(0.125), pytest.approx(0.125)]
     assert board.placed[3].p_above < 1e-10
@@ -67,12 +75,22 @@ def test_rows_that_cannot_be_told_apart_share_a_rank():
 def test_ties_go_by_name_and_share():
     right = np.arange(100) < 60
     board = rank(PROTOCOL, [outcomes(right, row="r" + name, model=name) for name in ("beta", "alpha", "gamma")])
-    assert [(p.row.model, p.rank, p.p_above) for p in board.placed] == [("alpha", 1, None), ("beta", 1, 1.0), ("gamma", 1, 1.0)]
+    assert [(p.row.model, p.rank, p.p_above) for p in board.placed] == [
+        ("alpha", 1, None),
+        ("beta", 1, 1.0),
+        ("gamma", 1, 1.0),
+    ]
 
 
 def test_lower_is_better_turns_the_order():
     protocol = Protocol("toy", dataclasses.replace(TASKS["fer7"], primary="nll"))
-    board = rank(protocol, [record(model=name, row=name, metrics={"nll": v}, n_scored=5) for name, v in (("a", 0.9), ("b", 0.4), ("c", 0.9))])
+    board = rank(
+        protocol,
+        [
+            record(model=name, row=name, metrics={"nll": v}, n_scored=5)
+            for name, v in (("a", 0.9), ("b", 0.4), ("c", 0.9))
+        ],
+    )
     assert [(p.row.model, p.rank, p.p_above) for p in board.placed] == [("b", 1, None), ("a", 2, None), ("c", 2, None)]
     assert board.test == ""
 
@@ -115,12 +133,20 @@ def test_only_the_test_split_must_be_named():
 
 def test_without_pinned_checksums_each_copy_has_a_table_of_its_own():
     mine, theirs = {"checksums": {"test": "mine"}}, {"checksums": {"test": "theirs"}}
-    made = [run(0.7, row=f"r{i}", data=data, n=n, created=f"2026-01-0{i}")[0] for i, (data, n) in enumerate([(theirs, N), (theirs, N), (mine, 300)], start=1)]
+    made = [
+        run(0.7, row=f"r{i}", data=data, n=n, created=f"2026-01-0{i}")[0]
+        for i, (data, n) in enumerate([(theirs, N), (theirs, N), (mine, 300)], start=1)
+    ]
     board = rank(PROTOCOL, made)
     assert [placed.row.key for placed in board.placed] == ["r3"]
     assert board.n_test == 300
     (other,) = board.others
-    assert [sorted(placed.row.key for placed in other.placed), other.n_test, board.apart, other.apart] == [["r1", "r2"], N, (), ()]
+    assert [sorted(placed.row.key for placed in other.placed), other.n_test, board.apart, other.apart] == [
+        ["r1", "r2"],
+        N,
+        (),
+        (),
+    ]
     # a stray run on a third copy unranks nobody
     stray = run(0.9, row="r9", data={"checksums": {"test": "stray"}}, created="2025-01-01")[0]
     again = rank(PROTOCOL, [stray, *made])
@@ -142,10 +168,14 @@ def test_mcnemar_equals_the_scoring_rooms(only_a, only_b):
     a = np.arange(130) < only_a
     b = (np.arange(130) >= 60) & (np.arange(130) < 60 + only_b)
     assert mcnemar_p(only_a, only_b) == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
-    assert table_p(joint_table(a.astype(np.uint16), 1, b.astype(np.uint16), 1)) == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
+    assert table_p(joint_table(a.astype(np.uint16), 1, b.astype(np.uint16), 1)) == pytest.approx(
+        mcnemar(a, b)[1], abs=1e-12
+    )
 
 
-@pytest.mark.parametrize(("gain", "n"), [(0.01, 400), (0.05, 400), (0.0, 3000), (0.012, 3000), (0.018, 3000), (0.03, 3000)])
+@pytest.mark.parametrize(
+    ("gain", "n"), [(0.01, 400), (0.05, 400), (0.0, 3000), (0.012, 3000), (0.018, 3000), (0.03, 3000)]
+)
 def test_seeded_rows_agree_with_the_row_by_row_bootstrap(gain, n):
     generator = np.random.default_rng(3)
     a = (generator.random((3, n)) < 0.70 + gain).sum(axis=0).astype(np.uint16)
@@ -154,7 +184,9 @@ def test_seeded_rows_agree_with_the_row_by_row_bootstrap(gain, n):
     reference = paired_bootstrap(a / 3, b / 2, n_resamples=3000, seed=1)
     p = reference.p
     assert table_p(table) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 1000) + 0.004)
-    assert np.quantile(resampled_gain(table), [0.025, 0.975]) == pytest.approx([reference.low, reference.high], abs=0.004 * np.sqrt(3000 / n))
+    assert np.quantile(resampled_gain(table), [0.025, 0.975]) == pytest.approx(
+        [reference.low, reference.high], abs=0.004 * np.sqrt(3000 / n)
+    )
     assert table_p(table.T) == pytest.approx(table_p(table), abs=0.03)
 
 
@@ -169,7 +201,9 @@ def test_other_statistics_agree_with_the_paired_confusion_bootstrap(tmp_path):
     a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
     board = rank(protocol, [a, b], store.predictions)
     pa, pb = store.predictions(a), store.predictions(b)
-    reference = paired_bootstrap_confusion(pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000)
+    reference = paired_bootstrap_confusion(
+        pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000
+    )
     assert board.placed[1].p_above == pytest.approx(reference.p, abs=4 * np.sqrt(reference.p / 1000))
     drawn = choose_test(protocol, store.predictions)
     difference = drawn.replicates(Row("a", (a,))) - drawn.replicates(Row("b", (b,)))
@@ -191,7 +225,10 @@ def test_replicates_follow_ids_not_places(tmp_path):
         test.p(Row("a", (a,)), Row("c", (c,)))
 
 
-@pytest.mark.parametrize(("below", "ties", "p"), [(0, 0, 2 / 1001), (24, 0, 50 / 1001), (20, 4, 50 / 1001), (500, 0, 1.0), (990, 0, 22 / 1001)])
+@pytest.mark.parametrize(
+    ("below", "ties", "p"),
+    [(0, 0, 2 / 1001), (24, 0, 50 / 1001), (20, 4, 50 / 1001), (500, 0, 1.0), (990, 0, 22 / 1001)],
+)
 def test_p_counts_the_rarer_side_twice(below, ties, p):
     drawn = np.concatenate([np.full(below, -0.1), np.zeros(ties), np.full(1000 - below - ties, 0.1)])
     assert replicates_p(drawn) == pytest.approx(p, abs=1e-12)
@@ -224,9 +261,22 @@ def test_damaged_outcomes_name_the_record():
 
 def test_names_say_what_differs():
     def row(key, recipe="", **spec):
-        return Row(key, (record(row=key, recipe=recipe, spec={"lr": 0.1, "optimizer_options": {"momentum": 0.9}, "seed": 4} | spec),))
+        return Row(
+            key,
+            (
+                record(
+                    row=key, recipe=recipe, spec={"lr": 0.1, "optimizer_options": {"momentum": 0.9}, "seed": 4} | spec
+                ),
+            ),
+        )
 
-    rows = [row("a"), row("b", lr=0.01), row("c", optimizer_options={"momentum": 0.8}), row("d", tta=10, tta_kind="flip"), row("e", "paper", lr=3)]
+    rows = [
+        row("a"),
+        row("b", lr=0.01),
+        row("c", optimizer_options={"momentum": 0.8}),
+        row("d", tta=10, tta_kind="flip"),
+        row("e", "paper", lr=3),
+    ]
     assert list(row_names(rows).values()) == [
         "net: lr 0.1, optimizer_options.momentum 0.9",
         "net: lr 0.01, optimizer_options.momentum 0.9",

@@ -20,7 +20,12 @@ from tests.leaderboard.fake_records import N, put, record, run
 @pytest.fixture
 def store(tmp_path):
     made = Store(tmp_path)
-    put(made, run(0.70, row="aaa", seed=0, duplicates=30), run(0.72, row="aaa", seed=1, duplicates=30), run(0.6, "other", "bbb", duplicates=30))
+    put(
+        made,
+        run(0.70, row="aaa", seed=0, duplicates=30),
+        run(0.72, row="aaa", seed=1, duplicates=30),
+        run(0.6, "other", "bbb", duplicates=30),
+    )
     put(made, (record(row="ccc", status="nan"), {}))
     return made
 
@@ -34,7 +39,9 @@ def tamper(store, run_id, change):
 
 
 def flip(content):
-    bits = np.unpackbits(np.frombuffer(__import__("base64").b64decode(content["outcomes"]), dtype=np.uint8))[:N].astype(bool)
+    bits = np.unpackbits(np.frombuffer(__import__("base64").b64decode(content["outcomes"]), dtype=np.uint8))[:N].astype(
+        bool
+    )
     bits[3] = not bits[3]
     content["outcomes"] = pack_outcomes(bits)
 
@@ -96,7 +103,9 @@ def test_tampered_predictions(store, split):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    assert [(d.key, "SHA-256 differs" in d.recomputed) for d in verify(store).differences] == [(f"predictions.{split}", True)]
+    assert [(d.key, "SHA-256 differs" in d.recomputed) for d in verify(store).differences] == [
+        (f"predictions.{split}", True)
+    ]
     path.unlink()
     assert [(d.key, "missing" in d.recomputed) for d in verify(store).differences] == [(f"predictions.{split}", True)]
 
@@ -123,7 +132,8 @@ def test_other_order_of_samples_is_found(store):
 
 
 @pytest.mark.parametrize(
-    ("stored", "recomputed", "same"), [(1, 1.0, True), (None, 0.0, False), (True, 1, False), ([1], [1, 2], False), ("a", "a", True), (1e-10, 0, True)]
+    ("stored", "recomputed", "same"),
+    [(1, 1.0, True), (None, 0.0, False), (True, 1, False), ([1], [1, 2], False), ("a", "a", True), (1e-10, 0, True)],
 )
 def test_compare_values(stored, recomputed, same):
     assert (list(compare_values(stored, recomputed, "k")) == []) is same
@@ -136,7 +146,9 @@ def test_compare_runs_by_mcnemar(store):
     assert found.difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
     assert (found.low, found.high) == pytest.approx(paired_bootstrap(a, b)[1:3], abs=0.006)
     assert found.significant
-    assert found.text().startswith("net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval")
+    assert found.text().startswith(
+        "net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval"
+    )
     back = compare(store, "bbb", "aaa-s0")
     assert (back.p, back.difference) == (found.p, -found.difference)
     assert back.text().startswith("net is better than other")
@@ -157,7 +169,9 @@ def test_compare_weighted_f1(tmp_path):
     a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
     found = compare(store, "a-s0", "b-s0")
     pa, pb = store.predictions(a), store.predictions(b)
-    reference = paired_bootstrap_confusion(pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000)
+    reference = paired_bootstrap_confusion(
+        pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000
+    )
     assert found.difference == pytest.approx(reference.difference, abs=1e-12)
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.01)
 
@@ -185,7 +199,11 @@ def strange(splits, what):
     [
         ({}, "ids", "2 test ids are not in both, 's00005'"),
         ({}, "targets", "the target of test sample 's00005' is another one"),
-        ({"data": {"checksums": {"test": "other"}}}, "", r"the checksum of the test split differs \(cccccccc and other\)"),
+        (
+            {"data": {"checksums": {"test": "other"}}},
+            "",
+            r"the checksum of the test split differs \(cccccccc and other\)",
+        ),
     ],
 )
 def test_compare_refuses_other_samples(store, fields, what, message):

@@ -16,7 +16,9 @@ N_TRAIN, N_TEST = 4000, 1000
 def fitted(row, train, test, seed=0, **fields):
     """A record that answers these shares rightly; who answers what is drawn anew for every row and seed."""
     generator = np.random.default_rng(sum(map(ord, row)) + seed)
-    right = {split: generator.random(n) < share for split, n, share in (("train", N_TRAIN, train), ("test", N_TEST, test))}
+    right = {
+        split: generator.random(n) < share for split, n, share in (("train", N_TRAIN, train), ("test", N_TEST, test))
+    }
     on_train = {"n": N_TRAIN, "accuracy": float(right["train"].mean()), "outcomes": pack_outcomes(right["train"])}
     fields = {"training": {"on_train": on_train}} | fields
     return right, record(row=row, seed=seed, n_scored=N_TEST, outcomes=pack_outcomes(right["test"]), **fields)
@@ -30,7 +32,13 @@ def test_against_a_plain_bootstrap():
     generator = np.random.default_rng(0)
     gains = {split: a[split].astype(float) - b[split] for split in a}
     drawn = [
-        np.subtract(*(gains[split][generator.integers(len(gains[split]), size=len(gains[split]))].mean() for split in ("train", "test"))) for _ in range(2000)
+        np.subtract(
+            *(
+                gains[split][generator.integers(len(gains[split]), size=len(gains[split]))].mean()
+                for split in ("train", "test")
+            )
+        )
+        for _ in range(2000)
     ]
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
     assert found.p > 0.05
@@ -38,7 +46,10 @@ def test_against_a_plain_bootstrap():
 
 
 def test_a_clear_difference_names_the_one_that_overfits():
-    rows = [Row(name, tuple(fitted(name, train, 0.7, seed)[1] for seed in range(n))) for name, train, n in (("a", 0.95, 1), ("b", 0.75, 2))]
+    rows = [
+        Row(name, tuple(fitted(name, train, 0.7, seed)[1] for seed in range(n)))
+        for name, train, n in (("a", 0.95, 1), ("b", 0.75, 2))
+    ]
     found = compare_gaps(*rows)
     assert found.p < 0.01
     assert found.text().startswith("The first overfits more")

@@ -19,13 +19,21 @@ NEW = ("cohen_kappa", "mcc")
 def older(value):
     """What a record said before it had the new metrics."""
     if isinstance(value, dict):
-        return {key: older(inner) for key, inner in value.items() if key.replace("/", ".").rsplit(".", 1)[-1] not in NEW}
+        return {
+            key: older(inner) for key, inner in value.items() if key.replace("/", ".").rsplit(".", 1)[-1] not in NEW
+        }
     return value
 
 
 def age(made):
     """A record of the first revision of the table."""
-    return made.model_copy(update={"metrics": older(made.metrics), "validation_metrics": older(made.validation_metrics), "metrics_version": 1})
+    return made.model_copy(
+        update={
+            "metrics": older(made.metrics),
+            "validation_metrics": older(made.validation_metrics),
+            "metrics_version": 1,
+        }
+    )
 
 
 def strip(path):
@@ -38,7 +46,11 @@ def strip(path):
 @pytest.fixture
 def store(tmp_path):
     made = Store(tmp_path)
-    runs = [run(0.70, row="aaa", duplicates=30), run(0.72, row="aaa", seed=1, duplicates=30), run(0.6, "other", "bbb", duplicates=30)]
+    runs = [
+        run(0.70, row="aaa", duplicates=30),
+        run(0.72, row="aaa", seed=1, duplicates=30),
+        run(0.6, "other", "bbb", duplicates=30),
+    ]
     put(made, *((age(one), splits) for one, splits in runs), (record(row="ccc", status="nan"), {}))
     for path in made.files():
         strip(path)
@@ -49,11 +61,15 @@ def grid(store):
     """A grid of three heads in one file, of before."""
     runs = [run(accuracy, "probe", "ggg", seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
     first = runs[0][1]
-    stacked = {name: StackedPredictions(first[name], np.stack([splits[name].outputs for _, splits in runs]).astype(np.float16)) for name in first}
+    stacked = {
+        name: StackedPredictions(first[name], np.stack([splits[name].outputs for _, splits in runs]).astype(np.float16))
+        for name in first
+    }
     from fer_bench.scoring.record import scored
 
     records = [
-        age(scored(one, PROTOCOL, {name: stacked[name].of(h) for name in stacked}, created="2026-01-01T00:00:00+00:00")) for h, (one, _) in enumerate(runs)
+        age(scored(one, PROTOCOL, {name: stacked[name].of(h) for name in stacked}, created="2026-01-01T00:00:00+00:00"))
+        for h, (one, _) in enumerate(runs)
     ]
     store.put_grid("ggg", records, stacked)
     return store.grids()[0]

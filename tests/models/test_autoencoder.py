@@ -52,7 +52,12 @@ def test_shapes():
         codes, places = encoder(torch.rand(2, 3, 48, 48))
         assert decoder(codes, places).shape == (2, 3, 48, 48)
     assert codes.shape == (2, 686)
-    assert [tuple(indices.shape) for indices in places] == [(2, 32, 24, 24), (2, 64, 12, 12), (2, 128, 6, 6), (2, 256, 3, 3)]
+    assert [tuple(indices.shape) for indices in places] == [
+        (2, 32, 24, 24),
+        (2, 64, 12, 12),
+        (2, 128, 6, 6),
+        (2, 256, 3, 3),
+    ]
     assert seen == [(256, 3, 3), (128, 6, 6), (64, 12, 12), (32, 24, 24)]
 
 

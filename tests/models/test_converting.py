@@ -26,12 +26,37 @@ def wrapped(prefix):
 
 WRAPPINGS = {
     "as it is": lambda state: state,
-    **{prefix: wrapped(prefix) for prefix in ("module.", "model.", "backbone.", "encoder.", "net.", "_orig_mod.", "module.model.backbone.", "anything.")},
-    "Lightning's": lambda state: {"state_dict": wrapped("model.")(state), "epoch": 3, "pytorch-lightning_version": "2.6.6"},
-    "Lightning's, compiled": lambda state: {"state_dict": wrapped("model._orig_mod.")(state), "hyper_parameters": {"lr": 0.1}},
-    "of a loop": lambda state: {"model_state_dict": state, "optimizer_state_dict": {"state": {0: {"exp_avg": torch.zeros(3)}}}, "loss": torch.tensor(1.0)},
+    **{
+        prefix: wrapped(prefix)
+        for prefix in (
+            "module.",
+            "model.",
+            "backbone.",
+            "encoder.",
+            "net.",
+            "_orig_mod.",
+            "module.model.backbone.",
+            "anything.",
+        )
+    },
+    "Lightning's": lambda state: {
+        "state_dict": wrapped("model.")(state),
+        "epoch": 3,
+        "pytorch-lightning_version": "2.6.6",
+    },
+    "Lightning's, compiled": lambda state: {
+        "state_dict": wrapped("model._orig_mod.")(state),
+        "hyper_parameters": {"lr": 0.1},
+    },
+    "of a loop": lambda state: {
+        "model_state_dict": state,
+        "optimizer_state_dict": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+        "loss": torch.tensor(1.0),
+    },
     "under two names": lambda state: {"model": {"state_dict": state}, "args": {"lr": 0.1}},
-    "a part in parallel": lambda state: {key.replace("features.", "features.module."): value for key, value in state.items()},
+    "a part in parallel": lambda state: {
+        key.replace("features.", "features.module."): value for key, value in state.items()
+    },
     "a contrastive encoder beside its double": lambda state: {
         "state_dict": {
             **wrapped("module.encoder_q.")(state),
@@ -39,8 +64,15 @@ WRAPPINGS = {
             "module.queue": torch.zeros(4),
         }
     },
-    "the body of a larger network": lambda state: {**wrapped("backbone.")(state), "neck.weight": torch.zeros(3, 3), "head.weight": torch.zeros(3, 3)},
-    "averaged weights beside the others": lambda state: {"state_dict": {k: v * 0 for k, v in state.items()}, "state_dict_ema": state},
+    "the body of a larger network": lambda state: {
+        **wrapped("backbone.")(state),
+        "neck.weight": torch.zeros(3, 3),
+        "head.weight": torch.zeros(3, 3),
+    },
+    "averaged weights beside the others": lambda state: {
+        "state_dict": {k: v * 0 for k, v in state.items()},
+        "state_dict_ema": state,
+    },
     "without a head": lambda state: {key: value for key, value in state.items() if not key.startswith("classifier")},
 }
 
@@ -67,17 +99,27 @@ def test_what_is_not_used_is_said(theirs):
 
 
 def test_another_network_is_refused_with_the_first_names_of_both(theirs):
-    with pytest.raises(WeightsError, match=r"another architecture.*begin with features\.0\.weight, the network's with conv1\.weight"):
+    with pytest.raises(
+        WeightsError, match=r"another architecture.*begin with features\.0\.weight, the network's with conv1\.weight"
+    ):
         fitting(build_network("resnet18", 7, native_size=48), theirs, "x.pth")
 
 
 def test_every_shape_that_differs_counts(theirs):
     changed = dict(theirs, **{"features.0.weight": torch.zeros(5, 3, 3, 3), "features.0.bias": torch.zeros(5)})
-    with pytest.raises(WeightsError, match=r"body\.features\.0\.weight has shape \(5, 3, 3, 3\), the network needs \(64, 3, 3, 3\); 1 others differ too"):
+    with pytest.raises(
+        WeightsError,
+        match=(
+            r"body\.features\.0\.weight has shape \(5, 3, 3, 3\), the network needs \(64, 3, 3, 3\); 1 others"
+            r" differ too"
+        ),
+    ):
         fitting(network(), changed, "x.pth")
 
 
-@pytest.mark.parametrize("pair", [("resnet18", "timm:resnet18"), ("timm:resnet18", "resnet18"), ("densenet121", "timm:densenet121")])
+@pytest.mark.parametrize(
+    "pair", [("resnet18", "timm:resnet18"), ("timm:resnet18", "resnet18"), ("densenet121", "timm:densenet121")]
+)
 def test_torchvision_and_timm_where_their_names_agree(pair):
     with torch.device("meta"):
         source, target = (build_network(name, 7, native_size=48) for name in pair)
@@ -115,7 +157,10 @@ def test_efficientnet_pytorch_is_matched_by_order(prefix):
     assert found.by_order
     assert "matched by order" in found.describe()
     assert all(
-        torch.equal(value, other) for value, other in zip(list(found.state.values())[:9], list(theirs.values())[:5] + list(theirs.values())[6:10], strict=True)
+        torch.equal(value, other)
+        for value, other in zip(
+            list(found.state.values())[:9], list(theirs.values())[:5] + list(theirs.values())[6:10], strict=True
+        )
     )
     # one tensor of another shape or kind, and nothing is matched by order
     swapped = list(theirs.items())
@@ -128,7 +173,12 @@ def test_efficientnet_pytorch_is_matched_by_order(prefix):
 
 @pytest.mark.parametrize(
     ("name", "head"),
-    [("resnet18", "body.fc."), ("squeezenet1_1", "body.classifier.1."), ("timm:vit_tiny_patch16_224", "body.head."), ("five_layer_cnn", "body.classifier.")],
+    [
+        ("resnet18", "body.fc."),
+        ("squeezenet1_1", "body.classifier.1."),
+        ("timm:vit_tiny_patch16_224", "body.head."),
+        ("five_layer_cnn", "body.classifier."),
+    ],
 )
 def test_heads(name, head):
     with torch.device("meta"):

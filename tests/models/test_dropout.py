@@ -23,7 +23,9 @@ def test_it_drops_at_its_rate_and_keeps_the_mean(p, dtype, layout):
     dropped = (y == 0).double().mean().item()
     assert dropped == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / x.numel()) + 1 / 65536)
     assert y.detach().unique().shape == (2,)
-    torch.testing.assert_close(y.detach().double().max().item(), 1 / (1 - p), rtol=4e-3 if dtype == torch.bfloat16 else 1e-3, atol=0)
+    torch.testing.assert_close(
+        y.detach().double().max().item(), 1 / (1 - p), rtol=4e-3 if dtype == torch.bfloat16 else 1e-3, atol=0
+    )
     y.sum().backward()
     # The gradient passes where the value did, scaled alike.
     assert torch.equal(x.grad, y.detach())

@@ -23,7 +23,12 @@ def slowly(image, directions, cell):
             votes[lower, y, x] += math.hypot(across, down) * (1 - position % 1)
             votes[(lower + 1) % directions, y, x] += math.hypot(across, down) * (position % 1)
     n = side // cell - 1
-    cells = np.array([[[plane[y * cell : (y + 2) * cell, x * cell : (x + 2) * cell].mean() for x in range(n)] for y in range(n)] for plane in votes])
+    cells = np.array(
+        [
+            [[plane[y * cell : (y + 2) * cell, x * cell : (x + 2) * cell].mean() for x in range(n)] for y in range(n)]
+            for plane in votes
+        ]
+    )
     unsigned = cells[: directions // 2] + cells[directions // 2 :]
     energy = np.pad(unsigned.sum(axis=0), 1, mode="edge")
     around = np.array([[energy[y : y + 3, x : x + 3].mean() for x in range(n)] for y in range(n)])
@@ -35,7 +40,9 @@ def test_features_are_those_of_the_definition(directions, cell, side):
     image = np.random.default_rng(0).random((side, side)) * 3
     image[:4] = 1.0
     found = OrientedGradients(directions, cell)(torch.tensor(image, dtype=torch.float32)[None, None])
-    np.testing.assert_allclose(found[0].numpy(), slowly(image.astype(np.float32).astype(np.float64), directions, cell), atol=2e-3)
+    np.testing.assert_allclose(
+        found[0].numpy(), slowly(image.astype(np.float32).astype(np.float64), directions, cell), atol=2e-3
+    )
 
 
 def test_brightness_is_not_seen_and_contrast_hardly():

@@ -64,7 +64,9 @@ def package(root, name, content, file="models/weights.pth"):
     info = root / f"{module}-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-    (info / "RECORD").write_text(f"{module}/__init__.py,,\n{module}/{file},,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\nstray.pth,,\n")
+    (info / "RECORD").write_text(
+        f"{module}/__init__.py,,\n{module}/{file},,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\nstray.pth,,\n"
+    )
     return path
 
 
@@ -111,7 +113,11 @@ def test_a_package_is_read_and_its_code_not_run(tmp_path, monkeypatch):
     assert torch.equal(network.body.conv_stem.weight, state["conv_stem.weight"])
     assert network.initial.source == "the package lite-weights 0.1.0"
     # its own constants, neither centred nor ImageNet's, and its own size
-    assert (network.adapter.mean.flatten().tolist(), network.adapter.std.flatten().tolist(), network.adapter.size) == ([127.5] * 3, [127.5] * 3, 224)
+    assert (network.adapter.mean.flatten().tolist(), network.adapter.std.flatten().tolist(), network.adapter.size) == (
+        [127.5] * 3,
+        [127.5] * 3,
+        224,
+    )
     frozen = build_backbone(LITE, outputs="predictions")
     assert "symmetric" in frozen.preprocessing
     assert torch.equal(frozen.module[0].body.classifier.weight, state["classifier.weight"])
@@ -120,7 +126,9 @@ def test_a_package_is_read_and_its_code_not_run(tmp_path, monkeypatch):
 
 def test_the_order_of_places(tmp_path, monkeypatch):
     sources = []
-    monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", lambda *_, **__: weights_of("squeezenet1_1"))
+    monkeypatch.setattr(
+        torchvision.models._api.WeightsEnum, "get_state_dict", lambda *_, **__: weights_of("squeezenet1_1")
+    )
     sources.append(find_imagenet("squeezenet1_1"))
     name = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     cached = save(tmp_path / "hub" / "checkpoints" / name, weights_of("squeezenet1_1"))
@@ -176,7 +184,9 @@ def test_draws_do_not_depend_on_where_weights_are_found(tmp_path, monkeypatch, n
     torch.manual_seed(5)
     second = of_imagenet(SMALL)
     assert torch.equal(after, torch.rand(1))
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
     assert first.initial.digest == second.initial.digest
 
 
@@ -270,7 +280,9 @@ def test_the_real_packages_give_the_answers_of_their_own_network(monkeypatch, ve
     monkeypatch.setattr(pretrained, "PACKAGES", REAL)
     side, expected, mean = LOGITS[version]
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    image = torch.stack([x * 255 // (side - 1), y * 255 // (side - 1), (x // 16 + y // 16) % 2 * 255]).to(torch.uint8)[None]
+    image = torch.stack([x * 255 // (side - 1), y * 255 // (side - 1), (x // 16 + y // 16) % 2 * 255]).to(torch.uint8)[
+        None
+    ]
     network = build_network(f"timm:tf_efficientnet_lite{version}", 1000, weights="imagenet").eval()
     with torch.inference_mode():
         found = network(image)[0]
@@ -278,7 +290,9 @@ def test_the_real_packages_give_the_answers_of_their_own_network(monkeypatch, ve
     assert found.topk(4).indices.tolist() == list(expected)
     torch.testing.assert_close(found[list(expected)], torch.tensor(list(expected.values())), rtol=0, atol=2e-4)
     assert float(found.mean()) == pytest.approx(mean, abs=1e-5)
-    theirs = pytest.importorskip("efficientnet_lite_pytorch", reason="the answers above are compared, not the networks side by side").EfficientNet
+    theirs = pytest.importorskip(
+        "efficientnet_lite_pytorch", reason="the answers above are compared, not the networks side by side"
+    ).EfficientNet
     own = theirs.from_name(f"efficientnet-lite{version}")
     (place,) = pretrained.of_package(name)
     own.load_state_dict(torch.load(place.path, weights_only=True))

@@ -10,7 +10,9 @@ def test_channels_are_weighed_as_the_paper_says():
     block = SqueezeExcitation(32, 2)
     x = torch.randn(3, 32, 6, 5)
     first, _, second, _ = block.weigh
-    weights = torch.sigmoid(second.bias + torch.relu(first.bias + x.mean(dim=(2, 3)) @ first.weight.T) @ second.weight.T)
+    weights = torch.sigmoid(
+        second.bias + torch.relu(first.bias + x.mean(dim=(2, 3)) @ first.weight.T) @ second.weight.T
+    )
     torch.testing.assert_close(block(x), x * weights[:, :, None, None])
     assert first.out_features == 16
     assert SqueezeExcitation(32, 16).weigh[0].out_features == 4

@@ -9,9 +9,19 @@ from fer_bench.models.zoo import build_network
 TORCHVISION = [name for name in MODELS if MODELS[name].source == "torchvision"]
 # Positions before global pooling of a 48 px face, with stride 1 and 2, by the beginning of the name.
 POSITIONS = {
-    "resn": (6, 3), "wide": (6, 3), "dens": (6, 3), "goog": (6, 3), "shuf": (6, 3), "sque": (12, 6), "alex": (11, 5), "vgg": (3, 3), "ince": (5, 2),
-    "mobi": (3, 2), "mnas": (3, 2), "effi": (3, 2),
-}  # fmt: skip
+    "resn": (6, 3),
+    "wide": (6, 3),
+    "dens": (6, 3),
+    "goog": (6, 3),
+    "shuf": (6, 3),
+    "sque": (12, 6),
+    "alex": (11, 5),
+    "vgg": (3, 3),
+    "ince": (5, 2),
+    "mobi": (3, 2),
+    "mnas": (3, 2),
+    "effi": (3, 2),
+}
 
 
 def on_meta(name, n=7, **options):
@@ -45,25 +55,37 @@ def test_every_network_takes_48_px_and_leaves_something_to_pool(name, stride):
 
 
 def test_the_seventeen_keep_three_by_three_positions_at_either_stride():
-    assert all(min(sides) >= 3 for start, sides in POSITIONS.items() if any(name.startswith(start) for name in SEVENTEEN))
+    assert all(
+        min(sides) >= 3 for start, sides in POSITIONS.items() if any(name.startswith(start) for name in SEVENTEEN)
+    )
 
 
 # Ten classes: the counts of the networks for CIFAR of the same shape, which have been published many times.
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("resnet18", 11_173_962), ("resnet34", 21_282_122), ("resnet50", 23_520_842), ("resnet101", 42_512_970), ("resnet152", 58_156_618)],
+    [
+        ("resnet18", 11_173_962),
+        ("resnet34", 21_282_122),
+        ("resnet50", 23_520_842),
+        ("resnet101", 42_512_970),
+        ("resnet152", 58_156_618),
+    ],
 )
 def test_parameters_of_residual_networks(name, parameters):
     assert count(on_meta(name, 10).body) == parameters
 
 
 # The convolutions of the networks as published, and one linear layer.
-@pytest.mark.parametrize(("name", "parameters"), [("vgg11", 9_220_480), ("vgg13", 9_404_992), ("vgg16", 14_714_688), ("vgg19", 20_024_384)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("vgg11", 9_220_480), ("vgg13", 9_404_992), ("vgg16", 14_714_688), ("vgg19", 20_024_384)]
+)
 def test_parameters_of_vgg(name, parameters):
     assert count(on_meta(name).body) == parameters + 512 * 7 + 7
 
 
-@pytest.mark.parametrize(("name", "features"), [("densenet121", 1024), ("densenet161", 2208), ("densenet169", 1664), ("densenet201", 1920)])
+@pytest.mark.parametrize(
+    ("name", "features"), [("densenet121", 1024), ("densenet161", 2208), ("densenet169", 1664), ("densenet201", 1920)]
+)
 def test_of_a_dense_network_only_the_first_convolution_and_the_classifier_change(name, features):
     with torch.device("meta"):
         designed = build_network(name, 1000, native_size=48).body
@@ -90,7 +112,10 @@ def test_width_scales_every_layer(name, layers):
     assert count(on_meta(name, width=0.75).body) == basic_residual_network(48, layers, 7)
 
 
-@pytest.mark.parametrize(("name", "width"), [("resnext50", 0.5), ("wide_resnet50", 0.25), ("resnet50", 0.3), ("vgg16_bn", 0.5), ("vgg13", 0.4)])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("resnext50", 0.5), ("wide_resnet50", 0.25), ("resnet50", 0.3), ("vgg16_bn", 0.5), ("vgg13", 0.4)],
+)
 def test_other_networks_of_another_width(name, width):
     body = on_meta(name, width=width).body
     assert last_map(body)[0].shape == (1, 7)
@@ -128,7 +153,8 @@ def test_a_step_moves_every_layer(name, options):
 
 
 def test_initialisation_keeps_the_signal():
-    """Activations of networks without norms neither fade nor burst: their standard deviation stays within a factor of 30 of the input's."""
+    """Activations of networks without norms neither fade nor burst: their standard deviation stays within a factor of
+    30 of the input's."""
     torch.manual_seed(0)
     for name in ("alexnet", "vgg19"):
         options = {"stem": "small", "stem_stride": 2} | ({"width": 0.125} if name == "vgg19" else {})
@@ -138,7 +164,9 @@ def test_initialisation_keeps_the_signal():
 
 
 def test_norms_that_begin_with_zeros_stay_so_at_another_width():
-    body = build_network("resnet18", 7, native_size=48, options={"stem": "small", "width": 0.125, "zero_init_residual": True}).body
+    body = build_network(
+        "resnet18", 7, native_size=48, options={"stem": "small", "width": 0.125, "zero_init_residual": True}
+    ).body
     assert all((block.bn2.weight == 0).all() and (block.bn1.weight == 1).all() for block in body.layer3)
 
 

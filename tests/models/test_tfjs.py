@@ -30,23 +30,45 @@ def write(folder, tensors, nodes=(), kinds=None, made_by="https://github.com/HSE
     weights, data = [], b""
     for name, values in tensors.items():
         stored = (kinds or {}).get(name, {"dtype": "float16", "original_dtype": "float32"})
-        weights.append({"name": name, "shape": list(values.shape), "dtype": "float32", **({"quantization": stored} if stored else {})})
-        data += values.astype({"float16": "<f2", "uint8": "u1", "uint16": "<u2"}[stored["dtype"]] if stored else "<f4").tobytes()
+        weights.append(
+            {
+                "name": name,
+                "shape": list(values.shape),
+                "dtype": "float32",
+                **({"quantization": stored} if stored else {}),
+            }
+        )
+        data += values.astype(
+            {"float16": "<f2", "uint8": "u1", "uint16": "<u2"}[stored["dtype"]] if stored else "<f4"
+        ).tobytes()
     (folder / "m.bin").write_bytes(data)
     manifest = [{"paths": ["m.bin"], "weights": weights}]
     (folder / "m.json").write_text(
-        json.dumps({"format": "graph-model", "generatedBy": made_by, "modelTopology": {"node": list(nodes)}, "weightsManifest": manifest})
+        json.dumps(
+            {
+                "format": "graph-model",
+                "generatedBy": made_by,
+                "modelTopology": {"node": list(nodes)},
+                "weightsManifest": manifest,
+            }
+        )
     )
     return folder / "m.json"
 
 
 def convolution(name, kind, inputs, stride):
     pad = base64.b64encode(b"SAME").decode()
-    return {"name": name, "op": kind, "input": inputs, "attr": {"strides": {"list": {"i": ["1", str(stride), str(stride), "1"]}}, "padding": {"s": pad}}}
+    return {
+        "name": name,
+        "op": kind,
+        "input": inputs,
+        "attr": {"strides": {"list": {"i": ["1", str(stride), str(stride), "1"]}}, "padding": {"s": pad}},
+    }
 
 
 def face_network(folder, **over):
-    """A network of the real one's layout, with drawn weights: convolutions with folded norms, depthwise ones with a scale of their own."""
+    """A network of the real one's layout, with drawn weights: convolutions with folded norms, depthwise ones with a
+    scale of their own."""
     rng = np.random.default_rng(0)
     tensors, nodes, last = {}, [{"name": "input_1", "op": "Placeholder"}], "input_1"
 
@@ -85,10 +107,17 @@ def executed(path, x):
             found = x
         elif op in ("Conv2D", "DepthwiseConv2dNative"):
             stride, (h, w) = int(node["attr"]["strides"]["list"]["i"][1]), given[1].shape[:2]
-            more = [max((-(-side // stride) - 1) * stride + k - side, 0) for side, k in ((given[0].shape[2], w), (given[0].shape[1], h))]
-            padded = nn.functional.pad(given[0].permute(0, 3, 1, 2), [part for m in more for part in (m // 2, m - m // 2)])
+            more = [
+                max((-(-side // stride) - 1) * stride + k - side, 0)
+                for side, k in ((given[0].shape[2], w), (given[0].shape[1], h))
+            ]
+            padded = nn.functional.pad(
+                given[0].permute(0, 3, 1, 2), [part for m in more for part in (m // 2, m - m // 2)]
+            )
             kernel = given[1].permute(3, 2, 0, 1) if op == "Conv2D" else given[1].permute(2, 3, 0, 1)
-            found = nn.functional.conv2d(padded, kernel, stride=stride, groups=1 if op == "Conv2D" else len(kernel)).permute(0, 2, 3, 1)
+            found = nn.functional.conv2d(
+                padded, kernel, stride=stride, groups=1 if op == "Conv2D" else len(kernel)
+            ).permute(0, 2, 3, 1)
         elif op in ("Relu", "Relu6"):
             found = given[0].clamp(0, 6 if op == "Relu6" else None)
         elif op == "Mean":
@@ -118,7 +147,9 @@ def expected(path, images):
 
 
 def build(path, side=64, **over):
-    return build_network(NAME, 7, weights=str(path), image_size=side, **{"options": {"pad_type": "same"}, **over}).eval()
+    return build_network(
+        NAME, 7, weights=str(path), image_size=side, **{"options": {"pad_type": "same"}, **over}
+    ).eval()
 
 
 def test_the_converted_network_computes_what_the_graph_does(tmp_path):
@@ -151,7 +182,8 @@ def test_norms_keep_what_they_compute_once_they_are_measured(tmp_path):
     measure_norms(network, list(images.split(16)))
     assert network.training
     torch.testing.assert_close(features(network.eval(), images), before, atol=1e-3, rtol=1e-3)
-    # In training the norms take the statistics of the batch: measured ones leave the features as they are, folded ones do not.
+    # In training the norms take the statistics of the batch: measured ones leave the features as they are, folded ones
+    # do not.
     assert torch.cosine_similarity(features(network.train(), images), before).min() > 0.99
     assert torch.cosine_similarity(folded, before).mean() < 0.9
 
@@ -159,7 +191,10 @@ def test_norms_keep_what_they_compute_once_they_are_measured(tmp_path):
 def test_the_real_face_network():
     folder = os.environ.get("FER_BENCH_TEST_FACERES")
     if not folder:
-        pytest.skip("FER_BENCH_TEST_FACERES names no folder with faceres.json and faceres.bin of the npm package @vladmandic/human")
+        pytest.skip(
+            "FER_BENCH_TEST_FACERES names no folder with faceres.json and faceres.bin of the npm package"
+            " @vladmandic/human"
+        )
     path, images = Path(folder) / "faceres.json", faces(2, 224)
     assert torch.cosine_similarity(features(build(path, 224), images), expected(path, images)).min() > 0.999
 
@@ -188,8 +223,14 @@ def test_every_kind_of_numbers_is_read(tmp_path):
         (lambda folder: (folder / "m.bin").write_bytes(b"1234"), "end within conv1/kernel"),
         (lambda folder: (folder / "m.json").write_text("{"), "not the model.json of a TensorFlow.js model"),
         (lambda folder: (folder / "m.json").write_text('{"a": [1]}'), "not the model.json of a TensorFlow.js model"),
-        (lambda folder: (folder / "m.json").write_text((folder / "m.json").read_text().replace("m.bin", "../m.bin")), "a file outside its own folder"),
-        (lambda folder: (folder / "m.json").write_text((folder / "m.json").read_text().replace("float16", "float8")), "of the kind 'float8'"),
+        (
+            lambda folder: (folder / "m.json").write_text((folder / "m.json").read_text().replace("m.bin", "../m.bin")),
+            "a file outside its own folder",
+        ),
+        (
+            lambda folder: (folder / "m.json").write_text((folder / "m.json").read_text().replace("float16", "float8")),
+            "of the kind 'float8'",
+        ),
         (lambda folder: face_network(folder, made_by="someone"), "27 convolutions that is not known here"),
         (lambda folder: write(folder, {"a": np.zeros(3)}), "0 convolutions that is not known here"),
     ],

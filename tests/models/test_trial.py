@@ -1,4 +1,5 @@
-"""A network that cannot do what is asked of it is refused in one line, before data are read; a trial changes no draw of training."""
+"""A network that cannot do what is asked of it is refused in one line, before data are read; a trial changes no draw of
+training."""
 
 from __future__ import annotations
 

@@ -30,10 +30,16 @@ def same(a, b, but=()):
 FORMS = {
     "network": lambda net: net.state_dict(),
     "body alone": lambda net: net.body.state_dict(),
-    "checkpoint of this suite": lambda net: {"state_dict": {f"network.{k}": v for k, v in net.state_dict().items()}, "epoch": 3, "spec": "{}"},
+    "checkpoint of this suite": lambda net: {
+        "state_dict": {f"network.{k}": v for k, v in net.state_dict().items()},
+        "epoch": 3,
+        "spec": "{}",
+    },
     "distributed": lambda net: {f"module.{k}": v for k, v in net.body.state_dict().items()},
     "under model": lambda net: {"model": net.body.state_dict(), "epoch": 3},
-    "in half precision": lambda net: {k: v.half().float() if v.is_floating_point() else v for k, v in net.body.state_dict().items()},
+    "in half precision": lambda net: {
+        k: v.half().float() if v.is_floating_point() else v for k, v in net.body.state_dict().items()
+    },
 }
 
 
@@ -70,7 +76,9 @@ def test_another_shape_is_named_with_both_shapes(tmp_path, trained):
     state = trained.state_dict()
     state["body.features.0.weight"] = torch.zeros(5, 3, 3, 3)
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(WeightsError, match=r"body\.features\.0\.weight has shape \(5, 3, 3, 3\), the network needs \(4, 3, 3, 3\)"):
+    with pytest.raises(
+        WeightsError, match=r"body\.features\.0\.weight has shape \(5, 3, 3, 3\), the network needs \(4, 3, 3, 3\)"
+    ):
         network(weights=str(tmp_path / "weights.pth"))
 
 
@@ -144,7 +152,17 @@ def test_damaged_files_are_named_in_one_line(tmp_path, trained, case, suffix):
 
 
 @pytest.mark.parametrize(
-    "content", [[1, 2], torch.zeros(3), {}, {"state_dict": {}}, {"epoch": 3}, {"model": "resnet"}, {"state_dict": None}, {1: torch.zeros(2)}]
+    "content",
+    [
+        [1, 2],
+        torch.zeros(3),
+        {},
+        {"state_dict": {}},
+        {"epoch": 3},
+        {"model": "resnet"},
+        {"state_dict": None},
+        {1: torch.zeros(2)},
+    ],
 )
 def test_files_that_hold_something_else(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")

@@ -45,14 +45,20 @@ def test_an_image_size_that_is_too_small_for_the_network_is_named():
 def test_five_layer_cnn_has_the_numbers_that_its_report_prints():
     body = build_network("five_layer_cnn", 7, native_size=48).body
     assert sum(p.numel() for p in body.parameters() if p.requires_grad) == 1_326_567
-    statistics = [m.running_mean.numel() + m.running_var.numel() for m in body.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    statistics = [
+        m.running_mean.numel() + m.running_var.numel()
+        for m in body.modules()
+        if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
     assert sum(statistics) == 2_176
     assert sum(isinstance(m, nn.Conv2d) for m in body.modules()) == 8
 
 
 def test_five_layer_cnn_learns_a_batch_by_heart():
     torch.manual_seed(0)
-    network = build_network("five_layer_cnn", 3, native_size=48, options={"dropout": 0.0, "head_dropout": 0.0, "width": 8})
+    network = build_network(
+        "five_layer_cnn", 3, native_size=48, options={"dropout": 0.0, "head_dropout": 0.0, "width": 8}
+    )
     images, targets = torch.randint(0, 256, (6, 1, 48, 48), dtype=torch.uint8), torch.tensor([0, 1, 2, 0, 1, 2])
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(30):
@@ -65,7 +71,8 @@ def test_five_layer_cnn_learns_a_batch_by_heart():
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "positions"), [("resnet18", "layer1", 48), ("densenet121", "features.denseblock1", 48), ("wide_resnet50", "layer1", 48)]
+    ("name", "first", "positions"),
+    [("resnet18", "layer1", 48), ("densenet121", "features.denseblock1", 48), ("wide_resnet50", "layer1", 48)],
 )
 def test_low_resolution_stem_keeps_every_pixel(name, first, positions):
     network = built_on_meta(name, native_size=48, options={"stem": "low_resolution"})
@@ -114,7 +121,12 @@ def test_grey_and_colour_bytes_go_in_and_a_grey_face_is_the_same_either_way(chan
 
 
 @pytest.mark.parametrize(
-    ("kind", "mean", "std"), [("centred", [0.5] * 3, [0.25] * 3), ("unit", [0.0] * 3, [1.0] * 3), ("imagenet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    ("kind", "mean", "std"),
+    [
+        ("centred", [0.5] * 3, [0.25] * 3),
+        ("unit", [0.0] * 3, [1.0] * 3),
+        ("imagenet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ],
 )
 def test_normalisation_is_that_of_torchvision(kind, mean, std):
     from torchvision.transforms.v2 import functional as F
@@ -142,7 +154,12 @@ def built_on_meta_cpu(**settings):
 
 @pytest.mark.parametrize(
     ("name", "suggestion"),
-    [("resnet", "resnet"), ("resnext110", "'resnext101'"), ("five_layer", "'five_layer_cnn'"), ("timm:convnext_tinny", "'timm:convnext_tiny'")],
+    [
+        ("resnet", "resnet"),
+        ("resnext110", "'resnext101'"),
+        ("five_layer", "'five_layer_cnn'"),
+        ("timm:convnext_tinny", "'timm:convnext_tiny'"),
+    ],
 )
 def test_unknown_name_gets_a_suggestion(name, suggestion):
     with pytest.raises(UnknownNameError) as error:

@@ -16,7 +16,9 @@ def script() -> Callable[[str], ModuleType]:
     """A script of ``benchmarks/perf``, by its name."""
 
     def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"perf_{name}", Path(__file__).parents[2] / "benchmarks" / "perf" / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(
+            f"perf_{name}", Path(__file__).parents[2] / "benchmarks" / "perf" / f"{name}.py"
+        )
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -27,7 +27,15 @@ def result(way, seed, seconds, key, *, reached=True, share=0.97):
 
 
 def options_for(tmp_path, **over):
-    given = {"ways": ["today", "usual", "fast"], "seeds": 2, "target": 0.655, "threads": 2, "quick": False, "data_dir": None, "to": tmp_path / "legs.jsonl"}
+    given = {
+        "ways": ["today", "usual", "fast"],
+        "seeds": 2,
+        "target": 0.655,
+        "threads": 2,
+        "quick": False,
+        "data_dir": None,
+        "to": tmp_path / "legs.jsonl",
+    }
     return argparse.Namespace(**{**given, **over})
 
 
@@ -35,7 +43,11 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
     measure = script("time_to_accuracy")
     to = tmp_path / "legs.jsonl"
     command = ["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--to", str(to)]
-    monkeypatch.setattr(measure, "measured", lambda way, seed, given: {**measure.leg(way, seed, given), "key": measure.key_of(way, given)})
+    monkeypatch.setattr(
+        measure,
+        "measured",
+        lambda way, seed, given: {**measure.leg(way, seed, given), "key": measure.key_of(way, given)},
+    )
     measure.main(command)
     shown = capsys.readouterr().out
     legs = [json.loads(line) for line in to.read_text().splitlines()]
@@ -44,7 +56,12 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
     assert all(one["reached"] == len(one["curve"]) == 1 and one["seconds"] > 0 for one in legs)
     assert re.search(r"today / fast [\d.]+x \(aim: at least 2\.5\).*\nusual / fast [\d.]+x \(aim: at least 8\)", shown)
     # What was trained is no row: nothing was tested.
-    assert not any_record(Store(), "synthfaces-fer7", "five_layer_cnn", measure.spec_of("today", 0, options_for(tmp_path, quick=True)).run_id())
+    assert not any_record(
+        Store(),
+        "synthfaces-fer7",
+        "five_layer_cnn",
+        measure.spec_of("today", 0, options_for(tmp_path, quick=True)).run_id(),
+    )
     monkeypatch.setattr(measure, "measured", lambda *_: pytest.fail("a finished leg was trained again"))
     measure.main(command)
 
@@ -55,7 +72,9 @@ def test_a_leg_is_a_process_of_its_own(script, tmp_path, capsys):
     to = tmp_path / "legs.jsonl"
     measure.main(["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--ways", "fast", "--to", str(to)])
     assert "fast, seed 0\n  epoch 1/2" in capsys.readouterr().out
-    assert json.loads(to.read_text())["key"] == measure.key_of("fast", options_for(tmp_path, quick=True, threads=1, target=0.01))
+    assert json.loads(to.read_text())["key"] == measure.key_of(
+        "fast", options_for(tmp_path, quick=True, threads=1, target=0.01)
+    )
 
 
 def test_an_interrupted_measurement_goes_on(script, tmp_path, monkeypatch):
@@ -94,7 +113,11 @@ def test_legs_of_another_target_or_recipe_do_not_count(script, tmp_path):
 def test_the_table_says_what_cannot_be_compared(script, tmp_path):
     measure = script("time_to_accuracy")
     options = options_for(tmp_path)
-    legs = {(way, seed): result(way, seed, {"today": 900, "usual": 2700, "fast": 300}[way] + seed, "") for way in options.ways for seed in (0, 1)}
+    legs = {
+        (way, seed): result(way, seed, {"today": 900, "usual": 2700, "fast": 300}[way] + seed, "")
+        for way in options.ways
+        for seed in (0, 1)
+    }
     shown = measure.table(legs, options)
     assert "today / fast 3.00x (aim: at least 2.5), by seed 3.00x, 2.99x" in shown
     assert "usual / fast 8.99x" in shown

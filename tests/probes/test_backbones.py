@@ -14,13 +14,19 @@ from fer_bench.probes.kragel import KragelEmoNet
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("name", "width"), [("resnet18", 512), ("five_layer_cnn", 64), ("timm:mobilenetv3_small_050", 1024)])
+@pytest.mark.parametrize(
+    ("name", "width"), [("resnet18", 512), ("five_layer_cnn", 64), ("timm:mobilenetv3_small_050", 1024)]
+)
 def test_the_last_layer_on_the_features_gives_the_network_back(name, width):
     network = build_network(name, 5, image_size=48).eval()
     with torch.inference_mode():
         features = penultimate(network)(IMAGES).flatten(1)
         expected = network(IMAGES)
-        head = network.body.get_classifier() if name.startswith("timm:") else getattr(network.body, "fc", None) or network.body.classifier
+        head = (
+            network.body.get_classifier()
+            if name.startswith("timm:")
+            else getattr(network.body, "fc", None) or network.body.classifier
+        )
         assert features.shape == (2, width)
         torch.testing.assert_close(head(features), expected)
 
@@ -70,7 +76,10 @@ def test_predictions_are_probabilities():
 @pytest.mark.parametrize("wrapped", ["module.", "inner"])
 def test_places_checkpoints_as_they_are_distributed(tmp_path, wrapped):
     network = torchvision.models.resnet18(num_classes=365)
-    state = {(f"module.{k}" if wrapped == "module." else k.replace("layer1.", "layer1.module.")): v for k, v in network.state_dict().items()}
+    state = {
+        (f"module.{k}" if wrapped == "module." else k.replace("layer1.", "layer1.module.")): v
+        for k, v in network.state_dict().items()
+    }
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     torch.save({"epoch": 90, "arch": "resnet18", "state_dict": state}, tmp_path / "resnet18_places365.pth.tar")
     backbone = build_backbone("resnet18-places365", weights=str(tmp_path / "resnet18_places365.pth.tar"))
@@ -107,7 +116,18 @@ def test_wrong_files_are_named(tmp_path):
 def test_both_conversions_of_emonet_give_the_same_answers(tmp_path):
     generator = torch.Generator().manual_seed(1)
     linear = {}
-    for i, shape in enumerate([(96, 3, 11, 11), (256, 48, 5, 5), (384, 256, 3, 3), (384, 192, 3, 3), (256, 192, 3, 3), (16, 9216), (16, 16), (20, 16)]):
+    for i, shape in enumerate(
+        [
+            (96, 3, 11, 11),
+            (256, 48, 5, 5),
+            (384, 256, 3, 3),
+            (384, 192, 3, 3),
+            (256, 192, 3, 3),
+            (16, 9216),
+            (16, 16),
+            (20, 16),
+        ]
+    ):
         linear[f"l{i}.weight"] = torch.randn(shape, generator=generator) * 0.02
         linear[f"l{i}.bias"] = torch.zeros(shape[0])
     network = KragelEmoNet(dense=16)

@@ -1,4 +1,5 @@
-"""Faces of photographs that come without boxes: detected once, cut as the face network has seen faces, pooled, counted."""
+"""Faces of photographs that come without boxes: detected once, cut as the face network has seen faces, pooled,
+counted."""
 
 import os
 from contextlib import contextmanager
@@ -24,7 +25,14 @@ from fer_bench.leaderboard.verify import verify
 from fer_bench.models.zoo import build_network
 from fer_bench.probes.backbones import build_backbone
 from fer_bench.probes.face_crops import BoxCrops, FaceInput, find_faces
-from fer_bench.probes.face_detection import DETECTORS, BoxDetector, boxes_of, detect_faces, in_windows, mediapipe_detector
+from fer_bench.probes.face_detection import (
+    DETECTORS,
+    BoxDetector,
+    boxes_of,
+    detect_faces,
+    in_windows,
+    mediapipe_detector,
+)
 from fer_bench.probes.features import Place, run_batch
 from fer_bench.probes.grid import run_grid
 from fer_bench.probes.settings import build_probe
@@ -48,7 +56,9 @@ def n_faces(i):
 
 def boxes_in(i):
     """Faces of photograph i, the largest first."""
-    return np.array([[5 + 25 * k, 10 + i % 7, 25 + 25 * k - 3 * k, 34 + i % 7] for k in range(n_faces(i))], dtype=np.float32).reshape(-1, 4)
+    return np.array(
+        [[5 + 25 * k, 10 + i % 7, 25 + 25 * k - 3 * k, 34 + i % 7] for k in range(n_faces(i))], dtype=np.float32
+    ).reshape(-1, 4)
 
 
 def write_photographs(root, faces=True):
@@ -154,12 +164,21 @@ def here():
     network = build_network(SPEC.model, 7, native_size=48, normalization="centred", options=dict(SPEC.model_options))
     folder = run_folder(SPEC, record)
     folder.mkdir(parents=True)
-    torch.save({"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}}, folder / f"{SPEC.snapshot}.ckpt")
+    torch.save(
+        {"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}},
+        folder / f"{SPEC.snapshot}.ckpt",
+    )
     return run_id
 
 
 def grid(network, **over):
-    settings = {"dataset": "findingemo", "dataset_options": OPTIONS, "streams": (f"faces:run:{network}",), "detector": "red", "standardise": True}
+    settings = {
+        "dataset": "findingemo",
+        "dataset_options": OPTIONS,
+        "streams": (f"faces:run:{network}",),
+        "detector": "red",
+        "standardise": True,
+    }
     return build_probe({**settings, "lr": (0.1,), "loss": ("cross_entropy",), "seeds": (0, 1), "max_epochs": 3, **over})
 
 
@@ -167,9 +186,15 @@ def test_the_stream_is_mean_and_deviation_over_the_faces(photographs, red, here)
     datamodule = module(photographs)
     stream = load_stream(f"faces:run:{here}", grid(here), datamodule, Place(), Store(), str(photographs.parent))
     assert stream.values.shape == (N, 14)
-    network, samples = build_backbone(f"run:{here}", outputs="predictions", store=Store()).module, datamodule.read_samples
+    network, samples = (
+        build_backbone(f"run:{here}", outputs="predictions", store=Store()).module,
+        datamodule.read_samples,
+    )
     for at in range(8):
-        faces = [FRAMINGS["synthfaces"].cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True) for box in boxes_in(number(samples, at)).tolist()]
+        faces = [
+            FRAMINGS["synthfaces"].cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True)
+            for box in boxes_in(number(samples, at)).tolist()
+        ]
         if not faces:
             assert not stream.values[at].any()
             continue
@@ -181,7 +206,12 @@ def test_a_grid_says_what_was_found_and_by_what(photographs, red, here):
     store = Store()
     records = run_grid(grid(here), store, data_dir=str(photographs.parent))
     faces = records[0].data["faces"][f"faces:run:{here}"]
-    assert (faces["n_faces"], faces["n_without_face"], faces["faces_per_image"], faces["most_faces"]) == (104, 24, 1.3, 3)
+    assert (faces["n_faces"], faces["n_without_face"], faces["faces_per_image"], faces["most_faces"]) == (
+        104,
+        24,
+        1.3,
+        3,
+    )
     assert (faces["detector"], faces["detector_sha256"]) == ("red", file_sha256(red.file))
     assert any(note.endswith("n_without_face 24") for note in records[0].notes)
     assert any("without_face all values 0" in note for note in records[0].notes)
@@ -229,7 +259,17 @@ def test_a_missing_model_says_where_to_put_it(photographs, here, monkeypatch):
     monkeypatch.delenv("FER_BENCH_LANDMARKER", raising=False)
     with pytest.raises(MissingDataError, match=r"face_landmarker\.task.*FER_BENCH_LANDMARKER"):
         run_grid(grid(here, detector="mediapipe"), data_dir=str(photographs.parent))
-    given = ["fuse", f"faces:run:{here}", f"features:run:{here}", "--dataset", "findingemo", "--data-dir", str(photographs.parent), "--accelerator", "cpu"]
+    given = [
+        "fuse",
+        f"faces:run:{here}",
+        f"features:run:{here}",
+        "--dataset",
+        "findingemo",
+        "--data-dir",
+        str(photographs.parent),
+        "--accelerator",
+        "cpu",
+    ]
     found = CliRunner().invoke(app, given)
     assert isinstance(found.exception, MissingDataError) or "FER_BENCH_LANDMARKER" in found.output
 
@@ -258,7 +298,9 @@ def test_windows_show_small_faces_and_each_once():
         shown.append(window.shape)
         _, _, stats, _ = cv2.connectedComponentsWithStats((window[:, :, 0] > 0).astype(np.uint8))
         large = stats[1:][stats[1:, 2] > window.shape[1] / 5]
-        return np.stack([large[:, 0], large[:, 1], large[:, 0] + large[:, 2], large[:, 1] + large[:, 3]], axis=1).astype(np.float32)
+        return np.stack(
+            [large[:, 0], large[:, 1], large[:, 0] + large[:, 2], large[:, 1] + large[:, 3]], axis=1
+        ).astype(np.float32)
 
     np.testing.assert_array_equal(in_windows(find, (1,))(image), truth[:1])
     assert len(shown) == 1
@@ -270,7 +312,9 @@ def test_windows_show_small_faces_and_each_once():
 
 def test_boxes_are_those_of_the_landmarks():
     landmarks = np.array([[3, 4], [10, 30]], dtype=np.float32)
-    np.testing.assert_array_equal(boxes_of([Face((0, 0, 50, 50), landmarks, 1.0), Face((1, 2, 3, 4), None, 1.0)]), [[3, 4, 10, 30], [1, 2, 3, 4]])
+    np.testing.assert_array_equal(
+        boxes_of([Face((0, 0, 50, 50), landmarks, 1.0), Face((1, 2, 3, 4), None, 1.0)]), [[3, 4, 10, 30], [1, 2, 3, 4]]
+    )
     assert boxes_of([]).shape == (0, 4)
 
 
@@ -278,11 +322,15 @@ def test_boxes_are_those_of_the_landmarks():
 def test_mediapipe_finds_drawn_faces_where_they_are(monkeypatch):
     monkeypatch.setattr(detection, "WINDOWS", (1, 3))
     pytest.importorskip("mediapipe")
-    faces = SynthFacesDataModule("fer7", options={"n_train": 8, "n_validation": 8, "n_test": 8, "difficulty": 0.2}).read_samples.images
+    faces = SynthFacesDataModule(
+        "fer7", options={"n_train": 8, "n_validation": 8, "n_test": 8, "difficulty": 0.2}
+    ).read_samples.images
     image = np.full((300, 400, 3), 110, dtype=np.uint8)
     centres = []
     for face, (x, y) in zip((faces[i] for i in range(3)), ((30, 30), (250, 40), (140, 170)), strict=True):
-        image[y : y + 100, x : x + 100] = cv2.resize(np.asarray(face), (100, 100), interpolation=cv2.INTER_CUBIC)[..., None]
+        image[y : y + 100, x : x + 100] = cv2.resize(np.asarray(face), (100, 100), interpolation=cv2.INTER_CUBIC)[
+            ..., None
+        ]
         centres.append((x + 50, y + 50))
     detector = mediapipe_detector()
     assert detector.identity["sha256"] == file_sha256(Path(MODEL))

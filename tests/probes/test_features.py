@@ -113,11 +113,20 @@ def test_half_precision_on_the_way_is_another_cache():
 
 
 def test_batches_shrink_with_the_images():
-    assert [batch_size_for(np.zeros((h, w), dtype=np.uint8)) for h, w in ((600, 800), (224, 224), (48, 48))] == [4, 39, 256]
+    assert [batch_size_for(np.zeros((h, w), dtype=np.uint8)) for h, w in ((600, 800), (224, 224), (48, 48))] == [
+        4,
+        39,
+        256,
+    ]
 
 
 def test_the_identity_of_a_dataset_sees_its_images_and_their_order():
-    one, two = (SynthScenesDataModule("emo8", options={"n_train": 3, "n_validation": 2, "n_test": 2, "width": 64, "height": 64, "seed": s}) for s in (0, 1))
+    one, two = (
+        SynthScenesDataModule(
+            "emo8", options={"n_train": 3, "n_validation": 2, "n_test": 2, "width": 64, "height": 64, "seed": s}
+        )
+        for s in (0, 1)
+    )
     assert dataset_identity(one) != dataset_identity(two)
     before = dataset_identity(one)
     one.samples.ids = one.samples.ids[::-1]

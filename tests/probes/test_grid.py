@@ -27,7 +27,14 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
-GRID = {"dataset_options": OPTIONS, "lr": (0.1, 0.01), "seeds": (0, 1), "max_epochs": 6, "patience": 2, "standardise": True}
+GRID = {
+    "dataset_options": OPTIONS,
+    "lr": (0.1, 0.01),
+    "seeds": (0, 1),
+    "max_epochs": 6,
+    "patience": 2,
+    "standardise": True,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +48,9 @@ def _small_backbones(monkeypatch):
             self.width, self.probabilities = width, probabilities
 
         def forward(self, images):
-            values = nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), (1, self.width)).flatten(1) / 64
+            values = (
+                nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), (1, self.width)).flatten(1) / 64
+            )
             return values.softmax(1) if self.probabilities else values
 
     def build(name, *, outputs="features", weights="auto", **_):
@@ -85,7 +94,9 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     chosen = next(record for record in ranked.values() if "chosen on validation" in record.recipe)
     assert (chosen.spec["lr"], chosen.spec["loss"]) == best[:2]
     assert chosen.caveats == []
-    assert all(record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe)
+    assert all(
+        record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe
+    )
     # The protocol's own test set is larger: there these rows are listed apart.
     assert "scored 20 samples, the protocol has 400" in render(store)[store.root / "synthscenes-emo8.md"]
     board = rank(replace(protocol_for("synthscenes", "emo8"), n_test=20), store.records(), store.predictions)
@@ -139,7 +150,11 @@ def test_altered_predictions_are_found(store):
 def test_stacked_predictions_survive_the_file(tmp_path):
     outputs = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 5)).astype(np.float16)
     common = Predictions(
-        np.array(list("abcde")), np.arange(5) % 3, np.zeros((5, 1), dtype=np.float32), {"duplicate": np.arange(5) > 3}, np.array(list("ppqqq"))
+        np.array(list("abcde")),
+        np.arange(5) % 3,
+        np.zeros((5, 1), dtype=np.float32),
+        {"duplicate": np.arange(5) > 3},
+        np.array(list("ppqqq")),
     )
     stacked = StackedPredictions(common, outputs)
     (tmp_path / "x.npz").write_bytes(stacked.to_bytes())
@@ -156,8 +171,18 @@ def test_stacked_predictions_survive_the_file(tmp_path):
 
 
 def head_record(row, seed, validation, test, **over):
-    content = {"run_id": f"{row}-s{seed}", "row": row, "kind": "probe", "protocol": "synthscenes-emo8", "task": "emo8", "dataset": "synthscenes", "model": "m"}
-    return Record(**content, seed=seed, metrics={"weighted_f1": test}, validation_metrics={"weighted_f1": validation}, **over)
+    content = {
+        "run_id": f"{row}-s{seed}",
+        "row": row,
+        "kind": "probe",
+        "protocol": "synthscenes-emo8",
+        "task": "emo8",
+        "dataset": "synthscenes",
+        "model": "m",
+    }
+    return Record(
+        **content, seed=seed, metrics={"weighted_f1": test}, validation_metrics={"weighted_f1": validation}, **over
+    )
 
 
 def test_rows_are_chosen_by_their_mean_and_the_testers_carry_a_caveat():
@@ -169,19 +194,28 @@ def test_rows_are_chosen_by_their_mean_and_the_testers_carry_a_caveat():
     ]  # fmt: skip
     found = {record.row: record for record in choose(records, protocol, "probe")}
     assert (found["b"].ranked, found["b"].recipe, found["b"].caveats) == (True, "probe, chosen on validation", [])
-    assert (found["c"].ranked, found["c"].recipe, found["c"].caveats) == (True, "probe, chosen on test", ["selected on test"])
+    assert (found["c"].ranked, found["c"].recipe, found["c"].caveats) == (
+        True,
+        "probe, chosen on test",
+        ["selected on test"],
+    )
     assert not found["a"].ranked
     both = {record.row: record for record in choose(records[2:4], protocol, "probe")}
     assert both["b"].recipe == "probe, chosen on validation, also best on test"
     assert both["b"].caveats == []
-    broken = [record.model_copy(update={"status": "nan", "metrics": {}, "validation_metrics": {}}) for record in records[:2]]
+    broken = [
+        record.model_copy(update={"status": "nan", "metrics": {}, "validation_metrics": {}}) for record in records[:2]
+    ]
     found = choose([*broken, *records[2:]], protocol, "probe")
     assert [record.ranked for record in found] == [False, False, True, True, True, True]
     assert all(record.ranked for record in choose(broken, protocol, "probe"))
 
 
 def test_fusion_of_all_kinds_of_streams(store):
-    settings = probe(streams=("features:resnet18", "predictions:resnet18-places365", "emo8:resnet18", "faces:run:abc"), loss=("cross_entropy",))
+    settings = probe(
+        streams=("features:resnet18", "predictions:resnet18-places365", "emo8:resnet18", "faces:run:abc"),
+        loss=("cross_entropy",),
+    )
     assert settings.model == "resnet18+resnet18-places365-predictions+resnet18-emo8+faces"
     records = run_grid(settings, store)
     assert records[0].spec["width"] == 12 + 7 + 8 + 14
@@ -203,7 +237,9 @@ def test_streams_are_standardised_on_train_only():
     fused = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=True)
     np.testing.assert_allclose(fused["train"][:, :4].mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(fused["train"][:, :4].std(0), 1, atol=1e-5)
-    np.testing.assert_allclose(fused["test"][:, :4], (first[20:] - first[:20].mean(0)) / first[:20].std(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        fused["test"][:, :4], (first[20:] - first[:20].mean(0)) / first[:20].std(0), rtol=1e-4, atol=1e-5
+    )
     assert (fused["test"][:, 4:] == 0).all()
     plain = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=False)
     np.testing.assert_allclose(plain["test"], np.concatenate([first, second], 1)[20:], rtol=1e-6)
@@ -222,7 +258,10 @@ def test_wrong_streams_and_settings_are_refused_before_anything_is_read(store):
         build_probe({"streams": ["features:x"], "patiense": 3})
 
 
-@pytest.mark.parametrize(("suite", "n"), [("findingemo_baselines", 42), ("findingemo_fusion", 156), ("synthscenes", 6), ("synthscenes_fusion", 15)])
+@pytest.mark.parametrize(
+    ("suite", "n"),
+    [("findingemo_baselines", 42), ("findingemo_fusion", 156), ("synthscenes", 6), ("synthscenes_fusion", 15)],
+)
 def test_the_suites_are_read(suite, n):
     from pathlib import Path
 
@@ -235,7 +274,10 @@ def test_the_suites_are_read(suite, n):
 def test_the_command_line(store, tmp_path):
     suite = tmp_path / "s.yaml"
     options = "{n_train: 40, n_validation: 16, n_test: 20, width: 96, height: 72}"
-    suite.write_text(f"probes:\n  - {{streams: ['features:resnet18'], dataset_options: {options}, lr: [0.01], seeds: [0, 1], max_epochs: 2}}\n")
+    suite.write_text(
+        f"probes:\n  - {{streams: ['features:resnet18'], dataset_options: {options}, lr: [0.01], seeds: [0, 1],"
+        " max_epochs: 2}\n"
+    )
     found = CliRunner().invoke(app, ["probe", str(suite), "--accelerator", "cpu"])
     assert found.exit_code == 0, found.output
     assert "over 2 seeds" in found.output
@@ -289,10 +331,18 @@ def write_folders(root):
     (root / "faces.csv").write_text("\n".join(rows) + "\n")
 
 
-HEADS = ["--lr=0.01", "--seeds=0", "--epochs=1", "--accelerator=cpu", "--set=dataset_options.classes={1: bored, 2: keen}"]
+HEADS = [
+    "--lr=0.01",
+    "--seeds=0",
+    "--epochs=1",
+    "--accelerator=cpu",
+    "--set=dataset_options.classes={1: bored, 2: keen}",
+]
 
 
-@pytest.mark.parametrize("verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]])
+@pytest.mark.parametrize(
+    "verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]]
+)
 def test_heads_on_classes_that_users_name(fer_bench, store, tmp_path, verb):
     write_folders(tmp_path / "data" / "mine")
     done = fer_bench(*verb, "--dataset=folder:mine", f"--data-dir={tmp_path / 'data'}", *HEADS)
@@ -304,12 +354,16 @@ def test_heads_on_classes_that_users_name(fer_bench, store, tmp_path, verb):
     assert "only options of the dataset" in wrong.err
 
 
-@pytest.mark.parametrize("verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]])
+@pytest.mark.parametrize(
+    "verb", [["probe", "--backbone=resnet18"], ["fuse", "features:resnet18", "predictions:resnet18"]]
+)
 def test_heads_on_the_table_that_was_named_and_on_no_namesake(fer_bench, store, tmp_path, verb):
     write_folders(tmp_path / "mine")
     write_folders(tmp_path / "data" / "faces")
     (tmp_path / "data" / "faces" / "faces.csv").write_text("image,label,split\ntest/1/0.png,1,test\n")
-    done = fer_bench(*verb, f"--dataset=table:{tmp_path / 'mine' / 'faces.csv'}", f"--data-dir={tmp_path / 'data'}", *HEADS)
+    done = fer_bench(
+        *verb, f"--dataset=table:{tmp_path / 'mine' / 'faces.csv'}", f"--data-dir={tmp_path / 'data'}", *HEADS
+    )
     assert done.code == 0, done.err
     records = list(store.records())
     assert {record.dataset for record in records} == {"table:faces"}

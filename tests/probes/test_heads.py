@@ -36,7 +36,9 @@ def plain_torch(head, train, validation, labels, batch_size, max_epochs, patienc
     dtype = train.features.dtype
     layer = nn.Linear(train.features.shape[1], len(labels), dtype=dtype)
     with torch.no_grad():
-        for parameter, values in zip(layer.parameters(), initial_weights(head.seed, len(labels), train.features.shape[1], dtype), strict=True):
+        for parameter, values in zip(
+            layer.parameters(), initial_weights(head.seed, len(labels), train.features.shape[1], dtype), strict=True
+        ):
             parameter.copy_(values)
     loss_of = criterion(head, labels, train.targets, dtype)
     optimizer = torch.optim.Adam(layer.parameters(), lr=head.lr)
@@ -59,7 +61,12 @@ def plain_torch(head, train, validation, labels, batch_size, max_epochs, patienc
     return states[rule.chosen_epoch], rule.chosen_epoch, len(states)
 
 
-GRID = [Head(lr, loss, seed) for lr in (0.1, 0.01, 0.001) for loss in ("cross_entropy", "unbalanced_cross_entropy") for seed in (0, 1, 2)]
+GRID = [
+    Head(lr, loss, seed)
+    for lr in (0.1, 0.01, 0.001)
+    for loss in ("cross_entropy", "unbalanced_cross_entropy")
+    for seed in (0, 1, 2)
+]
 SETTINGS = {"batch_size": 32, "max_epochs": 12, "patience": 3}
 
 
@@ -135,13 +142,21 @@ def test_a_finished_head_costs_nothing():
 def test_a_head_that_explodes_stops_and_says_so():
     train, validation = data(), data(60, seed=1)
     broken = Split(torch.full_like(train.features, float("nan")), train.targets)
-    found = train_heads([Head(0.1), Head(0.1, seed=1)], broken, Split(torch.full_like(validation.features, float("nan")), validation.targets), EMO8, patience=2)
+    found = train_heads(
+        [Head(0.1), Head(0.1, seed=1)],
+        broken,
+        Split(torch.full_like(validation.features, float("nan")), validation.targets),
+        EMO8,
+        patience=2,
+    )
     assert found.epochs.tolist() == [3, 3]
     assert found.chosen_epoch.tolist() == [-1, -1]
 
 
 def test_three_classes_and_the_losses_that_need_distances():
-    found = train_heads([Head(0.01, "unbalanced_cross_entropy")], data(n_classes=3), data(60, 3, 1), VALENCE3, max_epochs=2)
+    found = train_heads(
+        [Head(0.01, "unbalanced_cross_entropy")], data(n_classes=3), data(60, 3, 1), VALENCE3, max_epochs=2
+    )
     assert found.weight.shape == (1, 3, D)
     with pytest.raises(SpecError, match="no distances"):
         train_heads([Head(0.01, "unbalanced_cross_entropy")], data(n_classes=7), data(60, 7, 1), FER7, max_epochs=1)

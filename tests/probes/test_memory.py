@@ -37,7 +37,9 @@ print(peak() - before)
 def test_25000_images_of_4096_features_stay_within_two_gigabytes(tmp_path):
     script = tmp_path / "extract.py"
     script.write_text(SCRIPT)
-    done = subprocess.run([sys.executable, str(script), "25000"], capture_output=True, text=True, check=False, env=_environment(tmp_path))
+    done = subprocess.run(
+        [sys.executable, str(script), "25000"], capture_output=True, text=True, check=False, env=_environment(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 2.0
 

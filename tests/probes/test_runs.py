@@ -1,4 +1,5 @@
-"""A network of this suite as a backbone: its own features, keyed by its weights, and grids of heads on other datasets."""
+"""A network of this suite as a backbone: its own features, keyed by its weights, and grids of heads on other
+datasets."""
 
 import shutil
 
@@ -66,7 +67,9 @@ def test_its_predictions_are_those_of_the_run(here):
     samples = read().read_samples
     at = samples.where("test")
     images = torch.from_numpy(np.stack([samples.images[int(i)] for i in at]))[:, None]
-    np.testing.assert_allclose(run_batch(backbone.module, images, Place()), store.predictions(record).outputs, atol=1e-3)
+    np.testing.assert_allclose(
+        run_batch(backbone.module, images, Place()), store.predictions(record).outputs, atol=1e-3
+    )
     assert build_backbone(f"run:{record.run_id}", store=store).module(images).shape == (len(at), 64)
 
 
@@ -84,7 +87,9 @@ def test_other_weights_never_meet_its_cache(here):
     with pytest.raises(WeightsError, match="not the checkpoint that run"):
         build_backbone(f"run:{record.run_id}", store=store)
     # records from before they named their weights cannot be checked, but their features are never another network's
-    store.amend(record.model_copy(update={"training": {k: v for k, v in record.training.items() if k != "weights_sha256"}}))
+    store.amend(
+        record.model_copy(update={"training": {k: v for k, v in record.training.items() if k != "weights_sha256"}})
+    )
     again = extract(build_backbone(f"run:{record.run_id}", store=store), images, identity)
     assert again.n_computed == len(images)
     assert again.key != first.key
@@ -102,7 +107,9 @@ def test_runs_that_cannot_be_used_are_named(here):
         build_backbone("run:e-s0", store=store)
 
 
-@pytest.mark.parametrize(("dataset", "protocol", "n_classes"), [("fer2013", "fer2013-fer7", 7), ("ferplus", "ferplus-fer8", 8)])
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "n_classes"), [("fer2013", "fer2013-fer7", 7), ("ferplus", "ferplus-fer8", 8)]
+)
 def test_a_grid_over_fer2013s_faces(here, tmp_path, dataset, protocol, n_classes):
     record, store = here
     faces = make_faces((12, 4, 4))
@@ -111,7 +118,19 @@ def test_a_grid_over_fer2013s_faces(here, tmp_path, dataset, protocol, n_classes
     votes[::9] = np.eye(10, dtype=np.int64)[7] * 8
     write_csv(tmp_path / "data" / "fer2013", faces)
     write_votes(tmp_path / "data" / "fer2013", faces, votes)
-    given = ["probe", "--dataset", dataset, "--backbone", f"run:{record.run_id[:6]}", "--seeds", "0,1", "--lr", "0.01,0.001", "--epochs", "2"]
+    given = [
+        "probe",
+        "--dataset",
+        dataset,
+        "--backbone",
+        f"run:{record.run_id[:6]}",
+        "--seeds",
+        "0,1",
+        "--lr",
+        "0.01,0.001",
+        "--epochs",
+        "2",
+    ]
     found = CliRunner().invoke(app, [*given, "--accelerator", "cpu"])
     assert found.exit_code == 0, found.output
     records = list(store.records(protocol))

@@ -18,7 +18,14 @@ from fer_bench.report.page import report
 from fer_bench.results.store import Store
 from tests.ensembles.stored import PROTOCOL, member, predictions
 
-FIGURES = {"learning_curves", "confusion_validation", "confusion_test", "per_class", "reliability_validation", "reliability_test"}
+FIGURES = {
+    "learning_curves",
+    "confusion_validation",
+    "confusion_test",
+    "per_class",
+    "reliability_validation",
+    "reliability_test",
+}
 CURVES = {
     "train/loss": [1.9, 1.2, 0.9],
     "validation/loss": [1.8, 1.3, None],
@@ -69,7 +76,11 @@ def check_self_contained(path):
 def store(tmp_path):
     made = Store(tmp_path / "boards")
     for seed in range(2):
-        training = {"curves": {name: values[: 3 - seed] for name, values in CURVES.items()}, "epochs": 3 - seed, "best_epoch": 2}
+        training = {
+            "curves": {name: values[: 3 - seed] for name, values in CURVES.items()},
+            "epochs": 3 - seed,
+            "best_epoch": 2,
+        }
         made.put(*member(seed, 1.0, model="five_layer_cnn", row="r", training=training, recipe="<b>bold</b>"))
     return made
 
@@ -142,12 +153,15 @@ def test_many_classes_and_a_class_that_never_occurs():
     p = predictions(0)
     outputs = p.outputs.copy()
     outputs[3] = np.nan
-    assert figures.reliability_diagram(p.targets, Predictions(p.ids, p.targets, outputs).outputs, "test").startswith(b"\x89PNG")
+    assert figures.reliability_diagram(p.targets, Predictions(p.ids, p.targets, outputs).outputs, "test").startswith(
+        b"\x89PNG"
+    )
 
 
 def test_reports_and_ensembles_need_no_torch():
     code = (
-        "import sys; import fer_bench.report.page, fer_bench.ensembles.build, fer_bench.ensembles.humans, fer_bench.ensembles.recompute, "
-        "fer_bench.cli.ensemble, fer_bench.cli.report; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+        "import sys; import fer_bench.report.page, fer_bench.ensembles.build, fer_bench.ensembles.humans,"
+        " fer_bench.ensembles.recompute, fer_bench.cli.ensemble, fer_bench.cli.report; sys.exit('torch' in sys.modules"
+        " or 'lightning' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

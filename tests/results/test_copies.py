@@ -16,7 +16,9 @@ COPIES = [{"train": letter, "validation": "v", "test": letter} for letter in "ab
 
 
 def record(checksums: dict[str, str], created: str, run_id: str = "r", **data: object) -> Record:
-    return begin_record(SPEC, PROTOCOL, run_id).model_copy(update={"data": {"checksums": checksums, **data}, "created": created})
+    return begin_record(SPEC, PROTOCOL, run_id).model_copy(
+        update={"data": {"checksums": checksums, **data}, "created": created}
+    )
 
 
 def test_the_newest_copy_comes_first_whatever_its_checksum() -> None:

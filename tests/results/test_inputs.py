@@ -110,13 +110,19 @@ def test_no_row_has_seeds_of_two_copies(tmp_path: Path) -> None:
     store = Store(tmp_path)
     put(store, inputs=OLD)
     other_seed = SPEC.model_copy(update={"seed": 1})
-    ids = [fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, other_seed.run_id(), inputs, None) for inputs in (OLD, NEW)]
+    ids = [
+        fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, other_seed.run_id(), inputs, None)
+        for inputs in (OLD, NEW)
+    ]
     assert ids[0] == other_seed.run_id()
     assert ids[1] == f"{other_seed.run_id()}-x{fingerprint.digest(NEW)}"
     rows = {begin_record(other_seed, protocol_for(SPEC.dataset, SPEC.task), run_id).row for run_id in ids}
     assert len(rows) == 2
     # other settings that begin alike are no seed of these
-    assert fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, f"{SPEC.digest()[:9]}-s0", NEW, None) == f"{SPEC.digest()[:9]}-s0"
+    assert (
+        fingerprint.run_id_for(store, SPEC.protocol, SPEC.model, f"{SPEC.digest()[:9]}-s0", NEW, None)
+        == f"{SPEC.digest()[:9]}-s0"
+    )
 
 
 def test_a_test_on_another_dataset_is_replaced_by_the_same_network_trained_once_more(tmp_path: Path) -> None:

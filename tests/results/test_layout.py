@@ -29,7 +29,9 @@ def test_it_is_the_same_json(content):
 
 
 def test_a_field_a_line_and_no_array_of_numbers_over_two():
-    lines = lay_out({"name": "x", "curve": [0.25] * 500, "confusion": [[100] * 40] * 3, "scores": {"a": 1, "b": [1, 2]}}).split("\n")
+    lines = lay_out(
+        {"name": "x", "curve": [0.25] * 500, "confusion": [[100] * 40] * 3, "scores": {"a": 1, "b": [1, 2]}}
+    ).split("\n")
     assert lines[0] == "{"
     assert lines[1] == ' "name": "x",'
     assert lines[2].startswith(' "curve": [0.25, 0.25,')

@@ -1,4 +1,5 @@
-"""Records of the future: what they have more is kept and passed over with one notice; a newer schema is refused, and never written over."""
+"""Records of the future: what they have more is kept and passed over with one notice; a newer schema is refused, and
+never written over."""
 
 import json
 import os
@@ -58,8 +59,10 @@ def test_unknown_fields_are_verified_and_rendered_with_one_notice(store):
         done += [verify(store), render_all(store), list(store.records()), store.get("aaa-s0")]
     assert (done[0].ok, done[0].n_verified) == (True, 3)
     (only,) = given
-    assert str(only.message) == (
-        f"{store.results}: records hold fields that fer_bench {fer_bench.__version__} does not know (_hidden, reviewed, seal); they are kept and not shown."
+    assert (
+        str(only.message)
+        == f"{store.results}: records hold fields that fer_bench {fer_bench.__version__} does not know (_hidden,"
+        " reviewed, seal); they are kept and not shown."
     )
     assert "net" in (store.root / "toy-fer7.md").read_text()
 
@@ -113,14 +116,23 @@ def test_how_a_predictions_file_is_read_is_not_passed_over(store):
 
 def newer(content, wrote="0.9.0"):
     """Schema 2, in which even what must be there is called otherwise."""
-    content.update(schema_version=2, code={"version": wrote}, outputs=content.pop("predictions"), ident=content.pop("run_id"))
+    content.update(
+        schema_version=2, code={"version": wrote}, outputs=content.pop("predictions"), ident=content.pop("run_id")
+    )
 
 
 @pytest.mark.parametrize("wrote", ["0.9.0", "not\na version", None, fer_bench.__version__])
 def test_a_newer_schema_is_refused_in_one_line_that_says_who_reads_it(store, wrote):
     path = edit(path_of(store, "aaa-s0"), lambda content: newer(content, wrote))
-    who = "fer_bench 0.9.0, which wrote it, or newer" if wrote == "0.9.0" else "the version of fer_bench that wrote it, or newer"
-    line = f"{path}: the record is of schema 2, and fer_bench {fer_bench.__version__} reads schema 1 only: read it with {who}."
+    who = (
+        "fer_bench 0.9.0, which wrote it, or newer"
+        if wrote == "0.9.0"
+        else "the version of fer_bench that wrote it, or newer"
+    )
+    line = (
+        f"{path}: the record is of schema 2, and fer_bench {fer_bench.__version__} reads schema 1 only: read it with"
+        f" {who}."
+    )
     for read in (lambda: list(store.records()), lambda: store.get("aaa-s0"), lambda: render_all(store)):
         with pytest.raises(NewerRecordError) as caught:
             read()
@@ -147,8 +159,13 @@ def test_a_newer_grid(store):
     _, splits = run(0.7)
     stacked = StackedPredictions(splits["test"], splits["test"].outputs[None].astype(np.float16))
     store.put_grid("g", [record(row="one", code={"version": "0.9.0"})], {"test": stacked})
-    path = edit(store.grid_path("toy-fer7", "net", "g"), lambda content: content.update(schema_version=2, rows=content.pop("records")))
-    with pytest.raises(NewerRecordError, match=r"g\.grid\.json: the record is of schema 2.*fer_bench 0\.9\.0, which wrote it"):
+    path = edit(
+        store.grid_path("toy-fer7", "net", "g"),
+        lambda content: content.update(schema_version=2, rows=content.pop("records")),
+    )
+    with pytest.raises(
+        NewerRecordError, match=r"g\.grid\.json: the record is of schema 2.*fer_bench 0\.9\.0, which wrote it"
+    ):
         store.find_intact_grid("toy-fer7", "net", "g")
     sweep_folder(path.parent)
     assert (path.parent / "g.grid.test.npz").is_file()
@@ -170,18 +187,29 @@ def test_a_metric_of_the_future_is_counted_and_the_rest_verified(store):
         content["metrics"]["reasons"]["per_class.surprisal.3"] = "no sample has this class"
 
     edit(path_of(store, "aaa-s0"), more)
-    edit(path_of(store, "bbb-s0"), lambda content: (content["validation_metrics"].update(entropy=0.6), content.update(code={"version": "1.0.0rc1"})))
+    edit(
+        path_of(store, "bbb-s0"),
+        lambda content: (
+            content["validation_metrics"].update(entropy=0.6),
+            content.update(code={"version": "1.0.0rc1"}),
+        ),
+    )
     report = verify(store)
     assert report.ok
     assert report.unknown_metrics == {"entropy": 2, "surprisal": 1}
-    assert report.summary().endswith(f"Not recomputed, because fer_bench {fer_bench.__version__} does not know them: entropy in 2, surprisal in 1.")
+    assert report.summary().endswith(
+        f"Not recomputed, because fer_bench {fer_bench.__version__} does not know them: entropy in 2, surprisal in 1."
+    )
     edit(path_of(store, "aaa-s0"), lambda content: content["metrics"].update(accuracy=0.99, clean={"n": 3}))
     assert {found.key for found in verify(store).differences} == {"metrics.accuracy", "metrics.clean"}
 
 
 @pytest.mark.parametrize("version", [fer_bench.__version__, "0.0.9", None, "x", "9"])
 def test_a_metric_that_no_newer_version_vouches_for_is_a_difference(store, version):
-    edit(path_of(store, "aaa-s0"), lambda content: (content["metrics"].update(entropy=0.6), content.update(code={"version": version})))
+    edit(
+        path_of(store, "aaa-s0"),
+        lambda content: (content["metrics"].update(entropy=0.6), content.update(code={"version": version})),
+    )
     report = verify(store)
     assert [found.key for found in report.differences] == ["metrics.entropy"]
     assert report.unknown_metrics == {}
@@ -196,7 +224,9 @@ def test_every_metric_of_this_version_is_known(task):
         values = np.random.default_rng(0).uniform(-1, 1, (40, protocol.task.n_outputs))
         flags = {"duplicate": np.arange(40) < 4, "fold_0": np.arange(40) < 20, "fold_1": np.arange(40) >= 20}
         groups = np.array([f"g{i % 5}" for i in range(40)])
-        made = fer_bench.predictions.Predictions(np.array([f"s{i}" for i in range(40)]), values, np.zeros_like(values, dtype=np.float32), flags, groups)
+        made = fer_bench.predictions.Predictions(
+            np.array([f"s{i}" for i in range(40)]), values, np.zeros_like(values, dtype=np.float32), flags, groups
+        )
         metrics = score(protocol, made)
     assert list(unknown_names(metrics)) == []
     assert known_part(metrics) == metrics
@@ -204,7 +234,10 @@ def test_every_metric_of_this_version_is_known(task):
 
 def test_on_the_command_line_the_notice_is_one_line(store, tmp_path):
     from_the_future(store, "aaa-s0", "bbb-s0", "ccc-s0")
-    edit(path_of(store, "ccc-s0"), lambda content: (content["metrics"].update(entropy=0.6), content.update(code={"version": "0.9.0"})))
+    edit(
+        path_of(store, "ccc-s0"),
+        lambda content: (content["metrics"].update(entropy=0.6), content.update(code={"version": "0.9.0"})),
+    )
     environment = {"FER_BENCH_LEADERBOARDS": str(store.root), "PYTHONPATH": str(ROOT)}
     how = {"capture_output": True, "text": True, "env": os.environ | environment, "cwd": tmp_path, "timeout": 60}
 

@@ -30,13 +30,20 @@ def predictions(value):
 
 
 def put(store, value, run_id="r-s0", splits=("test", "validation"), **fields):
-    record = Record(run_id=run_id, row="r", protocol="toy-fer7", task="fer7", dataset="toy", model="net", seed=value, **fields)
+    record = Record(
+        run_id=run_id, row="r", protocol="toy-fer7", task="fer7", dataset="toy", model="net", seed=value, **fields
+    )
     return store.put(record, {split: predictions(value) for split in splits})
 
 
 def put_grid(store, value, grid="g"):
-    records = [Record(run_id=f"{grid}h{h}", row="r", protocol="toy-fer7", task="fer7", dataset="toy", model="net", seed=value) for h in range(2)]
-    stacked = StackedPredictions(predictions(0), np.stack([predictions(value + h).outputs for h in range(2)]).astype(np.float16))
+    records = [
+        Record(run_id=f"{grid}h{h}", row="r", protocol="toy-fer7", task="fer7", dataset="toy", model="net", seed=value)
+        for h in range(2)
+    ]
+    stacked = StackedPredictions(
+        predictions(0), np.stack([predictions(value + h).outputs for h in range(2)]).astype(np.float16)
+    )
     return store.put_grid(grid, records, {"test": stacked})
 
 
@@ -117,7 +124,9 @@ def test_a_kill_while_a_grid_is_rewritten(store, monkeypatch, call):
     assert "g.grid.json" in (store.root / "toy-fer7.md").read_text()
 
 
-@pytest.mark.parametrize("spoil", ["missing", "altered", "other rows", "truncated", "empty", "elsewhere", "other model"])
+@pytest.mark.parametrize(
+    "spoil", ["missing", "altered", "other rows", "truncated", "empty", "elsewhere", "other model"]
+)
 def test_what_is_not_intact_is_not_done_and_is_mended_by_the_same_run(store, spoil):
     record = put(store, 1)
     path = store.path("toy-fer7", "net", "r-s0")
@@ -328,6 +337,12 @@ def fer_bench_in(monkeypatch):
 
     def call(root: Path, *arguments):
         environment = os.environ | {"FER_BENCH_LEADERBOARDS": str(root)}
-        return subprocess.run([sys.executable, "-m", "fer_bench.cli.main", *arguments], capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "fer_bench.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
 
     return call

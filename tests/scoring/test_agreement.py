@@ -52,14 +52,20 @@ JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 
 def labels(n=120, raters=6, classes=5, missing=0.2, seed=0):
     generator = np.random.default_rng(seed)
     truth = generator.integers(classes, size=(n, 1))
-    answers = np.where(generator.random((n, raters)) < 0.6, truth, generator.integers(classes, size=(n, raters))).astype(float)
+    answers = np.where(
+        generator.random((n, raters)) < 0.6, truth, generator.integers(classes, size=(n, raters))
+    ).astype(float)
     answers[generator.random((n, raters)) < missing] = NAN
     return answers
 
 
 def ratings(n=40, raters=4, missing=0.0, seed=0):
     generator = np.random.default_rng(seed)
-    answers = generator.normal(size=(n, 1)) + 0.3 * generator.normal(size=(1, raters)) + 0.7 * generator.normal(size=(n, raters))
+    answers = (
+        generator.normal(size=(n, 1))
+        + 0.3 * generator.normal(size=(1, raters))
+        + 0.7 * generator.normal(size=(n, raters))
+    )
     answers[generator.random((n, raters)) < missing] = NAN
     return answers
 
@@ -77,15 +83,23 @@ def test_alpha_equals_the_package(level, seed):
     answers = labels(seed=seed, missing=0.5)
     expected = krippendorff.alpha(reliability_data=answers.T, level_of_measurement=level)
     assert krippendorff_alpha(answers, level) == pytest.approx(expected, abs=1e-12)
-    assert krippendorff_alpha_from_counts(vote_counts(answers, 5), level, values=range(5)) == pytest.approx(expected, abs=1e-12)
+    assert krippendorff_alpha_from_counts(vote_counts(answers, 5), level, values=range(5)) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_interval_alpha_of_real_numbers_equals_the_package():
     answers = ratings(missing=0.3)
-    assert krippendorff_alpha(answers, "interval") == pytest.approx(krippendorff.alpha(reliability_data=answers.T, level_of_measurement="interval"))
+    assert krippendorff_alpha(answers, "interval") == pytest.approx(
+        krippendorff.alpha(reliability_data=answers.T, level_of_measurement="interval")
+    )
 
 
-@given(arrays(np.int64, st.tuples(st.integers(2, 12), st.integers(2, 5)), elements=st.integers(0, 3)), st.floats(0.5, 3), st.floats(-5, 5))
+@given(
+    arrays(np.int64, st.tuples(st.integers(2, 12), st.integers(2, 5)), elements=st.integers(0, 3)),
+    st.floats(0.5, 3),
+    st.floats(-5, 5),
+)
 @settings(max_examples=60, deadline=None)
 def test_alpha_invariants(answers, factor, offset):
     values = answers.astype(float)
@@ -96,8 +110,12 @@ def test_alpha_invariants(answers, factor, offset):
     assert interval <= 1 + 1e-12
     assert interval == pytest.approx(krippendorff_alpha(factor * values + offset, "interval"), abs=1e-9)
     # Ranks know no distances, names know no order.
-    assert krippendorff_alpha(values, "ordinal") == pytest.approx(krippendorff_alpha(np.exp(values), "ordinal"), abs=1e-9)
-    assert krippendorff_alpha(values, "nominal") == pytest.approx(krippendorff_alpha((values * 3) % 4, "nominal"), abs=1e-9)
+    assert krippendorff_alpha(values, "ordinal") == pytest.approx(
+        krippendorff_alpha(np.exp(values), "ordinal"), abs=1e-9
+    )
+    assert krippendorff_alpha(values, "nominal") == pytest.approx(
+        krippendorff_alpha((values * 3) % 4, "nominal"), abs=1e-9
+    )
     shuffled = values[:, ::-1]
     assert krippendorff_alpha(values, "nominal") == pytest.approx(krippendorff_alpha(shuffled, "nominal"), abs=1e-12)
 
@@ -113,15 +131,27 @@ def test_alpha_of_perfect_and_of_no_agreement():
 
 def test_icc_published():
     # Shrout and Fleiss 1979: .29 and .71; the intervals as R's psych prints them for these data.
-    assert icc21(JUDGES) == (pytest.approx(0.290, abs=5e-4), pytest.approx(0.019, abs=5e-4), pytest.approx(0.761, abs=5e-4), 6)
-    assert icc31(JUDGES) == (pytest.approx(0.715, abs=5e-4), pytest.approx(0.342, abs=5e-4), pytest.approx(0.946, abs=5e-4), 6)
+    assert icc21(JUDGES) == (
+        pytest.approx(0.290, abs=5e-4),
+        pytest.approx(0.019, abs=5e-4),
+        pytest.approx(0.761, abs=5e-4),
+        6,
+    )
+    assert icc31(JUDGES) == (
+        pytest.approx(0.715, abs=5e-4),
+        pytest.approx(0.342, abs=5e-4),
+        pytest.approx(0.946, abs=5e-4),
+        6,
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_icc_equals_pingouin(seed):
     answers = ratings(seed=seed)
     n, k = answers.shape
-    table = pd.DataFrame({"item": np.repeat(np.arange(n), k), "rater": np.tile(np.arange(k), n), "score": answers.ravel()})
+    table = pd.DataFrame(
+        {"item": np.repeat(np.arange(n), k), "rater": np.tile(np.arange(k), n), "score": answers.ravel()}
+    )
     expected = pingouin.intraclass_corr(table, "item", "rater", "score")
     interval = next(column for column in expected if column.startswith("CI95"))
     for row, ours in ((1, icc21(answers)), (2, icc31(answers))):
@@ -264,8 +294,16 @@ def test_leave_one_out_from_votes_equals_drawing_every_vote():
 
 @pytest.mark.parametrize(
     ("votes", "expected"),
-    # By hand: 10 of one kind; a lone dissenter among ten; a tie of two, where the drawn vote is then outvoted; three different ones.
-    [([10, 0, 0], 1.0), ([9, 1, 0], 0.9), ([5, 5, 0], 0.0), ([1, 1, 1], 0.0), ([2, 1, 0], 2 / 3 * 1 / 2), ([2, 1, 1], 1 / 2 * 1 / 3)],
+    # By hand: 10 of one kind; a lone dissenter among ten; a tie of two, where the drawn vote is then outvoted; three
+    # different ones.
+    [
+        ([10, 0, 0], 1.0),
+        ([9, 1, 0], 0.9),
+        ([5, 5, 0], 0.0),
+        ([1, 1, 1], 0.0),
+        ([2, 1, 0], 2 / 3 * 1 / 2),
+        ([2, 1, 1], 1 / 2 * 1 / 3),
+    ],
 )
 def test_leave_one_out_from_votes_by_hand(votes, expected):
     assert leave_one_out_from_votes([votes]) == pytest.approx(expected)

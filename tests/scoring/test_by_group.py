@@ -1,4 +1,5 @@
-"""Scores from sums, by group and on corrupted images: the numbers are those of the plain scores, and so are the intervals."""
+"""Scores from sums, by group and on corrupted images: the numbers are those of the plain scores, and so are the
+intervals."""
 
 import numpy as np
 import pytest
@@ -59,7 +60,10 @@ def test_groups_of_values_and_whole_clips():
     clips = np.array([f"c{i // 5}" for i in range(N)])
     predictions = of_values(clips)
     found = score_groups(VALUES, predictions, HALVES, ["a", "b"])
-    values = [mean_over_dimensions(ccc, predictions.targets[name == HALVES], predictions.outputs[name == HALVES]) for name in "ab"]
+    values = [
+        mean_over_dimensions(ccc, predictions.targets[name == HALVES], predictions.outputs[name == HALVES])
+        for name in "ab"
+    ]
     assert [group.value for group in found.groups] == pytest.approx(values, abs=1e-6)
     own = lambda t, o, first: mean_over_dimensions(ccc, t[first], o[first])  # noqa: E731
     expected = bootstrap(own, (predictions.targets, predictions.outputs, HALVES == "a"), groups=clips)

@@ -69,9 +69,13 @@ def test_no_answer_is_wrong_and_stays_in_every_total():
     scores = scores_from_confusion(confusion_matrix(targets, predicted, 7))
     assert (scores["n"], scores["n_unanswered"]) == (400, unanswered)
     assert scores["accuracy"] == pytest.approx(float((targets == predicted).mean()))
-    assert scores["balanced_accuracy"] == pytest.approx(metrics.recall_score(targets, predicted, labels=range(7), average="macro"))
+    assert scores["balanced_accuracy"] == pytest.approx(
+        metrics.recall_score(targets, predicted, labels=range(7), average="macro")
+    )
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(targets, predicted, labels=range(7), average="macro"))
-    assert scores["weighted_f1"] == pytest.approx(metrics.f1_score(targets, predicted, labels=range(7), average="weighted"))
+    assert scores["weighted_f1"] == pytest.approx(
+        metrics.f1_score(targets, predicted, labels=range(7), average="weighted")
+    )
     assert scores["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(targets, predicted))
     assert scores["mcc"] == pytest.approx(metrics.matthews_corrcoef(targets, predicted))
 
@@ -81,8 +85,12 @@ def test_agreement_beyond_chance_equals_torchmetrics():
     targets, predicted = answers(seed=3)
     scores = scores_from_confusion(confusion_matrix(targets, predicted, 7))
     given = torch.from_numpy(predicted), torch.from_numpy(targets)
-    assert scores["cohen_kappa"] == pytest.approx(functional.multiclass_cohen_kappa(*given, num_classes=7).item(), abs=1e-6)
-    assert scores["mcc"] == pytest.approx(functional.multiclass_matthews_corrcoef(*given, num_classes=7).item(), abs=1e-6)
+    assert scores["cohen_kappa"] == pytest.approx(
+        functional.multiclass_cohen_kappa(*given, num_classes=7).item(), abs=1e-6
+    )
+    assert scores["mcc"] == pytest.approx(
+        functional.multiclass_matthews_corrcoef(*given, num_classes=7).item(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,13 @@ def test_undefined_scores_are_none_with_a_reason_and_leave_the_means():
     assert scores["per_class"]["precision"] == [pytest.approx(1 / 3), None, None, 0.0]
     assert scores["per_class"]["recall"] == [0.5, 0.0, None, None]
     assert scores["per_class"]["f1"] == [pytest.approx(0.4), 0.0, None, 0.0]
-    assert set(scores["reasons"]) == {"per_class.precision.1", "per_class.precision.2", "per_class.recall.2", "per_class.recall.3", "per_class.f1.2"}
+    assert set(scores["reasons"]) == {
+        "per_class.precision.1",
+        "per_class.precision.2",
+        "per_class.recall.2",
+        "per_class.recall.3",
+        "per_class.f1.2",
+    }
     expected = reference([0, 0, 1, 1], [0, 3, 0, 0])
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
@@ -152,7 +166,8 @@ def test_scores_do_not_depend_on_the_numbering_of_classes(pairs, numbering):
 
 
 @pytest.mark.parametrize(
-    ("targets", "predicted"), [([0, 3], [0, 0]), ([0, -1], [0, 0]), ([0, 1], [0, 3]), ([0, 1], [0, -2]), ([0, 1], [0]), ([0.0, 1.0], [0, 1])]
+    ("targets", "predicted"),
+    [([0, 3], [0, 0]), ([0, -1], [0, 0]), ([0, 1], [0, 3]), ([0, 1], [0, -2]), ([0, 1], [0]), ([0.0, 1.0], [0, 1])],
 )
 def test_ids_that_are_not_classes_are_refused(targets, predicted):
     with pytest.raises(RecordError):
@@ -179,7 +194,9 @@ def test_probability_scores_equal_scikit_learns(seed):
 
 def test_brier_of_two_classes_is_twice_scikit_learns():
     targets, probabilities = softmax(classes=2)
-    assert probability_scores(targets, probabilities)["brier"] == pytest.approx(2 * metrics.brier_score_loss(targets, probabilities[:, 1]))
+    assert probability_scores(targets, probabilities)["brier"] == pytest.approx(
+        2 * metrics.brier_score_loss(targets, probabilities[:, 1])
+    )
 
 
 def test_calibration_error_equals_a_plain_loop():
@@ -219,7 +236,9 @@ def test_a_sample_without_an_answer_lowers_every_probability_score():
     whole, part = probability_scores(targets, probabilities), probability_scores(targets, missing)
     assert part["n_unanswered"] == 40
     assert part["macro_ap"] < whole["macro_ap"]
-    assert part["nll"] == pytest.approx((-np.log(probabilities[np.arange(40, 400), targets[40:]]).sum() + 40 * math.log(7)) / 400)
+    assert part["nll"] == pytest.approx(
+        (-np.log(probabilities[np.arange(40, 400), targets[40:]]).sum() + 40 * math.log(7)) / 400
+    )
     uniform = reliability([0], [[math.nan] * 4])
     assert np.nansum(uniform["accuracy"]) == 0
     assert np.nansum(uniform["confidence"]) == 0.25
@@ -238,7 +257,9 @@ def test_a_certain_mistake_is_clipped_and_counted():
     assert scores["nll"] == pytest.approx(metrics.log_loss([0, 1], [[0.0, 1.0], [0.0, 1.0]]))
 
 
-@pytest.mark.parametrize("rows", [[[2.0, -1.0]], [[0.4, 0.4]], [[0.5, math.nan]], [0.5, 0.5], [[math.inf, 0.0]], [[0.5, 0.5]] * 2])
+@pytest.mark.parametrize(
+    "rows", [[[2.0, -1.0]], [[0.4, 0.4]], [[0.5, math.nan]], [0.5, 0.5], [[math.inf, 0.0]], [[0.5, 0.5]] * 2]
+)
 def test_what_is_not_a_distribution_is_refused(rows):
     with pytest.raises(RecordError):
         probability_scores([0], rows)
@@ -246,5 +267,8 @@ def test_what_is_not_a_distribution_is_refused(rows):
 
 def test_half_precision_probabilities_are_accepted():
     targets, probabilities = softmax()
-    full, half = probability_scores(targets, probabilities), probability_scores(targets, probabilities.astype(np.float16))
+    full, half = (
+        probability_scores(targets, probabilities),
+        probability_scores(targets, probabilities.astype(np.float16)),
+    )
     assert half["nll"] == pytest.approx(full["nll"], rel=1e-3)

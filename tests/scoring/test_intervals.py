@@ -50,7 +50,9 @@ def test_wilson_published(k, n, low, high):
     assert wilson(k, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@given(st.integers(1, 4000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95, 0.99]))
+@given(
+    st.integers(1, 4000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95, 0.99])
+)
 @settings(max_examples=60, deadline=None)
 def test_wilson_equals_statsmodels(counts, confidence):
     k, n = counts
@@ -63,7 +65,9 @@ def test_wilson_of_nothing():
     assert wilson(0, 0) is None
 
 
-@pytest.mark.parametrize(("only_a", "only_b"), [(3, 9), (0, 4), (12, 12), (1, 0), (5, 20), (20, 4), (24, 0), (121, 59), (13, 12)])
+@pytest.mark.parametrize(
+    ("only_a", "only_b"), [(3, 9), (0, 4), (12, 12), (1, 0), (5, 20), (20, 4), (24, 0), (121, 59), (13, 12)]
+)
 def test_mcnemar_equals_statsmodels(only_a, only_b):
     a = np.r_[np.ones(only_a), np.zeros(only_b), np.ones(50), np.zeros(7)]
     b = np.r_[np.zeros(only_a), np.ones(only_b), np.ones(50), np.zeros(7)]
@@ -100,7 +104,13 @@ def test_bootstrap_equals_scipys():
     outputs = targets + generator.normal(size=300)
     ours = bootstrap(ccc, [targets, outputs], n_resamples=3000)
     theirs = scipy.stats.bootstrap(
-        (targets, outputs), ccc, paired=True, vectorized=False, method="percentile", n_resamples=3000, rng=np.random.default_rng(0)
+        (targets, outputs),
+        ccc,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        n_resamples=3000,
+        rng=np.random.default_rng(0),
     ).confidence_interval
     assert ours == pytest.approx(tuple(theirs), abs=0.006)
 
@@ -108,9 +118,15 @@ def test_bootstrap_equals_scipys():
 def test_one_seed_gives_one_interval_for_ever():
     # Literal figures: whoever verifies a record next year must get these bits.
     confusion = np.array([[50, 10, 0], [5, 30, 1]])
-    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7) == bootstrap_confusion(confusion, ["accuracy"], 500, seed=7)
-    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7) != bootstrap_confusion(confusion, ["accuracy"], 500, seed=8)
-    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7)["accuracy"] == pytest.approx(GOLDEN_CONFUSION, abs=1e-12)
+    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7) == bootstrap_confusion(
+        confusion, ["accuracy"], 500, seed=7
+    )
+    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7) != bootstrap_confusion(
+        confusion, ["accuracy"], 500, seed=8
+    )
+    assert bootstrap_confusion(confusion, ["accuracy"], 500, seed=7)["accuracy"] == pytest.approx(
+        GOLDEN_CONFUSION, abs=1e-12
+    )
     values = np.arange(50.0)
     assert bootstrap(np.mean, [values], 500, seed=7) == pytest.approx(GOLDEN_BOOTSTRAP, abs=1e-12)
     assert bootstrap(np.mean, [values], 500, seed=7, groups=values // 5) == pytest.approx(GOLDEN_GROUPED, abs=1e-12)
@@ -183,7 +199,9 @@ def test_paired_bootstrap_tells_a_difference_and_its_absence():
     assert found.p == 2 / 2001
     assert paired_bootstrap(a, a) == (0.0, 0.0, 0.0, 1.0)
     back = paired_bootstrap(b, a)
-    assert (back.difference, back.low, back.high, back.p) == pytest.approx((-found.difference, -found.high, -found.low, found.p))
+    assert (back.difference, back.low, back.high, back.p) == pytest.approx(
+        (-found.difference, -found.high, -found.low, found.p)
+    )
     with pytest.raises(RecordError):
         paired_bootstrap([], [])
 

@@ -20,20 +20,31 @@ VALUES = Protocol("toy", TASKS["va"])
 def values(n=40):
     generator = np.random.default_rng(0)
     targets = generator.uniform(-1, 1, size=(n, 2))
-    return Predictions(np.array([f"s{i}" for i in range(n)]), targets, (targets + generator.normal(size=(n, 2)) / 3).astype(np.float32))
+    return Predictions(
+        np.array([f"s{i}" for i in range(n)]), targets, (targets + generator.normal(size=(n, 2)) / 3).astype(np.float32)
+    )
 
 
 def test_a_record_says_what_follows_from_its_predictions():
     test, validation = predictions(0.7, 1), predictions(0.6, 2, n=90)
     made = scored(record(notes=["kept"]), PROTOCOL, {"test": test, "validation": validation})
-    assert (made.metrics, made.validation_metrics, made.n_scored) == (score(PROTOCOL, test), score(PROTOCOL, validation), len(test))
+    assert (made.metrics, made.validation_metrics, made.n_scored) == (
+        score(PROTOCOL, test),
+        score(PROTOCOL, validation),
+        len(test),
+    )
     assert unpack_outcomes(made.outcomes, len(test)).tolist() == correct(test).tolist()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", made.created)
     assert made.notes == ["kept"]
 
 
 def test_nothing_of_a_former_result_stays():
-    former = scored(record(), PROTOCOL, {"test": predictions(0.7, 1), "validation": predictions(0.6, 2, n=90)}, created="2020-01-01T00:00:00+00:00")
+    former = scored(
+        record(),
+        PROTOCOL,
+        {"test": predictions(0.7, 1), "validation": predictions(0.6, 2, n=90)},
+        created="2020-01-01T00:00:00+00:00",
+    )
     made = scored(former, PROTOCOL, {"test": predictions(0.5, 3)})
     assert made.validation_metrics == {}
     assert made.metrics != former.metrics
@@ -64,5 +75,7 @@ def test_scores_on_the_training_split():
 @pytest.mark.parametrize("call", [r"(?<!def )\bpack_outcomes\b", r"\"validation_metrics\":"])
 def test_records_are_composed_in_one_place(call):
     package = Path(fer_bench.__file__).parent
-    users = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if re.search(call, path.read_text())}
+    users = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if re.search(call, path.read_text())
+    }
     assert users == {"scoring/record.py"}

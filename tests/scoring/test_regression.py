@@ -16,7 +16,18 @@ from sklearn import metrics
 from fer_bench.errors import RecordError
 from fer_bench.scoring import agreement
 from fer_bench.scoring.intervals import bootstrap
-from fer_bench.scoring.regression import VA_SCORES, answer_missing, ccc, icc31, mae, mean_over_dimensions, pcc, rmse, sagr, va_scores
+from fer_bench.scoring.regression import (
+    VA_SCORES,
+    answer_missing,
+    ccc,
+    icc31,
+    mae,
+    mean_over_dimensions,
+    pcc,
+    rmse,
+    sagr,
+    va_scores,
+)
 
 NUMBERS = st.lists(st.tuples(st.integers(-10, 10), st.integers(-10, 10)), min_size=2, max_size=40)
 
@@ -138,7 +149,9 @@ def test_dimensions_of_different_scales():
     unequal = va_scores(t, o, scale=[(-3, 3), (0, 8)])
     assert unequal["mean"]["rmse"] is None
     assert unequal["reasons"] == dict.fromkeys(["mean.rmse", "mean.mae"], "the dimensions have different units")
-    assert unequal["mean"]["rmse_scaled"] == pytest.approx((unequal["valence"]["rmse"] / 3 + unequal["arousal"]["rmse"] / 4) / 2)
+    assert unequal["mean"]["rmse_scaled"] == pytest.approx(
+        (unequal["valence"]["rmse"] / 3 + unequal["arousal"]["rmse"] / 4) / 2
+    )
 
 
 def test_undefined_scores_are_none_with_a_reason():
@@ -148,7 +161,10 @@ def test_undefined_scores_are_none_with_a_reason():
     assert scores["valence"]["pcc"] is None
     assert scores["mean"]["pcc"] is None
     assert scores["valence"]["ccc"] == 0.0
-    assert scores["reasons"] == {"valence.pcc": "the predictions are constant", "mean.pcc": "undefined for at least one dimension"}
+    assert scores["reasons"] == {
+        "valence.pcc": "the predictions are constant",
+        "mean.pcc": "undefined for at least one dimension",
+    }
     assert va_scores(o, t)["reasons"]["valence.pcc"] == "the targets are constant"
     assert va_scores(o, o)["reasons"]["valence.ccc"] == "targets and predictions are constant"
     empty = va_scores(np.empty((0, 2)), np.empty((0, 2)))

@@ -15,13 +15,21 @@ from fer_bench.scoring.intervals import bootstrap
 from fer_bench.scoring.score import score
 
 PROTOCOL = Protocol("toy", TASKS["va"], scale=(-10.0, 10.0))
-FUNCTIONS = {"ccc": regression.ccc, "pcc": regression.pcc, "icc31": regression.icc31, "rmse": regression.rmse, "mae": regression.mae}
+FUNCTIONS = {
+    "ccc": regression.ccc,
+    "pcc": regression.pcc,
+    "icc31": regression.icc31,
+    "rmse": regression.rmse,
+    "mae": regression.mae,
+}
 
 
 def made(n=240, clips=24, noise=3.0, seed=0, **fields):
     generator = np.random.default_rng(seed)
     clip = np.repeat(np.arange(clips), n // clips)
-    targets = np.clip(generator.normal(0, 3, (clips, 2))[clip] + generator.normal(0, 1, (n, 2)), -10, 10).astype(np.float32)
+    targets = np.clip(generator.normal(0, 3, (clips, 2))[clip] + generator.normal(0, 1, (n, 2)), -10, 10).astype(
+        np.float32
+    )
     outputs = (0.6 * targets + noise * generator.normal(0, 1, (clips, 2))[clip] + 1).astype(np.float32)
     ids = np.array([f"{i:05d}" for i in range(n)])
     return Predictions(ids, targets, outputs, groups=np.array([f"c{c:02d}" for c in clip]), **fields)
@@ -32,7 +40,9 @@ def test_statistics_from_sums_are_those_of_the_samples(name):
     p = made()
     total = moments.sums(p.targets, p.outputs, p.groups).sum(axis=0)
     for d in range(2):
-        assert moments.statistics(total)[name][d] == pytest.approx(FUNCTIONS[name](p.targets[:, d], p.outputs[:, d]), abs=1e-10)
+        assert moments.statistics(total)[name][d] == pytest.approx(
+            FUNCTIONS[name](p.targets[:, d], p.outputs[:, d]), abs=1e-10
+        )
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -43,13 +53,21 @@ def test_intervals_are_those_of_resampling_the_samples_themselves(name, grouped)
     fast = moments.bootstrap_values(p.targets, p.outputs, ("valence", "arousal"), groups, n_resamples=200)
     slow = bootstrap(FUNCTIONS[name], [p.targets[:, 1], p.outputs[:, 1]], n_resamples=200, groups=groups)
     assert fast[f"arousal/{name}"] == pytest.approx(slow, abs=1e-9)
-    mean = bootstrap(partial(regression.mean_over_dimensions, FUNCTIONS[name]), [p.targets, p.outputs], n_resamples=200, groups=groups)
+    mean = bootstrap(
+        partial(regression.mean_over_dimensions, FUNCTIONS[name]),
+        [p.targets, p.outputs],
+        n_resamples=200,
+        groups=groups,
+    )
     assert fast[name] == pytest.approx(mean, abs=1e-9)
 
 
 def test_clips_widen_the_interval():
     p = made()
-    by_clip, by_frame = (moments.bootstrap_values(p.targets, p.outputs, ("valence", "arousal"), groups, n_resamples=400)["ccc"] for groups in (p.groups, None))
+    by_clip, by_frame = (
+        moments.bootstrap_values(p.targets, p.outputs, ("valence", "arousal"), groups, n_resamples=400)["ccc"]
+        for groups in (p.groups, None)
+    )
     assert by_clip[1] - by_clip[0] > 1.5 * (by_frame[1] - by_frame[0])
 
 
@@ -66,7 +84,11 @@ def test_undefined_statistics_are_nan_not_zero():
 def test_score_has_units_and_scaled_errors():
     p = made()
     metrics = score(PROTOCOL, p)
-    assert metrics["ccc"] == metrics["mean"]["ccc"] == pytest.approx((metrics["valence"]["ccc"] + metrics["arousal"]["ccc"]) / 2)
+    assert (
+        metrics["ccc"]
+        == metrics["mean"]["ccc"]
+        == pytest.approx((metrics["valence"]["ccc"] + metrics["arousal"]["ccc"]) / 2)
+    )
     error = np.sqrt(np.mean((p.targets[:, 0].astype(float) - p.outputs[:, 0].astype(float)) ** 2))
     assert metrics["valence"]["rmse"] == pytest.approx(error)
     assert metrics["valence"]["rmse_scaled"] == pytest.approx(error / 10)
@@ -124,7 +146,10 @@ def test_wrong_width_is_an_error():
 
 def test_one_dimension_is_a_task_of_its_own():
     p = made()
-    one = score(Protocol("toy", TASKS["arousal"], scale=(-10, 10)), Predictions(p.ids, p.targets[:, 1:], p.outputs[:, 1:], groups=p.groups))
+    one = score(
+        Protocol("toy", TASKS["arousal"], scale=(-10, 10)),
+        Predictions(p.ids, p.targets[:, 1:], p.outputs[:, 1:], groups=p.groups),
+    )
     assert one["ccc"] == one["arousal"]["ccc"] == pytest.approx(score(PROTOCOL, p)["arousal"]["ccc"])
 
 

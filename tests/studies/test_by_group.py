@@ -1,4 +1,5 @@
-"""Scores by group from stored predictions: attributes of the dataset, of its images and of the predictions; what is missing is said."""
+"""Scores by group from stored predictions: attributes of the dataset, of its images and of the predictions; what is
+missing is said."""
 
 import shutil
 
@@ -33,10 +34,14 @@ def table(own_folders):
     lines = [HEADER]
     for i, image in enumerate(smooth_images(280)):
         cv2.imwrite(str(folder / f"{i:03d}.png"), image)
-        lines.append(f"{'dwdii' if i % 3 else '628'},{i:03d}.png,{FER7.names[i // 2 % 7]},{'' if i == 279 else i % 60 + 10}")
+        lines.append(
+            f"{'dwdii' if i % 3 else '628'},{i:03d}.png,{FER7.names[i // 2 % 7]},{'' if i == 279 else i % 60 + 10}"
+        )
     (folder / "mine.csv").write_text("\n".join(lines) + "\n")
     execution = Execution(data_dir=str(folder), table_file=str(folder / "mine.csv"))
-    spec = RunSpec.model_validate({"dataset": "table:mine", "task": "fer7", "dataset_options": {"test": 0.5}, "execution": execution})
+    spec = RunSpec.model_validate(
+        {"dataset": "table:mine", "task": "fer7", "dataset_options": {"test": 0.5}, "execution": execution}
+    )
     samples = build_datamodule(spec).read_samples
     at = samples.where("test")
     targets = samples.targets["fer7"][at]
@@ -46,10 +51,18 @@ def table(own_folders):
     predictions = Predictions(samples.ids[at], targets, outputs)
     protocol, store = protocol_for("table:mine", "fer7"), Store()
     record = Record(
-        run_id="r-s0", row="r", protocol=protocol.name, task="fer7", dataset="table:mine", model="net", metrics=score(protocol, predictions),
-        n_scored=len(at), outcomes=pack_outcomes(correct(predictions)), data={"checksums": samples.checksums},
+        run_id="r-s0",
+        row="r",
+        protocol=protocol.name,
+        task="fer7",
+        dataset="table:mine",
+        model="net",
+        metrics=score(protocol, predictions),
+        n_scored=len(at),
+        outcomes=pack_outcomes(correct(predictions)),
+        data={"checksums": samples.checksums},
         spec={"dataset": "table:mine", "task": "fer7", "dataset_options": {"test": 0.5}},
-    )  # fmt: skip
+    )
     return store, store.put(record, {"test": predictions}), folder
 
 
@@ -75,7 +88,9 @@ def test_without_the_dataset_what_is_stored_still_works(table):
     store, record, folder = table
     shutil.rmtree(folder)
     assert len(score_by(store, record.run_id, "class").scores.groups) == 7
-    with pytest.raises(MissingDataError, match=r"--by sharpness needs the dataset of run r-s0.*The stored predictions alone know class"):
+    with pytest.raises(
+        MissingDataError, match=r"--by sharpness needs the dataset of run r-s0.*The stored predictions alone know class"
+    ):
         score_by(store, record.run_id, "sharpness", Execution(data_dir=str(folder)))
 
 
@@ -105,8 +120,15 @@ def test_columns_numbers_and_what_is_missing():
 
 
 def test_folders_and_columns_of_samples():
-    samples = Samples(np.array(["test/happy/a.png", "test/sad/b.png"]), smooth_images(2), np.array(["test"] * 2), {}, "fake")
-    samples.columns = {"row": np.arange(2), "landmarks": np.zeros((2, 68, 2)), "clip": np.array(["c", "d"]), "attribute:clip": np.array(["x", "y"])}
+    samples = Samples(
+        np.array(["test/happy/a.png", "test/sad/b.png"]), smooth_images(2), np.array(["test"] * 2), {}, "fake"
+    )
+    samples.columns = {
+        "row": np.arange(2),
+        "landmarks": np.zeros((2, 68, 2)),
+        "clip": np.array(["c", "d"]),
+        "attribute:clip": np.array(["x", "y"]),
+    }
     found = columns_of(samples)
     assert set(found) == {"clip", "folder"}
     assert found["clip"].tolist() == ["c", "d"]

@@ -28,7 +28,9 @@ def write(tmp_path):
         for i, (user, image, emotion, valence, arousal) in enumerate(rows):
             verdict, values = ("Reject", ",,") if emotion is None else ("Keep", f"{valence},{arousal},{emotion}")
             ambiguity = "" if emotion is None else i % 7
-            lines.append(f"{i},{user},/Run/x/{image}.jpg,{verdict},,\"['Adults']\",{values},\"['Staging']\",{ambiguity},False,2022-01-01")
+            lines.append(
+                f"{i},{user},/Run/x/{image}.jpg,{verdict},,\"['Adults']\",{values},\"['Staging']\",{ambiguity},False,2022-01-01"
+            )
         path = tmp_path / "annotations.ann"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
@@ -105,7 +107,9 @@ def test_overlap_scores(write):
 
 
 def test_overlap_score_of_a_rejected_image(write):
-    scores = overlap_scores(read_annotations(write(("u1", "a", None, 0, 0), ("u2", "a", None, 0, 0), ("u3", "a", "Joy", 1, 1))))
+    scores = overlap_scores(
+        read_annotations(write(("u1", "a", None, 0, 0), ("u2", "a", None, 0, 0), ("u3", "a", "Joy", 1, 1)))
+    )
     assert {user: s.score for user, s in scores.items()} == {"u3": 0.0}  # for the others, one keeps and one rejects
 
 
@@ -133,7 +137,12 @@ def test_single_annotations_have_no_agreement_and_remove_its_figures(several, wr
     study_findingemo(single, tmp_path / "out")
     text = page.read_text(encoding="utf-8")
     assert "there is no agreement to measure" in text
-    assert sorted(p.name for p in page.parent.iterdir()) == ["README.md", "emotions.png", "scales.png", "valence_arousal.png"]
+    assert sorted(p.name for p in page.parent.iterdir()) == [
+        "README.md",
+        "emotions.png",
+        "scales.png",
+        "valence_arousal.png",
+    ]
     assert "distances.png" not in text
     again = study_findingemo(single, tmp_path / "again").parent
     assert {p.name: p.read_bytes() for p in again.iterdir()} == {p.name: p.read_bytes() for p in page.parent.iterdir()}
@@ -143,7 +152,10 @@ def test_the_published_header(tmp_path):
     path = tmp_path / "annotations_single.ann"
     path.write_text(findingemo_lines.ANNOTATIONS, encoding="utf-8")
     text = study_findingemo(path, tmp_path / "out").read_text(encoding="utf-8")
-    assert "10 annotations of 10 images by 8 annotators. No annotation rejects its image. None of the images have several annotators." in text
+    assert (
+        "10 annotations of 10 images by 8 annotators. No annotation rejects its image. None of the images have several"
+        " annotators." in text
+    )
     assert "| joy | 3 | 30.0% | 3.00 ± 1.00 | 1.67 ± 1.15 | 2.00 ± 1.73 |" in text
     assert "What agrees" not in text
     assert not any(user in text for user in findingemo_lines.ANNOTATIONS.replace(",", "\n").split() if len(user) == 24)
@@ -167,10 +179,16 @@ def test_a_difference_from_the_paper_is_named(several):
     kept = [a for a in rows if not a.rejected]
     lines = list(compare(kept, emotion_table(kept, leaves=True), emotion_table(kept, leaves=False)))
     assert "- Annotators: 3 user ids; the paper says 655 (sections 2.1 and A.4)." in lines
-    assert any(line.startswith("- Annotations per emotion (Tables 2 and 4): 0 of 31 agree; not Table 2, joy (4 for 7,026)") for line in lines)
+    assert any(
+        line.startswith("- Annotations per emotion (Tables 2 and 4): 0 of 31 agree; not Table 2, joy (4 for 7,026)")
+        for line in lines
+    )
 
 
-@pytest.mark.skipif("FER_BENCH_FINDINGEMO_ANNOTATIONS" not in os.environ, reason="FER_BENCH_FINDINGEMO_ANNOTATIONS does not name the published file")
+@pytest.mark.skipif(
+    "FER_BENCH_FINDINGEMO_ANNOTATIONS" not in os.environ,
+    reason="FER_BENCH_FINDINGEMO_ANNOTATIONS does not name the published file",
+)
 def test_the_committed_study_is_that_of_the_published_annotations(tmp_path):
     page = study_findingemo(Path(os.environ["FER_BENCH_FINDINGEMO_ANNOTATIONS"]), tmp_path)
     committed = Path(__file__).parents[2] / "leaderboards/studies/findingemo"
@@ -192,5 +210,8 @@ def test_errors_leave_nothing(write, tmp_path):
 
 
 def test_is_torch_free():
-    code = "import sys, fer_bench.studies.findingemo; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    code = (
+        "import sys, fer_bench.studies.findingemo; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in"
+        " sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0

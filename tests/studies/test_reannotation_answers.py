@@ -24,7 +24,7 @@ s,1,ben,i2,b.jpg,contempt,1,item,,,,100,1
 s,1,ben,i1,a.jpg,happy,2,item,neutral,3,5,900,0
 s,1,ben,i1,a.jpg,happy,1,item,unknown,4,5,900,0
 s,1,ben,i9,c.jpg,sad,1,catch,fear,2,5,900,0
-"""
+"""  # noqa: E501
 
 
 def write(tmp_path: Path, text: str, name: str = "answers.csv") -> Path:
@@ -41,7 +41,8 @@ def test_long_format(tmp_path: Path) -> None:
     assert study.ids == ("a.jpg", "b.jpg")
     assert study.raters == ("anna", "ben")
     assert study.original.tolist() == [FER8.index("happy"), FER8.index("contempt")]
-    # Ben's first presentation is his answer although it stands later; his second one is a repeat; his skipped image is none.
+    # Ben's first presentation is his answer although it stands later; his second one is a repeat; his skipped image is
+    # none.
     assert study.expression.tolist() == [[1, 0], [8, -1]]
     assert study.valence.tolist()[0] == [1.0, 0.0]
     assert study.valence[1, 0] == -0.25
@@ -114,7 +115,12 @@ def test_missing_file(tmp_path: Path) -> None:
         read_answers(tmp_path / "none.csv")
 
 
-def write_ferplus(folder: Path, rows: list[tuple[str, int, list[int]]], labels: str = "fer2013.csv", header: str = "emotion,pixels,Usage") -> None:
+def write_ferplus(
+    folder: Path,
+    rows: list[tuple[str, int, list[int]]],
+    labels: str = "fer2013.csv",
+    header: str = "emotion,pixels,Usage",
+) -> None:
     order = [c.strip() for c in header.split(",")]
     cells = [{"emotion": str(label), "pixels": "0 1 2", "Usage": usage} for usage, label, _ in rows]
     (folder / labels).write_text("\n".join([header, *(",".join(cell[c] for c in order) for cell in cells)]) + "\n")
@@ -129,7 +135,9 @@ FER_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "header"), [("fer2013.csv", "emotion,pixels,Usage"), ("icml_face_data.csv", "emotion, Usage, pixels")])
+@pytest.mark.parametrize(
+    ("name", "header"), [("fer2013.csv", "emotion,pixels,Usage"), ("icml_face_data.csv", "emotion, Usage, pixels")]
+)
 def test_ferplus_is_joined_by_row_and_by_name(tmp_path: Path, name: str, header: str) -> None:
     write_ferplus(tmp_path, FER_ROWS, name, header)
     study = read_ferplus(tmp_path)

@@ -52,7 +52,10 @@ def test_planted_values_are_recovered_and_written(tmp_path: Path) -> None:
     assert right > 0.97
     assert right >= (analysis.max_vote == simulation.truth).mean()
     # The network that learned the labels agrees with labels, the other with people.
-    by_labels, weakly = analysis.network_expressions["trained on labels"], analysis.network_expressions["weakly trained"]
+    by_labels, weakly = (
+        analysis.network_expressions["trained on labels"],
+        analysis.network_expressions["weakly trained"],
+    )
     assert by_labels["original"].low > weakly["original"].high
     assert weakly["max_vote"].low > by_labels["max_vote"].high
 
@@ -84,10 +87,17 @@ def test_intervals_cover_over_many_simulations() -> None:
         rng = np.random.default_rng(seed)
         original = rng.integers(0, K, 300)
         category = np.array([rng.choice(K, p=crowd.mix[o]) for o in original])
-        expression = np.stack([(rng.random((300, 1)) > np.cumsum(c[category], axis=1)).sum(axis=1) for c in crowd.confusions])
+        expression = np.stack(
+            [(rng.random((300, 1)) > np.cumsum(c[category], axis=1)).sum(axis=1) for c in crowd.confusions]
+        )
         study = Study("t", tuple(map(str, range(300))), FER8, FER8.names, original, count_votes(expression, K))
         votes = vote_estimates(study, n_resamples=200, seed=seed)
-        covered.append([*(votes[n].covers(truth[n]) for n in ("alpha", "kept_votes")), *votes["vote_share"].covers(truth["vote_share"])])
+        covered.append(
+            [
+                *(votes[n].covers(truth[n]) for n in ("alpha", "kept_votes")),
+                *votes["vote_share"].covers(truth["vote_share"]),
+            ]
+        )
     rate = np.mean(covered)
     assert 0.88 < rate < 0.99
 
@@ -124,7 +134,13 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
         study_reannotation(
             tmp_path / "a.csv",
             tmp_path / "out",
-            {"n": (np.array(["q"]), np.ones((1, 7)) / 7, ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))},
+            {
+                "n": (
+                    np.array(["q"]),
+                    np.ones((1, 7)) / 7,
+                    ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+                )
+            },
         )
     assert not (tmp_path / "out").exists()
 

@@ -17,18 +17,33 @@ from fer_bench.scoring.agreement import (
 )
 from fer_bench.studies.consensus import vote_posterior
 from fer_bench.studies.reannotation.label_errors import error_table, find_label_errors
-from fer_bench.studies.reannotation.networks import NetworkOutputs, affect_agreement, expression_agreement, join, rater_matrix
+from fer_bench.studies.reannotation.networks import (
+    NetworkOutputs,
+    affect_agreement,
+    expression_agreement,
+    join,
+    rater_matrix,
+)
 from fer_bench.studies.reannotation.raters import affect_estimates, expression_estimates, repeat_estimates, with_nan
 from fer_bench.studies.reannotation.resample import resample_rows, resample_sums
 from fer_bench.studies.reannotation.shift import TIE_RULES, confusion, max_vote, vote_estimates
 from fer_bench.studies.reannotation.study import Repeats, Study, count_votes, mean_over_raters, sd_over_raters
 
-COUNTS = np.array([[3, 1, 0, 0, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0, 0, 0], [0, 2, 2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]])
+COUNTS = np.array(
+    [[3, 1, 0, 0, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0, 0, 0], [0, 2, 2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
+)
 ORIGINAL = np.array([0, 1, 0, 5])
 
 
 def small_study(**changes: object) -> Study:
-    fields: dict = {"title": "t", "ids": tuple("abcd"), "label_set": FER8, "categories": FER8.names, "original": ORIGINAL, "counts": COUNTS}
+    fields: dict = {
+        "title": "t",
+        "ids": tuple("abcd"),
+        "label_set": FER8,
+        "categories": FER8.names,
+        "original": ORIGINAL,
+        "counts": COUNTS,
+    }
     return Study(**(fields | changes))
 
 
@@ -104,7 +119,9 @@ def test_intervals_have_the_width_that_theory_gives() -> None:
         assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=0.12)
         assert estimate.covers(3)
         assert not estimate.covers(3 + 2 * half)
-    undefined = resample_sums({"x": values[:, None] * [1, 0]}, lambda s: {"r": np.where(s["x"] == 0, np.nan, s["x"])}, 50)["r"]
+    undefined = resample_sums(
+        {"x": values[:, None] * [1, 0]}, lambda s: {"r": np.where(s["x"] == 0, np.nan, s["x"])}, 50
+    )["r"]
     assert np.isnan([undefined.value[1], undefined.low[1], undefined.high[1]]).all()
     assert undefined.low[0] < undefined.value[0] < undefined.high[0]
 
@@ -114,7 +131,9 @@ def test_rater_statistics_match_scoring() -> None:
     answers = with_nan(study.expression)
     expression = expression_estimates(study, n_resamples=5)
     assert expression["correlation"].value == pytest.approx(mean_upper_triangle(nominal_rater_correlations(answers, 8)))
-    assert expression["profile_correlation"].value == pytest.approx(mean_upper_triangle(profile_correlations(answers, 8)))
+    assert expression["profile_correlation"].value == pytest.approx(
+        mean_upper_triangle(profile_correlations(answers, 8))
+    )
     shares = np.stack([np.bincount(row[row >= 0], minlength=8) / (row >= 0).sum() for row in study.expression])
     np.testing.assert_allclose(expression["bias"].value[2], shares[2] - np.delete(shares, 2, axis=0).mean(axis=0))
     ratings = np.concatenate([study.valence, np.full((1, 200), np.nan)])
@@ -147,10 +166,14 @@ def test_networks_join_by_id_and_class_name() -> None:
     ids = np.array(study.ids)[::-1][:150]
     right = np.eye(7)[[FER7.find(FER8.names[k]) or 0 for k in study.original[::-1][:150]]]
     affect = np.stack([mean_over_raters(study.arousal), mean_over_raters(study.valence)], axis=1)[::-1][:150]
-    networks = join(study, {"seven": NetworkOutputs(ids, right, FER7.names), "va": (ids, affect, ("arousal", "valence"))})
+    networks = join(
+        study, {"seven": NetworkOutputs(ids, right, FER7.names), "va": (ids, affect, ("arousal", "valence"))}
+    )
     seven, va = networks
     assert (seven.expression[:50] == -1).all()
-    known = np.flatnonzero((seven.expression >= 0) & (study.original != FER8.index("contempt")) & (study.original != FER8.index("anger")))
+    known = np.flatnonzero(
+        (seven.expression >= 0) & (study.original != FER8.index("contempt")) & (study.original != FER8.index("anger"))
+    )
     assert (seven.expression[known] == study.original[known]).all()
     agreement = expression_agreement(study, seven, n_resamples=10)
     judged = (seven.expression >= 0) & (study.counts.sum(axis=1) > 0)

@@ -1,4 +1,5 @@
-"""The suite of ablations: every row can be built, differs from the base in few settings, and students name rows of the same suite as teachers."""
+"""The suite of ablations: every row can be built, differs from the base in few settings, and students name rows of the
+same suite as teachers."""
 
 from pathlib import Path
 

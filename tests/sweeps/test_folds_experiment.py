@@ -40,18 +40,39 @@ class Trainer:
         at = np.flatnonzero(deal(names, folding.folds) == folding.fold)
         targets = np.random.default_rng(0).uniform(-10, 10, (N, 2)).astype(np.float32)[at]
         noise = np.random.default_rng([spec.seed, folding.fold]).normal(0, 4 * self.noise, (len(at), 2))
-        test = Predictions(np.array([f"{i:04d}" for i in at]), targets, (0.7 * targets + noise).astype(np.float32), {}, clips[at])
+        test = Predictions(
+            np.array([f"{i:04d}" for i in at]), targets, (0.7 * targets + noise).astype(np.float32), {}, clips[at]
+        )
         fold = {"fold": folding.fold, "folds": folding.folds, "by": folding.by, "copy": self.copy}
         record = Record(
-            run_id=spec.run_id(), row=spec.digest(), protocol=protocol.name, task=spec.task, dataset=spec.dataset, model=spec.model, seed=spec.seed,
-            spec=spec.model_dump(mode="json", exclude={"execution"}), metrics=score(protocol, test), n_scored=len(test), caveats=list(protocol.caveats),
-            data={"fold": fold, "checksums": {"test": f"{self.copy}{folding.fold}{folding.by}"}}, training={"epochs": 3, "seconds": 1.5},
-        )  # fmt: skip
+            run_id=spec.run_id(),
+            row=spec.digest(),
+            protocol=protocol.name,
+            task=spec.task,
+            dataset=spec.dataset,
+            model=spec.model,
+            seed=spec.seed,
+            spec=spec.model_dump(mode="json", exclude={"execution"}),
+            metrics=score(protocol, test),
+            n_scored=len(test),
+            caveats=list(protocol.caveats),
+            data={"fold": fold, "checksums": {"test": f"{self.copy}{folding.fold}{folding.by}"}},
+            training={"epochs": 3, "seconds": 1.5},
+        )
         return store.put(record, {"test": test})
 
 
 def experiment(by="identity", **settings):
-    return specs.build({"dataset": "afew_va", "task": "va", "model": "resnet18", "loss": "mse", "dataset_options": {"folds": 5, "fold_by": by}, **settings})
+    return specs.build(
+        {
+            "dataset": "afew_va",
+            "task": "va",
+            "model": "resnet18",
+            "loss": "mse",
+            "dataset_options": {"folds": 5, "fold_by": by},
+            **settings,
+        }
+    )
 
 
 @pytest.fixture
@@ -66,7 +87,9 @@ def test_one_record_per_fold_and_one_for_all(store):
     assert len(list(store.records())) == 6
     folds = [store.get(run_id) for run_id in record.data["folds"]]
     assert record.metrics["folds"]["averaged"]["ccc"] == pytest.approx(np.mean([fold.metrics["ccc"] for fold in folds]))
-    assert record.metrics["folds"]["std"]["valence/pcc"] == pytest.approx(np.std([fold.metrics["valence"]["pcc"] for fold in folds], ddof=1))
+    assert record.metrics["folds"]["std"]["valence/pcc"] == pytest.approx(
+        np.std([fold.metrics["valence"]["pcc"] for fold in folds], ddof=1)
+    )
     assert record.metrics["ccc"] != pytest.approx(record.metrics["folds"]["averaged"]["ccc"], abs=1e-12)
     assert record.training["seconds"] == 7.5
     assert verify(store).ok
@@ -109,7 +132,13 @@ def test_the_board_ranks_experiments_and_shows_the_leak(store):
     board = pages["afew_va-va"]
     assert "Listed apart" not in board
     assert "fold 1 of 5" not in board
-    for text in (f"{clean.metrics['ccc']:.3f}", f"{worse.metrics['ccc']:.3f}", "Mean of folds", "Valence RMSE on −1 to 1", "Arousal PCC"):
+    for text in (
+        f"{clean.metrics['ccc']:.3f}",
+        f"{worse.metrics['ccc']:.3f}",
+        "Mean of folds",
+        "Valence RMSE on −1 to 1",
+        "Arousal PCC",
+    ):
         assert text in board
     assert "bootstrap over whole clips" in board
     side = board[board.index("## Under other splits") :]
@@ -122,7 +151,7 @@ def test_the_board_ranks_experiments_and_shows_the_leak(store):
 
 
 def test_a_fold_alone_is_listed_apart(store):
-    (first, *_) = fold_specs(experiment())
+    first, *_ = fold_specs(experiment())
     Trainer()(first, store)
     (board,) = (text for path, text in render(store).items() if path.stem == "afew_va-va")
     assert "fold 1 of 5 alone" in board

@@ -21,12 +21,19 @@ defaults: {dataset: afew_va, task: va, model: resnet18, loss: mse}
 seeds: [0, 1]
 runs:
   - {recipe: folds, dataset_options: {folds: 2}, test_on: [semaine], seeds: [0]}
-  - {recipe: grid, dataset: fer2013, task: fer7, loss: cross_entropy, grid: {lr: [0.1, 0.01]}, test_on: [ferplus, "folder:ck"]}
+  - recipe: grid
+    dataset: fer2013
+    task: fer7
+    loss: cross_entropy
+    grid: {lr: [0.1, 0.01]}
+    test_on: [ferplus, "folder:ck"]
 """
 
 
 def put(store: Store, spec: RunSpec, run_id: str = "", **changes: object) -> None:
-    record = begin_record(spec, protocol_for(spec.dataset, spec.task), spec.run_id()).model_copy(update={"created": "2026-01-01T00:00:00+00:00", **changes})
+    record = begin_record(spec, protocol_for(spec.dataset, spec.task), spec.run_id()).model_copy(
+        update={"created": "2026-01-01T00:00:00+00:00", **changes}
+    )
     store.put(record.model_copy(update={"run_id": run_id or record.run_id}))
 
 
@@ -47,13 +54,21 @@ def test_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without the data, settings alone decide.
     assert len(todo(plan, store).runs) == 3
     # the fold that was tested on SEMAINE stands for its experiment
-    put(store, RunSpec(dataset="semaine", task="va", loss="mse", model=folds.model), run_id="b-s0-on-semaine", kind="evaluated")
+    put(
+        store,
+        RunSpec(dataset="semaine", task="va", loss="mse", model=folds.model),
+        run_id="b-s0-on-semaine",
+        kind="evaluated",
+    )
     put(store, RunSpec(dataset="folder:ck", model=grid.model), run_id=f"{grid.run_id()}-on-ck", kind="evaluated")
     assert [(spec, on) for spec, on in todo(plan, store).tests if spec in (folds, grid)] == [(grid, "ferplus")]
 
 
 def test_runs_are_listed_by_what_sets_them_apart() -> None:
-    runs = [RunSpec(recipe="grid", lr=lr, seed=seed) for lr in (0.1, 0.01) for seed in (0, 1)] + [RunSpec(recipe="grid", tta=2), RunSpec(model="resnet18")]
+    runs = [RunSpec(recipe="grid", lr=lr, seed=seed) for lr in (0.1, 0.01) for seed in (0, 1)] + [
+        RunSpec(recipe="grid", tta=2),
+        RunSpec(model="resnet18"),
+    ]
     net = "five_layer_cnn (grid)"
     assert names_of(runs) == [*[f"{net}: lr 0.1"] * 2, *[f"{net}: lr 0.01"] * 2, f"{net} + TTA 2 random", "resnet18"]
 

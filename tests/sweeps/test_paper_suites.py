@@ -39,8 +39,22 @@ def test_every_name_is_known_and_the_command_line_lists_the_suite(suite):
 
 
 def test_a_run_has_the_name_that_it_always_had():
-    former = {"recipe": "one cycle", "optimizer": "adamw", "lr": 0.004, "weight_decay": 0.01, "batch_size": 128, "epochs": 24, "schedule": "one_cycle"}
-    former |= {"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn", "label_smoothing": 0.05, "augment": "standard"}
+    former = {
+        "recipe": "one cycle",
+        "optimizer": "adamw",
+        "lr": 0.004,
+        "weight_decay": 0.01,
+        "batch_size": 128,
+        "epochs": 24,
+        "schedule": "one_cycle",
+    }
+    former |= {
+        "dataset": "fer2013",
+        "task": "fer7",
+        "model": "five_layer_cnn",
+        "label_smoothing": 0.05,
+        "augment": "standard",
+    }
     assert specs.build(former).run_id() == "3c8a0f2201-s0"
 
 
@@ -53,7 +67,12 @@ def test_the_ensemble_papers_recipe():
     chosen = read_suite(Path("cnn_ensembles"))
     assert tuple(spec.model for spec in chosen) == SEVENTEEN
     for spec in chosen:
-        assert (spec.optimizer, spec.lr, spec.weight_decay, spec.optimizer_options["momentum"]) == ("sgd", 1e-2, 5e-4, 0.9)
+        assert (spec.optimizer, spec.lr, spec.weight_decay, spec.optimizer_options["momentum"]) == (
+            "sgd",
+            1e-2,
+            5e-4,
+            0.9,
+        )
         assert (spec.schedule, spec.schedule_options["factor"]) == ("plateau", 0.5)
         assert (spec.epochs, spec.batch_size, spec.image_size, spec.weights) == (30, 64, 224, "imagenet")
         assert (spec.label_smoothing, spec.loss, spec.class_weights) == (0.0, "cross_entropy", "none")
@@ -63,14 +82,29 @@ def test_the_ensemble_papers_recipe():
 def test_table_5_is_reported_as_printed():
     # Training, validation and test accuracy in thousandths.
     printed = {
-        "resnet18": (872, 688, 691), "resnet34": (912, 706, 699), "resnet50": (933, 708, 693), "resnet101": (936, 701, 692), "resnet152": (961, 719, 693),
-        "resnext50": (975, 725, 694), "resnext101": (983, 720, 708), "wide_resnet50": (970, 709, 703), "wide_resnet101": (970, 711, 706),
-        "densenet121": (952, 720, 698), "densenet161": (971, 727, 705), "densenet169": (956, 713, 700), "densenet201": (970, 722, 703),
-        "vgg11": (900, 696, 683), "vgg13": (886, 698, 683), "vgg16": (899, 707, 682), "vgg19": (925, 701, 685),
-    }  # fmt: skip
+        "resnet18": (872, 688, 691),
+        "resnet34": (912, 706, 699),
+        "resnet50": (933, 708, 693),
+        "resnet101": (936, 701, 692),
+        "resnet152": (961, 719, 693),
+        "resnext50": (975, 725, 694),
+        "resnext101": (983, 720, 708),
+        "wide_resnet50": (970, 709, 703),
+        "wide_resnet101": (970, 711, 706),
+        "densenet121": (952, 720, 698),
+        "densenet161": (971, 727, 705),
+        "densenet169": (956, 713, 700),
+        "densenet201": (970, 722, 703),
+        "vgg11": (900, 696, 683),
+        "vgg13": (886, 698, 683),
+        "vgg16": (899, 707, 682),
+        "vgg19": (925, 701, 685),
+    }
     rows = read_yaml(ROOT / "leaderboards/reported/cnn_ensembles.yaml")["rows"]
     found = {
-        row["model"]: tuple(round(1000 * row["metrics"][name]["mean"]) for name in ("train_accuracy", "validation_accuracy", "accuracy"))
+        row["model"]: tuple(
+            round(1000 * row["metrics"][name]["mean"]) for name in ("train_accuracy", "validation_accuracy", "accuracy")
+        )
         for row in rows
         if row["location"] == "Table 5"
     }
@@ -83,7 +117,12 @@ def test_all_seventeen_are_trained_from_scratch_too():
     assert {spec.model for spec in recipes["scratch"]} == set(SEVENTEEN)
     for spec in recipes["scratch"]:
         assert (spec.weights, spec.image_size, spec.epochs) == ("none", 48, 30)
-        assert (spec.optimizer, spec.schedule, spec.label_smoothing, spec.augment) == ("adamw", "one_cycle", 0.05, "standard")
+        assert (spec.optimizer, spec.schedule, spec.label_smoothing, spec.augment) == (
+            "adamw",
+            "one_cycle",
+            0.05,
+            "standard",
+        )
         assert spec.model_options["stem"] == "small"
         assert spec.model_options.get("zero_init_residual", False) == ("res" in spec.model)
     assert all(spec.model_options["width"] == 0.5 for spec in recipes["scratch, half width"])
@@ -106,7 +145,11 @@ def test_the_autoencoders_variants():
     assert {spec.loss for spec in recipes["multitask, paper, sigmoid"]} == {"sigmoid_cross_entropy"}
     # The same encoder trained alike: only the method and the decoder differ, and there is none.
     for with_decoder, without in (("multitask", "no decoder"), ("multitask, paper", "no decoder, paper")):
-        one = next(spec for spec in recipes[with_decoder] if "code" not in spec.model_options or spec.model_options["code"] == 686)
+        one = next(
+            spec
+            for spec in recipes[with_decoder]
+            if "code" not in spec.model_options or spec.model_options["code"] == 686
+        )
         (other,) = (spec for spec in recipes[without] if spec.seed == one.seed and not spec.tta)
         different = {key for key in type(one).model_fields if getattr(one, key) != getattr(other, key)} - {"recipe"}
         assert different == {"method", "model_options"}

@@ -23,7 +23,9 @@ def names_of(suite):
     if is_of_probes(path):
         networks = [spec.run_id() for spec in read_networks(path).values()]
         return networks + [grid.grid_id({}) for grid in read_probe_suite(path)]
-    return [one.run_id() for spec in read_suite(path) for one in (spec, *(fold_specs(spec) if is_experiment(spec) else ()))]
+    return [
+        one.run_id() for spec in read_suite(path) for one in (spec, *(fold_specs(spec) if is_experiment(spec) else ()))
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,11 @@ def test_no_suite_depends_on_the_defaults(suite, tmp_path, monkeypatch):
     before = names_of(suite)
     for file in (
         "defaults.yaml",
-        *(f"{folder}/{name.name}" for folder in ("models", "datasets", "tasks") for name in (ROOT / f"benchmarks/{folder}").glob("*")),
+        *(
+            f"{folder}/{name.name}"
+            for folder in ("models", "datasets", "tasks")
+            for name in (ROOT / f"benchmarks/{folder}").glob("*")
+        ),
     ):
         copy = tmp_path / "benchmarks" / file
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,13 @@ def test_every_recipe_is_found_by_its_digest():
 
 def test_a_network_that_the_suite_does_not_have_takes_the_settings_without_the_other_networks_options():
     spec = used("cnn_ensembles/paper", model="timm:tf_efficientnet_lite0")
-    assert (spec.model, spec.lr, spec.epochs, spec.image_size, spec.weights) == ("timm:tf_efficientnet_lite0", 0.01, 30, 224, "imagenet")
+    assert (spec.model, spec.lr, spec.epochs, spec.image_size, spec.weights) == (
+        "timm:tf_efficientnet_lite0",
+        0.01,
+        30,
+        224,
+        "imagenet",
+    )
     spec = used("ca26c1c2ef", model="shufflenet_v2")
     assert (spec.model_options, spec.lr, spec.tta) == ({}, 0.1, 0)
     # Of networks that were trained for 60 and 70 epochs, which is meant?
@@ -62,7 +68,10 @@ def test_one_option_of_another_dataset_leaves_its_others():
 
 def test_what_a_command_says_as_the_recipe_does_changes_nothing():
     for one in SHIPPED():
-        neutral = {key: getattr(one.spec, key) for key in ("augment", "optimizer", "schedule", "loss", "model", "method", "dataset", "task")}
+        neutral = {
+            key: getattr(one.spec, key)
+            for key in ("augment", "optimizer", "schedule", "loss", "model", "method", "dataset", "task")
+        }
         assert used(one.spec.digest(), **neutral).digest() == one.spec.digest(), one
 
 
@@ -73,7 +82,13 @@ def test_a_setting_that_is_set_to_nothing_wins():
 
 def test_another_optimizer_leaves_the_rate_of_the_recipes_own():
     spec = used("ca26c1c2ef", optimizer="adamw")
-    assert (spec.optimizer, spec.lr, spec.weight_decay, spec.optimizer_options, spec.recipe) == ("adamw", 0.001, 0.01, {}, "")
+    assert (spec.optimizer, spec.lr, spec.weight_decay, spec.optimizer_options, spec.recipe) == (
+        "adamw",
+        0.001,
+        0.01,
+        {},
+        "",
+    )
     assert used("ca26c1c2ef", optimizer="adamw", lr=0.003).lr == 0.003
 
 
@@ -93,7 +108,11 @@ def test_names_are_what_a_shell_takes():
 
 def test_the_list_shows_what_was_measured_best_on_validation_first(monkeypatch):
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(ROOT / "leaderboards"))
-    lines = CliRunner().invoke(app, ["list", "recipes", "--dataset", "fer2013", "--model", "five_layer_cnn"], catch_exceptions=False).output.splitlines()
+    lines = (
+        CliRunner()
+        .invoke(app, ["list", "recipes", "--dataset", "fer2013", "--model", "five_layer_cnn"], catch_exceptions=False)
+        .output.splitlines()
+    )
     assert lines[0].split()[0] == "five_layer_cnn/one-cycle-small-batches"
     assert "test 69.58 (3 seeds)" in lines[0]
     shown = [float(line.partition("validation ")[2].partition(",")[0]) for line in lines if "validation" in line]

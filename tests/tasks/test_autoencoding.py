@@ -14,7 +14,9 @@ TWO_STAGES = {"method": "two_stage", "epochs": 4, "method_options": {"reconstruc
 def make(epoch=0, decoder=True, **settings):
     torch.manual_seed(0)
     spec = RunSpec(**({"model": "autoencoder", "method": "multitask"} | settings))
-    network = build_network("autoencoder", 7, image_size=16, native_size=16, options={"code": 24, "dropout": 0.0, "decoder": decoder})
+    network = build_network(
+        "autoencoder", 7, image_size=16, native_size=16, options={"code": 24, "dropout": 0.0, "decoder": decoder}
+    )
 
     class Task(AutoencodingTask):
         @property
@@ -26,7 +28,10 @@ def make(epoch=0, decoder=True, **settings):
 
 def batch(n=12):
     generator = torch.Generator().manual_seed(1)
-    return {"image": torch.randint(0, 256, (n, 1, 16, 16), dtype=torch.uint8, generator=generator), "target": torch.arange(n) % 7}
+    return {
+        "image": torch.randint(0, 256, (n, 1, 16, 16), dtype=torch.uint8, generator=generator),
+        "target": torch.arange(n) % 7,
+    }
 
 
 def gradients(task, part):
@@ -57,9 +62,15 @@ def test_validation_looks_once_at_each_batch():
     assert len(seen) == len(scored)
     with torch.no_grad():
         made = [by_hand(task, data) for data in scored]
-        losses = [nn.functional.cross_entropy(logits, data["target"]) for (logits, _), data in zip(made, scored, strict=True)]
-    torch.testing.assert_close(task.validation_reconstruction.compute(), (12 * made[0][1] + 5 * made[1][1]) / 17, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(task.validation_loss.compute(), (12 * losses[0] + 5 * losses[1]) / 17, rtol=1e-4, atol=1e-5)
+        losses = [
+            nn.functional.cross_entropy(logits, data["target"]) for (logits, _), data in zip(made, scored, strict=True)
+        ]
+    torch.testing.assert_close(
+        task.validation_reconstruction.compute(), (12 * made[0][1] + 5 * made[1][1]) / 17, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        task.validation_loss.compute(), (12 * losses[0] + 5 * losses[1]) / 17, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_papers_sigmoid_is_one_binary_cross_entropy_per_class():
@@ -132,11 +143,19 @@ def test_each_stage_has_its_learning_rate(monkeypatch, schedule):
     assert {rates[id(p)] for part in (body.encoder, body.decoder) for p in part.parameters()} == {0.05}
     if schedule == "none":
         return
-    # A first stage whose error stopped falling has cut every rate; the classifier begins with its own, and with a fresh memory.
+    # A first stage whose error stopped falling has cut every rate; the classifier begins with its own, and with a fresh
+    # memory.
     plateau = configured["lr_scheduler"]["scheduler"]
     for value in (0.02, 0.03, 0.03, 0.03):
         plateau.step(value)
-    assert max(group["lr"] for group in optimizer.param_groups if any(p is body.classifier[0].weight for p in group["params"])) < 0.001
+    assert (
+        max(
+            group["lr"]
+            for group in optimizer.param_groups
+            if any(p is body.classifier[0].weight for p in group["params"])
+        )
+        < 0.001
+    )
     monkeypatch.setattr(task, "lr_schedulers", lambda: plateau)
     task.on_train_epoch_start()
     assert {group["lr"] for group in optimizer.param_groups} == {0.001}

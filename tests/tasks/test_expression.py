@@ -58,7 +58,9 @@ def test_validation_metrics_are_scikit_learns():
         "validation/cohen_kappa": pytest.approx(cohen_kappa_score(truth, answers), abs=1e-6),
         "validation/mcc": pytest.approx(matthews_corrcoef(truth, answers), abs=1e-6),
     }
-    assert float(task.validation_loss.compute()) == pytest.approx(float(nn.functional.cross_entropy(logits, torch.from_numpy(truth))), rel=1e-5)
+    assert float(task.validation_loss.compute()) == pytest.approx(
+        float(nn.functional.cross_entropy(logits, torch.from_numpy(truth))), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("left", [[0], [5, 6], [0, 1, 2, 3, 4]])

@@ -46,14 +46,23 @@ def test_label_smoothing_by_hand(drawn, soft):
 def test_a_distribution_by_hand(drawn):
     logits, _ = drawn
     target = torch.rand(12, 7).softmax(dim=1)
-    wanted = -sum(float(t) * float(p) for row, q in zip(target, logits.log_softmax(1), strict=True) for t, p in zip(row, q, strict=True)) / 12
+    wanted = (
+        -sum(
+            float(t) * float(p)
+            for row, q in zip(target, logits.log_softmax(1), strict=True)
+            for t, p in zip(row, q, strict=True)
+        )
+        / 12
+    )
     assert float(build_loss("cross_entropy", FER7, None, 0.0, {})(logits, target)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_class_weights_reach_the_loss(drawn):
     logits, target = drawn
     weight = torch.tensor([1.0, 5, 1, 1, 2, 1, 1])
-    torch.testing.assert_close(build_loss("cross_entropy", FER7, weight, 0.0, {})(logits, target), cross_entropy(logits, target, weight))
+    torch.testing.assert_close(
+        build_loss("cross_entropy", FER7, weight, 0.0, {})(logits, target), cross_entropy(logits, target, weight)
+    )
 
 
 def test_multi_target_against_a_loop():
@@ -64,12 +73,16 @@ def test_multi_target_against_a_loop():
     for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
         total = sum(math.exp(z) for z in row)
         losses.append(-math.log(max(t * math.exp(z) / total for t, z in zip(target, row, strict=True))))
-    assert float(build_loss("multi_target", FER8, None, 0.0, {})(logits, targets)) == pytest.approx(sum(losses) / 20, rel=1e-5)
+    assert float(build_loss("multi_target", FER8, None, 0.0, {})(logits, targets)) == pytest.approx(
+        sum(losses) / 20, rel=1e-5
+    )
 
 
 def test_multi_target_with_one_accepted_class_is_cross_entropy(drawn):
     logits, target = drawn
-    torch.testing.assert_close(build_loss("multi_target", FER7, None, 0.0, {})(logits, target), cross_entropy(logits, target))
+    torch.testing.assert_close(
+        build_loss("multi_target", FER7, None, 0.0, {})(logits, target), cross_entropy(logits, target)
+    )
 
 
 @pytest.mark.parametrize(("weight", "smoothing"), [(torch.ones(8), 0.0), (None, 0.1)])

@@ -65,13 +65,17 @@ def exact_loss_of(labels, **kwargs):
 def test_agrees_with_a_loop_over_the_equations(labels, batch, reduction):
     losses, weights = by_the_equations(*batch, COUNTS[labels.name], labels.distances)
     expected = {"none": losses, "sum": sum(losses), "mean": sum(losses) / sum(weights)}[reduction]
-    torch.testing.assert_close(exact_loss_of(labels, reduction=reduction)(*batch), torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(
+        exact_loss_of(labels, reduction=reduction)(*batch), torch.tensor(expected, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 def test_gradient(labels, batch, reduction):
     logits, target = batch
-    assert torch.autograd.gradcheck(lambda z: exact_loss_of(labels, reduction=reduction)(z, target[:8]), logits[:8].clone().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda z: exact_loss_of(labels, reduction=reduction)(z, target[:8]), logits[:8].clone().requires_grad_()
+    )
 
 
 def test_is_weighted_cross_entropy_where_the_prediction_is_right(labels, batch):
@@ -145,7 +149,9 @@ def test_refuses_what_it_cannot_weigh():
     with pytest.raises((IndexError, RuntimeError)):
         loss(torch.zeros(2, 3), torch.tensor([0, 3]))
     with pytest.raises(ValueError, match="reduction"):
-        unbalanced_cross_entropy(torch.zeros(2, 3), torch.tensor([0, 2]), loss.class_weights, loss.pair_weights, "batchmean")
+        unbalanced_cross_entropy(
+            torch.zeros(2, 3), torch.tensor([0, 2]), loss.class_weights, loss.pair_weights, "batchmean"
+        )
 
 
 def test_module_moves_and_saves_its_weights():
@@ -168,7 +174,15 @@ def test_what_other_devices_compute_is_the_same(labels, batch, reduction):
     loss = exact_loss_of(labels)
     for pairs in (loss.pair_weights, None):
         here = loss_and_slope(logits, target, loss.class_weights, pairs, reduction)
-        there = _closed_form(torch, torch.arange(0, logits.numel(), logits.shape[1]), logits, target, loss.class_weights, pairs, reduction)
+        there = _closed_form(
+            torch,
+            torch.arange(0, logits.numel(), logits.shape[1]),
+            logits,
+            target,
+            loss.class_weights,
+            pairs,
+            reduction,
+        )
         torch.testing.assert_close(here, there)
 
 

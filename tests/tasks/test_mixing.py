@@ -99,7 +99,9 @@ def test_losses_of_weights_and_of_single_classes_are_mixed(settings):
         task = task_of(**settings).eval()
     batch = task.prepare({"image": IMAGES, "target": TARGET}, 0)
     loss, logits = task.loss_of(batch)
-    torch.testing.assert_close(loss, batch.share * task.loss(logits, TARGET) + (1 - batch.share) * task.loss(logits, TARGET.roll(1)))
+    torch.testing.assert_close(
+        loss, batch.share * task.loss(logits, TARGET) + (1 - batch.share) * task.loss(logits, TARGET.roll(1))
+    )
 
 
 def test_distributions_are_drawn_before_they_are_mixed():

@@ -30,7 +30,10 @@ def test_biases_step_as_with_adamw():
     torch.manual_seed(0)
     ours = nn.Linear(5, 3)
     theirs = copy.deepcopy(ours)
-    pairs = [(ours, build_optimizer("muon", ours, 0.01, 0.0, {})), (theirs, torch.optim.AdamW([theirs.bias], lr=0.01, weight_decay=0.0))]
+    pairs = [
+        (ours, build_optimizer("muon", ours, 0.01, 0.0, {})),
+        (theirs, torch.optim.AdamW([theirs.bias], lr=0.01, weight_decay=0.0)),
+    ]
     for step in range(5):
         for module, optimizer in pairs:
             optimizer.zero_grad()
@@ -73,7 +76,10 @@ def test_its_state_can_be_resumed():
     assert torch.equal(half.bias, whole.bias)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"steps": 0}, "steps = 0"), ({"momentum": 1.0}, "momentum = 1.0"), ({"betas": 1}, "betas")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"steps": 0}, "steps = 0"), ({"momentum": 1.0}, "momentum = 1.0"), ({"betas": 1}, "betas")],
+)
 def test_wrong_options_are_named(options, message):
     with pytest.raises(SpecError, match=message):
         build_optimizer("muon", nn.Linear(2, 2), 0.01, 0.0, options)

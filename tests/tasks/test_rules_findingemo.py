@@ -9,7 +9,15 @@ from fer_bench.tasks.rules_findingemo import StoppingRule, StoppingRules, learni
 
 
 def test_learning_rate_changes_every_third_epoch():
-    assert [learning_rate_factor(e) for e in range(7)] == [1, 1, 1, 1 / math.sqrt(2), 1 / math.sqrt(2), 1 / math.sqrt(2), 1 / math.sqrt(3)]
+    assert [learning_rate_factor(e) for e in range(7)] == [
+        1,
+        1,
+        1,
+        1 / math.sqrt(2),
+        1 / math.sqrt(2),
+        1 / math.sqrt(2),
+        1 / math.sqrt(3),
+    ]
 
 
 def test_learning_rate_under_torch():
@@ -29,7 +37,10 @@ def test_learning_rates_of_many_heads():
 
 def test_stops_when_the_best_loss_is_six_epochs_old_though_f1_still_rises():
     rule = StoppingRule()
-    stops = [rule.update(loss, f1) for loss, f1 in zip([1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6], np.linspace(0.1, 0.8, 8), strict=True)]
+    stops = [
+        rule.update(loss, f1)
+        for loss, f1 in zip([1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6], np.linspace(0.1, 0.8, 8), strict=True)
+    ]
     assert stops == [False] * 7 + [True]
     assert rule.chosen_by == "loss"
     assert rule.chosen_epoch == 1

@@ -65,7 +65,9 @@ def test_cosine_against_its_formula():
 
 
 def test_step():
-    assert rates("step", epochs=3, steps=2, options={"every": 1, "factor": 0.5}) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
+    assert rates("step", epochs=3, steps=2, options={"every": 1, "factor": 0.5}) == pytest.approx(
+        [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    )
 
 
 def test_plateau_lowers_the_rate_when_the_loss_does_not_fall():
@@ -95,7 +97,12 @@ def test_frozen_parameters_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"), [("step", {"gamma": 1}, "gamma"), ("one_cycle", {"warmup": 2.0}, "one_cycle"), ("plateau", {"factor": 2.0}, "plateau")]
+    ("name", "options", "message"),
+    [
+        ("step", {"gamma": 1}, "gamma"),
+        ("one_cycle", {"warmup": 2.0}, "one_cycle"),
+        ("plateau", {"factor": 2.0}, "plateau"),
+    ],
 )
 def test_bad_options_of_a_schedule_are_named(name, options, message):
     with pytest.raises(SpecError, match=message):

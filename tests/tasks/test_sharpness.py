@@ -15,7 +15,13 @@ BATCH = {"image": IMAGES, "target": torch.arange(8) % 7}
 
 
 def task_of(**settings):
-    spec = RunSpec(**{"model_options": {"width": 4, "dropout": 0.3, "head_dropout": 0.3}, "optimizer_options": {"sam": 0.05}, **settings})
+    spec = RunSpec(
+        **{
+            "model_options": {"width": 4, "dropout": 0.3, "head_dropout": 0.3},
+            "optimizer_options": {"sam": 0.05},
+            **settings,
+        }
+    )
     torch.manual_seed(0)
     return build_task(spec, protocol_for("synthfaces", "fer7"), native_size=48).train()
 
@@ -48,7 +54,11 @@ def by_hand(plain, radius, cast):
 
 
 def casts(kind):
-    return (lambda: torch.autocast("cpu", torch.bfloat16)) if kind == "bf16-mixed" else (lambda: torch.autocast("cpu", enabled=False))
+    return (
+        (lambda: torch.autocast("cpu", torch.bfloat16))
+        if kind == "bf16-mixed"
+        else (lambda: torch.autocast("cpu", enabled=False))
+    )
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -87,7 +97,9 @@ def test_half_precision_casts_the_weights_uphill_anew():
             loss = each.training_step(BATCH, 0)
         loss.backward()
         each.on_after_backward()
-    assert any((a - b).abs().max() > 0.1 * b.abs().max() for a, b in zip(gradients(task), gradients(plain), strict=True))
+    assert any(
+        (a - b).abs().max() > 0.1 * b.abs().max() for a, b in zip(gradients(task), gradients(plain), strict=True)
+    )
 
 
 def test_pieces_of_a_batch_add_up():
@@ -108,7 +120,10 @@ def test_pieces_of_a_batch_add_up():
     task.on_after_backward()
     for one, second, both in zip(first, gradients(task), whole[1], strict=True):
         torch.testing.assert_close(one + second, both, atol=1e-5, rtol=1e-4)
-    assert buffers["body.features.2.num_batches_tracked"] + 1 == dict(task.network.named_buffers())["body.features.2.num_batches_tracked"]
+    assert (
+        buffers["body.features.2.num_batches_tracked"] + 1
+        == dict(task.network.named_buffers())["body.features.2.num_batches_tracked"]
+    )
 
 
 def test_the_scale_of_half_precision_makes_no_difference():

@@ -44,7 +44,11 @@ def test_ccc_loss_has_a_gradient_on_constant_batches():
     [
         ("mse", {}, lambda o, t: ((o - t) ** 2).mean()),
         ("mae", {}, lambda o, t: (o - t).abs().mean()),
-        ("huber", {"delta": 0.1}, lambda o, t: torch.where((o - t).abs() <= 0.1, (o - t) ** 2 / 2, 0.1 * ((o - t).abs() - 0.05)).mean()),
+        (
+            "huber",
+            {"delta": 0.1},
+            lambda o, t: torch.where((o - t).abs() <= 0.1, (o - t) ** 2 / 2, 0.1 * ((o - t).abs() - 0.05)).mean(),
+        ),
         ("mse+ccc", {}, lambda o, t: ((o - t) ** 2).mean() + CCCLoss()(o, t)),
         ("mse+ccc", {"weights": [1, 0.5]}, lambda o, t: ((o - t) ** 2).mean() + 0.5 * CCCLoss()(o, t)),
         ("mse", {"weights": [100]}, lambda o, t: 100 * ((o - t) ** 2).mean()),
@@ -52,7 +56,9 @@ def test_ccc_loss_has_a_gradient_on_constant_batches():
 )
 def test_losses(name, options, expected):
     outputs, targets = drawn()
-    assert build_value_loss(name, options)(outputs, targets).item() == pytest.approx(expected(outputs, targets).item(), rel=1e-5)
+    assert build_value_loss(name, options)(outputs, targets).item() == pytest.approx(
+        expected(outputs, targets).item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ KINDS = ("new records", "rewritten records", "grids", "rendering")
 def test_nothing_is_lost_under_kills(tmp_path):
     log = tmp_path / "log.txt"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.torture.torture", "--kills", "10", "--log", str(log)], cwd=HERE.parents[1], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.torture.torture", "--kills", "10", "--log", str(log)],
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split(",")[0] for line in done.stdout.splitlines()] == [f"{kind}: kills 10" for kind in KINDS]
@@ -22,7 +26,10 @@ def test_nothing_is_lost_under_kills(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_log_is_of_the_whole(kind):
     (line,) = [line for line in (HERE / "log.txt").read_text().splitlines() if line.startswith(f"{kind}: ")]
-    counts = {name: int(count) for name, _, count in (part.rpartition(" ") for part in line.removeprefix(f"{kind}: ").split(", "))}
+    counts = {
+        name: int(count)
+        for name, _, count in (part.rpartition(" ") for part in line.removeprefix(f"{kind}: ").split(", "))
+    }
     assert counts["kills"] >= 200
     assert counts["kills that left something behind"] > 0
     assert [counts[name] for name in ("lost", "doubled", "torn", "mismatched", "left over")] == [0] * 5

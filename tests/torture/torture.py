@@ -1,10 +1,12 @@
 """Kill what writes, again and again, at any moment, and count what is lost: ``make torture``.
 
-A child writes without end; SIGKILL ends it after a random time, every other time while a neighbour writes into the same folder. Then everything is read back:
+A child writes without end; SIGKILL ends it after a random time, every other time while a neighbour writes into the same
+folder. Then everything is read back:
 
 - lost: a record or a board whose writing had returned is not there any more, or an older one is;
 - doubled: a run is there twice;
-- torn: a file of records that cannot be parsed, predictions that are not the ones named, a board that is neither the old nor the new;
+- torn: a file of records that cannot be parsed, predictions that are not the ones named, a board that is neither the
+  old nor the new;
 - mismatched: predictions that are whole, but of another writing of the record;
 - left over: a file that belongs to nothing, after the next command (another record, or the rendering of the boards).
 """
@@ -49,7 +51,15 @@ def outputs(generation):
 
 
 def make_record(run_id, generation=0, **fields):
-    content = {"run_id": run_id, "row": run_id, "protocol": "toy-fer7", "task": "fer7", "dataset": "toy", "model": "net", "spec": {"generation": generation}}
+    content = {
+        "run_id": run_id,
+        "row": run_id,
+        "protocol": "toy-fer7",
+        "task": "fer7",
+        "dataset": "toy",
+        "model": "net",
+        "spec": {"generation": generation},
+    }
     return Record(**(content | {"metrics": {"accuracy": 0.5}, "n_scored": N} | fields))
 
 
@@ -60,7 +70,9 @@ def put(store, run_id, generation, **fields):
 
 def put_grid(store, grid, generation):
     records = [make_record(f"{grid}h{h}", generation) for h in range(HEADS)]
-    stacked = StackedPredictions(Predictions(IDS, TARGETS, outputs(0)), np.stack([outputs(generation)] * HEADS).astype(np.float16))
+    stacked = StackedPredictions(
+        Predictions(IDS, TARGETS, outputs(0)), np.stack([outputs(generation)] * HEADS).astype(np.float16)
+    )
     store.put_grid(grid, records, {"test": stacked, "validation": stacked})
 
 
@@ -110,7 +122,9 @@ class Torture:
                     except FerBenchError:
                         self.counts["torn"] += 1
                         continue
-                    self.counts["mismatched"] += not np.allclose(stored, outputs(record.spec["generation"]), atol=1e-3, rtol=0)
+                    self.counts["mismatched"] += not np.allclose(
+                        stored, outputs(record.spec["generation"]), atol=1e-3, rtol=0
+                    )
         return found
 
     def strays(self):
@@ -306,7 +320,9 @@ def main():
         counts = torture(kind, arguments.kills, arguments.seed)
         wrong = {name: counts[name] for name in (*COUNTS, "neighbours that failed")}
         failed += sum(wrong.values())
-        seen = {name: counts[name] for name in ("kills", "writings that had returned", "kills that left something behind")}
+        seen = {
+            name: counts[name] for name in ("kills", "writings that had returned", "kills that left something behind")
+        }
         lines.append(f"{kind}: " + ", ".join(f"{name} {count}" for name, count in (seen | wrong).items()))
         print(lines[-1], flush=True)
     lines.append(f"\n{'Nothing was lost.' if not failed else f'{failed} faults.'} {time.perf_counter() - began:.0f} s")

@@ -85,13 +85,16 @@ def finished(trained, home):
 
 @pytest.fixture
 def start(home):
-    """Start ``fer-bench`` (after some lines of Python) in a process of its own; what is left of it is killed in the end."""
+    """Start ``fer-bench`` (after some lines of Python) in a process of its own; what is left of it is killed in the
+    end."""
     processes = []
 
     def begin(*arguments, before=""):
         script = home / f"begin{len(processes)}.py"
         # A launcher starts the same script again in an interpreter of its own, so it imports what it needs.
-        script.write_text(f"import torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nmain()\n")
+        script.write_text(
+            f"import torch\ntorch.set_num_threads(1)\n{before}\nfrom fer_bench.cli.main import main\nmain()\n"
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(ROOT))
             patch.setenv("FER_BENCH_HOME", str(ROOT))
@@ -108,7 +111,18 @@ def start(home):
 def flags(spec):
     """The command line of a spec that differs from the small run's in nothing but plain settings."""
     sets = [f"dataset_options={spec.dataset_options!r}", f"model_options={spec.model_options!r}"]
-    for name in ("epochs", "batch_size", "augment", "precision", "seed", "lr", "schedule", "label_smoothing", "early_stopping", "ema"):
+    for name in (
+        "epochs",
+        "batch_size",
+        "augment",
+        "precision",
+        "seed",
+        "lr",
+        "schedule",
+        "label_smoothing",
+        "early_stopping",
+        "ema",
+    ):
         sets.append(f"{name}={getattr(spec, name)}")
     given = ["run", "--dataset", spec.dataset, "--model", spec.model, "--accelerator", "cpu", "--task", spec.task]
     return [*given, *(part for text in sets for part in ("--set", text))]

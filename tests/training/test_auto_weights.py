@@ -17,7 +17,10 @@ GIVEN = {"dataset": "synthfaces", "model": "resnet18", "weights": "auto"}
 @pytest.fixture
 def places(monkeypatch):
     """What a machine has at hand and what its hub has; nothing of either by default."""
-    found = {"hand": None, "hub": WeightsError("the weights cannot be downloaded: no hub can be reached from here.", "")}
+    found = {
+        "hand": None,
+        "hub": WeightsError("the weights cannot be downloaded: no hub can be reached from here.", ""),
+    }
 
     def hub(name, data_dir=None):
         if isinstance(found["hub"], Exception):
@@ -41,7 +44,11 @@ def initial(source):
 def test_nowhere_is_none(places):
     spec, said = resolve_auto(GIVEN)
     assert spec.weights == "none"
-    assert said == "weights: auto is none, so it trains from scratch (the weights cannot be downloaded: no hub can be reached from here)."
+    assert (
+        said
+        == "weights: auto is none, so it trains from scratch (the weights cannot be downloaded: no hub can be reached"
+        " from here)."
+    )
 
 
 @pytest.mark.parametrize("where", ["hand", "hub"])
@@ -61,7 +68,9 @@ def test_the_command_given_again_stays_with_what_it_was(places, tmp_path):
     # Another seed is of the same row; other settings are another row.
     assert resolve_auto({**GIVEN, "seed": 3})[0].weights == "none"
     assert resolve_auto({**GIVEN, "epochs": 3})[0].weights == "imagenet"
-    (kept,) = (path for path in (tmp_path / "runs/auto").glob("*.json") if json.loads(path.read_text())["weights"] == "none")
+    (kept,) = (
+        path for path in (tmp_path / "runs/auto").glob("*.json") if json.loads(path.read_text())["weights"] == "none"
+    )
     kept.write_text("{")
     assert resolve_auto(GIVEN)[0].weights == "imagenet"
 
@@ -90,7 +99,18 @@ def test_a_setting_that_is_set_to_nothing_wins(places):
 
 
 def test_on_top_of_a_recipe(places, monkeypatch, tmp_path):
-    command = ["run", "--dataset", "nowhere", "--model", "resnet18", "--use", "ca26c1c2ef", "--weights", "auto", "--dry-run"]
+    command = [
+        "run",
+        "--dataset",
+        "nowhere",
+        "--model",
+        "resnet18",
+        "--use",
+        "ca26c1c2ef",
+        "--weights",
+        "auto",
+        "--dry-run",
+    ]
     result = CliRunner().invoke(app, command)
     assert "weights: auto is none" in result.output
     assert "unknown dataset" in str(result.exception)

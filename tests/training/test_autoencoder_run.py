@@ -15,9 +15,19 @@ SMALL = {"n_train": 40, "n_validation": 20, "n_test": 30}
 @pytest.fixture
 def two_stages(home, tiny):
     spec = tiny(
-        model="autoencoder", model_options={"code": 32}, image_size=16, dataset_options=SMALL, epochs=3, batch_size=16, augment="none", method="two_stage",
-        method_options={"reconstruction_epochs": 2, "reconstruction_lr": 0.01}, schedule="plateau", snapshot="epoch_2", optimizer="adam",
-    )  # fmt: skip
+        model="autoencoder",
+        model_options={"code": 32},
+        image_size=16,
+        dataset_options=SMALL,
+        epochs=3,
+        batch_size=16,
+        augment="none",
+        method="two_stage",
+        method_options={"reconstruction_epochs": 2, "reconstruction_lr": 0.01},
+        schedule="plateau",
+        snapshot="epoch_2",
+        optimizer="adam",
+    )
     return spec, run(spec)
 
 
@@ -26,7 +36,11 @@ def test_two_stages_and_the_picture_of_what_they_reconstruct(two_stages, home):
     (folder,) = (home / "runs").glob("*-s0")
     first, last, best = (torch.load(folder / f"{name}.ckpt", weights_only=True) for name in ("epoch_2", "last", "best"))
     # The second stage leaves encoder and decoder as the first one made them, running statistics too.
-    changed = {key.split(".")[2] for key, value in last["state_dict"].items() if key.startswith("network.body.") and not value.equal(first["state_dict"][key])}
+    changed = {
+        key.split(".")[2]
+        for key, value in last["state_dict"].items()
+        if key.startswith("network.body.") and not value.equal(first["state_dict"][key])
+    }
     assert changed == {"classifier"}
     # An untrained classifier may look good by chance; it is never the best.
     assert best["epoch"] == 2

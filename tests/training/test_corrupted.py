@@ -1,4 +1,5 @@
-"""A network on corrupted images: stored beside its record, recomputed by verify, shown on the board and in the report, gone with another training."""
+"""A network on corrupted images: stored beside its record, recomputed by verify, shown on the board and in the report,
+gone with another training."""
 
 import json
 
@@ -115,7 +116,12 @@ def test_a_mean_over_the_kinder_corruptions_is_found(finished, measured, left_ou
     kind = {name: text for name, text in measured.answers.items() if name != "jpeg"}
     answers = {name: unpack(text, measured.n) for name, text in kind.items()}
     scores = score_corrupted(PROTOCOLS[record.protocol], store.predictions(record), answers)
-    path = corruptions.put(store, record, Corrupted.model_validate({**measured.model_dump(), **scores, "answers": kind, "left_out": left_out}), b"")
+    path = corruptions.put(
+        store,
+        record,
+        Corrupted.model_validate({**measured.model_dump(), **scores, "answers": kind, "left_out": left_out}),
+        b"",
+    )
     assert [(found.file, found.key) for found in verify(store).differences] == [(path, "answers.jpeg")]
 
 
@@ -142,7 +148,12 @@ def test_a_damaged_file_is_named(finished, measured, text):
 
 def test_answers_that_unpack_to_more_are_refused_before_they_do(finished, measured):
     _, record, store = finished
-    path = corruptions.put(store, record, measured.model_copy(update={"answers": {**measured.answers, "jpeg": pack(np.zeros((5, 10**6)))}}), b"")
+    path = corruptions.put(
+        store,
+        record,
+        measured.model_copy(update={"answers": {**measured.answers, "jpeg": pack(np.zeros((5, 10**6)))}}),
+        b"",
+    )
     (difference,) = verify(store).differences
     assert difference.file == path
     assert "or more where" in str(difference)

@@ -1,4 +1,5 @@
-"""Distillation: what the loss is, who may teach, what the record says, and that nothing is trained on answers of other weights."""
+"""Distillation: what the loss is, who may teach, what the record says, and that nothing is trained on answers of other
+weights."""
 
 import shutil
 from dataclasses import replace
@@ -54,7 +55,9 @@ def student(tiny, *ids, options=None, **settings):
 
 
 def test_the_loss_is_hintons():
-    spec = RunSpec(method="distill", method_options={"teachers": "abc-s0", "temperature": 3.0, "alpha": 0.6}, label_smoothing=0.1)
+    spec = RunSpec(
+        method="distill", method_options={"teachers": "abc-s0", "temperature": 3.0, "alpha": 0.6}, label_smoothing=0.1
+    )
     probabilities = torch.randn(4, 7).softmax(dim=1)
     task = build_task(spec, PROTOCOL, native_size=48, taught=probabilities)
     logits, target = torch.randn(2, 7), torch.tensor([1, 4])
@@ -69,7 +72,11 @@ def test_the_loss_is_hintons():
 def test_mixed_images_have_mixed_teachers():
     spec = RunSpec(method="distill", method_options={"teachers": "abc-s0"}, mixup=1.0)
     task = build_task(spec, PROTOCOL, native_size=48, taught=torch.randn(6, 7).softmax(dim=1)).eval()
-    batch = {"image": torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8), "target": torch.tensor([0, 1, 2]), "index": torch.tensor([4, 2, 1])}
+    batch = {
+        "image": torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8),
+        "target": torch.tensor([0, 1, 2]),
+        "index": torch.tensor([4, 2, 1]),
+    }
     prepared = task.prepare(batch, 0)
     assert torch.equal(prepared.partners["taught"], task.taught[[1, 4, 2]])
     loss, logits = task.loss_of(prepared)
@@ -117,7 +124,9 @@ def test_answers_are_asked_for_once(school, tiny, monkeypatch, capsys):
     assert "training images, once for all students" in capsys.readouterr().out
     built = []
     cached = files.cached
-    monkeypatch.setattr(files, "cached", lambda name, key, build: cached(name, key, lambda: built.append(name) or build()))
+    monkeypatch.setattr(
+        files, "cached", lambda name, key, build: cached(name, key, lambda: built.append(name) or build())
+    )
     run(student(tiny, teachers[0].run_id, seed=1, options={"temperature": 5.0}))
     assert built == []
 
@@ -194,10 +203,24 @@ def refused(store, spec, error, message):
 def test_who_cannot_teach_is_named_before_any_training(school, tiny, home):
     store, teachers = school
     ids = [record.run_id for record in teachers]
-    refused(store, student(tiny, "0000000000-s0"), RecordError, "method_options.teachers: no record matches '0000000000-s0'")
-    refused(store, student(tiny, f"synthfaces-fer7/five_layer_cnn/{ids[0]}"), SpecError, f"is not a whole run id.*Did you mean {ids[0]}")
-    refused(store, student(tiny, ids[0], task="fer8"), SpecError, "has other classes: its task is fer7, this run's is fer8")
-    refused(store, student(tiny, ids[0], dataset="fer2013", dataset_options={}), SpecError, "is judged by synthfaces-fer7, this run by fer2013-fer7")
+    refused(
+        store, student(tiny, "0000000000-s0"), RecordError, "method_options.teachers: no record matches '0000000000-s0'"
+    )
+    refused(
+        store,
+        student(tiny, f"synthfaces-fer7/five_layer_cnn/{ids[0]}"),
+        SpecError,
+        f"is not a whole run id.*Did you mean {ids[0]}",
+    )
+    refused(
+        store, student(tiny, ids[0], task="fer8"), SpecError, "has other classes: its task is fer7, this run's is fer8"
+    )
+    refused(
+        store,
+        student(tiny, ids[0], dataset="fer2013", dataset_options={}),
+        SpecError,
+        "is judged by synthfaces-fer7, this run by fer2013-fer7",
+    )
     ensemble = build_ensemble(store, PROTOCOL, ids).run_id
     refused(store, student(tiny, ensemble), SpecError, rf"is an ensemble.*as teachers: \[{ids[0][:10]}")
     for changes, message in (
@@ -224,7 +247,9 @@ def test_a_teacher_of_other_images_is_refused(school, tiny):
 def test_weights_that_are_not_here_are_named(school, tiny, home):
     _, teachers = school
     shutil.rmtree(home / "runs")
-    with pytest.raises(WeightsError, match=f"method_options.teachers: the checkpoint of run {teachers[0].run_id} is not at"):
+    with pytest.raises(
+        WeightsError, match=f"method_options.teachers: the checkpoint of run {teachers[0].run_id} is not at"
+    ):
         run(student(tiny, teachers[0].run_id))
 
 
@@ -250,7 +275,9 @@ def test_options_are_checked_before_any_data_are_read(options, message):
 def test_values_have_no_teachers():
     with pytest.raises(SpecError, match="method = 'distill' means nothing for the values"):
         check_names(RunSpec(task="va", loss="mse", method="distill", method_options={"teachers": "a-s0"}))
-    assert Distilling.of(RunSpec(method="distill", method_options={"teachers": "a-s0"})) == Distilling(("a-s0",), 4.0, 0.7)
+    assert Distilling.of(RunSpec(method="distill", method_options={"teachers": "a-s0"})) == Distilling(
+        ("a-s0",), 4.0, 0.7
+    )
 
 
 def test_teachers_without_a_method_that_asks_them_are_refused(tiny):

@@ -79,7 +79,9 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
     n_train = records[0].data["n"]["train"]
     for seed in range(2):
         for epoch in range(2):
-            shares = [[i for r, e, s, index in seen if (r, e, s) == (rank, epoch, seed) for i in index] for rank in range(2)]
+            shares = [
+                [i for r, e, s, index in seen if (r, e, s) == (rank, epoch, seed) for i in index] for rank in range(2)
+            ]
             assert len(shares[0]) == len(shares[1]) == n_train // 2
             assert not set(shares[0]) & set(shares[1])
     assert max(len(index) for *_, index in seen) == 16
@@ -90,9 +92,22 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
 def test_mixed_images_and_flat_minima_on_two_processes(home, start):
     """Each mixes its own images and goes uphill by itself; the weights are the same in the end."""
     (home / "runs").mkdir()
-    options = ["dataset_options={n_train: 96, n_validation: 40, n_test: 48, difficulty: 0.2}", "model_options={width: 8}", "epochs=2", "batch_size=32"]
+    options = [
+        "dataset_options={n_train: 96, n_validation: 40, n_test: 48, difficulty: 0.2}",
+        "model_options={width: 8}",
+        "epochs=2",
+        "batch_size=32",
+    ]
     options += ["mixup=0.4", "optimizer_options={sam: 0.1}", "precision=bf16-mixed", "gradient_clip=1"]
-    process = start("run", *(part for text in options for part in ("--set", text)), "--accelerator", "cpu", "--devices", "2", before=WEIGHTS)
+    process = start(
+        "run",
+        *(part for text in options for part in ("--set", text)),
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "2",
+        before=WEIGHTS,
+    )
     _, error = process.communicate(timeout=450)
     assert process.returncode == 0, error
     first, second = ((home / "runs" / f"weights{rank}").read_text().splitlines() for rank in range(2))

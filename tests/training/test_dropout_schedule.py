@@ -31,5 +31,7 @@ def test_training_sees_the_rates_of_the_epoch(home, tiny, monkeypatch):
 
 
 def test_a_network_without_dropout_has_no_schedule(home, tiny):
-    with pytest.raises(SpecError, match="dropout_schedule = 'rising': five_layer_cnn as it is built here has no dropout"):
+    with pytest.raises(
+        SpecError, match="dropout_schedule = 'rising': five_layer_cnn as it is built here has no dropout"
+    ):
         run(tiny(dropout_schedule="rising", model_options={"width": 4, "dropout": 0, "head_dropout": 0}))

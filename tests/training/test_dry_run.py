@@ -20,7 +20,11 @@ def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
     lines = list(describe_run(spec, Store()))
     said = "\n".join(lines)
     assert f"run         {spec.run_id()} in protocol synthfaces-fer7" in said
-    assert re.search(r"^data        [0-9]+ train, [0-9]+ validation, [0-9]+ test; [0-9]+ x [0-9]+ px, (grey|RGB)$", said, re.MULTILINE), said
+    assert re.search(
+        r"^data        [0-9]+ train, [0-9]+ validation, [0-9]+ test; [0-9]+ x [0-9]+ px, (grey|RGB)$",
+        said,
+        re.MULTILINE,
+    ), said
     assert "device      cpu, 32-true" in said
     assert "3 epochs of 3 steps" in lines[-1]
     assert build(yaml.safe_load(settings_of(spec))).run_id() == spec.run_id()
@@ -47,7 +51,9 @@ def test_what_is_done_is_said_to_be(home, tiny):
 
 def test_a_student_is_measured_without_asking_its_teachers(finished):
     spec, record, store = finished
-    student = spec.model_copy(update={"method": "distill", "method_options": {"teachers": [record.run_id]}, "epochs": 2})
+    student = spec.model_copy(
+        update={"method": "distill", "method_options": {"teachers": [record.run_id]}, "epochs": 2}
+    )
     assert "2 epochs of" in list(describe_run(student, store))[-1]
     other = student.model_copy(update={"dataset_options": {**spec.dataset_options, "n_train": 77}})
     with pytest.raises(SpecError, match="another copy or fold"):
@@ -60,12 +66,17 @@ def test_a_cross_validation_is_the_whole_of_it_and_done_when_every_fold_is(home,
     folds = fold_specs(spec)
     lines = list(describe_run(spec, Store(), steps=1, folds=folds))
     assert lines[0].startswith(f"run         {spec.run_id()} in protocol")
-    assert build(yaml.safe_load("\n".join(line[2:] for line in lines[2:] if line.startswith("  ")))).run_id() == spec.run_id()
+    assert (
+        build(yaml.safe_load("\n".join(line[2:] for line in lines[2:] if line.startswith("  ")))).run_id()
+        == spec.run_id()
+    )
     assert " for 2 folds: " in lines[-1]
     run(folds[0])
     assert " for 1 of 2 folds, the others are done: " in list(describe_run(spec, Store(), steps=1, folds=folds))[-1]
     run(folds[1])
-    assert list(describe_run(spec, Store(), steps=1, folds=folds))[-1].endswith("all 2 folds: done, nothing would be trained")
+    assert list(describe_run(spec, Store(), steps=1, folds=folds))[-1].endswith(
+        "all 2 folds: done, nothing would be trained"
+    )
 
 
 def test_the_work_of_a_run(tiny):
@@ -78,6 +89,9 @@ def test_the_work_of_a_run(tiny):
     assert Work(2, 10, 5, 7).seconds(Pace(0.5, 0.1)) == pytest.approx(2 * (10 * 0.5 + 5 * 0.1) + 0.7)
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.123, "0.12 s"), (59, "59 s"), (61, "1 min"), (7000, "117 min"), (7300, "2 h"), (180000, "2.1 days")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.123, "0.12 s"), (59, "59 s"), (61, "1 min"), (7000, "117 min"), (7300, "2 h"), (180000, "2.1 days")],
+)
 def test_times_in_words(seconds, words):
     assert in_words(seconds) == words

@@ -24,7 +24,12 @@ RULES = {
 }
 PROTOCOL = protocol_for("synthfaces", "fer7")
 # Two trainings and four rows; a batch of random views holds the whole split.
-ROWS = [{"seed": 0}, {"seed": 1, "tta": 2}, {"seed": 1, "tta": 1, "tta_kind": "flip"}, {"seed": 0, "tta": 10, "tta_kind": "ten_crop"}]
+ROWS = [
+    {"seed": 0},
+    {"seed": 1, "tta": 2},
+    {"seed": 1, "tta": 1, "tta_kind": "flip"},
+    {"seed": 0, "tta": 10, "tta_kind": "ten_crop"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +66,10 @@ def test_the_task_gives_what_the_stored_predictions_give(stored, rule, split):
     assert outputs.dtype == np.float32
     np.testing.assert_allclose(outputs, expected.outputs, atol=2e-6)
     # The members are not all alike, or any joining would do.
-    alone = [store.predictions(store.find(PROTOCOL.name, m["model"], m["run_id"]), split).outputs for m in ensembles[rule].training["members"]]
+    alone = [
+        store.predictions(store.find(PROTOCOL.name, m["model"], m["run_id"]), split).outputs
+        for m in ensembles[rule].training["members"]
+    ]
     assert rule in ("greedy", "mixture") or all(np.abs(one - expected.outputs).max() > 1e-3 for one in alone)
 
 
@@ -73,12 +81,18 @@ def test_a_single_run_predicts_with_its_own_views(stored, row):
     outputs = RunPredictor.load(store, record.run_id, "cpu").predict(images)
     expected = store.predictions(record, "test").outputs
     if ROWS[row].get("tta_kind", "random") == "random" and "tta" in ROWS[row]:
-        # Images from elsewhere have no position in a split, which random views are drawn from: each is seen as the first one is.
+        # Images from elsewhere have no position in a split, which random views are drawn from: each is seen as the
+        # first one is.
         np.testing.assert_allclose(outputs[0], expected[0], atol=2e-6)
-        np.testing.assert_allclose(outputs[5], RunPredictor.load(store, record.run_id, "cpu").predict(images[5:6])[0], atol=2e-6)
+        np.testing.assert_allclose(
+            outputs[5], RunPredictor.load(store, record.run_id, "cpu").predict(images[5:6])[0], atol=2e-6
+        )
     else:
         np.testing.assert_allclose(outputs, expected, atol=2e-6)
-    assert "tta" not in ROWS[row] or np.abs(outputs - RunPredictor.load(store, specs[0].run_id(), "cpu").predict(images)).max() > 1e-4
+    assert (
+        "tta" not in ROWS[row]
+        or np.abs(outputs - RunPredictor.load(store, specs[0].run_id(), "cpu").predict(images)).max() > 1e-4
+    )
 
 
 def test_each_network_is_loaded_once(stored, monkeypatch):
@@ -112,7 +126,10 @@ def test_random_views_are_the_loaders_where_the_position_is_known(home, tiny, on
     assert len(plain) == 2
     for view, random_view in enumerate(random_views(spec)):
         for batch, changed in zip(plain, datamodule.predict_loader("test", augmented=True, view=view), strict=True):
-            assert torch.equal(random_view(batch["image"], int(batch["index"][0])), datamodule.on_after_batch_transfer(changed, 0)["image"])
+            assert torch.equal(
+                random_view(batch["image"], int(batch["index"][0])),
+                datamodule.on_after_batch_transfer(changed, 0)["image"],
+            )
     colour = torch.randint(0, 256, (3, 3, 48, 48), dtype=torch.uint8)
     view = random_views(spec)[0]
     assert view(colour, 0).shape == colour.shape
@@ -155,7 +172,9 @@ def test_predict_takes_an_ensemble(stored, home):
 def test_a_member_without_a_checkpoint_or_a_network_is_named(stored, monkeypatch, tmp_path):
     store, _, ensembles = stored
     monkeypatch.setenv("FER_BENCH_RUNS", str(tmp_path / "nothing"))
-    with pytest.raises(WeightsError, match=r"ensemble \w+: member five_layer_cnn/\S+: the checkpoint of run \S+ is not at"):
+    with pytest.raises(
+        WeightsError, match=r"ensemble \w+: member five_layer_cnn/\S+: the checkpoint of run \S+ is not at"
+    ):
         load_any(store, ensembles["soft"].run_id)
     record = ensembles["soft"]
     gone = [entry | {"run_id": "gone-s0"} for entry in record.training["members"]]

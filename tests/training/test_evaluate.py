@@ -33,7 +33,9 @@ def test_outputs_are_renormalised_over_what_is_shared():
 
 
 def test_values_go_from_scale_to_scale():
-    predictions = Predictions(np.array(["a", "b", "c"]), np.zeros((3, 2)), np.array([[-1, 0], [0.5, 1], [np.nan, 2]], dtype=np.float32))
+    predictions = Predictions(
+        np.array(["a", "b", "c"]), np.zeros((3, 2)), np.array([[-1, 0], [0.5, 1], [np.nan, 2]], dtype=np.float32)
+    )
     outputs = rescale(predictions, (-1, 1), (-10, 10)).outputs
     np.testing.assert_allclose(outputs, [[-10, 0], [5, 10], [np.nan, 20]])
     np.testing.assert_allclose(rescale(predictions, (-1, 1), (0, 1)).outputs[:2], [[0, 0.5], [0.75, 1]])
@@ -43,7 +45,9 @@ def test_valence_and_arousal_on_a_dataset_of_folds(home, tiny):
     write_afew_va(home / "data" / "afew_va", clips=12, frames=3, actors=6)
     store = Store()
     source = run(tiny(task="va", loss="mse", epochs=1), store)
-    record = evaluate(store, source.run_id, "afew_va", execution=Execution(data_dir=str(home / "data"), accelerator="cpu"))
+    record = evaluate(
+        store, source.run_id, "afew_va", execution=Execution(data_dir=str(home / "data"), accelerator="cpu")
+    )
     assert record.protocol == "afew_va-va"
     assert record.n_scored == 36, "every frame is tested: none was trained on"
     predictions = store.predictions(record)
@@ -66,7 +70,9 @@ def test_classes_on_a_folder_of_images(finished, home):
             folder.mkdir(parents=True)
             for number in range(count):
                 cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
-    record = evaluate(store, source.run_id, "folder:ck", execution=Execution(data_dir=str(home / "data"), accelerator="cpu"))
+    record = evaluate(
+        store, source.run_id, "folder:ck", execution=Execution(data_dir=str(home / "data"), accelerator="cpu")
+    )
     assert (record.protocol, record.n_scored, record.kind) == ("ck-fer7", 21, "evaluated")
     assert record.run_id == f"{source.run_id}-on-ck"
     assert verify(store).ok

@@ -15,7 +15,8 @@ from fer_bench.training.run import run
 
 @pytest.fixture
 def parts(finished, home):
-    """Task and data of the finished run, and a function that predicts its test split with other settings of the test."""
+    """Task and data of the finished run, and a function that predicts its test split with other settings of the
+    test."""
     spec, *_ = finished
     (best,) = (home / "runs").glob("*/best.ckpt")
     task = build_task(spec, protocol_for(spec.dataset, spec.task), native_size=48)

@@ -44,7 +44,15 @@ def put(folder, seed):
 
 
 def spec(options, **settings):
-    base = {"model": f"timm:{NAME}", "weights": "imagenet", "image_size": 32, "epochs": 1, "batch_size": 32, "precision": "32-true", "dataset_options": options}
+    base = {
+        "model": f"timm:{NAME}",
+        "weights": "imagenet",
+        "image_size": 32,
+        "epochs": 1,
+        "batch_size": 32,
+        "precision": "32-true",
+        "dataset_options": options,
+    }
     return build({**base, "execution": {"accelerator": "cpu", "workers": 0}, **settings})
 
 
@@ -101,12 +109,24 @@ def test_runs_from_scratch_say_nothing_of_weights(small_synth):
 def test_frozen_probes_use_them_and_say_so(folder, small_synth, capsys):
     put(folder, 1)
     settings = build_probe(
-        {"dataset": "synthfaces", "task": "fer7", "dataset_options": small_synth, "streams": [f"features:timm:{NAME}"], "lr": [0.01], "loss": ["cross_entropy"],
-         "seeds": [0], "max_epochs": 2, "image_size": 32}
-    )  # fmt: skip
+        {
+            "dataset": "synthfaces",
+            "task": "fer7",
+            "dataset_options": small_synth,
+            "streams": [f"features:timm:{NAME}"],
+            "lr": [0.01],
+            "loss": ["cross_entropy"],
+            "seeds": [0],
+            "max_epochs": 2,
+            "image_size": 32,
+        }
+    )
     (record,) = run_grid(settings)
     assert f"weights of features:timm:{NAME}: the file {NAME}.pth in the folder of weights" in capsys.readouterr().out
-    assert record.training["initial_weights"][f"features:timm:{NAME}"]["source"] == f"the file {NAME}.pth in the folder of weights"
+    assert (
+        record.training["initial_weights"][f"features:timm:{NAME}"]["source"]
+        == f"the file {NAME}.pth in the folder of weights"
+    )
     put(folder, 2)
     (other,) = run_grid(settings)
     assert other.run_id != record.run_id

@@ -28,7 +28,9 @@ def test_the_accuracy_is_that_of_the_kept_network_on_plain_images(finished):
     datamodule.setup()
     dataset = datamodule.split_dataset("train")
     with torch.inference_mode():
-        outputs = trained.task.predict_step({"image": torch.stack([dataset.__getitems__([(0, i)])["image"][0] for i in range(len(dataset))])})
+        outputs = trained.task.predict_step(
+            {"image": torch.stack([dataset.__getitems__([(0, i)])["image"][0] for i in range(len(dataset))])}
+        )
     right = outputs.argmax(dim=1).numpy() == datamodule.targets("train")
     found = record.training["on_train"]
     assert found["n"] == len(right) == before.data["n"]["train"]
@@ -69,9 +71,13 @@ def test_values_have_a_ccc(home, tiny, task):
     datamodule.setup()
     dataset = datamodule.split_dataset("train")
     with torch.inference_mode():
-        outputs = trained.task.predict_step({"image": dataset.__getitems__([(0, i) for i in range(len(dataset))])["image"]})
+        outputs = trained.task.predict_step(
+            {"image": dataset.__getitems__([(0, i) for i in range(len(dataset))])["image"]}
+        )
     found = record.training["on_train"]
-    assert found["ccc"] == pytest.approx(mean_over_dimensions(ccc, datamodule.targets("train"), outputs.numpy()), abs=1e-5)
+    assert found["ccc"] == pytest.approx(
+        mean_over_dimensions(ccc, datamodule.targets("train"), outputs.numpy()), abs=1e-5
+    )
     assert verify(store).ok
     store.amend(record.model_copy(update={"training": record.training | {"on_train": found | {"ccc": 0.9}}}))
     assert [difference.key for difference in verify(store).differences] == ["training.on_train.ccc"]
@@ -85,4 +91,7 @@ def test_the_command_line_and_the_report_say_it(finished):
     assert f"accuracy {found:.4f} on {n} training samples" in result.output
     section = build_section(store, load_run(store, source.run_id).protocol, [record])
     (text,) = [text for name, text in section.facts if name == "training images"]
-    assert text.startswith(f"accuracy {100 * found:.2f} % without augmentation, {100 * (found - record.metrics['accuracy']):.2f} points above test")
+    assert text.startswith(
+        f"accuracy {100 * found:.2f} % without augmentation, {100 * (found - record.metrics['accuracy']):.2f} points"
+        " above test"
+    )

@@ -1,4 +1,5 @@
-"""Settings that change how a run is trained or watched: averaged weights, schedules that watch validation, Weights & Biases."""
+"""Settings that change how a run is trained or watched: averaged weights, schedules that watch validation, Weights &
+Biases."""
 
 import socket
 
@@ -22,7 +23,9 @@ def test_the_best_checkpoint_holds_the_averaged_weights(home, tiny, monkeypatch)
         batch_end(self, trainer, pl_module, *rest)
         for name, value in pl_module.network.named_parameters():
             # torch copies the weights at the first step instead of averaging them with the initial ones.
-            averages[name] = value.detach().clone() if trainer.global_step == 1 else 0.8 * averages[name] + 0.2 * value.detach()
+            averages[name] = (
+                value.detach().clone() if trainer.global_step == 1 else 0.8 * averages[name] + 0.2 * value.detach()
+            )
             plain[name] = value.detach().clone()
 
     monkeypatch.setattr(EMAWeightAveraging, "on_train_batch_end", follow)

@@ -51,7 +51,14 @@ def mine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spec(**settings: object):
-    base = {"dataset": "folder:mine", "model_options": {"width": 4}, "epochs": 2, "batch_size": 14, "image_size": 48, "precision": "32-true"}
+    base = {
+        "dataset": "folder:mine",
+        "model_options": {"width": 4},
+        "epochs": 2,
+        "batch_size": 14,
+        "image_size": 48,
+        "precision": "32-true",
+    }
     return build({**base, "execution": {"accelerator": "cpu", "workers": 0}, **settings})
 
 
@@ -81,7 +88,9 @@ def test_every_copy_is_trained_on_and_kept(mine: Path) -> None:
     assert min(made, key=lambda record: page.index(f"/{record.run_id}.json")).run_id == made[0].run_id
 
 
-def test_a_finished_training_is_not_scored_on_what_it_was_trained_on(mine: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_a_finished_training_is_not_scored_on_what_it_was_trained_on(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     first = run(spec())
     for old, new in (("train", "t"), ("test", "train"), ("t", "test")):
         (mine / old).rename(mine / new)
@@ -197,10 +206,15 @@ def test_people_who_are_called_otherwise_are_another_result(mine: Path) -> None:
     assert verify(store).ok
 
 
-def test_a_suite_tests_the_network_of_the_data_that_are_there(mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_tests_the_network_of_the_data_that_are_there(
+    mine: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for split in ("train", "validation", "test"):
         add_faces(home / "data" / "other", split, 2, 5)
-    settings = "dataset: 'folder:mine', model_options: {width: 4}, epochs: 1, batch_size: 14, image_size: 48, precision: 32-true"
+    settings = (
+        "dataset: 'folder:mine', model_options: {width: 4}, epochs: 1, batch_size: 14, image_size: 48, precision:"
+        " 32-true"
+    )
     (home / "s.yaml").write_text(f"runs:\n  - {{{settings}, seed: 0, test_on: ['folder:other']}}\n")
     store, plan = Store(), read_plan(home / "s.yaml", {"accelerator": "cpu", "workers": 0})
 
@@ -253,7 +267,10 @@ def test_a_fold_of_other_people_is_not_what_was_trained_on(mine: Path, home: Pat
     rename(home / "data" / "persons", lambda name: f"S{name[-5]}_{name}")
     store, options = Store(), {"identity": r"(S\d)_", "folds": 2, "fold_by": "identity", "fold": 0}
     record = run(spec(dataset="folder:persons", dataset_options=options), store)
-    assert score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0)).training["on_train"]["n"] == record.data["n"]["train"]
+    assert (
+        score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0)).training["on_train"]["n"]
+        == record.data["n"]["train"]
+    )
     rename(home / "data" / "persons", lambda name: name.replace("S0_", "S5_").replace("S1_", "S7_"))
     with pytest.raises(RecordError, match="who is kept together has changed"):
         score_on_train(store, record.run_id, Execution(accelerator="cpu", workers=0))
@@ -282,7 +299,13 @@ def test_heads_on_a_network_that_was_trained_anew_are_not_those_on_the_old_one(m
     store = Store()
     record = run(spec(), store)
     settings = ProbeSettings(
-        dataset="folder:mine", task="fer7", streams=(f"features:run:{record.run_id}",), lr=(0.01,), loss=("cross_entropy",), seeds=(0,), max_epochs=1
+        dataset="folder:mine",
+        task="fer7",
+        streams=(f"features:run:{record.run_id}",),
+        lr=(0.01,),
+        loss=("cross_entropy",),
+        seeds=(0,),
+        max_epochs=1,
     )
     heads = run_grid(settings, store)
     (home / "runs").rename(home / "gone")

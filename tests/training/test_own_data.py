@@ -1,4 +1,5 @@
-"""Runs on data that users bring: their records are understood where neither the data nor the command that named the classes are."""
+"""Runs on data that users bring: their records are understood where neither the data nor the command that named the
+classes are."""
 
 from __future__ import annotations
 
@@ -87,7 +88,9 @@ def test_networks_meet_the_classes_of_another_folder_by_their_names(home, forget
     execution = spec_of(home / "data").execution
     same = evaluate(Store(), trained.run_id, "folder:numbers", None, execution, {"classes": NUMBERS})
     assert (same.task, same.n_scored) == (trained.task, 16)
-    shared = evaluate(Store(), trained.run_id, "folder:three", None, execution, {"classes": ["bored", "engaged", "asleep"]})
+    shared = evaluate(
+        Store(), trained.run_id, "folder:three", None, execution, {"classes": ["bored", "engaged", "asleep"]}
+    )
     assert shared.task.endswith(f"-via-{trained.task}")
     assert shared.n_scored == 8
     forget()
@@ -127,5 +130,7 @@ def test_the_score_that_is_logged_is_the_records_where_validation_lacks_classes(
     record = run(spec_of(home / "data").model_copy(update={"epochs": 2}))
     best = record.training["best_epoch"] - 1
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
-        assert record.training["curves"][f"validation/{name}"][best] == pytest.approx(record.validation_metrics[name], abs=1e-6)
+        assert record.training["curves"][f"validation/{name}"][best] == pytest.approx(
+            record.validation_metrics[name], abs=1e-6
+        )
     assert any("validation has no sample of bored" in note for note in record.data["notes"])

@@ -18,7 +18,10 @@ def test_the_side_grows_evenly_and_ends_full():
     assert [side_in(epoch, 16, 32, 48, 16) for epoch in range(16)] == [32] * 12 + [48] * 4
 
 
-@pytest.mark.parametrize(("epochs", "start", "full", "step"), [(1, 32, 48, 4), (2, 32, 48, 16), (7, 33, 50, 5), (100, 24, 224, 32), (9, 32, 48, 40)])
+@pytest.mark.parametrize(
+    ("epochs", "start", "full", "step"),
+    [(1, 32, 48, 4), (2, 32, 48, 16), (7, 33, 50, 5), (100, 24, 224, 32), (9, 32, 48, 40)],
+)
 def test_the_side_never_shrinks_nor_leaves_its_range(epochs, start, full, step):
     sides = [side_in(epoch, epochs, start, full, step) for epoch in range(epochs)]
     assert sides == sorted(sides)
@@ -56,7 +59,9 @@ def test_training_sees_growing_images_and_everything_else_full_ones(home, tiny, 
     assert trained == [32] * 3 + [36] * 3 + [40] * 3 + [48] * 3
     assert {side for training, side in seen if not training} == {48}
     # The stored predictions are of the full side too.
-    assert record.validation_metrics["accuracy"] == pytest.approx(max(record.training["curves"]["validation/accuracy"]), abs=1e-6)
+    assert record.validation_metrics["accuracy"] == pytest.approx(
+        max(record.training["curves"]["validation/accuracy"]), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(

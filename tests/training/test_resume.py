@@ -97,13 +97,24 @@ def test_an_epoch_that_was_not_finished_is_begun_anew(home, trained, monkeypatch
         {"schedule": "none"},
         {"schedule": "cosine"},
         {"schedule": "step", "schedule_options": {"every": 1}},
-        {"schedule": "plateau", "schedule_options": {"threshold": 0.5}, "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}},
+        {
+            "schedule": "plateau",
+            "schedule_options": {"threshold": 0.5},
+            "optimizer": "sgd",
+            "optimizer_options": {"momentum": 0.9},
+        },
         {"schedule": "one_cycle", "ema": 0.9, "optimizer": "rmsprop"},
         {"early_stopping": 1, "optimizer": "nadam"},
         {"task": "fer8", "target_mode": "probability", "optimizer": "adam"},
         {"mixup": 0.2, "cutmix": 1.0, "mix_probability": 0.9, "dropout_schedule": "late", "ema": 0.9},
         {"optimizer": "sgd", "gradient_clip": 1.0, "ema": 0.9, "optimizer_options": {"sam": 0.05, "momentum": 0.9}},
-        {"task": "fer8", "target_mode": "probability", "mixup": 0.4, "optimizer_options": {"sam": 0.1}, "precision": "bf16-mixed"},
+        {
+            "task": "fer8",
+            "target_mode": "probability",
+            "mixup": 0.4,
+            "optimizer_options": {"sam": 0.1},
+            "precision": "bf16-mixed",
+        },
         {"task": "va", "loss": "ccc", "mixup": 0.4},
         {"augment": "rand_faces_strong", "augment_on": "device", "dropout_schedule": "rising"},
     ],
@@ -205,7 +216,12 @@ def test_a_damaged_checkpoint_is_named(home, finished, name, damage):
         torch.save({"weights": torch.zeros(3)}, path)
     else:
         path.write_bytes(
-            {"truncated": content[: len(content) // 2], "empty": b"", "text": b"not a checkpoint\n" * 50, "pickle": b"\x80\x04cos\nsystem\n."}[damage]
+            {
+                "truncated": content[: len(content) // 2],
+                "empty": b"",
+                "text": b"not a checkpoint\n" * 50,
+                "pickle": b"\x80\x04cos\nsystem\n.",
+            }[damage]
         )
     store.path(reference.protocol, reference.model, reference.run_id).unlink()
     if name == "last.ckpt":
@@ -258,11 +274,11 @@ def test_the_command_line_names_a_damaged_checkpoint_in_one_line(home, finished,
 def test_of_two_processes_that_start_at_once_one_is_refused(home, tiny, trained):
     spec = tiny(epochs=3)
     script = (
-        "import sys, time, torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
-        "from fer_bench.errors import FerBenchError\nfrom fer_bench.spec import RunSpec\nfrom fer_bench.training.run import run\n"
-        f"spec = RunSpec.model_validate_json({spec.model_dump_json()!r})\n"
-        f"print('ready', flush=True)\nwhile not Path({str(home / 'go')!r}).exists():\n    time.sleep(0.001)\n"
-        "try:\n    run(spec)\nexcept FerBenchError as error:\n    print(error, file=sys.stderr); sys.exit(error.exit_code)\n"
+        "import sys, time, torch; torch.set_num_threads(1)\nfrom pathlib import Path\nfrom fer_bench.errors import"
+        " FerBenchError\nfrom fer_bench.spec import RunSpec\nfrom fer_bench.training.run import run\nspec ="
+        f" RunSpec.model_validate_json({spec.model_dump_json()!r})\nprint('ready', flush=True)\nwhile not"
+        f" Path({str(home / 'go')!r}).exists():\n    time.sleep(0.001)\ntry:\n    run(spec)\nexcept FerBenchError as"
+        " error:\n    print(error, file=sys.stderr); sys.exit(error.exit_code)\n"
     )
     pair = []
     try:
@@ -288,7 +304,9 @@ def test_force_does_not_go_on_from_the_old_training(finished, monkeypatch):
     spec, reference, _ = finished
     calls = []
     original = run_room.fit
-    monkeypatch.setattr(run_room, "fit", lambda *a: calls.append(sorted(p.name for p in a[-1].iterdir())) or original(*a))
+    monkeypatch.setattr(
+        run_room, "fit", lambda *a: calls.append(sorted(p.name for p in a[-1].iterdir())) or original(*a)
+    )
     record = run(spec, force=True)
     assert "last.ckpt" not in calls[0]
     assert "trained.json" not in calls[0]
@@ -297,7 +315,8 @@ def test_force_does_not_go_on_from_the_old_training(finished, monkeypatch):
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(home, tiny, trained, monkeypatch, capsys):
-    """The second epoch's checkpoint does not fit: one line, exit code 2, and the same command goes on from the first epoch's."""
+    """The second epoch's checkpoint does not fit: one line, exit code 2, and the same command goes on from the first
+    epoch's."""
     import errno
 
     from fer_bench import atomic

@@ -22,14 +22,31 @@ from tests.training.conftest import SMALL, same_predictions
 def test_the_record_holds_everything(trained):
     spec, record, store, _ = trained
     written = json.loads(store.path(record.protocol, record.model, record.run_id).read_text())
-    for key in ("run_id", "protocol", "task", "dataset", "model", "seed", "status", "metrics", "n_scored", "spec", "data", "code", "hardware", "predictions"):
+    for key in (
+        "run_id",
+        "protocol",
+        "task",
+        "dataset",
+        "model",
+        "seed",
+        "status",
+        "metrics",
+        "n_scored",
+        "spec",
+        "data",
+        "code",
+        "hardware",
+        "predictions",
+    ):
         assert key in written
     assert written["run_id"] == spec.run_id()
     assert written["protocol"] == "synthfaces-fer7"
     assert written["status"] == "finished"
     assert written["seed"] == 0
     assert written["data"]["n"]["test"] == written["n_scored"] == written["predictions"]["test"]["n"]
-    assert written["code"]["packages"]["torch"] == torch.__version__.split("+")[0] or torch.__version__.startswith(written["code"]["packages"]["torch"])
+    assert written["code"]["packages"]["torch"] == torch.__version__.split("+")[0] or torch.__version__.startswith(
+        written["code"]["packages"]["torch"]
+    )
     assert written["hardware"]["accelerator"] == "cpu"
     assert written["spec"]["epochs"] == 3
     assert "execution" not in written["spec"]
@@ -54,8 +71,12 @@ def test_the_metrics_follow_from_the_predictions_file(trained):
     assert record.n_scored == at.sum() == len(predictions)
     assert record.metrics["accuracy"] == pytest.approx(accuracy_score(predictions.targets, answers), abs=1e-12)
     present = sorted(set(predictions.targets.tolist()))
-    assert record.metrics["balanced_accuracy"] == pytest.approx(recall_score(predictions.targets, answers, labels=present, average="macro"), abs=1e-12)
-    assert record.metrics["weighted_f1"] == pytest.approx(f1_score(predictions.targets, answers, average="weighted"), abs=1e-12)
+    assert record.metrics["balanced_accuracy"] == pytest.approx(
+        recall_score(predictions.targets, answers, labels=present, average="macro"), abs=1e-12
+    )
+    assert record.metrics["weighted_f1"] == pytest.approx(
+        f1_score(predictions.targets, answers, average="weighted"), abs=1e-12
+    )
     np.testing.assert_allclose(predictions.outputs.sum(axis=1), 1, atol=1e-5)
 
 
@@ -123,7 +144,9 @@ def test_the_best_epoch_is_chosen_on_validation_and_test_is_predicted_once(home,
     monkeypatch.setattr(run_room, "predict", predict)
     asked = []
     loader = AffectDataModule.predict_loader
-    monkeypatch.setattr(AffectDataModule, "predict_loader", lambda self, split, **k: asked.append(split) or loader(self, split, **k))
+    monkeypatch.setattr(
+        AffectDataModule, "predict_loader", lambda self, split, **k: asked.append(split) or loader(self, split, **k)
+    )
     record = run(tiny(epochs=3))
     assert sorted(predicted) == sorted(asked) == ["test", "validation"]
     assert record.training["best_epoch"] == best + 1
@@ -161,7 +184,9 @@ def test_training_scores_belong_to_their_epoch(home, tiny, monkeypatch):
     for epoch in range(2):
         of_epoch = [(n, loss) for at, n, loss in losses if at == epoch]
         assert len(of_epoch) == 3
-        assert curve[epoch] == pytest.approx(sum(n * loss for n, loss in of_epoch) / sum(n for n, _ in of_epoch), rel=1e-5)
+        assert curve[epoch] == pytest.approx(
+            sum(n * loss for n, loss in of_epoch) / sum(n for n, _ in of_epoch), rel=1e-5
+        )
 
 
 def test_the_same_spec_twice_gives_the_same_bits_with_any_number_of_workers(home, trained, tiny):
@@ -250,7 +275,9 @@ def out_of_memory(monkeypatch, times, at_batch=1):
 def test_out_of_memory_halves_the_batch_and_doubles_the_accumulation(home, tiny, monkeypatch):
     seen = out_of_memory(monkeypatch, 2)
     steps = []
-    monkeypatch.setattr(ExpressionTask, "on_train_end", lambda self: steps.append(self.trainer.global_step), raising=False)
+    monkeypatch.setattr(
+        ExpressionTask, "on_train_end", lambda self: steps.append(self.trainer.global_step), raising=False
+    )
     record = run(tiny())
     assert seen == [32, 16]
     assert (record.training["micro_batch"], record.training["accumulate"]) == (8, 4)
@@ -293,7 +320,10 @@ def test_early_stopping_ends_after_its_patience(home, tiny, monkeypatch):
 
 def test_a_second_process_is_refused(home, tiny):
     spec = tiny()
-    with lock(home / "runs" / spec.training_id(), spec.execution), pytest.raises(FerBenchError, match="already in progress") as caught:
+    with (
+        lock(home / "runs" / spec.training_id(), spec.execution),
+        pytest.raises(FerBenchError, match="already in progress") as caught,
+    ):
         # filelock is per process and file object, as between processes.
         run(spec)
     assert "run.lock" in caught.value.problem
@@ -318,12 +348,17 @@ def test_settings_that_do_not_fit_are_named(home, tiny, settings, message):
     assert not (home / "boards" / "results").exists()
 
 
-@pytest.mark.parametrize(("mode", "loss"), [("probability", "cross_entropy"), ("cross_entropy", "cross_entropy"), ("multi_target", "multi_target")])
+@pytest.mark.parametrize(
+    ("mode", "loss"),
+    [("probability", "cross_entropy"), ("cross_entropy", "cross_entropy"), ("multi_target", "multi_target")],
+)
 def test_training_on_votes(home, tiny, mode, loss):
     record = run(tiny(task="fer8", target_mode=mode, loss=loss))
     # The test is against the one label, whatever training saw.
     assert record.n_scored == SMALL["n_test"]
-    np.testing.assert_array_equal(Store().predictions(record).targets, read_synthfaces(SMALL).targets["fer8"][-SMALL["n_test"] :])
+    np.testing.assert_array_equal(
+        Store().predictions(record).targets, read_synthfaces(SMALL).targets["fer8"][-SMALL["n_test"] :]
+    )
     assert all(math.isfinite(value) for value in record.training["curves"]["train/loss"])
 
 

@@ -15,7 +15,15 @@ def test_snapshots_share_a_training(tmp_path, monkeypatch):
     store = Store(tmp_path / "boards")
 
     def made(snapshot):
-        options = {"dataset_options": SMALL, "task": "va", "loss": "mse", "schedule": "none", "epochs": 2, "batch_size": 4, "steps_per_epoch": 2}
+        options = {
+            "dataset_options": SMALL,
+            "task": "va",
+            "loss": "mse",
+            "schedule": "none",
+            "epochs": 2,
+            "batch_size": 4,
+            "steps_per_epoch": 2,
+        }
         return run(specs.build({**options, "snapshot": snapshot, "execution": {"accelerator": "cpu"}}), store)
 
     last = made("last")

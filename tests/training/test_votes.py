@@ -22,9 +22,16 @@ COUNTS[1] = np.eye(10, dtype=np.int64)[7] * 10
 
 def spec_of(home, **settings):
     plain = {
-        "dataset": "fer2013", "epochs": 1, "batch_size": 21, "model_options": {"width": 2}, "precision": "32-true", "augment_on": "device",
-        "method": "distill", "method_options": {"teachers": VOTES, "temperature": 2.0}, "execution": {"accelerator": "cpu", "data_dir": str(home / "data")},
-    }  # fmt: skip
+        "dataset": "fer2013",
+        "epochs": 1,
+        "batch_size": 21,
+        "model_options": {"width": 2},
+        "precision": "32-true",
+        "augment_on": "device",
+        "method": "distill",
+        "method_options": {"teachers": VOTES, "temperature": 2.0},
+        "execution": {"accelerator": "cpu", "data_dir": str(home / "data")},
+    }
     return RunSpec.model_validate(plain | settings)
 
 
@@ -50,7 +57,9 @@ def test_votes_are_the_shares_of_the_seven_classes(voted):
     assert found.unnamed == 2
     assert found.shares[:2].argmax(axis=1).tolist() == FACES.labels[:2].tolist()
     logits = np.log(found.shares + 1e-300) / 2
-    np.testing.assert_allclose(found.softened(2.0), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(
+        found.softened(2.0), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), atol=1e-12
+    )
 
 
 def test_a_row_that_was_taught_by_votes_is_marked(voted):

@@ -16,8 +16,13 @@ from fer_bench.apps.annotate.study import Study
 from fer_bench.apps.annotate.tokens import keyed_digest, same, token_hash
 
 _THIRTY_DAYS = 30 * 86_400
-NO_LINK = "To see this page, open the personal link you were given. If you have opened it before, open it again: it takes you back to where you were."
-BAD_LINK = "This link is not valid. Please check that you opened it completely, or ask the person who sent it for a new one."
+NO_LINK = (
+    "To see this page, open the personal link you were given. If you have opened it before, open it again: it takes you"
+    " back to where you were."
+)
+BAD_LINK = (
+    "This link is not valid. Please check that you opened it completely, or ask the person who sent it for a new one."
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,13 @@ def site_of(request: Request) -> Site:
 def set_cookie(request: Request, response: Response, role: str, token: str) -> None:
     """Let the browser remember a token."""
     response.set_cookie(
-        site_of(request).cookie(role), token, max_age=_THIRTY_DAYS, path="/", secure=request.scope["scheme"] == "https", httponly=True, samesite="strict"
+        site_of(request).cookie(role),
+        token,
+        max_age=_THIRTY_DAYS,
+        path="/",
+        secure=request.scope["scheme"] == "https",
+        httponly=True,
+        samesite="strict",
     )
 
 
@@ -89,4 +100,8 @@ def check_csrf(request: Request, role: str, fields: dict[str, list[str]]) -> Non
         HTTPException: 403, the form was not made for this person.
     """
     if not same(single(fields, "csrf"), csrf_token(request, role)):
-        raise HTTPException(403, "This page belongs to another link that was opened in this browser. Nothing was saved. Please open your personal link again.")
+        raise HTTPException(
+            403,
+            "This page belongs to another link that was opened in this browser. Nothing was saved. Please open your"
+            " personal link again.",
+        )

@@ -49,8 +49,8 @@ def summaries(study: Study, store: Store) -> list[RaterSummary]:
     db = connect(store.path, read_only=True)
     try:
         raters = db.execute(
-            "SELECT r.name, r.consented_at, COUNT(p.position) AS total FROM raters r"
-            " LEFT JOIN presentations p ON p.rater_id = r.rater_id AND p.kind <> 'practice' GROUP BY r.rater_id ORDER BY r.rater_id"
+            "SELECT r.name, r.consented_at, COUNT(p.position) AS total FROM raters r LEFT JOIN presentations p ON"
+            " p.rater_id = r.rater_id AND p.kind <> 'practice' GROUP BY r.rater_id ORDER BY r.rater_id"
         ).fetchall()
     finally:
         db.close()
@@ -59,15 +59,22 @@ def summaries(study: Study, store: Store) -> list[RaterSummary]:
     for row in table[table["kind"] != "practice"].to_dict("records"):
         rows.setdefault(str(row["rater"]), []).append({str(key): value for key, value in row.items()})
     expected = {image.name: answer for image, answer in study.catch}
-    return [_summary(rater["name"], rater["consented_at"] or "", rater["total"], rows.get(rater["name"], []), expected) for rater in raters]
+    return [
+        _summary(rater["name"], rater["consented_at"] or "", rater["total"], rows.get(rater["name"], []), expected)
+        for rater in raters
+    ]
 
 
-def _summary(name: str, consented_at: str, total: int, rows: list[dict[str, Any]], expected: dict[str, Any]) -> RaterSummary:
+def _summary(
+    name: str, consented_at: str, total: int, rows: list[dict[str, Any]], expected: dict[str, Any]
+) -> RaterSummary:
     answered = [row for row in rows if row["status"] == "answered"]
     times = [float(row["response_ms"]) / 1000 for row in answered if not pd.isna(row["response_ms"])]
     catch = [(expected[row["image"]], _answer(row)) for row in answered if row["image"] in expected]
     first = {row["image"]: _answer(row) for row in answered if row["presentation"] == 1}
-    repeated = [(first[row["image"]], _answer(row)) for row in answered if row["presentation"] == 2 and row["image"] in first]
+    repeated = [
+        (first[row["image"]], _answer(row)) for row in answered if row["presentation"] == 2 and row["image"] in first
+    ]
     return RaterSummary(
         name,
         consented_at,
@@ -86,7 +93,13 @@ def _answer(row: dict[str, Any]) -> Answer:
     for field in fields(Answer):
         value = row[field.name]
         values[field.name] = (
-            tuple(str(value).split(";")) if field.name in _LISTS and value else () if field.name in _LISTS else None if pd.isna(value) else value
+            tuple(str(value).split(";"))
+            if field.name in _LISTS and value
+            else ()
+            if field.name in _LISTS
+            else None
+            if pd.isna(value)
+            else value
         )
     return Answer(**values)
 
@@ -107,7 +120,13 @@ async def overview(request: Request) -> Response:
     require_staff(request, "admin")
     site = site_of(request)
     lines = await run_in_threadpool(summaries, site.study, site.store)
-    return site.pages.page("admin.html", raters=lines, images=len(site.study.main), catches=len(site.study.catch), form=site.study.file.form)
+    return site.pages.page(
+        "admin.html",
+        raters=lines,
+        images=len(site.study.main),
+        catches=len(site.study.catch),
+        form=site.study.file.form,
+    )
 
 
 async def export_csv(request: Request) -> Response:

@@ -60,7 +60,10 @@ def questions(form: Form) -> tuple[Question, ...]:
     sam = tuple(str(point) for point in range(1, SAM_POINTS + 1))
     everything = [
         (form.decision, Question("decision", ("keep", "reject"))),
-        (form.decision and bool(form.reject_reasons), Question("reject_reasons", form.reject_reasons, many=True, required=False)),
+        (
+            form.decision and bool(form.reject_reasons),
+            Question("reject_reasons", form.reject_reasons, many=True, required=False),
+        ),
         (bool(form.categories), Question("category", form.categories)),
         (form.wheel, Question("wheel", WHEEL)),
         (form.valence, Question("valence", sam)),
@@ -92,7 +95,8 @@ def parse_answer(form: Form, fields: Mapping[str, Sequence[str]]) -> tuple[Answe
             wrong[question.name] = "This is not one of the possible answers."
         elif len(values) > 1 and not question.many:
             wrong[question.name] = "Please choose only one."
-        # what was filled in before an image was rejected says nothing about it; reasons for rejecting a kept image neither
+        # what was filled in before an image was rejected says nothing about it; reasons for rejecting a kept image
+        # neither
         elif question.name != "decision" and rejected != (question.name == "reject_reasons"):
             continue
         elif not values and question.required:

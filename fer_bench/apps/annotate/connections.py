@@ -1,4 +1,6 @@
-"""Connections that nobody can hold for ever: time limits on headers, idling and answers, and a bound on how many there are."""
+"""Connections that nobody can hold for ever: time limits on headers, idling and answers, and a bound on how many there
+are.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# From the connection, or the last answer, to the last byte of a request's headers; bodies have their own limit where they are read.
+# From the connection, or the last answer, to the last byte of a request's headers; bodies have their own limit where
+# they are read.
 HEADER_SECONDS = 15.0
 # From the headers to the last byte of the answer: a large picture over a slow line.
 ANSWER_SECONDS = 300.0
@@ -16,7 +19,9 @@ MAX_CONNECTIONS = 512
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, ended where the other side takes too long; where there are too many, the one that has idled longest makes room."""
+    """uvicorn's HTTP/1.1, ended where the other side takes too long; where there are too many, the one that has idled
+    longest makes room.
+    """
 
     _alarm: asyncio.TimerHandle | None = None
     _idle_since = 0.0
@@ -42,7 +47,9 @@ class PatientProtocol(H11Protocol):
             self._end_in(ANSWER_SECONDS)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; a request whose body turns out to be none is over, whatever its answer would have been."""
+        """Refuse what is no HTTP; a request whose body turns out to be none is over, whatever its answer would have
+        been.
+        """
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -75,6 +82,14 @@ class PatientProtocol(H11Protocol):
         self._alarm = self.loop.call_later(seconds, self.transport.abort)
 
     def _make_room(self) -> None:
-        others = (other for other in self.connections if isinstance(other, PatientProtocol) and not other.transport.is_closing())
-        longest = min((other for other in others if other.idle_since is not None), key=lambda other: other.idle_since or 0.0, default=self)
+        others = (
+            other
+            for other in self.connections
+            if isinstance(other, PatientProtocol) and not other.transport.is_closing()
+        )
+        longest = min(
+            (other for other in others if other.idle_since is not None),
+            key=lambda other: other.idle_since or 0.0,
+            default=self,
+        )
         longest.transport.abort()

@@ -92,7 +92,9 @@ def enter_study(db: sqlite3.Connection, study: Study) -> None:
     known = db.execute("SELECT digest FROM versions WHERE version = ?", (version,)).fetchone()
     answered = db.execute("SELECT 1 FROM answers WHERE study_version = ? LIMIT 1", (version,)).fetchone() is not None
     if known is not None and known["digest"] != digest and answered:
-        problem = f"{study.path}: the study changed, but its version is still {version!r}, under which answers were given."
+        problem = (
+            f"{study.path}: the study changed, but its version is still {version!r}, under which answers were given."
+        )
         raise SpecError(problem, "Raise the version, so that the export can tell the answers apart.")
     statement = "INSERT INTO versions VALUES (?, ?, ?) ON CONFLICT (version) DO UPDATE SET digest = excluded.digest"
     db.execute(statement, (version, digest, now()))

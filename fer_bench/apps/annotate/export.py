@@ -18,10 +18,12 @@ from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
 from fer_bench.escaping import csv_text
 
 _QUERY = """
-SELECT (SELECT value FROM meta WHERE key = 'study') AS study, a.study_version, r.name AS rater, a.item_id, i.image, i.label AS original_label,
-       p.kind, a.presentation, p.position, a.status, a.decision, a.reject_reasons, a.category, a.wheel, a.valence, a.arousal, a.ambiguity,
-       a.deciding_factors, a.age_groups, a.response_ms, a.server_ms, a.revision, a.saved_at
-FROM answers a JOIN presentations p USING (rater_id, item_id, presentation) JOIN raters r USING (rater_id) JOIN items i USING (item_id)
+SELECT (SELECT value FROM meta WHERE key = 'study') AS study, a.study_version, r.name AS rater, a.item_id, i.image,
+       i.label AS original_label, p.kind, a.presentation, p.position, a.status, a.decision, a.reject_reasons,
+       a.category, a.wheel, a.valence, a.arousal, a.ambiguity, a.deciding_factors, a.age_groups, a.response_ms,
+       a.server_ms, a.revision, a.saved_at
+FROM answers a JOIN presentations p USING (rater_id, item_id, presentation)
+JOIN raters r USING (rater_id) JOIN items i USING (item_id)
 ORDER BY r.rater_id, p.position
 """
 _INTEGERS = ("presentation", "position", "valence", "arousal", "ambiguity", "response_ms", "server_ms", "revision")
@@ -35,18 +37,20 @@ def read_answers(database: Path) -> pd.DataFrame:
         database: the study's database; it may be in use by a running server.
 
     Returns:
-        One row per (rater, image, presentation): study, study_version (under which the answer was given), rater, item_id, image,
-        original_label, kind (practice, main, catch), presentation (2 for a repetition), position, status (answered, skipped), decision,
-        reject_reasons, category, wheel, wheel_leaf, valence (1..9), arousal (1..9), ambiguity (0..6), deciding_factors, age_groups
-        (several values parted by ``;``), response_ms (browser's clock), server_ms (server's clock, since first shown),
-        revision (1 unless changed later), saved_at (UTC).
+        One row per (rater, image, presentation): study, study_version (under which the answer was given), rater,
+        item_id, image, original_label, kind (practice, main, catch), presentation (2 for a repetition), position,
+        status (answered, skipped), decision, reject_reasons, category, wheel, wheel_leaf, valence (1..9), arousal
+        (1..9), ambiguity (0..6), deciding_factors, age_groups (several values parted by ``;``), response_ms (browser's
+        clock), server_ms (server's clock, since first shown), revision (1 unless changed later), saved_at (UTC).
 
     Raises:
         BadDataError: the file is no database of this program.
     """
     if not database.is_file():
         problem = f"{database}: there is no such database."
-        raise BadDataError(problem, "It is written by `fer-bench annotate links` and `serve`; name it with --db if it lies elsewhere.")
+        raise BadDataError(
+            problem, "It is written by `fer-bench annotate links` and `serve`; name it with --db if it lies elsewhere."
+        )
     try:
         db = connect(database, read_only=True)
         try:
@@ -60,7 +64,11 @@ def read_answers(database: Path) -> pd.DataFrame:
         raise BadDataError(problem, "Is this the database of an annotation study?") from None
     for name in _LISTS:
         table[name] = [";".join(json.loads(values)) for values in table[name]]
-    table.insert(columns.index("wheel") + 1, "wheel_leaf", [leaf(emotion) if isinstance(emotion, str) else None for emotion in table["wheel"]])
+    table.insert(
+        columns.index("wheel") + 1,
+        "wheel_leaf",
+        [leaf(emotion) if isinstance(emotion, str) else None for emotion in table["wheel"]],
+    )
     for name in table.columns:
         table[name] = table[name].astype("Int64" if name in _INTEGERS else "string")
     return table
@@ -110,7 +118,9 @@ def write_atomically(path: Path, content: bytes) -> Path:
         FerBenchError: it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
             temporary = Path(file.name)
             try:
                 file.write(content)

@@ -1,4 +1,6 @@
-"""Pictures for annotators, taken from a dataset: called after their samples, so that the labels that come back find them again."""
+"""Pictures for annotators, taken from a dataset: called after their samples, so that the labels that come back find
+them again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def write_images(
     data_dir: str | None = None,
     options: dict[str, Any] | None = None,
 ) -> int:
-    """Write a split's images as ``<class>/<name>.png``, the layout that a study takes its images and original labels from.
+    """Write a split's images as ``<class>/<name>.png``, the layout that a study takes its images and original labels
+    from.
 
     Names are those of :func:`~fer_bench.data.sample_names.picture_names`.
 
@@ -48,7 +51,14 @@ def write_images(
         SpecError: the task is not one of classes.
         FerBenchError: the folder has something in it.
     """
-    settings = layered({"dataset": dataset, **({"task": task} if task else {}), "dataset_options": options or {}, "execution": {"data_dir": data_dir}})
+    settings = layered(
+        {
+            "dataset": dataset,
+            **({"task": task} if task else {}),
+            "dataset_options": options or {},
+            "execution": {"data_dir": data_dir},
+        }
+    )
     spec = build(settings, "the command line")
     labels = find_task(spec.task).labels
     if labels is None:

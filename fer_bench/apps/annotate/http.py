@@ -31,7 +31,9 @@ SECURITY_HEADERS = {
 
 
 class SmallNumber(Convertor[int]):
-    """A number in a path; of more than nine digits, one that is too large for anything here: Python refuses to read more than 4,300 of them."""
+    """A number in a path; of more than nine digits, one that is too large for anything here: Python refuses to read
+    more than 4,300 of them.
+    """
 
     regex = "[0-9]+"
 
@@ -85,11 +87,17 @@ async def read_body(request: Request) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"})
+                    raise HTTPException(
+                        413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"}
+                    )
     except TimeoutError:
-        raise HTTPException(408, "What was sent did not arrive in time. Nothing was changed.", headers={"Connection": "close"}) from None
+        raise HTTPException(
+            408, "What was sent did not arrive in time. Nothing was changed.", headers={"Connection": "close"}
+        ) from None
     except ClientDisconnect:
-        raise HTTPException(400, "What was sent was broken off. Nothing was changed.", headers={"Connection": "close"}) from None
+        raise HTTPException(
+            400, "What was sent was broken off. Nothing was changed.", headers={"Connection": "close"}
+        ) from None
     return bytes(body)
 
 
@@ -100,10 +108,18 @@ async def read_form(request: Request) -> dict[str, list[str]]:
         HTTPException: 413 too large, 415 not a plain form (files cannot be uploaded), 400 malformed.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "Only the forms of these pages can be sent. Nothing was changed.", headers={"Connection": "close"})
+        raise HTTPException(
+            415, "Only the forms of these pages can be sent. Nothing was changed.", headers={"Connection": "close"}
+        )
     body = await read_body(request)
     try:
-        return parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=_MAX_FIELDS)
+        return parse_qs(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
     except ValueError:
         raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.") from None
 

@@ -13,7 +13,14 @@ from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
 
 # SVG is left out on purpose: it can carry scripts.
-MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp"}
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+}
 _KINDS = {"jpeg", "png", "webp", "gif", "bmp"}
 # Enough for the header of nearly all: JPEG may keep a colour profile in front of it.
 _START = 2**16
@@ -24,7 +31,8 @@ class StudyImage:
     """One image of a study.
 
     Args:
-        name: path below the study's image folder, with forward slashes; never shown to raters, since it may name the class.
+        name: path below the study's image folder, with forward slashes; never shown to raters, since it may name the
+            class.
         label: the dataset's original label, empty where there is none.
         file: where it is.
     """
@@ -44,11 +52,13 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
 
     Args:
         folder: the folder that holds all images of the study.
-        source: None for all images below the folder, a CSV file with columns ``path`` and optionally ``label``, or a list of paths.
+        source: None for all images below the folder, a CSV file with columns ``path`` and optionally ``label``, or a
+            list of paths.
         where: ``file, line n: key`` of the setting, for errors.
 
     Returns:
-        The images, sorted by name for a folder, else in the given order. Without a label column, the label is the first sub-folder.
+        The images, sorted by name for a folder, else in the given order. Without a label column, the label is the first
+        sub-folder.
 
     Raises:
         MissingDataError: folder, table or images are missing.
@@ -95,7 +105,14 @@ def _table_rows(table: Path, where: str) -> Iterator[tuple[str, str | None, str]
 
 def _image(folder: Path, name: str, label: str | None, at: str) -> StudyImage:
     parts = PurePosixPath(name).parts
-    if not name or "\\" in name or "\0" in name or ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+    if (
+        not name
+        or "\\" in name
+        or "\0" in name
+        or ".." in parts
+        or PurePosixPath(name).is_absolute()
+        or PureWindowsPath(name).drive
+    ):
         problem = f"{at}: image path {name!r} does not stay below the image folder."
         raise BadDataError(problem, "Give paths relative to images.folder, with forward slashes and without '..'.")
     clean = PurePosixPath(name).as_posix()

@@ -36,7 +36,13 @@ def check_base_url(base_url: str) -> str:
         SpecError: it is not an http(s) address without path.
     """
     parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.netloc
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         problem = f"address {base_url!r} is not of the form https://host[:port]."
         raise SpecError(problem, "Give the address raters will see, for example https://study.example.org.")
     return f"{parts.scheme}://{parts.netloc}"

@@ -15,7 +15,9 @@ _LONGEST = 2_000
 
 
 class BoundedLog(logging.Filter):
-    """Lets each place in the code speak a few times a minute, and not at length; requests that their sender broke off are no faults."""
+    """Lets each place in the code speak a few times a minute, and not at length; requests that their sender broke off
+    are no faults.
+    """
 
     def __init__(self) -> None:
         super().__init__()

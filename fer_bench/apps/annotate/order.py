@@ -1,4 +1,6 @@
-"""Which images a rater sees, and in which order: practice, then main and catch images shuffled, with some images repeated."""
+"""Which images a rater sees, and in which order: practice, then main and catch images shuffled, with some images
+repeated.
+"""
 
 from __future__ import annotations
 

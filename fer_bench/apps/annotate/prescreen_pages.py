@@ -87,7 +87,16 @@ async def screen(request: Request) -> Response:
     index, item = request.path_params["class_index"], items[place]
     csrf = csrf_token(request, "screener")
     return site.pages.page(
-        "prescreen.html", name=name, index=index, place=place, total=len(items), item=item, marked=item in marks, chosen=chosen, limit=limit, csrf=csrf
+        "prescreen.html",
+        name=name,
+        index=index,
+        place=place,
+        total=len(items),
+        item=item,
+        marked=item in marks,
+        chosen=chosen,
+        limit=limit,
+        csrf=csrf,
     )
 
 
@@ -98,7 +107,9 @@ async def batch(request: Request) -> Response:
     start = _number(request.query_params.get("from", "0"), len(items))
     marks = site.store.marks()
     site.store.remember_place(name, start)
-    return JSONResponse({"from": start, "items": [{"id": item, "marked": item in marks} for item in items[start : start + _BATCH]]})
+    return JSONResponse(
+        {"from": start, "items": [{"id": item, "marked": item in marks} for item in items[start : start + _BATCH]]}
+    )
 
 
 async def mark(request: Request) -> Response:

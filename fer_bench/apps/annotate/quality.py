@@ -63,7 +63,9 @@ def overlap_score(pairs: Iterable[tuple[Expected, Answer]]) -> Overlap:
         matching, out_of = matching + hit, out_of + all_points
         if not (expected.decision == "keep" and answer.decision == "reject"):
             kept_matching, kept_out_of = kept_matching + hit, kept_out_of + all_points
-    return Overlap(matching, out_of, matching / out_of if out_of else None, kept_matching / kept_out_of if kept_out_of else None)
+    return Overlap(
+        matching, out_of, matching / out_of if out_of else None, kept_matching / kept_out_of if kept_out_of else None
+    )
 
 
 @dataclass(frozen=True)

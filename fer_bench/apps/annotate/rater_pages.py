@@ -10,7 +10,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from fer_bench.apps.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, has_consented, rater_of, set_cookie, site_of
+from fer_bench.apps.annotate.access import (
+    BAD_LINK,
+    Site,
+    check_csrf,
+    csrf_token,
+    has_consented,
+    rater_of,
+    set_cookie,
+    site_of,
+)
 from fer_bench.apps.annotate.answers import Answer, parse_answer, parse_response_ms, questions
 from fer_bench.apps.annotate.http import read_form, single
 from fer_bench.apps.annotate.store import NO_REVISION, Place, Rater, Status
@@ -25,7 +34,9 @@ def _go(path: str) -> RedirectResponse:
 
 
 async def enter(request: Request) -> Response:
-    """The personal link. It answers with a page instead of a redirect, since a browser withholds a strict cookie from a redirect that began elsewhere."""
+    """The personal link. It answers with a page instead of a redirect, since a browser withholds a strict cookie from a
+    redirect that began elsewhere.
+    """
     site = site_of(request)
     token = request.path_params["token"]
     rater = site.store.rater(token)
@@ -48,7 +59,9 @@ async def home(request: Request) -> Response:
 async def show_consent(request: Request) -> Response:
     """The consent text."""
     site, rater = site_of(request), rater_of(request)
-    return site.pages.page("consent.html", agreed=has_consented(site, rater), csrf=csrf_token(request, "rater"), error="")
+    return site.pages.page(
+        "consent.html", agreed=has_consented(site, rater), csrf=csrf_token(request, "rater"), error=""
+    )
 
 
 async def give_consent(request: Request) -> Response:
@@ -93,8 +106,14 @@ async def save_task(request: Request) -> Response:
     place = _reached(site, rater, request.path_params["position"])
     if place is None:
         raise HTTPException(404, "There is no such picture in your session. Nothing was changed.")
-    action, revision, response_ms = single(fields, "action"), single(fields, "revision"), parse_response_ms(single(fields, "response_ms"))
-    if action not in {"save", "skip"} or not (revision.isascii() and revision.isdigit() and len(revision) <= _MAX_REVISION_DIGITS):
+    action, revision, response_ms = (
+        single(fields, "action"),
+        single(fields, "revision"),
+        parse_response_ms(single(fields, "response_ms")),
+    )
+    if action not in {"save", "skip"} or not (
+        revision.isascii() and revision.isdigit() and len(revision) <= _MAX_REVISION_DIGITS
+    ):
         raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.")
     status: Status = "answered"
     answer, wrong = parse_answer(site.study.file.form, fields)
@@ -116,7 +135,8 @@ def _reached(site: Site, rater: Rater, position: int) -> Place | None:
     """A place the rater has come to: one that was answered or skipped, or the first that is open."""
     if position > _MAX_POSITION:
         return None
-    # in this order: an answer committed between the two look-ups, from another tab, must not make the place seem out of reach
+    # in this order: an answer committed between the two look-ups, from another tab, must not make the place seem out of
+    # reach
     next_open = site.store.progress(rater.rater_id).next_open
     place = site.store.place(rater.rater_id, position)
     return None if place is None or (place.status is None and position != next_open) else place
@@ -134,8 +154,13 @@ def _chosen(answer: Answer) -> dict[str, list[str]]:
 
 
 def _task_page(
-    request: Request, site: Site, place: Place, chosen: Mapping[str, Sequence[str]], wrong: dict[str, str], status: int = 200
-) -> Response:  # fmt: skip
+    request: Request,
+    site: Site,
+    place: Place,
+    chosen: Mapping[str, Sequence[str]],
+    wrong: dict[str, str],
+    status: int = 200,
+) -> Response:
     practice = site.study.file.practice
     following = site.store.place(place.rater_id, place.position + 1)
     return site.pages.page(

@@ -11,7 +11,10 @@ import math
 from fer_bench.apps.annotate.study import SAM_POINTS
 
 _VIEW = 'viewBox="-3 0 70 84" class="sam" aria-hidden="true" focusable="false"'
-_BODY = '<path class="sam-body" d="M12 82 V60 Q12 48 24 48 H40 Q52 48 52 60 V82 Z"/><path class="sam-line" d="M20 82 V66 M44 82 V66"/>'
+_BODY = (
+    '<path class="sam-body" d="M12 82 V60 Q12 48 24 48 H40 Q52 48 52 60 V82 Z"/><path class="sam-line" d="M20 82 V66'
+    ' M44 82 V66"/>'
+)
 _HEAD = '<rect class="sam-skin" x="11" y="3" width="42" height="42" rx="15"/>'
 
 
@@ -93,8 +96,16 @@ def _tremble(excitement: float) -> str:
 
 
 _DEGREES = ("very ", "", "rather ", "slightly ")
-_VALENCE_WORDS = (*(f"{degree}negative" for degree in _DEGREES), "neutral", *(f"{degree}positive" for degree in reversed(_DEGREES)))
-_AROUSAL_WORDS = (*(f"{degree}calm" for degree in _DEGREES), "in between", *(f"{degree}excited" for degree in reversed(_DEGREES)))
+_VALENCE_WORDS = (
+    *(f"{degree}negative" for degree in _DEGREES),
+    "neutral",
+    *(f"{degree}positive" for degree in reversed(_DEGREES)),
+)
+_AROUSAL_WORDS = (
+    *(f"{degree}calm" for degree in _DEGREES),
+    "in between",
+    *(f"{degree}excited" for degree in reversed(_DEGREES)),
+)
 
 
 def valence_word(point: int) -> str:

@@ -38,20 +38,28 @@ async def _health(_: Request) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = error.detail if error.detail.endswith(".") else _PLAIN.get(error.status_code, "This cannot be done. Nothing was changed.")
+    known = (
+        error.detail
+        if error.detail.endswith(".")
+        else _PLAIN.get(error.status_code, "This cannot be done. Nothing was changed.")
+    )
     response: Response = request.app.state.site.pages.error(error.status_code, known)
     response.headers.update(error.headers or {})
     return response
 
 
 async def _database_error(request: Request, _: Exception) -> Response:
-    message = "Your answer could not be saved just now. Please go back and save again: what you filled in is still there."
+    message = (
+        "Your answer could not be saved just now. Please go back and save again: what you filled in is still there."
+    )
     response: Response = request.app.state.site.pages.error(503, message)
     return response
 
 
 async def _bug(request: Request, _: Exception) -> Response:
-    response: Response = request.app.state.site.pages.error(500, "Something went wrong on our side. Answers saved before are safe. Please try again.")
+    response: Response = request.app.state.site.pages.error(
+        500, "Something went wrong on our side. Answers saved before are safe. Please try again."
+    )
     # this one is made outside of all middleware
     response.headers.update({**SECURITY_HEADERS, "Cache-Control": "no-store"})
     return response
@@ -106,7 +114,15 @@ def serve(study: Study, database: Path, host: str = "127.0.0.1", port: int = 800
     app = create_app(study, Store(study, database))
     # no access log: it would hold the tokens of personal links
     config = uvicorn.Config(
-        app, host=host, port=port, http=PatientProtocol, ws="none", access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+        app,
+        host=host,
+        port=port,
+        http=PatientProtocol,
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
     )
     bound_logs()
     server = uvicorn.Server(config)
@@ -115,4 +131,6 @@ def serve(study: Study, database: Path, host: str = "127.0.0.1", port: int = 800
         server.run()
     if not server.started and not server.should_exit:
         problem = f"the server cannot listen on {host}:{port}."
-        raise HardwareError(problem, "Is the port in use, or the address not this machine's? Name others with --port and --host.")
+        raise HardwareError(
+            problem, "Is the port in use, or the address not this machine's? Name others with --port and --host."
+        )

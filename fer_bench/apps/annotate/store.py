@@ -1,6 +1,7 @@
 """The database of a study: raters, sessions, answers. Every statement is parametrised, every answer has one place.
 
-The key of an answer is (rater, item, presentation): however often it is sent, and from however many tabs, there is one row.
+The key of an answer is (rater, item, presentation): however often it is sent, and from however many tabs, there is one
+row.
 """
 
 from __future__ import annotations
@@ -109,11 +110,16 @@ class Store:
 
     def _enter_items(self, db: sqlite3.Connection) -> None:
         rows = ((item_id, image.name, image.label) for item_id, image in self.images.items())
-        db.executemany("INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET label = excluded.label", rows)
+        db.executemany(
+            "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (item_id) DO UPDATE SET label = excluded.label", rows
+        )
         used = db.execute("SELECT DISTINCT item_id, image FROM presentations JOIN items USING (item_id)").fetchall()
         gone = [row["image"] for row in used if row["item_id"] not in self.images]
         if gone:
-            problem = f"{self.study.path}: {len(gone)} images that raters are working on are no longer in the study, first {gone[0]!r}."
+            problem = (
+                f"{self.study.path}: {len(gone)} images that raters are working on are no longer in the study, first"
+                f" {gone[0]!r}."
+            )
             raise SpecError(problem, "Put them back, or start a new database with --db.")
 
     # raters and links
@@ -136,7 +142,10 @@ class Store:
         def insert(db: sqlite3.Connection) -> None:
             for name, token in made:
                 try:
-                    db.execute("INSERT INTO raters (name, token_hash, created_at) VALUES (?, ?, ?)", (name, token_hash(token), now()))
+                    db.execute(
+                        "INSERT INTO raters (name, token_hash, created_at) VALUES (?, ?, ?)",
+                        (name, token_hash(token), now()),
+                    )
                 except sqlite3.IntegrityError:
                     problem = f"rater {name!r} exists already."
                     raise SpecError(problem, "Choose another name, or make a new link with --renew.") from None
@@ -198,8 +207,15 @@ class Store:
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("UPDATE raters SET consent_digest = ?, consented_at = ? WHERE rater_id = ?", consent)
-            if db.execute("SELECT 1 FROM presentations WHERE rater_id = ? LIMIT 1", (rater.rater_id,)).fetchone() is None:
-                db.executemany("INSERT INTO presentations (rater_id, position, item_id, presentation, kind) VALUES (?, ?, ?, ?, ?)", rows)
+            if (
+                db.execute("SELECT 1 FROM presentations WHERE rater_id = ? LIMIT 1", (rater.rater_id,)).fetchone()
+                is None
+            ):
+                db.executemany(
+                    "INSERT INTO presentations (rater_id, position, item_id, presentation, kind) VALUES (?, ?, ?,"
+                    " ?, ?)",
+                    rows,
+                )
 
         return self._writer.submit(write)
 
@@ -215,13 +231,15 @@ class Store:
     def progress(self, rater_id: int) -> Progress:
         """How far a rater is."""
         row = self.reader.execute(
-            "SELECT SUM(p.kind <> 'practice') AS total, SUM(p.kind <> 'practice' AND a.status = 'answered') AS answered,"
-            " SUM(p.kind <> 'practice' AND a.status = 'skipped') AS skipped, MIN(CASE WHEN a.status IS NULL THEN p.position END) AS next_open,"
-            " MAX(p.position) AS last"
-            " FROM presentations p LEFT JOIN answers a USING (rater_id, item_id, presentation) WHERE p.rater_id = ?",
+            "SELECT SUM(p.kind <> 'practice') AS total, SUM(p.kind <> 'practice' AND a.status = 'answered') AS"
+            " answered, SUM(p.kind <> 'practice' AND a.status = 'skipped') AS skipped, MIN(CASE WHEN a.status IS NULL"
+            " THEN p.position END) AS next_open, MAX(p.position) AS last FROM presentations p LEFT JOIN answers a USING"
+            " (rater_id, item_id, presentation) WHERE p.rater_id = ?",
             (rater_id,),
         ).fetchone()
-        return Progress(row["total"] or 0, row["answered"] or 0, row["skipped"] or 0, row["next_open"], row["last"] or 0)
+        return Progress(
+            row["total"] or 0, row["answered"] or 0, row["skipped"] or 0, row["next_open"], row["last"] or 0
+        )
 
     def skipped(self, rater_id: int) -> list[int]:
         """Positions a rater skipped."""
@@ -232,12 +250,18 @@ class Store:
         return [row["position"] for row in self.reader.execute(query, (rater_id,)).fetchall()]
 
     def shown(self, place: Place) -> None:
-        """Note when an image was first shown, for the response time on the server's clock. Nobody waits for this write."""
+        """Note when an image was first shown, for the response time on the server's clock. Nobody waits for this
+        write.
+        """
         moment = time.time_ns() // 1_000_000
-        statement = "UPDATE presentations SET first_shown_ms = ? WHERE rater_id = ? AND position = ? AND first_shown_ms IS NULL"
+        statement = (
+            "UPDATE presentations SET first_shown_ms = ? WHERE rater_id = ? AND position = ? AND first_shown_ms IS NULL"
+        )
         self._writer.submit(lambda db: db.execute(statement, (moment, place.rater_id, place.position)))
 
-    def save(self, place: Place, answer: Answer, status: Status, revision: int, response_ms: int | None) -> Future[Outcome]:
+    def save(
+        self, place: Place, answer: Answer, status: Status, revision: int, response_ms: int | None
+    ) -> Future[Outcome]:
         """Save an answer; once the future is done, it is on disk.
 
         Args:
@@ -248,8 +272,8 @@ class Store:
             response_ms: time the browser measured.
 
         Returns:
-            ``saved``; ``unchanged`` if the same answer is there already (a repeated submission); ``conflict`` if another
-            answer was given meanwhile in another tab, which then stays.
+            ``saved``; ``unchanged`` if the same answer is there already (a repeated submission); ``conflict`` if
+            another answer was given meanwhile in another tab, which then stays.
         """
         moment_ms, moment, version = time.time_ns() // 1_000_000, now(), self.study.file.version
 
@@ -267,7 +291,9 @@ class Store:
                 was = json.dumps({"status": old.status, **asdict(old.answer)})
                 db.execute("INSERT INTO earlier_answers VALUES (?, ?, ?, ?, ?)", (*key, old.revision, was))
             server_ms = None if old.first_shown_ms is None else max(0, moment_ms - old.first_shown_ms)
-            db.execute(_UPSERT, (*key, old.revision + 1, status, *_columns(answer), response_ms, server_ms, moment, version))
+            db.execute(
+                _UPSERT, (*key, old.revision + 1, status, *_columns(answer), response_ms, server_ms, moment, version)
+            )
             return "saved"
 
         return self._writer.submit(write)
@@ -283,10 +309,16 @@ class Store:
 
         def write(db: sqlite3.Connection) -> int | None:
             if chosen:
-                full = db.execute("SELECT COUNT(*) >= ? FROM prescreen_marks WHERE label = ? AND item_id <> ?", (limit, label, item_id)).fetchone()[0]
+                full = db.execute(
+                    "SELECT COUNT(*) >= ? FROM prescreen_marks WHERE label = ? AND item_id <> ?",
+                    (limit, label, item_id),
+                ).fetchone()[0]
                 if full:
                     return None
-                db.execute("INSERT INTO prescreen_marks VALUES (?, ?, ?) ON CONFLICT (item_id) DO NOTHING", (item_id, label, now()))
+                db.execute(
+                    "INSERT INTO prescreen_marks VALUES (?, ?, ?) ON CONFLICT (item_id) DO NOTHING",
+                    (item_id, label, now()),
+                )
             else:
                 db.execute("DELETE FROM prescreen_marks WHERE item_id = ?", (item_id,))
             return int(db.execute("SELECT COUNT(*) FROM prescreen_marks WHERE label = ?", (label,)).fetchone()[0])
@@ -295,12 +327,17 @@ class Store:
 
     def marks(self) -> dict[str, str]:
         """Marked images: item id to label."""
-        return {row["item_id"]: row["label"] for row in self.reader.execute("SELECT item_id, label FROM prescreen_marks").fetchall()}
+        return {
+            row["item_id"]: row["label"]
+            for row in self.reader.execute("SELECT item_id, label FROM prescreen_marks").fetchall()
+        }
 
     def remember_place(self, label: str, place: int) -> None:
         """Note how far the screener is in a class. Nobody waits for this write; until it is done, memory knows."""
         self._screened_to[label] = place
-        statement = "INSERT INTO prescreen_places VALUES (?, ?) ON CONFLICT (label) DO UPDATE SET place = excluded.place"
+        statement = (
+            "INSERT INTO prescreen_places VALUES (?, ?) ON CONFLICT (label) DO UPDATE SET place = excluded.place"
+        )
         self._writer.submit(lambda db: db.execute(statement, (label, place)))
 
     def screened_to(self, label: str) -> int:
@@ -312,9 +349,10 @@ class Store:
 
 
 _UPSERT = (
-    f"INSERT INTO answers (rater_id, item_id, presentation, revision, status, {', '.join(_ANSWER_COLUMNS)}, response_ms, server_ms, saved_at, study_version)"
-    f" VALUES ({', '.join('?' * (9 + len(_ANSWER_COLUMNS)))}) ON CONFLICT (rater_id, item_id, presentation) DO UPDATE SET revision = excluded.revision,"
-    f" status = excluded.status, {', '.join(f'{name} = excluded.{name}' for name in _ANSWER_COLUMNS)}, response_ms = excluded.response_ms,"
+    f"INSERT INTO answers (rater_id, item_id, presentation, revision, status, {', '.join(_ANSWER_COLUMNS)},"
+    f" response_ms, server_ms, saved_at, study_version) VALUES ({', '.join('?' * (9 + len(_ANSWER_COLUMNS)))}) ON"
+    " CONFLICT (rater_id, item_id, presentation) DO UPDATE SET revision = excluded.revision, status = excluded.status,"
+    f" {', '.join(f'{name} = excluded.{name}' for name in _ANSWER_COLUMNS)}, response_ms = excluded.response_ms,"
     " server_ms = excluded.server_ms, saved_at = excluded.saved_at, study_version = excluded.study_version"
 )
 
@@ -326,15 +364,26 @@ def _columns(answer: Answer) -> tuple[str | int | None, ...]:
 
 def _place(db: sqlite3.Connection, rater_id: int, position: int) -> Place | None:
     row = db.execute(
-        "SELECT * FROM presentations p LEFT JOIN answers a USING (rater_id, item_id, presentation) WHERE p.rater_id = ? AND p.position = ?",
+        "SELECT * FROM presentations p LEFT JOIN answers a USING (rater_id, item_id, presentation) WHERE p.rater_id = ?"
+        " AND p.position = ?",
         (rater_id, position),
     ).fetchone()
     if row is None:
         return None
     answer = Answer()
     if row["status"] is not None:
-        values: dict[str, Any] = {name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS}
+        values: dict[str, Any] = {
+            name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS
+        }
         answer = Answer(**values)
     return Place(
-        rater_id, position, row["item_id"], row["presentation"], row["kind"], row["first_shown_ms"], row["revision"] or 0, row["status"], answer
-    )  # fmt: skip
+        rater_id,
+        position,
+        row["item_id"],
+        row["presentation"],
+        row["kind"],
+        row["first_shown_ms"],
+        row["revision"] or 0,
+        row["status"],
+        answer,
+    )

@@ -22,7 +22,15 @@ AMBIGUITY_MAX = 6
 NO_EMOTION = "none"
 WHEEL = (*EMO24.names, NO_EMOTION)
 AFFECTNET8 = ("neutral", "happy", "sad", "disgust", "surprise", "contempt", "fear", "anger")
-FINDINGEMO_REASONS = ("bad quality photo", "copyright", "watermark", "no interaction", "no people", "text", "not applicable")
+FINDINGEMO_REASONS = (
+    "bad quality photo",
+    "copyright",
+    "watermark",
+    "no interaction",
+    "no people",
+    "text",
+    "not applicable",
+)
 FINDINGEMO_FACTORS = ("neutral", "body language", "conflict context vs. person", "facial expression", "staging")
 
 
@@ -58,7 +66,9 @@ class _Strict(BaseModel):
 
 
 class ImageSource(_Strict):
-    """Where the images are: a folder, or the rows of a CSV (columns ``path`` and optionally ``label``) below that folder."""
+    """Where the images are: a folder, or the rows of a CSV (columns ``path`` and optionally ``label``) below that
+    folder.
+    """
 
     folder: Path
     table: Path | None = None
@@ -90,7 +100,9 @@ class Form(_Strict):
 
 
 class Expected(_Strict):
-    """The reference answer of a catch item; every given field is one datapoint of the overlap score (FindingEmo, section 2.3.3)."""
+    """The reference answer of a catch item; every given field is one datapoint of the overlap score (FindingEmo,
+    section 2.3.3).
+    """
 
     decision: Literal["keep", "reject"] | None = None
     category: Names | None = None
@@ -215,7 +227,9 @@ def load_study(path: Path | str) -> Study:
         raise SpecError(problem, "Use every practice and catch image once.")
     everything = list_images(folder, table, f"{source.where(('images',))}: images")
     main = tuple(image for image in everything if image.name not in special)
-    study = Study(source.path, file, main, practice, tuple(zip(catch, (item.expect for item in file.catch), strict=True)))
+    study = Study(
+        source.path, file, main, practice, tuple(zip(catch, (item.expect for item in file.catch), strict=True))
+    )
     _check_counts(source, study)
     return study
 
@@ -227,7 +241,9 @@ def _check_names(source: YamlFile, file: StudyFile) -> None:
             at = ("catch", index, "expect", field)
             asked = bool(form.categories) if field == "category" else bool(getattr(form, field))
             if not asked:
-                problem = f"{source.where(at)}: catch.{index}.expect.{field} is expected, but the form does not ask for it."
+                problem = (
+                    f"{source.where(at)}: catch.{index}.expect.{field} is expected, but the form does not ask for it."
+                )
                 raise SpecError(problem, "Switch the question on under form, or drop the expectation.")
             allowed = {"category": form.categories, "wheel": WHEEL}.get(field)
             wrong = [name for name in getattr(item.expect, field) if name not in allowed] if allowed else []
@@ -245,11 +261,17 @@ def _check_counts(source: YamlFile, study: Study) -> None:
         raise SpecError(problem, "Put more images into images.folder.")
     per_rater = study.file.images.per_rater or len(study.main)
     if per_rater > len(study.main):
-        problem = f"{source.where(('images', 'per_rater'))}: images.per_rater is {per_rater}, but there are {len(study.main)} images."
+        problem = (
+            f"{source.where(('images', 'per_rater'))}: images.per_rater is {per_rater}, but there are {len(study.main)}"
+            " images."
+        )
         raise SpecError(problem, "Lower it, or leave it out to show every rater every image.")
     gap, repeats = study.file.repeat_gap, study.file.repeats
     if repeats and repeats > max(0, per_rater - gap):
-        problem = f"{source.where(('repeats',))}: repeats: {repeats} of {per_rater} images cannot be repeated at least {gap} images later."
+        problem = (
+            f"{source.where(('repeats',))}: repeats: {repeats} of {per_rater} images cannot be repeated at least {gap}"
+            " images later."
+        )
         raise SpecError(problem, f"With repeat_gap {gap}, repeats can be at most {max(0, per_rater - gap)}.")
     if study.file.prescreen and not study.label_names():
         problem = f"{source.where(('prescreen',))}: prescreen needs classes, but no image has a label."
@@ -258,7 +280,9 @@ def _check_counts(source: YamlFile, study: Study) -> None:
 
 def _explain(source: YamlFile, error: pydantic.ValidationError) -> SpecError:
     # a misspelt key is also a missing one: the misspelling says more
-    first = min(error.errors(include_url=False, include_context=False), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(
+        error.errors(include_url=False, include_context=False), key=lambda found: found["type"] != "extra_forbidden"
+    )
     keys = tuple(first["loc"])
     key = ".".join(str(part) for part in keys) or "the file"
     if first["type"] == "extra_forbidden":
@@ -266,8 +290,15 @@ def _explain(source: YamlFile, error: pydantic.ValidationError) -> SpecError:
         hint = f"Did you mean {near[0]!r}?" if near else "`fer-bench annotate init` writes an example with every key."
         return SpecError(f"{source.where(keys)}: unknown key {key!r}.", hint)
     if first["type"] == "missing":
-        return SpecError(f"{source.where(keys[:-1])}: key {key!r} is missing.", "`fer-bench annotate init` writes an example with every key.")
-    hint = "Put it in quotes." if first["type"] == "string_type" and isinstance(first["input"], int | float | bool) else "Correct it and start again."
+        return SpecError(
+            f"{source.where(keys[:-1])}: key {key!r} is missing.",
+            "`fer-bench annotate init` writes an example with every key.",
+        )
+    hint = (
+        "Put it in quotes."
+        if first["type"] == "string_type" and isinstance(first["input"], int | float | bool)
+        else "Correct it and start again."
+    )
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     return SpecError(f"{source.where(keys)}: {key}: {message} (found {_short(first['input'])}).", hint)
 

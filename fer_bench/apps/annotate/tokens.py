@@ -1,4 +1,6 @@
-"""Personal links: unguessable tokens of which the database keeps only hashes, and the keyed digests derived from its secret."""
+"""Personal links: unguessable tokens of which the database keeps only hashes, and the keyed digests derived from its
+secret.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ _HALF = math.pi / 8
 
 
 def wheel_svg() -> str:
-    """The wheel; every cell is a path with ``data-value``, which the page's script ties to the radio button of that emotion.
+    """The wheel; every cell is a path with ``data-value``, which the page's script ties to the radio button of that
+    emotion.
 
     Returns:
         An ``<svg>`` element. It is hidden from screen readers: the radio buttons beside it say the same.
@@ -23,11 +24,14 @@ def wheel_svg() -> str:
         middle = spoke * math.pi / 4
         inner, outer = _RINGS[ring], _RINGS[ring + 1]
         cells.append(
-            f'<g class="cell leaf-{leaf(emotion)} ring-{ring}" data-value="{emotion}">'
-            f'<path d="{_cell(inner, outer, middle)}"/><text transform="{_text_place(ring, spoke)}">{emotion}</text></g>'
+            f'<g class="cell leaf-{leaf(emotion)} ring-{ring}" data-value="{emotion}"><path'
+            f' d="{_cell(inner, outer, middle)}"/><text transform="{_text_place(ring, spoke)}">{emotion}</text></g>'
         )
     centre = '<g class="cell cell-none" data-value="none"><circle r="22"/><text>none</text></g>'
-    return f'<svg class="wheel" viewBox="-162 -162 324 324" aria-hidden="true" focusable="false">{"".join(cells)}{centre}</svg>'
+    return (
+        '<svg class="wheel" viewBox="-162 -162 324 324" aria-hidden="true"'
+        f' focusable="false">{"".join(cells)}{centre}</svg>'
+    )
 
 
 def _point(radius: float, angle: float) -> tuple[float, float]:

@@ -41,7 +41,8 @@ def read_yaml(path: Path) -> YamlFile:
     """Read a YAML mapping.
 
     Raises:
-        SpecError: the file is missing, too large, nested too deeply, not UTF-8, not YAML, not a mapping, or repeats a key.
+        SpecError: the file is missing, too large, nested too deeply, not UTF-8, not YAML, not a mapping, or repeats a
+            key.
     """
     text = _read_text(path)
     try:
@@ -60,7 +61,9 @@ def read_yaml(path: Path) -> YamlFile:
     except RecursionError:
         raise _too_deep(path) from None
     except (yaml.YAMLError, ValueError) as error:
-        problem = f"{path}: cannot be read as YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}."
+        problem = (
+            f"{path}: cannot be read as YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}."
+        )
         raise SpecError(problem, "Save it as plain UTF-8 text.") from None
     return YamlFile(path, content, lines)
 
@@ -69,7 +72,9 @@ def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             problem = f"{path}: larger than {MAX_BYTES:,} bytes."
-            raise SpecError(problem, "A study file holds settings and texts; list many images in a CSV named by images.table.")
+            raise SpecError(
+                problem, "A study file holds settings and texts; list many images in a CSV named by images.table."
+            )
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         problem = f"{path}: cannot be opened: {error.strerror}."
@@ -89,7 +94,9 @@ def _note_lines(path: Path, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, i
         raise _too_deep(path)
     if len(lines) > MAX_VALUES:
         problem = f"{path}: more than {MAX_VALUES:,} values, aliases (*name) counted as often as they stand."
-        raise SpecError(problem, "A study file holds settings and texts; list many images in a CSV named by images.table.")
+        raise SpecError(
+            problem, "A study file holds settings and texts; list many images in a CSV named by images.table."
+        )
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             here = (*at, str(key_node.value))

@@ -102,7 +102,9 @@ class CameraSource:
         self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():
             problem = f"camera {number} cannot be opened."
-            hint = "Is it connected, and used by no other program?" + (" On Linux it is /dev/video*, readable by you." if sys.platform == "linux" else "")
+            hint = "Is it connected, and used by no other program?" + (
+                " On Linux it is /dev/video*, readable by you." if sys.platform == "linux" else ""
+            )
             raise HardwareError(problem, f"{hint} A video file or a folder does as well: --source FILE.")
         # What lies in the driver's buffer is old by the time it is read.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -139,12 +141,18 @@ class VideoSource:
             width = height = 0.0
         if width * height > MAX_PIXELS:
             self._capture.release()
-            problem = f"{path}: a video of {width:,.0f} x {height:,.0f} px: more than {MAX_PIXELS // 10**6} million pixels."
-            raise BadDataError(problem, "Scale it down first, for example with `ffmpeg -i IN -vf scale=1920:-2 OUT.mp4`.")
+            problem = (
+                f"{path}: a video of {width:,.0f} x {height:,.0f} px: more than {MAX_PIXELS // 10**6} million pixels."
+            )
+            raise BadDataError(
+                problem, "Scale it down first, for example with `ffmpeg -i IN -vf scale=1920:-2 OUT.mp4`."
+            )
         first = self._decode() if width * height else None
         if first is None:
             problem = f"{path}: not a video that can be read, or one without a frame."
-            raise BadDataError(problem, "Check that it plays; `ffmpeg -i IN -c:v mpeg4 OUT.mp4` makes one that OpenCV reads.")
+            raise BadDataError(
+                problem, "Check that it plays; `ffmpeg -i IN -c:v mpeg4 OUT.mp4` makes one that OpenCV reads."
+            )
         self._began = first[1]
         self._given.append(first)
         second = self._decode()
@@ -184,12 +192,29 @@ class VideoSource:
         n, read_to = self._index + 1, self._time + 1 / self.rate
         cut, lasts = is_cut_off(self._path), picture_seconds(self._path)
         if cut:
-            counted = f"announces {self._announced:.0f} frames and gave {n}" if self._announced > n else f"is cut off, and gave {n} frames"
+            counted = (
+                f"announces {self._announced:.0f} frames and gave {n}"
+                if self._announced > n
+                else f"is cut off, and gave {n} frames"
+            )
             self.shortfall = f"the source ended early: it {counted}"
-        elif lasts is not None and lasts - read_to > max(_SHORT[0], _SHORT[1] * lasts, 1 / self.rate) and self._announced > n:
-            self.shortfall = f"the source ended early: its picture lasts {lasts:.1f} s, and {read_to:.1f} s of it can be read"
-        # Where the last frame stands still, only the container knows for how long. Its count is a guess unless that many frames came.
-        told = lasts if lasts is not None else self._announced / self._mean_rate if self._announced == n and self._mean_rate > 0 else 0.0
+        elif (
+            lasts is not None
+            and lasts - read_to > max(_SHORT[0], _SHORT[1] * lasts, 1 / self.rate)
+            and self._announced > n
+        ):
+            self.shortfall = (
+                f"the source ended early: its picture lasts {lasts:.1f} s, and {read_to:.1f} s of it can be read"
+            )
+        # Where the last frame stands still, only the container knows for how long. Its count is a guess unless that
+        # many frames came.
+        told = (
+            lasts
+            if lasts is not None
+            else self._announced / self._mean_rate
+            if self._announced == n and self._mean_rate > 0
+            else 0.0
+        )
         self.end = read_to if self.shortfall or told <= self._time else told
 
 
@@ -228,7 +253,9 @@ def _rate(given: float, default: float) -> float:
 
 
 def _rate_of_file(given: float, first: float) -> float:
-    """Frames per second: what the container says, or where that is its time base or a mean over still parts, the rate of the first two frames."""
+    """Frames per second: what the container says, or where that is its time base or a mean over still parts, the rate
+    of the first two frames.
+    """
     if not 1 <= given <= 240:
         return first or FOLDER_RATE
     return first if _MUCH_FASTER * given < first <= 240 else given

@@ -1,4 +1,6 @@
-"""Valence and arousal drawn: Russell's circumplex with the trail of the last seconds, and a gauge where there is one dimension only."""
+"""Valence and arousal drawn: Russell's circumplex with the trail of the last seconds, and a gauge where there is one
+dimension only.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def unit_values(values: npt.NDArray[np.float32], scale: tuple[float, float]) -> 
 
 
 def draw_circumplex(area: npt.NDArray[np.uint8], faces: Coloured, card: Card, unit: float) -> None:
-    """Draw the plane of valence (to the right) and arousal (upwards), a point and a trail per face, and below it their values.
+    """Draw the plane of valence (to the right) and arousal (upwards), a point and a trail per face, and below it their
+    values.
 
     Args:
         area: BGR, uint8 (H, W, 3), written to.
@@ -51,7 +54,15 @@ def draw_circumplex(area: npt.NDArray[np.uint8], faces: Coloured, card: Card, un
     _table(area[side + round(6 * unit) :], faces, card, unit)
 
 
-def _trail(field: npt.NDArray[np.uint8], track: Track, colour: Colour, card: Card, at: list[int], circle: tuple[int, int], unit: float) -> None:
+def _trail(
+    field: npt.NDArray[np.uint8],
+    track: Track,
+    colour: Colour,
+    card: Card,
+    at: list[int],
+    circle: tuple[int, int],
+    unit: float,
+) -> None:
     centre, radius = circle
     points = []
     for time, outputs in track.trail:
@@ -95,7 +106,9 @@ def draw_gauges(area: npt.NDArray[np.uint8], faces: Coloured, card: Card, unit: 
         area[y : y + max(round(2 * unit), 1), :] = RULE
         area[y - round(5 * unit) : y + round(6 * unit), area.shape[1] // 2] = RULE
         for track, colour in faces:
-            x = round((float(unit_values(track.outputs[[i]], card.scale)[0]) + 1) / 2 * (area.shape[1] - round(8 * unit)))
+            x = round(
+                (float(unit_values(track.outputs[[i]], card.scale)[0]) + 1) / 2 * (area.shape[1] - round(8 * unit))
+            )
             area[y - round(9 * unit) : y + round(10 * unit), x : x + round(8 * unit)] = colour
         for text, anchor, x in ((f"{card.scale[0]:g}", "left", 0), (f"{card.scale[1]:g}", "right", area.shape[1])):
             draw_text(area, text, (x, y + round(12 * unit)), round(12 * unit), FAINT, anchor=anchor)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
-"""What a video file's own structure says of it: whether it is cut off, and how long its picture lasts. Needs no decoder.
+"""What a video file's own structure says of it: whether it is cut off, and how long its picture lasts. Needs no
+decoder.
 
-Decoders only guess at both: where a container holds no number of frames, theirs is that of its longest stream, which may be the sound.
+Decoders only guess at both: where a container holds no number of frames, theirs is that of its longest stream, which
+may be the sound.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ _LONGEST_WALK = 10_000
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a file is shorter than its container says: MP4 and its kin, AVI, Matroska and WebM; False where nothing says so."""
+    """Whether a file is shorter than its container says: MP4 and its kin, AVI, Matroska and WebM; False where nothing
+    says so.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -30,7 +34,9 @@ def is_cut_off(path: Path) -> bool:
 
 
 def picture_seconds(path: Path) -> float | None:
-    """How long the picture of an MP4 or MOV lasts, cuts that an editor left in its list applied; None where that is not said."""
+    """How long the picture of an MP4 or MOV lasts, cuts that an editor left in its list applied; None where that is not
+    said.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -69,10 +75,14 @@ def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _number(file: BinaryIO, box: int, at: int, long_at: int, long: str) -> int:
-    """A number of a box with a version: 32 bits at one place in version 0, in format ``long`` at another in version 1."""
+    """A number of a box with a version: 32 bits at one place in version 0, in format ``long`` at another in version
+    1.
+    """
     file.seek(box)
     content = file.read(40)
-    return int(struct.unpack_from(long, content, long_at)[0] if content[0] == 1 else struct.unpack_from(">I", content, at)[0])
+    return int(
+        struct.unpack_from(long, content, long_at)[0] if content[0] == 1 else struct.unpack_from(">I", content, at)[0]
+    )
 
 
 def _is_picture(file: BinaryIO, start: int, end: int) -> bool:

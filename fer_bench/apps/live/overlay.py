@@ -1,4 +1,6 @@
-"""The picture that ``live`` shows: the frame with its boxes, and beside it, covering nothing, what the network says of each face."""
+"""The picture that ``live`` shows: the frame with its boxes, and beside it, covering nothing, what the network says of
+each face.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ LEAST_HEIGHT = 480
 PANEL = 270  # at a height of 480
 BACKGROUND, INK, FAINT, RULE = (34, 30, 28), (240, 240, 240), (165, 160, 155), (78, 72, 68)
 # Okabe and Ito's colours, which the colour-blind can tell apart, in BGR.
-PALETTE: tuple[Colour, ...] = ((233, 180, 86), (0, 159, 230), (115, 158, 0), (167, 121, 204), (66, 228, 240), (0, 94, 213))
+PALETTE: tuple[Colour, ...] = (
+    (233, 180, 86),
+    (0, 159, 230),
+    (115, 158, 0),
+    (167, 121, 204),
+    (66, 228, 240),
+    (0, 94, 213),
+)
 MOST_ROWS = 8
 
 
@@ -51,13 +60,18 @@ def compose(image: npt.NDArray[np.uint8], tracks: list[Track], card: Card, pace:
         pace: shown at the foot.
 
     Returns:
-        BGR, uint8: the frame, enlarged to at least 480 rows, with a panel to its right; even sides, as video codecs want them.
+        BGR, uint8: the frame, enlarged to at least 480 rows, with a panel to its right; even sides, as video codecs
+            want them.
     """
     zoom = max(1.0, LEAST_HEIGHT / image.shape[0])
     height, width = (round(side * zoom) // 2 * 2 for side in image.shape[:2])
     unit = height / LEAST_HEIGHT
     canvas = np.empty((height, width + round(PANEL * unit) // 2 * 2, 3), dtype=np.uint8)
-    canvas[:, :width] = image if image.shape[:2] == (height, width) else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    canvas[:, :width] = (
+        image
+        if image.shape[:2] == (height, width)
+        else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    )
     canvas[:, width:] = BACKGROUND
     _boxes(np.asarray(canvas[:, :width]), tracks, card, zoom, unit)
     _panel(canvas[:, width:], tracks, card, pace, unit)
@@ -67,7 +81,14 @@ def compose(image: npt.NDArray[np.uint8], tracks: list[Track], card: Card, pace:
 def _boxes(view: npt.NDArray[np.uint8], tracks: list[Track], card: Card, zoom: float, unit: float) -> None:
     size, pad = round(15 * unit), round(4 * unit)
     if not tracks:
-        _tag(view, "no face", (view.shape[1] // 2 - text_size("no face", size, bold=True)[0] // 2 - pad, round(12 * unit)), size, pad, FAINT)
+        _tag(
+            view,
+            "no face",
+            (view.shape[1] // 2 - text_size("no face", size, bold=True)[0] // 2 - pad, round(12 * unit)),
+            size,
+            pad,
+            FAINT,
+        )
     # OpenCV draws on whole arrays only.
     drawing = np.ascontiguousarray(view)
     for track in tracks:
@@ -87,7 +108,9 @@ def _headline(track: Track, card: Card) -> str:
         best = int(track.outputs.argmax())
         return f"{card.names[best]} {track.outputs[best]:.0%}"
     digits = 2 if card.scale[1] - card.scale[0] <= 4 else 1
-    return "  ".join(f"{name[0].upper()} {value:+.{digits}f}" for name, value in zip(card.names, track.outputs, strict=True))
+    return "  ".join(
+        f"{name[0].upper()} {value:+.{digits}f}" for name, value in zip(card.names, track.outputs, strict=True)
+    )
 
 
 def _tag(view: npt.NDArray[np.uint8], text: str, at: tuple[int, int], size: int, pad: int, colour: Colour) -> None:
@@ -107,7 +130,9 @@ def _panel(panel: npt.NDArray[np.uint8], tracks: list[Track], card: Card, pace: 
     for y in (top - round(5 * unit), foot):
         panel[y : y + max(round(unit), 1), edge : width - edge] = RULE
     draw_text(panel, f"{pace.rate:.0f} frames/s", (edge, foot + round(8 * unit)), normal, INK)
-    draw_text(panel, f"{pace.latency * 1000:.0f} ms", (width - edge, foot + round(8 * unit)), normal, INK, anchor="right")
+    draw_text(
+        panel, f"{pace.latency * 1000:.0f} ms", (width - edge, foot + round(8 * unit)), normal, INK, anchor="right"
+    )
     lost = f"{pace.dropped} frame{'' if pace.dropped == 1 else 's'} dropped" if pace.dropped else "no frame dropped"
     draw_text(panel, lost, (edge, foot + round(28 * unit)), small, FAINT)
     draw_text(panel, "latency", (width - edge, foot + round(28 * unit)), small, FAINT, anchor="right")
@@ -144,5 +169,7 @@ def _bars(area: npt.NDArray[np.uint8], tracks: list[Track], card: Card, unit: fl
             thickness, at = round(9 * unit), y + round(4 * unit)
             area[at : at + thickness, label : label + room] = RULE
             area[at : at + thickness, label : label + round(room * min(max(value, 0.0), 1.0))] = colour_of(track)
-            draw_text(area, f"{value:.0%}", (area.shape[1], y), size, INK if best else FAINT, anchor="right", bold=False)
+            draw_text(
+                area, f"{value:.0%}", (area.shape[1], y), size, INK if best else FAINT, anchor="right", bold=False
+            )
             y += line

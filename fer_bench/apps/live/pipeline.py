@@ -1,4 +1,6 @@
-"""Capture and inference in threads of their own: a slow network drops frames of a camera instead of lagging behind it, and a file waits."""
+"""Capture and inference in threads of their own: a slow network drops frames of a camera instead of lagging behind it,
+and a file waits.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +73,8 @@ class Channel(Generic[T]):
 class Pipeline(Generic[T]):
     """Frames of a source, looked at in a second thread, handed out in the first; use as a context manager.
 
-    At most one frame waits before inference and one result after it: the age of what is handed out is bounded by the time of three steps, whatever the rate of
-    the source.
+    At most one frame waits before inference and one result after it: the age of what is handed out is bounded by the
+    time of three steps, whatever the rate of the source.
 
     Args:
         source: read in the capture thread, closed on exit.
@@ -86,7 +88,9 @@ class Pipeline(Generic[T]):
         self._seen: Channel[T] = Channel(1, lossy=False)
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._guard, args=(body,), daemon=True) for body in (self._capture, self._infer)]
+        self._threads = [
+            threading.Thread(target=self._guard, args=(body,), daemon=True) for body in (self._capture, self._infer)
+        ]
         self.n_read = 0
         self.exhausted = False
 
@@ -111,7 +115,8 @@ class Pipeline(Generic[T]):
             self._source.close()
 
     def results(self) -> Iterator[T | None]:
-        """What ``look`` has made of the frames, in order; None whenever nothing has come for a moment, so that the caller can attend to keys and signals.
+        """What ``look`` has made of the frames, in order; None whenever nothing has come for a moment, so that the
+        caller can attend to keys and signals.
 
         Raises:
             BaseException: whatever a thread has raised.

@@ -18,7 +18,8 @@ from fer_bench.errors import BadDataError, HardwareError, SpecError
 from fer_bench.escaping import csv_text
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
-# So many seconds are filled with still frames: a camera that was away for longer was away, and a file whose clock jumps further is damaged.
+# So many seconds are filled with still frames: a camera that was away for longer was away, and a file whose clock jumps
+# further is damaged.
 LONGEST_GAP, LONGEST_GAP_OF_FILES = 10.0, 3600.0
 # A frame may be so much of a step off its time: clocks of cameras jitter, and containers round.
 _TOLERANCE = 0.75
@@ -48,8 +49,8 @@ class VideoRecording:
 
     Args:
         path: ends in ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
-        rate: frames per second, constant: frames are repeated where the source's clock has run on, and left out where it has not, so that the video plays
-            at the source's speed and lasts as long.
+        rate: frames per second, constant: frames are repeated where the source's clock has run on, and left out where
+            it has not, so that the video plays at the source's speed and lasts as long.
         longest_gap: at most so many seconds are filled between two frames.
 
     Raises:
@@ -76,7 +77,9 @@ class VideoRecording:
         """
         if self._writer is None:
             self._size = (image.shape[1], image.shape[0])
-            self._writer = cv2.VideoWriter(str(self._at), cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()]), self._rate, self._size)
+            self._writer = cv2.VideoWriter(
+                str(self._at), cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()]), self._rate, self._size
+            )
             if not self._writer.isOpened():
                 problem = f"{self.path}: OpenCV cannot write this kind of video here."
                 raise HardwareError(problem, f"Try another ending ({', '.join(CODECS)}), or leave --output out.")
@@ -153,10 +156,21 @@ class TableRecording:
         """Add a frame."""
         head = [frame.index, f"{frame.time:.4f}"]
         if not tracks:
-            self._add([*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"])
+            self._add(
+                [*head, *[""] * (6 + len(self._names)), "no face" if frame.image is not None else "cannot be read"]
+            )
         for track in tracks:
             label = self._names[int(track.outputs.argmax())] if self._classes else ""
-            self._add([*head, track.number, *(f"{side:.1f}" for side in track.box), label, *(f"{value:.6f}" for value in track.outputs), ""])
+            self._add(
+                [
+                    *head,
+                    track.number,
+                    *(f"{side:.1f}" for side in track.box),
+                    label,
+                    *(f"{value:.6f}" for value in track.outputs),
+                    "",
+                ]
+            )
 
     def _add(self, cells: list[object]) -> None:
         self._file.write(csv_text(cells))

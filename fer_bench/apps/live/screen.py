@@ -36,7 +36,9 @@ class Screen:
             cv2.imshow(TITLE, image)
         except cv2.error:
             problem = "this OpenCV cannot open a window."
-            raise HardwareError(problem, "Use --headless with --output, or install opencv-python instead of opencv-python-headless.") from None
+            raise HardwareError(
+                problem, "Use --headless with --output, or install opencv-python instead of opencv-python-headless."
+            ) from None
         self._shown = True
 
     def wants_to_end(self) -> bool:

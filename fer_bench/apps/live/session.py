@@ -1,4 +1,6 @@
-"""A live session, read straight down: frames in, faces found and cut out as in training, predicted, drawn, shown and written."""
+"""A live session, read straight down: frames in, faces found and cut out as in training, predicted, drawn, shown and
+written.
+"""
 
 from __future__ import annotations
 
@@ -98,14 +100,20 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"{one_line(self.name)}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces} faces"
         yield (
-            f"{self.rate:.1f} frames/s; latency: median {self.latency(50) * 1000:.0f} ms, 99 % within {self.latency(99) * 1000:.0f} ms; "
-            f"{self.dropped} frame{'' if self.dropped == 1 else 's'} dropped"
+            f"{one_line(self.name)}: {self.frames} frames, a face in {self.detection_rate:.1%} of them, {self.faces}"
+            " faces"
+        )
+        yield (
+            f"{self.rate:.1f} frames/s; latency: median {self.latency(50) * 1000:.0f} ms, 99 % within"
+            f" {self.latency(99) * 1000:.0f} ms; {self.dropped} frame{'' if self.dropped == 1 else 's'} dropped"
         )
         if self.steps:
             detecting, predicting, drawing = np.median(np.array(self.steps), axis=0) * 1000
-            yield f"of each frame: detection {detecting:.1f} ms, prediction {predicting:.1f} ms, drawing and writing {drawing:.1f} ms"
+            yield (
+                f"of each frame: detection {detecting:.1f} ms, prediction {predicting:.1f} ms, drawing and writing"
+                f" {drawing:.1f} ms"
+            )
         yield from self.notes
 
 
@@ -122,9 +130,11 @@ def run_live(
     framing: Framing | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Summary:
-    """Run until the source ends, the window is closed, or a signal comes (Ctrl-C); files are closed and put in place in each of these cases.
+    """Run until the source ends, the window is closed, or a signal comes (Ctrl-C); files are closed and put in place in
+    each of these cases.
 
-    Where something fails, files of a camera are kept as far as they go, for nobody can film it again; those of a video or folder are removed.
+    Where something fails, files of a camera are kept as far as they go, for nobody can film it again; those of a video
+    or folder are removed.
 
     Args:
         predictor: the network.
@@ -133,7 +143,8 @@ def run_live(
         output: video to write.
         table: CSV file to write.
         screen: where to show it; None: nowhere.
-        realtime: let a file behave as a camera: it keeps its clock, and frames are dropped where there is no time for them.
+        realtime: let a file behave as a camera: it keeps its clock, and frames are dropped where there is no time for
+            them.
         smooth: time constant of smoothing in seconds; 0: none.
         framing: how faces are cut out; None: as in training.
         progress: told once a second how it goes.
@@ -278,7 +289,10 @@ class _Clock:
         self._recent.append((ended, ended - captured))
         if self._progress is not None and ended - self._told >= 1:
             self._told = ended
-            self._progress(f"frame {summary.frames}, {self.rate:.0f} frames/s, latency {self.latency * 1000:.0f} ms, faces in {summary.detection_rate:.0%}")
+            self._progress(
+                f"frame {summary.frames}, {self.rate:.0f} frames/s, latency {self.latency * 1000:.0f} ms, faces in"
+                f" {summary.detection_rate:.0%}"
+            )
 
 
 class _Signals:

@@ -38,8 +38,8 @@ class Tracker:
     """Faces matched greedily by intersection over union.
 
     Args:
-        smooth: time constant in seconds of an exponential moving average of the outputs; 0: none. In seconds, not frames, so that dropped frames change
-            nothing.
+        smooth: time constant in seconds of an exponential moving average of the outputs; 0: none. In seconds, not
+            frames, so that dropped frames change nothing.
     """
 
     def __init__(self, smooth: float = 0.0) -> None:
@@ -60,14 +60,19 @@ class Tracker:
         """
         self._tracks = [track for track in self._tracks if time - track.time <= PATIENCE_SECONDS]
         pairs = sorted(
-            ((overlap(box, track.box), i, j) for i, box in enumerate(boxes) for j, track in enumerate(self._tracks)), key=lambda pair: pair[0], reverse=True
+            ((overlap(box, track.box), i, j) for i, box in enumerate(boxes) for j, track in enumerate(self._tracks)),
+            key=lambda pair: pair[0],
+            reverse=True,
         )
         matched: dict[int, int] = {}
         for value, i, j in pairs:
             if value >= LEAST_OVERLAP and i not in matched and j not in matched.values():
                 matched[i] = j
         known = list(self._tracks)
-        return [self._follow(known[matched[i]] if i in matched else None, time, box, outputs[i]) for i, box in enumerate(boxes)]
+        return [
+            self._follow(known[matched[i]] if i in matched else None, time, box, outputs[i])
+            for i, box in enumerate(boxes)
+        ]
 
     def _follow(self, track: Track | None, time: float, box: Box, outputs: npt.NDArray[np.float32]) -> Track:
         if track is None:

@@ -1,4 +1,6 @@
-"""The re-annotation study (Kim and Wallraven 2021): what people say to labelled faces, against the labels and against networks."""
+"""The re-annotation study (Kim and Wallraven 2021): what people say to labelled faces, against the labels and against
+networks.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,12 @@ from fer_bench.scoring.agreement import Reliability, fleiss_kappa
 from fer_bench.studies.consensus import Consensus, dawid_skene, vote_posterior
 from fer_bench.studies.reannotation.label_errors import LabelErrors, find_label_errors
 from fer_bench.studies.reannotation.networks import Network, affect_agreement, expression_agreement, join
-from fer_bench.studies.reannotation.raters import affect_estimates, expression_estimates, icc_intervals, repeat_estimates
+from fer_bench.studies.reannotation.raters import (
+    affect_estimates,
+    expression_estimates,
+    icc_intervals,
+    repeat_estimates,
+)
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import max_vote_labels, vote_estimates
 from fer_bench.studies.reannotation.study import AFFECT, Int, NetworkOutputs, Study
@@ -28,7 +33,8 @@ class Analysis:
         networks: networks as further raters.
         max_vote: shape (N,), most voted category of each image, ties at random, -1 where nobody voted.
         votes: see :func:`~fer_bench.studies.reannotation.shift.vote_estimates`; empty where no expression was asked.
-        fleiss: Fleiss' kappa, and the number of images and votes per image that it is over; None where too few share a number.
+        fleiss: Fleiss' kappa, and the number of images and votes per image that it is over; None where too few share a
+            number.
         raters: see :func:`~fer_bench.studies.reannotation.raters.expression_estimates`; empty without identities.
         affect: "valence" and "arousal" to :func:`~fer_bench.studies.reannotation.raters.affect_estimates`.
         icc: "valence" and "arousal" to intraclass correlations.
@@ -56,7 +62,9 @@ class Analysis:
     n_resamples: int
 
 
-def analyse(study: Study, outputs: Mapping[str, NetworkOutputs] | None = None, n_resamples: int = 1000, seed: int = 0) -> Analysis:
+def analyse(
+    study: Study, outputs: Mapping[str, NetworkOutputs] | None = None, n_resamples: int = 1000, seed: int = 0
+) -> Analysis:
     """Compute everything.
 
     Args:
@@ -79,7 +87,9 @@ def analyse(study: Study, outputs: Mapping[str, NetworkOutputs] | None = None, n
     if voted:
         consensus = dawid_skene(study.expression, len(study.categories)) if identified else vote_posterior(study.counts)
     affect = {name: ratings for name in AFFECT if (ratings := study.affect(name)) is not None and len(ratings) > 1}
-    agreement = {(n.name, name): affect_agreement(study, n, name, n_resamples, seed) for n in networks for name in affect}
+    agreement = {
+        (n.name, name): affect_agreement(study, n, name, n_resamples, seed) for n in networks for name in affect
+    }
     return Analysis(
         study=study,
         networks=networks,
@@ -92,7 +102,9 @@ def analyse(study: Study, outputs: Mapping[str, NetworkOutputs] | None = None, n
         repeats=repeat_estimates(study.repeats, n_resamples, seed) if study.repeats else {},
         consensus=consensus,
         errors=find_label_errors(study, consensus) if consensus is not None and (study.original >= 0).any() else None,
-        network_expressions={n.name: expression_agreement(study, n, n_resamples, seed) for n in networks if n.n_expressions and voted},
+        network_expressions={
+            n.name: expression_agreement(study, n, n_resamples, seed) for n in networks if n.n_expressions and voted
+        },
         network_affect={key: value for key, value in agreement.items() if value is not None},
         n_resamples=n_resamples,
     )

@@ -15,21 +15,37 @@ from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, St
 
 Scale = Literal["sam9", "unit"]
 
-OTHER_NAMES = {"category": "expression", "label": "original_label", "item_id": "item", "rater_id": "rater", "status": "skipped"}
-UNKNOWN = {"unknown": "unknown", "uncertain": "unknown", "none": "unknown", "nf": "not a face", "no-face": "not a face", "not a face": "not a face"}
+OTHER_NAMES = {
+    "category": "expression",
+    "label": "original_label",
+    "item_id": "item",
+    "rater_id": "rater",
+    "status": "skipped",
+}
+UNKNOWN = {
+    "unknown": "unknown",
+    "uncertain": "unknown",
+    "none": "unknown",
+    "nf": "not a face",
+    "no-face": "not a face",
+    "not a face": "not a face",
+}
 KINDS = {"item": "item", "main": "item", "": "item", "repeat": "repeat", "catch": "catch", "practice": "practice"}
 _TRUE, _FALSE = {"1", "true", "yes", "skipped"}, {"", "0", "false", "no", "answered"}
 
 
 def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Study:
-    """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``valence``, ``arousal``.
+    """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``valence``,
+    ``arousal``.
 
-    ``original_label``, ``presentation``, ``kind`` (item, repeat, catch, practice), ``skipped``, ``study``, ``study_version`` and
-    ``response_ms`` are optional. A second presentation to the same rater counts as a repeat. Practice and skipped rows are left out.
+    ``original_label``, ``presentation``, ``kind`` (item, repeat, catch, practice), ``skipped``, ``study``,
+    ``study_version`` and ``response_ms`` are optional. A second presentation to the same rater counts as a repeat.
+    Practice and skipped rows are left out.
 
     Args:
         path: CSV (UTF-8, one header line) or Parquet.
-        label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that knows all labels.
+        label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that
+            knows all labels.
         scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default told by looking.
 
     Returns:
@@ -41,7 +57,9 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
     """
     table = _read_table(path)
     kind = _mapped(path, table["kind"], KINDS, "kind")
-    skipped = _mapped(path, table["skipped"], {**dict.fromkeys(_TRUE, "1"), **dict.fromkeys(_FALSE, "0")}, "skipped") == "1"
+    skipped = (
+        _mapped(path, table["skipped"], {**dict.fromkeys(_TRUE, "1"), **dict.fromkeys(_FALSE, "0")}, "skipped") == "1"
+    )
     table = table.assign(kind=kind)[((kind != "practice") & ~skipped).to_numpy()]
     for column in ("rater", "image"):
         empty = np.flatnonzero((table[column] == "").to_numpy())
@@ -120,21 +138,33 @@ def _assemble(
 def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         problem = f"{path}: no such file of answers."
-        raise MissingDataError(problem, "Give the CSV or Parquet file that `fer-bench annotate export` wrote, or a folder with fer2013new.csv.")
+        raise MissingDataError(
+            problem,
+            "Give the CSV or Parquet file that `fer-bench annotate export` wrote, or a folder with fer2013new.csv.",
+        )
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path).map(lambda value: "" if pd.isna(value) else str(value))
         else:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").map(csv_value)
     except (ValueError, OSError) as error:
-        problem = f"{path}: not readable as {'Parquet' if path.suffix == '.parquet' else 'CSV'} ({str(error).splitlines()[0]})."
+        problem = (
+            f"{path}: not readable as {'Parquet' if path.suffix == '.parquet' else 'CSV'}"
+            f" ({str(error).splitlines()[0]})."
+        )
         raise BadDataError(problem, "Export the answers again.") from None
-    table.columns = [OTHER_NAMES.get(c.strip(), c.strip()) if OTHER_NAMES.get(c.strip()) not in table.columns else c.strip() for c in table.columns]
+    table.columns = [
+        OTHER_NAMES.get(c.strip(), c.strip()) if OTHER_NAMES.get(c.strip()) not in table.columns else c.strip()
+        for c in table.columns
+    ]
     if "image" not in table.columns and "item" in table.columns:
         table["image"] = table["item"]
     lacking = [c for c in ("rater", "image") if c not in table.columns]
     if lacking or not {"expression", *AFFECT} & set(table.columns):
-        problem = f"{path}, line 1: needs the columns rater, image and one of expression, valence, arousal; found: {', '.join(table.columns)[:200]}."
+        problem = (
+            f"{path}, line 1: needs the columns rater, image and one of expression, valence, arousal; found:"
+            f" {', '.join(table.columns)[:200]}."
+        )
         raise BadDataError(problem, "Export the answers with `fer-bench annotate export`.")
     for column in ("expression", *AFFECT, "original_label", "presentation", "kind", "skipped", "study"):
         if column not in table.columns:
@@ -152,13 +182,21 @@ def _mapped(path: Path, column: pd.Series[str], known: dict[str, str], name: str
     out = column.str.lower().map(known)
     wrong = np.flatnonzero(out.isna())
     if len(wrong):
-        _fail(path, int(wrong[0]), f"{name} is {column.iloc[wrong[0]]!r}, not one of {', '.join(k for k in known if k)}")
+        _fail(
+            path, int(wrong[0]), f"{name} is {column.iloc[wrong[0]]!r}, not one of {', '.join(k for k in known if k)}"
+        )
     return out
 
 
 def _fitting_set(path: Path, table: pd.DataFrame) -> LabelSet:
-    found = {v.lower() for c in ("expression", "original_label") for v in table[c].unique() if v and v.lower() not in UNKNOWN}
-    for labels in (FER8 if found & {"contempt", "contemptuous"} else FER7, FER8, *sorted((LABEL_SETS[name] for name in LABEL_SETS), key=len)):
+    found = {
+        v.lower() for c in ("expression", "original_label") for v in table[c].unique() if v and v.lower() not in UNKNOWN
+    }
+    for labels in (
+        FER8 if found & {"contempt", "contemptuous"} else FER7,
+        FER8,
+        *sorted((LABEL_SETS[name] for name in LABEL_SETS), key=len),
+    ):
         if all(labels.find(label) is not None for label in found):
             return labels
     problem = f"{path}: no label set has all the labels found: {', '.join(sorted(found))[:300]}."
@@ -172,7 +210,11 @@ def _categories(path: Path, column: pd.Series[str], labels: LabelSet) -> tuple[t
     for value, code in codes.items():
         if code is None and value:
             if value.lower() not in UNKNOWN:
-                _fail(path, int(column.index[(column == value).to_numpy()][0]), f"expression {value!r} is not one of {', '.join(categories)}")
+                _fail(
+                    path,
+                    int(column.index[(column == value).to_numpy()][0]),
+                    f"expression {value!r} is not one of {', '.join(categories)}",
+                )
             codes[value] = categories.index(UNKNOWN[value.lower()])
     return categories, np.array([-1 if codes[v] is None else codes[v] for v in column], dtype=np.int64)
 
@@ -181,7 +223,11 @@ def _classes(path: Path, column: pd.Series[str], labels: LabelSet, name: str) ->
     codes = {v: labels.find(v) for v in column.unique()}
     for value, code in codes.items():
         if code is None and value and value.lower() not in UNKNOWN:
-            _fail(path, int(column.index[(column == value).to_numpy()][0]), f"{name} {value!r} is not one of {', '.join(labels.names)}")
+            _fail(
+                path,
+                int(column.index[(column == value).to_numpy()][0]),
+                f"{name} {value!r} is not one of {', '.join(labels.names)}",
+            )
     return np.array([-1 if codes[v] is None else codes[v] for v in column], dtype=np.int64)
 
 
@@ -207,9 +253,16 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
         allowed = ((values >= 1) & (values <= 9)) if chosen == "sam9" else (np.abs(values) <= 1)
         bad = np.flatnonzero((~allowed & ~np.isnan(values)).any(axis=0))
         row = int(bad[0]) if len(bad) else 0
-        _fail(path, table.index[row], f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither whole numbers 1 to 9 nor -1 to 1")
+        _fail(
+            path,
+            table.index[row],
+            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither whole numbers 1 to 9 nor -1"
+            " to 1",
+        )
     if chosen == "sam9":
-        return (values - 5) / 4, ["Ratings are on the 9-point SAM scale, mapped from 1..9 to -1..1 as (rating - 5) / 4."]
+        return (values - 5) / 4, [
+            "Ratings are on the 9-point SAM scale, mapped from 1..9 to -1..1 as (rating - 5) / 4."
+        ]
     return values, ["Ratings are on the scale -1..1 as given."]
 
 

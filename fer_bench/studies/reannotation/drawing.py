@@ -15,12 +15,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # One colour per category, in the order of the study (Tableau 10, and two greys).
-COLOURS = ("#59a14f", "#f1a208", "#76b7b2", "#4e79a7", "#e15759", "#9c755f", "#b07aa1", "#ff9da7", "#79706e", "#bab0ac", "#333333", "#d4a6c8")
+COLOURS = (
+    "#59a14f",
+    "#f1a208",
+    "#76b7b2",
+    "#4e79a7",
+    "#e15759",
+    "#9c755f",
+    "#b07aa1",
+    "#ff9da7",
+    "#79706e",
+    "#bab0ac",
+    "#333333",
+    "#d4a6c8",
+)
 _DPI = 90
 _PALETTE = 96
 
 
-def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid: object) -> tuple[Figure, npt.NDArray[np.object_]]:
+def new_figure(
+    width: float, height: float, columns: int = 1, rows: int = 1, **grid: object
+) -> tuple[Figure, npt.NDArray[np.object_]]:
     """A figure and its axes, shape (rows, columns); sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,7 +75,14 @@ def name_ticks(axis: Axes, names: tuple[str, ...] | list[str], along: str = "x")
         axis.set_yticks(range(len(names)), names)
 
 
-def heatmap(axis: Axes, values: npt.NDArray[np.float64], low: float, high: float, colours: str, texts: npt.NDArray[np.str_] | None = None) -> None:
+def heatmap(
+    axis: Axes,
+    values: npt.NDArray[np.float64],
+    low: float,
+    high: float,
+    colours: str,
+    texts: npt.NDArray[np.str_] | None = None,
+) -> None:
     """A matrix as coloured cells, with texts where given."""
     image = axis.imshow(values, vmin=low, vmax=high, cmap=colours, aspect="auto", interpolation="nearest")
     axis.spines[:].set_visible(False)

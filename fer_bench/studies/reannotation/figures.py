@@ -1,4 +1,6 @@
-"""Figures of votes: categories, confusion, kept labels, agreement between raters, voting patterns of people and networks."""
+"""Figures of votes: categories, confusion, kept labels, agreement between raters, voting patterns of people and
+networks.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ import numpy as np
 from fer_bench.scoring.undefined import divide
 from fer_bench.studies.reannotation.analysis import Analysis
 from fer_bench.studies.reannotation.drawing import COLOURS, heatmap, name_ticks, new_figure, save_png
-from fer_bench.studies.reannotation.figures_affect import affect_distributions, affect_networks, affect_scatter, affect_spread
+from fer_bench.studies.reannotation.figures_affect import (
+    affect_distributions,
+    affect_networks,
+    affect_scatter,
+    affect_spread,
+)
 from fer_bench.studies.reannotation.networks import pattern, rater_matrix
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import confusion
@@ -52,7 +59,9 @@ def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
 
 
 def votes_per_category(analysis: Analysis) -> Figure | None:
-    """Share of each category among people's votes (box plots over raters, if known) beside the original labels (the paper's figure 3a)."""
+    """Share of each category among people's votes (box plots over raters, if known) beside the original labels (the
+    paper's figure 3a).
+    """
     if not analysis.votes:
         return None
     study = analysis.study
@@ -60,18 +69,52 @@ def votes_per_category(analysis: Analysis) -> Figure | None:
     axis = axes[0, 0]
     places = np.arange(len(study.categories))
     if analysis.raters:
-        shares = np.stack([np.bincount(row[row >= 0], minlength=len(places)) / max(1, (row >= 0).sum()) for row in study.expression])
-        parts = axis.boxplot(shares, positions=places, widths=0.55, patch_artist=True, medianprops={"color": "black"}, flierprops={"markersize": 3})
+        shares = np.stack(
+            [np.bincount(row[row >= 0], minlength=len(places)) / max(1, (row >= 0).sum()) for row in study.expression]
+        )
+        parts = axis.boxplot(
+            shares,
+            positions=places,
+            widths=0.55,
+            patch_artist=True,
+            medianprops={"color": "black"},
+            flierprops={"markersize": 3},
+        )
         for k, box in enumerate(parts["boxes"]):
             box.set(facecolor=COLOURS[k], linewidth=0.7)
     else:
         estimate = analysis.votes["vote_share"]
-        axis.bar(places, estimate.value, 0.6, yerr=_error_bars(estimate), color=COLOURS[: len(places)], ecolor="black", capsize=2, label="votes")
+        axis.bar(
+            places,
+            estimate.value,
+            0.6,
+            yerr=_error_bars(estimate),
+            color=COLOURS[: len(places)],
+            ecolor="black",
+            capsize=2,
+            label="votes",
+        )
     if "original_share" in analysis.votes:
         share = analysis.votes["original_share"].value
-        axis.plot(places[: len(share)], share, color="#d95f02", marker="o", markersize=4, linewidth=1.2, label="original labels of these images")
+        axis.plot(
+            places[: len(share)],
+            share,
+            color="#d95f02",
+            marker="o",
+            markersize=4,
+            linewidth=1.2,
+            label="original labels of these images",
+        )
     if study.reference is not None:
-        axis.plot(places[: len(study.reference)], study.reference, color="#3b6fb6", marker="s", markersize=4, linewidth=1.2, label="whole dataset")
+        axis.plot(
+            places[: len(study.reference)],
+            study.reference,
+            color="#3b6fb6",
+            marker="s",
+            markersize=4,
+            linewidth=1.2,
+            label="whole dataset",
+        )
     name_ticks(axis, study.categories)
     axis.set_ylabel("share")
     axis.set_ylim(0)
@@ -110,7 +153,9 @@ def kept_and_ceiling(analysis: Analysis) -> Figure | None:
     series = {
         "votes that kept the label": analysis.votes["kept_votes_per_category"],
         "max votes that kept the label": analysis.votes["kept_max_per_category"],
-        "one vote against the majority of the others": Estimate(*(part[:n] for part in analysis.votes["ceiling_per_category"])),
+        "one vote against the majority of the others": Estimate(
+            *(part[:n] for part in analysis.votes["ceiling_per_category"])
+        ),
     }
     figure, axes = new_figure(6.4, 3.3)
     axis = axes[0, 0]
@@ -134,7 +179,11 @@ def kept_and_ceiling(analysis: Analysis) -> Figure | None:
 
 def rater_matrices(analysis: Analysis) -> Figure | None:
     """Correlations between raters, networks as further raters (figure 7; expressions image by image)."""
-    matrices = [(what, m) for what in ("expression", *AFFECT) if (m := rater_matrix(analysis.study, analysis.networks, what)) is not None]
+    matrices = [
+        (what, m)
+        for what in ("expression", *AFFECT)
+        if (m := rater_matrix(analysis.study, analysis.networks, what)) is not None
+    ]
     if not matrices:
         return None
     figure, axes = new_figure(3.5 * len(matrices), 3.4, len(matrices))
@@ -161,7 +210,12 @@ def rater_bias(analysis: Analysis) -> Figure | None:
         return None
     study = analysis.study
     panels = (["expression"] if analysis.raters else []) + list(analysis.affect)
-    figure, axes = new_figure(4.2 + 1.9 * len(analysis.affect), 3.4, len(panels), width_ratios=[2.0 if p == "expression" else 1.0 for p in panels])
+    figure, axes = new_figure(
+        4.2 + 1.9 * len(analysis.affect),
+        3.4,
+        len(panels),
+        width_ratios=[2.0 if p == "expression" else 1.0 for p in panels],
+    )
     for axis, panel in zip(axes[0], panels, strict=True):
         if panel == "expression":
             bias = analysis.raters["bias"].value
@@ -171,7 +225,15 @@ def rater_bias(analysis: Analysis) -> Figure | None:
             axis.set_title("share of votes, minus others' (points)")
         else:
             estimate = analysis.affect[panel]["offset"]
-            axis.errorbar(estimate.value, range(len(study.raters)), xerr=_error_bars(estimate), fmt="o", markersize=4, color="#3b6fb6", capsize=2)
+            axis.errorbar(
+                estimate.value,
+                range(len(study.raters)),
+                xerr=_error_bars(estimate),
+                fmt="o",
+                markersize=4,
+                color="#3b6fb6",
+                capsize=2,
+            )
             axis.axvline(0, color="#999999", linewidth=0.8)
             axis.set_ylim(len(study.raters) - 0.5, -0.5)
             axis.set_title(f"{panel} offset")
@@ -180,7 +242,9 @@ def rater_bias(analysis: Analysis) -> Figure | None:
 
 
 def voting_patterns(analysis: Analysis) -> Figure | None:
-    """Shares of the classes among answers of people, labels and networks, and the correlations of these patterns (figure 8)."""
+    """Shares of the classes among answers of people, labels and networks, and the correlations of these patterns
+    (figure 8).
+    """
     patterns = named_patterns(analysis)
     if len(patterns) < 2:
         return None
@@ -189,7 +253,12 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
     left, right = axes[0]
     for k, (name, share) in enumerate(patterns.items()):
         left.plot(
-            share, marker="o", markersize=3.5, linewidth=2.2 if name == "people" else 1.2, color="#59a14f" if name == "people" else _line_colour(k), label=name
+            share,
+            marker="o",
+            markersize=3.5,
+            linewidth=2.2 if name == "people" else 1.2,
+            color="#59a14f" if name == "people" else _line_colour(k),
+            label=name,
         )
     name_ticks(left, analysis.study.label_set.names)
     left.set_ylabel("share of answers")
@@ -197,7 +266,14 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
     # Names of networks are long: beside the curves they would cover them.
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=8)
     matrix = pattern_correlations(patterns)
-    heatmap(right, matrix, -1, 1, "RdBu_r", np.array([["n/a" if np.isnan(c) else f"{c:.2f}" for c in row] for row in matrix]))
+    heatmap(
+        right,
+        matrix,
+        -1,
+        1,
+        "RdBu_r",
+        np.array([["n/a" if np.isnan(c) else f"{c:.2f}" for c in row] for row in matrix]),
+    )
     name_ticks(right, names)
     name_ticks(right, names, "y")
     right.set_title("correlation of patterns")

@@ -60,7 +60,14 @@ def affect_spread(analysis: Analysis) -> Figure | None:
     for axis, name in zip(axes[0], analysis.affect, strict=True):
         spread = sd_over_raters(study.valence if name == "valence" else study.arousal)
         values = [spread[(analysis.max_vote == k) & ~np.isnan(spread)] for k in chosen]
-        parts = axis.boxplot(values, positions=range(len(chosen)), widths=0.55, patch_artist=True, medianprops={"color": "black"}, flierprops={"markersize": 2})
+        parts = axis.boxplot(
+            values,
+            positions=range(len(chosen)),
+            widths=0.55,
+            patch_artist=True,
+            medianprops={"color": "black"},
+            flierprops={"markersize": 2},
+        )
         for k, box in zip(chosen, parts["boxes"], strict=True):
             box.set(facecolor=COLOURS[k], linewidth=0.7)
         name_ticks(axis, [study.categories[k] for k in chosen])
@@ -106,7 +113,10 @@ def _legend(figure: Figure, axis: Axes, analysis: Analysis, used: list[Int]) -> 
     from matplotlib.lines import Line2D
 
     present = [k for k in range(len(analysis.study.categories)) if any((classes == k).any() for classes in used)]
-    marks = [Line2D([], [], marker="o", linestyle="", markersize=5, color=COLOURS[k], label=analysis.study.categories[k]) for k in present]
+    marks = [
+        Line2D([], [], marker="o", linestyle="", markersize=5, color=COLOURS[k], label=analysis.study.categories[k])
+        for k in present
+    ]
     if marks:
         axis.legend(handles=marks, frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 

@@ -37,8 +37,8 @@ class LabelErrors:
     Args:
         rows: shape (E,), images whose consensus is another category than the label, by falling margin.
         margin: shape (E,), posterior of the consensus minus that of the label, above 0 to 1.
-        flagged: shape (N,), which labels confident learning (Northcutt et al. 2021) holds for wrong; an image that people call no
-            expression at all cannot be judged by it.
+        flagged: shape (N,), which labels confident learning (Northcutt et al. 2021) holds for wrong; an image that
+            people call no expression at all cannot be judged by it.
         not_a_class: shape (N,), the consensus is no class of the set ("unknown", "not a face").
         n_labelled: number of images with a label and votes.
     """
@@ -50,7 +50,9 @@ class LabelErrors:
     n_labelled: int
 
     def share_flagged(self) -> tuple[float, float, float]:
-        """Share of labels that confident learning holds for wrong, with Wilson's interval over the images that it could judge."""
+        """Share of labels that confident learning holds for wrong, with Wilson's interval over the images that it could
+        judge.
+        """
         n = self.n_labelled - int(self.not_a_class.sum())
         low, high = wilson(int(self.flagged.sum()), n) or (np.nan, np.nan)
         return int(self.flagged.sum()) / max(1, n), low, high
@@ -85,11 +87,15 @@ def find_label_errors(study: Study, consensus: Consensus) -> LabelErrors:
     flagged = np.zeros(len(study.ids), dtype=bool)
     if len(judged) and len(np.unique(study.original[judged])) > 1:
         classes = consensus.posterior[judged, :n_classes]
-        flagged[judged] = find_label_issues(study.original[judged], classes / classes.sum(axis=1, keepdims=True), n_jobs=1)
+        flagged[judged] = find_label_issues(
+            study.original[judged], classes / classes.sum(axis=1, keepdims=True), n_jobs=1
+        )
     return LabelErrors(rows, margin[rows], flagged, not_a_class, int(labelled.sum()))
 
 
-def error_table(study: Study, consensus: Consensus, errors: LabelErrors, networks: tuple[Network, ...] = ()) -> tuple[list[str], list[list[str]]]:
+def error_table(
+    study: Study, consensus: Consensus, errors: LabelErrors, networks: tuple[Network, ...] = ()
+) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the list, for the page and for ``label_errors.csv``.
 
     Args:
@@ -104,8 +110,20 @@ def error_table(study: Study, consensus: Consensus, errors: LabelErrors, network
     table = []
     for rank, i in enumerate(errors.rows.tolist(), start=1):
         label, best = int(study.original[i]), int(labels[i])
-        row = [str(rank), study.ids[i], study.categories[label], study.categories[best], f"{confidence[i]:.3f}", f"{consensus.posterior[i, label]:.3f}"]
-        row += [str(int(study.counts[i, label])), str(int(study.counts[i, best])), str(int(study.counts[i].sum())), "yes" if errors.flagged[i] else "no"]
+        row = [
+            str(rank),
+            study.ids[i],
+            study.categories[label],
+            study.categories[best],
+            f"{confidence[i]:.3f}",
+            f"{consensus.posterior[i, label]:.3f}",
+        ]
+        row += [
+            str(int(study.counts[i, label])),
+            str(int(study.counts[i, best])),
+            str(int(study.counts[i].sum())),
+            "yes" if errors.flagged[i] else "no",
+        ]
         probabilities = [n.probabilities[i, label] for n in classifiers if n.probabilities is not None]
         table.append([*row, *("" if np.isnan(p) else f"{p:.3f}" for p in probabilities)])
     return header, table

@@ -25,7 +25,8 @@ class Network:
     Args:
         name: of the network or run.
         expression: shape (N,), class id, -1 where it did not answer.
-        probabilities: shape (N, C), of the study's classes, NaN where it did not answer; None for a network of valence and arousal.
+        probabilities: shape (N, C), of the study's classes, NaN where it did not answer; None for a network of valence
+            and arousal.
         valence: shape (N,), NaN where it did not answer.
         arousal: shape (N,), as valence.
     """
@@ -66,7 +67,10 @@ def _join(study: Study, name: str, outputs: NetworkOutputs) -> Network:
     known = [str(i) for i in outputs.ids]
     rows = find_samples(study.ids, known)
     if not (rows >= 0).any():
-        problem = f"predictions {name!r}: none of its {len(known)} ids (such as {next(iter(known), '')!r}) is in the study (such as {study.ids[0]!r})."
+        problem = (
+            f"predictions {name!r}: none of its {len(known)} ids (such as {next(iter(known), '')!r}) is in the study"
+            f" (such as {study.ids[0]!r})."
+        )
         raise BadDataError(problem, "Give predictions for the images of the study, under the same ids.")
     values = np.where(rows[:, None] >= 0, np.asarray(outputs.values, dtype=np.float64)[rows], np.nan)
     names = [n.lower() for n in outputs.names]
@@ -79,7 +83,10 @@ def _join(study: Study, name: str, outputs: NetworkOutputs) -> Network:
         return Network(name, np.full(len(rows), -1), None, valence, arousal)
     classes = [study.label_set.find(n) for n in names]
     if None in classes:
-        problem = f"predictions {name!r}: class {names[classes.index(None)]!r} is not one of {study.label_set.name}: {', '.join(study.label_set.names)}."
+        problem = (
+            f"predictions {name!r}: class {names[classes.index(None)]!r} is not one of {study.label_set.name}:"
+            f" {', '.join(study.label_set.names)}."
+        )
         raise BadDataError(problem, "Predictions and study must speak of the same classes.")
     answered = np.asarray(~np.isnan(values).any(axis=1))
     probabilities = np.zeros((len(rows), len(study.label_set)))
@@ -105,9 +112,10 @@ def expression_agreement(study: Study, network: Network, n_resamples: int = 1000
         seed: of the resampling.
 
     Returns:
-        ``original``: accuracy against the original labels; ``max_vote``: against the max vote, ties shared; ``one_vote``: probability to
-        agree with a vote drawn at random; ``pattern_people`` and ``pattern_original``: PCC of the shares of the C classes among its
-        answers with those among people's votes and among the original labels.
+        ``original``: accuracy against the original labels; ``max_vote``: against the max vote, ties shared;
+            ``one_vote``: probability to
+        agree with a vote drawn at random; ``pattern_people`` and ``pattern_original``: PCC of the shares of the C
+        classes among its answers with those among people's votes and among the original labels.
     """
     n_classes = len(study.label_set)
     rows = np.flatnonzero((network.expression >= 0) & (study.counts.sum(axis=1) > 0))
@@ -142,7 +150,9 @@ def expression_agreement(study: Study, network: Network, n_resamples: int = 1000
     return resample_sums(features, statistic, n_resamples, seed)
 
 
-def affect_agreement(study: Study, network: Network, name: str, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate] | None:
+def affect_agreement(
+    study: Study, network: Network, name: str, n_resamples: int = 1000, seed: int = 0
+) -> dict[str, Estimate] | None:
     """A network of valence or arousal against people, with bootstrap intervals over images.
 
     Args:
@@ -153,7 +163,8 @@ def affect_agreement(study: Study, network: Network, name: str, n_resamples: int
         seed: of the resampling.
 
     Returns:
-        ``raters``: mean PCC with each rater (the paper's last row of figure 7); ``pcc``, ``ccc``, ``rmse`` against the raters' mean. None
+        ``raters``: mean PCC with each rater (the paper's last row of figure 7); ``pcc``, ``ccc``, ``rmse`` against the
+            raters' mean. None
         where the study or the network has no such values.
     """
     ratings = study.affect(name)
@@ -165,9 +176,19 @@ def affect_agreement(study: Study, network: Network, name: str, n_resamples: int
 
     def statistic(own: Float, people: Float) -> dict[str, float]:
         mean = mean_over_raters(people.T)
-        each = [pcc(people[known, r], own[known]) for r in range(people.shape[1]) for known in (~np.isnan(people[:, r]),) if known.sum() > 1]
+        each = [
+            pcc(people[known, r], own[known])
+            for r in range(people.shape[1])
+            for known in (~np.isnan(people[:, r]),)
+            if known.sum() > 1
+        ]
         defined = [value for value in each if not np.isnan(value)]
-        return {"raters": float(np.mean(defined)) if defined else float("nan"), "pcc": pcc(mean, own), "ccc": ccc(mean, own), "rmse": rmse(mean, own)}
+        return {
+            "raters": float(np.mean(defined)) if defined else float("nan"),
+            "pcc": pcc(mean, own),
+            "ccc": ccc(mean, own),
+            "rmse": rmse(mean, own),
+        }
 
     return resample_rows(statistic, (network.affect(name)[rows], ratings[:, rows].T), n_resamples, seed)
 
@@ -193,4 +214,6 @@ def rater_matrix(study: Study, networks: tuple[Network, ...], what: str) -> tupl
     if ratings is None:
         return None
     chosen = [n for n in networks if not np.isnan(n.affect(what)).all()]
-    return [*study.raters, *(n.name for n in chosen)], rater_correlations(np.concatenate([ratings, *(n.affect(what)[None] for n in chosen)]).T)
+    return [*study.raters, *(n.name for n in chosen)], rater_correlations(
+        np.concatenate([ratings, *(n.affect(what)[None] for n in chosen)]).T
+    )

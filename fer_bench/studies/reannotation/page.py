@@ -28,7 +28,13 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
     Returns:
         Markdown.
     """
-    sections = [_head(analysis), *extra, _labels(analysis, figures), _raters(analysis, figures), _affect(analysis, figures)]
+    sections = [
+        _head(analysis),
+        *extra,
+        _labels(analysis, figures),
+        _raters(analysis, figures),
+        _affect(analysis, figures),
+    ]
     sections += [_networks(analysis, figures), _consensus(analysis), _errors(analysis), _method(analysis)]
     return "\n\n".join(s for s in sections if s) + "\n"
 
@@ -55,18 +61,40 @@ def _head(analysis: Analysis) -> str:
     rows: list[tuple[str, str]] = [("images", f"{len(study.ids):,}"), ("votes", f"{study.n_votes:,} ({raters})")]
     if "kept_votes" in analysis.votes:
         rows.append(("votes that kept the original label", shown(analysis.votes["kept_votes"], percent=True) + " %"))
-        rows.append(("images whose max vote is the original label (ties shared)", shown(analysis.votes["kept_max_split"], percent=True) + " %"))
-        rows.append(("images whose original label got no vote at all", shown(analysis.votes["contradicted"], percent=True) + " %"))
+        rows.append(
+            (
+                "images whose max vote is the original label (ties shared)",
+                shown(analysis.votes["kept_max_split"], percent=True) + " %",
+            )
+        )
+        rows.append(
+            (
+                "images whose original label got no vote at all",
+                shown(analysis.votes["contradicted"], percent=True) + " %",
+            )
+        )
     if analysis.votes:
-        rows.append(("human ceiling: one vote against the majority of the others", shown(analysis.votes["ceiling"], percent=True) + " %"))
-        rows.append(("share of votes of the most voted category, mean", shown(analysis.votes["top_share"], percent=True) + " %"))
+        rows.append(
+            (
+                "human ceiling: one vote against the majority of the others",
+                shown(analysis.votes["ceiling"], percent=True) + " %",
+            )
+        )
+        rows.append(
+            ("share of votes of the most voted category, mean", shown(analysis.votes["top_share"], percent=True) + " %")
+        )
         rows.append(("Krippendorff's alpha of expressions (nominal)", shown(analysis.votes["alpha"])))
     if analysis.fleiss is not None:
         value, images, votes = analysis.fleiss
         rows.append((f"Fleiss' kappa ({images:,} images with {votes} votes)", f"{value:.3f}"))
     if analysis.raters:
         rows.append(("rater-rater correlation of expressions, image by image", shown(analysis.raters["correlation"])))
-        rows.append(("rater-rater correlation of expression profiles (category totals)", shown(analysis.raters["profile_correlation"])))
+        rows.append(
+            (
+                "rater-rater correlation of expression profiles (category totals)",
+                shown(analysis.raters["profile_correlation"]),
+            )
+        )
     rows += [(f"rater-rater correlation of {name}", shown(e["correlation"])) for name, e in analysis.affect.items()]
     if study.catch[1]:
         rows.append(("catch trials answered as labelled", f"{study.catch[0]} of {study.catch[1]}"))
@@ -80,16 +108,28 @@ def _labels(analysis: Analysis, figures: dict[str, str]) -> str:
         return ""
     labelled = "kept_votes" in votes
     n = len(study.label_set)
-    header = ["category", "share of votes, %", "share of images by max vote, %", "one vote against the others' majority, %"]
+    header = [
+        "category",
+        "share of votes, %",
+        "share of images by max vote, %",
+        "one vote against the others' majority, %",
+    ]
     header += ["share by original label, %", "shift, points", "votes kept, %", "max votes kept, %"] if labelled else []
     rows = []
     for k, name in enumerate(study.categories):
-        row = [name, *(shown(votes[key], k, percent=True) for key in ("vote_share", "max_share", "ceiling_per_category"))]
+        row = [
+            name,
+            *(shown(votes[key], k, percent=True) for key in ("vote_share", "max_share", "ceiling_per_category")),
+        ]
         if labelled:
             keys = ("original_share", "shift", "kept_votes_per_category", "kept_max_per_category")
             row += [shown(votes[key], k, percent=True) for key in keys] if k < n else ["–"] * 4
         rows.append(row)
-    parts = ["## Votes against labels", _figure(figures, "votes", "Share of each category among the votes, beside the original labels"), table(header, rows)]
+    parts = [
+        "## Votes against labels",
+        _figure(figures, "votes", "Share of each category among the votes, beside the original labels"),
+        table(header, rows),
+    ]
     if labelled:
         ties = [[f"`{rule}`: {TIE_TEXT[rule]}", shown(votes[f"kept_max_{rule}"], percent=True)] for rule in TIE_RULES]
         parts += [
@@ -106,8 +146,13 @@ def _labels(analysis: Analysis, figures: dict[str, str]) -> str:
 def _moves(analysis: Analysis) -> list[list[str]]:
     cells = confusion(analysis.study)
     names = analysis.study.categories
-    moves = [(cells[i, j], i, j) for i in range(len(cells)) for j in range(cells.shape[1]) if i != j and cells[i, j] > 0]
-    return [[names[i], names[j], f"{n:,.0f}", f"{100 * n / cells[i].sum():.1f}"] for n, i, j in sorted(moves, key=lambda m: (-m[0], m[1], m[2]))[:8]]
+    moves = [
+        (cells[i, j], i, j) for i in range(len(cells)) for j in range(cells.shape[1]) if i != j and cells[i, j] > 0
+    ]
+    return [
+        [names[i], names[j], f"{n:,.0f}", f"{100 * n / cells[i].sum():.1f}"]
+        for n, i, j in sorted(moves, key=lambda m: (-m[0], m[1], m[2]))[:8]
+    ]
 
 
 def _raters(analysis: Analysis, figures: dict[str, str]) -> str:
@@ -128,33 +173,66 @@ def _raters(analysis: Analysis, figures: dict[str, str]) -> str:
             columns.append([f"{100 * a:.1f}" for a in accuracies])
     for name, estimates in analysis.affect.items():
         header += [f"{name}: mean minus others'", f"{name}: spread"]
-        columns += [[shown(estimates["offset"], r) for r in places], [f"{estimates['spread'].value[r]:.2f}" for r in places]]
+        columns += [
+            [shown(estimates["offset"], r) for r in places],
+            [f"{estimates['spread'].value[r]:.2f}" for r in places],
+        ]
     if analysis.repeats:
         header.append("same expression again, %")
         columns.append(["–" if np.isnan(s) else f"{100 * s:.0f}" for s in same_per_rater(study)])
     parts = ["## Raters", _figure(figures, "raters", "Correlations between raters; networks below the white line")]
-    parts += [_figure(figures, "bias", "Categories each rater prefers, and offsets of valence and arousal"), table(header, list(zip(*columns, strict=True)))]
+    parts += [
+        _figure(figures, "bias", "Categories each rater prefers, and offsets of valence and arousal"),
+        table(header, list(zip(*columns, strict=True))),
+    ]
     if analysis.repeats and study.repeats is not None:
         parts.append(f"When an image was shown again ({len(study.repeats.rater)} pairs):")
-        names = {"same": "same expression", "alpha": "alpha of first against second", "valence_correlation": "correlation of valence"}
-        names |= {"valence_difference": "mean absolute difference of valence", "arousal_correlation": "correlation of arousal"}
+        names = {
+            "same": "same expression",
+            "alpha": "alpha of first against second",
+            "valence_correlation": "correlation of valence",
+        }
+        names |= {
+            "valence_difference": "mean absolute difference of valence",
+            "arousal_correlation": "correlation of arousal",
+        }
         names |= {"arousal_difference": "mean absolute difference of arousal"}
-        parts.append(table(("measure", "value [95 % interval]"), [[names[k], shown(e)] for k, e in analysis.repeats.items() if not np.isnan(e.value)]))
+        parts.append(
+            table(
+                ("measure", "value [95 % interval]"),
+                [[names[k], shown(e)] for k, e in analysis.repeats.items() if not np.isnan(e.value)],
+            )
+        )
     return "\n\n".join(p for p in parts if p)
 
 
 def _affect(analysis: Analysis, figures: dict[str, str]) -> str:
     if not analysis.affect:
         return ""
-    names = {"correlation": "mean rater-rater correlation", "alpha": "Krippendorff's alpha (interval)", "icc21": "ICC(2,1), absolute agreement"}
+    names = {
+        "correlation": "mean rater-rater correlation",
+        "alpha": "Krippendorff's alpha (interval)",
+        "icc21": "ICC(2,1), absolute agreement",
+    }
     names |= {"icc31": "ICC(3,1), consistency", "ceiling": "human ceiling: CCC of a rater with the others' mean"}
     rows = [[text, *(shown(e[key]) for e in analysis.affect.values())] for key, text in names.items()]
     for kind in next(iter(analysis.icc.values())):
         found = [icc[kind] for icc in analysis.icc.values()]
-        rows.append([f"{kind}, F-based interval", *(f"{i.value:.3f} [{i.low:.3f}, {i.high:.3f}] ({i.n_items} images)" for i in found)])
+        rows.append(
+            [
+                f"{kind}, F-based interval",
+                *(f"{i.value:.3f} [{i.low:.3f}, {i.high:.3f}] ({i.n_items} images)" for i in found),
+            ]
+        )
     parts = ["## Valence and arousal", table(("measure", *analysis.affect), rows)]
-    parts.append(_figure(figures, "affect", "Mean valence and arousal of each image, by max vote and by original label"))
-    parts.append(_figure(figures, "affect_distributions", "Ratings of the answers that chose each expression; the line is the mean"))
+    parts.append(
+        _figure(figures, "affect", "Mean valence and arousal of each image, by max vote and by original label")
+    )
+    parts.append(
+        _figure(
+            figures, "affect_distributions", "Ratings of the answers that chose each expression; the line is the mean"
+        )
+    )
     parts.append(_figure(figures, "affect_spread", "Standard deviation over raters, by max vote"))
     return "\n\n".join(p for p in parts if p)
 
@@ -166,21 +244,42 @@ def _networks(analysis: Analysis, figures: dict[str, str]) -> str:
     if analysis.network_expressions:
         images = {n.name: n.n_expressions for n in analysis.networks}
         keys = {"original": "original labels", "max_vote": "max vote", "one_vote": "one vote at random"}
-        header = ("network", "images", *(f"agrees with {text}, %" for text in keys.values()), "pattern: people", "pattern: original labels")
+        header = (
+            "network",
+            "images",
+            *(f"agrees with {text}, %" for text in keys.values()),
+            "pattern: people",
+            "pattern: original labels",
+        )
         rows = [
-            [name, f"{images[name]:,}", *(shown(e[key], percent=True) for key in keys), shown(e["pattern_people"]), shown(e["pattern_original"])]
+            [
+                name,
+                f"{images[name]:,}",
+                *(shown(e[key], percent=True) for key in keys),
+                shown(e["pattern_people"]),
+                shown(e["pattern_original"]),
+            ]
             for name, e in analysis.network_expressions.items()
         ]
         parts.append(table(header, rows))
     if analysis.network_affect:
-        keys = {"raters": "mean correlation with raters", "pcc": "PCC with their mean", "ccc": "CCC with their mean", "rmse": "RMSE to their mean"}
+        keys = {
+            "raters": "mean correlation with raters",
+            "pcc": "PCC with their mean",
+            "ccc": "CCC with their mean",
+            "rmse": "RMSE to their mean",
+        }
         rows = [[name, what, *(shown(e[key]) for key in keys)] for (name, what), e in analysis.network_affect.items()]
         parts.append(table(("network", "", *keys.values()), rows))
     parts.append(_figure(figures, "patterns", "Shares of the classes among answers, and how these patterns correlate"))
     parts.append(_figure(figures, "affect_networks", "Networks against the mean of people"))
     if "pattern_correlation" in analysis.votes:
         correlation = analysis.votes["pattern_correlation"]
-        even = " (the original labels are spread evenly over the classes: undefined)" if np.isnan(correlation.value) else ""
+        even = (
+            " (the original labels are spread evenly over the classes: undefined)"
+            if np.isnan(correlation.value)
+            else ""
+        )
         parts.append(f"Correlation of the original labels' shares with those of the votes: {shown(correlation)}{even}.")
     return "\n\n".join(p for p in parts if p)
 
@@ -190,8 +289,14 @@ def _consensus(analysis: Analysis) -> str:
     if consensus is None:
         return ""
     how = {
-        "dawid-skene": "Dawid and Skene's model, every rater with a confusion matrix; it takes raters' errors as independent, so its confidence is too high",
-        "vote-posterior": "the most voted category, as the votes do not say who gave them; confidence is its posterior share (one vote's worth of prior)",
+        "dawid-skene": (
+            "Dawid and Skene's model, every rater with a confusion matrix; it takes raters' errors as independent, so"
+            " its confidence is too high"
+        ),
+        "vote-posterior": (
+            "the most voted category, as the votes do not say who gave them; confidence is its posterior share (one"
+            " vote's worth of prior)"
+        ),
     }[consensus.method]
     voted = consensus.labels >= 0
     sure = consensus.confidence[voted]
@@ -211,10 +316,11 @@ def _errors(analysis: Analysis) -> str:
     header, rows = error_table(analysis.study, consensus, errors, analysis.networks)
     rows = _varied(rows)
     text = (
-        f"The consensus is another category than the label for {len(errors.rows):,} of {errors.n_labelled:,} labelled images; "
-        f"for {int(errors.not_a_class.sum()):,} of them it is no class at all. Confident learning (cleanlab, the consensus as probabilities) holds "
-        f"{int(errors.flagged.sum()):,} labels for wrong: {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. "
-        f"The command writes them all to `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
+        f"The consensus is another category than the label for {len(errors.rows):,} of {errors.n_labelled:,} labelled"
+        f" images; for {int(errors.not_a_class.sum()):,} of them it is no class at all. Confident learning (cleanlab,"
+        f" the consensus as probabilities) holds {int(errors.flagged.sum()):,} labels for wrong: {100 * share:.1f} %"
+        f" [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. The command writes them all to"
+        " `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
     )
     return f"## Likely label errors\n\n{text}\n\n{table(header, rows)}"
 
@@ -234,11 +340,12 @@ def _varied(rows: list[list[str]]) -> list[list[str]]:
 def _method(analysis: Analysis) -> str:
     return f"""## How to read the intervals
 
-Brackets hold 95 % percentile intervals from {analysis.n_resamples:,} bootstrap resamples of the images (of the pairs, for repeats), unless
-another kind is named. Raters are kept as they are: the intervals speak about other images, not about other people. Labels from the consensus
-are not re-estimated in each resample. The human ceiling compares one person with the majority (or mean) of the others; a tie shares the credit.
-The correlation of expressions image by image treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p of equal answers;
-the profile correlation compares only how often each category was chosen."""
+Brackets hold 95 % percentile intervals from {analysis.n_resamples:,} bootstrap resamples of the images (of the pairs,
+for repeats), unless another kind is named. Raters are kept as they are: the intervals speak about other images, not
+about other people. Labels from the consensus are not re-estimated in each resample. The human ceiling compares one
+person with the majority (or mean) of the others; a tie shares the credit. The correlation of expressions image by image
+treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p of equal answers; the profile correlation
+compares only how often each category was chosen."""
 
 
 def _figure(figures: dict[str, str], name: str, alt: str) -> str:

@@ -35,16 +35,20 @@ def expression_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -
         seed: of the resampling.
 
     Returns:
-        ``correlation``: mean of the upper triangle of the raters' correlations image by image; ``profile_correlation``: the same of how
-        often each rater chose each category, whatever the image; ``ceiling``: accuracy of a rater against the majority of the others, mean
-        over raters, and ``ceiling_per_rater`` (R,); ``bias`` (R, K): share of each category among a rater's votes minus the mean share
-        among the other raters.
+        ``correlation``: mean of the upper triangle of the raters' correlations image by image; ``profile_correlation``:
+            the same of how
+        often each rater chose each category, whatever the image; ``ceiling``: accuracy of a rater against the majority
+        of the others, mean over raters, and ``ceiling_per_rater`` (R,); ``bias`` (R, K): share of each category among a
+        rater's votes minus the mean share among the other raters.
     """
     n_categories = len(study.categories)
 
     def statistic(answers: Float) -> dict[str, npt.ArrayLike]:
         loo = leave_one_out(answers, n_categories)
-        shares = np.stack([(answers == k).sum(axis=0) for k in range(n_categories)], axis=1) / np.maximum(1, (~np.isnan(answers)).sum(axis=0))[:, None]
+        shares = (
+            np.stack([(answers == k).sum(axis=0) for k in range(n_categories)], axis=1)
+            / np.maximum(1, (~np.isnan(answers)).sum(axis=0))[:, None]
+        )
         return {
             "correlation": mean_upper_triangle(nominal_rater_correlations(answers, n_categories)),
             "profile_correlation": mean_upper_triangle(_rows_correlated(shares)),
@@ -65,10 +69,11 @@ def affect_estimates(ratings: Float, n_resamples: int = 1000, seed: int = 0) -> 
         seed: of the resampling.
 
     Returns:
-        ``correlation``: mean of the upper triangle of the rater-rater correlations; ``alpha``: Krippendorff's, interval; ``icc21``,
-        ``icc31`` over images that everybody rated; ``ceiling``: CCC of a rater with the mean of the others, mean over raters, and
-        ``ceiling_per_rater`` (R,); ``offset`` (R,): a rater's mean minus that of the other raters; ``spread`` (R,): a rater's standard
-        deviation over the mean of all raters' standard deviations.
+        ``correlation``: mean of the upper triangle of the rater-rater correlations; ``alpha``: Krippendorff's,
+            interval; ``icc21``,
+        ``icc31`` over images that everybody rated; ``ceiling``: CCC of a rater with the mean of the others, mean over
+        raters, and ``ceiling_per_rater`` (R,); ``offset`` (R,): a rater's mean minus that of the other raters;
+        ``spread`` (R,): a rater's standard deviation over the mean of all raters' standard deviations.
     """
 
     def statistic(answers: Float) -> dict[str, npt.ArrayLike]:
@@ -109,7 +114,8 @@ def repeat_estimates(repeats: Repeats, n_resamples: int = 1000, seed: int = 0) -
         seed: of the resampling.
 
     Returns:
-        ``same``: share of pairs with the same expression; ``alpha``: Krippendorff's, nominal, of first against second; for valence and
+        ``same``: share of pairs with the same expression; ``alpha``: Krippendorff's, nominal, of first against second;
+            for valence and
         arousal ``<name>_correlation`` and ``<name>_difference`` (mean absolute). NaN where nothing was asked twice.
     """
 
@@ -130,7 +136,9 @@ def repeat_estimates(repeats: Repeats, n_resamples: int = 1000, seed: int = 0) -
 
 
 def same_per_rater(study: Study) -> Float:
-    """Share of repeated images to which each rater gave the same expression again, shape (R,), NaN where none was repeated."""
+    """Share of repeated images to which each rater gave the same expression again, shape (R,), NaN where none was
+    repeated.
+    """
     repeats = study.repeats
     if repeats is None:
         return np.full(len(study.raters), np.nan)
@@ -141,7 +149,9 @@ def same_per_rater(study: Study) -> Float:
 
 
 def _mean_correlation(ratings: Float, n_resamples: int, seed: int) -> Estimate:
-    """Mean of the upper triangle of ``scoring.agreement.rater_correlations``, from sums: a thousand resamples at once."""
+    """Mean of the upper triangle of ``scoring.agreement.rater_correlations``, from sums: a thousand resamples at
+    once.
+    """
     one, other = np.triu_indices(len(ratings), k=1)
     both = ~np.isnan(ratings[one]) & ~np.isnan(ratings[other])
     a, b = (np.where(both, ratings[side], 0.0) for side in (one, other))
@@ -155,7 +165,9 @@ def _mean_correlation(ratings: Float, n_resamples: int, seed: int) -> Estimate:
         pairs = divide(covariance, np.sqrt(np.where(spread > 1e-9, spread, 0.0)))
         return {"correlation": mean_where_defined(pairs)}
 
-    return resample_sums({name: f.T.astype(np.float64) for name, f in features.items()}, statistic, n_resamples, seed)["correlation"]
+    return resample_sums({name: f.T.astype(np.float64) for name, f in features.items()}, statistic, n_resamples, seed)[
+        "correlation"
+    ]
 
 
 def _rows_correlated(values: Float) -> Float:

@@ -80,7 +80,9 @@ def sections(analysis: Analysis, simulation: Simulation) -> Sequence[str]:
     for name, (value, estimate) in recovered(analysis, planted(simulation.crowd)).items():
         inside = estimate.covers(value)
         if value.ndim:
-            several.append([_NAMES[name], str(value.size), f"{int(inside.sum())}", f"{np.abs(estimate.value - value).mean():.3f}"])
+            several.append(
+                [_NAMES[name], str(value.size), f"{int(inside.sum())}", f"{np.abs(estimate.value - value).mean():.3f}"]
+            )
         else:
             rows.append([_NAMES[name], f"{float(value):.3f}", shown(estimate), "yes" if inside else "no"])
     consensus = analysis.consensus
@@ -88,15 +90,22 @@ def sections(analysis: Analysis, simulation: Simulation) -> Sequence[str]:
     accuracies = consensus.accuracies() if consensus else None
     if consensus is not None and accuracies is not None:
         real = np.einsum("k,rkk->r", simulation.crowd.prior(), simulation.crowd.confusions)
-        right = [float((labels == simulation.truth).mean()) for labels in (consensus.labels, analysis.max_vote, simulation.original)]
+        right = [
+            float((labels == simulation.truth).mean())
+            for labels in (consensus.labels, analysis.max_vote, simulation.original)
+        ]
         text = (
-            f"The consensus is the true category for {100 * right[0]:.1f} % of the images, the max vote for {100 * right[1]:.1f} %, the original label for "
-            f"{100 * right[2]:.1f} %. Dawid and Skene's accuracies of the raters correlate with the planted ones at {np.corrcoef(real, accuracies)[0, 1]:.3f} "
-            f"(largest error {100 * np.abs(real - accuracies).max():.1f} points)."
+            f"The consensus is the true category for {100 * right[0]:.1f} % of the images, the max vote for"
+            f" {100 * right[1]:.1f} %, the original label for {100 * right[2]:.1f} %. Dawid and Skene's accuracies of"
+            f" the raters correlate with the planted ones at {np.corrcoef(real, accuracies)[0, 1]:.3f} (largest error"
+            f" {100 * np.abs(real - accuracies).max():.1f} points)."
         )
     return (
-        "**Simulated answers: these numbers say nothing about people.** Raters were given known accuracies, leanings, offsets and noise; the table compares "
-        "what was planted (over endlessly many images) with what the analysis found in this sample.",
+        (
+            "**Simulated answers: these numbers say nothing about people.** Raters were given known accuracies,"
+            " leanings, offsets and noise; the table compares what was planted (over endlessly many images) with what"
+            " the analysis found in this sample."
+        ),
         "## Planted and recovered",
         table(("measure", "planted", "found [95 % interval]", "inside"), rows),
         table(("measures", "number", "inside their interval", "mean absolute error"), several),

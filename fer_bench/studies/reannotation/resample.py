@@ -1,6 +1,7 @@
 """Bootstrap over images of many statistics at once; raters stay as they are.
 
-The intervals say what other images would have given with these raters. They do not say what other raters would have said.
+The intervals say what other images would have given with these raters. They do not say what other raters would have
+said.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ Sums = dict[str, Float]
 
 
 def resample_sums(
-    features: Mapping[str, Float], statistic: Callable[[Sums], dict[str, Float]], n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+    features: Mapping[str, Float],
+    statistic: Callable[[Sums], dict[str, Float]],
+    n_resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> dict[str, Estimate]:
     """Statistics that are functions of sums over images: one matrix product instead of one pass per resample.
 
@@ -50,7 +55,9 @@ def resample_sums(
     """
     names = list(features)
     shapes = [features[name].shape[1:] for name in names]
-    table = np.concatenate([features[name].reshape(len(features[name]), -1) for name in names], axis=1).astype(np.float64)
+    table = np.concatenate([features[name].reshape(len(features[name]), -1) for name in names], axis=1).astype(
+        np.float64
+    )
     edges = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 
     def split(sums: Float) -> Sums:
@@ -59,7 +66,10 @@ def resample_sums(
 
     value = statistic(split(table.sum(axis=0, keepdims=True)))
     drawn = [statistic(split(weights @ table)) for weights in _weights(len(table), n_resamples, seed)]
-    return {name: _estimate(np.asarray(value[name][0]), np.concatenate([block[name] for block in drawn]), confidence) for name in value}
+    return {
+        name: _estimate(np.asarray(value[name][0]), np.concatenate([block[name] for block in drawn]), confidence)
+        for name in value
+    }
 
 
 def resample_rows(
@@ -84,8 +94,15 @@ def resample_rows(
     value = statistic(*arrays)
     generator = np.random.default_rng(seed)
     n = len(arrays[0])
-    drawn = [statistic(*(a[rows] for a in arrays)) for rows in (generator.integers(n, size=n) for _ in range(n_resamples))]
-    return {name: _estimate(np.asarray(value[name], dtype=np.float64), np.array([d[name] for d in drawn], dtype=np.float64), confidence) for name in value}
+    drawn = [
+        statistic(*(a[rows] for a in arrays)) for rows in (generator.integers(n, size=n) for _ in range(n_resamples))
+    ]
+    return {
+        name: _estimate(
+            np.asarray(value[name], dtype=np.float64), np.array([d[name] for d in drawn], dtype=np.float64), confidence
+        )
+        for name in value
+    }
 
 
 def _weights(n: int, n_resamples: int, seed: int) -> Iterator[Float]:
@@ -94,7 +111,9 @@ def _weights(n: int, n_resamples: int, seed: int) -> Iterator[Float]:
     block = max(1, min(n_resamples, _BLOCK // max(1, n)))
     for start in range(0, n_resamples, block):
         size = min(block, n_resamples - start)
-        yield np.stack([np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(size)]).astype(np.float64)
+        yield np.stack([np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(size)]).astype(
+            np.float64
+        )
 
 
 def _estimate(value: Float, drawn: Float, confidence: float) -> Estimate:

@@ -40,10 +40,12 @@ def study_reannotation(
 ) -> Path:
     """Analyse a re-annotation study.
 
-    Writes ``README.md``, its figures, ``results.json``, ``consensus.csv`` and ``label_errors.csv``; either all of them or none.
+    Writes ``README.md``, its figures, ``results.json``, ``consensus.csv`` and ``label_errors.csv``; either all of them
+    or none.
 
     Args:
-        answers: answers in the long format (CSV, Parquet), or FER+'s ``fer2013new.csv`` or a folder with it beside ``fer2013.csv``.
+        answers: answers in the long format (CSV, Parquet), or FER+'s ``fer2013new.csv`` or a folder with it beside
+            ``fer2013.csv``.
         out: folder for the results, made if needed.
         predictions: name of each network to (ids, values, names); names are classes, or "valence" and "arousal".
         label_set: classes of the answers; by default told by looking. Not for vote counts.
@@ -61,7 +63,9 @@ def study_reannotation(
         BadDataError: a file does not hold what its format says.
         MissingPackageError: an optional package is not installed.
     """
-    study = read_ferplus(answers) if is_vote_file(answers) or answers.is_dir() else read_answers(answers, label_set, scale)
+    study = (
+        read_ferplus(answers) if is_vote_file(answers) or answers.is_dir() else read_answers(answers, label_set, scale)
+    )
     if reference is not None:
         study = replace(study, reference=_shares(study, reference))
     analysis = analyse(study, predictions, n_resamples, seed)
@@ -105,7 +109,11 @@ def results(analysis: Analysis) -> dict[str, object]:
         "repeats": plain(analysis.repeats),
         "networks": {name: plain(e) for name, e in analysis.network_expressions.items()},
         "networks_affect": {f"{name}, {what}": plain(e) for (name, what), e in analysis.network_affect.items()},
-        "label_errors": None if analysis.errors is None else {"differ": len(analysis.errors.rows), "flagged": int(analysis.errors.flagged.sum())},
+        "label_errors": (
+            None
+            if analysis.errors is None
+            else {"differ": len(analysis.errors.rows), "flagged": int(analysis.errors.flagged.sum())}
+        ),
     }
 
 

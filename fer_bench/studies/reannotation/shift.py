@@ -50,7 +50,9 @@ def max_vote(counts: Int, rule: TieRule = "split", original: Int | None = None, 
         rows = np.flatnonzero((original >= 0) & top[np.arange(len(top)), np.maximum(original, 0)])
         shared[rows] = np.eye(counts.shape[1])[original[rows]]
         return shared
-    order = np.random.default_rng(seed).random(counts.shape) if rule == "random" else np.arange(counts.shape[1], 0.0, -1)
+    order = (
+        np.random.default_rng(seed).random(counts.shape) if rule == "random" else np.arange(counts.shape[1], 0.0, -1)
+    )
     chosen = np.where(top, order, -1.0).argmax(axis=1)
     return np.where(ties[:, None] > 0, np.eye(counts.shape[1])[chosen], 0.0)
 
@@ -79,14 +81,15 @@ def vote_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -> dict
 
     Returns:
         - ``alpha``: Krippendorff's alpha, nominal, over all K categories.
-        - ``ceiling``: accuracy of one vote against the majority of the others; ``ceiling_per_category`` (K,) where that majority is k.
+        - ``ceiling``: accuracy of one vote against the majority of the others; ``ceiling_per_category`` (K,) where that
+          majority is k.
         - ``top_share``: mean share of votes that the most voted category gets.
         - ``vote_share`` (K,): share of all votes; ``max_share`` (K,): share of images by max vote, ties shared.
         - ``contradicted``: share of labelled images whose label got no vote.
         - with original labels: ``kept_votes``: share of votes that kept the label, ``kept_votes_per_category`` (C,);
           ``kept_max_<rule>``: share of images whose max vote is the label, ``kept_max_per_category`` (C,), ties shared;
-          ``original_share`` (C,), ``shift`` (C,): share by max vote minus share by original label, over labelled images;
-          ``pattern_correlation``: PCC over C classes of shares by original label and shares of votes.
+          ``original_share`` (C,), ``shift`` (C,): share by max vote minus share by original label, over labelled
+          images; ``pattern_correlation``: PCC over C classes of shares by original label and shares of votes.
     """
     n_classes = len(study.label_set)
     features = _features(study, seed)
@@ -112,7 +115,9 @@ def vote_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -> dict
         out |= {
             "kept_votes": divide(diagonal.sum(axis=-1), cells.sum(axis=(1, 2))),
             "kept_votes_per_category": divide(diagonal, cells.sum(axis=-1)),
-            "kept_max_per_category": divide(np.diagonal(sums["label_max"], axis1=1, axis2=2), sums["label_max"].sum(axis=-1)),
+            "kept_max_per_category": divide(
+                np.diagonal(sums["label_max"], axis1=1, axis2=2), sums["label_max"].sum(axis=-1)
+            ),
             "contradicted": divide(sums["contradicted"], sums["labelled"].sum(axis=-1)),
             "original_share": original,
             "shift": divide(after, after.sum(axis=-1, keepdims=True))[:, :n_classes] - original,
@@ -137,7 +142,9 @@ def _features(study: Study, seed: int) -> dict[str, Float]:
         "all_votes": counts,
         "votes": np.where(comparable[:, None], counts, 0),
         # Pairs of unlike votes, weighted as in the coincidence matrix (Krippendorff 2011).
-        "disagreement": np.where(comparable, (np.square(per_image) - np.square(counts).sum(axis=1)) / np.maximum(per_image - 1, 1), 0),
+        "disagreement": np.where(
+            comparable, (np.square(per_image) - np.square(counts).sum(axis=1)) / np.maximum(per_image - 1, 1), 0
+        ),
         "loo_hit": hit,
         "loo_row": row,
         "top_share": divide(counts.max(axis=1), np.maximum(per_image, 1)),
@@ -156,7 +163,9 @@ def _features(study: Study, seed: int) -> dict[str, Float]:
 
 
 def _leave_one_out(counts: Float) -> tuple[Float, Float]:
-    """Each image's part of the diagonal and of the row sums of ``scoring.agreement.leave_one_out_confusion``, both (N, K)."""
+    """Each image's part of the diagonal and of the row sums of ``scoring.agreement.leave_one_out_confusion``, both (N,
+    K).
+    """
     drawn = divide(counts, np.maximum(counts.sum(axis=1), 1)[:, None]) * (counts.sum(axis=1) > 1)[:, None]
     hit, row = np.zeros_like(counts), np.zeros_like(counts)
     for k in range(counts.shape[1]):

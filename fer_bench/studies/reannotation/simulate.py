@@ -18,7 +18,10 @@ from fer_bench.studies.reannotation.study import AFFECT, Float, Int, NetworkOutp
 K = len(FER8)
 _NEUTRAL, _HAPPY = FER8.index("neutral"), FER8.index("happiness")
 # Where each class lies on average, in FER8's order, and how far its images scatter.
-_CENTRES = {"valence": np.array([0.0, 0.7, 0.1, -0.6, -0.6, -0.5, -0.5, -0.1]), "arousal": np.array([-0.3, 0.2, 0.6, -0.3, 0.5, 0.1, 0.6, -0.1])}
+_CENTRES = {
+    "valence": np.array([0.0, 0.7, 0.1, -0.6, -0.6, -0.5, -0.5, -0.1]),
+    "arousal": np.array([-0.3, 0.2, 0.6, -0.3, 0.5, 0.1, 0.6, -0.1]),
+}
 _SCATTER = 0.2
 _POINTS = np.linspace(-1, 1, 9)
 _HEADER = (
@@ -108,7 +111,9 @@ class Simulation:
     skipped: Float
 
 
-def simulate(n_raters: int = 13, n_images: int = 800, seed: int = 0, n_repeats: int = 40, skip_rate: float = 0.005) -> Simulation:
+def simulate(
+    n_raters: int = 13, n_images: int = 800, seed: int = 0, n_repeats: int = 40, skip_rate: float = 0.005
+) -> Simulation:
     """Draw a study: labels, truth, and everybody's answers.
 
     Args:
@@ -140,26 +145,63 @@ def write_answers(path: Path, simulation: Simulation) -> None:
         for r in range(len(s.expression)):
 
             def row(
-                i: int, kind: str, expression: int, valence: int, arousal: int, presentation: int = 1, skipped: bool = False, rater: str = f"r{r + 1:02d}"
+                i: int,
+                kind: str,
+                expression: int,
+                valence: int,
+                arousal: int,
+                presentation: int = 1,
+                skipped: bool = False,
+                rater: str = f"r{r + 1:02d}",
             ) -> None:
                 answer = ("", "", "", 900, 1) if skipped else (FER8.names[expression], valence, arousal, 2500, 0)
-                writer.writerow(("simulated", "1", rater, s.ids[i], s.ids[i], FER8.names[s.original[i]], presentation, kind, *answer))
+                writer.writerow(
+                    (
+                        "simulated",
+                        "1",
+                        rater,
+                        s.ids[i],
+                        s.ids[i],
+                        FER8.names[s.original[i]],
+                        presentation,
+                        kind,
+                        *answer,
+                    )
+                )
 
             row(0, "practice", 0, 5, 5)
             for i in range(len(s.ids)):
-                row(i, "item", s.expression[r, i], s.ratings["valence"][r, i], s.ratings["arousal"][r, i], skipped=bool(s.skipped[r, i]))
+                row(
+                    i,
+                    "item",
+                    s.expression[r, i],
+                    s.ratings["valence"][r, i],
+                    s.ratings["arousal"][r, i],
+                    skipped=bool(s.skipped[r, i]),
+                )
             for j, i in enumerate(s.repeated.tolist()):
-                row(i, "repeat", s.again[r, j], s.again_ratings["valence"][r, j], s.again_ratings["arousal"][r, j], presentation=2)
+                row(
+                    i,
+                    "repeat",
+                    s.again[r, j],
+                    s.again_ratings["valence"][r, j],
+                    s.again_ratings["arousal"][r, j],
+                    presentation=2,
+                )
 
 
 def networks(simulation: Simulation, seed: int = 0) -> dict[str, NetworkOutputs]:
-    """Simulated networks: one that learned the original labels, one that sees the truth dimly, and one of valence and arousal."""
+    """Simulated networks: one that learned the original labels, one that sees the truth dimly, and one of valence and
+    arousal.
+    """
     rng = np.random.default_rng([seed, 2])
     ids = np.array(simulation.ids)
     noise = rng.gumbel(size=(2, len(ids), K))
     scores = [2.0 * np.eye(K)[simulation.original] + noise[0], 2.0 * np.eye(K)[simulation.truth] + noise[1]]
     probabilities = [np.exp(s) / np.exp(s).sum(axis=1, keepdims=True) for s in scores]
-    affect = np.stack([np.clip(0.8 * simulation.affect[name] + rng.normal(0, 0.2, len(ids)), -1, 1) for name in AFFECT], axis=1)
+    affect = np.stack(
+        [np.clip(0.8 * simulation.affect[name] + rng.normal(0, 0.2, len(ids)), -1, 1) for name in AFFECT], axis=1
+    )
     return {
         "trained on labels": NetworkOutputs(ids, probabilities[0], FER8.names),
         "weakly trained": NetworkOutputs(ids, probabilities[1], FER8.names),
@@ -178,8 +220,9 @@ def planted(crowd: Crowd, seed: int = 0, n_drawn: int = 50_000) -> dict[str, Flo
         n_drawn: number of drawn images.
 
     Returns:
-        By the names of the estimates: ``alpha``, ``correlation``, ``bias`` (R, K), ``same``, ``kept_votes``, ``vote_share`` (K,),
-        ``ceiling_per_rater`` (R,); ``<name>_correlation``, ``_alpha``, ``_icc21``, ``_icc31``, ``_ceiling``, ``_offset`` (R,).
+        By the names of the estimates: ``alpha``, ``correlation``, ``bias`` (R, K), ``same``, ``kept_votes``,
+        ``vote_share`` (K,), ``ceiling_per_rater`` (R,); ``<name>_correlation``, ``_alpha``, ``_icc21``, ``_icc31``,
+        ``_ceiling``, ``_offset`` (R,).
     """
     prior, confusions = crowd.prior(), crowd.confusions
     n_raters = len(confusions)
@@ -224,7 +267,9 @@ def _planted_affect(crowd: Crowd, name: str) -> dict[str, Float]:
     variance = np.diag(covariance)
     pairs = np.triu_indices(n, k=1)
     mean_covariance = covariance[pairs].mean()
-    apart = (variance[:, None] + variance[None] - 2 * covariance + np.square(means[:, None] - means[None]))[pairs].mean()
+    apart = (variance[:, None] + variance[None] - 2 * covariance + np.square(means[:, None] - means[None]))[
+        pairs
+    ].mean()
     pooled = second.mean() - means.mean() ** 2
     ceilings = []
     for r in range(n):
@@ -241,11 +286,15 @@ def _planted_affect(crowd: Crowd, name: str) -> dict[str, Float]:
     }
 
 
-def _answers(crowd: Crowd, truth: Int, affect: dict[str, Float], rng: np.random.Generator) -> tuple[Int, dict[str, Int]]:
+def _answers(
+    crowd: Crowd, truth: Int, affect: dict[str, Float], rng: np.random.Generator
+) -> tuple[Int, dict[str, Int]]:
     expression = np.stack([_draw(confusion[truth], rng) for confusion in crowd.confusions])
     ratings = {}
     for name in AFFECT:
-        felt = affect[name] + crowd.offsets[name][:, None] + crowd.noise[name][:, None] * rng.normal(size=expression.shape)
+        felt = (
+            affect[name] + crowd.offsets[name][:, None] + crowd.noise[name][:, None] * rng.normal(size=expression.shape)
+        )
         ratings[name] = np.clip(np.round(felt * 4 + 5), 1, 9).astype(np.int64)
     return expression, ratings
 

@@ -64,7 +64,8 @@ class Study:
         arousal: shape (R, N), as valence.
         repeats: repeated answers.
         catch: (right, asked) over catch trials.
-        reference: shape (C,), share of each class in the whole dataset that the images were taken from; None where not given.
+        reference: shape (C,), share of each class in the whole dataset that the images were taken from; None where not
+            given.
         notes: how the files were read, for the page.
     """
 

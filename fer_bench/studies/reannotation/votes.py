@@ -17,7 +17,20 @@ from fer_bench.studies.reannotation.study import Study
 
 VOTES_FILE = "fer2013new.csv"
 LABEL_FILES = ("fer2013.csv", "icml_face_data.csv")
-HEADER = ("Usage", "Image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+HEADER = (
+    "Usage",
+    "Image name",
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
 CATEGORIES = (*FER8.names, "unknown", "not a face")
 
 
@@ -37,7 +50,8 @@ def read_ferplus(path: Path) -> Study:
         path: ``fer2013new.csv`` or the folder that holds it together with ``fer2013.csv`` (or ``icml_face_data.csv``).
 
     Returns:
-        The study; ids are the row numbers of ``fer2013.csv`` with five digits, from 00000, as in the readers of both datasets.
+        The study; ids are the row numbers of ``fer2013.csv`` with five digits, from 00000, as in the readers of both
+        datasets.
 
     Raises:
         MissingDataError: the labels are not beside the votes.
@@ -58,7 +72,10 @@ def read_ferplus(path: Path) -> Study:
     labels = pd.read_csv(labels_file, usecols=lambda c: c.strip() in ("emotion", "Usage")).rename(columns=str.strip)
     different = len(labels) != len(votes) or bool((labels["Usage"].to_numpy() != votes["Usage"].to_numpy()).any())
     if different or not labels["emotion"].between(0, len(FER7) - 1).all():
-        problem = f"{labels_file} ({len(labels)} rows) and {file} ({len(votes)} rows) do not list the same faces in the same order."
+        problem = (
+            f"{labels_file} ({len(labels)} rows) and {file} ({len(votes)} rows) do not list the same faces in the same"
+            " order."
+        )
         raise BadDataError(problem, "Use both files as their owners distribute them.")
     table = counts.to_numpy(dtype=np.int64)
     sizes, images = np.unique(table.sum(axis=1), return_counts=True)
@@ -70,8 +87,16 @@ def read_ferplus(path: Path) -> Study:
         original=class_map(FER7, FER8)[labels["emotion"].to_numpy(dtype=np.int64)],
         counts=table,
         notes=(
-            f"Read as vote counts from `{file.name}`, joined to `{labels_file.name}` by row; ids are row numbers from 00000.",
-            "Votes per image: " + ", ".join(f"{size} ({n} images)" for size, n in zip(sizes.tolist(), images.tolist(), strict=True)) + ".",
-            "The votes do not say which tagger gave them: rater-rater correlations, ICC and Dawid-Skene are not possible.",
+            (
+                f"Read as vote counts from `{file.name}`, joined to `{labels_file.name}` by row; ids are row numbers"
+                " from 00000."
+            ),
+            "Votes per image: "
+            + ", ".join(f"{size} ({n} images)" for size, n in zip(sizes.tolist(), images.tolist(), strict=True))
+            + ".",
+            (
+                "The votes do not say which tagger gave them: rater-rater correlations, ICC and Dawid-Skene are not"
+                " possible."
+            ),
         ),
     )

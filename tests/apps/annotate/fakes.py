@@ -29,11 +29,20 @@ def draw_face(path: Path, mood: float, seed: int = 0, size: int = 96) -> None:
         draw.ellipse([(x - 5) * unit, 40 * unit, (x + 5) * unit, 48 * unit], fill="white")
         draw.ellipse([(x - 2.5) * unit, 41 * unit, (x + 2.5) * unit, 47 * unit], fill=(45, 35, 30))
         draw.line(
-            [(x - 6) * unit, (35 - 2 * mood * (1 if x > 50 else -1)) * unit, (x + 6) * unit, (35 + 2 * mood * (1 if x > 50 else -1)) * unit],
+            [
+                (x - 6) * unit,
+                (35 - 2 * mood * (1 if x > 50 else -1)) * unit,
+                (x + 6) * unit,
+                (35 + 2 * mood * (1 if x > 50 else -1)) * unit,
+            ],
             fill=hair,
             width=int(2 * unit),
         )
-    draw.line([50 * unit, 48 * unit, 48 * unit, 58 * unit, 52 * unit, 59 * unit], fill=tuple(int(c * 0.8) for c in skin), width=int(1.5 * unit))
+    draw.line(
+        [50 * unit, 48 * unit, 48 * unit, 58 * unit, 52 * unit, 59 * unit],
+        fill=tuple(int(c * 0.8) for c in skin),
+        width=int(1.5 * unit),
+    )
     mouth = [(50 + 13 * t) * unit for t in (i / 20 - 1 for i in range(41))]
     points = [(x, (70 + 6 * mood * math.cos((x / unit - 50) / 13 * math.pi / 2)) * unit) for x in mouth]
     draw.line(points, fill=(150, 50, 55), width=int(2.4 * unit), joint="curve")
@@ -65,5 +74,8 @@ def write_study(folder: Path, per_class: int = 3, size: int = 48, **changes: obj
     }
     content.update(changes)
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False),
+        encoding="utf-8",
+    )
     return path

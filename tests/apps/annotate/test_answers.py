@@ -6,8 +6,17 @@ from fer_bench.apps.annotate.answers import Answer, leaf, parse_answer, parse_re
 from fer_bench.apps.annotate.study import FINDINGEMO_FACTORS, Form
 from fer_bench.labels import EMO8, EMO24
 
-FULL = Form(decision=True, wheel=True, ambiguity=True, deciding_factors=FINDINGEMO_FACTORS, age_groups=("children", "adults"))
-GOOD = {"decision": ["keep"], "category": ["happy"], "wheel": ["joy"], "valence": ["7"], "arousal": ["1"], "ambiguity": ["0"]}
+FULL = Form(
+    decision=True, wheel=True, ambiguity=True, deciding_factors=FINDINGEMO_FACTORS, age_groups=("children", "adults")
+)
+GOOD = {
+    "decision": ["keep"],
+    "category": ["happy"],
+    "wheel": ["joy"],
+    "valence": ["7"],
+    "arousal": ["1"],
+    "ambiguity": ["0"],
+}
 GOOD |= {"deciding_factors": ["staging", "body language"], "age_groups": ["adults"]}
 
 
@@ -30,14 +39,28 @@ def test_a_rejected_image_needs_nothing_else_and_keeps_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("valence", ["0"]), ("valence", ["10"]), ("valence", ["-1"]), ("valence", ["5.0"]), ("valence", ["５"]), ("valence", ["nan"]), ("valence", [""]),
-
-        ("valence", ["5", "6"]), ("valence", ["5", "5"]), ("arousal", [" 5"]), ("ambiguity", ["7"]), ("category", ["joyful"]),
+        ("valence", ["0"]),
+        ("valence", ["10"]),
+        ("valence", ["-1"]),
+        ("valence", ["5.0"]),
+        ("valence", ["５"]),
+        ("valence", ["nan"]),
+        ("valence", [""]),
+        ("valence", ["5", "6"]),
+        ("valence", ["5", "5"]),
+        ("arousal", [" 5"]),
+        ("ambiguity", ["7"]),
+        ("category", ["joyful"]),
         ("category", ["happy'; DROP TABLE answers;--"]),
-        ("wheel", ["happy"]), ("decision", ["maybe"]), ("decision", []), ("deciding_factors", []), ("deciding_factors", ["staging", "weather"]),
-        ("dominance", ["5"]), ("rater_id", ["2"]),
+        ("wheel", ["happy"]),
+        ("decision", ["maybe"]),
+        ("decision", []),
+        ("deciding_factors", []),
+        ("deciding_factors", ["staging", "weather"]),
+        ("dominance", ["5"]),
+        ("rater_id", ["2"]),
     ],
-)  # fmt: skip
+)
 def test_wrong_values_are_told_per_question(field: str, values: list[str]) -> None:
     _, wrong = parse_answer(FULL, {**GOOD, field: values})
     assert list(wrong) == [field]
@@ -46,12 +69,30 @@ def test_wrong_values_are_told_per_question(field: str, values: list[str]) -> No
 def test_questions_follow_the_form() -> None:
     assert [question.name for question in questions(Form())] == ["category", "valence", "arousal"]
     assert [question.name for question in questions(FULL)] == [
-        "decision", "reject_reasons", "category", "wheel", "valence", "arousal", "ambiguity", "deciding_factors", "age_groups",
-    ]  # fmt: skip
+        "decision",
+        "reject_reasons",
+        "category",
+        "wheel",
+        "valence",
+        "arousal",
+        "ambiguity",
+        "deciding_factors",
+        "age_groups",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("0", 0), ("1234", 1234), ("86400000", 86_400_000), ("86400001", None), ("-1", None), ("", None), ("1e3", None), ("٣", None)]
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("1234", 1234),
+        ("86400000", 86_400_000),
+        ("86400001", None),
+        ("-1", None),
+        ("", None),
+        ("1e3", None),
+        ("٣", None),
+    ],
 )
 def test_response_times(text: str, value: int | None) -> None:
     assert parse_response_ms(text) == value

@@ -1,4 +1,5 @@
-"""The real server against people who mean it no good: nothing is a fault of ours, nothing is held for ever, and the log stays small."""
+"""The real server against people who mean it no good: nothing is a fault of ours, nothing is held for ever, and the log
+stays small."""
 
 from __future__ import annotations
 
@@ -39,7 +40,14 @@ class Served:
         self.store = Store(study, folder / "a.sqlite3")
         self.log: list[str] = []
         handler = logging.StreamHandler(self)  # type: ignore[arg-type]
-        config = uvicorn.Config(create_app(study, self.store), port=0, http=PatientProtocol, ws="none", access_log=False, log_level="warning")
+        config = uvicorn.Config(
+            create_app(study, self.store),
+            port=0,
+            http=PatientProtocol,
+            ws="none",
+            access_log=False,
+            log_level="warning",
+        )
         bound_logs()
         self.loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
         for logger in self.loggers:
@@ -143,7 +151,10 @@ def test_requests_broken_off_leave_nothing_in_the_log(served: Served) -> None:
             line.sendall(POST + f"Cookie: annotate-faces-rater={token}\r\nContent-Length: 900\r\n\r\ncsrf=".encode())
     for _ in range(200):
         assert served.ask(b"\0\1\2 nonsense\r\n\r\n") == 400
-        assert served.ask(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n") in (200, 400)
+        assert served.ask(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n") in (
+            200,
+            400,
+        )
     assert len("".join(served.log)) < 5_000
     assert "Traceback" not in "".join(served.log)
 
@@ -247,7 +258,21 @@ HEADERS = [
     b"X-Forwarded-For: " + b"a," * 99,
     b"X-Forwarded-Proto: \xff",
 ]
-METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"PATCH", b"get", b"X" * 200, b"\xff", b""]
+METHODS = [
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"TRACE",
+    b"CONNECT",
+    b"PATCH",
+    b"get",
+    b"X" * 200,
+    b"\xff",
+    b"",
+]
 
 
 def test_odd_requests_are_answered_and_no_fault(served: Served) -> None:
@@ -260,14 +285,33 @@ def test_odd_requests_are_answered_and_no_fault(served: Served) -> None:
     entry = f"/r/{tokens['rater']}"
     found = set()
     for path in [*PATHS, entry, "/", "/consent", "/static/style.css", "/admin", "/prescreen"]:
-        for method in METHODS if path in ("/", entry, "/consent", "/static/style.css", "/admin", "/task/1/", "*") else (b"GET", b"POST"):
-            status = served.ask(method + b" " + path.encode("latin-1") + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + cookies + b"\r\n\r\n")
+        for method in (
+            METHODS
+            if path in ("/", entry, "/consent", "/static/style.css", "/admin", "/task/1/", "*")
+            else (b"GET", b"POST")
+        ):
+            status = served.ask(
+                method
+                + b" "
+                + path.encode("latin-1")
+                + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                + cookies
+                + b"\r\n\r\n"
+            )
             found.add(status)
             assert status < 500, (method, path, status)
     for header in HEADERS:
-        for start in (b"GET " + entry.encode(), b"POST /consent", b"GET /static/style.css", b"POST /task/0", b"GET /task/1/"):
+        for start in (
+            b"GET " + entry.encode(),
+            b"POST /consent",
+            b"GET /static/style.css",
+            b"POST /task/0",
+            b"GET /task/1/",
+        ):
             host = b"" if header.startswith(b"Host") else b"Host: x\r\n"
-            status = served.ask(start + b" HTTP/1.1\r\n" + host + header + b"\r\nConnection: close\r\n\r\nzz\r\nnot a chunk\r\n")
+            status = served.ask(
+                start + b" HTTP/1.1\r\n" + host + header + b"\r\nConnection: close\r\n\r\nzz\r\nnot a chunk\r\n"
+            )
             found.add(status)
             assert status < 500, (start, header[:80], status)
     assert {200, 303, 400, 401, 404, 405} <= found
@@ -309,7 +353,10 @@ def test_huge_numbers_in_the_app_itself(tmp_path: Path) -> None:
 
 def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HardwareError, match=r"cannot listen on 127\.0\.0\.1:\d+"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(HardwareError, match=r"cannot listen on 127\.0\.0\.1:\d+"),
+    ):
         serve(study, tmp_path / "a.sqlite3", "127.0.0.1", taken.getsockname()[1])
 
 
@@ -359,7 +406,12 @@ def test_pictures_that_would_stop_a_browser_or_the_server(tmp_path: Path) -> Non
         ("a: " + "[" * 5_000 + "]" * 5_000, "nested"),
         ("a: " + "{b: " * 3_000 + "1" + "}" * 3_000, "nested"),
         ("".join("  " * i + "a:\n" for i in range(400)), "nested"),
-        ("\n".join([f"a0: &a0 [{'x,' * 9}x]", *(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}*a{i - 1}]" for i in range(1, 12))]), "alias"),
+        (
+            "\n".join(
+                [f"a0: &a0 [{'x,' * 9}x]", *(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}*a{i - 1}]" for i in range(1, 12))]
+            ),
+            "alias",
+        ),
         ("a: &a [*a]", "nested"),
         ("a: &a\n  b: 1\n  c: *a", "nested"),
         ("seed: " + "9" * 5_000, "cannot be read"),

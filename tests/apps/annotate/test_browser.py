@@ -1,4 +1,5 @@
-"""The app in a real browser. Needs an installed Chromium and playwright; FER_BENCH_CHROMIUM names another than /usr/bin/chromium."""
+"""The app in a real browser. Needs an installed Chromium and playwright; FER_BENCH_CHROMIUM names another than
+/usr/bin/chromium."""
 
 from __future__ import annotations
 
@@ -24,7 +25,14 @@ uvicorn = pytest.importorskip("uvicorn")
 CHROMIUM = os.environ.get("FER_BENCH_CHROMIUM", "/usr/bin/chromium")
 if not Path(CHROMIUM).exists():
     pytest.skip(f"no Chromium at {CHROMIUM}", allow_module_level=True)
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 
 
@@ -74,7 +82,9 @@ def page(browser: Any) -> Iterator[Any]:
     problems: list[str] = []
     hosts: set[str] = set()
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None)
+    opened.on(
+        "console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None
+    )
     opened.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0]))
     yield opened
     context.close()
@@ -163,7 +173,13 @@ def test_the_full_form_by_keyboard(tmp_path: Path, page: Any) -> None:
     assert page.is_checked("input[name=wheel][value=rage]")
     table = read_answers(site.store.path)
     first = table.iloc[0]
-    assert (first["wheel"], first["wheel_leaf"], first["valence"], first["arousal"], first["ambiguity"]) == ("pensiveness", "sadness", 2, 3, 4)
+    assert (first["wheel"], first["wheel_leaf"], first["valence"], first["arousal"], first["ambiguity"]) == (
+        "pensiveness",
+        "sadness",
+        2,
+        3,
+        4,
+    )
     assert (first["deciding_factors"], first["age_groups"]) == ("staging", "children")
     assert (table.loc[1, "decision"], table.loc[1, "reject_reasons"]) == ("reject", "text")
     site.stop()

@@ -28,7 +28,20 @@ def run(*words: object) -> str:
 def test_links_export_prescreen(tmp_path: Path) -> None:
     path = write_study(tmp_path, prescreen={"per_class": 2})
     out = tmp_path / "links.csv"
-    assert "5 links" in run("links", path, "--raters", 2, "--name", "ann", "--admin", "--screener", "--out", out, "--base-url", "https://study.example.org")
+    assert "5 links" in run(
+        "links",
+        path,
+        "--raters",
+        2,
+        "--name",
+        "ann",
+        "--admin",
+        "--screener",
+        "--out",
+        out,
+        "--base-url",
+        "https://study.example.org",
+    )
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     rows = list(csv.DictReader(out.open()))
     assert [row["name"] for row in rows] == ["ann", "r001", "r002", "admin", "screener"]
@@ -48,7 +61,12 @@ def test_links_export_prescreen(tmp_path: Path) -> None:
     assert "sad 1" in run("prescreen", path, "--out", tmp_path / "chosen.csv")
     assert (tmp_path / "chosen.csv").read_text() == "path,label\nsad/001.png,sad\n"
     # the list serves the annotation study as it is
-    assert [image.name for image in load_study(write_study(tmp_path, images={"folder": "images", "table": "chosen.csv"}, repeats=0)).main] == ["sad/001.png"]
+    assert [
+        image.name
+        for image in load_study(
+            write_study(tmp_path, images={"folder": "images", "table": "chosen.csv"}, repeats=0)
+        ).main
+    ] == ["sad/001.png"]
 
 
 def test_init(tmp_path: Path) -> None:
@@ -58,5 +76,10 @@ def test_init(tmp_path: Path) -> None:
 
 
 def test_the_verbs_import_nothing_heavy() -> None:
-    code = "import sys, fer_bench.cli.annotate; print([m for m in ('torch', 'starlette', 'uvicorn', 'pandas', 'sqlite3') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, fer_bench.cli.annotate; print([m for m in ('torch', 'starlette', 'uvicorn', 'pandas', 'sqlite3')"
+        " if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -16,7 +16,16 @@ IMAGES = tuple(StudyImage(f"{index}.png", "", Path(f"{index}.png")) for index in
 
 
 def study(main: int, catch: int, repeats: int, gap: int, per_rater: int | None = None, seed: int = 0) -> Study:
-    content = {"name": "s", "version": "1", "title": "S", "consent": "c", "instructions": "i", "repeats": repeats, "repeat_gap": gap, "seed": seed}
+    content = {
+        "name": "s",
+        "version": "1",
+        "title": "S",
+        "consent": "c",
+        "instructions": "i",
+        "repeats": repeats,
+        "repeat_gap": gap,
+        "seed": seed,
+    }
     file = StudyFile.model_validate({**content, "images": {"folder": "x", "per_rater": per_rater}})
     catches = tuple((image, Expected(category=("happy",))) for image in IMAGES[main : main + catch])
     return Study(Path("s.yaml"), file, IMAGES[:main], (IMAGES[-1],), catches)
@@ -43,11 +52,16 @@ def test_orders_differ_between_raters_and_repeat_for_one() -> None:
     assert session_order(one, "r001", 0) == session_order(one, "r001", 0)
     orders = [tuple(shown.image.name for shown in session_order(one, f"r{index}", index)) for index in range(20)]
     assert len(set(orders)) == 20
-    assert orders[0] != tuple(shown.image.name for shown in session_order(replace(one, file=one.file.model_copy(update={"seed": 1})), "r0", 0))
+    assert orders[0] != tuple(
+        shown.image.name for shown in session_order(replace(one, file=one.file.model_copy(update={"seed": 1})), "r0", 0)
+    )
 
 
 def test_positions_are_uniform() -> None:
-    places = [[shown.image.name for shown in session_order(study(10, 0, 0, 1), f"r{index}", index)][1:].index("0.png") for index in range(2000)]
+    places = [
+        [shown.image.name for shown in session_order(study(10, 0, 0, 1), f"r{index}", index)][1:].index("0.png")
+        for index in range(2000)
+    ]
     counts = Counter(places)
     # chi-square with 9 degrees of freedom: 27.9 is exceeded once in a thousand
     assert sum((counts[place] - 200) ** 2 / 200 for place in range(10)) < 27.9

@@ -35,7 +35,15 @@ def test_datapoints_of_one_image() -> None:
 
 def test_overlap_score_and_its_alternative() -> None:
     good, rejected = Answer("keep", wheel="joy", valence=7, arousal=3), Answer("reject")
-    overlap = overlap_score([(KEEP, good), (KEEP, good), (KEEP, rejected), (KEEP, Answer("keep", wheel="joy", valence=1, arousal=3)), (REJECT, rejected)])
+    overlap = overlap_score(
+        [
+            (KEEP, good),
+            (KEEP, good),
+            (KEEP, rejected),
+            (KEEP, Answer("keep", wheel="joy", valence=1, arousal=3)),
+            (REJECT, rejected),
+        ]
+    )
     assert (overlap.matching, overlap.out_of) == (4 + 4 + 0 + 3 + 1, 17)
     assert overlap.score == pytest.approx(12 / 17)
     assert overlap.alternative == pytest.approx(12 / 13)  # without the image that was to be kept
@@ -59,7 +67,9 @@ def test_long_format_round_trip(store: Store, tmp_path: Path) -> None:
         place = store.place(rater.rater_id, position)
         assert place is not None
         answer = Answer(category="happy", valence=9 - position, arousal=1, age_groups=("young, old", "children"))
-        store.save(place, Answer() if position == 3 else answer, "skipped" if position == 3 else "answered", 0, 1000 + position).result()
+        store.save(
+            place, Answer() if position == 3 else answer, "skipped" if position == 3 else "answered", 0, 1000 + position
+        ).result()
     table = read_answers(store.path)
     assert list(table["position"]) == list(range(6))
     assert table.loc[3, "status"] == "skipped"
@@ -87,7 +97,11 @@ def test_export_errors(store: Store, tmp_path: Path) -> None:
 
 
 def test_no_cell_of_the_tables_is_a_formula_and_the_suite_reads_them_back(tmp_path: Path) -> None:
-    study_file = write_study(tmp_path, prescreen={"per_class": 3}, form={"categories": ["=1+1", "@sad", "happy"], "valence": False, "arousal": False})
+    study_file = write_study(
+        tmp_path,
+        prescreen={"per_class": 3},
+        form={"categories": ["=1+1", "@sad", "happy"], "valence": False, "arousal": False},
+    )
     content = yaml.safe_load(study_file.read_text())
     (tmp_path / "images" / "happy").rename(tmp_path / "images" / "=HYPERLINK(1)")
     study_file.write_text(yaml.safe_dump({**content, "catch": [], "repeats": 0}))
@@ -111,9 +125,13 @@ def test_no_cell_of_the_tables_is_a_formula_and_the_suite_reads_them_back(tmp_pa
     write_table(table, tmp_path / "answers.csv")
     with (tmp_path / "answers.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {(row["rater"], row["category"], row["original_label"]) for row in rows if row["status"] == "answered"} == {(rater, "'=1+1", "'=HYPERLINK(1)")}
+    assert {(row["rater"], row["category"], row["original_label"]) for row in rows if row["status"] == "answered"} == {
+        (rater, "'=1+1", "'=HYPERLINK(1)")
+    }
     for name in ("answers.csv", "chosen.csv"):
         with (tmp_path / name).open(newline="") as file:
             assert not [cell for line in csv.reader(file) for cell in line if cell[:1] in "=+-@\t\r" and cell]
-    assert [image.name for image in list_images(tmp_path / "images", tmp_path / "chosen.csv", "images")] == [store.images[item].name]
+    assert [image.name for image in list_images(tmp_path / "images", tmp_path / "chosen.csv", "images")] == [
+        store.images[item].name
+    ]
     assert _read_table(tmp_path / "answers.csv")["original_label"].tolist().count("=HYPERLINK(1)") >= 1

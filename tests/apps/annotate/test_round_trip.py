@@ -1,4 +1,5 @@
-"""From a dataset to annotators and back: pictures out, answers in, consensus, and a run judged by it beside its own labels."""
+"""From a dataset to annotators and back: pictures out, answers in, consensus, and a run judged by it beside its own
+labels."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def run(*words: object) -> str:
 
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Seven classes of drawn faces, the last of two numbers in each split's folders the same: names alone are not unique."""
+    """Seven classes of drawn faces, the last of two numbers in each split's folders the same: names alone are not
+    unique."""
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(tmp_path / "boards"))
     for split, count in (("train", 3), ("validation", 1), ("test", 3)):
@@ -59,10 +61,14 @@ def put_run(store: Store, ids: list[str], targets: list[int]) -> str:
     predictions = Predictions(np.array(ids), np.array(targets), outputs)
     record = begin_record(spec, protocol, spec.run_id()).model_copy(
         update={
-            "metrics": score(protocol, predictions), "validation_metrics": score(protocol, predictions), "n_scored": len(ids),
-            "outcomes": pack_outcomes(correct(predictions)), "created": "2026-01-01T00:00:00+00:00", "data": {"checksums": {"test": "abc"}},
+            "metrics": score(protocol, predictions),
+            "validation_metrics": score(protocol, predictions),
+            "n_scored": len(ids),
+            "outcomes": pack_outcomes(correct(predictions)),
+            "created": "2026-01-01T00:00:00+00:00",
+            "data": {"checksums": {"test": "abc"}},
         }
-    )  # fmt: skip
+    )
     store.put(record, {"test": predictions, "validation": predictions})
     return record.run_id
 
@@ -81,7 +87,13 @@ def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path) -> None:
     assert all(name.split("/")[0] == name.split("/")[2] for name in written)
 
     study = tmp_path / "study" / "study.yaml"
-    content = {"name": "crowd", "version": "1", "title": "t", "images": {"folder": "images"}, "form": {"categories": list(FER7.names), "valence": True}}
+    content = {
+        "name": "crowd",
+        "version": "1",
+        "title": "t",
+        "images": {"folder": "images"},
+        "form": {"categories": list(FER7.names), "valence": True},
+    }
     study.write_text(yaml.safe_dump(content | {"consent": "c", "instructions": "i", "finished": "f"}))
     answers = Answers(load_study(study), study.with_suffix(".sqlite3"))
     # Everybody takes "sad" for "angry", and else sees what the dataset says; one image is skipped by one rater.

@@ -50,7 +50,10 @@ class Study:
         assert client.get(f"/r/{token}").status_code == 200
         if consent:
             page = client.get("/consent").text
-            assert client.post("/consent", data={"csrf": hidden(page, "csrf"), "agree": "yes"}).headers["location"] == "/instructions"
+            assert (
+                client.post("/consent", data={"csrf": hidden(page, "csrf"), "agree": "yes"}).headers["location"]
+                == "/instructions"
+            )
         return client
 
     def staff(self, role: str) -> TestClient:
@@ -72,7 +75,14 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 def form(client: TestClient, position: int, **changes: str) -> dict[str, str]:
     page = client.get(f"/task/{position}").text
-    return {"csrf": hidden(page, "csrf"), "revision": hidden(page, "revision"), "response_ms": "900", "action": "save", **GOOD, **changes}
+    return {
+        "csrf": hidden(page, "csrf"),
+        "revision": hidden(page, "revision"),
+        "response_ms": "900",
+        "action": "save",
+        **GOOD,
+        **changes,
+    }
 
 
 def test_a_whole_session(study: Study) -> None:
@@ -105,7 +115,19 @@ def test_pages_do_not_tell_class_kind_or_file(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/consent", "/instructions", "/task/0", "/done", "/admin", "/admin/answers.csv", "/admin/answers.parquet", "/prescreen", "/prescreen/0"]
+    "path",
+    [
+        "/",
+        "/consent",
+        "/instructions",
+        "/task/0",
+        "/done",
+        "/admin",
+        "/admin/answers.csv",
+        "/admin/answers.parquet",
+        "/prescreen",
+        "/prescreen/0",
+    ],
 )
 def test_without_a_token_nothing_is_seen(study: Study, path: str) -> None:
     reply = study.client().get(path)
@@ -169,7 +191,10 @@ def test_cookie_and_security_headers(study: Study) -> None:
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
-    assert "secure" in TestClient(study.app, base_url="https://testserver").get(f"/r/{token}").headers["set-cookie"].lower()
+    assert (
+        "secure"
+        in TestClient(study.app, base_url="https://testserver").get(f"/r/{token}").headers["set-cookie"].lower()
+    )
 
 
 def test_pages_need_no_other_host_and_no_inline_code(study: Study) -> None:
@@ -205,7 +230,16 @@ def test_answers_out_of_range_are_refused_and_told(study: Study, changes: dict[s
 
 
 @pytest.mark.parametrize(
-    "changes", [{"action": "delete"}, {"action": ""}, {"revision": "-1"}, {"revision": "x"}, {"revision": "9" * 30}, {"csrf": ""}, {"csrf": "0" * 32}]
+    "changes",
+    [
+        {"action": "delete"},
+        {"action": ""},
+        {"revision": "-1"},
+        {"revision": "x"},
+        {"revision": "9" * 30},
+        {"csrf": ""},
+        {"csrf": "0" * 32},
+    ],
 )
 def test_tampered_bookkeeping(study: Study, changes: dict[str, str]) -> None:
     client = study.rater()
@@ -226,16 +260,28 @@ def test_bodies(study: Study) -> None:
     good = form(client, 0)
     big = client.post("/task/0", data={**good, "category": "x" * MAX_BODY_BYTES})
     assert big.status_code == 413
-    streamed = client.post("/task/0", content=(b"x" * 4096 for _ in range(64)), headers={"content-type": "application/x-www-form-urlencoded"})
+    streamed = client.post(
+        "/task/0",
+        content=(b"x" * 4096 for _ in range(64)),
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
     assert streamed.status_code == 413
     upload = client.post("/task/0", data=good, files={"file": ("a.png", b"\x89PNG")})
     assert upload.status_code == 415
     assert client.post("/task/0", json=good).status_code == 415
-    many = client.post("/task/0", content="&".join(f"a{i}=1" for i in range(500)), headers={"content-type": "application/x-www-form-urlencoded"})
+    many = client.post(
+        "/task/0",
+        content="&".join(f"a{i}=1" for i in range(500)),
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
     assert many.status_code == 400
-    twice = client.post("/task/0", content="csrf=a&csrf=b", headers={"content-type": "application/x-www-form-urlencoded"})
+    twice = client.post(
+        "/task/0", content="csrf=a&csrf=b", headers={"content-type": "application/x-www-form-urlencoded"}
+    )
     assert twice.status_code == 400
-    binary = client.post("/task/0", content=b"\xff\xfe=%ff", headers={"content-type": "application/x-www-form-urlencoded"})
+    binary = client.post(
+        "/task/0", content=b"\xff\xfe=%ff", headers={"content-type": "application/x-www-form-urlencoded"}
+    )
     assert binary.status_code == 400
     assert study.rows() == 0
     assert client.post("/task/0", data=good).status_code == 303
@@ -304,7 +350,10 @@ def test_two_tabs(study: Study) -> None:
 def test_skip_and_back(study: Study, tmp_path: Path) -> None:
     client = study.rater()
     assert (
-        client.post("/task/0", data={key: value for key, value in form(client, 0, action="skip").items() if key not in GOOD}).headers["location"] == "/task/1"
+        client.post(
+            "/task/0", data={key: value for key, value in form(client, 0, action="skip").items() if key not in GOOD}
+        ).headers["location"]
+        == "/task/1"
     )
     assert 'href="/task/0"' in client.get("/task/1").text
     assert client.post("/task/0", data=form(client, 0)).headers["location"] == "/task/1"
@@ -391,7 +440,9 @@ def test_prescreening(study: Study) -> None:
     csrf = hidden(page, "csrf")
 
     def mark(item: str, **changes: str) -> int:
-        return client.post("/prescreen/0/mark", data={"csrf": csrf, "item": item, "at": "1", "chosen": "yes", **changes}).status_code
+        return client.post(
+            "/prescreen/0/mark", data={"csrf": csrf, "item": item, "at": "1", "chosen": "yes", **changes}
+        ).status_code
 
     assert [mark(item) for item in items] == [303, 303, 409]
     assert mark(items[0], csrf="x") == 403
@@ -412,8 +463,17 @@ def test_without_a_prescreen_key_there_is_no_prescreening(tmp_path: Path) -> Non
 
 
 def test_the_findingemo_form(tmp_path: Path) -> None:
-    full = {"categories": [], "decision": True, "wheel": True, "ambiguity": True, "deciding_factors": ["staging"], "age_groups": ["adults"]}
-    made = Study(tmp_path, form=full, catch=[{"image": "extra/laughing.png", "expect": {"decision": "keep", "wheel": ["joy"]}}])
+    full = {
+        "categories": [],
+        "decision": True,
+        "wheel": True,
+        "ambiguity": True,
+        "deciding_factors": ["staging"],
+        "age_groups": ["adults"],
+    }
+    made = Study(
+        tmp_path, form=full, catch=[{"image": "extra/laughing.png", "expect": {"decision": "keep", "wheel": ["joy"]}}]
+    )
     client = made.rater()
     page = client.get("/task/0").text
     data = {
@@ -429,8 +489,18 @@ def test_the_findingemo_form(tmp_path: Path) -> None:
     incomplete = client.post("/task/0", data=data)
     assert incomplete.status_code == 422
     assert incomplete.text.count("Please choose") == 3
-    assert client.post("/task/0", data={**data, "ambiguity": "0", "deciding_factors": "staging", "age_groups": "adults"}).status_code == 303
+    assert (
+        client.post(
+            "/task/0", data={**data, "ambiguity": "0", "deciding_factors": "staging", "age_groups": "adults"}
+        ).status_code
+        == 303
+    )
     row = read_answers(made.store.path).iloc[0]
-    assert (row["wheel"], row["wheel_leaf"], row["ambiguity"], row["deciding_factors"]) == ("ecstasy", "joy", 0, "staging")
+    assert (row["wheel"], row["wheel_leaf"], row["ambiguity"], row["deciding_factors"]) == (
+        "ecstasy",
+        "joy",
+        0,
+        "staging",
+    )
     assert str(row["response_ms"]) == "<NA>"
     made.store.close()

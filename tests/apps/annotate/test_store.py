@@ -95,7 +95,9 @@ def test_progress_and_skips(store: Store) -> None:
     for position in range(16):
         place = store.place(rater.rater_id, position)
         assert place is not None
-        store.save(place, Answer() if position == 4 else HAPPY, "skipped" if position == 4 else "answered", 0, None).result()
+        store.save(
+            place, Answer() if position == 4 else HAPPY, "skipped" if position == 4 else "answered", 0, None
+        ).result()
     end = store.progress(rater.rater_id)
     assert (end.answered, end.skipped, end.next_open) == (14, 1, None)  # practice does not count
     assert store.skipped(rater.rater_id) == [4]

@@ -25,7 +25,9 @@ def test_example_is_a_valid_study(tmp_path: Path) -> None:
     StudyFile.model_validate(read_yaml(path).content)
     # every key that is commented out is valid too
     text = re.sub(
-        r"(?m)^(\s*)# (?=(table|per_rater|reject_reasons|deciding_factors|age_groups|practice|catch|prescreen|completion_url|  [-\w ]))",
+        r"(?m)^(\s*)#"
+        r" (?=(table|per_rater|reject_reasons|deciding_factors|age_groups|practice|catch|prescreen|completion_url| "
+        r" [-\w ]))",
         r"\1",
         path.read_text(),
     )
@@ -47,12 +49,20 @@ def test_example_is_a_valid_study(tmp_path: Path) -> None:
         ("- happy\n", "- happy\n  - Happy\n", r"line 8: form\.categories: an entry stands twice"),
         ("- 6\n", "- 16\n", r"line 28: catch\.0\.expect\.valence\.0: .*less than or equal to 9"),
         ("    - 6\n    - 9", "    - 9\n    - 6", r"line 27: catch\.0\.expect\.valence: the lower bound is above"),
-        ("    category:\n    - happy", "    category:\n    - hapy", r"line 25: catch\.0\.expect\.category: 'hapy' is not one of"),
+        (
+            "    category:\n    - happy",
+            "    category:\n    - hapy",
+            r"line 25: catch\.0\.expect\.category: 'hapy' is not one of",
+        ),
         ("seed: 7", "seed: 7\nseed: 8", r"line 5: key 'seed' stands twice \(first on line 4\)"),
         ("seed: 7", "seed: [7", r"line \d+: not YAML"),
         ("repeats: 2", "repeats: 12", r"line 17: repeats: 12 of 12 images cannot be repeated.*at most 9"),
         ("folder: images", "folder: nowhere", r"nowhere is not a folder"),
-        ("folder: images", "folder: images\n  per_rater: 40", r"line 7: images\.per_rater is 40, but there are 12 images"),
+        (
+            "folder: images",
+            "folder: images\n  per_rater: 40",
+            r"line 7: images\.per_rater is 40, but there are 12 images",
+        ),
         ("extra/practice.png", "extra/absent.png", r"practice: 1 of 1 images are missing .*extra/absent\.png"),
         ("extra/practice.png", "../study.yaml", r"'\.\./study\.yaml' does not stay below"),
         ("extra/practice.png", "/etc/passwd.png", r"does not stay below"),
@@ -90,7 +100,10 @@ def test_table_of_images(tmp_path: Path) -> None:
     path = write_study(tmp_path, images={"folder": "images", "table": "chosen.csv"}, repeats=0)
     table = tmp_path / "chosen.csv"
     table.write_text("path,label\nhappy/001.png,fear\nsad/000.png,\n")
-    assert [(image.name, image.label) for image in load_study(path).main] == [("happy/001.png", "fear"), ("sad/000.png", "")]
+    assert [(image.name, image.label) for image in load_study(path).main] == [
+        ("happy/001.png", "fear"),
+        ("sad/000.png", ""),
+    ]
     for rows, error in (
         ("file\nhappy/001.png\n", "no column 'path'"),
         ("path\nhappy/001.png\nhappy/001.png\n", "stands twice"),

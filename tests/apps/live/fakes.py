@@ -17,9 +17,20 @@ NAMES = ("angry", "happy", "sad")
 
 def make_card(**settings):
     values = {
-        "fer_bench": "0", "run_id": "abc-s0", "protocol": "toy-fer7", "dataset": "toy", "task": "fer7", "model": "toy_net", "kind": "classes", "names": NAMES,
-        "height": 48, "width": 48, "channels": 1, "margins": (0.1,) * 4, "square": True,
-    }  # fmt: skip
+        "fer_bench": "0",
+        "run_id": "abc-s0",
+        "protocol": "toy-fer7",
+        "dataset": "toy",
+        "task": "fer7",
+        "model": "toy_net",
+        "kind": "classes",
+        "names": NAMES,
+        "height": 48,
+        "width": 48,
+        "channels": 1,
+        "margins": (0.1,) * 4,
+        "square": True,
+    }
     return Card.model_validate({**values, **settings})
 
 
@@ -53,7 +64,11 @@ class SquareDetector:
     def detect(self, image):
         mask = (image.max(axis=2) > 60).astype(np.uint8)
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        found = [Face((float(x), float(y), float(x + w), float(y + h)), None, 1.0) for x, y, w, h, area in stats[1:count] if area > 50]
+        found = [
+            Face((float(x), float(y), float(x + w), float(y + h)), None, 1.0)
+            for x, y, w, h, area in stats[1:count]
+            if area > 50
+        ]
         return sorted(found, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), reverse=True)
 
 

@@ -53,7 +53,8 @@ def test_a_network_slower_than_a_camera_drops_frames_and_does_not_lag():
     assert summary.dropped > 0
     assert summary.frames < 60
     assert summary.frames == predictor.calls
-    # What is shown is at most three steps old, however long it goes on: half of the frames at the end are no older than those at the beginning.
+    # What is shown is at most three steps old, however long it goes on: half of the frames at the end are no older than
+    # those at the beginning.
     latencies = np.array(summary.latencies)
     step = np.median([sum(steps) for steps in summary.steps])
     assert np.median(latencies) < 3 * step + 0.05
@@ -62,7 +63,9 @@ def test_a_network_slower_than_a_camera_drops_frames_and_does_not_lag():
 
 
 def test_a_file_in_real_time_behaves_as_a_camera(tmp_path):
-    summary = run_live(FakePredictor(seconds=0.1), SquareDetector(), FakeFile(25), realtime=True, output=tmp_path / "o.mp4")
+    summary = run_live(
+        FakePredictor(seconds=0.1), SquareDetector(), FakeFile(25), realtime=True, output=tmp_path / "o.mp4"
+    )
     assert summary.dropped > 0
     assert summary.frames + summary.dropped == 25
     assert summary.seconds >= 0.8
@@ -74,7 +77,9 @@ def test_a_file_in_real_time_behaves_as_a_camera(tmp_path):
 def test_a_network_that_throws_ends_with_its_error(tmp_path, source):
     began = time.perf_counter()
     with pytest.raises(RuntimeError, match="the network fell over"):
-        run_live(FakePredictor(fail_at=4), SquareDetector(), source, output=tmp_path / "o.mp4", table=tmp_path / "o.csv")
+        run_live(
+            FakePredictor(fail_at=4), SquareDetector(), source, output=tmp_path / "o.mp4", table=tmp_path / "o.csv"
+        )
     assert time.perf_counter() - began < 20
     assert source.closed.is_set()
     if source.live:

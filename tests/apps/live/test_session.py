@@ -22,7 +22,17 @@ from fer_bench.data.decoding import load_image
 from fer_bench.data.faces import Face
 from fer_bench.data.framing import Framing, framing_of, image_shape
 from fer_bench.errors import BadDataError, SpecError
-from tests.apps.live.fakes import NAMES, VALUES, FakeFile, FakePredictor, SquareDetector, draw, make_card, read_video, write_video
+from tests.apps.live.fakes import (
+    NAMES,
+    VALUES,
+    FakeFile,
+    FakePredictor,
+    SquareDetector,
+    draw,
+    make_card,
+    read_video,
+    write_video,
+)
 from tests.data.fakes_va import write_afew_va
 
 
@@ -33,7 +43,9 @@ def rows_of(path):
 
 def test_several_faces_have_rows_numbers_and_one_batch_a_frame(tmp_path):
     predictor = FakePredictor()
-    summary = run_live(predictor, SquareDetector(), FakeFile(6, squares=3), table=tmp_path / "t.csv", output=tmp_path / "o.mp4")
+    summary = run_live(
+        predictor, SquareDetector(), FakeFile(6, squares=3), table=tmp_path / "t.csv", output=tmp_path / "o.mp4"
+    )
     rows = rows_of(tmp_path / "t.csv")
     assert (summary.faces, summary.with_face, len(rows)) == (18, 6, 18)
     assert predictor.batches == [3] * 6
@@ -64,7 +76,9 @@ def test_frames_without_a_face_say_so(tmp_path):
     # The frame itself says so too, in its middle at the top.
     (track,) = Tracker().update(0, [(2.0, 80.0, 20.0, 110.0)], np.array([[0.1, 0.8, 0.1]], dtype=np.float32))
     half = text_size("no face", 15, bold=True)[0] // 2
-    said, silent = (compose(draw(0), tracks, make_card(), Pace(0, 0, 0))[12:30, 320 - half : 320 + half] for tracks in ([], [track]))
+    said, silent = (
+        compose(draw(0), tracks, make_card(), Pace(0, 0, 0))[12:30, 320 - half : 320 + half] for tracks in ([], [track])
+    )
     assert (said > 100).any()
     assert not (silent > 100).any()
 

@@ -41,7 +41,9 @@ def test_what_is_no_video(tmp_path, content):
 def test_a_video_that_ends_early_is_processed_and_said(tmp_path):
     whole = write_video(tmp_path / "whole.avi", 40, codec="MJPG").read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 6 // 10])
-    summary = run_live(FakePredictor(), SquareDetector(), open_source(str(tmp_path / "cut.avi")), table=tmp_path / "out.csv")
+    summary = run_live(
+        FakePredictor(), SquareDetector(), open_source(str(tmp_path / "cut.avi")), table=tmp_path / "out.csv"
+    )
     assert 5 < summary.frames < 35
     assert summary.with_face == summary.frames
     (note,) = summary.notes
@@ -60,7 +62,13 @@ def test_a_folder_is_read_in_order_and_what_is_no_image_is_named(tmp_path):
     assert frames[2].image is None
     for frame, i in zip((frames[0], frames[1], frames[3]), (0, 1, 2), strict=True):
         np.testing.assert_array_equal(frame.image, draw(i))
-    summary = run_live(FakePredictor(), SquareDetector(), open_source(str(tmp_path)), table=tmp_path / "t.csv", output=tmp_path / "o.avi")
+    summary = run_live(
+        FakePredictor(),
+        SquareDetector(),
+        open_source(str(tmp_path)),
+        table=tmp_path / "t.csv",
+        output=tmp_path / "o.avi",
+    )
     assert (summary.frames, summary.unreadable, summary.detection_rate) == (4, 1, 1.0)
     assert "cannot be read" in (tmp_path / "t.csv").read_text().splitlines()[3]
 
@@ -125,14 +133,25 @@ class AtTimes(FakeFile):
 @pytest.mark.parametrize("rate", [10, 25, 60])
 def test_a_video_lasts_as_long_as_a_source_of_changing_rate(tmp_path, rate):
     times = [*np.arange(50) / 25, *np.arange(2, 4, 0.5), *np.arange(4, 5, 1 / 60), 20.0]
-    summary = run_live(FakePredictor(), SquareDetector(), AtTimes(times, 22.0, rate), output=tmp_path / "o.mp4", table=tmp_path / "o.csv")
+    summary = run_live(
+        FakePredictor(),
+        SquareDetector(),
+        AtTimes(times, 22.0, rate),
+        output=tmp_path / "o.mp4",
+        table=tmp_path / "o.csv",
+    )
     assert summary.frames == len(times) == len((tmp_path / "o.csv").read_text().splitlines()) - 1
     assert duration(tmp_path / "o.mp4") == pytest.approx(22.0, abs=1.5 / rate)
 
 
 def test_a_clock_that_jumps_does_not_fill_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("fer_bench.apps.live.session.LONGEST_GAP_OF_FILES", 2.0)
-    run_live(FakePredictor(), SquareDetector(), AtTimes([0.0, 0.04, 1e9, 1e9 + 0.04, 1e9 + 0.08], 1e9 + 0.12, 25), output=tmp_path / "o.avi")
+    run_live(
+        FakePredictor(),
+        SquareDetector(),
+        AtTimes([0.0, 0.04, 1e9, 1e9 + 0.04, 1e9 + 0.08], 1e9 + 0.12, 25),
+        output=tmp_path / "o.avi",
+    )
     assert len(read_video(tmp_path / "o.avi")) == 2 + 50 + 3
 
 
@@ -148,7 +167,12 @@ class FakeCapture:
 
     def __init__(self, times, fps, count, size=(160, 120)):
         self.times, self.at = times, -1
-        self.known = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_FRAME_COUNT: count, cv2.CAP_PROP_FRAME_WIDTH: size[0], cv2.CAP_PROP_FRAME_HEIGHT: size[1]}
+        self.known = {
+            cv2.CAP_PROP_FPS: fps,
+            cv2.CAP_PROP_FRAME_COUNT: count,
+            cv2.CAP_PROP_FRAME_WIDTH: size[0],
+            cv2.CAP_PROP_FRAME_HEIGHT: size[1],
+        }
 
     def isOpened(self):
         return True
@@ -206,7 +230,13 @@ def test_what_containers_say_of_themselves(tmp_path):
         (tmp_path / f"cut-{name}").write_bytes(whole.read_bytes()[:-1500])
         assert is_cut_off(tmp_path / f"cut-{name}")
     segment = bytes.fromhex("1a45dfa3 84 42868101 18538067")
-    for tail, cut in ((b"\x88" + b"12345678", False), (b"\x88" + b"1234567", True), (b"\x01" + b"\xff" * 7, False), (b"\xff", False), (b"", False)):
+    for tail, cut in (
+        (b"\x88" + b"12345678", False),
+        (b"\x88" + b"1234567", True),
+        (b"\x01" + b"\xff" * 7, False),
+        (b"\xff", False),
+        (b"", False),
+    ):
         (tmp_path / "v.mkv").write_bytes(segment + tail)
         assert is_cut_off(tmp_path / "v.mkv") is cut
     rng = np.random.default_rng(0)

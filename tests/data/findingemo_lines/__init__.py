@@ -1,4 +1,5 @@
-"""Real lines of FindingEmo's published files (package findingemo-light 1.0.0; Mertens et al. 2024, CC BY-NC-SA 4.0), headers included."""
+"""Real lines of FindingEmo's published files (package findingemo-light 1.0.0; Mertens et al. 2024, CC BY-NC-SA 4.0),
+headers included."""
 
 from pathlib import Path
 
