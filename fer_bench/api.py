@@ -27,9 +27,9 @@ from fer_bench.spec import RunSpec, build
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fer_bench.apps.model import TrainedModel
-    from fer_bench.apps.predict import Row
-    from fer_bench.data.base import AffectDataModule
+    from fer_bench.data.datamodule import AffectDataModule
+    from fer_bench.deploy.model import TrainedModel
+    from fer_bench.deploy.predict import Row
     from fer_bench.leaderboard.compare import Comparison
     from fer_bench.leaderboard.differences import VerificationReport
 
@@ -132,7 +132,7 @@ def evaluate(
     place, reference = Store.at(store), _reference(run)
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, _WHERE).execution
     if train:
-        from fer_bench.training.on_train import score_on_train
+        from fer_bench.training.train_accuracy import score_on_train
 
         return score_on_train(place, reference, execution)
     if labels is not None:
@@ -170,7 +170,7 @@ def predict(
     Raises:
         FerBenchError: no such run or file, or its network is not on this machine.
     """
-    from fer_bench.apps.predict import predict_files
+    from fer_bench.deploy.predict import predict_files
 
     places = [images] if isinstance(images, str | os.PathLike) else images
     return predict_files(Store.at(store), _reference(run), [Path(place) for place in places], accelerator)
@@ -202,7 +202,7 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = N
         >>> network.names[:3], tuple(network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape)
         (('angry', 'disgust', 'fear'), (2, 7))
     """
-    from fer_bench.apps.model import TrainedModel
+    from fer_bench.deploy.model import TrainedModel
 
     return TrainedModel.load(Store.at(store), _reference(run), accelerator)
 
@@ -230,7 +230,7 @@ def load_dataset(name: Any, task: str | LabelSet | None = None, **settings: Any)
         >>> faces.targets("test").shape, faces.read_samples.images[0].shape
         ((28,), (48, 48))
     """
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
 
     given = gathered({"dataset": _named(name), "task": _named(task), **settings})
     given |= dataset_here(given)

@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from fer_bench.class_sets import OPTION
+from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
-from fer_bench.folding import Folding, folding_of
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
 from fer_bench.protocols import Protocol, protocol_for

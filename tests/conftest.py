@@ -20,7 +20,7 @@ def own_folders(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def drawn_cache(tmp_path_factory):
     """A cache in which the small synthfaces are drawn already, once per session."""
-    from fer_bench.data.synthfaces import read_synthfaces
+    from fer_bench.datasets.synthfaces import read_synthfaces
 
     folder = tmp_path_factory.mktemp("drawn")
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-PRELOADED = ["fer_bench.cli.main", "fer_bench.training.run", "fer_bench.apps.predictor", "fer_bench.data.faces"]
+PRELOADED = ["fer_bench.cli.main", "fer_bench.training.run", "fer_bench.deploy.predictor", "fer_bench.faces.detector"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(PRELOADED)
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fer_bench import plugins
-from fer_bench.data.augment import Augmenter, is_function
-from fer_bench.data.base import make_augmenter
-from fer_bench.data.load import build_datamodule, dataset_class
+from fer_bench.data.augmentation import Augmenter, is_function
+from fer_bench.data.datamodule import make_augmenter
+from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError, UnknownNameError
 from fer_bench.labels import FER7
 from fer_bench.models.catalog import find_model

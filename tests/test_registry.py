@@ -40,7 +40,7 @@ def test_few_names_are_listed_and_many_are_pointed_to():
     "kind", ["dataset", "model", "task", "loss", "optimizer", "schedule", "augmentation", "protocol", "suite"]
 )
 def test_the_list_that_a_hint_points_to_exists(kind):
-    from fer_bench.cli.look import _LISTS
+    from fer_bench.cli.inspect import _LISTS
 
     hint = unknown_name(kind, "zzz", [f"name{i}" for i in range(30)]).hint
     assert hint.split("`")[1].split()[2] in _LISTS

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from fer_bench.data.augment import Augmenter
-from fer_bench.data.batch_augment import BatchAugmenter
+from fer_bench.data.augmentation import Augmenter
+from fer_bench.data.batch_augmentation import BatchAugmenter
 
 BATCH = 128
 

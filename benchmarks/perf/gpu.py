@@ -32,15 +32,15 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 from probes import measure, paper_grid
 
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.models.zoo import build_network, in_channels_last
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import autocast
 from fer_bench.tasks.schedules import build_optimizer
-from fer_bench.training.assemble import build_task
+from fer_bench.training.build import build_task
 from fer_bench.training.callbacks import History
-from fer_bench.training.machine import Device, keep_freed_memory, resolve
+from fer_bench.training.hardware import Device, keep_freed_memory, resolve
 from fer_bench.training.trainer import build_trainer
 
 PARTS = ("loop", "layout", "probes", "ddp")

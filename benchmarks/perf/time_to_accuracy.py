@@ -256,10 +256,10 @@ def suite(spec: Any, folder: Path, clock: Clock) -> None:
     """Through the suite's own path, but for the test."""
     import lightning as L
 
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
     from fer_bench.protocols import protocol_for
-    from fer_bench.training import machine
-    from fer_bench.training.assemble import build_task
+    from fer_bench.training import hardware
+    from fer_bench.training.build import build_task
     from fer_bench.training.callbacks import History
     from fer_bench.training.trainer import build_trainer
 
@@ -277,8 +277,8 @@ def suite(spec: Any, folder: Path, clock: Clock) -> None:
                 clock.reached(float(trainer.callback_metrics["validation/accuracy"])) or trainer.should_stop
             )
 
-    device = machine.resolve(spec)
-    machine.keep_freed_memory()
+    device = hardware.resolve(spec)
+    hardware.keep_freed_memory()
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.setup()
     protocol = protocol_for(spec.dataset, spec.task)
@@ -293,7 +293,7 @@ def usual(spec: Any, folder: Path, clock: Clock) -> None:
     """ImageFolder, PIL, float32, with the recipe's own optimiser and schedule."""
     import torch
 
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
     from fer_bench.models.zoo import build_network
 
     datamodule = build_datamodule(spec)

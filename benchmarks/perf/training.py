@@ -32,14 +32,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fer_bench.data.augment import Augmenter
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.augmentation import Augmenter
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.models.zoo import build_network
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import RunSpec
-from fer_bench.training.assemble import build_task
+from fer_bench.training.build import build_task
 from fer_bench.training.callbacks import History
-from fer_bench.training.machine import keep_freed_memory, resolve
+from fer_bench.training.hardware import keep_freed_memory, resolve
 from fer_bench.training.trainer import build_trainer
 
 BATCH = 128

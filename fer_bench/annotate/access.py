@@ -8,12 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fer_bench.apps.annotate.http import single
-from fer_bench.apps.annotate.pages import Pages
-from fer_bench.apps.annotate.pictures import Pictures
-from fer_bench.apps.annotate.store import Rater, Role, Store
-from fer_bench.apps.annotate.study import Study
-from fer_bench.apps.annotate.tokens import keyed_digest, same, token_hash
+from fer_bench.annotate.http import single
+from fer_bench.annotate.pages import Pages
+from fer_bench.annotate.pictures import Pictures
+from fer_bench.annotate.store import Rater, Role, Store
+from fer_bench.annotate.study import Study
+from fer_bench.annotate.tokens import keyed_digest, same, token_hash
 
 _THIRTY_DAYS = 30 * 86_400
 NO_LINK = (

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fer_bench.apps.annotate.access import BAD_LINK, require_staff, set_cookie, site_of
-from fer_bench.apps.annotate.answers import Answer
-from fer_bench.apps.annotate.database import connect
-from fer_bench.apps.annotate.export import csv_bytes, parquet_bytes, read_answers
-from fer_bench.apps.annotate.quality import Consistency, Overlap, consistency, overlap_score
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import Study
+from fer_bench.annotate.access import BAD_LINK, require_staff, set_cookie, site_of
+from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.database import connect
+from fer_bench.annotate.export import csv_bytes, parquet_bytes, read_answers
+from fer_bench.annotate.quality import Consistency, Overlap, consistency, overlap_score
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import Study
 
 _LISTS = {"reject_reasons", "deciding_factors", "age_groups"}
 

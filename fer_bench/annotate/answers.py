@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fer_bench.apps.annotate.study import AMBIGUITY_MAX, NO_EMOTION, SAM_POINTS, WHEEL, Form
+from fer_bench.annotate.study import AMBIGUITY_MAX, NO_EMOTION, SAM_POINTS, WHEEL, Form
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
 
 MAX_RESPONSE_MS = 86_400_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_bench.apps.annotate.export import write_atomically
-from fer_bench.apps.annotate.store import Store
+from fer_bench.annotate.export import write_atomically
+from fer_bench.annotate.store import Store
 from fer_bench.escaping import csv_text
 
 

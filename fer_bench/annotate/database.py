@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fer_bench.apps.annotate.study import Study
+from fer_bench.annotate.study import Study
 from fer_bench.errors import BadDataError, SpecError
 
 

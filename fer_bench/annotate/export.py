@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_bench.apps.annotate.answers import leaf
-from fer_bench.apps.annotate.database import connect
+from fer_bench.annotate.answers import leaf
+from fer_bench.annotate.database import connect
 from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
 from fer_bench.escaping import csv_text
 

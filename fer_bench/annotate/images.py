@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from fer_bench.data.clutter import is_clutter
-from fer_bench.data.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
+from fer_bench.clutter import is_clutter
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
+from fer_bench.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
 
 # SVG is left out on purpose: it can carry scripts.
 MEDIA_TYPES = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fer_bench.apps.annotate.export import write_atomically
-from fer_bench.apps.annotate.store import Role, Store
+from fer_bench.annotate.export import write_atomically
+from fer_bench.annotate.store import Role, Store
 from fer_bench.errors import SpecError
 from fer_bench.escaping import csv_text
 

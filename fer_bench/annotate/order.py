@@ -8,8 +8,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from fer_bench.apps.annotate.images import StudyImage
-from fer_bench.apps.annotate.study import Study
+from fer_bench.annotate.images import StudyImage
+from fer_bench.annotate.study import Study
 
 Kind = Literal["practice", "main", "catch"]
 

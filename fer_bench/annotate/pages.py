@@ -10,9 +10,9 @@ import jinja2
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
-from fer_bench.apps.annotate.sam import arousal_figure, arousal_word, valence_figure, valence_word
-from fer_bench.apps.annotate.study import SAM_POINTS, StudyFile
-from fer_bench.apps.annotate.wheel import wheel_svg
+from fer_bench.annotate.sam import arousal_figure, arousal_word, valence_figure, valence_word
+from fer_bench.annotate.study import SAM_POINTS, StudyFile
+from fer_bench.annotate.wheel import wheel_svg
 from fer_bench.labels import EMO8, EMO24
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fer_bench.apps.annotate.images import StudyImage
+from fer_bench.annotate.images import StudyImage
 
 _MEMORY_BYTES = 128 * 2**20
 # kept by the browser for minutes, so that the next picture can be fetched ahead and reaches the screen at once

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from fer_bench.apps.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, require_staff, set_cookie, site_of
-from fer_bench.apps.annotate.http import read_form, single
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import Study
+from fer_bench.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, require_staff, set_cookie, site_of
+from fer_bench.annotate.http import read_form, single
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import Study
 
 _BATCH = 60
 _NOT_HERE = "There is no such page."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fer_bench.apps.annotate.answers import Answer, leaf
-from fer_bench.apps.annotate.study import Expected
+from fer_bench.annotate.answers import Answer, leaf
+from fer_bench.annotate.study import Expected
 
 
 @dataclass(frozen=True)

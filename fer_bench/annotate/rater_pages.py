@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from fer_bench.apps.annotate.access import (
+from fer_bench.annotate.access import (
     BAD_LINK,
     Site,
     check_csrf,
@@ -20,10 +20,10 @@ from fer_bench.apps.annotate.access import (
     set_cookie,
     site_of,
 )
-from fer_bench.apps.annotate.answers import Answer, parse_answer, parse_response_ms, questions
-from fer_bench.apps.annotate.http import read_form, single
-from fer_bench.apps.annotate.store import NO_REVISION, Place, Rater, Status
-from fer_bench.apps.annotate.tokens import keyed_digest
+from fer_bench.annotate.answers import Answer, parse_answer, parse_response_ms, questions
+from fer_bench.annotate.http import read_form, single
+from fer_bench.annotate.store import NO_REVISION, Place, Rater, Status
+from fer_bench.annotate.tokens import keyed_digest
 
 _MAX_POSITION = 1_000_000
 _MAX_REVISION_DIGITS = 9

@@ -17,16 +17,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from fer_bench.apps.annotate import admin_pages, prescreen_pages, rater_pages
-from fer_bench.apps.annotate.access import Site
-from fer_bench.apps.annotate.connections import PatientProtocol
-from fer_bench.apps.annotate.http import SECURITY_HEADERS, SecurityHeaders
-from fer_bench.apps.annotate.logs import bound_logs
-from fer_bench.apps.annotate.pages import HERE, Pages
-from fer_bench.apps.annotate.pictures import Pictures
-from fer_bench.apps.annotate.prescreen_pages import class_order
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import Study
+from fer_bench.annotate import admin_pages, prescreen_pages, rater_pages
+from fer_bench.annotate.access import Site
+from fer_bench.annotate.connections import PatientProtocol
+from fer_bench.annotate.http import SECURITY_HEADERS, SecurityHeaders
+from fer_bench.annotate.logs import bound_logs
+from fer_bench.annotate.pages import HERE, Pages
+from fer_bench.annotate.pictures import Pictures
+from fer_bench.annotate.prescreen_pages import class_order
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import Study
 from fer_bench.errors import HardwareError
 
 _PLAIN = {404: "There is no such page.", 405: "This page cannot be used that way. Nothing was changed."}

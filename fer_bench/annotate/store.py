@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fer_bench.apps.annotate.answers import Answer
-from fer_bench.apps.annotate.database import connect, enter_study, now, prepare
-from fer_bench.apps.annotate.images import StudyImage
-from fer_bench.apps.annotate.order import session_order
-from fer_bench.apps.annotate.study import Study
-from fer_bench.apps.annotate.tokens import keyed_digest, new_token, same, token_hash, well_formed
-from fer_bench.apps.annotate.writer import Writer
+from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.database import connect, enter_study, now, prepare
+from fer_bench.annotate.images import StudyImage
+from fer_bench.annotate.order import session_order
+from fer_bench.annotate.study import Study
+from fer_bench.annotate.tokens import keyed_digest, new_token, same, token_hash, well_formed
+from fer_bench.annotate.writer import Writer
 from fer_bench.errors import FerBenchError, SpecError
 
 Role = Literal["admin", "screener"]

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
-from fer_bench.apps.annotate.images import StudyImage, list_images
-from fer_bench.apps.annotate.yaml_lines import YamlFile, read_yaml
+from fer_bench.annotate.images import StudyImage, list_images
+from fer_bench.annotate.yaml_lines import YamlFile, read_yaml
 from fer_bench.errors import SpecError
 from fer_bench.labels import EMO24
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fer_bench.apps.annotate.answers import leaf
+from fer_bench.annotate.answers import leaf
 from fer_bench.labels import EMO24
 
 _RINGS = (24.0, 80.0, 120.0, 158.0)

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_bench.data.load import build_datamodule
 from fer_bench.data.sample_names import picture_names
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.layering import layered
 from fer_bench.protocols import find_task

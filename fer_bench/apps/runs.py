@@ -99,8 +99,8 @@ def which_ferplus(data_dir: str | None) -> str:
     """``ferplus``, or ``ferplus_generated`` where only that is there; then standard error says so, since it is another
     protocol.
     """
-    from fer_bench.data.ferplus_generated import WHICH
-    from fer_bench.data.load import dataset_there
+    from fer_bench.datasets.ferplus.generated import WHICH
+    from fer_bench.datasets.load import dataset_there
 
     found = dataset_there("ferplus", data_dir)
     if found != "ferplus":

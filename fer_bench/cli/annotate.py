@@ -10,8 +10,8 @@ import typer
 from fer_bench.errors import FerBenchError, MissingPackageError
 
 if TYPE_CHECKING:
-    from fer_bench.apps.annotate.links import Link
-    from fer_bench.apps.annotate.store import Store
+    from fer_bench.annotate.links import Link
+    from fer_bench.annotate.store import Store
 
 app = typer.Typer(help="Let people annotate images: categories, valence, arousal.", no_args_is_help=True)
 
@@ -20,9 +20,9 @@ DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database 
 
 
 def _open(study_file: Path, database: Path | None) -> Store:
-    from fer_bench.apps.annotate.database import default_database
-    from fer_bench.apps.annotate.store import Store
-    from fer_bench.apps.annotate.study import load_study
+    from fer_bench.annotate.database import default_database
+    from fer_bench.annotate.store import Store
+    from fer_bench.annotate.study import load_study
 
     return Store(load_study(study_file), database or default_database(study_file))
 
@@ -30,7 +30,7 @@ def _open(study_file: Path, database: Path | None) -> Store:
 @app.command()
 def init(path: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.yaml")) -> None:
     """Write an example study file with every key."""
-    from fer_bench.apps.annotate.study import write_example
+    from fer_bench.annotate.study import write_example
 
     typer.echo(f"wrote {write_example(path)}")
 
@@ -50,7 +50,7 @@ def images(
     ] = None,
 ) -> None:
     """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
-    from fer_bench.apps.annotate.from_dataset import write_images
+    from fer_bench.apps.annotation_images import write_images
     from fer_bench.spec import dataset_options
 
     options = dataset_options(sets)
@@ -77,7 +77,7 @@ def links(
     database: DatabaseOption = None,
 ) -> None:
     """Create personal links. They are shown once: the database keeps only hashes."""
-    from fer_bench.apps.annotate.links import rater_links, renewed_link, staff_link, write_links
+    from fer_bench.annotate.links import rater_links, renewed_link, staff_link, write_links
 
     store = _open(study, database)
     try:
@@ -110,11 +110,11 @@ def serve(
     database: DatabaseOption = None,
 ) -> None:
     """Serve the study to raters until interrupted."""
-    from fer_bench.apps.annotate.database import default_database
-    from fer_bench.apps.annotate.study import load_study
+    from fer_bench.annotate.database import default_database
+    from fer_bench.annotate.study import load_study
 
     try:
-        from fer_bench.apps.annotate.server import serve as run
+        from fer_bench.annotate.server import serve as run
     except ModuleNotFoundError as error:
         problem = f"{error.name} is needed to serve a study."
         raise MissingPackageError(problem, 'Run: pip install "fer_bench[annotate]".') from None
@@ -140,8 +140,8 @@ def export(
     database: DatabaseOption = None,
 ) -> None:
     """Write all answers in long format: one row per rater, image and presentation. The server may be running."""
-    from fer_bench.apps.annotate.database import default_database
-    from fer_bench.apps.annotate.export import read_answers, write_table
+    from fer_bench.annotate.database import default_database
+    from fer_bench.annotate.export import read_answers, write_table
 
     table = read_answers(database or default_database(study))
     typer.echo(f"wrote {len(table)} answers to {write_table(table, out)}")
@@ -154,7 +154,7 @@ def prescreen(
     database: DatabaseOption = None,
 ) -> None:
     """Write the images chosen in pre-screening, for images.table of the annotation study."""
-    from fer_bench.apps.annotate.chosen import write_chosen
+    from fer_bench.annotate.chosen import write_chosen
 
     store = _open(study, database)
     try:

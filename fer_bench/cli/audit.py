@@ -28,8 +28,8 @@ def report(
         options: of the dataset; of all its folds the first is looked at.
     """
     from fer_bench.data.duplicates import find_duplicates
-    from fer_bench.data.load import build_datamodule, dataset_there
     from fer_bench.data.samples import SPLITS
+    from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
     from fer_bench.protocols import protocol_for
     from fer_bench.spec import Execution, RunSpec
@@ -121,7 +121,7 @@ class _Readable:
 
 
 def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Iterator[str]:
-    from fer_bench.data.base import AffectDataModule
+    from fer_bench.data.datamodule import AffectDataModule
     from fer_bench.data.duplicates import NEAR, DuplicatePairs
 
     assert isinstance(datamodule, AffectDataModule)

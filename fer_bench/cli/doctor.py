@@ -77,7 +77,7 @@ def _torch() -> Iterator[str]:
         return
 
     from fer_bench.spec import RunSpec
-    from fer_bench.training.machine import resolve
+    from fer_bench.training.hardware import resolve
 
     device = resolve(RunSpec())
     gpus = (
@@ -103,12 +103,12 @@ def _data() -> Iterator[str]:
     for name in ("fer2013", "ferplus"):
         try:
             if name == "fer2013":
-                from fer_bench.data.fer2013_files import find_csv
+                from fer_bench.datasets.fer2013.location import find_csv
 
                 found = find_csv(None)
             else:
-                from fer_bench.data.ferplus import VOTES_NAME
-                from fer_bench.data.ferplus_generated import find_generated
+                from fer_bench.datasets.ferplus.generated import find_generated
+                from fer_bench.datasets.ferplus.module import VOTES_NAME
 
                 found = next(
                     (p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None

@@ -135,7 +135,7 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
 def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Pool) -> None:
     """One line for each way of joining the members, and its score on held-out validation samples."""
     from fer_bench.ensembles.members import find_members, load_validation
-    from fer_bench.ensembles.ways import WAYS, held_out_score
+    from fer_bench.ensembles.strategies import WAYS, held_out_score
 
     records = find_members(store, protocol, named, pool)
     validation = load_validation(store, records)
@@ -157,9 +157,9 @@ def humans_verb(
         raise unknown_name(kind, dataset, ["ferplus"])
     from fer_bench import spec as specs
     from fer_bench.data.duplicates import flag_duplicates
-    from fer_bench.data.facts import data_facts
-    from fer_bench.data.load import build_datamodule
-    from fer_bench.ensembles.humans import TaggedSplit, build_human_rows
+    from fer_bench.data.provenance import data_facts
+    from fer_bench.datasets.load import build_datamodule
+    from fer_bench.ensembles.human_baseline import TaggedSplit, build_human_rows
     from fer_bench.leaderboard.render import render_all
     from fer_bench.protocols import protocol_for
     from fer_bench.results.store import Store

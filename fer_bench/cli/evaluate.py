@@ -74,7 +74,7 @@ def evaluate_verb(
             evaluate_by(store, run, by, execution, csv, png)
         return
     if train:
-        from fer_bench.training.on_train import score_on_train
+        from fer_bench.training.train_accuracy import score_on_train
 
         record = score_on_train(store, run, execution)
         found = record.training["on_train"]
@@ -143,11 +143,11 @@ def predict_verb(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict images with a trained network."""
-    from fer_bench.apps.exported import require_packages
+    from fer_bench.deploy.exported import require_packages
     from fer_bench.results.store import Store
 
     require_packages(run)
-    from fer_bench.apps.predict import predict_files, write_table
+    from fer_bench.deploy.predict import predict_files, write_table
 
     rows = predict_files(Store(), run, images, accelerator)
     if csv is None:

@@ -28,7 +28,7 @@ def export_verb(
 
     require(("torch", "lightning", "cv2"))
     require(("onnx", "onnxscript", "onnxruntime"))
-    from fer_bench.apps.export import export_run
+    from fer_bench.deploy.export import export_run
 
     done = export_run(Store(), run, onnx, images or (), data_dir)
     agreement = f"the same class for {done.same_class:.0%} and " if done.card.classes else ""

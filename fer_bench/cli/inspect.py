@@ -75,7 +75,7 @@ def audit_verb(
     """
     from fer_bench.cli.audit import report
     from fer_bench.data.contents import distrust
-    from fer_bench.data.load import dataset_class
+    from fer_bench.datasets.load import dataset_class
     from fer_bench.spec import dataset_options
 
     dataset_class(dataset)
@@ -85,7 +85,7 @@ def audit_verb(
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from fer_bench.data.load import BROUGHT, DATASETS
+    from fer_bench.datasets.load import BROUGHT, DATASETS
 
     yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
     yield from _plugins("dataset")
@@ -178,7 +178,7 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
     "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),
     "metrics": _metrics,
-    "augmentations": _registry("fer_bench.data.augment:AUGMENTATIONS", "augment"),
+    "augmentations": _registry("fer_bench.data.augmentation:AUGMENTATIONS", "augment"),
     "protocols": _protocols,
     "suites": _suites,
     "recipes": _recipes,

@@ -44,15 +44,15 @@ def live_verb(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict the faces of a camera, a video or a folder as they come; shown, written, or both."""
-    from fer_bench.apps.exported import require_packages
+    from fer_bench.deploy.exported import require_packages
 
     require_packages(run)
-    from fer_bench.apps.live.capture import open_source
-    from fer_bench.apps.live.screen import Screen, has_screen
-    from fer_bench.apps.live.session import run_live
-    from fer_bench.apps.predictor import open_predictor
-    from fer_bench.data.faces import landmarker_file, open_detector
-    from fer_bench.data.framing import Framing
+    from fer_bench.deploy.predictor import open_predictor
+    from fer_bench.faces.crops import Framing
+    from fer_bench.faces.detector import landmarker_file, open_detector
+    from fer_bench.live.capture import open_source
+    from fer_bench.live.screen import Screen, has_screen
+    from fer_bench.live.session import run_live
     from fer_bench.results.store import Store
 
     shown = not headless and has_screen()

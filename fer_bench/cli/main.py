@@ -14,7 +14,20 @@ import typer
 from typer.core import TyperGroup
 
 from fer_bench import __version__
-from fer_bench.cli import annotate, clean, ensemble, evaluate, export, live, look, probe, report, results, study, train
+from fer_bench.cli import (
+    annotate,
+    clean,
+    ensemble,
+    evaluate,
+    export,
+    inspect,
+    live,
+    probe,
+    report,
+    results,
+    study,
+    train,
+)
 from fer_bench.cli.common import add_common_options
 from fer_bench.errors import FerBenchError, Stopped, UnknownFieldsWarning
 from fer_bench.packages import explain
@@ -59,7 +72,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, probe, evaluate, live, export, ensemble, report, results, look, clean, study):
+for module in (train, probe, evaluate, live, export, ensemble, report, results, inspect, clean, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

@@ -197,7 +197,7 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
     from fer_bench.probes.grid import run_grid, table
     from fer_bench.protocols import protocol_for
     from fer_bench.results.store import Store
-    from fer_bench.training.machine import keep_freed_memory
+    from fer_bench.training.hardware import keep_freed_memory
 
     keep_freed_memory()
     store, place, failures = Store(), _place(accelerator), 0
@@ -229,9 +229,9 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
 def _place(accelerator: str | None) -> Any:
     from fer_bench.probes.features import Place
     from fer_bench.spec import RunSpec
-    from fer_bench.training import machine
+    from fer_bench.training import hardware
 
-    device = machine.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
+    device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
     return Place(device.device, device.precision, device.workers)
 
 

@@ -25,7 +25,7 @@ def findingemo_verb(
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Statistics of FindingEmo's annotations: tables, figures and a page."""
-    from fer_bench.data.findingemo_annotations import ANNOTATIONS
+    from fer_bench.datasets.findingemo.annotations import ANNOTATIONS
     from fer_bench.studies.findingemo import study_findingemo
 
     typer.echo(f"page {study_findingemo(annotations or _published(ANNOTATIONS), out or _folder('findingemo'))}")
@@ -73,8 +73,8 @@ def download_verb(
 ) -> None:
     """Fetch a dataset's images from their list of addresses; resumes where it was stopped."""
     from fer_bench import paths
-    from fer_bench.data.download import DownloadLimits, download_findingemo
-    from fer_bench.data.findingemo_annotations import URLS
+    from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
+    from fer_bench.datasets.findingemo.annotations import URLS
     from fer_bench.registry import unknown_name
 
     if dataset != "findingemo":
@@ -89,7 +89,7 @@ def download_verb(
 
 
 def _published(name: str) -> Path:
-    from fer_bench.data.findingemo_annotations import HOW_TO_GET, published
+    from fer_bench.datasets.findingemo.annotations import HOW_TO_GET, published
     from fer_bench.errors import MissingDataError
 
     if found := published(name):

@@ -195,7 +195,7 @@ def _check_all(specs: list[Any], file: Path) -> None:
     """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights,
     must not cost the others.
     """
-    from fer_bench.training.assemble import check_names
+    from fer_bench.training.build import check_names
 
     for spec in specs:
         try:

@@ -1,1 +1,1 @@
-"""Datasets: one file each, its reader and its LightningDataModule together."""
+"""Samples and batches: splits, augmentation, decoding, caches and duplicates; the same for every dataset."""

@@ -1,4 +1,5 @@
-"""The augmentations of :mod:`fer_bench.data.augment` on whole batches, on the device: the loader draws the changes, the
+"""The augmentations of :mod:`fer_bench.data.augmentation` on whole batches, on the device: the loader draws the
+changes, the
 device changes the pixels.
 
 What is drawn depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen,
@@ -18,7 +19,7 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample
 
 from fer_bench.data import rand_augment
-from fer_bench.data.augment import changes_nothing, settings_of
+from fer_bench.data.augmentation import changes_nothing, settings_of
 
 # Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased
 # rectangle and its grey (5), and those of RandAugment (gamma, sharpness), 0 where it has no operations.
@@ -32,7 +33,7 @@ class BatchAugmenter:
 
     Args:
         name: a registered augmentation.
-        options: settings that replace the named ones, as for :class:`fer_bench.data.augment.Augmenter`.
+        options: settings that replace the named ones, as for :class:`fer_bench.data.augmentation.Augmenter`.
 
     Raises:
         UnknownNameError: no such augmentation.

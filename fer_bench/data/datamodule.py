@@ -19,16 +19,16 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fer_bench.data.augment import Augmenter, is_function
-from fer_bench.data.batch_augment import BatchAugmenter
+from fer_bench.cross_validation import KEYS as FOLDING_KEYS
+from fer_bench.cross_validation import Folding, folding_of
+from fer_bench.data.augmentation import Augmenter, is_function
+from fer_bench.data.batch_augmentation import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
 from fer_bench.data.samples import SPLITS, Images, Samples, stack_images
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
-from fer_bench.folding import KEYS as FOLDING_KEYS
-from fer_bench.folding import Folding, folding_of
 from fer_bench.plugins import Plugin
 
 Batch = dict[str, torch.Tensor]

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.clutter import is_clutter as is_clutter
-from fer_bench.data.clutter import is_clutter_name
-from fer_bench.data.image_files import MAX_PIXELS as MAX_PIXELS
-from fer_bench.data.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
+from fer_bench.clutter import is_clutter as is_clutter
+from fer_bench.clutter import is_clutter_name
+from fer_bench.image_files import MAX_PIXELS as MAX_PIXELS
+from fer_bench.image_files import UnreadableImageError, check_size, kind_of, read_content, read_header
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 # What is an image too, and not read: a reader says so, and does not leave it out in silence.

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
+from fer_bench.data import cache
 from fer_bench.data.samples import Images, Samples
 
 SIDE = 24
@@ -122,7 +122,7 @@ def flag_duplicates(samples: Samples) -> None:
     """
     if not samples.key or not all(len(samples.where(split)) for split in ("train", "test")):
         return
-    arrays, _ = files.cached(
+    arrays, _ = cache.cached(
         "duplicates",
         hashlib.sha256(f"1|{SIDE}|{NEAR}|{samples.key}".encode()).hexdigest(),
         lambda: (_as_arrays(samples), {}),
@@ -132,6 +132,6 @@ def flag_duplicates(samples: Samples) -> None:
     samples.columns["duplicate"] = flags
 
 
-def _as_arrays(samples: Samples) -> files.Arrays:
+def _as_arrays(samples: Samples) -> cache.Arrays:
     pairs = find_duplicates(samples.images, samples.split)
     return {"test": pairs.test, "other": pairs.other, "correlation": pairs.correlation, "exact": pairs.exact}

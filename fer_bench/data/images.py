@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fer_bench import paths
 from fer_bench.data.decoding import load_image
-from fer_bench.data.image_files import UnreadableImageError, check_size, read_content, read_header
 from fer_bench.errors import BadDataError
+from fer_bench.image_files import UnreadableImageError, check_size, read_content, read_header
 
 Landmarks = npt.NDArray[np.float32]
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.files import file_sha256
+from fer_bench.data.cache import file_sha256
 from fer_bench.data.sample_names import find_samples
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, MissingDataError, SpecError

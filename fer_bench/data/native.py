@@ -20,8 +20,8 @@ from PIL import Image
 
 from fer_bench import paths
 from fer_bench.data.decoding import load_image, resize
-from fer_bench.data.image_files import UnreadableImageError
 from fer_bench.errors import BadDataError, HardwareError
+from fer_bench.image_files import UnreadableImageError
 
 # Where nobody names a size: no larger than what most networks were designed for.
 _LARGEST = 224

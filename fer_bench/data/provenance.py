@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, names_digest
 from fer_bench.protocols import Protocol
 

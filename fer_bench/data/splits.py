@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.cross_validation import Folding
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
-from fer_bench.folding import Folding
 
 # Of what is left when the fold that is tested has been taken out.
 VALIDATION_SHARE = 0.125

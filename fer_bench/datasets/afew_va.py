@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.clutter import is_clutter_name
+from fer_bench.clutter import is_clutter_name
+from fer_bench.cross_validation import Folding
+from fer_bench.data import cache as data_cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_size
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
-from fer_bench.folding import Folding
 from fer_bench.untrusted import parse_json, shown
 
 READER_VERSION = "2"
@@ -79,17 +79,17 @@ def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1,
         MissingDataError: there is no clip.
         BadDataError: a clip is there twice, or nothing usable is left.
     """
-    folders = files.candidates("afew_va", data_dir)
+    folders = data_cache.candidates("afew_va", data_dir)
     for root in folders:
         clips = find_clips(root)
         if clips:
             break
     else:
-        raise files.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders, HOW_TO_GET)
+        raise data_cache.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders, HOW_TO_GET)
     pictures = [path for clip in clips for path in sorted(clip.parent.glob("*.png")) if path.is_file()]
-    key = f"{READER_VERSION}-{files.listing_sha256(root, [*clips, *pictures])}"
-    arrays, facts = files.cached("afew_va", hashlib.sha256(key.encode()).hexdigest(), lambda: _index(root, clips))
-    content = files.file_digests(root, [root / str(name) for name in arrays["files"]])
+    key = f"{READER_VERSION}-{data_cache.listing_sha256(root, [*clips, *pictures])}"
+    arrays, facts = data_cache.cached("afew_va", hashlib.sha256(key.encode()).hexdigest(), lambda: _index(root, clips))
+    content = data_cache.file_digests(root, [root / str(name) for name in arrays["files"]])
     boxes = _crop_boxes(arrays["landmarks"], arrays["sizes"], margin)
     store = f"afew_va-{hashlib.sha256(f'{key}|{margin}'.encode()).hexdigest()[:16]}" if cache else ""
     clip = np.asarray(arrays["clip"])
@@ -133,7 +133,7 @@ def find_clips(root: Path) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def _index(root: Path, clips: list[Path]) -> tuple[files.Arrays, dict[str, Any]]:
+def _index(root: Path, clips: list[Path]) -> tuple[data_cache.Arrays, dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     quarantined: list[tuple[str, str]] = []
     for path in clips:
@@ -150,7 +150,7 @@ def _index(root: Path, clips: list[Path]) -> tuple[files.Arrays, dict[str, Any]]
     landmarks = np.array([row["landmarks"] for row in rows], dtype=np.float32)
     sizes = np.array([row["size"] for row in rows], dtype=np.int32)
     outside = int(((landmarks < 0) | (landmarks > sizes[:, None, :])).any(axis=(1, 2)).sum())
-    arrays: files.Arrays = {
+    arrays: data_cache.Arrays = {
         "ids": np.array([f"{row['clip']}/{row['frame']}" for row in rows]),
         "files": np.array([row["file"] for row in rows]),
         "clip": np.array([row["clip"] for row in rows]),

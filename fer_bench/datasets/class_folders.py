@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
-from fer_bench.data.clutter import is_clutter_name
+from fer_bench.clutter import is_clutter_name
 from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
 from fer_bench.data.split_names import sounds_like_split, split_of
 from fer_bench.errors import BadDataError

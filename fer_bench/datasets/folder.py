@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from fer_bench.class_sets import Classes
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import (
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.native import decode_images
+from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
+from fer_bench.data.split_names import split_of
+from fer_bench.datasets.class_folders import (
     check_classes,
     check_found,
     find_images,
@@ -22,11 +25,8 @@ from fer_bench.data.class_folders import (
     subfolders,
     unread_note,
 )
-from fer_bench.data.fer2013_folders import usage_split
-from fer_bench.data.given import check_options, complete_splits, label_set, people, share
-from fer_bench.data.native import decode_images
-from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
-from fer_bench.data.split_names import split_of
+from fer_bench.datasets.fer2013.folders import usage_split
+from fer_bench.datasets.user_files import check_options, complete_splits, label_set, people, share
 from fer_bench.labels import LabelSet
 
 READER_VERSION = "3"
@@ -54,7 +54,7 @@ class FolderDataModule(AffectDataModule):
             share("validation", self.options.get("validation", 0.1)),
             share("test", self.options.get("test", 0.2)),
         )
-        folders = files.candidates(self.name, self.data_dir)
+        folders = cache.candidates(self.name, self.data_dir)
         for place in folders:
             if _is_dataset(place, classes, own=place == folders[0]):
                 return read_folder(
@@ -72,7 +72,7 @@ class FolderDataModule(AffectDataModule):
             f"Make one folder per class ({', '.join(labels.names)}; or others, with dataset_options.classes), inside"
             " train/ and test/ if you have splits."
         )
-        raise files.missing(self.name, ("class folders",), folders, hint)
+        raise cache.missing(self.name, ("class folders",), folders, hint)
 
 
 def _is_dataset(root: Path, classes: Classes, *, own: bool) -> bool:
@@ -135,11 +135,11 @@ def read_folder(
     found = find_images(root, classes)
     check_found(root, found, classes, own=official is None)
     check_classes(root, found.labels, [], len(found.files), classes, own=official is None)
-    listing = files.listing_sha256(root, found.files)
+    listing = cache.listing_sha256(root, found.files)
     names = sorted(classes.folders.items(), key=str)
     key = f"{READER_VERSION}-{listing}-{label_set.name}-{names}-{side}-{gray}-{bool(official)}"
 
-    def build() -> tuple[files.Arrays, dict[str, Any]]:
+    def build() -> tuple[cache.Arrays, dict[str, Any]]:
         labels = np.array(found.labels, dtype=np.int8 if len(label_set) <= 127 else np.int16)
         decoded = decode_images(
             found.files, labels, side or (48 if official else None), gray=gray, exact=bool(official)
@@ -155,7 +155,7 @@ def read_folder(
             own=official is None,
         )
         split = np.array([_SPLITS.index(where) for where in found.splits], dtype=np.int8)
-        arrays: files.Arrays = {
+        arrays: cache.Arrays = {
             "images": decoded.images,
             "ids": ids[decoded.kept],
             "label": labels[decoded.kept],
@@ -165,7 +165,7 @@ def read_folder(
         }
         return arrays, {"quarantined": bad, "facts": decoded.facts}
 
-    arrays, facts = files.cached(name, files.text_sha256(key), build)
+    arrays, facts = cache.cached(name, cache.text_sha256(key), build)
     ids = arrays["ids"]
     labels = np.asarray(arrays["label"], dtype=np.int64)
     groups = people(ids, identity)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import plugins
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import PluginError, SpecError
 from fer_bench.own_data import TABLE
 from fer_bench.pinning import file_digest
@@ -17,17 +17,17 @@ from fer_bench.spec import RunSpec
 
 # name -> (module, class)
 DATASETS: dict[str, tuple[str, str]] = {
-    "synthfaces": ("fer_bench.data.synthfaces", "SynthFacesDataModule"),
-    "fer2013": ("fer_bench.data.fer2013", "FER2013DataModule"),
-    "ferplus": ("fer_bench.data.ferplus", "FERPlusDataModule"),
-    "ferplus_generated": ("fer_bench.data.ferplus_generated", "FERPlusGeneratedDataModule"),
-    "affectnet": ("fer_bench.data.affectnet_module", "AffectNetDataModule"),
-    "afew_va": ("fer_bench.data.afew_va", "AfewVaDataModule"),
-    "semaine": ("fer_bench.data.semaine", "SemaineDataModule"),
-    "synthscenes": ("fer_bench.data.synthscenes", "SynthScenesDataModule"),
-    "findingemo": ("fer_bench.data.findingemo_module", "FindingEmoDataModule"),
-    "folder": ("fer_bench.data.folder", "FolderDataModule"),
-    "table": ("fer_bench.data.table", "TableDataModule"),
+    "synthfaces": ("fer_bench.datasets.synthfaces", "SynthFacesDataModule"),
+    "fer2013": ("fer_bench.datasets.fer2013.module", "FER2013DataModule"),
+    "ferplus": ("fer_bench.datasets.ferplus.module", "FERPlusDataModule"),
+    "ferplus_generated": ("fer_bench.datasets.ferplus.generated", "FERPlusGeneratedDataModule"),
+    "affectnet": ("fer_bench.datasets.affectnet.module", "AffectNetDataModule"),
+    "afew_va": ("fer_bench.datasets.afew_va", "AfewVaDataModule"),
+    "semaine": ("fer_bench.datasets.semaine.module", "SemaineDataModule"),
+    "synthscenes": ("fer_bench.datasets.synthscenes", "SynthScenesDataModule"),
+    "findingemo": ("fer_bench.datasets.findingemo.module", "FindingEmoDataModule"),
+    "folder": ("fer_bench.datasets.folder", "FolderDataModule"),
+    "table": ("fer_bench.datasets.table.module", "TableDataModule"),
 }
 # What stands behind the name of a dataset that users bring.
 BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
@@ -42,7 +42,7 @@ def dataset_class(name: str) -> type[AffectDataModule]:
     """
     key, colon, own = name.partition(":")
     if key not in DATASETS and (plugin := plugins.find("dataset", name)) is not None:
-        from fer_bench.data.outside import datamodule_of
+        from fer_bench.datasets.outside import datamodule_of
 
         return datamodule_of(plugin)
     # Of what users bring the name of it is needed, of all else it is wrong.
@@ -66,7 +66,7 @@ def dataset_there(name: str, data_dir: str | None) -> str:
     """
     if name != "ferplus":
         return name
-    from fer_bench.data.ferplus import is_generated_alone
+    from fer_bench.datasets.ferplus.module import is_generated_alone
 
     return "ferplus_generated" if is_generated_alone(data_dir) else name
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, content_order, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError
 from fer_bench.plugins import Plugin
@@ -41,7 +41,7 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
         problem = f"{plugin.described}: {plugin.reference} is {what}."
         raise PluginError(
             problem,
-            "Name a subclass of fer_bench.data.base.AffectDataModule, or a function called as read(data_dir,"
+            "Name a subclass of fer_bench.data.datamodule.AffectDataModule, or a function called as read(data_dir,"
             " **dataset_options).",
         )
     try:

@@ -10,20 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.ferplus_votes import process_votes
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
-from fer_bench.data.synth import VERSION, SynthConfig, generate
+from fer_bench.datasets.ferplus.votes import process_votes
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
 from fer_bench.spec import spec_error
+from fer_bench.synthetic.population import VERSION, SynthConfig, generate
 
 _LABELS = ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3")
 
 
 class SynthFacesDataModule(AffectDataModule):
-    """Drawn faces, 48 px, grey. Options: those of :class:`fer_bench.data.synth.SynthConfig` (``n_train``,
+    """Drawn faces, 48 px, grey. Options: those of :class:`fer_bench.synthetic.population.SynthConfig` (``n_train``,
     ``n_validation``, ``n_test``, ``seed``, ...).
     """
 
@@ -57,8 +57,8 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
     except ValueError as error:
         problem = f"dataset_options of synthfaces: {error}."
         raise SpecError(problem, "Correct the value.") from None
-    key = files.text_sha256(f"{VERSION}-{config}")
-    arrays, facts = files.cached("synthfaces", key, lambda: _draw(config))
+    key = cache.text_sha256(f"{VERSION}-{config}")
+    arrays, facts = cache.cached("synthfaces", key, lambda: _draw(config))
     n = len(arrays["split"])
     identity = np.asarray(arrays["identity"])
     targets: dict[str, npt.NDArray[np.generic]] = {name: np.asarray(arrays[name]) for name in _LABELS}
@@ -79,9 +79,9 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
     )
 
 
-def _draw(config: SynthConfig) -> tuple[files.Arrays, dict[str, Any]]:
+def _draw(config: SynthConfig) -> tuple[cache.Arrays, dict[str, Any]]:
     faces = generate(config)
-    arrays: files.Arrays = {
+    arrays: cache.Arrays = {
         name: getattr(faces, name)
         for name in (*_LABELS, "images", "valence", "arousal", "landmarks", "identity", "clip", "frame", "votes")
     }

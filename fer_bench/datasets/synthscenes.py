@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.findingemo_annotations import AROUSAL3_OF, VALENCE3_OF
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
-from fer_bench.data.scenes import SceneConfig, draw_scene, generate_scenes
-from fer_bench.data.synth import VERSION
+from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name
 from fer_bench.spec import spec_error
+from fer_bench.synthetic.population import VERSION
+from fer_bench.synthetic.scenes import SceneConfig, draw_scene, generate_scenes
 
 CROP_SIDE = 48
 MOST_FACES = 5
@@ -27,7 +27,7 @@ _LABELS = ("emo8", "emo24", "arousal3", "valence3")
 
 class SynthScenesDataModule(AffectDataModule):
     """Drawn scenes in colour, drawn at 400 x 300 and kept at half of that. Options: those of
-    :class:`fer_bench.data.scenes.SceneConfig`, and ``shrink``.
+    :class:`fer_bench.synthetic.scenes.SceneConfig`, and ``shrink``.
     """
 
     dataset = "synthscenes"
@@ -67,8 +67,8 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
         config = TypeAdapter(SceneConfig).validate_python(given)
     except ValidationError as error:
         raise spec_error(error, "dataset_options of synthscenes") from None
-    key = files.text_sha256(f"1-{VERSION}-{asdict(config)}-{shrink}")
-    arrays, facts = files.cached("synthscenes", key, lambda: _draw(config, shrink))
+    key = cache.text_sha256(f"1-{VERSION}-{asdict(config)}-{shrink}")
+    arrays, facts = cache.cached("synthscenes", key, lambda: _draw(config, shrink))
     return Samples(
         ids=np.array([f"{i:05d}" for i in range(len(arrays["split"]))]),
         images=arrays["images"],
@@ -80,7 +80,7 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     )
 
 
-def _draw(config: SceneConfig, shrink: int) -> tuple[files.Arrays, dict[str, Any]]:
+def _draw(config: SceneConfig, shrink: int) -> tuple[cache.Arrays, dict[str, Any]]:
     scenes = generate_scenes(config)
     n, size = len(scenes), (config.width // shrink, config.height // shrink)
     images = np.zeros((n, size[1], size[0], 3), dtype=np.uint8)
@@ -94,7 +94,7 @@ def _draw(config: SceneConfig, shrink: int) -> tuple[files.Arrays, dict[str, Any
         boxes[i, : counts[i]] = scene.boxes / shrink
         for k, box in enumerate(scene.boxes):
             faces[i, k] = crop_face(scene.image, box)
-    arrays: files.Arrays = {
+    arrays: cache.Arrays = {
         "images": images,
         "boxes": boxes,
         "faces": faces,

@@ -1,0 +1,1 @@
+"""Trained networks in use: prediction on images, and export."""

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.card import Card
-from fer_bench.apps.exported import is_exported
-from fer_bench.apps.predict import find_images
-from fer_bench.apps.predictor import METADATA, OnnxPredictor, RunPredictor, card_of
 from fer_bench.data.decoding import read_image
+from fer_bench.deploy.exported import is_exported
+from fer_bench.deploy.model_card import Card
+from fer_bench.deploy.predict import find_images
+from fer_bench.deploy.predictor import METADATA, OnnxPredictor, RunPredictor, card_of
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, WeightsError
 from fer_bench.packages import require
 from fer_bench.results.store import Store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from fer_bench.tasks.base import AffectTask
-    from fer_bench.training.trained import Trained
+    from fer_bench.training.loading import Trained
 
 IMAGES = 64
 # Largest difference of a probability, or of a value in halves of its scale, that float32 arithmetic in another order
@@ -81,7 +81,7 @@ def export_run(
     """
     import torch
 
-    from fer_bench.training.trained import load_run
+    from fer_bench.training.loading import load_run
 
     if not is_exported(str(path)):
         problem = f"--onnx {path}: the name does not end in .onnx."
@@ -178,7 +178,7 @@ def _from_files(places: Sequence[Path], card: Card) -> list[npt.NDArray[np.uint8
 
 
 def _from_dataset(trained: Trained, card: Card) -> list[npt.NDArray[np.uint8]]:
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
 
     try:
         samples = build_datamodule(trained.spec).read_samples

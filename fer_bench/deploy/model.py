@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fer_bench.apps.card import Card
-from fer_bench.apps.exported import is_exported
-from fer_bench.apps.predictor import RunPredictor
+from fer_bench.deploy.exported import is_exported
+from fer_bench.deploy.model_card import Card
+from fer_bench.deploy.predictor import RunPredictor
 from fer_bench.errors import SpecError
 from fer_bench.results.store import Store
 from fer_bench.tasks.base import AffectTask

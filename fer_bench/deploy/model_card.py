@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from fer_bench.data.decoding import resize
-from fer_bench.data.framing import Framing
 from fer_bench.data.letterbox import letterbox
+from fer_bench.faces.crops import Framing
 
 FORMAT = 1
 

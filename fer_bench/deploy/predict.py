@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.card import Card
-from fer_bench.apps.predictor import open_predictor
 from fer_bench.atomic import write_atomically
 from fer_bench.data.decoding import SUFFIXES, images_below, load_image
-from fer_bench.data.image_files import UnreadableImageError, kind_of
+from fer_bench.deploy.model_card import Card
+from fer_bench.deploy.predictor import open_predictor
 from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_text, one_line
+from fer_bench.image_files import UnreadableImageError, kind_of
 from fer_bench.results.store import Store
 
 BATCH = 64

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from fer_bench import __version__
-from fer_bench.apps.card import FORMAT, Card
-from fer_bench.apps.exported import import_onnxruntime, is_exported
-from fer_bench.data.framing import SCENES, framing_of, image_shape
+from fer_bench.deploy.exported import import_onnxruntime, is_exported
+from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
+from fer_bench.faces.crops import SCENES, framing_of, image_shape
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fer_bench.tasks.base import AffectTask
     from fer_bench.tasks.ensemble import EnsembleTask
-    from fer_bench.training.trained import Trained, TrainedEnsemble
+    from fer_bench.training.loading import Trained, TrainedEnsemble
 
 METADATA = "fer_bench"
 
@@ -78,16 +78,16 @@ class RunPredictor:
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
         """Bring a run's network back, with its test-time augmentation; see
-        :func:`fer_bench.training.trained.load_any`.
+        :func:`fer_bench.training.loading.load_any`.
         """
         from fer_bench.spec import RunSpec, build
-        from fer_bench.training import machine
-        from fer_bench.training.trained import TrainedEnsemble, load_any, with_views
+        from fer_bench.training import hardware
+        from fer_bench.training.loading import TrainedEnsemble, load_any, with_views
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
         trained = load_any(store, reference, execution)
         task = trained.task if isinstance(trained, TrainedEnsemble) else with_views(trained)
-        return cls(task, card_of(trained), machine.resolve(RunSpec(execution=execution)).device)
+        return cls(task, card_of(trained), hardware.resolve(RunSpec(execution=execution)).device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See :class:`Predictor`."""
@@ -185,7 +185,7 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
 
 def card_of(trained: Trained | TrainedEnsemble) -> Card:
     """The description of a run's network, or of an ensemble, whose members are all fed the same way."""
-    from fer_bench.training.trained import TrainedEnsemble
+    from fer_bench.training.loading import TrainedEnsemble
 
     if isinstance(trained, TrainedEnsemble):
         digests = "\n".join(weights_digest(network) for network in trained.task.networks)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import numpy as np
 from fer_bench import metrics
 from fer_bench.ensembles.choice import Order, Selection, TopK, choose, join
 from fer_bench.ensembles.curve import best_size, draw_curve, rule_curves
-from fer_bench.ensembles.draft import draft_record
+from fer_bench.ensembles.ensemble_record import draft_record
 from fer_bench.ensembles.members import Pool, find_members, load_split, load_validation, name_of
 from fer_bench.ensembles.selection import ValidationSet, metric_of, order_by_score
 from fer_bench.ensembles.votes import RULES, Float, Rule

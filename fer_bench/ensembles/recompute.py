@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fer_bench.ensembles.choice import join
-from fer_bench.ensembles.draft import read_choice
+from fer_bench.ensembles.ensemble_record import read_choice
 from fer_bench.ensembles.members import load_split, load_validation, name_of
 from fer_bench.ensembles.selection import metric_of
 from fer_bench.errors import RecordError

@@ -1,0 +1,1 @@
+"""Faces in images: detection, crops, where their parts are, and attributes that follow."""

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.face_layout import find_landmarks
-from fer_bench.data.framing import SCENES
 from fer_bench.data.samples import ATTRIBUTE, Images, Samples
 from fer_bench.errors import SpecError
+from fer_bench.faces.crops import SCENES
+from fer_bench.faces.layout import find_landmarks
 
 Text = npt.NDArray[np.str_]
 Float = npt.NDArray[np.float64]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.decoding import resize
-from fer_bench.data.faces import Face
 from fer_bench.data.images import crop, pixels_of
+from fer_bench.faces.detector import Face
 
 Box = tuple[float, float, float, float]
 

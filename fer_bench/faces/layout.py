@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.faces import Face, landmarker_file, open_detector
-from fer_bench.data.framing import framing_of
+from fer_bench.data import cache
 from fer_bench.data.samples import Samples
 from fer_bench.errors import MissingDataError, MissingPackageError
+from fer_bench.faces.crops import framing_of
+from fer_bench.faces.detector import Face, landmarker_file, open_detector
 
 Float = npt.NDArray[np.float32]
 # Datasets whose landmarks are in the pixels of the images that they give.
@@ -81,9 +81,9 @@ def find_landmarks(samples: Samples, dataset: str, data_dir: str | None = None) 
     if dataset in _OWN and "landmarks" in samples.columns:
         return Landmarks(np.asarray(samples.columns["landmarks"], dtype=np.float32), "dataset")
     path = landmarker_file(None, data_dir)
-    model = files.file_sha256(path)
+    model = cache.file_sha256(path)
 
-    def build() -> tuple[files.Arrays, dict[str, Any]]:
+    def build() -> tuple[cache.Arrays, dict[str, Any]]:
         found = np.full((len(samples), 68, 2), np.nan, dtype=np.float32)
         with open_detector(str(path), data_dir) as detector:
             for i in range(len(samples)):
@@ -98,8 +98,8 @@ def find_landmarks(samples: Samples, dataset: str, data_dir: str | None = None) 
     if not samples.key:
         return Landmarks(np.asarray(build()[0]["points"]), "landmarker", model)
     shape = tuple(samples.images[0].shape) if len(samples) else ()
-    key = files.text_sha256(f"{_VERSION}|{model}|{samples.key}|{shape}|" + "\n".join(samples.ids.tolist()))
-    return Landmarks(np.asarray(files.cached("landmarks", key, build)[0]["points"]), "landmarker", model)
+    key = cache.text_sha256(f"{_VERSION}|{model}|{samples.key}|{shape}|" + "\n".join(samples.ids.tolist()))
+    return Landmarks(np.asarray(cache.cached("landmarks", key, build)[0]["points"]), "landmarker", model)
 
 
 def find_parts(samples: Samples, dataset: str, options: Mapping[str, Any], data_dir: str | None = None) -> FaceParts:

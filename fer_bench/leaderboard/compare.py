@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_bench.errors import RecordError
-from fer_bench.leaderboard.cells import title
-from fer_bench.leaderboard.overfitting import GapComparison, compare_gaps
+from fer_bench.leaderboard.formatting import title
+from fer_bench.leaderboard.generalization_gap import GapComparison, compare_gaps
 from fer_bench.leaderboard.rows import Row, protocol_of, row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
-from fer_bench.leaderboard.cells import (
+from fer_bench.leaderboard.formatting import (
     clean,
     corrupted,
     epochs,
@@ -27,8 +27,8 @@ from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import metric, row_names
-from fer_bench.leaderboard.siblings import side_by_side
 from fer_bench.leaderboard.significance import ALPHA
+from fer_bench.leaderboard.split_comparison import side_by_side
 from fer_bench.metrics import METRICS, NONE, is_share, number, unit_sign
 from fer_bench.protocols import Protocol
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from fer_bench.leaderboard.gains import Gain, gains
+from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
 from fer_bench.leaderboard.rows import Apart, Row, sort_records
-from fer_bench.leaderboard.siblings import Sibling
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
+from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import by_copy
 from fer_bench.results.corruptions import Corrupted

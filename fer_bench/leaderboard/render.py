@@ -13,7 +13,7 @@ from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.rows import protocol_of
-from fer_bench.leaderboard.siblings import Sibling
+from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
 from fer_bench.results import corruptions
 from fer_bench.results.copies import read_present

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fer_bench.folding import KEYS
+from fer_bench.cross_validation import KEYS
 from fer_bench.leaderboard.rows import Row
 from fer_bench.protocols import Protocol
 

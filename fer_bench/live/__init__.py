@@ -1,0 +1,1 @@
+"""A trained network on a camera, a video or a folder of images."""

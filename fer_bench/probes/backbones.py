@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fer_bench import paths
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.faces import Face
-from fer_bench.data.framing import SCENES, Framing, framing_of, image_shape
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
 from fer_bench.errors import SpecError
+from fer_bench.faces.crops import SCENES, Framing, framing_of, image_shape
+from fer_bench.faces.detector import Face
 from fer_bench.probes.backbones import native_size, trained_run
 from fer_bench.probes.face_detection import DETECTORS, as_rgb, detect_faces
 from fer_bench.results.store import Store

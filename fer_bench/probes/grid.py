@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from fer_bench import plugins
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule, dataset_class
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.provenance import data_facts
+from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.models.catalog import MODELS
 from fer_bench.models.trial import try_network

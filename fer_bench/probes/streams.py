@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import SpecError
 from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone

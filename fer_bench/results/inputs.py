@@ -43,7 +43,7 @@ _ONLY_TESTED = frozenset({"test", _ORDER + "test", _PEOPLE})
 
 
 def data_inputs(facts: Mapping[str, Any]) -> Inputs:
-    """The part of a fingerprint that is the data's, from :func:`fer_bench.data.facts.data_facts`."""
+    """The part of a fingerprint that is the data's, from :func:`fer_bench.data.provenance.data_facts`."""
     found = dict(facts.get("checksums") or {})
     if assignment := (facts.get("fold") or {}).get("assignment"):
         found["folds"] = assignment

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.attributes import (
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.provenance import data_facts
+from fer_bench.datasets.load import build_datamodule
+from fer_bench.errors import MissingDataError, RecordError, SpecError, UnknownNameError
+from fer_bench.faces.attributes import (
     COMPUTED,
     QUALITIES,
     Attribute,
@@ -18,10 +22,6 @@ from fer_bench.data.attributes import (
     by_quality,
     columns_of,
 )
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
-from fer_bench.errors import MissingDataError, RecordError, SpecError, UnknownNameError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import VIA, Protocol, find_task, protocol_named
 from fer_bench.registry import unknown_name

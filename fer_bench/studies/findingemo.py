@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_bench.atomic import write_atomically
-from fer_bench.data.findingemo_annotations import Annotation, read_annotations
+from fer_bench.datasets.findingemo.annotations import Annotation, read_annotations
 from fer_bench.errors import BadDataError, HardwareError
 from fer_bench.labels import EMO8
 from fer_bench.studies.findingemo_comparison import compare, is_published

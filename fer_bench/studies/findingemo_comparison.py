@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from fer_bench.data.findingemo_annotations import Annotation
+from fer_bench.datasets.findingemo.annotations import Annotation
 from fer_bench.studies.findingemo_printed import ANNOTATORS, IMAGES, TABLE_2, TABLE_4, Printed, PrintedRow
 from fer_bench.studies.findingemo_statistics import EmotionRow, Spread
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_bench.data.findingemo_annotations import AMBIGUITY, AROUSAL, VALENCE, Annotation
+from fer_bench.datasets.findingemo.annotations import AMBIGUITY, AROUSAL, VALENCE, Annotation
 from fer_bench.labels import EMO8
 from fer_bench.studies.findingemo_statistics import Agreement, EmotionRow, OverlapScore, Spread
 

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fer_bench.data.findingemo_annotations import Annotation
+from fer_bench.datasets.findingemo.annotations import Annotation
 from fer_bench.labels import EMO8, EMO24, wheel_distance
 
 

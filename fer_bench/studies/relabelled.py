@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_bench.data.files import file_sha256
+from fer_bench.data.cache import file_sha256
 from fer_bench.data.label_file import match_ids, read_labels
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.predictions import Predictions

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench.cross_validation import Folding
 from fer_bench.errors import RunNanError, SpecError
-from fer_bench.folding import Folding
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol, protocol_for
 from fer_bench.results.begin import begin_record

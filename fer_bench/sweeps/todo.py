@@ -66,8 +66,8 @@ class DataInPlace:
 
     def _read(self, spec: RunSpec, test_only: bool) -> Inputs | MissingDataError:
         try:
-            from fer_bench.data.facts import data_facts
-            from fer_bench.data.load import build_datamodule
+            from fer_bench.data.provenance import data_facts
+            from fer_bench.datasets.load import build_datamodule
 
             datamodule = build_datamodule(spec)
             datamodule.test_only = test_only

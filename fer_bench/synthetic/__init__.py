@@ -1,0 +1,1 @@
+"""Synthetic faces and scenes: who shows what, and the renderer."""

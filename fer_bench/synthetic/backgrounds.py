@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.strokes import Colour, mix, shaded
+from fer_bench.synthetic.strokes import Colour, mix, shaded
 
 Image = npt.NDArray[np.uint8]
 

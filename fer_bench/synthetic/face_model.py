@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_bench.data.strokes import Array, Colour, smooth
+from fer_bench.synthetic.strokes import Array, Colour, smooth
 
 ACTION_UNITS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 43)
 """The facial action units (FACS) a face can show, each 0 to 1; 43 is the closing of the eyes."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_bench.data.anatomy import FaceParams
-from fer_bench.data.strokes import Array, Colour, Stroke, ellipse, mix, smooth
+from fer_bench.synthetic.face_model import FaceParams
+from fer_bench.synthetic.strokes import Array, Colour, Stroke, ellipse, mix, smooth
 
 _WHITE: Colour = (236, 234, 230)
 _DARK: Colour = (38, 22, 24)

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from fer_bench.data.anatomy import Identity
-from fer_bench.data.strokes import Array, Colour, Stroke, ellipse, mix, shaded, smooth
+from fer_bench.synthetic.face_model import Identity
+from fer_bench.synthetic.strokes import Array, Colour, Stroke, ellipse, mix, shaded, smooth
 
 Knots = list[tuple[float, float]]
 

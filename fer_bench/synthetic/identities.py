@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_bench.data.anatomy import ACTION_UNITS, BEARDS, GLASSES, HAIR_STYLES, Identity
-from fer_bench.data.strokes import Array, Colour
 from fer_bench.labels import EMO8, FER8
+from fer_bench.synthetic.face_model import ACTION_UNITS, BEARDS, GLASSES, HAIR_STYLES, Identity
+from fer_bench.synthetic.strokes import Array, Colour
 
 # Attention and trust colour a face that shows none of FER+'s emotions: they make Plutchik's other two spokes visible.
 EXPRESSIONS: tuple[str, ...] = (*FER8.names, "trust", "anticipation")

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.anatomy import FaceParams, Identity
-from fer_bench.data.drawing import draw_face
-from fer_bench.data.people import (
+from fer_bench.errors import SpecError
+from fer_bench.labels import FER7, FER8, class_map
+from fer_bench.synthetic.face_model import FaceParams, Identity
+from fer_bench.synthetic.identities import (
     EMO8_OF,
     EXPRESSIONS,
     VALENCE_AROUSAL,
@@ -24,9 +25,8 @@ from fer_bench.data.people import (
     draw_prototypes,
     seen_as,
 )
-from fer_bench.data.strokes import Array, Colour
-from fer_bench.errors import SpecError
-from fer_bench.labels import FER7, FER8, class_map
+from fer_bench.synthetic.renderer import draw_face
+from fer_bench.synthetic.strokes import Array, Colour
 
 VERSION = 1
 """Raised whenever the same configuration gives other pictures or labels."""

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.anatomy import ACTION_UNITS, FaceParams, landmarks
-from fer_bench.data.features import accessories, brow, creases, eye, head, mouth, nose
-from fer_bench.data.hair import back_hair, beard, front_hair
-from fer_bench.data.strokes import Array, Stroke, mix
+from fer_bench.synthetic.face_model import ACTION_UNITS, FaceParams, landmarks
+from fer_bench.synthetic.facial_parts import accessories, brow, creases, eye, head, mouth, nose
+from fer_bench.synthetic.hair import back_hair, beard, front_hair
+from fer_bench.synthetic.strokes import Array, Stroke, mix
 
 Image = npt.NDArray[np.uint8]
 Fixed = npt.NDArray[np.int32]

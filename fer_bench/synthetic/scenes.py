@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.anatomy import FaceParams, landmarks
-from fer_bench.data.drawing import Image, paint_face, project
-from fer_bench.data.people import VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes
-from fer_bench.data.places import Mood, draw_place
-from fer_bench.data.strokes import mix, shaded
-from fer_bench.data.synth import SPLITS, VERSION, draw_look, leaf
 from fer_bench.errors import SpecError
+from fer_bench.synthetic.backgrounds import Mood, draw_place
+from fer_bench.synthetic.face_model import FaceParams, landmarks
+from fer_bench.synthetic.identities import VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes
+from fer_bench.synthetic.population import SPLITS, VERSION, draw_look, leaf
+from fer_bench.synthetic.renderer import Image, paint_face, project
+from fer_bench.synthetic.strokes import mix, shaded
 
 # Expression (of people.EXPRESSIONS) that each spoke of Plutchik's wheel shows on faces, in Emo8's order.
 _EXPRESSION_OF = (1, 8, 6, 2, 3, 5, 4, 9)

@@ -50,9 +50,9 @@ def check_names(spec: RunSpec) -> Protocol:
         SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of
             values.
     """
-    from fer_bench.data.augment import changes_nothing, settings_of
+    from fer_bench.data.augmentation import changes_nothing, settings_of
     from fer_bench.data.label_file import read_labels
-    from fer_bench.data.load import dataset_class
+    from fer_bench.datasets.load import dataset_class
 
     dataset_class(spec.dataset)
     find_model(spec.model)

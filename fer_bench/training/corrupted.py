@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.base import AffectDataModule
 from fer_bench.data.corruptions import COVERS, CorruptedImages
-from fer_bench.data.face_layout import find_parts
-from fer_bench.data.facts import data_facts
-from fer_bench.data.framing import SCENES
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import Samples
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError
+from fer_bench.faces.crops import SCENES
+from fer_bench.faces.layout import find_parts
 from fer_bench.predictions import Predictions
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
@@ -27,10 +27,10 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.classification import predicted_classes
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.spec import Execution
-from fer_bench.training import machine
+from fer_bench.training import hardware
+from fer_bench.training.hardware import Device
 from fer_bench.training.inference import predict
-from fer_bench.training.machine import Device
-from fer_bench.training.trained import Trained, load_record
+from fer_bench.training.loading import Trained, load_record
 
 _SCENE = "these are scenes, not faces"
 
@@ -60,7 +60,7 @@ def measure(
         problem = f"run {record.run_id} has the status {record.status}: there is no score that corruption could change."
         raise RecordError(problem, record.message)
     trained = load_record(record, execution)
-    device = machine.resolve(trained.spec)
+    device = hardware.resolve(trained.spec)
     datamodule = build_datamodule(
         trained.spec.model_copy(update={"image_size": None, "labels": ""}), workers=device.workers
     )
@@ -87,7 +87,7 @@ def measure(
         answers[name] = unpack(packed[name], len(clean), clean.outputs.shape[1] if values else 0)
         say(f"{number}/{len(names)} {TITLES[name]}")
     scores = score_corrupted(trained.protocol, clean, answers)
-    hardware = provenance.machine() | {"accelerator": device.accelerator, "precision": device.precision}
+    described = provenance.machine() | {"accelerator": device.accelerator, "precision": device.precision}
     return Corrupted(
         run_id=record.run_id,
         protocol=record.protocol,
@@ -97,7 +97,7 @@ def measure(
         faces=faces,
         left_out=left_out,
         code=provenance.code(),
-        hardware=hardware,
+        hardware=described,
         created=provenance.now(),
         answers=packed,
     )

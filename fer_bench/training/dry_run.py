@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import torch
 import yaml
 
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.models.initial import initial_weights, weights_inputs
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import data_inputs, find_done
@@ -20,10 +20,10 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import METHOD as DISTILL
-from fer_bench.training import machine
-from fer_bench.training.assemble import build_task, check_names
+from fer_bench.training import hardware
+from fer_bench.training.build import build_task, check_names
 from fer_bench.training.forecast import estimate, in_words, work_of
-from fer_bench.training.machine import Device
+from fer_bench.training.hardware import Device
 from fer_bench.training.outside import plugin_inputs
 from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
 from fer_bench.training.votes import votes_for
@@ -61,8 +61,8 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         FerBenchError: whatever would end the run before it begins.
     """
     protocol = check_names(spec)
-    device = machine.resolve(spec)
-    machine.keep_freed_memory()
+    device = hardware.resolve(spec)
+    hardware.keep_freed_memory()
     yield f"run         {spec.run_id()} in protocol {protocol.name}"
     yield "settings"
     yield from (f"  {line}" for line in settings_of(spec).splitlines())

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import plugins
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule, dataset_class
+from fer_bench.data.provenance import data_facts
+from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import MissingDataError, RecordError, SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
@@ -27,10 +27,10 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored
 from fer_bench.spec import Execution, RunSpec, build
-from fer_bench.training import machine
+from fer_bench.training import hardware
 from fer_bench.training.inference import predict
+from fer_bench.training.loading import Trained, load_record
 from fer_bench.training.outside import plugin_facts
-from fer_bench.training.trained import Trained, load_record
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def evaluate(
     spec = abroad_spec(
         trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"]
     )
-    device = machine.resolve(spec)
+    device = hardware.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.test_only = not same
     datamodule.setup()

@@ -11,10 +11,10 @@ from typing import Any
 import lightning as L
 import torch
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
-from fer_bench.training.machine import Device
+from fer_bench.training.hardware import Device
 
 # The first steps allocate memory and choose kernels.
 _WARM_UP = 2

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from fer_bench.data.augment import Augmenter
-from fer_bench.data.base import AffectDataModule, AnyAugmenter, batch_seed, make_augmenter, view_seed
+from fer_bench.data.augmentation import Augmenter
+from fer_bench.data.datamodule import AffectDataModule, AnyAugmenter, batch_seed, make_augmenter, view_seed
 from fer_bench.predictions import Predictions
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, autocast
-from fer_bench.training.machine import Device
+from fer_bench.training.hardware import Device
 
 View = Callable[[torch.Tensor], torch.Tensor]
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from fer_bench.ensembles.choice import join
-from fer_bench.ensembles.draft import read_choice
+from fer_bench.ensembles.ensemble_record import read_choice
 from fer_bench.ensembles.members import name_of
 from fer_bench.errors import RecordError, WeightsError
 from fer_bench.models.weights import require_weights
@@ -21,7 +21,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.ensemble import EnsembleTask, Member, View
-from fer_bench.training.assemble import build_task, load_weights
+from fer_bench.training.build import build_task, load_weights
 from fer_bench.training.inference import fixed_views, random_views
 from fer_bench.training.outside import recall
 

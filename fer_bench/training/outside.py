@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fer_bench import plugins
-from fer_bench.data.augment import AUGMENTATIONS
-from fer_bench.data.load import DATASETS
+from fer_bench.data.augmentation import AUGMENTATIONS
+from fer_bench.datasets.load import DATASETS
 from fer_bench.errors import PluginError, WeightsError
 from fer_bench.models.catalog import MODELS
 from fer_bench.plugins import CODE, Plugin

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.results.record import Record
 from fer_bench.spec import Execution
 from fer_bench.tasks.autoencoding import AutoencodingTask
-from fer_bench.training.trained import load_record
+from fer_bench.training.loading import load_record
 
 Float = npt.NDArray[np.float64]
 

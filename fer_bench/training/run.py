@@ -13,8 +13,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from fer_bench import paths
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.provenance import data_facts
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.models.weights import weights_digest
@@ -38,12 +38,12 @@ from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import VOTES
-from fer_bench.training import machine
-from fer_bench.training.assemble import build_task, check_names, load_weights
+from fer_bench.training import hardware
+from fer_bench.training.build import build_task, check_names, load_weights
+from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.outside import plugin_facts, plugin_inputs
-from fer_bench.training.ranks import distribution, is_first
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
     extra_caveats,
@@ -72,8 +72,8 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
             ``nan`` before that.
     """
     protocol = check_names(spec)
-    device = machine.resolve(spec)
-    machine.keep_freed_memory()
+    device = hardware.resolve(spec)
+    hardware.keep_freed_memory()
     store = store or Store()
     store.require_space()
     teachers = find_teachers(spec, store)
@@ -164,7 +164,7 @@ def _draft(
     protocol: Protocol,
     run_id: str,
     facts: dict[str, Any],
-    device: machine.Device,
+    device: hardware.Device,
     task: AffectTask,
     teachers: list[Record],
     votes: Votes | None,

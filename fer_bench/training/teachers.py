@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.load import build_datamodule
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, RecordError, SpecError, WeightsError
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import TEACHER, Inputs, of_training, on_same_data
@@ -26,8 +26,8 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import autocast
 from fer_bench.tasks.distilling import METHOD, VOTES, Distilling
-from fer_bench.training.machine import Device
-from fer_bench.training.trained import load_record
+from fer_bench.training.hardware import Device
+from fer_bench.training.loading import load_record
 from fer_bench.training.votes import Votes
 
 EXTRA_LABELS = "extra labels"
@@ -188,8 +188,8 @@ def _answers(
         device.accelerator,
         device.precision,
     ]
-    key = files.text_sha256(json.dumps(identity, sort_keys=True))
-    arrays, _ = files.cached("teachers", key, lambda: ({"logits": _ask(spec, record, datamodule, device)}, {}))
+    key = cache.text_sha256(json.dumps(identity, sort_keys=True))
+    arrays, _ = cache.cached("teachers", key, lambda: ({"logits": _ask(spec, record, datamodule, device)}, {}))
     return arrays["logits"]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fer_bench.data.facts import data_facts
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.provenance import data_facts
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError
 from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored_on_train
 from fer_bench.spec import Execution
-from fer_bench.training import machine
+from fer_bench.training import hardware
 from fer_bench.training.inference import predict
-from fer_bench.training.trained import load_run
+from fer_bench.training.loading import load_run
 
 
 def score_on_train(store: Store, reference: str, execution: Execution | None = None) -> Record:
@@ -37,7 +37,7 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
         RecordError: the data are others than those that it was trained on.
     """
     trained = load_run(store, reference, execution)
-    device = machine.resolve(trained.spec)
+    device = hardware.resolve(trained.spec)
     datamodule = build_datamodule(trained.spec, workers=device.workers)
     datamodule.setup()
     facts, record = data_facts(datamodule, trained.protocol), trained.record

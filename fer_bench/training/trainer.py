@@ -18,7 +18,7 @@ from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import digest, marked
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
-from fer_bench.training.assemble import SHARDED
+from fer_bench.training.build import SHARDED
 from fer_bench.training.callbacks import (
     BestCheckpoint,
     EpochSeed,
@@ -32,7 +32,7 @@ from fer_bench.training.callbacks import (
 from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.dropout_schedule import DropoutSchedule
 from fer_bench.training.forecast import Forecast
-from fer_bench.training.machine import Device
+from fer_bench.training.hardware import Device
 from fer_bench.training.norms import MeasureNorms
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
@@ -96,7 +96,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=spec.gradient_clip or None,
         deterministic=True if execution.strict_determinism else "warn",
-        # Samplers already deal the data out, see data/base.py.
+        # Samplers already deal the data out, see data/datamodule.py.
         use_distributed_sampler=False,
         default_root_dir=folder,
         callbacks=callbacks,

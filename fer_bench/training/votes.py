@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.labels import FER7, FER8, class_map
 from fer_bench.spec import RunSpec
@@ -53,7 +53,7 @@ def votes_for(spec: RunSpec, datamodule: AffectDataModule) -> Votes | None:
             f" task {spec.task}."
         )
         raise SpecError(problem, "Use --dataset fer2013 --task fer7, or on FER+ target_mode=probability.")
-    from fer_bench.data.ferplus import read_ferplus
+    from fer_bench.datasets.ferplus.module import read_ferplus
 
     samples, voted = datamodule.read_samples, read_ferplus(spec.execution.data_dir)
     if voted.checksums["train"][:8] != samples.checksums["train"][:8]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import load_study
 
 from .fakes import write_study
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fer_bench.apps.annotate.answers import Answer, leaf, parse_answer, parse_response_ms, questions
-from fer_bench.apps.annotate.study import FINDINGEMO_FACTORS, Form
+from fer_bench.annotate.answers import Answer, leaf, parse_answer, parse_response_ms, questions
+from fer_bench.annotate.study import FINDINGEMO_FACTORS, Form
 from fer_bench.labels import EMO8, EMO24
 
 FULL = Form(

@@ -19,14 +19,14 @@ pytest.importorskip("uvicorn")
 import uvicorn
 from starlette.testclient import TestClient
 
-from fer_bench.apps.annotate import connections, http
-from fer_bench.apps.annotate.connections import PatientProtocol
-from fer_bench.apps.annotate.images import list_images
-from fer_bench.apps.annotate.logs import BoundedLog, bound_logs
-from fer_bench.apps.annotate.server import create_app, serve
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import load_study
-from fer_bench.apps.annotate.yaml_lines import read_yaml
+from fer_bench.annotate import connections, http
+from fer_bench.annotate.connections import PatientProtocol
+from fer_bench.annotate.images import list_images
+from fer_bench.annotate.logs import BoundedLog, bound_logs
+from fer_bench.annotate.server import create_app, serve
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import load_study
+from fer_bench.annotate.yaml_lines import read_yaml
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError, SpecError
 
 from .fakes import write_study

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from fer_bench.apps.annotate.export import read_answers
-from fer_bench.apps.annotate.links import rater_links, staff_link
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.export import read_answers
+from fer_bench.annotate.links import rater_links, staff_link
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import load_study
 
 from .fakes import write_study
 
@@ -48,7 +48,7 @@ class Site:
     """A served study."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
-        from fer_bench.apps.annotate.server import create_app
+        from fer_bench.annotate.server import create_app
 
         self.store = Store(load_study(write_study(folder, **changes)), folder / "answers.sqlite3")
         self.socket = socket.socket()

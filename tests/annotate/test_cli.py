@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import load_study
 from fer_bench.cli.annotate import app
 from fer_bench.errors import FerBenchError
 

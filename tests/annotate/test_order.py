@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.apps.annotate.images import StudyImage
-from fer_bench.apps.annotate.order import rater_images, session_order
-from fer_bench.apps.annotate.study import Expected, Study, StudyFile
+from fer_bench.annotate.images import StudyImage
+from fer_bench.annotate.order import rater_images, session_order
+from fer_bench.annotate.study import Expected, Study, StudyFile
 
 IMAGES = tuple(StudyImage(f"{index}.png", "", Path(f"{index}.png")) for index in range(60))
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from fer_bench.apps.annotate.answers import Answer
-from fer_bench.apps.annotate.chosen import write_chosen
-from fer_bench.apps.annotate.export import read_answers, write_table
-from fer_bench.apps.annotate.images import list_images
-from fer_bench.apps.annotate.quality import consistency, matching_points, overlap_score
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import Expected, load_study
+from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.chosen import write_chosen
+from fer_bench.annotate.export import read_answers, write_table
+from fer_bench.annotate.images import list_images
+from fer_bench.annotate.quality import consistency, matching_points, overlap_score
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import Expected, load_study
 from fer_bench.errors import BadDataError, FerBenchError
 from fer_bench.studies.reannotation.answers import _read_table
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from fer_bench.apps.annotate.answers import Answer
-from fer_bench.apps.annotate.store import Store as Answers
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.store import Store as Answers
+from fer_bench.annotate.study import load_study
 from fer_bench.cli.main import app
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.labels import FER7

@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
-from fer_bench.apps.annotate.export import read_answers
-from fer_bench.apps.annotate.http import MAX_BODY_BYTES
-from fer_bench.apps.annotate.server import create_app
-from fer_bench.apps.annotate.store import Store
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.export import read_answers
+from fer_bench.annotate.http import MAX_BODY_BYTES
+from fer_bench.annotate.server import create_app
+from fer_bench.annotate.store import Store
+from fer_bench.annotate.study import load_study
 
 from .fakes import write_study
 

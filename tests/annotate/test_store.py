@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.apps.annotate.answers import Answer
-from fer_bench.apps.annotate.export import read_answers
-from fer_bench.apps.annotate.store import NO_REVISION, Rater, Store
-from fer_bench.apps.annotate.study import load_study
+from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.export import read_answers
+from fer_bench.annotate.store import NO_REVISION, Rater, Store
+from fer_bench.annotate.study import load_study
 from fer_bench.errors import BadDataError, SpecError
 
 from .fakes import write_study

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.apps.annotate.study import StudyFile, load_study, write_example
-from fer_bench.apps.annotate.yaml_lines import read_yaml
+from fer_bench.annotate.study import StudyFile, load_study, write_example
+from fer_bench.annotate.yaml_lines import read_yaml
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError, SpecError
 
 from .fakes import draw_face, write_study

@@ -17,7 +17,7 @@ from fer_bench.studies.relabelled import score_relabelled
 from fer_bench.sweeps.folds import run_folds
 from fer_bench.training.evaluate import evaluate
 from fer_bench.training.run import run
-from tests.data.fakes_va import write_afew_va
+from tests.datasets.fakes_va import write_afew_va
 from tests.fakes import make_faces, make_votes, smooth_images, write_csv, write_votes
 
 SIZES = {"n_train": 42, "n_validation": 21, "n_test": 28, "difficulty": 0.2}

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.data.fakes_va import write_afew_va
-from tests.data.test_affectnet_module import write_2021, write_folder
+from tests.datasets.fakes_va import write_afew_va
+from tests.datasets.test_affectnet_module import write_2021, write_folder
 
 
 def test_audit_of_a_part_says_what_is_missing(fer_bench, tmp_path):

@@ -12,7 +12,7 @@ from filelock import FileLock
 from fer_bench import paths
 from fer_bench.apps import clean, disk
 from fer_bench.atomic import write_atomically
-from fer_bench.data import files
+from fer_bench.data import cache
 from fer_bench.errors import SpecError
 from fer_bench.probes.cache import read_or_compute
 from fer_bench.results.store import Store
@@ -31,8 +31,8 @@ def home(own_folders):
         write_atomically(paths.runs_dir() / name / "inputs.json", b"{}")
     write_atomically(paths.runs_dir() / "reports" / "page" / "report.html", b"x" * 1000)
     write_atomically(paths.runs_dir() / "auto" / "0123456789.json", b"{}")
-    files.cached("toy", "2" * 24, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
-    files.cached("other", "1-" + "a" * 22, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
+    cache.cached("toy", "2" * 24, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
+    cache.cached("other", "1-" + "a" * 22, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
     read_or_compute({"about": 1}, 3, lambda start: iter([np.zeros((3 - start, 2), np.float32)]), np.float32)
     write_atomically(paths.cache_dir() / "digests" / f"{'0' * 24}.npz", b"x")
     write_atomically(paths.cache_dir() / "crops" / "c-4-8" / "pixels", b"x")

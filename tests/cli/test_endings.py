@@ -26,12 +26,12 @@ class Slow:
         time.sleep(20)
 slow = Slow()
 atexit.register(time.sleep, 20)
-from fer_bench.cli import look
+from fer_bench.cli import inspect
 def models():
     print("began", flush=True)
     time.sleep(60)
     yield "a", "b"
-look._LISTS["models"] = models
+inspect._LISTS["models"] = models
 sys.argv = ["fer-bench", "list", "models"]
 from fer_bench.cli.main import main
 main()
@@ -60,13 +60,13 @@ def test_a_second_ctrl_c_while_it_ends():
 
 
 def test_one_ctrl_c_is_130(fer_bench, monkeypatch):
-    from fer_bench.cli import look, main
+    from fer_bench.cli import inspect, main
 
     def models():
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setitem(look._LISTS, "models", models)
+    monkeypatch.setitem(inspect._LISTS, "models", models)
     monkeypatch.setattr(main, "_let_the_next_interrupt_kill", lambda: None)
     done = fer_bench("list", "models")
     assert (done.code, done.err) == (130, "fer-bench: stopped. Give the same command again to resume.\n")
@@ -105,13 +105,13 @@ def test_a_limit_of_the_size_of_files(tmp_path):
     ],
 )
 def test_what_the_system_refuses(fer_bench, monkeypatch, error, says):
-    from fer_bench.cli import look
+    from fer_bench.cli import inspect
 
     def models():
         raise error
         yield
 
-    monkeypatch.setitem(look._LISTS, "models", models)
+    monkeypatch.setitem(inspect._LISTS, "models", models)
     done = fer_bench("list", "models")
     assert done.code == 2
     assert says in done.err

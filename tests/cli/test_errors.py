@@ -299,13 +299,13 @@ def test_a_full_disk_while_data_is_cached(fails, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_anywhere_else(fails, monkeypatch):
-    from fer_bench.cli import look
+    from fer_bench.cli import inspect
 
     def full():
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
         yield
 
-    monkeypatch.setitem(look._LISTS, "models", full)
+    monkeypatch.setitem(inspect._LISTS, "models", full)
     fails("list", "models", says=("the disk is full (somewhere)", "again"))
 
 

@@ -15,8 +15,8 @@ import typer
 from PIL import Image
 
 from fer_bench.cli.main import app
-from tests.apps.live.fakes import SquareDetector, write_video
 from tests.cli.every_kind import SIZES, make_home
+from tests.live.fakes import SquareDetector, write_video
 from tests.studies.test_findingemo_study import HEADER as FINDINGEMO_HEADER
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()] + [
@@ -535,8 +535,8 @@ def stand_ins(monkeypatch, own_folders):
     def open_detector(*_, **__):
         yield SquareDetector()
 
-    monkeypatch.setattr("fer_bench.data.faces.open_detector", open_detector)
-    monkeypatch.setattr("fer_bench.data.faces.landmarker_file", lambda *_: "none")
+    monkeypatch.setattr("fer_bench.faces.detector.open_detector", open_detector)
+    monkeypatch.setattr("fer_bench.faces.detector.landmarker_file", lambda *_: "none")
     monkeypatch.setattr("uvicorn.Server.run", lambda self, *_: setattr(self, "started", True))
     # What figures look like is tested elsewhere; here it would take minutes.
     monkeypatch.setattr(

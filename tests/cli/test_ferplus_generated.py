@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from fer_bench.data.ferplus_generated import WHICH
+from fer_bench.datasets.ferplus.generated import WHICH
 from fer_bench.results.store import Store
-from tests.data.fakes_ferplus import write_generated
+from tests.datasets.fakes_ferplus import write_generated
 from tests.fakes import make_faces, make_votes, write_csv, write_votes
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.data import findingemo_lines
+from tests.datasets import findingemo_lines
 
 
 @pytest.fixture

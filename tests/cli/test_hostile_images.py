@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.apps.predict import Row, find_images, predict_files, write_table
+from fer_bench.deploy.predict import Row, find_images, predict_files, write_table
 from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_value
-from tests.apps.live.fakes import FakePredictor
-from tests.data.fakes_va import write_afew_va
-from tests.data.test_affectnet_module import write_2021
 from tests.data.test_decoding import huge_png
+from tests.datasets.fakes_va import write_afew_va
+from tests.datasets.test_affectnet_module import write_2021
+from tests.live.fakes import FakePredictor
 
 
 def test_audit_names_images_that_are_decoded_late(fer_bench, tmp_path):
@@ -72,7 +72,7 @@ def test_predict_reads_in_natural_order_and_names_what_it_cannot_read(tmp_path, 
     odd = os.fsdecode(os.fsencode(folder) + b"/caf\xe9\x1b.png")
     cv2.imwrite(str(tmp_path / "x.png"), np.full((64, 64), 9, np.uint8))
     os.rename(tmp_path / "x.png", odd)  # noqa: PTH104 (a name that is not UTF-8)
-    monkeypatch.setattr("fer_bench.apps.predict.open_predictor", lambda *_: FakePredictor())
+    monkeypatch.setattr("fer_bench.deploy.predict.open_predictor", lambda *_: FakePredictor())
     rows = predict_files(None, "run", [folder])
     assert [row.path.name for row in rows] == [
         "=face.png",

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.apps.conftest import make_run
-from tests.apps.live.fakes import FakePredictor, SquareDetector, read_video, write_video
+from tests.deploy.conftest import make_run
 from tests.forks import Forked
+from tests.live.fakes import FakePredictor, SquareDetector, read_video, write_video
 
 __all__ = ["make_run"]
 MODEL = os.environ.get("FER_BENCH_LANDMARKER")
@@ -32,9 +32,9 @@ def fakes(monkeypatch):
     def open_detector(*_, **__):
         yield SquareDetector()
 
-    monkeypatch.setattr("fer_bench.data.faces.open_detector", open_detector)
-    monkeypatch.setattr("fer_bench.data.faces.landmarker_file", lambda *_: Path("none"))
-    monkeypatch.setattr("fer_bench.apps.predictor.open_predictor", lambda *_: FakePredictor())
+    monkeypatch.setattr("fer_bench.faces.detector.open_detector", open_detector)
+    monkeypatch.setattr("fer_bench.faces.detector.landmarker_file", lambda *_: Path("none"))
+    monkeypatch.setattr("fer_bench.deploy.predictor.open_predictor", lambda *_: FakePredictor())
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -96,8 +96,8 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
     script = tmp_path / "go.py"
     script.write_text(
         "import contextlib\n"
-        "import fer_bench.apps.predictor as p, fer_bench.data.faces as f\n"
-        "from tests.apps.live.fakes import FakePredictor, SquareDetector\n"
+        "import fer_bench.deploy.predictor as p, fer_bench.faces.detector as f\n"
+        "from tests.live.fakes import FakePredictor, SquareDetector\n"
         "f.open_detector = lambda *_, **__: contextlib.nullcontext(SquareDetector())\n"
         "f.landmarker_file = lambda *_: 'none'\n"
         "p.open_predictor = lambda *_: FakePredictor(seconds=0.05)\n"

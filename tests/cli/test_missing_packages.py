@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_bench.packages import PACKAGES, explain, require
-from tests.apps.conftest import make_run
+from tests.deploy.conftest import make_run
 
 __all__ = ["make_run"]
 ROOT = Path(__file__).resolve().parents[2]

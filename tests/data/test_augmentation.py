@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fer_bench.data.augment import AUGMENTATIONS, Augmenter
+from fer_bench.data.augmentation import AUGMENTATIONS, Augmenter
 from fer_bench.errors import MissingPackageError, SpecError, UnknownNameError
 from tests.fakes import smooth_images
 

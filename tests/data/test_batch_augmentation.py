@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from fer_bench.data.augment import AUGMENTATIONS, Augmenter
-from fer_bench.data.batch_augment import BatchAugmenter
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.augmentation import AUGMENTATIONS, Augmenter
+from fer_bench.data.batch_augmentation import BatchAugmenter
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.spec import RunSpec
-from tests.data.test_augment import BY_IMAGE
+from tests.data.test_augmentation import BY_IMAGE
 from tests.fakes import smooth_images
 
 IMAGES = torch.from_numpy(smooth_images(6)).unsqueeze(1)

@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fer_bench.apps.annotate.images import list_images
-from fer_bench.apps.predict import find_images
-from fer_bench.data.class_folders import walk
+from fer_bench.annotate.images import list_images
 from fer_bench.data.decoding import is_clutter
+from fer_bench.datasets.class_folders import walk
+from fer_bench.deploy.predict import find_images
 from tests.fakes import smooth_images
 
 CLUTTER = (

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fer_bench.data.corruptions import COVERS, CorruptedImages, corrupt, parameter
-from fer_bench.data.face_layout import find_parts, parts_of, standard_parts
 from fer_bench.data.samples import Samples
-from fer_bench.data.synthfaces import read_synthfaces
+from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.faces.layout import find_parts, parts_of, standard_parts
 from fer_bench.results.corruptions import TITLES
 from tests.fakes import smooth_images
 

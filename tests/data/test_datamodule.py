@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data.base import AffectDataModule, EpochSampler
-from fer_bench.data.fer2013 import FER2013DataModule
-from fer_bench.data.load import build_datamodule, dataset_class
+from fer_bench.data.datamodule import AffectDataModule, EpochSampler
 from fer_bench.data.samples import SPLITS, Samples, Subset
-from fer_bench.data.synthfaces import SynthFacesDataModule
+from fer_bench.datasets.fer2013.module import FER2013DataModule
+from fer_bench.datasets.load import build_datamodule, dataset_class
+from fer_bench.datasets.synthfaces import SynthFacesDataModule
 from fer_bench.errors import BadDataError, SpecError, UnknownNameError
 from fer_bench.spec import RunSpec
 from tests.fakes import make_faces, smooth_images, write_class_folders, write_csv

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_bench.data import decoding, image_files
+from fer_bench import image_files
+from fer_bench.data import decoding
 from fer_bench.data.decoding import MAX_PIXELS, decode, images_below, in_natural_order, load_image, read_image
-from fer_bench.data.image_files import UnreadableImageError, read_header
 from fer_bench.data.images import FileImages, png_size
 from fer_bench.errors import BadDataError
+from fer_bench.image_files import UnreadableImageError, read_header
 
 FORMATS = {"PNG": {}, "JPEG": {}, "BMP": {}, "WEBP": {}, "TIFF": {"compression": "tiff_lzw"}, "GIF": {}}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))

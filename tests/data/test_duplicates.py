@@ -6,8 +6,8 @@ import pytest
 
 from fer_bench.data import duplicates
 from fer_bench.data.duplicates import find_duplicates, flag_duplicates
-from fer_bench.data.fer2013 import read_fer2013
 from fer_bench.data.samples import Samples
+from fer_bench.datasets.fer2013.module import read_fer2013
 from tests.fakes import make_faces, smooth_images, write_csv
 
 N_TRAIN, N_VALIDATION, N_TEST = 300, 60, 80

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.data.splits import deal, fold_split
-from fer_bench.data.synthfaces import SynthFacesDataModule
+from fer_bench.datasets.synthfaces import SynthFacesDataModule
 from fer_bench.errors import BadDataError, SpecError
-from fer_bench.folding import Folding, folding_of
 
 
 @settings(max_examples=60, deadline=None)

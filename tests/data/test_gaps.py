@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fer_bench.cli.audit import report
-from fer_bench.data.facts import data_facts
 from fer_bench.data.gaps import with_gaps
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import Samples
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import RunSpec
 from tests.fakes import write_class_folders

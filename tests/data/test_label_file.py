@@ -9,12 +9,12 @@ import pytest
 
 from fer_bench import spec as specs
 from fer_bench.data.label_file import match_ids, read_labels, relabel_training
-from fer_bench.data.load import build_datamodule
 from fer_bench.data.sample_names import find_samples, picture_names
 from fer_bench.data.samples import Samples
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7
-from fer_bench.training.assemble import check_names
+from fer_bench.training.build import check_names
 
 HEADER = "id,label,confidence\n"
 

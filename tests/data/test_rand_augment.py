@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.augment import Augmenter, settings_of
-from fer_bench.data.batch_augment import BatchAugmenter
-from fer_bench.data.load import build_datamodule
+from fer_bench.data.augmentation import Augmenter, settings_of
+from fer_bench.data.batch_augmentation import BatchAugmenter
 from fer_bench.data.rand_augment import LARGEST, apply_tone, draw_operations
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import SpecError
 from fer_bench.spec import RunSpec
 from tests.fakes import smooth_images

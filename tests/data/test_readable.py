@@ -8,13 +8,13 @@ import shutil
 
 import pytest
 
-from fer_bench.data.afew_va import find_clips, read_afew_va
-from fer_bench.data.affectnet_index import COLUMNS, raw_index
-from fer_bench.data.ferplus import read_votes
-from fer_bench.data.ferplus_generated import _read_labels
-from fer_bench.data.semaine_sessions import find_recordings
+from fer_bench.datasets.afew_va import find_clips, read_afew_va
+from fer_bench.datasets.affectnet.index import COLUMNS, raw_index
+from fer_bench.datasets.ferplus.generated import _read_labels
+from fer_bench.datasets.ferplus.module import read_votes
+from fer_bench.datasets.semaine.sessions import find_recordings
 from fer_bench.errors import BadDataError, MissingDataError
-from tests.data.fakes_va import write_afew_va, write_avec, write_semaine
+from tests.datasets.fakes_va import write_afew_va, write_avec, write_semaine
 
 CONTENTS = {
     "a cell without end": lambda header: (header + "\n" + "x" * 200_000 + "\n").encode(),

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.afew_va import read_afew_va
-from fer_bench.data.affectnet_module import AffectNetDataModule
-from fer_bench.data.folder import FolderDataModule
-from fer_bench.data.semaine import read_semaine
-from tests.data.fakes_va import write_afew_va, write_semaine
-from tests.data.test_affectnet_module import write_lists
-from tests.data.test_semaine import BrightestBlock
+from fer_bench.datasets.afew_va import read_afew_va
+from fer_bench.datasets.affectnet.module import AffectNetDataModule
+from fer_bench.datasets.folder import FolderDataModule
+from fer_bench.datasets.semaine.module import read_semaine
+from tests.datasets.fakes_va import write_afew_va, write_semaine
+from tests.datasets.test_affectnet_module import write_lists
+from tests.datasets.test_semaine import BrightestBlock
 from tests.fakes import write_class_folders
 
 Checksums = dict[str, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from fer_bench.data.load import build_datamodule
 from fer_bench.data.split_names import sounds_like_split, split_of
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError
 from fer_bench.spec import RunSpec
 from tests.fakes import write_class_folders

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from fer_bench.data.decoding import decode
-from fer_bench.data.image_files import UnreadableImageError
+from fer_bench.image_files import UnreadableImageError
 
 
 def test_a_png_without_pixels(capfd):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from fer_bench.data.ferplus_generated import FOLDERS
+from fer_bench.datasets.ferplus.generated import FOLDERS
 from tests.fakes import smooth_images
 
 # The first lines of the authors' files, and of each file one that is no face and one of contempt.

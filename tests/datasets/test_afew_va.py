@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fer_bench.data import images
-from fer_bench.data.afew_va import AfewVaDataModule, read_afew_va
+from fer_bench.datasets.afew_va import AfewVaDataModule, read_afew_va
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
-from tests.data.fakes_va import write_afew_va
+from tests.datasets.fakes_va import write_afew_va
 
 
 @pytest.fixture(autouse=True)

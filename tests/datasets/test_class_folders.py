@@ -14,8 +14,8 @@ from PIL import Image
 
 from fer_bench import spec as specs
 from fer_bench.data import native
-from fer_bench.data.load import build_datamodule
 from fer_bench.data.samples import sample_digests, split_checksum
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 from fer_bench.protocols import find_task

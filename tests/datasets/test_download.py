@@ -20,15 +20,15 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from fer_bench.data.download import DownloadLimits, download_findingemo
-from fer_bench.data.download_body import BodyDecoder, BodyError, image_defect
-from fer_bench.data.download_list import read_url_list, safe_target
 from fer_bench.data.file_names import unfit
+from fer_bench.datasets.download.body import BodyDecoder, BodyError, image_defect
+from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
+from fer_bench.datasets.download.links import read_url_list, safe_target
 from fer_bench.errors import BadDataError, FerBenchError, HardwareError, MissingDataError, SpecError
-from tests.data import findingemo_lines
+from tests.datasets import findingemo_lines
 
 pytest.importorskip("httpx")
-from fer_bench.data.download_guard import RefusedLinkError, is_public, parse_link
+from fer_bench.datasets.download.guard import RefusedLinkError, is_public, parse_link
 
 
 def encoded(kind, size=(64, 48)):
@@ -714,7 +714,7 @@ def test_a_killed_download_leaves_nothing_after_the_next_one(server, tmp_path):
         json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/drip", "idx_url": 1}])
     )
     code = (
-        "import sys; from pathlib import Path; from fer_bench.data.download import download_findingemo as d;"
+        "import sys; from pathlib import Path; from fer_bench.datasets.download.images import download_findingemo as d;"
         " d(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "urls.json", tmp_path / "images"])
@@ -758,7 +758,8 @@ def test_a_limit_on_the_size_of_files(server, tmp_path):
         json.dumps([{"rel_path": "x/a.jpg", "url": f"{server.url}/image", "idx_url": 1}])
     )
     code = (
-        "import resource, sys; from pathlib import Path; from fer_bench.data.download import download_findingemo as d\n"
+        "import resource, sys; from pathlib import Path; "
+        "from fer_bench.datasets.download.images import download_findingemo as d\n"
         "from fer_bench.errors import HardwareError; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: d(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "except HardwareError as error: print(error)"

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from fer_bench import paths
-from fer_bench.data import fer2013, files
+from fer_bench.data import cache
 from fer_bench.data.duplicates import find_duplicates
-from fer_bench.data.fer2013 import OFFICIAL, read_fer2013
 from fer_bench.data.samples import SPLITS, Subset
+from fer_bench.datasets.fer2013 import module
+from fer_bench.datasets.fer2013.module import OFFICIAL, read_fer2013
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.protocols import PROTOCOLS
 from tests.fakes import SPLIT_OF, Faces, make_faces, smooth_images, write_csv, write_folders, write_icml
 
 REAL = os.environ.get("FER_BENCH_TEST_FER2013")
-needs_real = pytest.mark.skipif(not REAL, reason="FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
+needs_real = pytest.mark.skipif(not REAL, reason="FER_BENCH_TEST_FER2013 names no folder with the real module.csv")
 
 WRITERS = {"csv": write_csv, "icml": write_icml, "folders": write_folders}
 
@@ -94,7 +95,7 @@ def test_a_changed_pixel_or_label_changes_the_checksum_of_its_split_only(faces, 
 def test_second_open_does_not_parse_again(faces, tmp_path, monkeypatch):
     write_csv(tmp_path, faces)
     first = read_fer2013(str(tmp_path))
-    monkeypatch.setattr(fer2013, "_parse", lambda path: pytest.fail("parsed again"))
+    monkeypatch.setattr(module, "_parse", lambda path: pytest.fail("parsed again"))
     second = read_fer2013(str(tmp_path))
     assert (np.asarray(second.images) == np.asarray(first.images)).all()
     assert second.checksums == first.checksums
@@ -125,7 +126,7 @@ def test_two_users_of_one_cache_with_the_same_file_share_it(faces, tmp_path, mon
     write_csv(tmp_path / "a", faces)
     write_csv(tmp_path / "b", faces)
     read_fer2013(str(tmp_path / "a"))
-    monkeypatch.setattr(fer2013, "_parse", lambda path: pytest.fail("parsed again"))
+    monkeypatch.setattr(module, "_parse", lambda path: pytest.fail("parsed again"))
     read_fer2013(str(tmp_path / "b"))
 
 
@@ -165,11 +166,11 @@ def test_an_interrupted_build_leaves_no_cache_entry(faces, tmp_path, monkeypatch
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.json, "dumps", interrupted)
+    monkeypatch.setattr(cache.json, "dumps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_fer2013(str(tmp_path))
     assert not [p for p in (paths.cache_dir() / "fer2013").iterdir() if p.suffix != ".lock"]
-    monkeypatch.setattr(files.json, "dumps", dump)
+    monkeypatch.setattr(cache.json, "dumps", dump)
     assert len(read_fer2013(str(tmp_path))) == len(faces)
 
 
@@ -187,7 +188,7 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(faces, tmp_path
     def unreadable(path):
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(fer2013, "_parse", unreadable)
+    monkeypatch.setattr(module, "_parse", unreadable)
     with pytest.raises(BadDataError, match=r"fer2013\.csv.*cannot be read"):
         read_fer2013(str(tmp_path))
 
@@ -197,7 +198,7 @@ def test_missing_data_says_what_was_looked_for_where_and_how_to_get_it(tmp_path)
         read_fer2013(str(tmp_path / "nowhere"))
     text = str(error.value)
     for part in (
-        "fer2013.csv",
+        "module.csv",
         "icml_face_data.csv",
         str(tmp_path / "nowhere"),
         "Kaggle",
@@ -269,7 +270,7 @@ def test_another_header_is_shown(faces, tmp_path, header):
 
 
 def test_header_without_rows(tmp_path):
-    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
+    (tmp_path / "module.csv").write_text("emotion,pixels,Usage\n")
     with pytest.raises(BadDataError, match="no rows"):
         read_fer2013(str(tmp_path))
 
@@ -295,8 +296,8 @@ def test_complete_class_folders_that_still_carry_the_rows_are_the_known_copy(tmp
     # The real sizes in small: five rows have no name in FER+ and identify nothing.
     faces = make_faces()
     counts = {"train": 42, "validation": 14, "test": 14}
-    monkeypatch.setattr(fer2013, "OFFICIAL", counts)
-    monkeypatch.setattr(fer2013, "UNNAMED_ROWS", np.array([3, 17, 43, 57, 69]))
+    monkeypatch.setattr(module, "OFFICIAL", counts)
+    monkeypatch.setattr(module, "UNNAMED_ROWS", np.array([3, 17, 43, 57, 69]))
     write_csv(tmp_path / "csv", faces)
     write_folders(tmp_path / "folders", faces)
     table, folders = read_fer2013(str(tmp_path / "csv")), read_fer2013(str(tmp_path / "folders"))

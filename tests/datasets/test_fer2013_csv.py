@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_bench.data.fer2013 import read_fer2013
-from fer_bench.data.fer2013_csv import parse, split_of
+from fer_bench.datasets.fer2013.csv_file import parse, split_of
+from fer_bench.datasets.fer2013.module import read_fer2013
 from fer_bench.errors import BadDataError, MissingDataError
 from tests.fakes import Faces, make_faces, write_csv
 

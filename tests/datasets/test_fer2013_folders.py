@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data import fer2013_folders
-from fer_bench.data.fer2013 import read_fer2013
-from fer_bench.data.fer2013_folders import usage_split
+from fer_bench.datasets.fer2013 import folders
+from fer_bench.datasets.fer2013.folders import usage_split
+from fer_bench.datasets.fer2013.module import read_fer2013
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
 from tests.fakes import SPLIT_OF, make_faces, write_folders
@@ -217,5 +217,5 @@ def test_every_image_is_known_by_its_path(faces, tmp_path):
     samples = read_fer2013(str(tmp_path))
     for sample_id, image in zip(samples.ids, samples.images, strict=True):
         assert (cv2.imread(str(tmp_path / str(sample_id)), cv2.IMREAD_GRAYSCALE) == image).all()
-    assert fer2013_folders.find_folders(tmp_path) == tmp_path
+    assert folders.find_folders(tmp_path) == tmp_path
     assert Path(str(samples.ids[0])).parts[0] == "test"

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data import ferplus_votes
-from fer_bench.data.ferplus import FERPlusDataModule, read_ferplus, read_votes
-from fer_bench.data.ferplus_votes import process_votes
 from fer_bench.data.samples import SPLITS
+from fer_bench.datasets.ferplus.module import FERPlusDataModule, read_ferplus, read_votes
+from fer_bench.datasets.ferplus.votes import process_votes
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.protocols import PROTOCOLS
 from tests.fakes import Faces, make_faces, make_votes, write_csv, write_folders, write_icml, write_votes
@@ -173,7 +172,7 @@ def test_target_modes_change_training_and_nothing_else(tmp_path, faces, votes, m
 
 
 def test_dataset_without_votes_refuses_their_target_modes(tmp_path, faces):
-    from fer_bench.data.fer2013 import FER2013DataModule
+    from fer_bench.datasets.fer2013.module import FER2013DataModule
 
     write_csv(tmp_path, faces)
     data = FER2013DataModule("fer7", data_dir=str(tmp_path), target_mode="probability")
@@ -272,7 +271,7 @@ def test_checksums_follow_the_votes_and_the_faces(tmp_path, faces, votes):
 def test_second_open_does_not_process_again(tmp_path, faces, votes, monkeypatch):
     folder = write(tmp_path, faces, votes)
     first = read_ferplus(folder)
-    monkeypatch.setattr(ferplus_votes, "process_votes", lambda *_: pytest.fail("processed again"))
+    monkeypatch.setattr(votes, "process_votes", lambda *_: pytest.fail("processed again"))
     assert (read_ferplus(folder).targets["fer8"] == first.targets["fer8"]).all()
 
 

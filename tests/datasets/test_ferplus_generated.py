@@ -8,19 +8,19 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.ferplus import read_ferplus
-from fer_bench.data.ferplus_generated import (
+from fer_bench.data.samples import SPLITS
+from fer_bench.datasets.ferplus.generated import (
     FOLDERS,
     OFFICIAL,
     WHICH,
     FERPlusGeneratedDataModule,
     read_ferplus_generated,
 )
-from fer_bench.data.ferplus_votes import process_votes
-from fer_bench.data.samples import SPLITS
+from fer_bench.datasets.ferplus.module import read_ferplus
+from fer_bench.datasets.ferplus.votes import process_votes
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.protocols import PROTOCOLS, protocol_for
-from tests.data.fakes_ferplus import REAL, write_generated
+from tests.datasets.fakes_ferplus import REAL, write_generated
 from tests.fakes import smooth_images
 
 # By hand: a strict majority of the votes that are left when single ones are dropped.

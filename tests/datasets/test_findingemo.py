@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fer_bench.data.findingemo import clean_split, index_findingemo, paper_split
-from fer_bench.data.findingemo_annotations import AROUSAL3_OF, VALENCE3_OF, image_id, published, read_annotations
+from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF, image_id, published, read_annotations
+from fer_bench.datasets.findingemo.reader import clean_split, index_findingemo, paper_split
 from fer_bench.errors import BadDataError, MissingDataError, UnknownNameError
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
-from tests.data import findingemo_lines
+from tests.datasets import findingemo_lines
 
 HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.folder import FolderDataModule
 from fer_bench.data.samples import SPLITS
+from fer_bench.datasets.folder import FolderDataModule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 from tests.fakes import make_faces, write_class_folders, write_folders

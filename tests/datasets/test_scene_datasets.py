@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.findingemo_module import FindingEmoDataModule
-from fer_bench.data.load import dataset_class
-from fer_bench.data.synthscenes import SynthScenesDataModule, crop_face
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.datasets.findingemo.module import FindingEmoDataModule
+from fer_bench.datasets.load import dataset_class
+from fer_bench.datasets.synthscenes import SynthScenesDataModule, crop_face
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import LABEL_SETS
 
@@ -108,7 +108,7 @@ def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):
     (copy / "Run_1/party 0/img0.png").write_bytes(b"\x89PNG")
     with pytest.raises(BadDataError, match="1 of 40"):
         module(copy).read()
-    monkeypatch.setattr("fer_bench.data.findingemo_module.MAX_BAD_SHARE", 0.1)
+    monkeypatch.setattr("fer_bench.datasets.findingemo.module.MAX_BAD_SHARE", 0.1)
     samples = module(copy).read()
     assert len(samples) == 39
     assert samples.quarantined == [

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data import semaine
-from fer_bench.data.faces import Face
-from fer_bench.data.semaine import SemaineDataModule, annotation_rows, read_semaine
-from fer_bench.data.semaine_sessions import find_recordings, merge_traces
+from fer_bench.datasets.semaine import module
+from fer_bench.datasets.semaine.module import SemaineDataModule, annotation_rows, read_semaine
+from fer_bench.datasets.semaine.sessions import find_recordings, merge_traces
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
-from tests.data.fakes_va import write_avec, write_semaine
+from fer_bench.faces.detector import Face
+from tests.datasets.fakes_va import write_avec, write_semaine
 
 
 class BrightestBlock:
@@ -49,8 +49,8 @@ def detector(tmp_path, monkeypatch):
         yield found
 
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(semaine, "open_detector", opened)
-    monkeypatch.setattr(semaine, "landmarker_file", lambda *_: Path("model"))
+    monkeypatch.setattr(module, "open_detector", opened)
+    monkeypatch.setattr(module, "landmarker_file", lambda *_: Path("model"))
     return found
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_bench.data import synthfaces
 from fer_bench.data.samples import SPLITS
-from fer_bench.data.synthfaces import SynthFacesDataModule, read_synthfaces
+from fer_bench.datasets import synthfaces
+from fer_bench.datasets.synthfaces import SynthFacesDataModule, read_synthfaces
 from fer_bench.errors import SpecError
 from fer_bench.labels import LABEL_SETS
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_bench.data import class_folders
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets import class_folders
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 from fer_bench.spec import RunSpec

@@ -10,12 +10,12 @@ def make_run(own_folders):
     """Make a run from the settings of a spec; gives its store and its id."""
     import torch
 
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
     from fer_bench.protocols import protocol_for
     from fer_bench.results.begin import begin_record, run_folder
     from fer_bench.results.store import Store
     from fer_bench.spec import RunSpec
-    from fer_bench.training.assemble import build_task
+    from fer_bench.training.build import build_task
 
     torch.set_num_threads(1)
 

@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.apps.predict import predict_files
-from fer_bench.apps.predictor import METADATA, OnnxPredictor, RunPredictor, open_predictor
+from fer_bench.deploy.predict import predict_files
+from fer_bench.deploy.predictor import METADATA, OnnxPredictor, RunPredictor, open_predictor
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError, SpecError, WeightsError
 from fer_bench.labels import FER7
-from tests.data.fakes_va import write_afew_va
+from tests.datasets.fakes_va import write_afew_va
 from tests.fakes import smooth_images
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 
-from fer_bench.apps import export as exporting  # noqa: E402
-from fer_bench.apps.export import export_run  # noqa: E402
+from fer_bench.deploy import export as exporting  # noqa: E402
+from fer_bench.deploy.export import export_run  # noqa: E402
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
-from fer_bench.ensembles.ways import WAYS
+from fer_bench.ensembles.strategies import WAYS
 from fer_bench.errors import FerBenchError
 from fer_bench.results.store import Store
 from tests.ensembles.stored import PROTOCOL, fill

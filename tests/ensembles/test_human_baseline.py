@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.ensembles.humans import TaggedSplit, agreement, build_human_rows, deal, recompute_agreement, seat_outputs
+from fer_bench.ensembles.human_baseline import (
+    TaggedSplit,
+    agreement,
+    build_human_rows,
+    deal,
+    recompute_agreement,
+    seat_outputs,
+)
 from fer_bench.errors import BadDataError
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
@@ -149,8 +156,8 @@ def test_another_copy_does_not_pass_for_the_known_one(rows):
     "FER_BENCH_TEST_FER2013" not in os.environ, reason="FER_BENCH_TEST_FER2013 names no folder with the real data"
 )
 def test_the_real_votes(tmp_path):
-    from fer_bench.data.ferplus import read_votes
-    from fer_bench.data.ferplus_votes import process_votes
+    from fer_bench.datasets.ferplus.module import read_votes
+    from fer_bench.datasets.ferplus.votes import process_votes
 
     votes, usage = read_votes(Path(os.environ["FER_BENCH_TEST_FER2013"]) / "fer2013new.csv")
     splits = {}

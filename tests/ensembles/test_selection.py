@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from fer_bench.ensembles import choice, selection, stacking, ways
+from fer_bench.ensembles import choice, selection, stacking, strategies
 from fer_bench.ensembles.choice import choose, join
 from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of, order_by_validation
 from fer_bench.ensembles.stacking import PENALTIES, Stacker, features, fit_stacker
@@ -166,12 +166,12 @@ def test_a_damaged_stacker_is_refused():
 def test_held_out_scores_see_no_sample_that_the_choice_saw(monkeypatch):
     validation = library(3, n_members=4, n=100)
     chosen_on, joined = [], []
-    choose, join = ways.choose, ways.join
-    monkeypatch.setattr(ways, "choose", lambda part, *rest: chosen_on.append(part) or choose(part, *rest))
+    choose, join = strategies.choose, strategies.join
+    monkeypatch.setattr(strategies, "choose", lambda part, *rest: chosen_on.append(part) or choose(part, *rest))
     monkeypatch.setattr(
-        ways, "join", lambda choice, rule, outputs: joined.append(outputs) or join(choice, rule, outputs)
+        strategies, "join", lambda choice, rule, outputs: joined.append(outputs) or join(choice, rule, outputs)
     )
-    ways.held_out_score(validation, "accuracy", ways.Way("soft"))
+    strategies.held_out_score(validation, "accuracy", strategies.Way("soft"))
     assert len(chosen_on) == len(joined) == 5
     for seen, unseen in zip(chosen_on, joined, strict=True):
         assert seen.outputs.shape[1] + unseen.shape[1] == 100
@@ -185,15 +185,15 @@ def test_held_out_scores_of_ways_that_choose_nothing_are_the_plain_ones():
     validation = library(4, n_members=5, n=90)
     for rule in ("majority", "soft"):
         expected = accuracy_score(validation.targets, combine(rule, list(validation.outputs)).argmax(axis=1))
-        assert ways.held_out_score(validation, "accuracy", ways.Way(rule)) == pytest.approx(expected)
+        assert strategies.held_out_score(validation, "accuracy", strategies.Way(rule)) == pytest.approx(expected)
 
 
 def test_held_out_scores_do_not_flatter_a_selection_from_noise():
     generator = np.random.default_rng(0)
     outputs = generator.dirichlet([1, 1, 1], size=(40, 300))
     noise = ValidationSet(tuple(f"m{i:02d}" for i in range(40)), generator.integers(3, size=300), outputs)
-    way = ways.Way("soft", selection="greedy")
+    way = strategies.Way("soft", selection="greedy")
     choice = choose(noise, "accuracy", way.top_k, way.rule, None, way.selection)
     fitted = accuracy_score(noise.targets, join(choice, "soft", outputs[choice.members]).argmax(axis=1))
     assert fitted > 0.42
-    assert abs(ways.held_out_score(noise, "accuracy", way, repeats=3) - 1 / 3) < 0.06
+    assert abs(strategies.held_out_score(noise, "accuracy", way, repeats=3) - 1 / 3) < 0.06

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from fer_bench.data.faces import IBUG_68, landmarker_file, open_detector
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.faces.detector import IBUG_68, landmarker_file, open_detector
 
 MODEL, FACES = os.environ.get("FER_BENCH_LANDMARKER"), os.environ.get("FER_BENCH_TEST_FER2013")
 
@@ -40,7 +40,7 @@ def test_a_damaged_model_is_named(tmp_path):
 _PARTS_OF_REAL_FACES = """
 import sys
 import cv2, numpy as np
-from fer_bench.data.faces import open_detector
+from fer_bench.faces.detector import open_detector
 with open(sys.argv[2] + "/fer2013.csv") as file:
     next(file)
     faces = [np.array(next(file).split(",")[1].split(), dtype=np.uint8).reshape(48, 48) for _ in range(16)]

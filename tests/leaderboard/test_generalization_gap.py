@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_bench.leaderboard.compare import compare
-from fer_bench.leaderboard.overfitting import compare_gaps
+from fer_bench.leaderboard.generalization_gap import compare_gaps
 from fer_bench.leaderboard.rows import Row
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
-from fer_bench.leaderboard.cells import link, title
+from fer_bench.leaderboard.formatting import link, title
 from fer_bench.leaderboard.markdown import BEGIN, END, _citation, _claims, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board

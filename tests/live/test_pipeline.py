@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from fer_bench.live.pipeline import Channel, Pipeline
+from fer_bench.live.session import run_live
 
-from fer_bench.apps.live.pipeline import Channel, Pipeline
-from fer_bench.apps.live.session import run_live
-from tests.apps.live.fakes import FakeCamera, FakeFile, FakePredictor, SquareDetector, read_video
+from tests.live.fakes import FakeCamera, FakeFile, FakePredictor, SquareDetector, read_video
 
 
 def test_a_channel_that_may_lose_keeps_the_newest():

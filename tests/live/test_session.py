@@ -9,20 +9,21 @@ import os
 import cv2
 import numpy as np
 import pytest
+from fer_bench.live.capture import Frame, open_source
+from fer_bench.live.overlay import Pace, compose
+from fer_bench.live.recording import VideoRecording
+from fer_bench.live.screen import has_screen
+from fer_bench.live.session import run_live
+from fer_bench.live.tracks import Tracker
 
-from fer_bench.apps.live.capture import Frame, open_source
-from fer_bench.apps.live.lettering import text_size
-from fer_bench.apps.live.overlay import Pace, compose
-from fer_bench.apps.live.recording import VideoRecording
-from fer_bench.apps.live.screen import has_screen
-from fer_bench.apps.live.session import run_live
-from fer_bench.apps.live.tracks import Tracker
-from fer_bench.data.afew_va import read_afew_va
 from fer_bench.data.decoding import load_image
-from fer_bench.data.faces import Face
-from fer_bench.data.framing import Framing, framing_of, image_shape
+from fer_bench.datasets.afew_va import read_afew_va
 from fer_bench.errors import BadDataError, SpecError
-from tests.apps.live.fakes import (
+from fer_bench.faces.crops import Framing, framing_of, image_shape
+from fer_bench.faces.detector import Face
+from fer_bench.live.text_rendering import text_size
+from tests.datasets.fakes_va import write_afew_va
+from tests.live.fakes import (
     NAMES,
     VALUES,
     FakeFile,
@@ -33,7 +34,6 @@ from tests.apps.live.fakes import (
     read_video,
     write_video,
 )
-from tests.data.fakes_va import write_afew_va
 
 
 def rows_of(path):

@@ -8,12 +8,12 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+from fer_bench.live.capture import Frame, VideoSource, open_source
+from fer_bench.live.containers import is_cut_off, picture_seconds
+from fer_bench.live.session import run_live
 
-from fer_bench.apps.live.capture import Frame, VideoSource, open_source
-from fer_bench.apps.live.containers import is_cut_off, picture_seconds
-from fer_bench.apps.live.session import run_live
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
-from tests.apps.live.fakes import FakeFile, FakePredictor, SquareDetector, draw, read_video, write_video
+from tests.live.fakes import FakeFile, FakePredictor, SquareDetector, draw, read_video, write_video
 
 
 def test_a_video_gives_all_its_frames_in_time(tmp_path):
@@ -145,7 +145,7 @@ def test_a_video_lasts_as_long_as_a_source_of_changing_rate(tmp_path, rate):
 
 
 def test_a_clock_that_jumps_does_not_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("fer_bench.apps.live.session.LONGEST_GAP_OF_FILES", 2.0)
+    monkeypatch.setattr("fer_bench.live.session.LONGEST_GAP_OF_FILES", 2.0)
     run_live(
         FakePredictor(),
         SquareDetector(),

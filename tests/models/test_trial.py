@@ -12,7 +12,7 @@ from fer_bench.models.catalog import MODELS, ModelEntry
 from fer_bench.models.trial import try_network, try_sides, try_specified
 from fer_bench.models.zoo import build_network
 from fer_bench.spec import RunSpec
-from fer_bench.training.assemble import check_names
+from fer_bench.training.build import check_names
 
 
 class Mine(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fer_bench.data.synthscenes import SynthScenesDataModule
+from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import BadDataError
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.features import Place, batch_size_for, dataset_identity, extract

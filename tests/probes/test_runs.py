@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.probes.backbones import build_backbone

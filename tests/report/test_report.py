@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fer_bench.ensembles.build import build_ensemble
-from fer_bench.ensembles.humans import TaggedSplit, build_human_rows
+from fer_bench.ensembles.human_baseline import TaggedSplit, build_human_rows
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
@@ -160,7 +160,7 @@ def test_many_classes_and_a_class_that_never_occurs():
 
 def test_reports_and_ensembles_need_no_torch():
     code = (
-        "import sys; import fer_bench.report.page, fer_bench.ensembles.build, fer_bench.ensembles.humans,"
+        "import sys; import fer_bench.report.page, fer_bench.ensembles.build, fer_bench.ensembles.human_baseline,"
         " fer_bench.ensembles.recompute, fer_bench.cli.ensemble, fer_bench.cli.report; sys.exit('torch' in sys.modules"
         " or 'lightning' in sys.modules)"
     )

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.attributes import EMPTY, by_column, by_frequency, by_pose, columns_of, thirds
-from fer_bench.data.load import build_datamodule
 from fer_bench.data.samples import Samples
-from fer_bench.data.synthfaces import read_synthfaces
+from fer_bench.datasets.load import build_datamodule
+from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import MissingDataError, RecordError, UnknownNameError
+from fer_bench.faces.attributes import EMPTY, by_column, by_frequency, by_pose, columns_of, thirds
 from fer_bench.labels import FER7
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import protocol_for

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_bench.data.findingemo_annotations import read_annotations
+from fer_bench.datasets.findingemo.annotations import read_annotations
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError
 from fer_bench.labels import EMO8, EMO24
 from fer_bench.studies.findingemo import study_findingemo
 from fer_bench.studies.findingemo_comparison import compare, is_published
 from fer_bench.studies.findingemo_printed import TABLE_2, TABLE_4
 from fer_bench.studies.findingemo_statistics import agreement, emotion_distance, emotion_table, overlap_scores
-from tests.data import findingemo_lines
+from tests.datasets import findingemo_lines
 
 HEADER = ",user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_bench.data.anatomy import (
+from fer_bench.errors import SpecError
+from fer_bench.labels import EMO8, EMO24_TO_EMO8, FER7, FER8
+from fer_bench.synthetic.face_model import (
     ACTION_UNITS,
     BACKGROUNDS,
     BEARDS,
@@ -15,8 +17,7 @@ from fer_bench.data.anatomy import (
     FaceParams,
     Identity,
 )
-from fer_bench.data.drawing import draw_face
-from fer_bench.data.people import (
+from fer_bench.synthetic.identities import (
     EMO8_OF,
     EXPRESSIONS,
     VALENCE_AROUSAL,
@@ -25,11 +26,10 @@ from fer_bench.data.people import (
     draw_prototypes,
     seen_as,
 )
-from fer_bench.data.scenes import SceneConfig, draw_scene, generate_scenes
-from fer_bench.data.strokes import smooth
-from fer_bench.data.synth import SPLITS, VOTE_COLUMNS, SynthConfig, draw_sample, generate
-from fer_bench.errors import SpecError
-from fer_bench.labels import EMO8, EMO24_TO_EMO8, FER7, FER8
+from fer_bench.synthetic.population import SPLITS, VOTE_COLUMNS, SynthConfig, draw_sample, generate
+from fer_bench.synthetic.renderer import draw_face
+from fer_bench.synthetic.scenes import SceneConfig, draw_scene, generate_scenes
+from fer_bench.synthetic.strokes import smooth
 
 CONFIG = SynthConfig(n_train=240, n_validation=60, n_test=123, seed=3)
 

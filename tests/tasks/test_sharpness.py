@@ -8,7 +8,7 @@ from fer_bench.errors import SpecError
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.schedules import build_optimizer
-from fer_bench.training.assemble import build_task, check_names
+from fer_bench.training.build import build_task, check_names
 
 IMAGES = torch.randint(0, 256, (8, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 BATCH = {"image": IMAGES, "target": torch.arange(8) % 7}

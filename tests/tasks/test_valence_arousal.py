@@ -13,7 +13,7 @@ from fer_bench.protocols import PROTOCOLS, protocol_for
 from fer_bench.scoring.regression import ccc
 from fer_bench.tasks.valence_arousal import StreamingCCC, ValenceArousalTask
 from fer_bench.tasks.value_losses import CCCLoss, build_value_loss, check_class_loss
-from fer_bench.training.assemble import build_task, check_names
+from fer_bench.training.build import build_task, check_names
 
 
 def drawn(n=60, seed=0):

@@ -71,7 +71,7 @@ def test_two_stages_and_the_picture_of_what_they_reconstruct(two_stages, home):
 
 
 def test_the_pictures_columns_go_round_the_classes(two_stages):
-    from fer_bench.data.load import build_datamodule
+    from fer_bench.datasets.load import build_datamodule
     from fer_bench.training.reconstructions import reconstruct
 
     spec, record = two_stages

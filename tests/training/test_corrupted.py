@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fer_bench.cli.main import app
 from fer_bench.cli.robustness import lines_of
 from fer_bench.data.corruptions import COVERS, corrupt
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
 from fer_bench.protocols import PROTOCOLS
@@ -20,8 +20,8 @@ from fer_bench.results.corruptions import FAMILIES, TITLES, Corrupted, pack, unp
 from fer_bench.results.store import Store
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.training.corrupted import measure
+from fer_bench.training.loading import load_run, with_views
 from fer_bench.training.run import run
-from fer_bench.training.trained import load_run, with_views
 
 
 @pytest.fixture(scope="module")

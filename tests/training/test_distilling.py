@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fer_bench.data import files
-from fer_bench.data.load import build_datamodule
+from fer_bench.data import cache
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.protocols import protocol_for
@@ -16,11 +16,11 @@ from fer_bench.results.inputs import TEACHER, find_done
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import Distilling, DistillingTask
-from fer_bench.training import machine
-from fer_bench.training.assemble import build_task, check_names
+from fer_bench.training import hardware
+from fer_bench.training.build import build_task, check_names
+from fer_bench.training.loading import load_run
 from fer_bench.training.run import run
 from fer_bench.training.teachers import extra_caveats, find_teachers, require_same_data, teach
-from fer_bench.training.trained import load_run
 from tests.training.conftest import SMALL, same_weights
 from tests.training.test_resume import StopError, stop_in_epoch
 
@@ -88,7 +88,7 @@ def test_teachers_answer_both_views_at_the_temperature(school, tiny, home):
     store, teachers = school
     spec = student(tiny, *[record.run_id for record in teachers])
     data = build_datamodule(spec)
-    device = machine.resolve(spec)
+    device = hardware.resolve(spec)
     found = teach(spec, find_teachers(spec, store), data, device, {"train": "x"})
     expected = []
     for record in teachers:
@@ -123,9 +123,9 @@ def test_answers_are_asked_for_once(school, tiny, monkeypatch, capsys):
     run(student(tiny, teachers[0].run_id))
     assert "training images, once for all students" in capsys.readouterr().out
     built = []
-    cached = files.cached
+    cached = cache.cached
     monkeypatch.setattr(
-        files, "cached", lambda name, key, build: cached(name, key, lambda: built.append(name) or build())
+        cache, "cached", lambda name, key, build: cached(name, key, lambda: built.append(name) or build())
     )
     run(student(tiny, teachers[0].run_id, seed=1, options={"temperature": 5.0}))
     assert built == []

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.base import EpochSampler
-from fer_bench.data.synthfaces import read_synthfaces
+from fer_bench.data.datamodule import EpochSampler
+from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import Interrupted, RunNanError, SpecError
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution
-from fer_bench.training import machine
-from fer_bench.training.ranks import distribution, is_first
+from fer_bench.training import hardware
+from fer_bench.training.distributed import distribution, is_first
 from tests.training.conftest import SMALL
 
 # What each process saw, written by the processes themselves.
@@ -126,7 +126,7 @@ def test_training_is_dealt_out_without_repetition_and_validation_without_loss():
 
 def test_the_effective_batch_must_be_shared_evenly(tiny):
     with pytest.raises(SpecError, match="batch_size = 33 cannot be shared by 2 devices"):
-        machine.resolve(tiny(batch_size=33, execution={"devices": 2}))
+        hardware.resolve(tiny(batch_size=33, execution={"devices": 2}))
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.apps.predictor import RunPredictor
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
+from fer_bench.deploy.predictor import RunPredictor
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
-from fer_bench.training import trained as trained_room
+from fer_bench.training import loading as trained_room
 from fer_bench.training.inference import RandomView, random_views
+from fer_bench.training.loading import load_any, load_ensemble
 from fer_bench.training.run import run
-from fer_bench.training.trained import load_any, load_ensemble
 from tests.training.conftest import SMALL
 
 RULES = {
@@ -156,7 +156,7 @@ def test_an_image_from_elsewhere_is_answered_alike_whatever_stands_beside_it(sto
 def test_predict_takes_an_ensemble(stored, home):
     import cv2
 
-    from fer_bench.apps.predict import predict_files
+    from fer_bench.deploy.predict import predict_files
 
     store, specs, ensembles = stored
     images = build_datamodule(specs[0]).split_dataset("test").images

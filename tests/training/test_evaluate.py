@@ -14,7 +14,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 from fer_bench.training.evaluate import apply_mapping, evaluate, map_labels, rescale
 from fer_bench.training.run import run
-from tests.data.fakes_va import write_afew_va
+from tests.datasets.fakes_va import write_afew_va
 
 
 def test_outputs_are_renormalised_over_what_is_shared():

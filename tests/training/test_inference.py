@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.training import fit as fit_room
-from fer_bench.training import inference, machine
-from fer_bench.training.assemble import build_task, load_weights
+from fer_bench.training import hardware, inference
+from fer_bench.training.build import build_task, load_weights
 from fer_bench.training.inference import predict
 from fer_bench.training.run import run
 
@@ -21,7 +21,7 @@ def parts(finished, home):
     (best,) = (home / "runs").glob("*/best.ckpt")
     task = build_task(spec, protocol_for(spec.dataset, spec.task), native_size=48)
     load_weights(task, best)
-    device = machine.resolve(spec)
+    device = hardware.resolve(spec)
 
     def outputs(**settings):
         return predict(task, build_datamodule(spec), "test", device, spec.model_copy(update=settings)).outputs

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from fer_bench.results.store import Store
 from fer_bench.tasks.expression import ExpressionTask
-from fer_bench.training.assemble import build_task, load_weights
+from fer_bench.training.build import build_task, load_weights
 from fer_bench.training.run import run
 from tests.training.test_run import fake_validation
 

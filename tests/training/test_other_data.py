@@ -27,8 +27,8 @@ from fer_bench.sweeps.grid import read_plan
 from fer_bench.sweeps.todo import todo
 from fer_bench.training.evaluate import evaluate
 from fer_bench.training.inference import predict
-from fer_bench.training.on_train import score_on_train
 from fer_bench.training.run import run
+from fer_bench.training.train_accuracy import score_on_train
 
 
 def add_faces(root: Path, split: str, n: int, seed: int) -> None:

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from fer_bench import protocols
-from fer_bench.apps.predict import predict_files
+from fer_bench.deploy.predict import predict_files
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render_all

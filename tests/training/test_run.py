@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.synthfaces import read_synthfaces
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import FerBenchError, HardwareError, RunNanError, SpecError
 from fer_bench.results.store import Store
 from fer_bench.tasks.expression import ExpressionTask

@@ -8,7 +8,7 @@ import torch
 from fer_bench.errors import SpecError
 from fer_bench.results.begin import run_folder
 from fer_bench.tasks.rules_findingemo import StoppingRule
-from fer_bench.training.assemble import check_names
+from fer_bench.training.build import check_names
 from fer_bench.training.run import run
 from fer_bench.training.stopping import LOSS, WEIGHTED_F1, FindingEmoStopping
 

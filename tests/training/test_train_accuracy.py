@@ -8,16 +8,16 @@ import torch
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.report.rows import build_section
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.regression import ccc, mean_over_dimensions
-from fer_bench.training.on_train import score_on_train
+from fer_bench.training.loading import load_run
 from fer_bench.training.run import run
-from fer_bench.training.trained import load_run
+from fer_bench.training.train_accuracy import score_on_train
 
 
 def test_the_accuracy_is_that_of_the_kept_network_on_plain_images(finished):

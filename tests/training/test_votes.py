@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_bench.data.load import build_datamodule
+from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 from fer_bench.results.inputs import TEACHER

@@ -1,0 +1,1 @@
+"""AffectNet: an index over both releases, a reader and the datamodule."""

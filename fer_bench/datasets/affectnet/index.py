@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fer_bench.data.clutter import is_clutter_name
+from fer_bench.clutter import is_clutter_name
 from fer_bench.data.contents import tree_state
-from fer_bench.data.image_files import kind_of
 from fer_bench.data.readable import readable
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.image_files import kind_of
 
 CACHE_VERSION = 1
 COLUMNS = (

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.data import files
-from fer_bench.data.affectnet import AFFECTNET_CODES, AffectNet, read_affectnet
-from fer_bench.data.affectnet_index import COLUMNS
-from fer_bench.data.base import VA, AffectDataModule
+from fer_bench.data import cache
+from fer_bench.data.datamodule import VA, AffectDataModule
 from fer_bench.data.images import FileImages
 from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.datasets.affectnet.index import COLUMNS
+from fer_bench.datasets.affectnet.reader import AFFECTNET_CODES, AffectNet, read_affectnet
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 
@@ -80,7 +80,7 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         else {"va": np.stack([index.valence, index.arousal], axis=1).astype(np.float32)}
     )
     (labels,) = targets.values()
-    content = files.file_digests(index.root, [index.root / str(path) for path in index.paths])
+    content = cache.file_digests(index.root, [index.root / str(path) for path in index.paths])
     left_out = [f"{count} left out: {reason}" for reason, count in sorted(index.dropped.items())]
     return Samples(
         ids=index.ids,
@@ -122,7 +122,7 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
     need: tuple[Literal["expression", "valence_arousal"], ...] = (
         ("expression",) if task in _EXPRESSIONS else ("valence_arousal",)
     )
-    folders = [place for place in files.candidates("affectnet", data_dir) if place.is_dir()]
+    folders = [place for place in cache.candidates("affectnet", data_dir) if place.is_dir()]
     for place in folders:
         try:
             return read_affectnet(
@@ -137,7 +137,7 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
         "train_set/images and train_set/annotations",
         "images/ and annotations/",
     )
-    raise files.missing("affectnet", looked_for, files.candidates("affectnet", data_dir), HOW_TO_GET) from (
+    raise cache.missing("affectnet", looked_for, cache.candidates("affectnet", data_dir), HOW_TO_GET) from (
         missing if folders else None
     )
 

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.affectnet_index import RawIndex, raw_index
 from fer_bench.data.splits import carve
+from fer_bench.datasets.affectnet.index import RawIndex, raw_index
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8, LabelSet
 

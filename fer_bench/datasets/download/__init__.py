@@ -1,0 +1,1 @@
+"""Download the images of a dataset from a list of links."""

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_bench.data.image_files import MAX_PIXELS, MAX_SCANS
+from fer_bench.image_files import MAX_PIXELS, MAX_SCANS
 
 # Formats that the readers decode. Pillow knows many more, PostScript among them, which starts another program.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")

@@ -25,15 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench import __version__
-from fer_bench.data.download_body import BodyDecoder, BodyError, image_defect
-from fer_bench.data.download_journal import DownloadReport, Outcome, parts_folder, read_journal, sweep, write_report
-from fer_bench.data.download_list import CONTROL_FOLDER, Wanted, read_url_list, safe_target
+from fer_bench.datasets.download.body import BodyDecoder, BodyError, image_defect
+from fer_bench.datasets.download.journal import DownloadReport, Outcome, parts_folder, read_journal, sweep, write_report
+from fer_bench.datasets.download.links import CONTROL_FOLDER, Wanted, read_url_list, safe_target
 from fer_bench.errors import FerBenchError, HardwareError, MissingPackageError, SpecError
 
 if TYPE_CHECKING:
     import httpx
 
-    from fer_bench.data.download_guard import Clients
+    from fer_bench.datasets.download.guard import Clients
 
 # Answers that may be another one tomorrow, or from another place: not remembered as gone.
 _TEMPORARY_STATUS = frozenset({401, 403, 406, 408, 425, 429, 451, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -164,7 +164,7 @@ class _Run:
         self.outcomes: dict[str, tuple[Outcome, str]] = {}
 
     async def all(self, wanted: list[Wanted]) -> None:
-        from fer_bench.data.download_guard import Clients
+        from fer_bench.datasets.download.guard import Clients
 
         queue = iter(wanted)
         limits = self.limits
@@ -248,7 +248,7 @@ class _Run:
 
     async def fetch(self, clients: Clients, link: str, target: Path) -> None:
         """Fetch one link into place, or raise _LinkError and leave nothing."""
-        from fer_bench.data.download_guard import RefusedLinkError, parse_link
+        from fer_bench.datasets.download.guard import RefusedLinkError, parse_link
 
         part = self.parts / f"{next(self.numbers)}.part"
         try:
@@ -277,7 +277,7 @@ class _Run:
             part.unlink(missing_ok=True)
 
     async def receive(self, clients: Clients, url: httpx.URL, part: Path) -> None:
-        from fer_bench.data.download_guard import check_hop
+        from fer_bench.datasets.download.guard import check_hop
 
         request = clients.of(url).build_request("GET", url)
         for _ in range(self.limits.max_redirects + 1):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.file_names import collision_key, stored_path, unfit
-from fer_bench.data.findingemo_annotations import HOW_TO_GET
+from fer_bench.datasets.findingemo.annotations import HOW_TO_GET
 from fer_bench.errors import BadDataError, MissingDataError
 
 CONTROL_FOLDER = ".fer_bench-download"

@@ -1,0 +1,1 @@
+"""FER2013 in the layouts in which it circulates."""

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.clutter import is_clutter
+from fer_bench.clutter import is_clutter
+from fer_bench.data import cache
 from fer_bench.data.decoding import SUFFIXES
-from fer_bench.data.fer2013_csv import SIDE
 from fer_bench.data.native import decode_grey
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.split_names import split_of
 from fer_bench.data.splits import carve
+from fer_bench.datasets.fer2013.csv_file import SIDE
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
 
@@ -78,8 +78,8 @@ def read_class_folders(root: Path) -> Samples:
             that is not 48 x 48 px.
     """
     found = _find(root)
-    key = f"folders-{READER_VERSION}-{files.listing_sha256(root, [image.path for image in found])}"
-    arrays, facts = files.cached("fer2013", files.text_sha256(key), lambda: _decode(root, found))
+    key = f"folders-{READER_VERSION}-{cache.listing_sha256(root, [image.path for image in found])}"
+    arrays, facts = cache.cached("fer2013", cache.text_sha256(key), lambda: _decode(root, found))
     ids, labels = arrays["ids"], np.asarray(arrays["label"], dtype=np.int64)
     split, notes = _splits(ids, np.array(["", *SPLITS])[arrays["folder_split"]], labels)
     return Samples(
@@ -161,7 +161,7 @@ def _unread(root: Path) -> list[str]:
     return [f"not read, since it is neither a split nor a class: {', '.join(others[:3])}"] if others else []
 
 
-def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, Any]]:
+def _decode(root: Path, found: list[_Found]) -> tuple[cache.Arrays, dict[str, Any]]:
     at, images, unread = decode_grey(
         [one.path for one in found],
         SIDE,
@@ -181,7 +181,7 @@ def _decode(root: Path, found: list[_Found]) -> tuple[files.Arrays, dict[str, An
         raise BadDataError(problem, "A class without images cannot be learnt or scored; use a complete copy.")
     stacked = np.stack(images)
     labels = np.array([one.label for one in kept], dtype=np.int8)
-    arrays: files.Arrays = {
+    arrays: cache.Arrays = {
         "images": stacked,
         "ids": np.array([one.path.relative_to(root).as_posix() for one in kept]),
         "label": labels,

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fer_bench.data import files
-from fer_bench.data.clutter import is_clutter
-from fer_bench.data.fer2013_csv import read_header
+from fer_bench.clutter import is_clutter
+from fer_bench.data import cache
+from fer_bench.datasets.fer2013.csv_file import read_header
 from fer_bench.errors import MissingDataError
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
@@ -20,7 +20,7 @@ _ARCHIVE = re.compile(
 
 def find_csv(data_dir: str | None) -> Path | None:
     """The first of the known CSV files (or of their gzipped copies), in any case, in the first folder that has one."""
-    for place in _places(files.candidates("fer2013", data_dir)):
+    for place in _places(cache.candidates("fer2013", data_dir)):
         there = {path.name.lower(): path for path in _files_in(place)}
         for name in CSV_NAMES:
             for spelt in (name, f"{name}.gz"):

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.fer2013_csv import parse, split_of
-from fer_bench.data.fer2013_files import CSV_NAMES, explain, find_csv
-from fer_bench.data.fer2013_folders import find_folders, read_class_folders
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Images, Samples, sample_digests, split_checksum
+from fer_bench.datasets.fer2013.csv_file import parse, split_of
+from fer_bench.datasets.fer2013.folders import find_folders, read_class_folders
+from fer_bench.datasets.fer2013.location import CSV_NAMES, explain, find_csv
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
 
@@ -56,20 +56,20 @@ def read_fer2013(data_dir: str | None) -> Samples:
         MissingDataError: no known layout was found.
         BadDataError: a malformed row, a label out of range, an image of another size, an empty class.
     """
-    folders = files.candidates("fer2013", data_dir)
+    folders = cache.candidates("fer2013", data_dir)
     if path := find_csv(data_dir):
         return _from_csv(path)
     for place in folders:
         if root := find_folders(place):
             return _identified(read_class_folders(root))
-    raise explain(folders) or files.missing(
+    raise explain(folders) or cache.missing(
         "fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders, HOW_TO_GET
     )
 
 
 def _from_csv(path: Path) -> Samples:
-    key = f"{READER_VERSION}-{files.file_sha256(path)}"
-    arrays, facts = files.cached("fer2013", key, lambda: _parse(path))
+    key = f"{READER_VERSION}-{cache.file_sha256(path)}"
+    arrays, facts = cache.cached("fer2013", key, lambda: _parse(path))
     usage = np.array(SPLITS)[arrays["split"]]
     n = len(usage)
     return Samples(
@@ -85,13 +85,13 @@ def _from_csv(path: Path) -> Samples:
     )
 
 
-def _parse(path: Path) -> tuple[files.Arrays, dict[str, Any]]:
+def _parse(path: Path) -> tuple[cache.Arrays, dict[str, Any]]:
     table = parse(path)
-    arrays: files.Arrays = {"images": table.images, "label": table.label, "split": table.split}
+    arrays: cache.Arrays = {"images": table.images, "label": table.label, "split": table.split}
     return arrays, {**_facts(arrays, path), "spelling": table.spelling}
 
 
-def _facts(arrays: files.Arrays, path: Path) -> dict[str, Any]:
+def _facts(arrays: cache.Arrays, path: Path) -> dict[str, Any]:
     notes = _incomplete(np.array(SPLITS)[arrays["split"]], path.name)
     for i, name in enumerate(SPLITS):
         present = np.unique(arrays["label"][arrays["split"] == i])
@@ -145,7 +145,7 @@ def _identified(samples: Samples) -> Samples:
 
 
 def _unnamed_rows() -> npt.NDArray[np.int64]:
-    text = (Path(__file__).with_name("fer2013_unnamed_rows.txt")).read_text()
+    text = (Path(__file__).with_name("unnamed_rows.txt")).read_text()
     return np.array([int(row) for row in text.split()], dtype=np.int64)
 
 

@@ -1,0 +1,1 @@
+"""FER+: FER2013 under the votes of ten taggers, from either of its layouts."""

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.fer2013_csv import SIDE
-from fer_bench.data.ferplus_votes import check_votes, targets_of, whole_number
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.native import decode_grey
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
+from fer_bench.datasets.fer2013.csv_file import SIDE
+from fer_bench.datasets.ferplus.votes import check_votes, targets_of, whole_number
 from fer_bench.errors import BadDataError, MissingDataError
 
 READER_VERSION = "1"
@@ -73,7 +73,7 @@ def find_generated(data_dir: str | None) -> Path | None:
             ``data/``.
     """
     places = [
-        place for name in ("ferplus_generated", "ferplus", "fer2013") for place in files.candidates(name, data_dir)
+        place for name in ("ferplus_generated", "ferplus", "fer2013") for place in cache.candidates(name, data_dir)
     ]
     for folder in dict.fromkeys(inner for place in places for inner in (place, place / "data")):
         if _label_files(folder):
@@ -99,8 +99,8 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
     root = find_generated(data_dir)
     if root is None:
         looked_for = [f"{folder}/{LABELS_NAME}" for folder in FOLDERS.values()]
-        raise files.missing(
-            "ferplus_generated", looked_for, files.candidates("ferplus_generated", data_dir), HOW_TO_GET
+        raise cache.missing(
+            "ferplus_generated", looked_for, cache.candidates("ferplus_generated", data_dir), HOW_TO_GET
         )
     listed = _label_files(root)
     absent = [f"{FOLDERS[split]}/{LABELS_NAME}" for split in SPLITS if split not in listed]
@@ -112,8 +112,8 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
     if not there:
         problem = f"{root}: the label files list {len(rows)} images, and none of them is there."
         raise MissingDataError(problem, HOW_TO_GET)
-    key = f"{READER_VERSION}-{files.listing_sha256(root, [*listed.values(), *there])}"
-    arrays, facts = files.cached("ferplus_generated", files.text_sha256(key), lambda: _decode(root, rows))
+    key = f"{READER_VERSION}-{cache.listing_sha256(root, [*listed.values(), *there])}"
+    arrays, facts = cache.cached("ferplus_generated", cache.text_sha256(key), lambda: _decode(root, rows))
     split = np.array(SPLITS)[arrays["split"]]
     kept = np.asarray(arrays["fer8"]) >= 0
     counts = {name: int((kept & (split == name)).sum()) for name in SPLITS}
@@ -171,7 +171,7 @@ def _read_labels(split: str, path: Path) -> list[_Row]:
     return rows
 
 
-def _decode(root: Path, rows: list[_Row]) -> tuple[files.Arrays, dict[str, Any]]:
+def _decode(root: Path, rows: list[_Row]) -> tuple[cache.Arrays, dict[str, Any]]:
     at, images, unread = decode_grey([row.path for row in rows], SIDE, HOW_TO_GET)
     kept = [rows[i] for i in at]
     bad = [(rows[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
@@ -183,7 +183,7 @@ def _decode(root: Path, rows: list[_Row]) -> tuple[files.Arrays, dict[str, Any]]
         raise BadDataError(problem, HOW_TO_GET)
     votes = np.array([row.votes for row in kept], dtype=np.int64)
     stacked = np.stack(images)
-    arrays: files.Arrays = {
+    arrays: cache.Arrays = {
         "images": stacked,
         "ids": np.array([row.path.stem for row in kept]),
         "split": np.array([SPLITS.index(row.split) for row in kept], dtype=np.int8),

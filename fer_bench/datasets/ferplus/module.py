@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.fer2013 import read_fer2013
-from fer_bench.data.fer2013_csv import USAGES, split_of
-from fer_bench.data.fer2013_files import CSV_NAMES, explain, find_csv
-from fer_bench.data.ferplus_generated import WHICH, find_generated
-from fer_bench.data.ferplus_votes import COLUMNS, check_votes, targets_of, whole_number
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
+from fer_bench.datasets.fer2013.csv_file import USAGES, split_of
+from fer_bench.datasets.fer2013.location import CSV_NAMES, explain, find_csv
+from fer_bench.datasets.fer2013.module import read_fer2013
+from fer_bench.datasets.ferplus.generated import WHICH, find_generated
+from fer_bench.datasets.ferplus.votes import COLUMNS, check_votes, targets_of, whole_number
 from fer_bench.errors import BadDataError, MissingDataError
 
 VOTES_NAME = "fer2013new.csv"
@@ -63,10 +63,10 @@ def read_ferplus(data_dir: str | None) -> Samples:
         problem = f"dataset 'ferplus': {VOTES_NAME} and fer2013.csv are not both there, but {generated} is: {WHICH}."
         raise MissingDataError(problem, "Use --dataset ferplus_generated.")
     if path is None:
-        raise files.missing("ferplus", [VOTES_NAME], _places(data_dir), HOW_TO_GET)
+        raise cache.missing("ferplus", [VOTES_NAME], _places(data_dir), HOW_TO_GET)
     if faces_root is None:
-        folders = files.candidates("fer2013", data_dir)
-        raise explain(folders) or files.missing("ferplus", CSV_NAMES, folders, "The votes need the faces, row by row.")
+        folders = cache.candidates("fer2013", data_dir)
+        raise explain(folders) or cache.missing("ferplus", CSV_NAMES, folders, "The votes need the faces, row by row.")
     faces = read_fer2013(faces_root)
     votes, usage = read_votes(path)
     if len(votes) != len(faces) or (usage != faces.split).any():
@@ -88,7 +88,7 @@ def is_generated_alone(data_dir: str | None) -> bool:
 
 
 def _places(data_dir: str | None) -> list[Path]:
-    return list(dict.fromkeys(place for name in ("ferplus", "fer2013") for place in files.candidates(name, data_dir)))
+    return list(dict.fromkeys(place for name in ("ferplus", "fer2013") for place in cache.candidates(name, data_dir)))
 
 
 def _find(data_dir: str | None) -> tuple[Path | None, str | None]:
@@ -100,8 +100,8 @@ def _find(data_dir: str | None) -> tuple[Path | None, str | None]:
 
 
 def _join(faces: Samples, votes: npt.NDArray[np.int64], path: Path) -> Samples:
-    key = f"{faces.key}-{files.file_sha256(path)}"
-    arrays, _ = files.cached("ferplus", files.text_sha256(f"1-{key}"), lambda: (targets_of(votes), {}))
+    key = f"{faces.key}-{cache.file_sha256(path)}"
+    arrays, _ = cache.cached("ferplus", cache.text_sha256(f"1-{key}"), lambda: (targets_of(votes), {}))
     targets: dict[str, npt.NDArray[np.generic]] = dict(faces.targets)
     targets |= {name.replace("-", ":"): np.asarray(array) for name, array in arrays.items()}
     majority = np.asarray(arrays["fer8"])

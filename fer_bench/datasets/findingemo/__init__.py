@@ -1,0 +1,1 @@
+"""FindingEmo: photographs of people in social settings, annotated as a whole."""

@@ -1,4 +1,4 @@
-"""findingemo: FindingEmo's photographs as batches, over the index that ``data/findingemo.py`` makes of a copy."""
+"""findingemo: FindingEmo's photographs as batches, over the index that the reader makes of a copy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
-from fer_bench.data.findingemo import TASKS, FindingEmoIndex, clean_split, index_findingemo
-from fer_bench.data.findingemo_annotations import ANNOTATIONS, HOW_TO_GET, published
-from fer_bench.data.image_files import UnreadableImageError, read_content
 from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, HOW_TO_GET, published
+from fer_bench.datasets.findingemo.reader import TASKS, FindingEmoIndex, clean_split, index_findingemo
 from fer_bench.errors import BadDataError, SpecError
+from fer_bench.image_files import UnreadableImageError, read_content
 
 _OPTIONS = {"width": 800, "height": 600, "fit": "letterbox", "split_seed": 0}
 _FITS = ("letterbox", "stretch")
@@ -48,7 +48,7 @@ class FindingEmoDataModule(AffectDataModule):
                 else f"dataset_options of findingemo: fit = {options['fit']!r}."
             )
             raise SpecError(problem, f"There are {', '.join(_OPTIONS)}; fit is {' or '.join(_FITS)}.")
-        folders = files.candidates(self.name, self.data_dir)
+        folders = cache.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
         samples = read_findingemo(
@@ -72,14 +72,14 @@ class FindingEmoDataModule(AffectDataModule):
         if installed and images:
             return installed, images
         if installed:
-            raise files.missing(
+            raise cache.missing(
                 self.name,
                 ("images",),
                 folders,
                 "The annotations are installed; `fer-bench download findingemo` fetches the images.",
             )
         how = f"{HOW_TO_GET} `fer-bench download findingemo` fetches the images."
-        raise files.missing(self.name, (ANNOTATIONS,), folders, how)
+        raise cache.missing(self.name, (ANNOTATIONS,), folders, how)
 
 
 class Photographs:
@@ -120,9 +120,9 @@ def read_findingemo(
         BadDataError: more than 1 % of the images cannot be decoded.
     """
     names = [sample.path for sample in index.samples]
-    listing = files.listing_sha256(root, [root / name for name in names])
-    arrays, facts = files.cached(
-        "findingemo", files.text_sha256(f"2-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names)
+    listing = cache.listing_sha256(root, [root / name for name in names])
+    arrays, facts = cache.cached(
+        "findingemo", cache.text_sha256(f"2-{listing}-{index.coverage.manifest}"), lambda: _inspect(root, names)
     )
     readable = np.asarray(arrays["readable"])
     bad = [(str(name), str(reason)) for name, reason in facts["unreadable"]]
@@ -170,7 +170,7 @@ def _named(digest: npt.NDArray[np.uint8], name: str, labels: npt.NDArray[np.int6
     return np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
 
 
-def _inspect(root: Path, names: list[str]) -> tuple[files.Arrays, dict[str, Any]]:
+def _inspect(root: Path, names: list[str]) -> tuple[cache.Arrays, dict[str, Any]]:
     digests = np.zeros((len(names), 20), dtype=np.uint8)
     readable = np.ones(len(names), dtype=bool)
     bad: list[tuple[str, str]] = []

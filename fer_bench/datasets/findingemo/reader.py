@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.file_names import stored_path
-from fer_bench.data.findingemo_annotations import Annotation, is_run, read_annotations
+from fer_bench.datasets.findingemo.annotations import Annotation, is_run, read_annotations
 from fer_bench.errors import MissingDataError
 from fer_bench.registry import unknown_name
 

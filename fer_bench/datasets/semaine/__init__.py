@@ -1,0 +1,1 @@
+"""SEMAINE: recorded conversations, rated continuously."""

@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.faces import Face, FaceDetector, landmarker_file, open_detector
+from fer_bench.cross_validation import Folding
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import carry, crop, face_box, pixels_of
 from fer_bench.data.samples import Samples
-from fer_bench.data.semaine_sessions import Recording, find_recordings
+from fer_bench.datasets.semaine.sessions import Recording, find_recordings
 from fer_bench.errors import BadDataError, SpecError
-from fer_bench.folding import Folding
+from fer_bench.faces.detector import Face, FaceDetector, landmarker_file, open_detector
 
 READER_VERSION = "1"
 SIDE = 224
@@ -99,12 +99,12 @@ def read_semaine(
         MissingDataError: there is no session, or no face detector's model.
         BadDataError: ratings that are not as the format says, or nothing usable is left.
     """
-    folders = files.candidates("semaine", data_dir)
+    folders = cache.candidates("semaine", data_dir)
     variant, recordings, left_out = next(
         (found for root in folders if (found := find_recordings(root, merge))[0]), ("", [], [])
     )
     if not variant:
-        raise files.missing(
+        raise cache.missing(
             "semaine",
             ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"),
             folders,
@@ -195,13 +195,13 @@ def _clips(
             return opened[0].detect(image)
 
         for recording in recordings:
-            content = files.file_sha256(recording.video)
+            content = cache.file_sha256(recording.video)
             key = f"{READER_VERSION}|{content}|{size}|{every}|{margin}|{_model_key(model)}"
 
-            def build(recording: Recording = recording) -> tuple[files.Arrays, dict[str, Any]]:
+            def build(recording: Recording = recording) -> tuple[cache.Arrays, dict[str, Any]]:
                 return _cut(recording.video, size, every, margin, detect)
 
-            arrays, facts = files.cached("semaine", hashlib.sha256(key.encode()).hexdigest(), build)
+            arrays, facts = cache.cached("semaine", hashlib.sha256(key.encode()).hexdigest(), build)
             at = annotation_rows(np.asarray(arrays["frame"]) / facts["fps"], recording.times)
             rated = at >= 0
             if not rated.any():
@@ -227,7 +227,7 @@ def _clips(
 
 def _model_key(model: Callable[[], Path]) -> str:
     path = model()
-    return files.file_sha256(path) if path.is_file() else str(path)
+    return cache.file_sha256(path) if path.is_file() else str(path)
 
 
 def annotation_rows(seconds: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -253,7 +253,7 @@ def annotation_rows(seconds: npt.NDArray[np.float64], times: npt.NDArray[np.floa
 
 def _cut(
     video: Path, size: int, every: int, margin: float, detect: Callable[[npt.NDArray[np.uint8]], list[Face]]
-) -> tuple[files.Arrays, dict[str, Any]]:
+) -> tuple[cache.Arrays, dict[str, Any]]:
     """Crops of every so-manieth frame."""
     capture = cv2.VideoCapture(str(video))
     crops: list[npt.NDArray[np.uint8]] = []
@@ -275,7 +275,7 @@ def _cut(
     finally:
         capture.release()
     print(f"semaine: {video.name}: {len(crops)} frames, {sum(found)} with a face", file=sys.stderr, flush=True)
-    arrays: files.Arrays = {
+    arrays: cache.Arrays = {
         "crops": np.stack(crops) if crops else np.zeros((0, size, size, 3), dtype=np.uint8),
         "landmarks": np.stack(landmarks) if landmarks else np.zeros((0, 68, 2), dtype=np.float32),
         "found": np.array(found, dtype=bool),

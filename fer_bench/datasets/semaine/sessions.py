@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.clutter import is_clutter
+from fer_bench.clutter import is_clutter
 from fer_bench.data.readable import readable
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.untrusted import read_regular

@@ -1,0 +1,1 @@
+"""A table of images and labels as a dataset."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_bench.data.table_text import is_image_name, read_text
+from fer_bench.datasets.table.text import is_image_name, read_text
 from fer_bench.errors import BadDataError, MissingPackageError, SpecError
 from fer_bench.labels import plain
 from fer_bench.registry import unknown_name
@@ -87,7 +87,7 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Table:
     """Read a table.
 
     Args:
-        path: ``.parquet``, or text, see :func:`fer_bench.data.table_text.read_text`.
+        path: ``.parquet``, or text, see :func:`fer_bench.datasets.table.text.read_text`.
         options: may name columns by what they are; ``identity`` and ``split`` may be regular expressions, which are
             none of the columns.
 

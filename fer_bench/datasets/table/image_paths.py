@@ -12,8 +12,8 @@ from typing import Any
 
 from fer_bench import paths
 from fer_bench.data.decoding import SUFFIXES
-from fer_bench.data.image_files import kind_of
 from fer_bench.errors import MissingDataError
+from fer_bench.image_files import kind_of
 
 _IMAGES = frozenset({"images", "image", "imgs", "img", "faces", "photos", "pictures"})
 _TRIED = 50

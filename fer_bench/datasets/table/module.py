@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
-from fer_bench.data import files
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.class_folders import check_classes, repeated
-from fer_bench.data.given import check_options, complete_splits, found_in, people, share
+from fer_bench.data import cache
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import ATTRIBUTE, SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
-from fer_bench.data.table_file import COLUMNS, Table, read_table
-from fer_bench.data.table_places import common_folder, likeliest, roots, sample_names
+from fer_bench.datasets.class_folders import check_classes, repeated
+from fer_bench.datasets.table.file import COLUMNS, Table, read_table
+from fer_bench.datasets.table.image_paths import common_folder, likeliest, roots, sample_names
+from fer_bench.datasets.user_files import check_options, complete_splits, found_in, people, share
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
@@ -105,13 +105,13 @@ class TableDataModule(AffectDataModule):
 
 def _find(name: str, data_dir: str | None) -> Path:
     """A table by the name of its dataset, for runs whose data are needed again."""
-    folders = files.candidates(name, data_dir)
+    folders = cache.candidates(name, data_dir)
     found = next(
         (path for folder in folders for suffix in TABLE_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()),
         None,
     )
     if found is None:
-        raise files.missing(
+        raise cache.missing(
             name, [f"{name}{suffix}" for suffix in TABLE_SUFFIXES], folders, "Name the file: --dataset table:FILE."
         )
     return found
@@ -168,10 +168,10 @@ def read_images(
     targets: npt.NDArray[Any] = _values(table, protocol, task) if classes is None else _labels(table, classes)
     rows = _use(table, targets, folders, options)
     root = common_folder(rows.files)
-    listing, labels = files.listing_sha256(root, rows.files), files.text_sha256(repr((rows.ids, rows.targets.tolist())))
+    listing, labels = cache.listing_sha256(root, rows.files), cache.text_sha256(repr((rows.ids, rows.targets.tolist())))
     key = f"{READER_VERSION}-{listing}-{labels}-{side}-{gray}"
 
-    def build() -> tuple[files.Arrays, dict[str, Any]]:
+    def build() -> tuple[cache.Arrays, dict[str, Any]]:
         kind = np.float32 if classes is None else np.int8 if len(classes.labels) <= 127 else np.int16
         decoded = decode_images(rows.files, rows.targets.astype(kind), side, gray=gray)
         bad = [(rows.ids[at], reason) for at, reason in decoded.bad]
@@ -182,7 +182,7 @@ def read_images(
             "facts": decoded.facts,
         }
 
-    arrays, facts = files.cached(name, files.text_sha256(key), build)
+    arrays, facts = cache.cached(name, cache.text_sha256(key), build)
     kept = np.asarray(arrays["kept"])
     ids = np.array(rows.ids)[kept]
     used = rows.targets[kept]
@@ -204,7 +204,7 @@ def read_images(
         notes=[*notes, *rows.notes, *doubled, *_boxes(table)],
         quarantined=[*rows.bad, *((str(p), str(reason)) for p, reason in facts["bad"])],
         facts=dict(facts["facts"]),
-        key=f"{name}-{key}-{files.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
+        key=f"{name}-{key}-{cache.text_sha256(repr((split.tolist(), None if groups is None else groups.tolist())))}",
     )
     samples.checksums = {
         s: split_checksum(arrays["digests"][samples.where(s)]) for s in SPLITS if len(samples.where(s))

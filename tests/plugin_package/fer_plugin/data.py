@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fer_bench.data.base import AffectDataModule
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
 from fer_plugin.tasks import MOODS
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.live.capture import Frame
-from fer_bench.apps.live.tracks import Track
 from fer_bench.data.letterbox import letterbox
 from fer_bench.errors import BadDataError, HardwareError, SpecError
 from fer_bench.escaping import csv_text
+from fer_bench.live.capture import Frame
+from fer_bench.live.tracks import Track
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 # So many seconds are filled with still frames: a camera that was away for longer was away, and a file whose clock jumps

@@ -17,17 +17,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.live.capture import Frame, Source
-from fer_bench.apps.live.overlay import Pace, compose
-from fer_bench.apps.live.pipeline import Pipeline
-from fer_bench.apps.live.recording import LONGEST_GAP, LONGEST_GAP_OF_FILES, Recording, TableRecording, VideoRecording
-from fer_bench.apps.live.screen import Screen
-from fer_bench.apps.live.tracks import Box, Tracker
-from fer_bench.apps.predictor import Predictor
-from fer_bench.data.faces import FaceDetector
-from fer_bench.data.framing import Framing
+from fer_bench.deploy.predictor import Predictor
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.escaping import one_line
+from fer_bench.faces.crops import Framing
+from fer_bench.faces.detector import FaceDetector
+from fer_bench.live.capture import Frame, Source
+from fer_bench.live.overlay import Pace, compose
+from fer_bench.live.pipeline import Pipeline
+from fer_bench.live.recording import LONGEST_GAP, LONGEST_GAP_OF_FILES, Recording, TableRecording, VideoRecording
+from fer_bench.live.screen import Screen
+from fer_bench.live.tracks import Box, Tracker
 
 # Percentiles are those of the last frames: a camera may run for days.
 REMEMBERED = 20_000

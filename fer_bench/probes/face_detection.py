@@ -25,11 +25,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.base import AffectDataModule
-from fer_bench.data.faces import Face, landmarker_file, open_detector
-from fer_bench.data.files import file_sha256
+from fer_bench.data.cache import file_sha256
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
+from fer_bench.faces.detector import Face, landmarker_file, open_detector
 from fer_bench.probes.cache import read_or_compute
 from fer_bench.probes.features import dataset_identity
 from fer_bench.registry import Registry
@@ -93,7 +93,7 @@ DETECTORS: Registry[Callable[[str | None], BoxDetector]] = Registry("face detect
 
 @DETECTORS.register("mediapipe")
 def mediapipe_detector(data_dir: str | None = None) -> BoxDetector:
-    """MediaPipe's landmarker over windows; its boxes are those of the 68 landmarks, which :mod:`fer_bench.data.framing`
+    """MediaPipe's landmarker over windows; its boxes are those of the 68 landmarks, which :mod:`fer_bench.faces.crops`
     starts from.
 
     Raises:

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 import fer_bench.probes.face_detection as detection
 from fer_bench.cli.main import app
-from fer_bench.data.faces import Face, open_detector
-from fer_bench.data.files import file_sha256
-from fer_bench.data.findingemo_module import FindingEmoDataModule
-from fer_bench.data.framing import FRAMINGS, Framing
-from fer_bench.data.synthfaces import SynthFacesDataModule
-from fer_bench.data.synthscenes import SynthScenesDataModule
+from fer_bench.data.cache import file_sha256
+from fer_bench.datasets.findingemo.module import FindingEmoDataModule
+from fer_bench.datasets.synthfaces import SynthFacesDataModule
+from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import MissingDataError, UnknownNameError
+from fer_bench.faces.crops import FRAMINGS, Framing
+from fer_bench.faces.detector import Face, open_detector
 from fer_bench.leaderboard.verify import verify
 from fer_bench.models.zoo import build_network
 from fer_bench.probes.backbones import build_backbone

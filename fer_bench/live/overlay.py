@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.card import Card
-from fer_bench.apps.live.circumplex import draw_circumplex, draw_gauges
-from fer_bench.apps.live.lettering import Colour, draw_text, text_size
-from fer_bench.apps.live.tracks import Track
+from fer_bench.deploy.model_card import Card
+from fer_bench.live.circumplex import draw_circumplex, draw_gauges
+from fer_bench.live.text_rendering import Colour, draw_text, text_size
+from fer_bench.live.tracks import Track
 
 LEAST_HEIGHT = 480
 PANEL = 270  # at a height of 480

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.live.containers import is_cut_off, picture_seconds
 from fer_bench.data.decoding import MAX_PIXELS, SUFFIXES, images_below, read_image
-from fer_bench.data.image_files import kind_of
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
+from fer_bench.image_files import kind_of
+from fer_bench.live.containers import is_cut_off, picture_seconds
 
 FOLDER_RATE = CAMERA_RATE = 25.0
 _CAMERA_DIGITS = 4

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.apps.card import Card
-from fer_bench.apps.live.lettering import Colour, draw_text
-from fer_bench.apps.live.tracks import TRAIL_SECONDS, Track
+from fer_bench.deploy.model_card import Card
+from fer_bench.live.text_rendering import Colour, draw_text
+from fer_bench.live.tracks import TRAIL_SECONDS, Track
 
 INK, FAINT, RULE, FIELD = (240, 240, 240), (165, 160, 155), (92, 86, 82), (46, 42, 40)
 Coloured = Sequence[tuple[Track, Colour]]

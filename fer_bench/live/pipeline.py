@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from fer_bench.apps.live.capture import Frame, Source
+from fer_bench.live.capture import Frame, Source
 
 T = TypeVar("T")
 POLL = 0.05

@@ -1,1 +1,0 @@
-"""A trained network on a camera, a video or a folder of images."""
