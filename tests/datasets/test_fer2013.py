@@ -19,7 +19,7 @@ from fer_bench.protocols import PROTOCOLS
 from tests.fakes import SPLIT_OF, Faces, make_faces, smooth_images, write_csv, write_folders, write_icml
 
 REAL = os.environ.get("FER_BENCH_TEST_FER2013")
-needs_real = pytest.mark.skipif(not REAL, reason="FER_BENCH_TEST_FER2013 names no folder with the real module.csv")
+needs_real = pytest.mark.skipif(not REAL, reason="FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
 
 WRITERS = {"csv": write_csv, "icml": write_icml, "folders": write_folders}
 
@@ -198,7 +198,7 @@ def test_missing_data_says_what_was_looked_for_where_and_how_to_get_it(tmp_path)
         read_fer2013(str(tmp_path / "nowhere"))
     text = str(error.value)
     for part in (
-        "module.csv",
+        "fer2013.csv",
         "icml_face_data.csv",
         str(tmp_path / "nowhere"),
         "Kaggle",
@@ -270,7 +270,7 @@ def test_another_header_is_shown(faces, tmp_path, header):
 
 
 def test_header_without_rows(tmp_path):
-    (tmp_path / "module.csv").write_text("emotion,pixels,Usage\n")
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
     with pytest.raises(BadDataError, match="no rows"):
         read_fer2013(str(tmp_path))
 
