@@ -86,7 +86,7 @@ def run(
     if spec is None:
         spec = compose(given, use=use, where=_WHERE)
     elif given or use is not None:
-        problem = f"a whole spec was given, and {next(iter(given), 'use')} beside it."
+        problem = f"a whole spec was given together with {next(iter(given), 'use')}."
         raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
     return carry_out(spec, Store.at(store), force=force)
 

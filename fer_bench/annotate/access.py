@@ -18,7 +18,7 @@ from fer_bench.annotate.tokens import keyed_digest, same, token_hash
 _THIRTY_DAYS = 30 * 86_400
 NO_LINK = (
     "To see this page, open the personal link you were given. If you have opened it before, open it again: it takes you"
-    " back to where you were."
+    " back to where you left off."
 )
 BAD_LINK = (
     "This link is not valid. Please check that you opened it completely, or ask the person who sent it for a new one."

@@ -114,7 +114,7 @@ async def save_task(request: Request) -> Response:
     if action not in {"save", "skip"} or not (
         revision.isascii() and revision.isdigit() and len(revision) <= _MAX_REVISION_DIGITS
     ):
-        raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.")
+        raise HTTPException(400, "The request could not be read as a form. Nothing was changed.")
     status: Status = "answered"
     answer, wrong = parse_answer(site.study.file.form, fields)
     if action == "skip":

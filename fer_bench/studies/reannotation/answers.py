@@ -66,7 +66,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
         if len(empty):
             _fail(path, table.index[empty[0]], f"{column} is empty")
     if table.empty:
-        problem = f"{path}: no answers in it beside practice and skipped images."
+        problem = f"{path}: no answers in it other than to practice and skipped images."
         raise BadDataError(problem, "Export the answers again when raters have answered.")
     labels = label_set or _fitting_set(path, table)
     categories, expression = _categories(path, table["expression"], labels)
@@ -256,7 +256,7 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
         _fail(
             path,
             table.index[row],
-            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither whole numbers 1 to 9 nor -1"
+            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither integers from 1 to 9 nor -1"
             " to 1",
         )
     if chosen == "sam9":

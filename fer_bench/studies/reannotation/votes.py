@@ -54,7 +54,7 @@ def read_ferplus(path: Path) -> Study:
         datasets.
 
     Raises:
-        MissingDataError: the labels are not beside the votes.
+        MissingDataError: the labels are not next to the votes.
         BadDataError: the two files do not list the same rows, or a line is wrong.
     """
     file = path / VOTES_FILE if path.is_dir() else path
@@ -66,7 +66,7 @@ def read_ferplus(path: Path) -> Study:
         raise BadDataError(problem, "Use the file as its owners distribute it.")
     labels_file = next((file.parent / name for name in LABEL_FILES if (file.parent / name).is_file()), None)
     if labels_file is None:
-        problem = f"FER2013's labels are not beside {file}: looked for {' and '.join(LABEL_FILES)}."
+        problem = f"FER2013's labels are not next to {file}: looked for {' and '.join(LABEL_FILES)}."
         raise MissingDataError(problem, "Put fer2013.csv into the same folder: the votes are joined to it row by row.")
     # The header may carry blanks; the pixels are not read.
     labels = pd.read_csv(labels_file, usecols=lambda c: c.strip() in ("emotion", "Usage")).rename(columns=str.strip)
