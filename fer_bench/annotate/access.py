@@ -11,7 +11,7 @@ from starlette.responses import Response
 from fer_bench.annotate.http import single
 from fer_bench.annotate.pages import Pages
 from fer_bench.annotate.pictures import Pictures
-from fer_bench.annotate.store import Rater, Role, Store
+from fer_bench.annotate.store import AnswerStore, Rater, Role
 from fer_bench.annotate.study import Study
 from fer_bench.annotate.tokens import keyed_digest, same, token_hash
 
@@ -30,7 +30,7 @@ class Site:
     """What every route needs."""
 
     study: Study
-    store: Store
+    store: AnswerStore
     pages: Pages
     pictures: Pictures
 

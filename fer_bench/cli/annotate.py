@@ -11,7 +11,7 @@ from fer_bench.errors import FerBenchError, MissingPackageError
 
 if TYPE_CHECKING:
     from fer_bench.annotate.links import Link
-    from fer_bench.annotate.store import Store
+    from fer_bench.annotate.store import AnswerStore
 
 app = typer.Typer(help="Let people annotate images: categories, valence, arousal.", no_args_is_help=True)
 
@@ -19,12 +19,12 @@ StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The s
 DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database [default: next to the study file].")]
 
 
-def _open(study_file: Path, database: Path | None) -> Store:
+def _open(study_file: Path, database: Path | None) -> AnswerStore:
     from fer_bench.annotate.database import default_database
-    from fer_bench.annotate.store import Store
+    from fer_bench.annotate.store import AnswerStore
     from fer_bench.annotate.study import load_study
 
-    return Store(load_study(study_file), database or default_database(study_file))
+    return AnswerStore(load_study(study_file), database or default_database(study_file))
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pandas as pd
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
 from fer_bench.labels import FER7, FER8, LABEL_SETS, LabelSet
-from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, Study, count_votes
+from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Reannotation, Repeats, count_votes
 
 Scale = Literal["sam9", "unit"]
 
@@ -34,7 +34,7 @@ KINDS = {"item": "item", "main": "item", "": "item", "repeat": "repeat", "catch"
 _TRUE, _FALSE = {"1", "true", "yes", "skipped"}, {"", "0", "false", "no", "answered"}
 
 
-def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Study:
+def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Reannotation:
     """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``valence``,
     ``arousal``.
 
@@ -98,7 +98,7 @@ def _assemble(
     affect: Float,
     catch: tuple[int, int],
     notes: list[str],
-) -> Study:
+) -> Reannotation:
     ids, image = np.unique(table["image"].to_numpy(dtype=str), return_inverse=True)
     raters, rater = np.unique(table["rater"].to_numpy(dtype=str), return_inverse=True)
     presentation = pd.to_numeric(table["presentation"], errors="coerce").fillna(1).to_numpy()
@@ -118,7 +118,7 @@ def _assemble(
     per_image[image[::-1]] = original[::-1]
     expressions = np.asarray(matrix(expression, -1), dtype=np.int64)
     pairs = np.stack([before, again], axis=1) if len(again) else np.empty((0, 2), dtype=np.int64)
-    return Study(
+    return Reannotation(
         title=title,
         ids=tuple(ids.tolist()),
         label_set=labels,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8, class_map
-from fer_bench.studies.reannotation.study import Study
+from fer_bench.studies.reannotation.study import Reannotation
 
 VOTES_FILE = "fer2013new.csv"
 LABEL_FILES = ("fer2013.csv", "icml_face_data.csv")
@@ -43,7 +43,7 @@ def is_vote_file(path: Path) -> bool:
         return tuple(c.strip() for c in next(csv.reader(stream), [])) == HEADER
 
 
-def read_ferplus(path: Path) -> Study:
+def read_ferplus(path: Path) -> Reannotation:
     """Read FER+'s votes and, row by row beside them, FER2013's labels.
 
     Args:
@@ -79,7 +79,7 @@ def read_ferplus(path: Path) -> Study:
         raise BadDataError(problem, "Use both files as their owners distribute them.")
     table = counts.to_numpy(dtype=np.int64)
     sizes, images = np.unique(table.sum(axis=1), return_counts=True)
-    return Study(
+    return Reannotation(
         title="FER+ votes against FER2013 labels",
         ids=tuple(f"{i:05d}" for i in range(len(table))),
         label_set=FER8,
