@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from fer_bench.data.datamodule import AffectDataModule
     from fer_bench.deploy.model import TrainedModel
-    from fer_bench.deploy.predict import Row
+    from fer_bench.deploy.predict import PredictionRow
     from fer_bench.leaderboard.compare import Comparison
     from fer_bench.leaderboard.differences import VerificationReport
 
-Place = Store | str | os.PathLike[str] | None
+StoreLike = Store | str | os.PathLike[str] | None
 _WHERE = "the arguments"
 
 
@@ -43,7 +43,7 @@ def run(
     *,
     spec: RunSpec | None = None,
     use: str | None = None,
-    store: Place = None,
+    store: StoreLike = None,
     force: bool = False,
     **settings: Any,
 ) -> Record:
@@ -86,7 +86,7 @@ def run(
     if spec is None:
         spec = compose(given, use=use, where=_WHERE)
     elif given or use is not None:
-        problem = f"a whole spec was given, and {next(iter(given), 'use')} beside it."
+        problem = f"a whole spec was given together with {next(iter(given), 'use')}."
         raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
     return carry_out(spec, Store.at(store), force=force)
 
@@ -101,7 +101,7 @@ def evaluate(
     dataset_options: dict[str, Any] | None = None,
     data_dir: str | None = None,
     accelerator: str = "auto",
-    store: Place = None,
+    store: StoreLike = None,
 ) -> Record:
     """Test a trained network on another dataset, or by other labels, or on its own training images; as ``fer-bench
     evaluate``.
@@ -153,8 +153,8 @@ def predict(
     run: str | Record,
     *,
     accelerator: str = "auto",
-    store: Place = None,
-) -> list[Row]:
+    store: StoreLike = None,
+) -> list[PredictionRow]:
     """Predict image files with a trained network; as ``fer-bench predict``.
 
     Args:
@@ -176,7 +176,7 @@ def predict(
     return predict_files(Store.at(store), _reference(run), [Path(place) for place in places], accelerator)
 
 
-def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = None) -> TrainedModel:
+def load_model(run: str | Record, *, accelerator: str = "auto", store: StoreLike = None) -> TrainedModel:
     """Bring a trained network, or an ensemble, back as an ``nn.Module`` in evaluation mode.
 
     Args:
@@ -273,7 +273,7 @@ def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike
     return scored(judge, found)
 
 
-def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None) -> VerificationReport:
+def verify(protocols: str | Iterable[str] | None = None, *, store: StoreLike = None) -> VerificationReport:
     """Recompute every stored score from its predictions; needs no PyTorch, and imports no plugin.
 
     Args:
@@ -295,7 +295,7 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None)
     return report
 
 
-def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Comparison:
+def compare(a: str | Record, b: str | Record, *, store: StoreLike = None) -> Comparison:
     """Say whether two rows, or two runs, differ on the same test samples.
 
     Args:
@@ -314,7 +314,7 @@ def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Compari
     return compared(Store.at(store), _reference(a), _reference(b))
 
 
-def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFrame:
+def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.DataFrame:
     """The ranked rows of a protocol, the best first; needs no PyTorch.
 
     Args:

@@ -197,7 +197,7 @@ def cleaned(name: str) -> str:
 def _class(value: Any) -> str:
     name = _text(value)
     if isinstance(value, Mapping | list | tuple):
-        _refuse(f"{_short(value)} is no name of a class")
+        _refuse(f"{_short(value)} is not the name of a class")
     if found := fault(name):
         _refuse(f"the class {_short(name)} {found}")
     return name
@@ -206,13 +206,15 @@ def _class(value: Any) -> str:
 def _folder(value: Any) -> str:
     name = _text(value)
     if not name or any(unicodedata.category(c)[0] == "C" for c in name) or len(name) > 255:
-        _refuse(f"{_short(name)} is no name of a folder, and no label")
+        _refuse(f"{_short(name)} is neither the name of a folder nor a label")
     return name
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
-        _refuse(f"YAML reads yes, no, on, off and nothing as {_short(value)}, which is no name: put quotes around it")
+        _refuse(
+            f"YAML reads yes, no, on, off and nothing as {_short(value)}, which is not a name: put quotes around it"
+        )
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     # A line break or a tab is a blank to `plain`: it must not pass for one in a name.

@@ -46,7 +46,7 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
             settled["execution"] = given | {"table_file": str(path)}
     if isinstance(options, Mapping) and "classes" in options:
         if not str(dataset).startswith(BROUGHT):
-            problem = f"{OPTION}: dataset {dataset!r} has classes of its own."
+            problem = f"{OPTION}: dataset {dataset!r} has its own classes."
             raise SpecError(
                 problem,
                 "Classes are named for folder:NAME and table:FILE; leave the option out, and choose with --task.",

@@ -78,11 +78,10 @@ def explain(error: ImportError, extra: str | None = None) -> MissingPackageError
     if isinstance(error, ModuleNotFoundError) or error.path is None:
         problem = f"the package {package} is missing, which is needed for this."
         return MissingPackageError(problem, f"Install it ({command}).")
-    problem = (
-        f"the package {package} is there but cannot be loaded ({(str(error).splitlines() or ['no detail'])[0][:160]})."
-    )
+    detail = (str(error).splitlines() or ["no detail"])[0][:160]
+    problem = f"the package {package} is installed but cannot be loaded ({detail})."
     without_screen = ", or opencv-python-headless where there is no screen" if module == "cv2" else ""
-    return MissingPackageError(problem, f"Install it anew (pip install --force-reinstall {package}{without_screen}).")
+    return MissingPackageError(problem, f"Reinstall it (pip install --force-reinstall {package}{without_screen}).")
 
 
 def require(modules: Iterable[str], extra: str | None = None) -> None:

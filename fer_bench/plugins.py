@@ -128,7 +128,7 @@ def find(kind: str, name: str) -> Plugin | None:
     found = {point.value: point for point in metadata.entry_points(group=f"fer_bench.{KINDS[kind]}", name=name)}
     if len(found) > 1:
         owners = sorted(point.dist.name if point.dist else value for value, point in found.items())
-        problem = f"{kind} {name!r}: several packages bring this name ({', '.join(owners)})."
+        problem = f"{kind} {name!r}: several packages provide this name ({', '.join(owners)})."
         raise PluginError(problem, f"Name the one that is meant as {next(iter(found))}, or uninstall the others.")
     return next((_from_entry_point(kind, point) for point in found.values()), None)
 
@@ -210,7 +210,7 @@ def reference_of(thing: Any) -> str:
         where = " from a notebook or a script" if module == "__main__" else ""
         problem = f"{name or thing!r} cannot be imported by name{where}, so no record could say what it is."
         raise PluginError(
-            problem, "Put it at the top of a module of its own, such as my_net.py beside it, and import it from there."
+            problem, "Put it at the top level of a separate module, such as my_net.py, and import it from there."
         )
     return f"{module}:{name}"
 

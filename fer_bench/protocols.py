@@ -107,7 +107,7 @@ def learn_classes(stated: Mapping[str, Any]) -> None:
         except (KeyError, TypeError, AttributeError):
             labels = None
         if labels is None or labels.name != name or len(labels) < 2 or any(fault(label) for label in labels.names):
-            problem = f"the classes that are stated for task {name!r} are not those that its name stands for."
+            problem = f"the classes that are stated for task {name!r} do not match its name."
             raise RecordError(problem)
         own_task(labels)
 
@@ -245,7 +245,7 @@ def find_task(name: str) -> Task:
 
 def _task(name: str) -> Task:
     if name not in _OWN and NAMED.fullmatch(name):
-        problem = f"task {name!r} stands for classes that are not stated here."
+        problem = f"task {name!r} needs its classes, which are not given."
         raise SpecError(problem, f"Name them with {OPTION}, and leave the task out.")
     return _OWN.get(name) or TASKS[name]
 
@@ -268,7 +268,7 @@ for _name, _title in _TITLES.items():
             "synthfaces",
             TASKS[_name],
             title=f"synthfaces, {_title}",
-            about="Drawn faces with drawn feelings: shows that the suite works, not more.",
+            about="Synthetic faces; a smoke test, not a benchmark.",
         )
     )
 for _name in ("fer8", "fer7"):
@@ -279,7 +279,7 @@ for _name in ("fer8", "fer7"):
             title=f"AffectNet, {_TITLES[_name]}",
             about=(
                 "AffectNet's validation set (500 faces per expression) is the test of the literature; validation is"
-                " carved from train."
+                " held out from train."
             ),
         )
     )
@@ -291,7 +291,7 @@ for _name in ("va", "valence", "arousal"):
             TASKS[_name],
             title=f"AffectNet, {_title}",
             about=(
-                "AffectNet's validation set is the test of the literature; validation is carved from train. Images of"
+                "AffectNet's validation set is the test of the literature; validation is held out from train. Images of"
                 " the expression code 8 (none) that have valid valence and arousal are in it, so the two releases"
                 " differ: the lists have 500 of them among 4,500, the release of 2021 has none."
             ),
@@ -331,7 +331,7 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
             TASKS[_name],
             n_test=400,
             title=f"synthscenes, {_title}",
-            about="Drawn scenes with drawn feelings: shows that the suite works, not more.",
+            about="Synthetic scenes; a smoke test, not a benchmark.",
         )
     )
     declare(
@@ -340,7 +340,7 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
             TASKS[_name],
             title=f"FindingEmo, {_title}",
             about=(
-                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is carved from the rest to"
+                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is held out from the rest to"
                 " select on; the paper selected on test. Links to the images rot, so every copy is another subset: only"
                 " rows of the same copy are ranked against each other."
             ),
@@ -400,7 +400,7 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         + (
             f"the folds keep each {fold_by} together."
             if fold_by != "frame"
-            else "single frames were dealt out to folds."
+            else "single frames were assigned to folds."
         ),
         caveats=plain.caveats + _CAVEATS[fold_by],
         fold_by=fold_by,

@@ -53,15 +53,11 @@ class Execution(BaseModel):
     strict_determinism: bool = False
     wandb: Literal["off", "offline", "online"] = "off"
     max_memory_halvings: int = Field(3, ge=0)
-    labels_file: str | None = Field(
-        None, description="where the label file is that the digest in ``labels`` stands for"
-    )
-    table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
+    labels_file: str | None = Field(None, description="path of the label file whose digest is in ``labels``")
+    table_file: str | None = Field(None, description="path of the table of ``table:NAME``")
     files: dict[str, str] = Field(
         {},
-        description=(
-            "where the files are that other digests in the settings stand for (weights, a face detector's model)"
-        ),
+        description=("paths of the files whose digests are in the settings (weights, a face detector's model)"),
     )
 
     def place_of(self, pinned: str) -> str:
@@ -74,7 +70,7 @@ class Execution(BaseModel):
             return pinned
         if pinned not in self.files:
             problem = f"the file {pinned} is not known on this machine."
-            raise MissingDataError(problem, "Give the command again with the path of the file.")
+            raise MissingDataError(problem, "Run the command again with the path of the file.")
         return self.files[pinned]
 
 
@@ -140,7 +136,7 @@ class RunSpec(BaseModel):
     steps_per_epoch: int = Field(
         0,
         ge=0,
-        description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images",
+        description="optimiser steps after which an epoch ends, on images sampled anew each time; 0: after all images",
     )
     early_stopping: int = Field(
         0, ge=0, description="epochs without improvement on validation before training ends; 0: never"
@@ -184,7 +180,7 @@ class RunSpec(BaseModel):
         description="weights that are tested: of the best, the last or a numbered epoch",
     )
     # naming and execution: not part of the digest
-    recipe: Name = Field("", description="a short name of the settings, shown beside the model")
+    recipe: Name = Field("", description="a short name of the settings, shown next to the model")
     execution: Execution = Execution()
 
     @model_validator(mode="before")
@@ -346,7 +342,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
                 value = float(value)
         outer, dot, inner = key.partition(".")
         if not outer or (dot and not inner) or (dot and not isinstance(settings.get(outer, {}), dict)):
-            problem = f"--set {assignment!r}: {key!r} is no setting, or no option of one."
+            problem = f"--set {assignment!r}: {key!r} is not a setting, nor an option of one."
             raise SpecError(problem, "For example --set augment_options.rotate=10.")
         if dot:
             settings.setdefault(outer, {})[inner] = value

@@ -119,9 +119,9 @@ def test_names_that_yaml_reads_as_something_else_stay_names():
         ("[a, www.example.org]", "must begin and end"),
         ("[a, '']", "is empty"),
         (f"[a, {'b' * 61}]", "has 61 characters"),
-        ("[a, [b]]", "is no name of a class"),
-        ("[{1: a}, {2: b}]", "is no name of a class"),
-        ("{'': a, b: c}", "is no name of a folder"),
+        ("[a, [b]]", "is not the name of a class"),
+        ("[{1: a}, {2: b}]", "is not the name of a class"),
+        ("{'': a, b: c}", "is neither the name of a folder"),
     ],
 )
 def test_bad_classes_are_one_line_that_says_what_is_wrong(text, expected):
@@ -133,7 +133,7 @@ def test_bad_classes_are_one_line_that_says_what_is_wrong(text, expected):
 
 
 def test_datasets_with_classes_of_their_own_take_none():
-    with pytest.raises(SpecError, match="dataset 'fer2013' has classes of its own"):
+    with pytest.raises(SpecError, match="dataset 'fer2013' has its own classes"):
         RunSpec(dataset="fer2013", dataset_options={"classes": ["a", "b"]})
 
 
@@ -178,7 +178,7 @@ def test_a_record_is_understood_where_nobody_has_named_its_classes(tmp_path, mon
         spec.task: {"names": ["calm", "tense"], "merged": {"1": "calm", "2": "tense", "3": "tense"}}
     }
     monkeypatch.setattr(protocols, "_OWN", {})
-    with pytest.raises(SpecError, match="stands for classes that are not stated here"):
+    with pytest.raises(SpecError, match="needs its classes, which are not given"):
         find_task(spec.task)
     loaded = Record.load(Store(tmp_path).path(protocol_name, "m", "x-s0"))
     protocol = protocol_named(loaded.protocol, loaded.dataset, loaded.task)
@@ -206,12 +206,12 @@ def test_classes_that_are_not_those_of_the_name_are_damage(tmp_path):
         content = json.loads(record.to_json())
         content["data"]["classes"][spec.task]["names"] = names
         (tmp_path / "x.json").write_text(json.dumps(content))
-        with pytest.raises(Exception, match="not those that its name stands for"):
+        with pytest.raises(Exception, match="do not match its name"):
             Record.load(tmp_path / "x.json")
 
 
 def test_names_of_own_tasks_that_nobody_has_stated_are_explained():
-    with pytest.raises(SpecError, match="not stated here"):
+    with pytest.raises(SpecError, match="needs its classes, which are not given"):
         find_task("classes5_012345")
     with pytest.raises(UnknownNameError):
         find_task("classes5")

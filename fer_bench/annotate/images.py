@@ -129,7 +129,7 @@ def _check(images: tuple[StudyImage, ...], folder: Path, where: str) -> None:
     missing = []
     for image in images:
         if image.name in seen:
-            problem = f"{where}: image {image.name!r} stands twice."
+            problem = f"{where}: image {image.name!r} is listed twice."
             raise BadDataError(problem, "List every image once.")
         seen.add(image.name)
         if kind_of(image.file) != "file":

@@ -43,7 +43,7 @@ def _one_line(value: str) -> str:
 
 def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
     if len({v.casefold() for v in values}) != len(values):
-        message = "an entry stands twice"
+        message = "an entry is listed twice"
         raise ValueError(message)
     return values
 
@@ -223,7 +223,7 @@ def load_study(path: Path | str) -> Study:
     catch = list_images(folder, [item.image for item in file.catch], f"{source.where(('catch',))}: catch")
     special = {image.name for image in (*practice, *catch)}
     if len(special) != len(practice) + len(catch):
-        problem = f"{source.where(('catch',))}: an image stands twice among practice and catch."
+        problem = f"{source.where(('catch',))}: an image is listed twice among practice and catch."
         raise SpecError(problem, "Use every practice and catch image once.")
     everything = list_images(folder, table, f"{source.where(('images',))}: images")
     main = tuple(image for image in everything if image.name not in special)
@@ -336,5 +336,5 @@ def write_example(path: Path | str) -> Path:
         raise SpecError(problem, "Choose another name; nothing was overwritten.") from None
     except OSError as error:
         problem = f"{target}: cannot be written: {error.strerror}."
-        raise SpecError(problem, "Choose another place.") from None
+        raise SpecError(problem, "Choose another path.") from None
     return target

@@ -93,7 +93,7 @@ def _note_lines(path: Path, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, i
     if len(at) > MAX_DEPTH:
         raise _too_deep(path)
     if len(lines) > MAX_VALUES:
-        problem = f"{path}: more than {MAX_VALUES:,} values, aliases (*name) counted as often as they stand."
+        problem = f"{path}: more than {MAX_VALUES:,} values, aliases (*name) counted each time they are used."
         raise SpecError(
             problem, "A study file holds settings and texts; list many images in a CSV named by images.table."
         )
@@ -102,7 +102,7 @@ def _note_lines(path: Path, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, i
             here = (*at, str(key_node.value))
             line = key_node.start_mark.line + 1
             if here in lines:
-                problem = f"{path}, line {line}: key {key_node.value!r} stands twice (first on line {lines[here]})."
+                problem = f"{path}, line {line}: key {key_node.value!r} is given twice (first on line {lines[here]})."
                 raise SpecError(problem, "Keep one of them.")
             lines[here] = line
             _note_lines(path, value_node, here, lines)

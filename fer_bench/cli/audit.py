@@ -64,7 +64,7 @@ def report(
             if known is None
             else " (the known copy)"
             if known == checksum
-            else " (NOT the known copy: its rows are listed apart)"
+            else " (NOT the known copy: its rows are not ranked)"
         )
         yield f"  {split:10s} {len(samples.where(split)):6d}  checksum {checksum}{verdict}"
         if labels is not None:
@@ -137,7 +137,7 @@ def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Ite
     labels = samples.targets[task]
     if len(found.test) and labels.ndim == 1:
         agree = float((labels[found.test] == labels[found.other]).mean())
-        yield f"  of these pairs {agree:.1%} carry the same label"
+        yield f"  of these pairs {agree:.1%} have the same label"
     order = np.argsort(-found.correlation, kind="stable")[:pairs]
     for i in order:
         a, b = int(found.test[i]), int(found.other[i])

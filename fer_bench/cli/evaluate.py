@@ -1,4 +1,4 @@
-"""Verbs that use a trained network: ``evaluate``, ``matrix``, ``predict``."""
+"""Verbs that use a trained network: ``evaluate``, ``cross-dataset``, ``predict``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("evaluate")(evaluate_verb)
-    app.command("matrix")(matrix_verb)
+    app.command("cross-dataset")(cross_dataset_verb)
+    app.command("matrix", hidden=True)(cross_dataset_verb)  # Its first name; scripts may use it.
     app.command("predict")(predict_verb)
 
 
@@ -34,7 +35,7 @@ def evaluate_verb(
     ] = False,
     corruptions: Annotated[
         bool,
-        typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, turned and covered test images."),
+        typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, rotated and occluded test images."),
     ] = False,
     by: Annotated[
         str | None,
@@ -43,7 +44,7 @@ def evaluate_verb(
     csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
     png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
     task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")
@@ -124,7 +125,7 @@ def _score(record: Record) -> str:
     return f"{metric.in_words} {value:.4f}" if isinstance(value, float | int) else f"{metric.in_words} undefined"
 
 
-def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
+def cross_dataset_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
     """Render train-on x test-on as a table and a picture."""
     from fer_bench.leaderboard.matrix import write_matrix
     from fer_bench.models.catalog import find_model

@@ -60,7 +60,7 @@ def audit_verb(
     task: Annotated[
         str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     pairs: Annotated[int, typer.Option(min=0, help="How many duplicate pairs to list.")] = 10,
     sets: Annotated[
         list[str] | None,

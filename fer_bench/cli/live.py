@@ -57,7 +57,7 @@ def live_verb(
 
     shown = not headless and has_screen()
     if not headless and not shown:
-        typer.echo("no screen here: going on as with --headless", err=True)
+        typer.echo("no display: continuing as with --headless", err=True)
     # What is missing is said before MediaPipe begins to talk.
     model = landmarker_file(landmarker)
     predictor = open_predictor(Store(), run, accelerator)

@@ -49,7 +49,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             problem = "stopped."
-            raise Stopped(problem, "Give the same command again to resume.") from None
+            raise Stopped(problem, "Run the same command again to resume.") from None
 
 
 app = typer.Typer(
@@ -124,7 +124,7 @@ def _of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do next."""
     where = error.filename or "while writing"
     if error.errno in _FULL:
-        return f"the disk is full ({where}). Free some space and give the same command again."
+        return f"the disk is full ({where}). Free some space and run the same command again."
     if error.errno == errno.EFBIG:
         return (
             f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f),"
@@ -133,7 +133,7 @@ def _of_system(error: OSError) -> str:
     at = f"{error.filename}: " if error.filename else ""
     return (
         f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and"
-        " give the same command again."
+        " run the same command again."
     )
 
 

@@ -29,7 +29,7 @@ _RECIPE = Annotated[str | None, Opt(help="A short name of these settings for the
 _SETS = Annotated[
     list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")
 ]
-_DATA_DIR = Annotated[str | None, Opt(help="Where the data lies.")]
+_DATA_DIR = Annotated[str | None, Opt(help="Dataset root directory.")]
 _ACCELERATOR = Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")]
 _DRY = Annotated[bool, Opt("--dry-run", help="Only list what would be done.")]
 _FORCE = Annotated[bool, Opt("--force", help="Repeat a grid whose records exist.")]

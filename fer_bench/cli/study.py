@@ -35,7 +35,7 @@ def findingemo_verb(
 def reannotation_verb(
     answers: Annotated[
         Path,
-        typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv beside fer2013.csv."),
+        typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv next to fer2013.csv."),
     ],
     predictions: Annotated[
         list[str] | None, typer.Option(help="A run whose predictions join as one more rater; repeatable.")

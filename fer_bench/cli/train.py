@@ -56,9 +56,9 @@ def run_verb(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, Opt("--dry-run", help="Only say what the run would be, and how long it would take here.")
+        bool, Opt("--dry-run", help="Only print what the run would be, and how long it would take on this machine.")
     ] = False,
-    data_dir: Annotated[str | None, Opt(help="Where the data is.")] = None,
+    data_dir: Annotated[str | None, Opt(help="Dataset root directory.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
     devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
     strategy: Annotated[str | None, Opt(help="Lightning's strategy: auto, ddp, ...")] = None,
@@ -118,7 +118,7 @@ def _describe(spec: Any) -> None:
 def suite_verb(
     file: Annotated[Path, typer.Argument(help="A suite: a YAML file, or the name of one in benchmarks/suites.")],
     dry_run: Annotated[bool, Opt("--dry-run", help="Only list what would be done.")] = False,
-    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+    data_dir: Annotated[str | None, Opt(help="Dataset root directory.")] = None,
     accelerator: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")] = None,
     devices: Annotated[int | None, Opt(help="Devices per node.")] = None,
     workers: Annotated[int | None, Opt(help="Loader processes; -1 chooses.")] = None,

@@ -113,7 +113,9 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
             problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
             raise SpecError(problem, "Correct the value.")
     if settings.get("operations", 0) != int(settings.get("operations", 0)):
-        problem = f"augment_options.operations = {settings['operations']!r}: not a whole number of operations."
+        problem = (
+            f"augment_options.operations = {settings['operations']!r}: the number of operations is not an integer."
+        )
         raise SpecError(problem, "Correct the value.")
     return settings
 

@@ -73,12 +73,12 @@ def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, A
                     _put(folder, *_built(build))
     except OSError as error:
         problem = f"the cache {folder} cannot be written: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE.") from None
+        raise HardwareError(problem, "Free some space, or name another folder with FER_BENCH_CACHE.") from None
     try:
         return _open(folder)
     except (ValueError, EOFError, OSError, KeyError, TypeError) as error:
         problem = f"the cached copy {folder} is damaged ({error})."
-        raise BadDataError(problem, "Delete that folder; it is made anew.") from None
+        raise BadDataError(problem, "Delete that folder; it is computed again.") from None
 
 
 def _built(build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

@@ -235,9 +235,11 @@ def _room(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
     except OSError as error:
-        problem = f"{folder}: no room for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
+        problem = (
+            f"{folder}: not enough space for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
+        )
         raise HardwareError(
-            problem, "Free some space, name another place with FER_BENCH_CACHE, or set a smaller image_size."
+            problem, "Free some space, name another folder with FER_BENCH_CACHE, or set a smaller image_size."
         ) from None
 
 

@@ -76,7 +76,7 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
     """
     names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < folds:
-        problem = f"{len(names)} groups cannot be dealt out to {folds} folds."
+        problem = f"{len(names)} groups cannot be assigned to {folds} folds."
         raise BadDataError(problem, f"Use at most {len(names)} folds, or fold by something finer.")
     ranks = [_rank(str(name), salt, seed) for name in names]
     heap = [(0, fold) for fold in range(folds)]
@@ -118,7 +118,7 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
         ]
     ] = "validation"
     if not (split == "train").any():
-        problem = f"{len(np.unique(groups))} groups leave nothing to train on beside test and validation."
+        problem = f"{len(np.unique(groups))} groups leave nothing to train on besides test and validation."
         raise BadDataError(problem, "Fold by something finer.")
     return split
 

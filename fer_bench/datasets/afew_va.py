@@ -167,7 +167,7 @@ def _index(root: Path, clips: list[Path]) -> tuple[data_cache.Arrays, dict[str, 
     nameless = len({row["clip"] for row in rows if row["identity"] == f"clip {row['clip']}"})
     notes = [f"{n} left out: {reason}" for reason, n in sorted(counts.items())]
     notes += [f"{outside} frames have landmarks outside the image; their boxes end at its border"] if outside else []
-    notes += [f"{nameless} clips name no actor; each stands for a person of its own"] if nameless else []
+    notes += [f"{nameless} clips name no actor; each counts as a separate person"] if nameless else []
     facts = {
         "layout": (
             f"{len(clips)} clips,"
@@ -195,7 +195,7 @@ def _read_clip(path: Path) -> tuple[list[dict[str, Any]], list[tuple[Path, str]]
     bad: list[tuple[Path, str]] = []
     for name, entry in sorted(content["frames"].items()):
         if not (name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS):
-            bad.append((path, f"a frame is called {shown(name, 40)!r}, which is no number"))
+            bad.append((path, f"a frame is called {shown(name, 40)!r}, which is not a number"))
             continue
         image = path.parent / f"{name}.png"
         values = _annotation(entry)

@@ -83,7 +83,7 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
     labels = Path(spec.execution.labels_file or spec.labels) if spec.labels else None
     if labels is not None and file_digest(labels) != spec.labels:
         problem = f"label file {labels} has changed since the run was specified."
-        raise SpecError(problem, "Give the command again.")
+        raise SpecError(problem, "Run the command again.")
     options: dict[str, Any] = {
         key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()
     }

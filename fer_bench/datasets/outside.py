@@ -34,7 +34,7 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
         return type(made.__name__, (_Checked, made), {"plugin": plugin})
     if inspect.isclass(made) or not callable(made):
         what = (
-            f"a class that is no AffectDataModule ({made.__name__})"
+            f"a class that is not an AffectDataModule ({made.__name__})"
             if inspect.isclass(made)
             else f"a {type(made).__name__}"
         )
@@ -97,7 +97,7 @@ class _Checked(AffectDataModule):
                 f"{self.plugin.described}: reading it raises {type(error).__name__} ({detail[:200].rstrip('.')};"
                 f" {where})."
             )
-            raise PluginError(problem, "Mend its reader, or the data that it reads.") from None
+            raise PluginError(problem, "Fix its reader, or the data that it reads.") from None
         return complete(samples, self.task, self.plugin.described)
 
 

@@ -55,7 +55,7 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     given = dict(options or {})
     shrink = given.pop("shrink", 2)
     if not isinstance(shrink, int) or not 1 <= shrink <= 8:
-        problem = f"dataset_options of synthscenes: shrink = {shrink!r} is no whole number from 1 to 8."
+        problem = f"dataset_options of synthscenes: shrink = {shrink!r} is not an integer from 1 to 8."
         raise SpecError(problem, "Correct the value.")
     known = [field.name for field in fields(SceneConfig)]
     for name in given:

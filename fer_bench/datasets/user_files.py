@@ -87,7 +87,7 @@ def found_in(ids: npt.NDArray[np.str_], pattern: str, option: str) -> npt.NDArra
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        problem = f"dataset_options.{option} = {pattern!r} is no regular expression: {error}."
+        problem = f"dataset_options.{option} = {pattern!r} is not a regular expression: {error}."
         raise SpecError(problem, r"For example 'S(\d+)_'.") from None
     found = [compiled.search(str(i)) for i in ids]
     names = [(match.group(1) if match.groups() else match.group(0)) if match else None for match in found]

@@ -227,8 +227,8 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
         ],
         notes=[
             (
-                "the ± between seats is the luck of dealing anonymous votes, not how much people differ; the mean"
-                " accuracy does not depend on the deal"
+                "the ± between seats comes from assigning anonymous votes at random, not from how much people differ;"
+                " the mean accuracy does not depend on the assignment"
             ),
             (
                 f"the protocol keeps {kept['n']} of {everything['n']} test images: those with a majority for an"

@@ -133,7 +133,7 @@ def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
     )
     if not fits.all():
         row = int((~fits).argmax())
-        problem = f"{who}: row {row} of its outputs is no probability distribution (it sums to {sums[row]:.4g})."
+        problem = f"{who}: row {row} of its outputs is not a probability distribution (it sums to {sums[row]:.4g})."
         raise RecordError(problem, "Only members that store the softmax's output can vote.")
     return np.asarray(values / np.where(unanswered, 1.0, sums)[:, None], dtype=np.float64)
 

@@ -83,7 +83,7 @@ class Comparison:
         if self.significant:
             better, worse = (self.a, self.b) if (self.difference > 0) == self.higher_is_better else (self.b, self.a)
             return f"{better} is better than {worse}: {values} ({numbers})."
-        return f"{self.a} and {self.b} cannot be told apart: {values} ({numbers})."
+        return f"{self.a} and {self.b} are not significantly different: {values} ({numbers})."
 
 
 def compare(store: Store, a: str, b: str) -> Comparison:

@@ -35,7 +35,7 @@ class Gain:
         if self.p is None:
             return "not tested"
         if self.p >= ALPHA:
-            return "cannot be told from chance"
+            return "not significant"
         return "significantly better" if (self.difference > 0) == higher_is_better else "significantly worse"
 
 

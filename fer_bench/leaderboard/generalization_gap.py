@@ -41,7 +41,7 @@ class GapComparison:
         verdict = (
             ("The first" if self.gap_a > self.gap_b else "The second") + " overfits more"
             if self.p < ALPHA
-            else "Which of them overfits more cannot be told"
+            else "Neither overfits significantly more"
         )
         return f"{verdict}: {gaps} ({difference}, paired bootstrap)."
 

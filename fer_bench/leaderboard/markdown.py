@@ -87,10 +87,10 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
 
 def _copy_note(board: Board) -> str:
     n = len(board.others)
-    others = "another copy has a table of its own" if n == 1 else f"{n} other copies have tables of their own"
+    others = "another copy has its own table" if n == 1 else f"{n} other copies have their own tables"
     return (
-        f"Every user has another copy of these data. This table is of the copy `{board.copy}`; {others} below, for"
-        " scores on different data cannot be compared."
+        f"Copies of these data differ from user to user. This table is of the copy `{board.copy}`; {others} below,"
+        " because scores on different data cannot be compared."
     )
 
 
@@ -110,7 +110,9 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
         name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
         label = "nothing measured yet"
         if best:
-            remarks = "; ".join([*best.row.caveats, *([f"{shared} more not told apart from it"] if shared else [])])
+            remarks = "; ".join(
+                [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
+            )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
         claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = (
@@ -120,7 +122,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
         rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
-    header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
+    header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
         if rows
@@ -131,7 +133,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             [
                 "# Leaderboards",
                 (
-                    "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes"
+                    "Every number follows from a record and its stored predictions; `fer-bench verify` recomputes"
                     " them all."
                 ),
                 table,
@@ -170,7 +172,7 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     samples = f"{board.n_test:,} test samples"
     if board.n_duplicates:
         samples += (
-            f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates*"
+            f", {board.n_duplicates:,} of which have a near-duplicate in another split; the column *without duplicates*"
             " leaves those out"
         )
     grouped = (
@@ -180,14 +182,14 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     )
     lines = [
         f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its"
-        f" 95 % interval says how far another draw of as many test samples would move it (bootstrap{grouped}; of"
+        f" 95 % interval shows how much it would vary over other test sets of this size (bootstrap{grouped}; of"
         " several seeds, the mean of their ends)."
     ]
     if any(record.run_id in board.corrupted for placed in board.placed for record in placed.row.records):
         lines.append(
-            "*Corrupted* is the mean over blurred, noisy, compressed, too bright, pale, small, turned and partly"
-            " covered images, at five strengths each, and how far that is below the score on clean ones (`fer-bench"
-            " evaluate RUN --corruptions`); rows without it were not measured."
+            "*Corrupted* is the mean over blurred, noisy, compressed, overexposed, low-contrast, small, rotated and"
+            " partly occluded images, at five strengths each, and how far that is below the score on clean ones"
+            " (`fer-bench evaluate RUN --corruptions`); rows without it were not measured."
         )
     if board.test:
         lines.append(
@@ -197,7 +199,7 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
         )
         lines.append(_significant(board, names))
     else:
-        lines.append("Differences were not tested: their order may be chance.")
+        lines.append("Differences were not tested: the order may be due to chance.")
     return " ".join(lines)
 
 
@@ -214,7 +216,7 @@ def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
         return "No two neighbouring rows differ significantly."
     more = f", and {len(pairs) - _PAIRS_NAMED} more" if len(pairs) > _PAIRS_NAMED else ""
     return (
-        f"Of the {len(board.placed) - 1} differences between neighbours, {len(pairs)} can be told from chance:"
+        f"Of the {len(board.placed) - 1} differences between neighbouring rows, {len(pairs)} are significant:"
         f" {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
     )
 
@@ -291,7 +293,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         return []
     primary = board.protocol.primary
     about = (
-        "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on"
+        "Late fusion against rows with some of its streams, each at the learning rate and loss that are best on"
         f" validation; significant is p < {ALPHA}, by {board.test or 'no test'}."
     )
     header = ["With", "Without", f"{title(primary)}{unit_sign(primary)} with", "without", "Difference", "p", "Verdict"]
@@ -306,7 +308,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         for gain in board.gains
     ]
     return [
-        "## What further streams add",
+        "## Gain from additional streams",
         about,
         markdown_table(header, rows, [False, False, True, True, True, True, False]),
     ]
@@ -340,7 +342,7 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     if not board.siblings:
         return []
     links = [link(s.protocol.title, f"{s.protocol.name}.md") + _remark(s.protocol) for s in board.siblings]
-    about = f"Of this board: {escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
+    about = f"This board: {escape(board.protocol.title)}{_remark(board.protocol)}. Other splits: {'; '.join(links)}."
     if not found:
         return ["## Under other splits", about + " No settings were run under both."]
     header = [
@@ -372,8 +374,8 @@ def _apart(board: Board) -> list[str]:
             [name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))]
         )
     return [
-        "## Listed apart",
-        "Records that are not ranked.",
+        "## Not ranked",
+        "Records that are left out of the ranking, and why.",
         markdown_table(
             ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
         ),
@@ -400,11 +402,11 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     sources = {source.short: source for source, _ in claims}
     listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
     said = (
-        "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes"
-        " say so."
+        "As printed in the papers; not measured here, and not ranked. Settings differ from this board's wherever the"
+        " notes say so."
     )
     return [
-        "## What the papers claim",
+        "## Claims of papers",
         said,
         markdown_table(header, rows, [False, False, True, False, False, False]),
         listed,

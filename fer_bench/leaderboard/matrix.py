@@ -119,7 +119,7 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     mapped = (
         "Labels are mapped by name; classes without a counterpart are left out, so"
         if kind == "classes"
-        else "Values are carried from scale to scale, so"
+        else "Values are rescaled linearly, so"
     )
     lines = [
         f"# {markdown(model)}: trained on one dataset, tested on another",

@@ -143,7 +143,7 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{path}: the page cannot be read ({error})."
-        raise RecordError(problem, "Restore it from version control, or delete it; it is rendered anew.") from None
+        raise RecordError(problem, "Restore it from version control, or delete it; it is rendered again.") from None
 
 
 @contextlib.contextmanager
@@ -162,4 +162,4 @@ def _held(root: Path, check: bool) -> Iterator[None]:
 
 def _unwritable(root: Path, error: OSError) -> HardwareError:
     problem = f"the leaderboards cannot be written to {root}: {error.strerror or error}."
-    return HardwareError(problem, "Free some space or mend the permissions, and give the same command again.")
+    return HardwareError(problem, "Free some space or fix the permissions, and run the same command again.")

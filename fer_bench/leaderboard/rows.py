@@ -81,7 +81,7 @@ class Row:
         if any(unanswered):
             found[f"{_range(unanswered)} unanswered, counted as wrong"] = None
         if self.n_apart:
-            found[f"{self.n_apart} more {'run' if self.n_apart == 1 else 'runs'} listed apart"] = None
+            found[f"{self.n_apart} more {'run' if self.n_apart == 1 else 'runs'} not ranked"] = None
         return tuple(found)
 
     def value(self, name: str) -> float | None:

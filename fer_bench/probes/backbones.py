@@ -251,7 +251,7 @@ def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tu
     record = store.get(reference)
     settings: dict[str, Any] = {**record.spec, "execution": {"data_dir": data_dir}}
     if record.kind != "trained":
-        problem = f"run {reference!r} is no trained network but of kind {record.kind}."
+        problem = f"run {reference!r} is not a trained network but of kind {record.kind}."
         raise SpecError(problem, "Choose a run that `fer-bench run` made.")
     if folds := record.data.get("folds"):
         problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
@@ -263,7 +263,7 @@ def _require_classes(reference: str, store: Store) -> None:
     """Refuse a run whose outputs are no probabilities."""
     record = store.get(reference)
     if find_task(record.task).kind != "classes":
-        problem = f"run {reference!r} predicts values, not classes: its predictions are no probabilities."
+        problem = f"run {reference!r} predicts values, not classes: its predictions are not probabilities."
         raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 

@@ -72,13 +72,13 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
         problem = f"the feature cache {path} cannot be written: {error.strerror or error}."
         raise HardwareError(
             problem,
-            "Free some space, or name another place with FER_BENCH_CACHE; the same command goes on where it stopped.",
+            "Free some space, or name another folder with FER_BENCH_CACHE; the same command resumes where it stopped.",
         ) from None
     try:
         values = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         problem = f"the feature cache {path} is damaged ({error})."
-        raise BadDataError(problem, "Delete it; it is made anew.") from None
+        raise BadDataError(problem, "Delete it; it is computed again.") from None
     return Cached(values, key, computed)
 
 

@@ -74,7 +74,7 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
     samples = datamodule.read_samples
     if not samples.checksums:
         problem = (
-            f"dataset {datamodule.name!r} has no checksums: features of it cannot be told from those of another copy."
+            f"dataset {datamodule.name!r} has no checksums, so features of different copies cannot be distinguished."
         )
         raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
     ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()

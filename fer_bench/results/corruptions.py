@@ -195,7 +195,7 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
     except OSError as error:
         problem = f"the scores on corrupted images cannot be written to {path.parent}: {error.strerror or error}."
         raise HardwareError(
-            problem, "Free some space or mend the permissions, and give the same command again."
+            problem, "Free some space or fix the permissions, and run the same command again."
         ) from None
     return path
 

@@ -159,7 +159,7 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
             raise TypeError(what)
         shared, owns = content["shared"], content["records"]
         if not isinstance(shared, dict) or not isinstance(owns, list):
-            raise TypeError("'shared' is no object, or 'records' no list")
+            raise TypeError("'shared' is not an object, or 'records' not a list")
         require_faultless(shared)
     except OSError as error:
         problem = f"{path}: the grid cannot be read ({error.strerror})."

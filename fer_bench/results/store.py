@@ -349,17 +349,17 @@ class Store:
             The record.
 
         Raises:
-            RecordError: its predictions are no longer there: it was written anew meanwhile.
+            RecordError: its predictions are no longer there: it was rewritten meanwhile.
             HardwareError: the disk is full or read-only; the former record stays.
         """
         name = self.path(record.protocol, record.model, record.run_id).name
         with self._writing(self.folder(record)) as place:
             if not self.intact(record):
                 problem = (
-                    f"record {record.run_id}: the predictions that it names are not there; it was written anew"
+                    f"record {record.run_id}: the predictions that it names are not there; it was rewritten"
                     " meanwhile, or is damaged."
                 )
-                raise RecordError(problem, "Give the same command again.")
+                raise RecordError(problem, "Run the same command again.")
             place.record(name, record.to_json(), record.predictions.values())
         return record
 
@@ -377,10 +377,10 @@ class Store:
         with self._writing(path.parent) as place:
             if not self.intact(*records):
                 problem = (
-                    f"{path}: the predictions that the grid names are not there; it was written anew meanwhile, or is"
+                    f"{path}: the predictions that the grid names are not there; it was rewritten meanwhile, or is"
                     " damaged."
                 )
-                raise RecordError(problem, "Give the same command again.")
+                raise RecordError(problem, "Run the same command again.")
             place.record(
                 path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()]
             )
@@ -454,7 +454,7 @@ class Store:
             problem = f"the result cannot be written to {folder}: {error.strerror or error}."
             raise HardwareError(
                 problem,
-                "Free some space or mend the permissions, and give the same command again; training is not repeated.",
+                "Free some space or fix the permissions, and run the same command again; training is not repeated.",
             ) from None
 
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:

@@ -337,7 +337,7 @@ def _distances(per_value: Float, level: Level, values: npt.ArrayLike | None) -> 
         # Answers up to the middle of a value's own: the difference of two such places counts what lies between.
         places = np.cumsum(per_value) - per_value / 2
     elif values is None or len(np.asarray(values)) != len(per_value):
-        problem = "interval alpha from counts needs the number that each column stands for."
+        problem = "interval alpha from counts needs the number that each column represents."
         raise BadDataError(problem)
     else:
         places = np.asarray(values, dtype=np.float64)
@@ -386,8 +386,6 @@ def _answers(answers: npt.ArrayLike) -> Float:
 def _counts(counts: npt.ArrayLike) -> Float:
     votes = np.asarray(counts, dtype=np.float64)
     if votes.ndim != 2 or not (votes >= 0).all() or (votes != np.floor(votes)).any():
-        problem = (
-            f"vote counts must be whole numbers, none negative, of shape (items, classes); got shape {votes.shape}."
-        )
+        problem = f"vote counts must be integers, none negative, of shape (items, classes); got shape {votes.shape}."
         raise BadDataError(problem)
     return votes

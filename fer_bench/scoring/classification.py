@@ -372,7 +372,7 @@ def _why_undefined(scores: dict[str, float | None], any_samples: bool) -> dict[s
 def _class_ids(what: str, values: npt.ArrayLike, lowest: int, n_classes: int) -> npt.NDArray[np.int64]:
     ids = np.asarray(values)
     if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
-        problem = f"{what} ids must be a list of whole numbers, not {ids.dtype} of shape {ids.shape}."
+        problem = f"{what} ids must be a list of integers, not {ids.dtype} of shape {ids.shape}."
         raise RecordError(problem)
     wrong: npt.NDArray[np.bool_] = (ids < lowest) | (ids >= n_classes)
     if wrong.any():

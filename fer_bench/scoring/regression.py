@@ -223,5 +223,5 @@ def _missing(truth: Float, answers: Float, dimensions: int) -> npt.NDArray[np.bo
         raise RecordError(problem, "Leave samples without a target out of the split.")
     if np.isinf(answers).any():
         problem = f"the output of row {int(np.isinf(answers).any(axis=1).argmax())} is infinite."
-        raise RecordError(problem, "Only NaN may stand for no answer.")
+        raise RecordError(problem, "Only NaN may mark a missing answer.")
     return np.asarray(np.isnan(answers).any(axis=1))

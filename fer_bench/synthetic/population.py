@@ -70,7 +70,7 @@ class SynthConfig:
         if self.seed < 0:
             problems.append(f"seed = {self.seed}: must not be negative")
         if not 0 <= self.difficulty <= 1:
-            problems.append(f"difficulty = {self.difficulty}: must lie in 0 to 1")
+            problems.append(f"difficulty = {self.difficulty}: must be between 0 and 1")
         if problems:
             problem = f"synthfaces: {'; '.join(problems)}."
             raise SpecError(problem)

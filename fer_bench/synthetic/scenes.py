@@ -54,9 +54,9 @@ class SceneConfig:
         if self.seed < 0:
             problems.append(f"seed = {self.seed}: must not be negative")
         if not 0 <= self.difficulty <= 1:
-            problems.append(f"difficulty = {self.difficulty}: must lie in 0 to 1")
+            problems.append(f"difficulty = {self.difficulty}: must be between 0 and 1")
         if problems:
-            problem = f"drawn scenes: {'; '.join(problems)}."
+            problem = f"synthetic scenes: {'; '.join(problems)}."
             raise SpecError(problem)
 
     @property
@@ -149,7 +149,7 @@ def _rng(config: SceneConfig, index: int, *key: int) -> tuple[np.random.Generato
         if 0 <= position < count:
             return np.random.default_rng(np.random.SeedSequence((VERSION, config.seed, split, position, *key))), split
         position -= count
-    problem = f"there are {sum(config.counts)} drawn scenes, none of number {index}."
+    problem = f"there are {sum(config.counts)} synthetic scenes; there is no scene {index}."
     raise IndexError(problem)
 
 

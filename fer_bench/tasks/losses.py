@@ -105,7 +105,7 @@ def unbalanced(
         problem = f"loss 'unbalanced_cross_entropy' needs distances between classes; {label_set.name} has none."
         raise SpecError(problem, "Use cross_entropy.")
     if weight is not None or label_smoothing:
-        problem = "loss 'unbalanced_cross_entropy' has class weights of its own and no label smoothing."
+        problem = "loss 'unbalanced_cross_entropy' has its own class weights and no label smoothing."
         raise SpecError(problem, "Leave class_weights and label_smoothing out.")
     return UnbalancedCrossEntropyLoss(counts, label_set.distances)
 

@@ -87,7 +87,7 @@ def loss_and_slope(
     # few classes are several times as fast as the softmax of PyTorch over the last dimension.
     z, ids, pairs = logits.detach().numpy(), target.numpy(), None if pair_weights is None else pair_weights.numpy()
     if ids.size and ids.min() < 0:
-        message = f"target {ids.min()} is no class"
+        message = f"target {ids.min()} is not a class"
         raise IndexError(message)
     loss, slope = _closed_form(np, np.arange(0, z.size, z.shape[1]), z, ids, class_weights.numpy(), pairs, reduction)
     return torch.from_numpy(np.asarray(loss)), torch.from_numpy(slope)

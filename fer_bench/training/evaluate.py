@@ -163,7 +163,7 @@ def evaluate(
         )
         if source.scale != protocol.scale:
             notes.append(
-                f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to"
+                f"values rescaled from {source.scale[0]:g}..{source.scale[1]:g} to"
                 f" {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end"
             )
     elif name != target_task:

@@ -177,7 +177,7 @@ def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
 def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
     return (
         f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.",
-        "Give the same command again: it goes on from there.",
+        "Run the same command again: it resumes from there.",
     )
 
 

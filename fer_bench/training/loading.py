@@ -169,7 +169,7 @@ def _with_network(record: Record) -> str:
 def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
     """The spec of a trained record, and where its checkpoint is."""
     if record.kind != "trained" or not record.spec:
-        problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
+        problem = f"run {record.run_id} is of kind {record.kind!r}: it has no trained network."
         raise WeightsError(problem, _with_network(record))
     if folds := record.data.get("folds"):
         problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."

@@ -152,7 +152,7 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
     """
     if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
         problem = f"another process has just trained these settings on other data in {folder}."
-        raise FerBenchError(problem, "Give the command again: it gets a folder of its own.")
+        raise FerBenchError(problem, "Run the command again: it gets a separate folder.")
     if anew or not may_resume(folder, inputs):
         for name in ("trained.json", "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
@@ -231,7 +231,7 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
     except Timeout:
         problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
         raise FerBenchError(
-            problem, "Wait for it, or stop it and give the command again: it goes on from its last epoch."
+            problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None
     try:
         yield

@@ -66,9 +66,9 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
     trained = "Choose a run of kind 'trained'."
     if record.kind == "ensemble":
         members = ", ".join(dict.fromkeys(str(member["run_id"]) for member in record.training["members"]))
-        return "is an ensemble: it has no network of its own", f"Name its members as teachers: [{members}]."
+        return "is an ensemble, not a single network", f"Name its members as teachers: [{members}]."
     if record.kind != "trained":
-        return f"is of kind {record.kind!r}: it has no network of its own", trained
+        return f"is of kind {record.kind!r}: it has no trained network", trained
     if folds := record.data.get("folds"):
         return (
             f"is a cross-validation: it has {len(folds)} networks, one per fold",

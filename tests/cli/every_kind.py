@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fer_bench.cli.ensemble import humans_verb
+from fer_bench.cli.ensemble import human_baseline_verb
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.labels import FER7
 from fer_bench.probes.grid import run_grid
@@ -76,7 +76,7 @@ def make_home(folder):
         "max_epochs": 1,
     }
     ids["probe"] = run_grid(build_probe(grid), store, data_dir=str(data))[0].run_id
-    humans_verb("ferplus", str(data))
+    human_baseline_verb("ferplus", str(data))
     ids["human"] = next(record.run_id for record in store.records("ferplus-fer8") if record.kind == "human")
     labels = folder / "crowd.csv"
     labels.write_text(

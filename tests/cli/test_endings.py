@@ -54,7 +54,7 @@ def test_a_second_ctrl_c_while_it_ends():
     finally:
         if process.poll() is None:
             process.kill()
-    assert line == "fer-bench: stopped. Give the same command again to resume.\n"
+    assert line == "fer-bench: stopped. Run the same command again to resume.\n"
     assert rest == ""
     assert process.returncode in (130, -signal.SIGINT)
 
@@ -69,7 +69,7 @@ def test_one_ctrl_c_is_130(fer_bench, monkeypatch):
     monkeypatch.setitem(inspect._LISTS, "models", models)
     monkeypatch.setattr(main, "_let_the_next_interrupt_kill", lambda: None)
     done = fer_bench("list", "models")
-    assert (done.code, done.err) == (130, "fer-bench: stopped. Give the same command again to resume.\n")
+    assert (done.code, done.err) == (130, "fer-bench: stopped. Run the same command again to resume.\n")
 
 
 def test_a_limit_of_the_size_of_files(tmp_path):
@@ -172,4 +172,4 @@ def test_an_interrupt_while_the_verbs_are_imported_is_one_line(monkeypatch, caps
     with pytest.raises(SystemExit) as stopped:
         entry.main()
     assert stopped.value.code == 130
-    assert capsys.readouterr().err == "fer-bench: stopped. Give the same command again.\n"
+    assert capsys.readouterr().err == "fer-bench: stopped. Run the same command again.\n"

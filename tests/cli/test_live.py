@@ -54,7 +54,7 @@ def test_a_video_without_a_screen(fer_bench, fakes, tmp_path):
         "live", "--run", "x", "--source", video, "--output", tmp_path / "o.mp4", "--csv", tmp_path / "o.csv"
     )
     assert done.code == 0, done.err
-    assert "no screen here" in done.err
+    assert "no display" in done.err
     for part in (
         "12 frames, a face in 100.0% of them",
         "frames/s; latency: median",
@@ -63,7 +63,7 @@ def test_a_video_without_a_screen(fer_bench, fakes, tmp_path):
     ):
         assert part in done.out
     assert len(read_video(tmp_path / "o.mp4")) == 12
-    assert "no screen" not in fer_bench("live", "--run", "x", "--source", video, "--headless").err
+    assert "no display" not in fer_bench("live", "--run", "x", "--source", video, "--headless").err
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_base_installation(tmp_path):
             ["predict", ".", "--run=abc"],
             ["live", "--run=abc"],
             ["export", "abc", "--onnx=a.onnx"],
-            ["humans"],
+            ["human-baseline"],
             ["audit", "fer2013"],
             ["evaluate", "abc", "--train"],
             ["evaluate", "abc", "--on=fer2013"],

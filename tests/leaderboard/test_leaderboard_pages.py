@@ -79,7 +79,7 @@ def test_board_shows_everything(store):
     assert rows[2]["Caveats"] == "selected on test"
     assert "400 test samples, 40 of which" in text
     assert (
-        "Of the 2 differences between neighbours, 2 can be told from chance: timm:net_a over tagger; tagger over vote."
+        "Of the 2 differences between neighbouring rows, 2 are significant: timm:net_a over tagger; tagger over vote."
         in text
     )
     assert apart[2] == ["net\\|c", "[c1-s0](results/toy-fer7/net_c/c1-s0.json)", "–", "failed: no \\| space left"]

@@ -122,7 +122,7 @@ def test_listed_apart(fields, reason):
     board = rank(PINNED, [*good, bad])
     assert [(entry.record.seed, reason in entry.reason) for entry in board.apart] == [(2, True)]
     assert [len(p.row.records) for p in board.placed] == [2]
-    assert board.placed[0].row.caveats == ("1 more run listed apart",)
+    assert board.placed[0].row.caveats == ("1 more run not ranked",)
     assert rank(PINNED, good).apart == ()
 
 

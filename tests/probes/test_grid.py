@@ -97,7 +97,7 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert all(
         record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe
     )
-    # The protocol's own test set is larger: there these rows are listed apart.
+    # The protocol's own test set is larger: there these rows are not ranked.
     assert "scored 20 samples, the protocol has 400" in render(store)[store.root / "synthscenes-emo8.md"]
     board = rank(replace(protocol_for("synthscenes", "emo8"), n_test=20), store.records(), store.predictions)
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)

@@ -162,7 +162,7 @@ def test_a_record_without_predictions_is_intact(store):
 def test_amending_what_was_written_anew_meanwhile_is_refused(store):
     old = put(store, 1)
     new = put(store, 2)
-    with pytest.raises(RecordError, match="written anew meanwhile"):
+    with pytest.raises(RecordError, match="rewritten meanwhile"):
         store.amend(old.model_copy(update={"notes": ["x"]}))
     assert store.find("toy-fer7", "net", "r-s0") == new
     assert store.amend(new.model_copy(update={"notes": ["x"]})) == store.find_intact("toy-fer7", "net", "r-s0")

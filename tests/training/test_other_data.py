@@ -79,7 +79,7 @@ def test_every_copy_is_trained_on_and_kept(mine: Path) -> None:
     (page,) = (content for path, content in render(store).items() if path.name == "mine-fer7.md")
     order = sorted(made, key=lambda record: page.index(f"/{record.run_id}.json"))
     assert order[0].run_id == made[-1].run_id
-    assert "Listed apart" not in page
+    assert "Not ranked" not in page
     # the first copy comes back: its record is there, and its table first
     for path in mine.glob("train/*/train_7*"):
         path.unlink()

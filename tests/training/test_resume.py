@@ -75,7 +75,7 @@ def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     assert process.returncode == 143
     last = error.strip().splitlines()[-1]
     assert last.startswith("fer-bench: interrupted after 1 of 3 epochs")
-    assert "Give the same command again" in last
+    assert "Run the same command again" in last
     assert "Traceback" not in error
     assert not Store().files()
     check_like(run(spec), home, trained)

@@ -46,7 +46,7 @@ class AffectNetDataModule(AffectDataModule):
             problem = f"dataset 'affectnet' has no option {sorted(options)[0]!r}."
             raise SpecError(problem, "It has validation.")
         if not isinstance(validation, int | float) or not 0 < validation < 1:
-            problem = f"dataset_options.validation = {validation!r} is no share between 0 and 1."
+            problem = f"dataset_options.validation = {validation!r} is not a share between 0 and 1."
             raise SpecError(problem, "For example 0.05.")
         return read_affectnet_samples(
             self.data_dir, self.task, size=self.image_size or SIDE, validation=float(validation)

@@ -37,7 +37,7 @@ HOW_TO_GET = (
 )
 WHICH = (
     "this is the layout that the authors' script generates, whose votes differ from fer2013new.csv in 1,602 of 35,714"
-    " rows: a protocol of its own, ferplus_generated-fer8, on which numbers published from the authors' code were"
+    " rows: a separate protocol, ferplus_generated-fer8, on which numbers published from the authors' code were"
     " tested; its 25,045 / 3,191 / 3,137 images are 25,048 / 3,191 / 3,138 rows of fer2013new.csv, where four names"
     " occur twice"
 )

@@ -23,8 +23,8 @@ ANNOTATIONS = "annotations_single.ann"
 URLS = "dataset_urls_exploded.json"
 # How the published files are obtained; the hint of errors. Their licence is CC BY-NC-SA 4.0.
 HOW_TO_GET = (
-    "pip install 'fer_bench[findingemo]' brings the authors' annotations and list of addresses, which are then found by"
-    " themselves."
+    "pip install 'fer_bench[findingemo]' installs the authors' annotations and list of URLs, which are then found"
+    " automatically."
 )
 
 # What is read; the published file also has index, tags, age, dec_factors and datetime.

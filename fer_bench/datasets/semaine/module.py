@@ -53,7 +53,7 @@ class SemaineDataModule(AffectDataModule):
             problem = f"dataset 'semaine' has no option {sorted(options)[0]!r}."
             raise SpecError(problem, "It has every, merge, margin, landmarker, fold, folds and fold_by.")
         if not isinstance(every, int) or every < 1:
-            problem = f"dataset_options.every = {every!r} must be a whole number from 1."
+            problem = f"dataset_options.every = {every!r} must be an integer of 1 or more."
             raise SpecError(problem, "The thesis keeps every 10th frame.")
         if not isinstance(margin, int | float) or not 0 <= margin <= 2:
             problem = f"dataset_options.margin = {margin!r} is outside 0 to 2."
@@ -144,7 +144,7 @@ def read_semaine(
                 if n_missing
                 else []
             ),
-            *(["no subject ids: every session stands for a person of its own"] if unnamed else []),
+            *(["no subject ids: every session counts as a separate person"] if unnamed else []),
             *(f"{where} left out: {why}" for where, why in left_out),
         ],
         quarantined=left_out,

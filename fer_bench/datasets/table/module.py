@@ -230,7 +230,7 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
             f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         )
         named = "dataset_options.classes" if classes.folders else classes.labels.name
-        problem = f"{table.path}: these labels are no class of {named}: {listed}."
+        problem = f"{table.path}: these labels are not classes of {named}: {listed}."
         named_once = set(map(plain, filter(None, found)))
         fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], named_once)), None)
         hint = (
@@ -269,10 +269,10 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
                 values[row] = np.nan
             if not protocol.scale[0] <= values[row] <= protocol.scale[1]:
                 problem = (
-                    f"{table.path}, row {row + 1}: {name} = {cell!r} is no number from {protocol.scale[0]:g} to"
+                    f"{table.path}, row {row + 1}: {name} = {cell!r} is not a number from {protocol.scale[0]:g} to"
                     f" {protocol.scale[1]:g}."
                 )
-                raise BadDataError(problem, "Correct it, leave the row out, or carry the values to that scale.")
+                raise BadDataError(problem, "Correct it, leave the row out, or rescale the values to that range.")
         columns.append(values)
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -326,7 +326,7 @@ def _splits(table: Table, ids: list[str], pattern: str) -> list[str]:
             if "split" in table.names
             else f"as dataset_options.split = {pattern!r} finds it"
         )
-        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is no split."
+        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is not a split."
         raise BadDataError(
             problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME."
         )

@@ -21,7 +21,7 @@ from fer_bench.studies.reannotation.figures import draw_all
 from fer_bench.studies.reannotation.label_errors import error_table, write_error_table
 from fer_bench.studies.reannotation.page import render
 from fer_bench.studies.reannotation.resample import Estimate
-from fer_bench.studies.reannotation.study import NetworkOutputs, Study
+from fer_bench.studies.reannotation.study import NetworkOutputs, Reannotation
 from fer_bench.studies.reannotation.votes import is_vote_file, read_ferplus
 
 PAGE = "README.md"
@@ -122,7 +122,7 @@ def _plain(values: npt.NDArray[np.float64]) -> object:
     return json.loads(json.dumps(rounded.tolist()).replace("NaN", "null"))
 
 
-def _shares(study: Study, reference: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def _shares(study: Reannotation, reference: Mapping[str, float]) -> npt.NDArray[np.float64]:
     counts = np.zeros(len(study.label_set))
     for name, count in reference.items():
         if count < 0:
