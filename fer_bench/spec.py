@@ -116,6 +116,13 @@ class RunSpec(BaseModel):
             " digest"
         ),
     )
+    value_scale: Literal["unit", "dataset"] = Field(
+        "unit",
+        description=(
+            "of values, in training: unit: -1 to 1, whatever the dataset; dataset: its own units, in which gradients"
+            " are larger"
+        ),
+    )
     augment: str = "none"
     augment_options: Options = {}
     augment_on: Literal["loader", "device"] = Field(
