@@ -112,6 +112,13 @@ class RunSpec(BaseModel):
             " digest"
         ),
     )
+    value_scale: Literal["unit", "dataset"] = Field(
+        "unit",
+        description=(
+            "of values, in training: unit: -1 to 1, whatever the dataset; dataset: its own units, in which gradients"
+            " are larger"
+        ),
+    )
     augment: str = "none"
     augment_options: Options = {}
     augment_on: Literal["loader", "device"] = Field(
@@ -165,6 +172,25 @@ class RunSpec(BaseModel):
             "rising: from none to the full rates; early: full rates down to none by the middle of training; late: none"
             " before the middle"
         ),
+    )
+    freeze: str = Field(
+        "none",
+        pattern=r"^(none|backbone|[1-9][0-9]?)$",
+        description=(
+            "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
+            " norms keep their statistics too"
+        ),
+    )
+    unfreeze_every: int = Field(
+        0,
+        ge=0,
+        description="epochs after which the last frozen stage begins to train, one stage after the other; 0: never",
+    )
+    backbone_lr: float | None = Field(
+        None, gt=0, description="learning rate of all but the head, which has lr; None: lr"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on the learning rate from stage to stage, from the head to the input"
     )
     gradient_clip: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")

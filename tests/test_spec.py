@@ -151,6 +151,11 @@ def test_every_other_field_is_part_of_the_identity(name):
         "mix_probability": 0.5,
         "mix_until": 0.5,
         "dropout_schedule": "late",
+        "value_scale": "dataset",
+        "freeze": "backbone",
+        "unfreeze_every": 3,
+        "backbone_lr": 0.5,
+        "layer_decay": 0.5,
     }
     assert RunSpec(**{name: others.get(name, "another")}).digest() != RunSpec().digest()
 

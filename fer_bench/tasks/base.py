@@ -13,6 +13,7 @@ import torchmetrics
 from torch import nn
 
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.finetuning import FineTuning
 from fer_bench.tasks.mixing import Mixing, Prepared, Targets
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
 from fer_bench.tasks.sharpness import Sharpness, radius_of
@@ -68,8 +69,16 @@ class AffectTask(L.LightningModule):
         self.mixing = Mixing.of(spec)
         radius = radius_of(spec.optimizer_options)
         self.sharpness = Sharpness(network, radius) if radius else None
+        self.finetuning = FineTuning.of(spec, self._body)
+        if self.finetuning is not None and not self.finetuning.every:
+            # From the start: what never trains has no place in an optimiser, or in what processes exchange.
+            self.finetuning.apply(self._body, 0)
         self.configure_losses()
         self.configure_metrics()
+
+    @property
+    def _body(self) -> nn.Module:
+        return getattr(self.network, "body", self.network)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the spec as plain text: a checkpoint file alone says what it is, and still loads with
@@ -151,8 +160,10 @@ class AffectTask(L.LightningModule):
         return {"train/loss": self.train_loss}
 
     def on_train_epoch_start(self) -> None:
-        """Forget what an attempt that ended within an epoch has left."""
+        """Forget what an attempt that ended within an epoch has left; freeze what does not train in this one."""
         self._reset_metrics()
+        if self.finetuning is not None:
+            self.finetuning.apply(self._body, self.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks
@@ -174,8 +185,14 @@ class AffectTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by name, from the spec."""
         spec = self.spec
+        prefix = "body." if self._body is not self.network else ""
         optimizer = build_optimizer(
-            spec.optimizer, self.network, spec.lr, spec.weight_decay, dict(spec.optimizer_options)
+            spec.optimizer,
+            self.network,
+            spec.lr,
+            spec.weight_decay,
+            dict(spec.optimizer_options),
+            None if self.finetuning is None else self.finetuning.rates(prefix),
         )
         steps = max(int(self.trainer.estimated_stepping_batches) // spec.epochs, 1)
         schedule = build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, steps, dict(spec.schedule_options))

@@ -82,6 +82,9 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, "Use target_mode=hard.")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
+        if spec.value_scale != "unit":
+            problem = f"value_scale = {spec.value_scale!r} is for values; task {spec.task!r} has classes."
+            raise SpecError(problem, "Leave it out, or use a task such as va.")
     else:
         if spec.stopper == "findingemo":
             problem = "stopper = 'findingemo' watches the weighted F1, which only tasks of classes have."
