@@ -68,7 +68,7 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
             advised = part.get("optimizer", advised)
             settings = merge(settings, for_optimizer(part, advised, given))
     if outside:
-        # What is advised beside the package's losses is not meant for one from outside, which may not have it.
+        # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
     return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
 

@@ -3,7 +3,7 @@ tests it.
 
 Scores, boards, reports, curves and figures read it. A new metric is one entry below: what it takes decides with what
 its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
-and ``fer-bench rescore`` mends.
+and ``fer-bench rescore`` fixes.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Protocol:
         task: the task.
         n_test: samples that must be scored; None where it depends on the user's copy.
         checksums: identity per split of the copy that rows are ranked on; empty where every user has another.
-        version: raised when the meaning of a score changes; rows of other versions are listed apart.
+        version: raised when the meaning of a score changes; rows of other versions are not ranked.
         title: heading of the leaderboard.
         about: what a reader must know, in one or two sentences.
         caveats: ``selected on test``, ``leaky``, ...
@@ -349,7 +349,7 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
 
 
 def dataset_name(dataset: str) -> str:
-    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and
+    """The name of a dataset's boards: that of a folder, or of a table, without ``folder:`` and
     ``table:``; of a plugin, ``module.attribute``.
     """
     brought = dataset.startswith(("folder:", "table:"))
@@ -357,13 +357,13 @@ def dataset_name(dataset: str) -> str:
 
 
 def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
-    """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.
+    """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
         dataset: name, ``folder:NAME`` for class folders, ``table:NAME`` for a table of images.
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
-            protocol, of its own name.
+            protocol, with its own name.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -409,7 +409,7 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
 
 
 def _brought(name: str, task: Task) -> Protocol:
-    """Of a dataset that a user brings."""
+    """Of a user dataset."""
     if task.labels is None or task.name not in _OWN:
         return Protocol(name, task, title=f"{name}, {task.name}")
     about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."

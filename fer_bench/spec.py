@@ -2,7 +2,7 @@
 
 The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral
 default leaves the identity of older runs alone. For the same reason a default in this file is never changed; what a
-user gets by default stands in ``benchmarks/defaults.yaml``.
+user gets by default is in ``benchmarks/defaults.yaml``.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class RunSpec(BaseModel):
         return self.model_dump(mode="json", exclude={"seed", "recipe", "execution"}, exclude_defaults=True)
 
     def digest(self) -> str:
-        """Ten hexadecimal digits that stand for :meth:`identity`: the same for all seeds of one row."""
+        """Ten hexadecimal digits that identify :meth:`identity`: the same for all seeds of one row."""
         return _digest(self.identity())
 
     def run_id(self) -> str:
@@ -304,7 +304,7 @@ def _short(value: Any) -> str:
 
 class _Text(yaml.BaseLoader):
     """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a
-    name that stands twice is an error.
+    name that is listed twice is an error.
     """
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:

@@ -41,7 +41,7 @@ def write_images(
         split: ``train``, ``validation`` or ``test``.
         per_class: so many of each class, drawn at random; 0: all.
         seed: of the draw.
-        data_dir: where the dataset lies.
+        data_dir: dataset root directory.
         options: of the dataset, such as its classes.
 
     Returns:

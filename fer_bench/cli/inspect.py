@@ -32,7 +32,7 @@ def list_verb(
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
     model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
 ) -> None:
-    """List names: one a line, with a word about each."""
+    """List names, one per line, with a short description of each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
     if (dataset or model) and what != "recipes":
@@ -48,7 +48,7 @@ def list_verb(
 
 
 def doctor_verb() -> None:
-    """Say what this machine has, where things are looked for, and what is missing."""
+    """Check the installation: packages, hardware, folders, and what is missing."""
     from fer_bench.cli.doctor import findings
 
     for line in findings():
@@ -70,7 +70,7 @@ def audit_verb(
         bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")
     ] = False,
 ) -> None:
-    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable
+    """Show what a copy of a dataset contains: layout, splits, classes, identity, duplicates across splits, unreadable
     files.
     """
     from fer_bench.cli.audit import report

@@ -71,7 +71,7 @@ def download_verb(
         bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")
     ] = False,
 ) -> None:
-    """Fetch a dataset's images from their list of addresses; resumes where it was stopped."""
+    """Download a dataset's images from their list of URLs; resumes where it was stopped."""
     from fer_bench import paths
     from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
     from fer_bench.datasets.findingemo.annotations import URLS

@@ -125,7 +125,7 @@ def suite_verb(
     only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
     seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
 ) -> None:
-    """Do every run of a suite that the store lacks; a suite of probes too, as `fer-bench probe` does."""
+    """Do every run of a suite that is not in the store yet; a suite of probes too, as `fer-bench probe` does."""
     from fer_bench.results.store import Store
     from fer_bench.sweeps.grid import is_of_probes, names_of, read_plan
     from fer_bench.sweeps.todo import todo as compare

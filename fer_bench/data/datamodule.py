@@ -104,7 +104,7 @@ def whole_batch(batch: Any) -> Any:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
+    """(epoch, index) pairs, shuffled from (seed, epoch), assigned to the ranks without padding when not shuffled.
 
     Args:
         n: samples in the split.
@@ -190,7 +190,7 @@ class AffectDataModule(L.LightningDataModule):
         self.samples: Samples | None = None
         # Set for a network of another dataset: then a dataset that is cut into folds is one test set.
         self.test_only = False
-        # Where a resumed run goes on.
+        # Where a resumed run continues.
         self.first_epoch = 0
 
     @abstractmethod
@@ -300,7 +300,7 @@ class AffectDataModule(L.LightningDataModule):
         return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Change the images of a batch that carries what was drawn for it."""
+        """Change the images of a batch that carries what was sampled for it."""
         if "drawn" not in batch:
             return batch
         assert isinstance(self.augmenter, BatchAugmenter)
@@ -322,7 +322,7 @@ class AffectDataModule(L.LightningDataModule):
             collate_fn=whole_batch,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
-            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels
+            # Workers that persist would keep the epoch they were started in only if it were in the dataset; it travels
             # with the keys.
             persistent_workers=self.workers > 0,
         )

@@ -39,7 +39,7 @@ class Samples:
         columns: whatever else is known per sample (landmarks, votes, clip, ...).
         notes: what a reader of the results should know about this copy.
         quarantined: files that could not be read, with the reason.
-        checksums: identity of each split, by which rows on different copies are told apart; ``all`` where the reader
+        checksums: identity of each split, by which rows on different copies are distinguished; ``all`` where the reader
             makes no splits.
         facts: what else a record should say of the data, ready for JSON.
         key: identity of the source files, for what is computed once per source; empty where there is none.
@@ -102,14 +102,14 @@ class Subset:
 
 
 def stack_images(images: Images, index: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all lie in one array."""
+    """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all are in one array."""
     if isinstance(images, Subset) and isinstance(images._images, np.ndarray):
         return np.asarray(images._images[images._positions[index]])
     return np.stack([np.asarray(images[i]) for i in index])
 
 
 def content_order(digests: npt.NDArray[np.uint8]) -> str:
-    """Identity of the order of samples, whatever they are called: in another order a seed deals them out otherwise.
+    """Identity of the order of samples, whatever they are called: in another order a seed splits them differently.
 
     Args:
         digests: shape (N, 20), one SHA-1 per sample, as :func:`sample_digests` makes them.
@@ -121,7 +121,7 @@ def content_order(digests: npt.NDArray[np.uint8]) -> str:
 
 
 def names_digest(names: Iterable[object]) -> str:
-    """Sixteen hexadecimal digits that stand for names in their order."""
+    """Sixteen hexadecimal digits that identify names in their order."""
     return hashlib.sha256("\n".join(map(str, names)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -33,7 +33,7 @@ def carve(
         ids: shape (N,), text.
         strata: shape (N,), class ids; each class gives its share (at least one sample where it has two).
         share: between 0 and 1.
-        groups: shape (N,): people or clips that must not be torn apart; strata then count only in the order of choice.
+        groups: shape (N,): people or clips that must not be split; strata then count only in the order of choice.
         salt: separates different choices from the same ids.
         seed: another seed, another choice.
 
@@ -60,10 +60,10 @@ def carve(
 
 
 def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: int = 0) -> npt.NDArray[np.int64]:
-    """Deal whole groups out to folds of nearly equal size: the largest group first, each to the smallest fold.
+    """Assign whole groups to folds of nearly equal size: the largest group first, each to the smallest fold.
 
     Args:
-        groups: shape (N,), text; what must not be torn apart.
+        groups: shape (N,), text; what must not be split.
         folds: how many.
         salt: separates different choices from the same groups.
         seed: another seed, another choice.
@@ -89,11 +89,11 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
 
 
 def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArray[np.str_]:
-    """Splits of one fold of a cross-validation: the fold is tested, validation is carved from the rest, by the same
+    """Splits of one fold of a cross-validation: the fold is tested, validation is held out from the rest, by the same
     groups.
 
     Args:
-        groups: shape (N,), text; what must not be torn apart.
+        groups: shape (N,), text; what must not be split.
         folds: how many.
         fold: which one is tested.
 
@@ -124,7 +124,7 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
 
 
 def fold_samples(samples: Samples, folding: Folding) -> Samples:
-    """A dataset with the splits of one fold in place of its own.
+    """A dataset with the splits of one fold instead of its own.
 
     Args:
         samples: with the columns ``identity`` and ``clip`` for folds that keep those together.

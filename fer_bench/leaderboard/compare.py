@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the two can be told apart (p < 0.05)."""
+        """Whether the two differ significantly (p < 0.05)."""
         return self.p < ALPHA
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Scores, intervals, links and tables as Markdown: what stands in a cell; pure."""
+"""Scores, intervals, links and tables as Markdown: what is in a cell; pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def title(name: str) -> str:
 
 
 def link(text: str, target: str) -> str:
-    """A link to a file beside the board."""
+    """A link to a file next to the board."""
     return f"[{markdown(text)}]({quote(target)})"
 
 

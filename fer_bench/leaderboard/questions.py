@@ -21,9 +21,9 @@ def one_per_question(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Rows that stand for a question, and ensembles whose question another row answers better on validation.
 
-    A pool of networks grows while a study goes on, and every pool makes an ensemble: as rows they would crowd out the
-    networks, and say one thing many times. What is asked is how members are chosen and joined, and whether their views
-    were averaged before.
+    A pool of networks grows in the course of a study, and every pool makes an ensemble: as rows they would crowd out
+    the networks, and say one thing many times. What is asked is how members are chosen and joined, and whether their
+    views were averaged before.
 
     Args:
         protocol: names the metric that chooses.

@@ -22,7 +22,8 @@ class Placed:
 
     Args:
         row: the row.
-        rank: place of the first row of those it cannot be told apart from; None for people, who are no competitors.
+        rank: place of the first row from which it does not differ significantly; None for people, who are no
+            competitors.
         value: primary metric, mean over seeds.
         p_above: p value of the difference from the row directly above; None for the first, or where no test was
             possible.
@@ -43,7 +44,7 @@ class Board:
         placed: best first.
         apart: records that are not ranked.
         n_test: samples per record; None without any.
-        n_duplicates: test samples with a near copy in another split; None where not known.
+        n_duplicates: test samples with a near-duplicate in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
         siblings: other ways in which the same dataset and task are judged.
         gains: what late fusion adds to parts of it.
@@ -134,7 +135,7 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None,
 
 
 def _differ(p: float | None, values_differ: bool) -> bool:
-    """Whether a row is told apart from the one that opened the rank; by its bare value where nothing could be
+    """Whether a row differs significantly from the one that opened the rank; by its bare value where nothing could be
     tested.
     """
     return values_differ if p is None else p < ALPHA

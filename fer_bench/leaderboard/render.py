@@ -24,7 +24,7 @@ INDEX = "README.md"
 
 
 def render_all(store: Store, check: bool = False) -> list[Path]:
-    """Bring all pages up to date with the records, and remove what killed processes left beside either.
+    """Bring all pages up to date with the records, and remove what killed processes left next to either.
 
     Args:
         store: records below ``results/``, papers' claims below ``reported/``; the pages are in its root.

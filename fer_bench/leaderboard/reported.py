@@ -1,4 +1,4 @@
-"""What papers claim: ``leaderboards/reported/*.yaml``, read, checked and shown beside what was measured."""
+"""What papers claim: ``leaderboards/reported/*.yaml``, read, checked and shown next to what was measured."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Row:
     Args:
         key: digest of the settings without the seed.
         records: at least one, by seed.
-        n_apart: records of the same settings that are listed apart; a row of survivors is shown as such.
+        n_apart: records of the same settings that are not ranked; a row of survivors is shown as such.
     """
 
     key: str
@@ -139,9 +139,9 @@ class Sorted:
 
     Args:
         rows: in no particular order of merit.
-        apart: by model, run id.
+        apart: unranked records, by model, run id.
         n_test: samples that each ranked record scored; None without any.
-        n_duplicates: how many of them have a near copy in another split; None where that is not known.
+        n_duplicates: how many of them have a near-duplicate in another split; None where that is not known.
     """
 
     rows: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""Which rows can be told apart: paired tests on the same test samples, fast enough for boards of thousands of rows;
+"""Which rows differ significantly: paired tests on the same test samples, fast enough for boards of thousands of rows;
 pure.
 
 Resampling is seeded and uses a random stream that NumPy froze, so that a board rendered again is the same to the byte.

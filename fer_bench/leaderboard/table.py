@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
-    """A protocol by name: declared, of records in a store, or of a dataset that a user brings.
+    """A protocol by name: declared, of records in a store, or of a user dataset.
 
     Raises:
         UnknownNameError: it is none of these, with suggestions.

@@ -1,4 +1,4 @@
-"""verify(): recompute every published number from the predictions beside it."""
+"""verify(): recompute every published number from its stored predictions."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def verify_record(
     """Differences of one finished record.
 
     Args:
-        store: where its predictions lie.
+        store: where its predictions are.
         record: the record.
         path: its file.
         order: ids seen so far, by protocol with what the files are called, and checksum of the test split; is filled.

@@ -1,4 +1,4 @@
-"""Rows of N images that are computed once, kept on disk, and gone on with where a pass was interrupted.
+"""Rows of N images that are computed once, kept on disk, and resumed where a pass was interrupted.
 
 A cache's name is a hash of everything that decides its content. It is written block by block into a ``.part`` file with
 a marker of how far it has come.

@@ -1,4 +1,4 @@
-"""Record: one run as one JSON file: what was run, on what, what came out, and where its predictions lie."""
+"""Record: one run as one JSON file: what was run, on what, what came out, and where its predictions are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
 
 
 class PredictionsFile(BaseModel):
-    """A predictions file beside the record.
+    """A predictions file next to the record.
 
     Args:
         file: its name, in the record's own folder.
@@ -74,7 +74,7 @@ class PredictionsFile(BaseModel):
 
 
 class Record(BaseModel):
-    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside
+    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason next to
     it.
 
     A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew;
@@ -87,7 +87,7 @@ class Record(BaseModel):
             files.
         data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that
             the record is understood anywhere.
-        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown next to the row.
         inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before
             there was one.
         metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not

@@ -1,6 +1,6 @@
 """The store: records and predictions in plain files; the one place that writes them.
 
-``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside
+``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` next to
 it. Predictions are put in place first, under names that no record has, and the record last, each atomically: at every
 moment a record names what is there, the old or the new. Only then are the predictions that it no longer names removed.
 Whoever writes holds the folder's lock, and removes what killed processes left there, see
@@ -315,7 +315,7 @@ class Store:
             record: without its ``predictions`` entries, which are filled in here.
             predictions: by split.
             figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>``
-                shows the record beside it, or is not there.
+                shows the record next to it, or is not there.
             called: gives the run id, while nobody else can write to the folder; None: the record's own.
 
         Returns:

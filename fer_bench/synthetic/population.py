@@ -45,7 +45,7 @@ _NEIGHBOURS = ((3, 1, 4), (2, 7, 5), (6, 1, 4), (6, 5, 4), (5, 3, 6), (4, 3, 7),
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """A population of drawn faces.
+    """A population of synthetic faces.
 
     Args:
         n_train: pictures of the training split.

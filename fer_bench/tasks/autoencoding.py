@@ -104,7 +104,7 @@ class AutoencodingTask(ExpressionTask):
                     group["lr"] = self.spec.lr
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """Beside a reconstruction, distributions are targets as they are."""
+        """Alongside a reconstruction, distributions are targets as they are."""
         return super().columns(batch) if self._classifying_only else {"target": batch["target"]}
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:

@@ -102,7 +102,7 @@ class AffectTask(L.LightningModule):
         return {"target": batch["target"]}
 
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
-        """What of a batch is drawn once, however often the network looks at it."""
+        """What of a batch is sampled once, however often the network looks at it."""
         prepared = Prepared(batch["image"], self.columns(batch))
         return (
             prepared
@@ -134,7 +134,7 @@ class AffectTask(L.LightningModule):
         return steep
 
     def on_after_backward(self) -> None:
-        """Bring the weights back from where the gradient was taken."""
+        """Restore the weights from where the gradient was taken."""
         if self.sharpness is not None:
             self.sharpness.descend()
 

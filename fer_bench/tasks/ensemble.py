@@ -43,7 +43,7 @@ class EnsembleTask(L.LightningModule):
     For the images of a split, in the batches of ``predict_loader`` (which carry ``index``), the outputs are those of
     the stored ensemble: every member sees what it saw when its predictions were stored, random views too, and the
     joining function is the same one. For other images all of that still holds except for ``tta_kind: random``, whose
-    views were drawn from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
+    views were sampled from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
 
     Args:
         networks: trained tasks, each once.

@@ -94,7 +94,7 @@ class ExpressionTask(AffectTask):
         self.validation_loss = MeanLoss()
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """With ``target_mode: probability`` a class is drawn for each image."""
+        """With ``target_mode: probability`` a class is sampled for each image."""
         drawn = self.spec.target_mode == "probability"
         return {"target": torch.multinomial(batch["target"], 1).squeeze(1) if drawn else batch["target"]}
 

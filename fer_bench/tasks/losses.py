@@ -62,7 +62,7 @@ class MultiTargetLoss(nn.Module):
 
 class SigmoidCrossEntropy(nn.Module):
     """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2),
-    its sign mended.
+    its sign corrected.
 
     The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.
     """
@@ -96,7 +96,7 @@ LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 def unbalanced(
     label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
 ) -> nn.Module:
-    """FindingEmo's loss, which weighs a mistake by its distance; it brings its own class weights.
+    """FindingEmo's loss, which weighs a mistake by its distance; it has its own class weights.
 
     Raises:
         SpecError: the label set has no distances, or other weights or smoothing are asked for too.

@@ -43,8 +43,8 @@ class StreamingCCC(torchmetrics.Metric):
         self.n += len(o)
 
     def compute(self) -> torch.Tensor:
-        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was told
-        apart.
+        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was
+        distinguished.
         """
         o, t, oo, tt, ot = self.sums / self.n.clamp_min(1)
         spread = (oo - o * o) + (tt - t * t) + (o - t).square()

@@ -34,7 +34,7 @@ from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.resizing import check_progressive
 
-# Strategies that deal the weights out to the processes.
+# Strategies that shard the weights over the processes.
 SHARDED = ("fsdp", "deepspeed")
 
 

@@ -19,7 +19,7 @@ from fer_bench.spec import RunSpec
 class EpochSeed(L.Callback):
     """Seed every random number generator from (seed, epoch, rank) before each epoch.
 
-    Checkpoints hold no generator states; with this, an epoch draws the same dropout masks whether or not the run was
+    Checkpoints hold no generator states; with this, an epoch has the same dropout masks whether or not the run was
     interrupted before it.
     """
 
@@ -104,7 +104,7 @@ def snapshot_epoch(spec: RunSpec) -> int | None:
 
 
 class NanGuard(L.Callback):
-    """End a run whose loss is NaN or infinite; Lightning would go on and call it finished."""
+    """End a run whose loss is NaN or infinite; Lightning would continue and call it finished."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look once an epoch: looking at every step would make a GPU wait."""

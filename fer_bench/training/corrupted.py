@@ -40,7 +40,7 @@ def measure(
 ) -> Corrupted:
     """Test a network on every corruption at every strength, as its row was tested, test-time augmentation included.
 
-    Images are corrupted at the dataset's native size, then brought to the size at which the network was trained:
+    Images are corrupted at the dataset's native size, then resized to the size at which the network was trained:
     networks of other sizes see the same faces.
 
     Args:
@@ -53,7 +53,7 @@ def measure(
         The scores, not yet written.
 
     Raises:
-        WeightsError: the record has no network of its own, or its checkpoint is not on this machine.
+        WeightsError: the record has no single network, or its checkpoint is not on this machine.
         RecordError: the test images that are here are others than those it was tested on.
     """
     if record.status != "finished":

@@ -1,4 +1,4 @@
-"""The processes of one run: which of them goes on alone when training has ended, and how the others leave."""
+"""The processes of one run: which of them continues alone when training has ended, and how the others leave."""
 
 from __future__ import annotations
 

@@ -108,12 +108,12 @@ def evaluate(
     record, which is returned as it is.
 
     Args:
-        store: where the run lies and the record goes.
+        store: of the run, and of the new record.
         reference: the run.
         dataset: to test on.
         task: of the dataset; None: the one whose label set fits best.
-        execution: where the data lies and what computes.
-        options: of the dataset; ``classes`` name those of data that users bring.
+        execution: dataset root directory and hardware.
+        options: of the dataset; ``classes`` name those of user data.
 
     Raises:
         UnknownNameError: no such dataset or task.

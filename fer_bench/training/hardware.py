@@ -57,7 +57,7 @@ def resolve(spec: RunSpec) -> Device:
         raise HardwareError(problem, "Use --precision auto.")
     workers = spec.execution.workers
     if workers < 0:
-        # A CPU that trains has no core to spare; beside a GPU the decoding is what can be moved away.
+        # A CPU that trains has no core to spare; with a GPU the decoding is what can be moved away.
         workers = 0 if accelerator == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
     return Device(accelerator, torch.device(accelerator), precision, workers)
 

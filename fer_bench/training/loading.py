@@ -1,4 +1,4 @@
-"""A finished training, brought back: from a run's reference to a network that predicts, or from an ensemble's to all of
+"""Loading a finished training: from a run's reference to a network that predicts, or from an ensemble's to all of
 its members.
 """
 
@@ -65,7 +65,7 @@ class TrainedEnsemble:
 
 
 def load_any(store: Store, reference: str, execution: Execution | None = None) -> Trained | TrainedEnsemble:
-    """Bring back whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors
+    """Load whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors
     as of those two.
     """
     record = store.get(reference)
@@ -73,10 +73,10 @@ def load_any(store: Store, reference: str, execution: Execution | None = None) -
 
 
 def load_run(store: Store, reference: str, execution: Execution | None = None) -> Trained:
-    """Bring a trained network back.
+    """Load a trained network.
 
     Args:
-        store: where its record lies.
+        store: where its record is.
         reference: run id, or whatever :meth:`Store.get` takes.
         execution: where data and device are, for what follows.
 
@@ -100,10 +100,10 @@ def load_record(record: Record, execution: Execution | None = None) -> Trained:
 
 
 def load_ensemble(store: Store, record: Record, execution: Execution | None = None) -> TrainedEnsemble:
-    """Bring the members of an ensemble back, each network once, however many rows of it are members.
+    """Load the members of an ensemble, each network once, however many rows of it are members.
 
     Args:
-        store: where the members' records lie.
+        store: where the members' records are.
         record: of the ensemble.
         execution: where data and device are, for what follows.
 

@@ -23,7 +23,7 @@ class MeasureNorms(L.Callback):
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Before training, and before the checkpoint of a resumed run is read, which has statistics of its own."""
+        """Before training, and before the checkpoint of a resumed run is read, which has its own statistics."""
         network: Any = getattr(pl_module, "network", None)
         if stage != "fit" or not getattr(getattr(network, "initial", None), "folded", False):
             return

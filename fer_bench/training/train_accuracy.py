@@ -1,4 +1,4 @@
-"""A trained network on the images it was trained on: how far its training and its test lie apart."""
+"""A trained network on the images it was trained on: the gap between training and test."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     ``sums``, of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
-        store: where the record lies.
+        store: where the record is.
         reference: the run, as :meth:`Store.get` takes it.
-        execution: where the data lies and what computes.
+        execution: dataset root directory and hardware.
 
     Returns:
         The record as written.
@@ -42,7 +42,7 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     datamodule.setup()
     facts, record = data_facts(datamodule, trained.protocol), trained.record
     found, stated = (known.get("checksums", {}).get("train") for known in (facts, record.data))
-    # Persons who are called otherwise are dealt out to folds otherwise, from the same images.
+    # Persons who are called otherwise are assigned to folds differently, from the same images.
     dealt_otherwise = bool(record.inputs) and data_inputs(facts).get("folds") != record.inputs.get("folds")
     if found == stated and dealt_otherwise:
         problem = (

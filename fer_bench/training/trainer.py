@@ -96,7 +96,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=spec.gradient_clip or None,
         deterministic=True if execution.strict_determinism else "warn",
-        # Samplers already deal the data out, see data/datamodule.py.
+        # Samplers already distribute the data, see data/datamodule.py.
         use_distributed_sampler=False,
         default_root_dir=folder,
         callbacks=callbacks,
