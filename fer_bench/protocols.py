@@ -1,4 +1,4 @@
-"""Protocols: dataset x task x split rule: what is compared with what, and by which number."""
+"""Protocols: dataset x task x split rule; results are compared within a protocol, by its primary metric."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
 
-# What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
+# Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
-# What a protocol's name has in it where predictions are judged by other labels than the dataset's own.
+# Infix of a protocol's name whose predictions are scored against other labels than the dataset's own.
 LABELS = "-labels-"
 _CAVEATS = {
     "identity": (),
@@ -64,8 +64,8 @@ for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
 
 
-# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that
-# states its classes puts them here, so that a name means the same in every process, or nothing.
+# Tasks with custom classes, by names that contain a digest of them. Reading a spec or a record that states its classes
+# registers them here, so that a name means the same in every process.
 _OWN: dict[str, Task] = {}
 
 
@@ -96,7 +96,7 @@ def learn_classes(stated: Mapping[str, Any]) -> None:
     """Take in what :func:`state_classes` has put into a record.
 
     Raises:
-        RecordError: the classes are not those that the digest in the name stands for.
+        RecordError: the classes do not match the digest in the name.
     """
     for name, content in stated.items():
         try:
@@ -250,7 +250,7 @@ def _task(name: str) -> Task:
     return _OWN.get(name) or TASKS[name]
 
 
-# Of a task, in the heading of a board.
+# Titles of tasks, in the heading of a board.
 _TITLES = {
     "fer7": "seven expressions",
     "fer8": "eight expressions",
