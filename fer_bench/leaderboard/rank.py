@@ -18,7 +18,7 @@ from fer_bench.results.record import Record
 
 @dataclass(frozen=True)
 class Placed:
-    """A row in its place.
+    """A ranked row.
 
     Args:
         row: the row.
@@ -37,7 +37,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard says.
+    """The content of a leaderboard.
 
     Args:
         protocol: what is ranked.
@@ -46,8 +46,8 @@ class Board:
         n_test: samples per record; None without any.
         n_duplicates: test samples with a near-duplicate in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
-        siblings: other ways in which the same dataset and task are judged.
-        gains: what late fusion adds to parts of it.
+        siblings: other protocols of the same dataset and task.
+        gains: of late fusion over a subset of its streams.
         copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
         others: the same of other copies, where the protocol declares none.
         folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
@@ -88,7 +88,7 @@ def rank(
     """Rank the records of a protocol; where it declares no copy of the data, those of each copy by themselves.
 
     Rows are ordered by the mean over seeds of the primary metric, equal ones by name. Going down, a row opens a new
-    rank, numbered by its place, if it differs significantly (p < 0.05) from the row that opened the current one;
+    rank, numbered by its position, if it differs significantly (p < 0.05) from the row that opened the current one;
     otherwise it shares that rank. Where no test is possible, only equal values share one.
 
     Args:

@@ -1,4 +1,4 @@
-"""From records to rows: who takes part in the ranking, and what the seeds of one row say together; pure."""
+"""From records to rows: which records are ranked, and the scores of a row over its seeds; pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metric(metrics: Mapping[str, Any], name: str) -> float | None:
 
 
 def protocol_of(record: Record) -> Protocol:
-    """The protocol by which a record was judged.
+    """The protocol under which a record was scored.
 
     Raises:
         UnknownNameError: its task does not exist.
@@ -51,7 +51,7 @@ class Row:
     Args:
         key: digest of the settings without the seed.
         records: at least one, by seed.
-        n_apart: records of the same settings that are not ranked; a row of survivors is shown as such.
+        n_apart: records of the same settings that are not ranked; the row is marked as incomplete.
     """
 
     key: str
@@ -70,12 +70,12 @@ class Row:
 
     @property
     def kind(self) -> Kind:
-        """How its predictions came about."""
+        """How its predictions were made."""
         return self.records[0].kind
 
     @cached_property
     def caveats(self) -> tuple[str, ...]:
-        """Caveats of all its records, and what is missing from it."""
+        """Caveats of all its records, and of incomplete rows."""
         found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
@@ -91,7 +91,7 @@ class Row:
         return math.fsum(known) / len(known) if len(known) == len(values) else None
 
     def by_own_labels(self, name: str) -> float | None:
-        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None
+        """Mean over seeds on the same images by the dataset's own labels, where other labels are used for scoring; None
         elsewhere.
         """
         values = [
@@ -138,7 +138,7 @@ class Sorted:
     """Records of one protocol, sorted into rows and the rest.
 
     Args:
-        rows: in no particular order of merit.
+        rows: unordered.
         apart: unranked records, by model, run id.
         n_test: samples that each ranked record scored; None without any.
         n_duplicates: how many of them have a near-duplicate in another split; None where that is not known.
@@ -151,7 +151,7 @@ class Sorted:
 
 
 def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
-    """Decide which records are ranked, and join those that share their settings.
+    """Decide which records are ranked, and group those that share their settings.
 
     Args:
         protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of
@@ -196,7 +196,7 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
 
 
 def _without_parts(records: Iterable[Record]) -> list[Record]:
-    """Leave out the folds of experiments that are there: their samples are in the experiment's record."""
+    """Leave out folds whose cross-validation has a record: their samples are in that record."""
     found = list(records)
     parts = {str(part) for record in found for part in record.data.get("folds") or ()}
     return [record for record in found if record.run_id not in parts]

@@ -78,7 +78,7 @@ def loss_and_slope(
         The loss, a scalar or of shape (N,), and the derivative of its sum, shape (N, C).
 
     Raises:
-        IndexError: a target that is no class (on devices other than a CPU, a negative one goes unnoticed).
+        IndexError: a target that is not a class (on devices other than a CPU, a negative one goes unnoticed).
     """
     if logits.device.type != "cpu":
         first = torch.arange(0, logits.numel(), logits.shape[1], device=logits.device)

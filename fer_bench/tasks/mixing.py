@@ -109,7 +109,7 @@ def _cut(batch: Prepared, share: float, centre: npt.NDArray[np.float64]) -> Prep
 
 
 def check_mixing(spec: RunSpec, kind: str) -> None:
-    """Refuse mixing where it means nothing.
+    """Reject mixing where it does not apply.
 
     Args:
         spec: the run.

@@ -54,8 +54,8 @@ class StreamingCCC(torchmetrics.Metric):
 class ValenceArousalTask(AffectTask):
     """Regression of the protocol's dimensions, without an activation at the end.
 
-    Targets arrive and predictions leave in the dataset's units; the network, the loss and the validation scores live on
-    the scale -1 to 1. This class is the one place where one becomes the other.
+    Targets arrive and predictions leave in the dataset's units; the network, the loss and the validation scores use
+    the scale -1 to 1. Only this class converts between the two.
 
     Args:
         spec: the run.
@@ -108,8 +108,8 @@ class ValenceArousalTask(AffectTask):
         self.validation_ccc.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss
-        they were trained with.
+        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs trained with
+        different losses.
         """
         # torchmetrics takes the dimension of a single element away.
         errors, ccc = torch.atleast_1d(self.validation_error.compute()), torch.atleast_1d(self.validation_ccc.compute())
@@ -127,7 +127,7 @@ class ValenceArousalTask(AffectTask):
 
 
 def check_value_settings(spec: RunSpec) -> None:
-    """Refuse settings that mean something for classes only.
+    """Reject settings that apply to classes only.
 
     Raises:
         SpecError: names the setting and its neutral value.
