@@ -78,7 +78,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _siblings(board, names)
-    parts += _apart(board)
+    parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
     parts += _claims(board, reported)
@@ -98,7 +98,7 @@ def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
     names = row_names([placed.row for placed in board.placed])
     ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
-    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_apart(board)]
+    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_unranked(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
@@ -121,7 +121,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
@@ -361,12 +361,12 @@ def _remark(protocol: Protocol) -> str:
     return f" (**{escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
 
 
-def _apart(board: Board) -> list[str]:
-    if not board.apart:
+def _unranked(board: Board) -> list[str]:
+    if not board.unranked:
         return []
     primary = board.protocol.primary
     rows = []
-    for entry in board.apart:
+    for entry in board.unranked:
         record = entry.record
         name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
         value = metric(record.metrics, primary) if record.status == "finished" else None

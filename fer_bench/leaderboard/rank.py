@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
-from fer_bench.leaderboard.rows import Apart, Row, sort_records
+from fer_bench.leaderboard.rows import Row, Unranked, sort_records
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import Protocol
@@ -42,7 +42,7 @@ class Board:
     Args:
         protocol: what is ranked.
         placed: best first.
-        apart: records that are not ranked.
+        unranked: records that are not ranked.
         n_test: samples per record; None without any.
         n_duplicates: test samples with a near-duplicate in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
@@ -56,7 +56,7 @@ class Board:
 
     protocol: Protocol
     placed: tuple[Placed, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]
     n_test: int | None
     n_duplicates: int | None
     test: str
@@ -130,7 +130,14 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None,
         placed.append(Placed(row, current, value, p_above))
     added = gains(protocol, [entry.row for entry in placed], test)
     return Board(
-        protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added, folded=folded
+        protocol,
+        tuple(placed),
+        found.unranked,
+        found.n_test,
+        found.n_duplicates,
+        test.about,
+        gains=added,
+        folded=folded,
     )
 
 

@@ -51,12 +51,12 @@ class Row:
     Args:
         key: digest of the settings without the seed.
         records: at least one, by seed.
-        n_apart: records of the same settings that are not ranked; the row is marked as incomplete.
+        n_unranked: records of the same settings that are not ranked; the row is marked as incomplete.
     """
 
     key: str
     records: tuple[Record, ...]
-    n_apart: int = 0
+    n_unranked: int = 0
 
     @property
     def model(self) -> str:
@@ -80,8 +80,8 @@ class Row:
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
             found[f"{_range(unanswered)} unanswered, counted as wrong"] = None
-        if self.n_apart:
-            found[f"{self.n_apart} more {'run' if self.n_apart == 1 else 'runs'} not ranked"] = None
+        if self.n_unranked:
+            found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None
         return tuple(found)
 
     def value(self, name: str) -> float | None:
@@ -126,7 +126,7 @@ def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 @dataclass(frozen=True)
-class Apart:
+class Unranked:
     """A record that is not ranked, and why."""
 
     record: Record
@@ -139,13 +139,13 @@ class Sorted:
 
     Args:
         rows: unordered.
-        apart: unranked records, by model, run id.
+        unranked: unranked records, by model, run id.
         n_test: samples that each ranked record scored; None without any.
         n_duplicates: how many of them have a near-duplicate in another split; None where that is not known.
     """
 
     rows: tuple[Row, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]
     n_test: int | None
     n_duplicates: int | None
 
@@ -177,22 +177,22 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
-    apart, groups = [], dict[tuple[str, str], list[Record]]()
+    unranked, groups = [], dict[tuple[str, str], list[Record]]()
     for record in ordered:
         reason = _why_apart(record, protocol, copy, n_test)
         if reason:
-            apart.append(Apart(record, reason))
+            unranked.append(Unranked(record, reason))
         else:
             groups.setdefault((record.model, record.row), []).append(record)
-    n_apart = Counter((entry.record.model, entry.record.row) for entry in apart)
-    rows = tuple(Row(key[1], tuple(members), n_apart[key]) for key, members in groups.items())
+    n_unranked = Counter((entry.record.model, entry.record.row) for entry in unranked)
+    rows = tuple(Row(key[1], tuple(members), n_unranked[key]) for key, members in groups.items())
     duplicates = _most_common(
         r.data["n_test_duplicates"]
         for row in rows
         for r in row.records
         if isinstance(r.data.get("n_test_duplicates"), int)
     )
-    return Sorted(rows, tuple(apart), n_test, duplicates)
+    return Sorted(rows, tuple(unranked), n_test, duplicates)
 
 
 def _without_parts(records: Iterable[Record]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Images next to what a trained autoencoder makes of them."""
+"""Test images and their reconstructions by a trained autoencoder."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class FindingEmoStopping(L.Callback):
     """End training when the best validation loss or the best weighted F1 is ``patience`` epochs back; the criterion
     that ran out names the tested epoch.
 
-    The loss is validation's plain cross-entropy, as for all runs. What it has seen travels in the checkpoint, so that a
+    The loss is plain cross-entropy on validation, as for all runs. Its state is part of the checkpoint, so that a
     resumed run stops where it would have.
 
     Args:

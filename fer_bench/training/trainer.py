@@ -1,4 +1,4 @@
-"""The one place that builds a Trainer."""
+"""The only module that builds a Trainer."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def build_trainer(
 
 
 def close_loggers(trainer: L.Trainer) -> None:
-    """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last
+    """Close a logger's session: Weights & Biases would otherwise log a suite's next run into the last
     one.
     """
     for logger in trainer.loggers:
