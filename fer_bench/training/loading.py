@@ -143,7 +143,8 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
 
 def with_views(trained: Trained) -> AffectTask | EnsembleTask:
     """The module that predicts as a run's row does: its network, averaged over the views of its test-time augmentation
-    if any."""
+    if any.
+    """
     if not trained.spec.tta:
         return trained.task
     return EnsembleTask(
