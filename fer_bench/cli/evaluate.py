@@ -43,7 +43,7 @@ def evaluate_verb(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
     png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
-    task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
+    task: Annotated[str | None, typer.Option(help="The dataset's task [default: the one that fits].")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sets: Annotated[

@@ -125,7 +125,9 @@ def export_run(
     finally:
         part.unlink(missing_ok=True)
     problem = f"run {card.run_id} ({card.model}) cannot be exported: {'; '.join(problems)}."
-    raise WeightsError(problem, "Nothing was written. Newer versions of torch, onnx and onnxscript can express more.")
+    raise WeightsError(
+        problem, "Nothing was written. Newer versions of torch, onnx and onnxscript support more operators."
+    )
 
 
 def compare(

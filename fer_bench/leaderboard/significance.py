@@ -210,7 +210,7 @@ def align(predictions: Predictions, reference: Predictions, where: str, *, same:
         predictions = predictions.select(np.argsort(predictions.ids)[np.argsort(np.argsort(reference.ids))])
     if not np.array_equal(predictions.targets, reference.targets):
         row = int(np.argmax((predictions.targets != reference.targets).reshape(len(reference), -1).any(axis=1)))
-        problem = f"{where}: the target of test sample {str(reference.ids[row])!r} is another one."
+        problem = f"{where}: the target of test sample {str(reference.ids[row])!r} is different."
         raise RecordError(problem, "Only predictions on the same labels can be compared.")
     return predictions
 

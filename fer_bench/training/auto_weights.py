@@ -50,7 +50,7 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bo
     file = _file(specs)
     before = _read(file)
     if before is not None:
-        return specs[before], f"weights: auto is {before}, as when this command was first given here ({file})."
+        return specs[before], f"weights: auto is {before}, as when this command was first run here ({file})."
     found, why = _imagenet(specs["imagenet"])
     chosen = "imagenet" if found else "none"
     if keep:

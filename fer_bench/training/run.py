@@ -227,7 +227,7 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
     try:
         guard.acquire(timeout=0)
     except Timeout:
-        problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
+        problem = f"this run is already in progress (it holds the lock {folder / 'run.lock'})."
         raise FerBenchError(
             problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None
