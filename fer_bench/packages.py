@@ -57,7 +57,7 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def explain(error: ImportError, extra: str | None = None) -> MissingPackageError | None:
-    """What to tell a user whose installation lacks a package, or holds one that cannot be loaded.
+    """The error for a user whose installation lacks a package, or holds one that cannot be loaded.
 
     Args:
         error: of an import.

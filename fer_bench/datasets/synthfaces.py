@@ -88,7 +88,7 @@ def _draw(config: SynthConfig) -> tuple[cache.Arrays, dict[str, Any]]:
     arrays["split"] = np.array([SPLITS.index(str(name)) for name in faces.split], dtype=np.int8)
     for mode in ("cross_entropy", "multi_target"):
         soft = np.stack([process_votes(row, mode) for row in faces.votes])
-        # Where the synthetic taggers agree on nothing, the label that was drawn stands.
+        # Where the synthetic taggers do not agree, the generated label is kept.
         soft[soft.sum(axis=1) == 0] = np.eye(soft.shape[1])[faces.fer8[soft.sum(axis=1) == 0]]
         arrays[mode] = (np.clip(soft > 0, 0.001, 0.999) if mode == "multi_target" else soft).astype(np.float32)
     checksums = {}

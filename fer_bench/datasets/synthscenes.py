@@ -106,7 +106,7 @@ def _draw(config: SceneConfig, shrink: int) -> tuple[cache.Arrays, dict[str, Any
     arrays["arousal3"] = np.array([AROUSAL3_OF[int(a)] for a in scenes.arousal], dtype=np.int64)
     arrays["split"] = np.array([SPLITS.index(str(name)) for name in scenes.split], dtype=np.int8)
     labels = np.stack([arrays[name] for name in _LABELS], axis=1)
-    # The id stands in the digest: scenes that change places are another copy.
+    # The id is part of the digest: scenes that change places are another copy.
     numbered = np.concatenate([np.arange(n)[:, None], labels], axis=1)
     checksums = {
         name: split_checksum(sample_digests(images[at], numbered[at]))

@@ -100,7 +100,7 @@ def agreement(votes: npt.NDArray[np.int64], n_classes: int) -> dict[str, Any]:
 
     Args:
         votes: shape (N, K).
-        n_classes: C; the remaining columns are answers that name no class, and count as answers of their own.
+        n_classes: C; the remaining columns are answers that name no class, and count as separate answers.
 
     Returns:
         n; leave_one_out: expected accuracy of one random vote against the majority of the others, ties shared;

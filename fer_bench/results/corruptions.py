@@ -187,7 +187,7 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
     """
     path = path_of(store, record)
     try:
-        # A picture of other scores must not stand next to the file, wherever this is stopped.
+        # A figure of other scores must not be next to the file, wherever this is stopped.
         with contextlib.suppress(FileNotFoundError):
             path.with_suffix(".png").unlink()
         write_atomically(path, found.to_json().encode())

@@ -1,7 +1,7 @@
 """The population of ``synthfaces``: who shows what in which picture, and every label of it.
 
-Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be drawn
-alone, and neither the order of drawing nor the size of another split changes it.
+Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be
+generated alone, and neither the order of generation nor the size of another split changes it.
 """
 
 from __future__ import annotations
@@ -360,7 +360,7 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
 
 
 def generate(config: SynthConfig) -> SynthFaces:
-    """Draw a whole population.
+    """Generate a whole population.
 
     Args:
         config: the population.

@@ -171,7 +171,7 @@ def _background(params: FaceParams, side: int, rng: np.random.Generator) -> Imag
 
 
 def draw_face(params: FaceParams, size: int, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.float32]]:
-    """Draw one face.
+    """Render one face.
 
     Args:
         params: the face.

@@ -138,7 +138,7 @@ class SynthScenes:
         return len(self.split)
 
     def draw(self, index: int) -> Scene:
-        """Draw scene ``index``; see :func:`draw_scene`."""
+        """Render scene ``index``; see :func:`draw_scene`."""
         return draw_scene(index, self.config)
 
 
@@ -307,7 +307,7 @@ def _paint_back(canvas: Image, params: FaceParams, unit: float, cx: float, cy: f
 
 
 def draw_scene(index: int, config: SceneConfig) -> Scene:
-    """Draw one scene.
+    """Render one scene.
 
     Args:
         index: position among all scenes: train first, then validation, then test.
