@@ -1,8 +1,8 @@
-"""What people do with this package, as functions; :mod:`fer_bench` offers each of them under its own name.
+"""The public API as functions; :mod:`fer_bench` offers each of them under its own name.
 
-They do what the verbs of ``fer-bench`` do, on the same store, and end in the same errors
-(:class:`fer_bench.errors.FerBenchError`): what is wrong, and what to do next. PyTorch is imported by those that need
-it, when they are called.
+They do what the verbs of ``fer-bench`` do, on the same store, and raise the same errors
+(:class:`fer_bench.errors.FerBenchError`), which say what is wrong and what to do next. PyTorch is imported only by
+those that need it, when they are called.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def run(
 ) -> Record:
     """Train, select on validation, test once, write the record, and render the board; as ``fer-bench run``.
 
-    What is not said here comes from the best recipe known for the dataset and the network (``benchmarks/*.yaml``). A
-    run that is done already is not repeated.
+    Settings that are not given come from the best recipe known for the dataset and the network (``benchmarks/*.yaml``).
+    A finished run is not repeated.
 
     Args:
         dataset: a name, ``folder:NAME``, ``table:FILE``, ``module:attribute``, or a plugin's class or function itself.
         model: a name, ``timm:NAME``, ``module:attribute``, or a plugin's class or function itself.
-        spec: the whole run instead, without any default of the YAML files.
+        spec: the complete run instead, without any default of the YAML files.
         use: the settings of a suite's recipe instead of the defaults.
         store: a folder for records and boards, or a :class:`Store`; None: the project's.
         force: repeat a run whose record exists.
@@ -67,7 +67,7 @@ def run(
         The record: ``metrics``, ``validation_metrics``, ``run_id``, ``spec`` and the rest.
 
     Raises:
-        FerBenchError: an unknown name or setting (with suggestions), a value out of range, data that are not there, ...
+        FerBenchError: an unknown name or setting (with suggestions), a value out of range, missing data, ...
 
     Example:
         >>> import fer_bench
@@ -113,7 +113,7 @@ def evaluate(
         train: instead: on its own training images, without augmentation; kept in its record.
         task: of the dataset; None: the one that fits.
         dataset_options: of the dataset to test on.
-        data_dir: where the data is.
+        data_dir: dataset root directory.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         store: as for :func:`run`.
 
@@ -164,7 +164,7 @@ def predict(
         store: as for :func:`run`.
 
     Returns:
-        One row an image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be
+        One row per image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be
         read.
 
     Raises:
@@ -177,7 +177,7 @@ def predict(
 
 
 def load_model(run: str | Record, *, accelerator: str = "auto", store: StoreLike = None) -> TrainedModel:
-    """Bring a trained network, or an ensemble, back as an ``nn.Module`` in evaluation mode.
+    """Load a trained network, or an ensemble, as an ``nn.Module`` in evaluation mode.
 
     Args:
         run: a record, or a run id (or its beginning).
@@ -281,7 +281,7 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: StoreLike = N
         store: as for :func:`run`.
 
     Returns:
-        What was found: ``differences``, empty where all is well, and ``summary()``.
+        The report: ``differences``, empty if everything agrees, and ``summary()``.
 
     Raises:
         FerBenchError: no such protocol, or nothing to verify.
@@ -296,7 +296,7 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: StoreLike = N
 
 
 def compare(a: str | Record, b: str | Record, *, store: StoreLike = None) -> Comparison:
-    """Say whether two rows, or two runs, differ on the same test samples.
+    """Test whether two rows, or two runs, differ on the same test samples.
 
     Args:
         a: a record, a row's digest, a run id, or the beginning of either.
@@ -322,9 +322,9 @@ def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.Data
         store: as for :func:`run`.
 
     Returns:
-        One row a line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric
-        under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``, ``p_above``,
-        ``parameters``, ``caveats``, ``copy`` and ``row``.
+        One ranked row per line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary
+        metric under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``,
+        ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
         UnknownNameError: no such protocol.
@@ -341,7 +341,7 @@ def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.Data
 
 
 def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
-    """A set of classes of one's own; its ``name`` is that of their task, and the key of their column among a dataset's
+    """A custom set of classes; its ``name`` is that of their task, and the key of their column among a dataset's
     targets.
 
     Args:
@@ -349,7 +349,7 @@ def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
             ``index(name)`` is a class's number.
 
     Raises:
-        SpecError: fewer than two, or a name that stands twice.
+        SpecError: fewer than two, or a name that is listed twice.
 
     Example:
         >>> import fer_bench

@@ -1,4 +1,4 @@
-"""Classes that users name for data of their own: from ``dataset_options.classes`` to a label set whose name holds a
+"""Classes that users name for their own data: from ``dataset_options.classes`` to a label set whose name holds a
 digest of it.
 
 The option is a list of classes, each in a folder of its name, or a mapping from folders to classes: several folders may
@@ -66,7 +66,7 @@ def read_classes(value: Any) -> Folders:
 
 
 def label_set_of(folders: Mapping[str, str | None], task: str | None = None) -> LabelSet:
-    """The label set that the option means: a built-in one where it has the same classes, else one of its own.
+    """The label set that the option means: a built-in one where it has the same classes, else a new one.
 
     Args:
         folders: as :func:`read_classes` returns them.
@@ -88,7 +88,7 @@ def label_set_of(folders: Mapping[str, str | None], task: str | None = None) -> 
 
 
 def stated_set(names: Iterable[str], merged: Mapping[str, str | None]) -> LabelSet:
-    """A set of its own from what a record states of it.
+    """A custom set from what a record states of it.
 
     Args:
         names: of the classes, in their order.
@@ -238,7 +238,7 @@ def _yaml(text: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    """The whole number that a name is, as pandas and Excel also write it (``1.0``)."""
+    """The integer that a name is, as pandas and Excel also write it (``1.0``)."""
     digits = text.removesuffix(".0")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None
 

@@ -1,5 +1,5 @@
-"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best recipe known for a dataset and a
-network, unless a flag says otherwise.
+"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best known recipe for a dataset and a
+network, unless overridden by a flag.
 
 Later layers win::
 
@@ -10,12 +10,13 @@ Later layers win::
     tasks/<task>.yaml
     the flags
 
-Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them:
+Each layer of a dataset, a family or a model may hold sections that apply in one case only, and may be nested:
 ``datasets: {name: {...}}``, ``small_faces: {...}``, and, by the weights that training begins with, ``from_scratch:
 {...}`` and ``from_weights: {...}``.
 
-``weights: auto`` leaves the choice between ImageNet's weights and none to what can be had on a machine
-(:mod:`fer_bench.training.auto_weights`). Settings never say it: here it becomes what the caller says.
+``weights: auto`` leaves the choice between ImageNet weights and none to what is available on a machine
+(:mod:`fer_bench.training.auto_weights`). Final settings never contain it: it is replaced here by the choice of the
+caller.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
             advised = part.get("optimizer", advised)
             settings = merge(settings, for_optimizer(part, advised, given))
     if outside:
-        # What is advised beside the package's losses is not meant for one from outside, which may not have it.
+        # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
     return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
 

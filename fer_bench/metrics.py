@@ -1,9 +1,7 @@
-"""The table of metrics: what each is called, how it is shown, which way is better, what it needs, and what computes and
-tests it.
+"""The table of metrics: name, title, unit, direction, inputs, and the functions that compute and test each of them.
 
-Scores, boards, reports, curves and figures read it. A new metric is one entry below: what it takes decides with what
-its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
-and ``fer-bench rescore`` mends.
+Scores, boards, reports, curves and figures read it. A new metric is one entry below; ``takes`` decides the arguments of
+its function. Older records lack it: ``fer-bench verify`` counts them, and ``fer-bench rescore`` adds it.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from typing import Any, Literal
 
 from fer_bench.registry import Registry
 
-# What a function is called with: a Confusion, or Probabilities, of fer_bench.scoring.classification; targets and
-# outputs of one dimension, shape (N,); the same less the middle of the scale, NaN without an answer; nothing, for what
-# a training logs.
+# Arguments of a metric's function: a Confusion or Probabilities of fer_bench.scoring.classification; targets and
+# outputs of one dimension, shape (N,); the same minus the middle of the scale, NaN without an answer; nothing, for
+# values that training logs.
 Takes = Literal["confusion", "probabilities", "values", "signs", "training"]
 NONE = "–"
 
@@ -29,22 +27,22 @@ class Metric:
 
     Args:
         name: in records, protocols and settings.
-        title: as readers know it.
-        takes: what its function is called with.
+        title: shown in tables and figures.
+        takes: arguments of its function.
         compute: ``module:function``; NaN where it is undefined.
         unit: ``%``: a share, shown in per cent; ``dataset``: the units of the dataset's values; empty: a plain number.
-        decimals: that are shown.
+        decimals: number of decimals shown.
         lower_is_better: its direction.
-        scaled: whether it is multiplied so that the scale of the dataset becomes -1 to 1.
-        test: how two rows are tested by it: ``outcomes``, which samples each answered rightly; ``resampling``, a paired
-            bootstrap; empty: not.
+        scaled: whether it is rescaled from the scale of the dataset to -1 to 1.
+        test: how two rows are compared: ``outcomes``, by the samples each classified correctly; ``resampling``, by a
+            paired bootstrap; empty: not at all.
         of_sums: of values that are resampled, ``module:function`` of a Sums of :mod:`fer_bench.scoring.moments`.
         undefined: why it may have no value although there are samples.
-        inline: its title within a sentence; empty: the title, its first word in lower case unless it is an
+        inline: its title within a sentence; empty: the title with a lower-case first word, unless that is an
             abbreviation.
-        since: number of the revision of this table that first had it: records of that one or later must hold it. A new
-            metric takes the highest number plus one, unless that has not been released. None: it is of a plugin, and no
-            record must.
+        since: revision of this table that introduced it: records of that revision or later must contain it. A new
+            metric takes the highest number plus one, unless that is unreleased. None: a metric of a plugin, which no
+            record must contain.
     """
 
     name: str
@@ -149,7 +147,7 @@ for _metric in (
     Metric("loss", "loss", "training", lower_is_better=True),
 ):
     METRICS.add(_metric.name, _metric)
-# Of either kind of task, the score that a reader wants of any record, whatever ranks it.
+# The headline score of each kind of task, whichever metric ranks it.
 HEADLINE = {"classes": "accuracy", "values": "ccc"}
 
 
@@ -170,38 +168,38 @@ def of_kind(kind: str) -> tuple[Metric, ...]:
 
 
 def revision() -> int:
-    """Number of this table's revision, which a record states: that of its newest metric."""
+    """Revision of this table, which records state: that of its newest metric."""
     return max(metric.since or 0 for metric in table())
 
 
 def find(name: str) -> Metric | None:
     """The metric of a name, of a path (``valence/ccc``, ``folds/averaged/ccc``) or of another split
-    (``train_accuracy``); None for what is none.
+    (``train_accuracy``); None if it is not a metric.
     """
     return METRICS.get(name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_"))
 
 
 def headline(kind: str) -> Metric:
-    """The score that a reader wants of any record of a task of ``classes`` or ``values``."""
+    """The headline score of tasks of ``classes`` or ``values``."""
     return METRICS[HEADLINE[kind]]
 
 
 @functools.cache
 def function(reference: str) -> Callable[..., Any]:
-    """What ``module:function`` of an entry names."""
+    """The function that ``module:function`` names."""
     module, _, attribute = reference.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return found
 
 
 def title_of(name: str) -> str:
-    """Title of a metric; of what is none, its name."""
+    """Title of a metric; any other name unchanged."""
     found = METRICS.get(name)
     return found.title if found else name
 
 
 def in_words(name: str) -> str:
-    """Title of a metric within a sentence; of what is none, its name."""
+    """Title of a metric within a sentence; any other name unchanged."""
     found = METRICS.get(name)
     return found.in_words if found else name
 
@@ -218,7 +216,7 @@ def unit_sign(name: str) -> str:
 
 
 def number(value: float | None, name: str) -> str:
-    """A score as text, in its own units, without them; a dash where it is undefined."""
+    """A score as text, without its unit; a dash where it is undefined."""
     if value is None:
         return NONE
     found = find(name)

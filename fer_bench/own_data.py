@@ -1,4 +1,4 @@
-"""Data that users bring, in the settings of a run: classes become the name of a task, and a table's path the name of a
+"""User data, in the settings of a run: classes become the name of a task, and a table's path the name of a
 dataset.
 """
 
@@ -58,7 +58,7 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _brought_task(task: str) -> str | None:
-    """The name of a task of classes that a plugin brings: it states them by a digest, so that records of it are
+    """The name of a task of classes that a plugin defines: it states them by a digest, so that records of it are
     understood without the plugin.
     """
     if task in TASKS or NAMED.fullmatch(task) or VIA in task or (plugin := plugins.find("task", task)) is None:
@@ -110,7 +110,7 @@ def _task(folders: Mapping[str, str | None], task: Any) -> str:
     """The task of classes; a task that was asked for must be one of just these."""
     labels = label_set_of(folders, task if isinstance(task, str) else None)
     own_task(labels)
-    # fer7 is what stands in the settings where nobody has said anything.
+    # fer7 is in the settings where none is given.
     if task in (None, "", labels.name, "fer7"):
         return labels.name
     if task in LABEL_SETS or (isinstance(task, str) and not NAMED.fullmatch(task)):

@@ -1,4 +1,4 @@
-"""Code from outside the package: networks, datasets, tasks, losses and augmentations that others bring, found without
+"""Code from outside the package: networks, datasets, tasks, losses and augmentations of others, found without
 being imported.
 
 A plugin is named in one of three ways:
@@ -50,7 +50,7 @@ class Plugin:
         kind: the setting that names it: ``model``, ``dataset``, ``task``, ``loss`` or ``augment``.
         name: as the settings have it.
         reference: ``module:attribute``.
-        package: the distribution that brings it; empty where it is not installed.
+        package: the distribution that provides it; empty where it is not installed.
         version: of that.
         by: the module that has registered it; empty for any other.
     """
@@ -119,7 +119,7 @@ def find(kind: str, name: str) -> Plugin | None:
         name: its value.
 
     Raises:
-        PluginError: ``module:attribute`` is misspelt, or two packages bring the name.
+        PluginError: ``module:attribute`` is misspelt, or two packages provide the name.
     """
     if (kind, name) in _REGISTERED:
         return _REGISTERED[kind, name]
@@ -177,7 +177,7 @@ def names(kind: str) -> dict[str, str]:
 
 
 def register(kind: str, name: str, reference: Any) -> None:
-    """Give something from outside a name of its own, as an entry point does.
+    """Register something from outside under a short name, as an entry point does.
 
     Args:
         kind: ``model``, ``dataset``, ``task``, ``loss`` or ``augment``.

@@ -1,4 +1,4 @@
-"""Protocols: dataset x task x split rule: what is compared with what, and by which number."""
+"""Protocols: dataset x task x split rule; results are compared within a protocol, by its primary metric."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
 
-# What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
+# Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
-# What a protocol's name has in it where predictions are judged by other labels than the dataset's own.
+# Infix of a protocol's name whose predictions are scored against other labels than the dataset's own.
 LABELS = "-labels-"
 _CAVEATS = {
     "identity": (),
@@ -64,8 +64,8 @@ for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
 
 
-# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that
-# states its classes puts them here, so that a name means the same in every process, or nothing.
+# Tasks with custom classes, by names that contain a digest of them. Reading a spec or a record that states its classes
+# registers them here, so that a name means the same in every process.
 _OWN: dict[str, Task] = {}
 
 
@@ -96,7 +96,7 @@ def learn_classes(stated: Mapping[str, Any]) -> None:
     """Take in what :func:`state_classes` has put into a record.
 
     Raises:
-        RecordError: the classes are not those that the digest in the name stands for.
+        RecordError: the classes do not match the digest in the name.
     """
     for name, content in stated.items():
         try:
@@ -121,7 +121,7 @@ class Protocol:
         task: the task.
         n_test: samples that must be scored; None where it depends on the user's copy.
         checksums: identity per split of the copy that rows are ranked on; empty where every user has another.
-        version: raised when the meaning of a score changes; rows of other versions are listed apart.
+        version: raised when the meaning of a score changes; rows of other versions are not ranked.
         title: heading of the leaderboard.
         about: what a reader must know, in one or two sentences.
         caveats: ``selected on test``, ``leaky``, ...
@@ -250,7 +250,7 @@ def _task(name: str) -> Task:
     return _OWN.get(name) or TASKS[name]
 
 
-# Of a task, in the heading of a board.
+# Titles of tasks, in the heading of a board.
 _TITLES = {
     "fer7": "seven expressions",
     "fer8": "eight expressions",
@@ -349,7 +349,7 @@ for _name in ("emo8", "emo24", "arousal3", "valence3"):
 
 
 def dataset_name(dataset: str) -> str:
-    """The name under which a dataset's boards stand: that of a folder, or of a table, without ``folder:`` and
+    """The name of a dataset's boards: that of a folder, or of a table, without ``folder:`` and
     ``table:``; of a plugin, ``module.attribute``.
     """
     brought = dataset.startswith(("folder:", "table:"))
@@ -357,13 +357,13 @@ def dataset_name(dataset: str) -> str:
 
 
 def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
-    """The declared protocol of a dataset and a task, or a plain one for datasets that users bring.
+    """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
         dataset: name, ``folder:NAME`` for class folders, ``table:NAME`` for a table of images.
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
-            protocol, of its own name.
+            protocol, with its own name.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -409,7 +409,7 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
 
 
 def _brought(name: str, task: Task) -> Protocol:
-    """Of a dataset that a user brings."""
+    """Of a user dataset."""
     if task.labels is None or task.name not in _OWN:
         return Protocol(name, task, title=f"{name}, {task.name}")
     about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."

@@ -1,8 +1,8 @@
-"""RunSpec: everything that decides a result; and the one place that reads YAML.
+"""RunSpec: every setting that affects a result; and the only reader of YAML.
 
 The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral
-default leaves the identity of older runs alone. For the same reason a default in this file is never changed; what a
-user gets by default stands in ``benchmarks/defaults.yaml``.
+default does not change the digest of older runs. For the same reason a default in this file is never changed; what
+users get by default is in ``benchmarks/defaults.yaml``.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
-# The weights that a command asks for where it leaves the choice to what can be had here.
+# The value of `weights` that leaves the choice to what is available on this machine.
 AUTO = "auto"
-# Of a dataset: folders are mapped to classes.
+# Options of a dataset may also map folders to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave
-# up.
+# The error for deeply nested files, for which the YAML and JSON readers only report a recursion error.
 TOO_DEEP = "nested too deeply"
 
 
 class Execution(BaseModel):
-    """How and where a run is carried out; changes no result, so it is not part of the digest."""
+    """How and where a run is executed; does not affect the result, so it is not part of the digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,10 +60,10 @@ class Execution(BaseModel):
     )
 
     def place_of(self, pinned: str) -> str:
-        """Path of the file that a setting such as ``sha256:0123456789ab`` stands for; any other setting as it is.
+        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to; any other setting unchanged.
 
         Raises:
-            MissingDataError: nobody has said where that file is.
+            MissingDataError: the path of that file is not known.
         """
         if not pinned.startswith(PINNED):
             return pinned
@@ -224,7 +223,7 @@ class RunSpec(BaseModel):
 
     @property
     def judge(self) -> Protocol:
-        """The protocol by which the run is judged."""
+        """The protocol under which the run is scored."""
         return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
 
     @property
@@ -234,15 +233,15 @@ class RunSpec(BaseModel):
 
     @property
     def folding(self) -> Folding | None:
-        """How ``dataset_options`` cut the dataset into folds, if they do."""
+        """How ``dataset_options`` split the dataset into folds, if they do."""
         return folding_of(self.dataset_options)
 
     def identity(self) -> dict[str, Any]:
-        """What the run is, as plain types, without its seed, its name and where it is carried out."""
+        """The settings that identify the run, as plain types, without seed, name and execution."""
         return self.model_dump(mode="json", exclude={"seed", "recipe", "execution"}, exclude_defaults=True)
 
     def digest(self) -> str:
-        """Ten hexadecimal digits that stand for :meth:`identity`: the same for all seeds of one row."""
+        """Ten hexadecimal digits that identify :meth:`identity`: the same for all seeds of one row."""
         return _digest(self.identity())
 
     def run_id(self) -> str:
@@ -250,7 +249,7 @@ class RunSpec(BaseModel):
         return f"{self.digest()}-s{self.seed}"
 
     def training_id(self) -> str:
-        """Name of the training: runs that differ only in how they are tested share it."""
+        """Id of the training: runs that differ only in how they are tested share it."""
         plain = self.model_copy(update={"tta": 0, "tta_kind": "random", "snapshot": "best"})
         return plain.run_id()
 
@@ -264,7 +263,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        SpecError: the file is missing, is no YAML, or is no mapping; names file and line.
+        SpecError: the file is missing, not YAML, or not a mapping; names file and line.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -294,11 +293,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
-    """Check settings and freeze them.
+    """Validate settings.
 
     Args:
         settings: as :func:`fer_bench.layering.layered` returns them.
-        where: what is being read, for the error.
+        where: source of the settings, for the error.
 
     Raises:
         SpecError: an unknown key (with a suggestion) or a value out of range.
@@ -310,7 +309,7 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
 
 
 def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
-    """Turn pydantic's findings into one line that names the key, the value and what would be right."""
+    """One line from pydantic's errors: the key, the value, and what is allowed."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -329,8 +328,8 @@ def _short(value: Any) -> str:
 
 
 class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a
-    name that stands twice is an error.
+    """YAML whose scalars are text, except a plain ``null``: ``01``, ``no`` and ``1e3`` are names of folders; a name
+    that is listed twice is an error.
     """
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:
@@ -362,7 +361,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         except (yaml.YAMLError, RecursionError, ValueError):
             problem = f"--set {key}: the value {_short(text)} cannot be read."
             raise SpecError(problem, "Quote it.") from None
-        # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
+        # YAML 1.1 reads 1e-3 as text; users mean the number, unless it is quoted.
         if isinstance(value, str) and value == text.strip():
             with contextlib.suppress(ValueError):
                 value = float(value)
@@ -378,10 +377,10 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
 
 
 def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
-    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
+    """The dataset options among ``KEY=VALUE`` pairs, for verbs that take no other setting.
 
     Raises:
-        SpecError: an unreadable value, or a setting of something else.
+        SpecError: an unreadable value, or a setting that is not a dataset option.
     """
     settings = parse_assignments(assignments or [])
     options = settings.pop("dataset_options", {})

@@ -17,7 +17,7 @@ def now() -> str:
 
 
 def default_database(study_file: Path) -> Path:
-    """Where the answers of a study file lie unless told otherwise: beside it."""
+    """Default path of the answers of a study file: next to it."""
     return study_file.with_suffix(".sqlite3")
 
 

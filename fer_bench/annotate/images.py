@@ -62,7 +62,7 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
 
     Raises:
         MissingDataError: folder, table or images are missing.
-        BadDataError: a path leads out of the folder, stands twice, or is not an image.
+        BadDataError: a path leads out of the folder, is listed twice, or is not an image.
     """
     if not folder.is_dir():
         problem = f"{where}.folder: {folder} is not a folder."

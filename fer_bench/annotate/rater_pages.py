@@ -132,7 +132,7 @@ async def save_task(request: Request) -> Response:
 
 
 def _reached(site: Site, rater: Rater, position: int) -> Slot | None:
-    """A slot the rater has come to: one that was answered or skipped, or the first that is open."""
+    """A slot the rater has reached: one that was answered or skipped, or the first that is open."""
     if position > _MAX_POSITION:
         return None
     # in this order: an answer committed between the two look-ups, from another tab, must not make the slot seem out of

@@ -131,7 +131,7 @@ class AnswerStore:
             (name, token) of each; a token is known only now.
 
         Raises:
-            SpecError: a name is taken, stands twice or has forbidden characters; then none is created.
+            SpecError: a name is taken, is listed twice or has forbidden characters; then none is created.
         """
         made = [(name, new_token()) for name in names]
         for name, _ in made:

@@ -116,7 +116,7 @@ class Expected(_Strict):
 
 
 class CatchItem(_Strict):
-    """An image whose answer is known, to tell attentive raters from others."""
+    """An image whose answer is known, to distinguish attentive raters from others."""
 
     image: str
     expect: Expected

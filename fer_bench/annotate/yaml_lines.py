@@ -1,4 +1,4 @@
-"""Read a YAML file and remember on which line every key stands, so that an error can name file, line and key."""
+"""Read a YAML file and remember on which line every key is, so that an error can name file, line and key."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def which_ferplus(data_dir: str | None) -> str:
 
 
 def carry_out(spec: RunSpec, store: Store, *, force: bool = False) -> Record:
-    """Train, test and record a run, or all folds of a cross-validation, and bring the boards up to date.
+    """Train, test and record a run, or all folds of a cross-validation, and update the boards.
 
     Args:
         spec: of the run.

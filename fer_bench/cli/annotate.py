@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fer_bench.annotate.links import Link
     from fer_bench.annotate.store import AnswerStore
 
-app = typer.Typer(help="Let people annotate images: categories, valence, arousal.", no_args_is_help=True)
+app = typer.Typer(help="Have people annotate images: categories, valence, arousal.", no_args_is_help=True)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database [default: next to the study file].")]
@@ -49,7 +49,7 @@ def images(
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
 ) -> None:
-    """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
+    """Write a dataset's images for a study; labels are matched to samples by file name."""
     from fer_bench.apps.annotation_images import write_images
     from fer_bench.spec import dataset_options
 

@@ -23,7 +23,7 @@ def report(
     Args:
         dataset: its name.
         task: whose labels are counted; None: the dataset's default task.
-        data_dir: where it lies.
+        data_dir: dataset root directory.
         pairs: how many duplicate pairs are listed.
         options: of the dataset; of all its folds the first is looked at.
     """

@@ -42,8 +42,8 @@ def clean_verb(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List it with its size; remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove what can be made again; never a record, and nothing that a process is at work on. Exit 1 if the answer is
-    no.
+    """Remove files that can be recreated; never a record, and nothing that a process is using. Exits with 1 if the
+    answer is no.
     """
     from fer_bench.apps import clean
     from fer_bench.apps.disk import KINDS, size_text

@@ -10,7 +10,7 @@ import typer
 
 from fer_bench import paths, plugins
 
-# Verbs that write no record, or use no name that a plugin could bring.
+# Verbs that write no record, or use no name that a plugin could provide.
 _WITHOUT = {
     "scratch": ("doctor", "audit", "download"),
     "imports": (

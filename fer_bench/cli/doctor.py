@@ -13,7 +13,7 @@ from fer_bench.apps import disk
 from fer_bench.packages import PACKAGES
 from fer_bench.results import provenance
 
-# What each extra is for; torch has a line of its own.
+# What each extra is for; torch has its own line.
 USES = {
     "train": "training, evaluation and prediction",
     "wandb": "--wandb",
@@ -133,7 +133,7 @@ def _weights() -> Iterator[str]:
 
         found = dict(everything_at_hand())
     except (ImportError, OSError, RuntimeError):
-        # What is missing or broken has a line of its own.
+        # What is missing or broken has its own line.
         return
     # What is wrong with the folder is wrong for every network.
     yield from dict.fromkeys(f"! weights: {place}" for place in found.values() if isinstance(place, WeightsError))

@@ -60,7 +60,7 @@ def ensemble_verb(
         Opt("--compare", help="Build nothing: score every rule on validation samples that were not used to choose it."),
     ] = False,
 ) -> None:
-    """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
+    """Combine stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
     from fer_bench.ensembles.build import build_ensemble, check_protocol
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
@@ -152,7 +152,7 @@ def human_baseline_verb(
     dataset: Annotated[str, typer.Argument(help="ferplus: the dataset that comes with votes.")] = "ferplus",
     data_dir: Annotated[str | None, Opt(help="Dataset root directory.")] = None,
 ) -> None:
-    """Put the people who labelled a dataset onto its leaderboard."""
+    """Add the people who labelled a dataset to its leaderboard, as a human baseline."""
     if dataset != "ferplus":
         kind = "dataset with votes of single people"
         raise unknown_name(kind, dataset, ["ferplus"])

@@ -43,7 +43,7 @@ def evaluate_verb(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
     png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
-    task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
+    task: Annotated[str | None, typer.Option(help="The dataset's task [default: the one that fits].")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sets: Annotated[
@@ -126,7 +126,7 @@ def _score(record: Record) -> str:
 
 
 def cross_dataset_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
-    """Render train-on x test-on as a table and a picture."""
+    """Render the scores of one network for all pairs of training and test dataset, as a table and a figure."""
     from fer_bench.leaderboard.matrix import write_matrix
     from fer_bench.models.catalog import find_model
     from fer_bench.results.store import Store

@@ -32,11 +32,11 @@ def list_verb(
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
     model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
 ) -> None:
-    """List names: one a line, with a word about each."""
+    """List names, one per line, with a short description of each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
     if (dataset or model) and what != "recipes":
-        problem = f"--{'dataset' if dataset else 'model'} goes with `fer-bench list recipes` alone."
+        problem = f"--{'dataset' if dataset else 'model'} applies to `fer-bench list recipes` only."
         raise SpecError(problem, "Use --contains.")
     entries = list(_recipes(dataset, model) if what == "recipes" else _LISTS[what]())
     shown = [(name, about) for name, about in entries if contains in name]
@@ -48,7 +48,7 @@ def list_verb(
 
 
 def doctor_verb() -> None:
-    """Say what this machine has, where things are looked for, and what is missing."""
+    """Check the installation: packages, hardware, folders, and what is missing."""
     from fer_bench.cli.doctor import findings
 
     for line in findings():
@@ -58,7 +58,7 @@ def doctor_verb() -> None:
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
     task: Annotated[
-        str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")
+        str | None, typer.Option(help="Task whose labels are counted [default: the dataset's own].")
     ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     pairs: Annotated[int, typer.Option(min=0, help="How many duplicate pairs to list.")] = 10,
@@ -66,11 +66,9 @@ def audit_verb(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Read every file again, ignoring what is cached.")] = False,
 ) -> None:
-    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable
+    """Show what a copy of a dataset contains: layout, splits, classes, identity, duplicates across splits, unreadable
     files.
     """
     from fer_bench.cli.audit import report

@@ -138,7 +138,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _let_the_next_interrupt_kill() -> None:
-    """Whoever presses Ctrl-C again while the interpreter winds up wants it gone, not a traceback of its winding up; all
+    """A second Ctrl-C while the interpreter shuts down should end it, without a traceback of the shutdown; all
     files are in place or not at all.
     """
     if threading.current_thread() is threading.main_thread():

@@ -21,10 +21,10 @@ _WEIGHTS = Annotated[
     list[str] | None,
     Opt("--weights", metavar="[BACKBONE=]FILE", help="none, or the path of a weights file; repeatable."),
 ]
-_LR = Annotated[str | None, Opt(help="Learning rates, with commas between them.")]
-_LOSS = Annotated[str | None, Opt(help="Losses, with commas between them.")]
+_LR = Annotated[str | None, Opt(help="Comma-separated learning rates.")]
+_LOSS = Annotated[str | None, Opt(help="Comma-separated losses.")]
 _SEEDS = Annotated[str | None, Opt(help="Seeds: 0,1,2.")]
-_EPOCHS = Annotated[int | None, Opt(help="Most epochs of a head.")]
+_EPOCHS = Annotated[int | None, Opt(help="Maximum number of epochs of a head.")]
 _RECIPE = Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")]
 _SETS = Annotated[
     list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")
@@ -287,7 +287,7 @@ def _numbers(flag: str, text: str, kind: type) -> list[Any]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        problem = f"{flag} {text!r}: expected numbers with commas between them."
+        problem = f"{flag} {text!r}: expected comma-separated numbers."
         raise SpecError(problem, f"For example {flag} {'0,1,2' if kind is int else '0.01,0.001'}.") from None
 
 

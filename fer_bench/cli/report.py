@@ -34,7 +34,7 @@ def report_verb(
     ] = 10,
     data_dir: Annotated[str | None, typer.Option(help="Root directory of their dataset.")] = None,
 ) -> None:
-    """Draw learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
+    """Plot learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
     from fer_bench import paths
     from fer_bench.report.page import report
     from fer_bench.results.store import Store

@@ -33,9 +33,7 @@ def run_verb(
     lr: Annotated[float | None, Opt(help="(Peak) learning rate.")] = None,
     weights: Annotated[
         str | None,
-        Opt(
-            help="imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be had), or a file."
-        ),
+        Opt(help="imagenet (a folder's, a package's or a hub's), none, auto (imagenet if available), or a file."),
     ] = None,
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
@@ -125,7 +123,7 @@ def suite_verb(
     only: Annotated[str | None, Opt(help="Only runs whose recipe or model contains this.")] = None,
     seeds: Annotated[str | None, Opt(help="Replace the suite's seeds: 0,1,2.")] = None,
 ) -> None:
-    """Do every run of a suite that the store lacks; a suite of probes too, as `fer-bench probe` does."""
+    """Do every run of a suite that is not in the store yet; a suite of probes too, as `fer-bench probe` does."""
     from fer_bench.results.store import Store
     from fer_bench.sweeps.grid import is_of_probes, names_of, read_plan
     from fer_bench.sweeps.todo import todo as compare
@@ -272,5 +270,5 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        problem = f"--seeds {text!r}: expected integers with commas between them."
+        problem = f"--seeds {text!r}: expected comma-separated integers."
         raise SpecError(problem, "For example --seeds 0,1,2.") from None

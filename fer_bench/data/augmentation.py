@@ -94,7 +94,7 @@ class Augmenter:
 
 
 def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Settings of a named augmentation, with ``options`` in place of its own.
+    """Settings of a named augmentation, overridden by ``options``.
 
     Raises:
         UnknownNameError: no such augmentation.

@@ -93,7 +93,7 @@ def view_seed(seed: int, view: int) -> int:
 
 def make_augmenter(name: str, options: dict[str, Any] | None, on: str) -> AnyAugmenter:
     """The augmenter of a run, by where it changes images: ``loader`` or ``device``; a plugin's function of one image
-    always does in the loader.
+    always runs in the loader.
     """
     return BatchAugmenter(name, options) if on == "device" and not is_function(name) else Augmenter(name, options)
 
@@ -104,7 +104,7 @@ def whole_batch(batch: Any) -> Any:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
+    """(epoch, index) pairs, shuffled from (seed, epoch), assigned to the ranks without padding when not shuffled.
 
     Args:
         n: samples in the split.
@@ -140,23 +140,23 @@ class AffectDataModule(L.LightningDataModule):
     Args:
         task: which target column is served.
         name: the dataset's name where it differs from the class's own.
-        data_dir: where to look.
+        data_dir: dataset root directory.
         batch_size: per process.
         eval_batch_size: for validation and test.
         seed: of the run.
         augment: name of a training augmentation, with its options.
-        augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, behind the transfer.
+        augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, after the transfer.
         target_mode: which targets training sees; validation and test always see the task's own.
         image_size: side for datasets whose images have no fixed size.
         channels: 1 makes images grey, 3 makes them RGB, for datasets that hold both; None: as they are.
         workers: loader processes.
         labels: a label file whose labels replace the dataset's own in training.
-        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever
-            splits it comes with.
+        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` split any dataset into folds, instead
+            of its own splits.
     """
 
     dataset = ""
-    # Of a dataset from outside the package: where it is from.
+    # Provenance of a plugin dataset.
     plugin: Plugin | None = None
     default_folding: Folding | None = None
 
@@ -188,9 +188,9 @@ class AffectDataModule(L.LightningDataModule):
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
         self.samples: Samples | None = None
-        # Set for a network of another dataset: then a dataset that is cut into folds is one test set.
+        # Set for a network of another dataset: then a dataset that is split into folds is one test set.
         self.test_only = False
-        # Where a resumed run goes on.
+        # Where a resumed run continues.
         self.first_epoch = 0
 
     @abstractmethod
@@ -272,7 +272,7 @@ class AffectDataModule(L.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
+        """Shuffled, augmented; the last batch is dropped only if it has a single sample (batch norm)."""
         targets = self.targets("train", training=True)
         samples = self.read_samples
         augmenter = None if self.augmenter.is_identity else self.augmenter
@@ -293,14 +293,14 @@ class AffectDataModule(L.LightningDataModule):
         )
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
-        """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
+        """A whole split, in order, on one device; ``augmented`` views differ only by their number."""
         dataset = self.split_dataset(split, seed=view_seed(self.seed, view))
         if augmented:
             dataset.augmenter = self.augmenter
         return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Change the images of a batch that carries what was drawn for it."""
+        """Change the images of a batch that carries what was sampled for it."""
         if "drawn" not in batch:
             return batch
         assert isinstance(self.augmenter, BatchAugmenter)
@@ -322,7 +322,7 @@ class AffectDataModule(L.LightningDataModule):
             collate_fn=whole_batch,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
-            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels
+            # Workers that persist would keep the epoch they were started in only if it were in the dataset; it travels
             # with the keys.
             persistent_workers=self.workers > 0,
         )

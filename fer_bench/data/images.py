@@ -81,7 +81,7 @@ def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], size: int
 
 
 def carry(landmarks: npt.NDArray[np.floating], box: npt.ArrayLike, size: int) -> Landmarks:
-    """Landmarks as they lie in the crop.
+    """Landmarks in the coordinates of the crop.
 
     Args:
         landmarks: shape (..., 68, 2), x and y in the image.

@@ -194,7 +194,7 @@ def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
 
 
 class _Store:
-    """Room for images of one size; grey until the first one in colour comes.
+    """Storage for images of one size; grey until the first one in colour comes.
 
     Args:
         n: images at most.
@@ -231,7 +231,7 @@ def _room(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
-                # A full disk is an error here; to a mapped file without its room it would be the end of the process.
+                # A full disk is an error here; to a mapped file without its space it would be the end of the process.
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
     except OSError as error:

@@ -35,7 +35,7 @@ _SPLITS = ("", *SPLITS)
 
 
 class FolderDataModule(AffectDataModule):
-    """Class folders of your own: ``--dataset folder:NAME`` reads ``<data root>/NAME`` (or the data root itself).
+    """Your own class folders: ``--dataset folder:NAME`` reads ``<data root>/NAME`` (or the data root itself).
 
     Options: ``classes`` names the classes where they are no built-in set's, as a list or as a mapping from folders to
     classes, see :mod:`fer_bench.class_sets`. ``identity`` is a regular expression whose first group in the relative
@@ -122,7 +122,7 @@ def read_folder(
         shares: validation and test shares to hold out where there are no such folders.
         gray: True decodes to one channel; False to three; None: to three where an image has a colour.
         folders: folder to class, where folders are called otherwise; None leaves one out.
-        folds: the samples will be dealt out to folds: no split is made here.
+        folds: the samples will be assigned to folds: no split is made here.
 
     Returns:
         Samples whose ids are relative paths. Checksums are over the pixels at their native size.

@@ -29,7 +29,7 @@ DATASETS: dict[str, tuple[str, str]] = {
     "folder": ("fer_bench.datasets.folder", "FolderDataModule"),
     "table": ("fer_bench.datasets.table.module", "TableDataModule"),
 }
-# What stands behind the name of a dataset that users bring.
+# What stands behind the name of a user dataset.
 BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
 
 

@@ -1,4 +1,4 @@
-"""What readers of data that users bring have in common: options, people, and splits where the data have none."""
+"""What readers of user data have in common: options, people, and splits where the data have none."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def complete_splits(
         groups: shape (N,), people who must not be in two of the splits that are made.
         shares: of validation and test.
         official: sizes of the official splits.
-        folds: no split is made: the samples will be dealt out to folds.
+        folds: no split is made: the samples will be assigned to folds.
         table: rows of a table name the splits, not folders.
 
     Returns:

@@ -78,7 +78,7 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
     """Predict images.
 
     Args:
-        store: where the run's record lies.
+        store: where the run's record is.
         run: its reference, or the path of an exported file (``.onnx``).
         places: files and folders.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.

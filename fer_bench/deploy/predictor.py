@@ -48,7 +48,7 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
     """Open a run, or an exported file.
 
     Args:
-        store: where a run's record lies; an exported file needs none.
+        store: where a run's record is; an exported file needs none.
         reference: run id, or a path that ends in ``.onnx``.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
@@ -77,7 +77,7 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Bring a run's network back, with its test-time augmentation; see
+        """Load a run's network, with its test-time augmentation; see
         :func:`fer_bench.training.loading.load_any`.
         """
         from fer_bench.spec import RunSpec, build
@@ -122,7 +122,7 @@ class OnnxPredictor:
         providers = _providers(runtime, accelerator)
         options = runtime.SessionOptions()
         options.log_severity_level = 4
-        # Beside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
+        # Alongside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)

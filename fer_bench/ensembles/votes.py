@@ -152,7 +152,7 @@ def _weights(rule: Rule, weights: Sequence[float] | None, n: int) -> list[float]
         return [1.0] * n
     values = np.asarray(weights, dtype=np.float64)
     if rule == "majority":
-        problem = "the rule 'majority' knows no weights."
+        problem = "the rule 'majority' takes no weights."
         raise SpecError(problem, "Use the rule 'weighted'.")
     if (
         values.shape != (n,)

@@ -172,7 +172,7 @@ def columns_of(samples: Samples) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def thirds(name: str, values: Float, about: str, names: Sequence[str] = _THIRDS, missing: str = EMPTY) -> Attribute:
-    """Thirds of samples by a number; NaN is a group of its own. Equal numbers are never parted, so thirds may differ in
+    """Thirds of samples by a number; NaN is a separate group. Equal numbers are never parted, so thirds may differ in
     size.
     """
     known = values[~np.isnan(values)]

@@ -1,5 +1,5 @@
-"""How the faces of each dataset lie in their images, so that a face found in a video is cut out as the network has seen
-faces.
+"""How the faces of each dataset are placed in their images, so that a face found in a video is cut out as the network
+has seen faces.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Framing:
             gray: whether the network knows grey images only.
 
         Returns:
-            uint8, (size, size) grey or (size, size, 3); None where nothing of the face lies within the image.
+            uint8, (size, size) grey or (size, size, 3); None where nothing of the face is within the image.
         """
         height, width = image.shape[:2]
         wanted = self.box(face)
@@ -84,8 +84,8 @@ class Framing:
         return resize(np.asarray(part, dtype=np.uint8), size)
 
 
-# Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200 drawn
-# ones.
+# Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200
+# synthetic ones.
 _FER2013 = Framing((0.12, 0.28, 0.11, -0.01), square=True)
 FRAMINGS: dict[str, Framing] = {
     **dict.fromkeys(("fer2013", "ferplus", "ferplus_generated"), _FER2013),
@@ -96,7 +96,7 @@ SCENES = frozenset({"findingemo", "synthscenes"})
 
 
 def framing_of(dataset: str, options: Mapping[str, Any]) -> Framing:
-    """The framing of a dataset: a margin of its own options, else what was measured on it, else a tenth on every side.
+    """The framing of a dataset: a margin from its options, else what was measured on it, else a tenth on every side.
 
     Args:
         dataset: its name.

@@ -40,7 +40,7 @@ class Landmarks:
     Args:
         points: shape (N, 68, 2), x and y in pixels of the samples' images, in iBUG's order; NaN where there are none.
         source: ``dataset`` or ``landmarker``.
-        model: digest of the landmarker's model; empty where the dataset has landmarks of its own.
+        model: digest of the landmarker's model; empty where the dataset provides landmarks.
     """
 
     points: Float

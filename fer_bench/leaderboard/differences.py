@@ -1,6 +1,4 @@
-"""What a verification finds: differences between what is stored and what is recomputed, and the report of all of them;
-pure.
-"""
+"""Results of a verification: differences between stored and recomputed values, and the report of all of them; pure."""
 
 from __future__ import annotations
 
@@ -25,13 +23,13 @@ NO_RECORD_HINT = "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS n
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that a record says and that does not follow from its predictions.
+    """One value of a record that does not follow from its predictions.
 
     Args:
         file: the record.
-        key: what of it, as a path of keys.
-        stored: what the record says; None where it says nothing.
-        recomputed: what it should say, or what is wrong.
+        key: of the value, as a path of keys.
+        stored: value in the record; None where there is none.
+        recomputed: the correct value, or what is wrong.
     """
 
     file: Path
@@ -74,7 +72,7 @@ class VerificationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there are records, and every number of theirs follows from their predictions."""
+        """Whether there are records, and all their numbers follow from their predictions."""
         return not self.differences and not self.found_none
 
     def summary(self) -> str:
@@ -102,7 +100,7 @@ class VerificationReport:
         """Raise if there was nothing to verify.
 
         Raises:
-            RecordError: says where was looked.
+            RecordError: names the folder.
         """
         if self.found_none:
             raise RecordError(self.summary(), NO_RECORD_HINT)

@@ -1,4 +1,4 @@
-"""Which of two rows overfits more: their distances between training and test images, where ``fer-bench evaluate
+"""Which of two rows overfits more: their gaps between training and test images, where ``fer-bench evaluate
 --train`` has measured them.
 """
 
@@ -15,7 +15,7 @@ from fer_bench.results.record import Record
 
 @dataclass(frozen=True)
 class GapComparison:
-    """Accuracy on training images less accuracy on test, of row a and row b.
+    """Accuracy on training images minus accuracy on test images, of row a and row b.
 
     Args:
         gap_a: mean over seeds, as a share.
@@ -32,7 +32,7 @@ class GapComparison:
     p: float
 
     def text(self) -> str:
-        """The finding in one sentence."""
+        """The result in one sentence."""
         gaps = f"{100 * self.gap_a:.2f} and {100 * self.gap_b:.2f} points between training and test images"
         difference = (
             f"difference {100 * (self.gap_a - self.gap_b):.2f}, 95 % interval {100 * self.low:.2f} to"
@@ -47,7 +47,7 @@ class GapComparison:
 
 
 def compare_gaps(a: Row, b: Row) -> GapComparison | None:
-    """Compare how far two rows overfit.
+    """Compare how much two rows overfit.
 
     Args:
         a: a row whose task has classes.

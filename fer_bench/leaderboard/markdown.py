@@ -1,4 +1,4 @@
-"""Boards as Markdown; pure and deterministic. What is written by hand around the markers stays."""
+"""Boards as Markdown; pure and deterministic. Text outside the markers is left unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fer_bench.protocols import Protocol
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
-# Where classes are as uneven as FindingEmo's, the average precision is reported, and so is each class.
+# For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 _UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
@@ -52,7 +52,7 @@ _URL = re.compile(r"https?://[!-;=?-~]+")
 
 
 class Column(NamedTuple):
-    """A column of the ranking; left out where no row has anything in it, unless it is kept."""
+    """A column of the ranking; omitted if it is empty in every row, unless ``keep`` is set."""
 
     title: str
     cell: Callable[[Placed], str]
@@ -78,7 +78,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _siblings(board, names)
-    parts += _apart(board)
+    parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
     parts += _claims(board, reported)
@@ -98,7 +98,7 @@ def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
     names = row_names([placed.row for placed in board.placed])
     ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
-    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_apart(board)]
+    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_unranked(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
@@ -121,7 +121,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
@@ -144,7 +144,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
 
 
 def place_between_markers(existing: str | None, generated: str, where: str) -> str:
-    """A page with its generated part renewed.
+    """A page with its generated part replaced.
 
     Args:
         existing: the page as it is; None for a new one. A page without markers gets them at its end.
@@ -152,7 +152,7 @@ def place_between_markers(existing: str | None, generated: str, where: str) -> s
         where: the page's name, for the error.
 
     Raises:
-        FerBenchError: markers that are not one pair in order; nothing can tell then what was written by hand.
+        FerBenchError: markers that are not one pair in order, so that handwritten text cannot be recognised.
     """
     block = f"{BEGIN}\n{generated}{END}\n"
     if existing is None or not existing.strip():
@@ -204,7 +204,7 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
 
 
 def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
-    """Which neighbours differ, in words."""
+    """Which neighbouring rows differ, in words."""
     if len(board.placed) < 2:
         return "There is one row: nothing to compare it with."
     pairs = [
@@ -262,7 +262,7 @@ def _of_classes(primary: str) -> tuple[str, ...]:
 
 
 def _of_values(protocol: Protocol) -> list[str]:
-    """Each dimension's scores; errors in the dataset's units and, where those are others, on the common scale."""
+    """Each dimension's scores; errors in the dataset's units and, where those differ from it, on the common scale."""
     names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
     single = len(protocol.task.dimensions) < 2
     return [
@@ -274,7 +274,7 @@ def _of_values(protocol: Protocol) -> list[str]:
 
 
 def _folded(board: Board) -> list[str]:
-    """Ensembles that the table leaves out."""
+    """Ensembles that the table omits."""
     if not board.folded:
         return []
     primary, n = board.protocol.primary, len(board.folded)
@@ -288,7 +288,7 @@ def _folded(board: Board) -> list[str]:
 
 
 def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """What late fusion adds to parts of it."""
+    """What late fusion adds to a subset of its streams."""
     if not board.gains:
         return []
     primary = board.protocol.primary
@@ -315,7 +315,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
 
 
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Recall, precision and F1 of each class, where the classes are uneven."""
+    """Recall, precision and F1 of each class, where the classes are imbalanced."""
     labels = board.protocol.task.labels
     if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
         return []
@@ -361,12 +361,12 @@ def _remark(protocol: Protocol) -> str:
     return f" (**{escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
 
 
-def _apart(board: Board) -> list[str]:
-    if not board.apart:
+def _unranked(board: Board) -> list[str]:
+    if not board.unranked:
         return []
     primary = board.protocol.primary
     rows = []
-    for entry in board.apart:
+    for entry in board.unranked:
         record = entry.record
         name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
         value = metric(record.metrics, primary) if record.status == "finished" else None

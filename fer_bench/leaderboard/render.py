@@ -24,7 +24,7 @@ INDEX = "README.md"
 
 
 def render_all(store: Store, check: bool = False) -> list[Path]:
-    """Bring all pages up to date with the records, and remove what killed processes left beside either.
+    """Update all pages from the records, and remove leftovers of killed processes.
 
     Args:
         store: records below ``results/``, papers' claims below ``reported/``; the pages are in its root.
@@ -63,7 +63,7 @@ def render_all(store: Store, check: bool = False) -> list[Path]:
 
 
 def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, str]:
-    """The pages as they should be, by path; writes nothing.
+    """The up-to-date pages, by path; writes nothing.
 
     Args:
         store: claims and pages, and predictions for paired tests.
@@ -78,7 +78,7 @@ def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, 
 
 
 def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Record] | None = None) -> list[Board]:
-    """Boards of all protocols that have a record, a paper's claim, or a page from earlier days, by name."""
+    """Boards of all protocols that have a record, a claim of a paper, or an existing page, by name."""
     records: dict[str, list[Record]] = {}
     for record in store.records() if found is None else found:
         records.setdefault(record.protocol, []).append(record)
@@ -98,7 +98,7 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
 
 
 def _with_corrupted(store: Store, board: Board) -> Board:
-    """A board that knows what its rows, and those of other copies, are worth on corrupted images."""
+    """A board with the scores on corrupted images of its rows and those of other copies."""
     if next(corruptions.files(store, board.protocol.name), None) is None:
         return board
     records = [record for placed in board.placed for record in placed.row.records]
@@ -121,7 +121,7 @@ def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
 
 
 def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: Sequence[Reported]) -> Protocol:
-    """The protocol of a name: declared, or of a user's own dataset, or one that so far only papers speak of."""
+    """The protocol of a name: declared, or of a user's own dataset, or one that only papers have claims on."""
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if records.get(name):
@@ -148,7 +148,7 @@ def _text(path: Path) -> str | None:
 
 @contextlib.contextmanager
 def _held(root: Path, check: bool) -> Iterator[None]:
-    """Keep other renderers out; who only checks needs no right to write."""
+    """Lock out other renderers; checking needs no write permission."""
     with contextlib.ExitStack() as stack:
         try:
             if not check:

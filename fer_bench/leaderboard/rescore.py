@@ -1,6 +1,4 @@
-"""rescore(): add metrics that are newer than records to them, from their predictions; nothing that is stored
-changes.
-"""
+"""rescore(): add newer metrics to stored records, from their predictions; stored values do not change."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from fer_bench.scoring.score import score
 
 @dataclass
 class Rescored:
-    """What became of the records.
+    """Outcome of rescoring.
 
     Args:
         n_done: records that got new metrics.

@@ -1,4 +1,4 @@
-"""From records to rows: who takes part in the ranking, and what the seeds of one row say together; pure."""
+"""From records to rows: which records are ranked, and the scores of a row over its seeds; pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metric(metrics: Mapping[str, Any], name: str) -> float | None:
 
 
 def protocol_of(record: Record) -> Protocol:
-    """The protocol by which a record was judged.
+    """The protocol under which a record was scored.
 
     Raises:
         UnknownNameError: its task does not exist.
@@ -51,12 +51,12 @@ class Row:
     Args:
         key: digest of the settings without the seed.
         records: at least one, by seed.
-        n_apart: records of the same settings that are listed apart; a row of survivors is shown as such.
+        n_unranked: records of the same settings that are not ranked; the row is marked as incomplete.
     """
 
     key: str
     records: tuple[Record, ...]
-    n_apart: int = 0
+    n_unranked: int = 0
 
     @property
     def model(self) -> str:
@@ -70,18 +70,18 @@ class Row:
 
     @property
     def kind(self) -> Kind:
-        """How its predictions came about."""
+        """How its predictions were made."""
         return self.records[0].kind
 
     @cached_property
     def caveats(self) -> tuple[str, ...]:
-        """Caveats of all its records, and what is missing from it."""
+        """Caveats of all its records, and of incomplete rows."""
         found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
             found[f"{_range(unanswered)} unanswered, counted as wrong"] = None
-        if self.n_apart:
-            found[f"{self.n_apart} more {'run' if self.n_apart == 1 else 'runs'} not ranked"] = None
+        if self.n_unranked:
+            found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None
         return tuple(found)
 
     def value(self, name: str) -> float | None:
@@ -91,7 +91,7 @@ class Row:
         return math.fsum(known) / len(known) if len(known) == len(values) else None
 
     def by_own_labels(self, name: str) -> float | None:
-        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None
+        """Mean over seeds on the same images by the dataset's own labels, where other labels are used for scoring; None
         elsewhere.
         """
         values = [
@@ -126,7 +126,7 @@ def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 @dataclass(frozen=True)
-class Apart:
+class Unranked:
     """A record that is not ranked, and why."""
 
     record: Record
@@ -138,20 +138,20 @@ class Sorted:
     """Records of one protocol, sorted into rows and the rest.
 
     Args:
-        rows: in no particular order of merit.
-        apart: by model, run id.
+        rows: unordered.
+        unranked: unranked records, by model, run id.
         n_test: samples that each ranked record scored; None without any.
-        n_duplicates: how many of them have a near copy in another split; None where that is not known.
+        n_duplicates: how many of them have a near-duplicate in another split; None where that is not known.
     """
 
     rows: tuple[Row, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]
     n_test: int | None
     n_duplicates: int | None
 
 
 def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
-    """Decide which records are ranked, and join those that share their settings.
+    """Decide which records are ranked, and group those that share their settings.
 
     Args:
         protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of
@@ -177,26 +177,26 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
-    apart, groups = [], dict[tuple[str, str], list[Record]]()
+    unranked, groups = [], dict[tuple[str, str], list[Record]]()
     for record in ordered:
         reason = _why_apart(record, protocol, copy, n_test)
         if reason:
-            apart.append(Apart(record, reason))
+            unranked.append(Unranked(record, reason))
         else:
             groups.setdefault((record.model, record.row), []).append(record)
-    n_apart = Counter((entry.record.model, entry.record.row) for entry in apart)
-    rows = tuple(Row(key[1], tuple(members), n_apart[key]) for key, members in groups.items())
+    n_unranked = Counter((entry.record.model, entry.record.row) for entry in unranked)
+    rows = tuple(Row(key[1], tuple(members), n_unranked[key]) for key, members in groups.items())
     duplicates = _most_common(
         r.data["n_test_duplicates"]
         for row in rows
         for r in row.records
         if isinstance(r.data.get("n_test_duplicates"), int)
     )
-    return Sorted(rows, tuple(apart), n_test, duplicates)
+    return Sorted(rows, tuple(unranked), n_test, duplicates)
 
 
 def _without_parts(records: Iterable[Record]) -> list[Record]:
-    """Leave out the folds of experiments that are there: their samples are in the experiment's record."""
+    """Leave out folds whose cross-validation has a record: their samples are in that record."""
     found = list(records)
     parts = {str(part) for record in found for part in record.data.get("folds") or ()}
     return [record for record in found if record.run_id not in parts]

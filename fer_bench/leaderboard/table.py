@@ -1,4 +1,4 @@
-"""A board as a pandas table; pure but for reading records."""
+"""A board as a pandas table; pure except for reading records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
-    """A protocol by name: declared, of records in a store, or of a dataset that a user brings.
+    """A protocol by name: declared, of records in a store, or of a user dataset.
 
     Raises:
         UnknownNameError: it is none of these, with suggestions.
@@ -36,7 +36,7 @@ def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
 
 
 def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
-    """The ranked rows of a protocol, best first; those of other copies of the data behind those of the first.
+    """The ranked rows of a protocol, best first; those of other copies of the data after those of the first.
 
     Args:
         store: of the records.

@@ -1,4 +1,4 @@
-"""verify(): recompute every published number from the predictions beside it."""
+"""verify(): recompute every published number from its stored predictions."""
 
 from __future__ import annotations
 
@@ -94,15 +94,15 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
 def _differences(
     store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]
 ) -> list[Difference]:
-    """Differences of a record, whatever it holds."""
+    """Differences of a record, whatever it contains."""
     return _found_by(verify_record(store, record, path, order), path)
 
 
 def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference]:
-    """What a verification of a file finds, whatever the file holds."""
+    """Differences of a file, whatever it contains."""
     found: list[Difference] = []
     try:
-        # One by one: what was found before an error is kept.
+        # One by one, so that differences found before an error are kept.
         for difference in verification:
             found.append(difference)
     # A record may say anything, in any type, where the code that recomputes it expects what the suite writes.
@@ -135,10 +135,10 @@ def verify_record(
     """Differences of one finished record.
 
     Args:
-        store: where its predictions lie.
+        store: where its predictions are.
         record: the record.
         path: its file.
-        order: ids seen so far, by protocol with what the files are called, and checksum of the test split; is filled.
+        order: ids seen so far, by protocol with the names of files, and checksum of the test split; updated in place.
     """
     try:
         protocol = protocol_of(record)
@@ -162,8 +162,8 @@ def verify_record(
         )
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
-        # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the
-        # same names can be compared.
+        # Files with other names on another machine are the same copy, but only records with the same names can be
+        # compared sample by sample.
         same = "|".join(str(record.data.get(key) or "") for key in ("names", "order"))
         ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
         if ids != _digest(test):
@@ -191,7 +191,7 @@ def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
         )
         yield Difference(path, "of", found.of, what)
         return
-    # A mean over the kinder corruptions alone would follow from its answers too.
+    # A mean over a subset of the corruptions would be consistent with its answers too.
     for name in sorted(
         corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)
     ):
@@ -258,7 +258,7 @@ def _split(
         )
         return None
     name = "metrics" if split == "test" else "validation_metrics"
-    # What a newer version computes besides is counted; in a record of this version or an older one it was made up.
+    # Additional metrics of newer versions are counted; in a record of this version or an older one they are an error.
     stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
     for difference in compare_values(stated, expected(recomputed, metrics, newer_than(record)), name):
         yield Difference(path, *difference)

@@ -1,4 +1,4 @@
-"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files beside it. Read by this module
+"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files next to it. Read by this module
 alone; nothing of the graph is run.
 """
 

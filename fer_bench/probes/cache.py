@@ -1,4 +1,4 @@
-"""Rows of N images that are computed once, kept on disk, and gone on with where a pass was interrupted.
+"""Rows of N images that are computed once, kept on disk, and resumed where a pass was interrupted.
 
 A cache's name is a hash of everything that decides its content. It is written block by block into a ``.part`` file with
 a marker of how far it has come.
@@ -83,7 +83,7 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
 
 
 def _compute(path: Path, n: int, rows: Rows, kind: np.dtype[Any], block: int) -> int:
-    """Fill the ``.part`` file from where it stands, and put it in place; returns how many rows were computed."""
+    """Fill the ``.part`` file from its current end, and put it in place; returns how many rows were computed."""
     part, marker = path.with_suffix(".part"), path.with_suffix(".progress")
     start, out = _resume(part, marker, n, kind)
     done = marked = start
@@ -124,7 +124,7 @@ def _resume(part: Path, marker: Path, n: int, kind: np.dtype[Any]) -> tuple[int,
 def _begin(part: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
     out = np.lib.format.open_memmap(part, mode="w+", dtype=kind, shape=shape)
     if hasattr(os, "posix_fallocate"):
-        # A memory map that outgrows the disk ends the process; taking the space now is an error that can be told.
+        # A memory map that outgrows the disk ends the process; taking the space now is an error that can be reported.
         with part.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
     return out

@@ -51,7 +51,7 @@ class Faces:
         crops: F images, one after the other.
         image: shape (F,), which image each face is in, never falling.
         side: of the crops, in pixels.
-        identity: what decides the crops, beside the dataset.
+        identity: what decides the crops, besides the dataset.
         facts: counts for the record.
     """
 
@@ -126,7 +126,7 @@ def has_faces(datamodule: AffectDataModule) -> bool:
 def detector_digests(
     streams: Iterable[str], datamodule: AffectDataModule, detector: str, data_dir: str | None
 ) -> dict[str, str]:
-    """What a grid's name must tell apart beside the data: the detector, where one of its streams needs it; else
+    """What a grid's name must distinguish besides the data: the detector, where one of its streams needs it; else
     nothing.
     """
     if has_faces(datamodule) or not any(stream.startswith("faces:") for stream in streams):

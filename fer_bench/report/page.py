@@ -1,4 +1,4 @@
-"""report(): one self-contained page, and its figures as files beside it."""
+"""report(): one self-contained page, and its figures as files next to it."""
 
 from __future__ import annotations
 

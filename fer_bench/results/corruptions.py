@@ -1,4 +1,4 @@
-"""What a row is worth on corrupted images: one file per record, in a tree of its own beside the records, which never
+"""What a row is worth on corrupted images: one file per record, in a separate tree next to the records, which never
 change for it.
 
 ``<root>/corruptions/<protocol>/<model>/<run_id>.json`` holds every score on corrupted images and, packed, the answers
@@ -27,7 +27,7 @@ from fer_bench.results.record import FileName, Record, first_finding
 from fer_bench.results.store import Store, folder_name
 from fer_bench.untrusted import read_regular, shown, strict_json
 
-# Raised when a corruption or a strength changes; files of another version are not shown beside those of this one.
+# Raised when a corruption or a strength changes; files of another version are not shown next to those of this one.
 VERSION = 1
 N_STRENGTHS = 5
 # By family, what each corruption is called.
@@ -187,7 +187,7 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
     """
     path = path_of(store, record)
     try:
-        # A picture of other scores must not stand beside the file, wherever this is stopped.
+        # A figure of other scores must not be next to the file, wherever this is stopped.
         with contextlib.suppress(FileNotFoundError):
             path.with_suffix(".png").unlink()
         write_atomically(path, found.to_json().encode())

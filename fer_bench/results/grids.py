@@ -86,7 +86,7 @@ class StackedPredictions:
         """
         arrays = read_columns(path, STACKED, sha256, n)
         outputs = arrays["outputs"]
-        # The outputs of the common part mean nothing and take no room.
+        # The outputs of the common part mean nothing and take no space.
         empty = np.broadcast_to(np.float32(0), outputs.shape[1:])
         try:
             return cls(

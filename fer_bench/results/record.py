@@ -1,4 +1,4 @@
-"""Record: one run as one JSON file: what was run, on what, what came out, and where its predictions lie."""
+"""Record: one run as one JSON file: its settings, data and scores, and the names of its predictions files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
 
 
 class PredictionsFile(BaseModel):
-    """A predictions file beside the record.
+    """A predictions file next to the record.
 
     Args:
         file: its name, in the record's own folder.
@@ -74,25 +74,21 @@ class PredictionsFile(BaseModel):
 
 
 class Record(BaseModel):
-    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside
-    it.
+    """The result of one run. Numbers are kept in full precision; undefined ones are null, with a reason next to them.
 
-    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew;
+    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is rewritten;
     see CONTRIBUTING.md, "Records".
 
     Args:
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
-        outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly.
-            Paired tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand
-            files.
-        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that
-            the record is understood anywhere.
-        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
-        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before
-            there was one.
-        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not
-            say it are of the first.
-        ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
+        outcomes: for class tasks, one bit per test sample in the order of the predictions file: correct or not. Paired
+            tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
+        data: facts about the data; for custom classes, ``classes`` states them, so that the record is self-contained.
+        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown next to the row.
+        inputs: fingerprint of its inputs, see :mod:`fer_bench.results.inputs`; empty in older records.
+        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; 1 where it is not
+            stated.
+        ranked: False for settings of a grid that were not chosen: kept and verified, but not on the leaderboard.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)

@@ -1,6 +1,6 @@
 """Scores of expression recognition: from the confusion matrix, and from probabilities.
 
-A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has a column of its own in
+A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has its own column in
 the confusion matrix, so every total holds it.
 """
 
@@ -149,7 +149,7 @@ def weighted_f1(matrix: Confusion) -> Float:
 
 
 def cohen_kappa(matrix: Confusion) -> Float:
-    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is an answer of its own,
+    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is a separate category,
     which is never right.
 
     Undefined where targets and answers are all of one class, so that no other agreement was possible.
@@ -160,7 +160,7 @@ def cohen_kappa(matrix: Confusion) -> Float:
 
 def mcc(matrix: Confusion) -> Float:
     """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an
-    answer of its own.
+    separate category.
 
     Undefined, as a correlation with a constant is, where all targets or all answers are of one class.
     """
@@ -246,7 +246,7 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         RecordError: shapes do not fit, or rows are not probabilities.
     """
     given = Probabilities(*_probabilities(targets, probabilities), bins)
-    # Beside their mean, whatever the order of the table.
+    # Alongside their mean, whatever the order of the table.
     scores: dict[str, Any] = {"macro_ap": None, "average_precision": defined_list(given.average_precision)}
     for name in metrics.names("probabilities"):
         scores[name] = defined(metrics.function(metrics.METRICS[name].compute)(given)) if len(given) else None

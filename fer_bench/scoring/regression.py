@@ -119,7 +119,7 @@ def va_scores(
     Returns:
         One dict per name, and "mean" over the dimensions, with each metric of values in :mod:`fer_bench.metrics`;
         errors are in the dataset's units or, as ``..._scaled``, after mapping the scale to [-1, 1]; signs are taken
-        about the middle of the scale. Beside them n, n_unanswered and
+        about the middle of the scale. Alongside them n, n_unanswered and
         reasons: key ("valence.pcc") of each None to why it is undefined.
 
     Raises:

@@ -112,14 +112,14 @@ def read_plan(
         if settings.get("weights") == specs.AUTO:
             problem = f"{where}: weights = {specs.AUTO!r} would be other weights on another machine, and another row."
             raise SpecError(problem, "Write imagenet, none, or the path of a file.")
-        # A paper's recipe stands in full in its suite: nothing of this project's own recipe for the model may leak in.
+        # A paper's recipe is complete in its suite: nothing of this project's own recipe for the model may leak in.
         base = layered(settings) if content.get("layered", False) else settings
         for values in itertools.product(*grid.values()):
             for seed in own_seeds:
                 point = merge(base, {**dict(zip(grid, values, strict=True)), "seed": seed})
                 point["execution"] = execution or {}
                 spec = specs.build(point, where)
-                # A grid's point that is also a run of its own keeps the name that came first.
+                # A grid's point that is also a separate run keeps the name that came first.
                 chosen.setdefault(spec.run_id(), (spec, abroad))
     return list(chosen.values())
 
@@ -132,8 +132,8 @@ def _values(found: Any, what: str, example: str) -> list[Any]:
 
 
 def names_of(chosen: Sequence[RunSpec]) -> list[str]:
-    """What each run is called among the others: model, recipe, views, and the settings that set apart those that share
-    all three.
+    """What each run is called among the others: model, recipe, views, and the settings that distinguish those that
+    share all three.
     """
     digests = [spec.digest() for spec in chosen]
     names = unique_names(

@@ -81,7 +81,7 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         raise unknown_name(kind, name, [known for one in recipes for known in (one.use, one.use.partition("/")[2])])
     for key in ("dataset", "model", "task"):
         fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
-    # Views of testing are a matter of their own: --tta.
+    # Views of testing are set separately: --tta.
     fitting = [one for one in fitting if not one.spec.tta] or fitting
     # The same settings in two suites, under two names, are one recipe; the first name counts.
     distinct: dict[str, dict[str, Any]] = {}

@@ -1,7 +1,7 @@
 """The population of ``synthfaces``: who shows what in which picture, and every label of it.
 
-Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be drawn
-alone, and neither the order of drawing nor the size of another split changes it.
+Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be
+generated alone, and neither the order of generation nor the size of another split changes it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEIGHBOURS = ((3, 1, 4), (2, 7, 5), (6, 1, 4), (6, 5, 4), (5, 3, 6), (4, 3, 7),
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """A population of drawn faces.
+    """A population of synthetic faces.
 
     Args:
         n_train: pictures of the training split.
@@ -360,7 +360,7 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
 
 
 def generate(config: SynthConfig) -> SynthFaces:
-    """Draw a whole population.
+    """Generate a whole population.
 
     Args:
         config: the population.

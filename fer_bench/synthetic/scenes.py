@@ -1,4 +1,4 @@
-"""Drawn colour scenes: people in simple places, whose faces say more about the scene's emotion than its background
+"""Synthetic colour scenes: people in simple places, whose faces say more about the scene's emotion than its background
 does.
 """
 
@@ -27,7 +27,7 @@ _PLAN, _PERSON, _PLACE = range(100, 103)
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """A set of drawn scenes.
+    """A set of synthetic scenes.
 
     Args:
         n_train: scenes of the training split.
@@ -67,7 +67,7 @@ class SceneConfig:
 
 @dataclass(frozen=True)
 class SceneLabels:
-    """What is known of a scene before it is drawn.
+    """What is known of a scene before it is rendered.
 
     Args:
         split: train, validation or test.
@@ -95,7 +95,7 @@ class SceneLabels:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn scene.
+    """A synthetic scene.
 
     Args:
         image: uint8 (H, W, 3), RGB.
@@ -112,7 +112,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class SynthScenes:
-    """All labels of a set of scenes, N in number; pictures are drawn when asked for.
+    """All labels of a set of scenes, N in number; pictures are rendered on access.
 
     Args:
         config: what it was made from.
@@ -138,7 +138,7 @@ class SynthScenes:
         return len(self.split)
 
     def draw(self, index: int) -> Scene:
-        """Draw scene ``index``; see :func:`draw_scene`."""
+        """Render scene ``index``; see :func:`draw_scene`."""
         return draw_scene(index, self.config)
 
 
@@ -307,7 +307,7 @@ def _paint_back(canvas: Image, params: FaceParams, unit: float, cx: float, cy: f
 
 
 def draw_scene(index: int, config: SceneConfig) -> Scene:
-    """Draw one scene.
+    """Render one scene.
 
     Args:
         index: position among all scenes: train first, then validation, then test.
@@ -345,7 +345,7 @@ def draw_scene(index: int, config: SceneConfig) -> Scene:
 
 
 def generate_scenes(config: SceneConfig) -> SynthScenes:
-    """All labels of a set of scenes; nothing is drawn.
+    """All labels of a set of scenes; nothing is rendered.
 
     Args:
         config: the set of scenes.

@@ -1,4 +1,4 @@
-"""AffectTask: what all LightningModules of the suite share: how they are built, optimised and watched.
+"""AffectTask: the base of all LightningModules of the suite: how they are built, optimised and logged.
 
 A task never sees the datamodule. Classes come from the label set that the protocol names; a batch is a plain dict.
 """
@@ -30,7 +30,7 @@ def autocast(accelerator: str, precision: str) -> torch.autocast:
 class MeanLoss(torchmetrics.Metric):
     """Mean of batches' mean losses, weighted by their sizes, over all processes.
 
-    ``torchmetrics.MeanMetric`` leaves NaN out, so that a lost loss looks healthy; told not to, it leaves out the
+    ``torchmetrics.MeanMetric`` skips NaN, which hides a diverged loss; configured not to, it ignores the
     weights (1.9.0).
     """
 
@@ -53,7 +53,7 @@ class MeanLoss(torchmetrics.Metric):
 
 
 class AffectTask(L.LightningModule):
-    """Base of all tasks; a subclass fills in three methods and :meth:`criterion`.
+    """Base of all tasks; a subclass implements three methods and :meth:`criterion`.
 
     Args:
         spec: the run.
@@ -81,7 +81,7 @@ class AffectTask(L.LightningModule):
         return getattr(self.network, "body", self.network)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the spec as plain text: a checkpoint file alone says what it is, and still loads with
+        """Add the spec as plain text: a checkpoint file is self-describing, and still loads with
         ``weights_only=True``.
         """
         checkpoint["spec"] = self.spec.model_dump_json()
@@ -95,7 +95,7 @@ class AffectTask(L.LightningModule):
         raise NotImplementedError
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
-        """What is stored as prediction: probabilities or values, float32."""
+        """The stored predictions: probabilities or values, float32."""
         raise NotImplementedError
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -107,11 +107,11 @@ class AffectTask(L.LightningModule):
         raise NotImplementedError
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """The targets of a batch, before anything is mixed."""
+        """The targets of a batch, before mixing."""
         return {"target": batch["target"]}
 
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
-        """What of a batch is drawn once, however often the network looks at it."""
+        """Random choices for a batch, made once for all its forward passes."""
         prepared = Prepared(batch["image"], self.columns(batch))
         return (
             prepared
@@ -120,7 +120,7 @@ class AffectTask(L.LightningModule):
         )
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
-        """Forward pass of a prepared batch: its loss, and the outputs; leaves no trace in the metrics."""
+        """Forward pass of a prepared batch: its loss, and the outputs; does not update the metrics."""
         outputs = self(batch.images)
         loss = self.criterion(outputs.float(), batch.targets)
         if batch.share < 1:
@@ -132,7 +132,7 @@ class AffectTask(L.LightningModule):
         self.train_loss.update(loss, len(outputs))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Loss of one batch; metrics are kept on the device and read once an epoch."""
+        """Loss of one batch; metrics are kept on the device and read once per epoch."""
         prepared = self.prepare(batch, batch_idx)
         if self.sharpness is None:
             loss, outputs = self.loss_of(prepared)
@@ -143,7 +143,7 @@ class AffectTask(L.LightningModule):
         return steep
 
     def on_after_backward(self) -> None:
-        """Bring the weights back from where the gradient was taken."""
+        """Restore the weights from where the gradient was taken."""
         if self.sharpness is not None:
             self.sharpness.descend()
 
@@ -160,7 +160,7 @@ class AffectTask(L.LightningModule):
         return {"train/loss": self.train_loss}
 
     def on_train_epoch_start(self) -> None:
-        """Forget what an attempt that ended within an epoch has left; freeze what does not train in this one."""
+        """Reset the scores that an interrupted epoch has left."""
         self._reset_metrics()
         if self.finetuning is not None:
             self.finetuning.apply(self._body, self.current_epoch)
@@ -174,7 +174,7 @@ class AffectTask(L.LightningModule):
                 self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
 
     def on_validation_epoch_start(self) -> None:
-        """Start validation's scores anew; those of training have been logged by now."""
+        """Reset the validation scores; those of training have been logged by now."""
         self._reset_metrics()
 
     def _reset_metrics(self) -> None:
@@ -199,7 +199,7 @@ class AffectTask(L.LightningModule):
         if schedule is None:
             return optimizer
         if "monitor" in schedule:
-            # By epoch, Lightning would step it after the epoch's checkpoint is written: a resumed run would be one step
-            # short.
+            # Stepped by epoch, Lightning would do so after the epoch's checkpoint is written, and a resumed run would
+            # miss a step.
             schedule |= {"interval": "step", "frequency": self.trainer.num_training_batches}
         return {"optimizer": optimizer, "lr_scheduler": schedule}

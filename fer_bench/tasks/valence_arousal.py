@@ -43,8 +43,8 @@ class StreamingCCC(torchmetrics.Metric):
         self.n += len(o)
 
     def compute(self) -> torch.Tensor:
-        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was told
-        apart.
+        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was
+        distinguished.
         """
         o, t, oo, tt, ot = self.sums / self.n.clamp_min(1)
         spread = (oo - o * o) + (tt - t * t) + (o - t).square()
@@ -112,8 +112,8 @@ class ValenceArousalTask(AffectTask):
         self.validation_ccc.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss
-        they were trained with.
+        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs trained with
+        different losses.
         """
         # torchmetrics takes the dimension of a single element away.
         errors, ccc = torch.atleast_1d(self.validation_error.compute()), torch.atleast_1d(self.validation_ccc.compute())
@@ -131,7 +131,7 @@ class ValenceArousalTask(AffectTask):
 
 
 def check_value_settings(spec: RunSpec) -> None:
-    """Refuse settings that mean something for classes only.
+    """Reject settings that apply to classes only.
 
     Raises:
         SpecError: names the setting and its neutral value.

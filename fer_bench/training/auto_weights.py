@@ -1,5 +1,5 @@
-"""What ``weights: auto`` becomes here: ImageNet's weights where they can be had, else none; and the same again when the
-command is given again.
+"""How ``weights: auto`` is resolved here: ImageNet weights if available, else none; and the same when the command is
+repeated.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def _settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
 
 
 def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bool = True) -> tuple[RunSpec, str]:
-    """Settle the weights of a command that leaves them open.
+    """Resolve the weights of a command with ``weights: auto``.
 
     A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen
-    is written down in ``runs/auto``, for all seeds of the command together: whatever can be had later, the command
-    given again resumes its run, and another seed is of the same row.
+    is stored in ``runs/auto``, for all seeds of the command: whatever is available later, the repeated command
+    resumes its run, and another seed belongs to the same row.
 
     Args:
         given: the command's settings.
         settle: makes the settings of a run from the command's and the weights.
-        keep: write the choice down.
+        keep: store the choice.
 
     Returns:
         The run with its weights named, and one line that says what they are and why.
@@ -50,7 +50,7 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bo
     file = _file(specs)
     before = _read(file)
     if before is not None:
-        return specs[before], f"weights: auto is {before}, as when this command was first given here ({file})."
+        return specs[before], f"weights: auto is {before}, as when this command was first run here ({file})."
     found, why = _imagenet(specs["imagenet"])
     chosen = "imagenet" if found else "none"
     if keep:
@@ -62,8 +62,8 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bo
 
 
 def _imagenet(spec: RunSpec) -> tuple[bool, str]:
-    """Whether ImageNet's weights can be had, and where or why not. A damaged file is no reason to train without: that
-    is an error.
+    """Whether ImageNet weights are available, and where or why not. A damaged file is an error, not a reason to train
+    without.
     """
     try:
         require_imagenet(find_model(spec.model), spec.model_options)

@@ -1,4 +1,4 @@
-"""From a spec to a task: network, label set and loss put together; shared by training, evaluation and prediction."""
+"""From a spec to a task: network, label set and loss; shared by training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.resizing import check_progressive
 
-# Strategies that deal the weights out to the processes.
+# Strategies that shard the weights over the processes.
 SHARDED = ("fsdp", "deepspeed")
 
 
 def check_names(spec: RunSpec) -> Protocol:
-    """Resolve every name of a spec, and try what can be tried, before any data is opened.
+    """Resolve every name of a spec, and check as much as possible, before any data is opened.
 
-    The network is built, and run once where the side of its input is known by now; its weights file and the label file
-    are read.
+    The network is built, and run once if the side of its input is known; its weights file and the label file are
+    read.
 
     Raises:
         UnknownNameError: with suggestions.
         MissingPackageError, WeightsError, MissingDataError, BadDataError: a package or a file is missing or wrong.
-        SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of
+        SpecError: a network that fails, or incompatible settings, such as a loss of classes for a task of
             values.
     """
     from fer_bench.data.augmentation import changes_nothing, settings_of
@@ -140,7 +140,7 @@ def build_task(
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
         initial: ImageNet's weights where they have been found already.
-        taught: what the teachers of a distillation answer, where it is trained.
+        taught: outputs of the teachers, for a distillation.
     """
     network = build_specified(
         spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial

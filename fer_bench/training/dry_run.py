@@ -1,4 +1,4 @@
-"""What a run would be: its settings, its data, and how long it would take here; nothing is written."""
+"""Preview of a run: its settings, its data, and its estimated time on this machine; nothing is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fer_bench.training.outside import plugin_inputs
 from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
 from fer_bench.training.votes import votes_for
 
-# What is told also where it is as neutral as a setting can be.
+# Settings that are printed even at their neutral value.
 _ALWAYS = frozenset(
     {
         "dataset",
@@ -58,7 +58,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         folds: the runs of a cross-validation.
 
     Raises:
-        FerBenchError: whatever would end the run before it begins.
+        FerBenchError: any error that would prevent the run.
     """
     protocol = check_names(spec)
     device = hardware.resolve(spec)
@@ -67,7 +67,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     yield "settings"
     yield from (f"  {line}" for line in settings_of(spec).splitlines())
     each = folds or (spec,)
-    # The last one stays to be measured: the next that would be trained, where one would.
+    # The next fold to be trained is measured; the last one if all are done.
     todo = 0
     for one in reversed(each):
         found, done = _read(one, store, protocol, device)
@@ -139,7 +139,7 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
 
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:
-    """What teachers might say: a step takes as long whatever it is."""
+    """Placeholder outputs of teachers: they do not affect the time of a step."""
     return (
         torch.full((counts["train"], protocol.task.n_outputs), 1 / protocol.task.n_outputs)
         if spec.method == DISTILL

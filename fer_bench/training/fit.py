@@ -49,7 +49,7 @@ def fit(
     Raises:
         Interrupted: on SIGTERM.
         RunNanError: the loss is NaN or infinite.
-        WeightsError: the checkpoint to go on from is damaged.
+        WeightsError: the checkpoint to resume from is damaged.
     """
     done = folder / "trained.json"
     _forget_if_too_late(spec, folder)

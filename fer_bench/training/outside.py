@@ -1,6 +1,4 @@
-"""Which settings of a run name code from outside, what its record says of it, and what it adds to the fingerprint of
-the run.
-"""
+"""Plugins of a run: which settings name them, what its record states about them, and their part of its fingerprint."""
 
 from __future__ import annotations
 
@@ -39,18 +37,18 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str, str, Any]]:
 
 
 def plugin_inputs(spec: RunSpec) -> Inputs:
-    """The part of a fingerprint that is the code's from outside; that of the dataset comes with the data."""
+    """The plugins' part of a fingerprint; that of the dataset comes with the data."""
     return {CODE + key: plugin.digest[:16] for key, plugin in plugins_of(spec).items() if key != "dataset"}
 
 
 def plugin_facts(spec: RunSpec) -> dict[str, Any]:
-    """What a record says of the code from outside that it was made with; empty without any."""
+    """Facts about plugins for a record; empty without any."""
     found = {key: plugin.facts() for key, plugin in plugins_of(spec).items()}
     return {"plugins": found} if found else {}
 
 
 def recall(record: Record) -> None:
-    """Make the plugins that a record names known, so that its network can be built.
+    """Register the plugins that a record names, so that its network can be built.
 
     Raises:
         WeightsError: the network's code is not here, or is not what the run was trained with.

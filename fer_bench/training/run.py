@@ -1,4 +1,4 @@
-"""run(spec): the path of one run, read straight down."""
+"""run(spec): one run from start to end."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     """Train, select on validation, test once, score, and write the record.
 
     Args:
-        spec: everything that decides the result.
-        store: where the record goes; None: the project's leaderboards.
+        spec: every setting that affects the result.
+        store: for the record; None: the project's leaderboards.
         force: repeat a run whose record exists.
 
     Returns:
-        The record; the existing one if the run was already done.
+        The record; the existing one if the run has finished before.
 
     Raises:
-        FerBenchError: whatever the user can act on. A run whose loss became NaN has written a record with status
-            ``nan`` before that.
+        FerBenchError: any error that the user can act on. A run whose loss becomes NaN writes a record with status
+            ``nan`` first.
     """
     protocol = check_names(spec)
     device = hardware.resolve(spec)
@@ -77,7 +77,7 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     store = store or Store()
     store.require_space()
     teachers = find_teachers(spec, store)
-    # What is done is answered without a hub; what is not is refused before the data are read where there is none.
+    # A finished run is found without a hub; otherwise missing weights are an error before the data are read.
     initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
     datamodule = build_datamodule(
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
@@ -139,16 +139,16 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
 
 
 def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:
-    """Say what a training's folder is of.
+    """Mark a training's folder with the inputs of the training.
 
     Args:
         folder: of the training, locked.
         spec: of the run.
         inputs: its fingerprint.
-        anew: leave nothing in it to resume from.
+        anew: remove what it could resume from.
 
     Raises:
-        FerBenchError: another process has meanwhile begun the same training on other data there.
+        FerBenchError: another process has started the same training on other data there.
     """
     if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
         problem = f"another process has just trained these settings on other data in {folder}."
@@ -177,8 +177,7 @@ def _draft(
         "accelerator": device.accelerator,
         "devices": spec.execution.devices,
         "precision": device.precision,
-        # Sums are rounded in another order on another number of threads: the same bits come out only on the same
-        # number.
+        # The order of summation depends on the number of threads: results are bit-identical only for the same number.
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
@@ -215,8 +214,7 @@ def _draft(
 
 @contextlib.contextmanager
 def lock(folder: Path, execution: Execution) -> Iterator[None]:
-    """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the
-    first.
+    """Lock a run's folder against other processes; those that a distributed strategy starts belong to the first.
 
     Raises:
         FerBenchError: the same run is already in progress.
@@ -229,7 +227,7 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
     try:
         guard.acquire(timeout=0)
     except Timeout:
-        problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
+        problem = f"this run is already in progress (it holds the lock {folder / 'run.lock'})."
         raise FerBenchError(
             problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None

@@ -1,8 +1,8 @@
-"""Teachers of a distillation: which trained runs may teach, and what they answer on the training images.
+"""Teachers of a distillation: which trained runs may teach, and their outputs on the training images.
 
-A teacher is judged by the same protocol and was trained on the same copy of the data, so that it has seen none of the
-student's validation and test images. It answers each training image and its mirror image once, without augmentation;
-the answers are kept in the cache, so that a student costs no more than any other run.
+A teacher is scored under the same protocol and was trained on the same copy of the data, so that it has seen none of
+the student's validation and test images. Its outputs are computed once for each training image and its mirror image,
+without augmentation, and kept in the cache, so that a student costs no more than any other run.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
 
 
 def teachers_inputs(teachers: Sequence[Record], votes: Votes | None = None) -> Inputs:
-    """The part of a fingerprint that is the teachers': the digest of their weights by run id, and that of votes."""
+    """The teachers' part of a fingerprint: the digest of their weights by run id, and that of votes."""
     networks = {TEACHER + record.run_id: str(record.training["weights_sha256"])[:16] for record in teachers}
     return networks | ({} if votes is None else {TEACHER + VOTES: votes.digest})
 
 
 def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> None:
-    """Refuse a teacher that was trained on other images than the student will be.
+    """Reject a teacher that was trained on other images than the student will be.
 
     Raises:
         SpecError: names the teacher.
@@ -122,7 +122,7 @@ def extra_caveats(teachers: Sequence[Record], protocol: Protocol, votes: Votes |
 
 
 def teachers_facts(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[dict[str, Any]]:
-    """What a student's record says of its teachers."""
+    """Facts about the teachers, for the record of a student."""
     networks: list[dict[str, Any]] = [
         {
             "run_id": record.run_id,
@@ -147,7 +147,7 @@ def teach(
     inputs: Mapping[str, str],
     votes: Votes | None = None,
 ) -> torch.Tensor | None:
-    """What the teachers answer on the training images.
+    """Outputs of the teachers on the training images.
 
     Args:
         spec: of the student.

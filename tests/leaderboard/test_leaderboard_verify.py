@@ -198,7 +198,7 @@ def strange(splits, what):
     ("fields", "what", "message"),
     [
         ({}, "ids", "2 test ids are not in both, 's00005'"),
-        ({}, "targets", "the target of test sample 's00005' is another one"),
+        ({}, "targets", "the target of test sample 's00005' is different"),
         (
             {"data": {"checksums": {"test": "other"}}},
             "",

@@ -64,7 +64,7 @@ def test_the_command_given_again_stays_with_what_it_was(places, tmp_path):
     places["hand"] = initial("a folder")
     again, said = resolve_auto(GIVEN)
     assert again == first
-    assert "as when this command was first given here" in said
+    assert "as when this command was first run here" in said
     # Another seed is of the same row; other settings are another row.
     assert resolve_auto({**GIVEN, "seed": 3})[0].weights == "none"
     assert resolve_auto({**GIVEN, "epochs": 3})[0].weights == "imagenet"

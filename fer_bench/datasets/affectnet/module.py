@@ -32,8 +32,8 @@ _EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
 
 
 class AffectNetDataModule(AffectDataModule):
-    """AffectNet, either release. Options: ``validation``, the share of train that is carved for validation (0.05), and
-    those of folds.
+    """AffectNet, either release. Options: ``validation``, the share of train that is held out for validation (0.05),
+    and those of folds.
     """
 
     dataset = "affectnet"

@@ -239,7 +239,7 @@ class _Run:
         return await asyncio.get_running_loop().run_in_executor(self.decoders, image_defect, path)
 
     async def sweep_beside(self, target: Path, image: Wanted, own_names: set[str]) -> None:
-        """Remove what a killed download of an earlier version left beside an image; a whole image of that name
+        """Remove what a killed download of an earlier version left next to an image; a whole image of that name
         stays.
         """
         old = target.with_name(target.name + ".part")

@@ -165,7 +165,7 @@ def _rows(path: Path, file: TextIO) -> Iterator[Annotation]:
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         if None in row or None in row.values():
-            problem = f"{where}: the header has {len(names)} columns, this row has another number."
+            problem = f"{where}: the header has {len(names)} columns, this row has a different number."
             raise BadDataError(problem)
         if any(row.values()):
             yield _annotation(row, reader.line_num, where)

@@ -1,7 +1,7 @@
 """SEMAINE (McKeown et al. 2012): conversations in a laboratory, rated continuously; every tenth frame of each video,
 cropped to the face.
 
-There are no official splits: folds go by subject. Videos are decoded and faces found once; crops lie in the cache
+There are no official splits: folds go by subject. Videos are decoded and faces found once; crops are in the cache
 afterwards.
 """
 

@@ -59,12 +59,12 @@ _WHOLE = re.compile(r"([0-9]+)\.0+")
 
 
 class TableDataModule(AffectDataModule):
-    """A table of your own: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
+    """Your own table: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
 
     Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and
     ``identity``; other names that are common are known too, and the options ``image``, ``label``, ``split`` and
     ``identity`` name any; those of a list without a header are called ``1``, ``2`` and so on. Paths of images are
-    relative to the table, to a folder ``images`` beside it, to the data root, or to the option ``images``. ``split``
+    relative to the table, to a folder ``images`` next to it, to the data root, or to the option ``images``. ``split``
     and ``identity`` may also be regular expressions, whose first group in the path is meant; ``classes``,
     ``validation`` and ``test`` are those of class folders.
 
@@ -153,7 +153,7 @@ def read_images(
         shares: validation and test shares to hold out where the table names no splits.
         side: as of :func:`fer_bench.data.native.decode_images`.
         gray: likewise.
-        folds: the samples will be dealt out to folds: no split is made here.
+        folds: the samples will be assigned to folds: no split is made here.
 
     Returns:
         Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once

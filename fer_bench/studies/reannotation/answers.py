@@ -46,7 +46,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
         path: CSV (UTF-8, one header line) or Parquet.
         label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that
             knows all labels.
-        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default told by looking.
+        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default inferred.
 
     Returns:
         The study.

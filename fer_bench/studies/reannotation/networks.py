@@ -1,4 +1,4 @@
-"""Networks as further raters: their voting patterns and their valence and arousal beside those of people."""
+"""Networks as further raters: their voting patterns and their valence and arousal next to those of people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Network:
 
 
 def join(study: Reannotation, outputs: Mapping[str, NetworkOutputs]) -> tuple[Network, ...]:
-    """Bring networks' outputs into the order of the study.
+    """Put networks' outputs into the order of the study.
 
     Args:
         study: gives ids and classes.

@@ -22,7 +22,7 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
 
     Args:
         analysis: the numbers.
-        figures: figure name to file name, beside the page.
+        figures: figure name to file name, next to the page.
         extra: further sections in Markdown, put after the first one.
 
     Returns:

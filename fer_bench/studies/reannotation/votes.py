@@ -44,7 +44,7 @@ def is_vote_file(path: Path) -> bool:
 
 
 def read_ferplus(path: Path) -> Reannotation:
-    """Read FER+'s votes and, row by row beside them, FER2013's labels.
+    """Read FER+'s votes and, row by row next to them, FER2013's labels.
 
     Args:
         path: ``fer2013new.csv`` or the folder that holds it together with ``fer2013.csv`` (or ``icml_face_data.csv``).
