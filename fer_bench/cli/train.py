@@ -99,11 +99,11 @@ def run_verb(
             "wandb": wandb,
         }
     )
-    spec = compose(merge(flags, specs.parse_assignments(sets or [])), use=use, keep=not dry_run, say=typer.echo)
+    asked = compose(merge(flags, specs.parse_assignments(sets or [])), use=use, say=typer.echo)
     if dry_run:
-        _describe(spec)
+        _describe(asked.spec)
         return
-    _run(spec, force)
+    _run(asked.spec, force, asked.begun)
 
 
 def _describe(spec: Any) -> None:
@@ -240,12 +240,12 @@ def _test_abroad(tests: list[tuple[Any, str]]) -> int:
     return failures
 
 
-def _run(spec: Any, force: bool) -> None:
+def _run(spec: Any, force: bool, begun: Any = None) -> None:
     from fer_bench.results.store import Store
     from fer_bench.sweeps.folds import describe
 
     store = Store()
-    record = carry_out(spec, store, force=force)
+    record = carry_out(spec, store, force=force, begun=begun)
     primary = _primary(record.protocol, record.dataset, record.task)
     value = record.metrics.get(primary)
     shown = (
