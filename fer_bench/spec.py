@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from fer_bench import yaml_lines
 from fer_bench.class_sets import OPTION
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
@@ -34,9 +35,6 @@ DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave
-# up.
-TOO_DEEP = "nested too deeply"
 
 
 class Execution(BaseModel):
@@ -239,36 +237,8 @@ def _digest(identity: Mapping[str, Any]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        SpecError: the file is missing, is no YAML, or is no mapping; names file and line.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"there is no file {path}."
-        raise SpecError(problem, "Check the name.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read: {error}."
-        raise SpecError(problem) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
-        raise SpecError(problem) from None
-    except (RecursionError, ValueError) as error:
-        problem = (
-            f"{path}: cannot be read as YAML"
-            f" ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
-        )
-        raise SpecError(problem) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        problem = f"{path}: expected a mapping of settings, found a {type(content).__name__}."
-        raise SpecError(problem)
-    return content
+    """Read a YAML mapping, as :func:`fer_bench.yaml_lines.read_yaml` does, where nobody asks for its lines."""
+    return yaml_lines.read_yaml(path).content
 
 
 def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:

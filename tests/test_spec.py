@@ -250,15 +250,13 @@ def test_no_assignment_whatever_ends_in_anything_but_a_spec_error(texts):
         ("a: 1\n\tb: 2\n", "line 2: not valid YAML"),
         (b"\xff\xfe\x00a", "cannot be read|not valid YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
-        ("a: &x [*x]", "not valid YAML|recursive|$^"),
+        ("a: &x [*x]", "nested too deeply"),
+        ("a: 1\nb: {c: 1, c: 2}\n", r"line 2: key 'c' stands twice \(first on line 2\)"),
     ],
 )
 def test_bad_yaml_is_named_with_its_line(tmp_path, content, expected):
     path = tmp_path / "x.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    if "*x" in str(content):
-        assert isinstance(specs.read_yaml(path), dict)
-        return
     with pytest.raises(SpecError, match=expected) as error:
         specs.read_yaml(path)
     assert str(path) in error.value.problem

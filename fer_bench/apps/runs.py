@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Of any dataset, so they may be given like settings.
 FOLDING = ("folds", "fold_by")
-_OWN = frozenset({"execution"})
 Say = Callable[[str], None]
 
 
@@ -34,7 +33,7 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownNameError: a name that is none of these, with suggestions.
     """
-    known = (set(RunSpec.model_fields) | set(Execution.model_fields) | set(FOLDING)) - _OWN
+    known = [key for key in (*RunSpec.model_fields, *Execution.model_fields, *FOLDING) if key != "execution"]
     settings: dict[str, Any] = {}
     for key, value in flat.items():
         if key not in known:
@@ -117,9 +116,7 @@ def which_ferplus(data_dir: str | None) -> str:
     return found
 
 
-def carry_out(
-    spec: RunSpec, store: Store, *, force: bool = False, begun: Callable[[], None] | None = None
-) -> Record:
+def carry_out(spec: RunSpec, store: Store, *, force: bool = False, begun: Callable[[], None] | None = None) -> Record:
     """Train, test and record a run, or all folds of a cross-validation, and bring the boards up to date.
 
     Args:

@@ -13,7 +13,7 @@ from fer_bench import paths
 from fer_bench.errors import SpecError
 from fer_bench.layering import for_optimizer, layered, merge, unset
 from fer_bench.protocols import PROTOCOLS
-from fer_bench.registry import unknown_name
+from fer_bench.registry import unknown_name, unmatched
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -78,7 +78,7 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     ]
     if not fitting:
         kind = "recipe"
-        raise unknown_name(kind, name, [known for one in recipes for known in (one.use, one.use.partition("/")[2])])
+        raise unknown_name(kind, name, [one.use if suite else one.use.partition("/")[2] for one in recipes])
     for key in ("dataset", "model", "task"):
         fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
     # Views of testing are a matter of their own: --tta.
@@ -178,9 +178,17 @@ def listed(dataset: str = "", model: str = "") -> Iterator[tuple[str, str]]:
     Args:
         dataset: empty: any.
         model: empty: any.
+
+    Raises:
+        UnknownNameError: there is no such recipe, with the names for which there are.
     """
     scores = measured(Store())
-    chosen = [one for one in all_recipes() if dataset in ("", one.spec.dataset) and model in ("", one.spec.model)]
+    chosen = all_recipes()
+    for key, wanted in (("dataset", dataset), ("model", model)):
+        before, chosen = chosen, [one for one in chosen if wanted in ("", getattr(one.spec, key))]
+        if before and not chosen:
+            flag, where = f"--{key}", "the suites" + (f" for {dataset}" if key == "model" and dataset else "")
+            raise unmatched(flag, wanted, where, "recipe", [getattr(one.spec, key) for one in before])
     for one in sorted(chosen, key=lambda one: _order(scores.get((one.spec.protocol, one.spec.digest())))):
         spec = one.spec
         views = f" + TTA {spec.tta} {spec.tta_kind}" if spec.tta else ""

@@ -1,4 +1,4 @@
-"""The whole fingerprint of a run, composed once: for training, for what a run would be, and for what of a suite is done."""
+"""The whole fingerprint of a run, composed once: for training, for a dry run, and for what of a suite is done."""
 
 from __future__ import annotations
 
