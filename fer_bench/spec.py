@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,8 @@ from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# What is read, for an error; or what says it of one setting.
+Where = str | Callable[[yaml_lines.KeyPath], str]
 # The weights that a command asks for where it leaves the choice to what can be had here.
 AUTO = "auto"
 # Of a dataset: folders are mapped to classes.
@@ -241,12 +243,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return yaml_lines.read_yaml(path).content
 
 
-def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
+def build(settings: Mapping[str, Any], where: Where = "the settings") -> RunSpec:
     """Check settings and freeze them.
 
     Args:
         settings: as :func:`fer_bench.layering.layered` returns them.
-        where: what is being read, for the error.
+        where: what is being read, for the error; or what says it of a setting, from the path of its key.
 
     Raises:
         SpecError: an unknown key (with a suggestion) or a value out of range.
@@ -257,9 +259,10 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         raise spec_error(error, where) from None
 
 
-def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
+def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = RunSpec) -> SpecError:
     """Turn pydantic's findings into one line that names the key, the value and what would be right."""
     first = error.errors()[0]
+    where = where if isinstance(where, str) else where(first["loc"])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = Execution.model_fields if key.startswith("execution.") else model.model_fields

@@ -18,7 +18,7 @@ from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import is_of_probes, read_suite
+from fer_bench.sweeps.grid import read_suite
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,11 @@ def slug(name: str) -> str:
 
 
 def all_recipes() -> list[Recipe]:
-    """One recipe for each digest of each suite in ``benchmarks/suites`` that trains, in the suites' order."""
+    """One recipe for each digest of the trainings of each suite in ``benchmarks/suites``, in the suites' order."""
     found: dict[tuple[str, str], Recipe] = {}
     for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
-        if not is_of_probes(path):
-            for spec in read_suite(path):
-                found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
+        for spec in read_suite(path):
+            found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
     return list(found.values())
 
 
