@@ -7,18 +7,15 @@ user gets by default stands in ``benchmarks/defaults.yaml``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from fer_bench import yaml_lines
-from fer_bench.class_sets import OPTION
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
@@ -44,15 +41,17 @@ class Execution(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: str | None = None
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int = Field(1, ge=1)
-    num_nodes: int = Field(1, ge=1)
-    strategy: str = "auto"
+    data_dir: str | None = Field(None, description="where the data are")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field("auto", description="what computes")
+    devices: int = Field(1, ge=1, description="devices per node")
+    num_nodes: int = Field(1, ge=1, description="nodes")
+    strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
     workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
-    strict_determinism: bool = False
-    wandb: Literal["off", "offline", "online"] = "off"
-    max_memory_halvings: int = Field(3, ge=0)
+    strict_determinism: bool = Field(False, description="refuse operations that do not repeat bit for bit")
+    wandb: Literal["off", "offline", "online"] = Field("off", description="log to Weights & Biases")
+    max_memory_halvings: int = Field(
+        3, ge=0, description="how often a batch that does not fit into memory may be halved"
+    )
     labels_file: str | None = Field(
         None, description="where the label file is that the digest in ``labels`` stands for"
     )
@@ -84,31 +83,43 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: Name = "synthfaces"
-    dataset_options: DatasetOptions = {}
-    task: Name = "fer7"
-    model: Name = "five_layer_cnn"
-    model_options: Options = {}
-    weights: str = "none"
+    dataset: Name = Field("synthfaces", description="synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")
+    dataset_options: DatasetOptions = Field({}, description="options of the dataset")
+    task: Name = Field("fer7", description="what is predicted: fer7, fer8, va, ...")
+    model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
+    model_options: Options = Field({}, description="options of the network")
+    weights: str = Field(
+        "none",
+        description=(
+            "weights to begin with: imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be"
+            " had), or a file"
+        ),
+    )
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
     )
-    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**31)
+    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
+        "auto", description="constants by which pixels are scaled"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
-    epochs: int = Field(30, gt=0)
+    epochs: int = Field(30, gt=0, description="how often all training images are seen")
     batch_size: int = Field(128, gt=1, description="effective batch over all devices")
-    optimizer: str = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    optimizer_options: Options = {}
-    schedule: str = "one_cycle"
-    schedule_options: Options = {}
-    loss: str = "cross_entropy"
-    loss_options: Options = {}
-    class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
+    optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
+    lr: float = Field(1e-3, gt=0, description="(peak) learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="decay of the weights")
+    optimizer_options: Options = Field(
+        {}, description="options of the optimizer; sam, the radius, looks for flat minima"
+    )
+    schedule: str = Field("one_cycle", description="schedule of the learning rate (`fer-bench list schedules`)")
+    schedule_options: Options = Field({}, description="options of the schedule")
+    loss: str = Field("cross_entropy", description="loss by name (`fer-bench list losses`)")
+    loss_options: Options = Field({}, description="options of the loss")
+    class_weights: Literal["none", "balanced"] = Field("none", description="weights of the classes in the loss")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is spread over all classes")
+    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = Field(
+        "hard", description="what FER+'s votes become as targets"
+    )
     labels: str = Field(
         "",
         description=(
@@ -116,8 +127,8 @@ class RunSpec(BaseModel):
             " digest"
         ),
     )
-    augment: str = "none"
-    augment_options: Options = {}
+    augment: str = Field("none", description="augmentation by name (`fer-bench list augmentations`)")
+    augment_options: Options = Field({}, description="options of the augmentation, on top of the named one's")
     augment_on: Literal["loader", "device"] = Field(
         "loader",
         description=(
@@ -170,14 +181,19 @@ class RunSpec(BaseModel):
             " before the middle"
         ),
     )
-    gradient_clip: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    method: Literal["plain", "multitask", "two_stage", "distill"] = "plain"
-    method_options: Options = {}
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
+        "auto", description="of numbers in training and testing"
+    )
+    method: Literal["plain", "multitask", "two_stage", "distill"] = Field(
+        "plain",
+        description="way of training: multitask and two_stage reconstruct too, distill learns from trained runs",
+    )
+    method_options: Options = Field({}, description="options of the method, such as teachers")
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
-    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = "random"
+    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = Field("random", description="what the views are")
     snapshot: str = Field(
         "best",
         pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
@@ -270,73 +286,11 @@ def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = Ru
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {shortened(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
     return SpecError(problem, "Correct the value.")
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as it stands in an error."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a
-    name that stands twice is an error.
-    """
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        return None if node.style is None and node.value in ("null", "~", "") else node.value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
-        names = [str(key) for key, _ in pairs]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            problem = f"{OPTION}: {twice!r} is named twice."
-            raise SpecError(problem, "Name each folder once.")
-        return dict(pairs)
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
-
-    Raises:
-        SpecError: no ``=``, or an unreadable value.
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            problem = f"--set {assignment!r}: expected KEY=VALUE."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        try:
-            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError, ValueError):
-            problem = f"--set {key}: the value {_short(text)} cannot be read."
-            raise SpecError(problem, "Quote it.") from None
-        # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
-        if isinstance(value, str) and value == text.strip():
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        outer, dot, inner = key.partition(".")
-        if not outer or (dot and not inner) or (dot and not isinstance(settings.get(outer, {}), dict)):
-            problem = f"--set {assignment!r}: {key!r} is no setting, or no option of one."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        if dot:
-            settings.setdefault(outer, {})[inner] = value
-        else:
-            settings[outer] = value
-    return settings
-
-
-def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
-    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
-
-    Raises:
-        SpecError: an unreadable value, or a setting of something else.
-    """
-    settings = parse_assignments(assignments or [])
-    options = settings.pop("dataset_options", {})
-    if settings or not isinstance(options, dict):
-        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
-        raise SpecError(problem, "For example --set dataset_options.folds=5.")
-    return options

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fer_bench import paths
 from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.errors import SpecError
 from fer_bench.layering import layered, merge
 from fer_bench.spec import Execution, RunSpec
@@ -207,7 +208,7 @@ def test_frozen():
     ],
 )
 def test_assignments(texts, expected):
-    assert specs.parse_assignments(texts) == expected
+    assert parse_assignments(texts) == expected
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_assignments(texts, expected):
 )
 def test_bad_assignments_are_quoted(texts):
     with pytest.raises(SpecError) as error:
-        specs.parse_assignments(texts)
+        parse_assignments(texts)
     assert error.value.problem.startswith("--set ")
     assert "\n" not in str(error.value)
     assert error.value.hint
@@ -236,7 +237,7 @@ def test_bad_assignments_are_quoted(texts):
 @given(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=20), max_size=3))
 def test_no_assignment_whatever_ends_in_anything_but_a_spec_error(texts):
     try:
-        specs.build(merge(layered({}), specs.parse_assignments(texts)), "the command line")
+        specs.build(merge(layered({}), parse_assignments(texts)), "the command line")
     except SpecError as error:
         assert "\n" not in str(error)
 

@@ -34,26 +34,26 @@ class ProbeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dataset: str = "synthscenes"
-    dataset_options: DatasetOptions = {}
-    task: str = "emo8"
+    dataset: str = Field("synthscenes", description="synthscenes, findingemo, ...")
+    dataset_options: DatasetOptions = Field({}, description="options of the dataset")
+    task: str = Field("emo8", description="what is predicted: emo8, arousal3, valence3, ...")
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
     # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.
     table_file: str | None = Field(None, exclude=True)
-    image_size: int | None = Field(None, ge=8, le=1024)
-    detector: str = "mediapipe"
-    standardise: bool = False
-    lr: tuple[float, ...] = RATES
-    loss: tuple[str, ...] = BOTH_LOSSES
-    seeds: tuple[int, ...] = tuple(range(10))
-    batch_size: int = Field(64, gt=0)
-    max_epochs: int = Field(MAX_EPOCHS, gt=0)
-    patience: int = Field(PATIENCE, gt=0)
+    image_size: int | None = Field(None, ge=8, le=1024, description="side to which images are stretched, in pixels")
+    detector: str = Field("mediapipe", description="finds faces where the dataset does not say where they are")
+    standardise: bool = Field(False, description="scale each input to mean 0 and standard deviation 1 on train")
+    lr: tuple[float, ...] = Field(RATES, description="learning rates")
+    loss: tuple[str, ...] = Field(BOTH_LOSSES, description="losses: cross_entropy, unbalanced_cross_entropy")
+    seeds: tuple[int, ...] = Field(tuple(range(10)), description="seeds of the heads")
+    batch_size: int = Field(64, gt=0, description="images in a batch")
+    max_epochs: int = Field(MAX_EPOCHS, gt=0, description="most epochs of a head")
+    patience: int = Field(PATIENCE, gt=0, description="epochs without a new best before a head's training ends")
     # naming: not part of the digest
-    recipe: str = ""
+    recipe: str = Field("", description="a short name of the settings, shown beside the model")
 
     @model_validator(mode="before")
     @classmethod

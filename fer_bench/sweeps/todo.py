@@ -29,7 +29,7 @@ class Todo:
         runs: trainings without a finished record on these data.
         tests: of networks on other datasets, without a record of this network on these data.
         networks: trainings that a missing grid of heads needs, without a finished record on these data.
-        grids: of heads, without records on these data; their streams name networks as they are recorded.
+        grids: of heads, without records on these data.
         unread: datasets that are not on this machine, with the reason; what is on them counts as done where a record
             has its settings.
     """
@@ -122,7 +122,7 @@ def todo(
         present = renamed(grid, {name: record.run_id for name, record in recorded.items() if record is not None})
         lacking = [name for name in named if recorded[name] is None and any(name in part for part in grid.streams)]
         if lacking or not _grid_done(present, store, data, found, data_dir):
-            found.grids.append(present)
+            found.grids.append(grid)
             found.networks += [named[name] for name in lacking if named[name] not in found.networks]
     return found
 
