@@ -83,9 +83,11 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: Name = Field("synthfaces", description="synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ...")
+    dataset: Name = Field(
+        "synthfaces", description="dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ..."
+    )
     dataset_options: DatasetOptions = Field({}, description="options of the dataset")
-    task: Name = Field("fer7", description="what is predicted: fer7, fer8, va, ...")
+    task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
     model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
     model_options: Options = Field({}, description="options of the network")
     weights: str = Field(
@@ -106,11 +108,9 @@ class RunSpec(BaseModel):
     epochs: int = Field(30, gt=0, description="how often all training images are seen")
     batch_size: int = Field(128, gt=1, description="effective batch over all devices")
     optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
-    lr: float = Field(1e-3, gt=0, description="(peak) learning rate")
+    lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
     weight_decay: float = Field(0.01, ge=0, description="decay of the weights")
-    optimizer_options: Options = Field(
-        {}, description="options of the optimizer; sam, the radius, looks for flat minima"
-    )
+    optimizer_options: Options = Field({}, description="options of the optimizer; sam=RADIUS looks for flat minima")
     schedule: str = Field("one_cycle", description="schedule of the learning rate (`fer-bench list schedules`)")
     schedule_options: Options = Field({}, description="options of the schedule")
     loss: str = Field("cross_entropy", description="loss by name (`fer-bench list losses`)")
@@ -146,12 +146,12 @@ class RunSpec(BaseModel):
         ge=0,
         description="the same for a rectangle of another image; with mixup too, each batch gets one of the two",
     )
-    mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
+    mix_probability: float = Field(1.0, gt=0, le=1, description="probability of a batch to be mixed")
     mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
     steps_per_epoch: int = Field(
         0,
         ge=0,
-        description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images",
+        description="optimizer steps after which an epoch ends, on images sampled anew each time; 0: after all images",
     )
     early_stopping: int = Field(
         0, ge=0, description="epochs without improvement on validation before training ends; 0: never"
@@ -177,18 +177,18 @@ class RunSpec(BaseModel):
     dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
         "constant",
         description=(
-            "rising: from none to the full rates; early: full rates down to none by the middle of training; late: none"
+            "constant: the full rates; rising: from none to these; early: full rates down to none by the middle of training; late: none"
             " before the middle"
         ),
     )
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
-        "auto", description="of numbers in training and testing"
+        "auto", description="precision of numbers in training and testing"
     )
     method: Literal["plain", "multitask", "two_stage", "distill"] = Field(
         "plain",
-        description="way of training: multitask and two_stage reconstruct too, distill learns from trained runs",
+        description="plain; multitask and two_stage, which reconstruct too; distill, from trained runs",
     )
     method_options: Options = Field({}, description="options of the method, such as teachers")
     # testing

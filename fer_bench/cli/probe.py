@@ -75,7 +75,7 @@ def probe_verb(
     if name is None or only is not None:
         problem = "probe needs a backbone." if name is None else "--only is of suites."
         raise SpecError(
-            problem, "For example --backbone resnet18, or `fer-bench suite findingemo_baselines` for a suite."
+            problem, "For example --backbone resnet18; for a suite, `fer-bench suite findingemo_baselines`."
         )
     settings, place = _settings(flags, sets, weights, backbone or "")
     _check_weights(settings, [name])

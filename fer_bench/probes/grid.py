@@ -135,8 +135,8 @@ def run_grid(
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
     except WeightsError:
-        if not force and (known := find_grid(settings, store, seen)):
-            return known
+        if not force and (found := find_grid(settings, store, seen)):
+            return found
         raise
     fingerprint = seen | networks | {_WEIGHTS + stream: backbone.digest[:16] for stream, backbone in backbones.items()}
     # The plain name is that of the first weights; others under the same name have theirs in it.

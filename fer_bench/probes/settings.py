@@ -34,9 +34,9 @@ class ProbeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dataset: str = Field("synthscenes", description="synthscenes, findingemo, ...")
+    dataset: str = Field("synthscenes", description="dataset: synthscenes, findingemo, ...")
     dataset_options: DatasetOptions = Field({}, description="options of the dataset")
-    task: str = Field("emo8", description="what is predicted: emo8, arousal3, valence3, ...")
+    task: str = Field("emo8", description="task: emo8, arousal3, valence3, ...")
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
     # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
