@@ -83,9 +83,7 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: Name = Field(
-        "synthfaces", description="dataset: synthfaces, fer2013, ferplus, folder:NAME, table:FILE, ..."
-    )
+    dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
     dataset_options: DatasetOptions = Field({}, description="options of the dataset")
     task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
     model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
@@ -177,8 +175,8 @@ class RunSpec(BaseModel):
     dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
         "constant",
         description=(
-            "constant: the full rates; rising: from none to these; early: full rates down to none by the middle of training; late: none"
-            " before the middle"
+            "constant: the full rates; rising: from none to these; early: down to none by the middle of training; late:"
+            " none before the middle"
         ),
     )
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")

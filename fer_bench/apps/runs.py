@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.layering import layered, merge, unset, wants_auto
+from fer_bench.layering import layered, merge, unset, wants_auto, without_idle
 from fer_bench.registry import unknown_name
 from fer_bench.spec import AUTO, Execution, RunSpec, build
 
@@ -81,10 +81,12 @@ def compose(
 
     def settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
         if use is None:
-            return layered(given, auto=weights) | unset(given)
-        from fer_bench.sweeps.recipes import use_recipe
+            found = layered(given, auto=weights) | unset(given)
+        else:
+            from fer_bench.sweeps.recipes import use_recipe
 
-        return use_recipe(use, {**given, "weights": weights} if given.get("weights") == AUTO else given)
+            found = use_recipe(use, {**given, "weights": weights} if given.get("weights") == AUTO else given)
+        return without_idle(found, given)
 
     # A recipe's weights are settled, unless the command leaves them open.
     if settings.get("weights") == AUTO if use is not None else wants_auto(settings):
