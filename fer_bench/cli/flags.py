@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from fer_bench.assignments import kinds_of, parse_assignments, read_setting
+from fer_bench.spec import Execution
 
 # In fewer columns help is hard to read; in more it is never shown.
 CONTEXT = {"max_content_width": 100}
@@ -91,7 +92,11 @@ def _options(
         if name in leave or (only is not None and name not in only):
             continue
         kinds = kinds_of(field.annotation)
-        more: dict[str, Any] = {"help": _help(field, kinds), "rich_help_panel": title, "show_default": False}
+        text = _help(field, kinds)
+        # A run's defaults depend on its dataset and network; where it is carried out does not.
+        if model is Execution and field.default is not None and bool not in kinds:
+            text = f"{text} Default: {field.default}."
+        more: dict[str, Any] = {"help": text, "rich_help_panel": title, "show_default": False}
         flag = flag_of(called.get(name, name))
         kind: Any = list[str] if dict in kinds else str
         if bool in kinds:

@@ -115,6 +115,8 @@ class _Done:
         if error.exit_code > 2:
             raise error
         self.n_failed += 1
+        # A run whose loss became NaN has run, and has a record.
+        self.n_done += error.exit_code == 1
         text = str(error)
         typer.echo(f"  {what}failed: {'for the same reason' if text in self._said else text}", err=True)
         self._said.add(text)

@@ -21,7 +21,8 @@ from fer_bench.spec import Execution, RunSpec
 # Of before, when they were written by hand.
 FORMER = {
     "run": "dataset model task seed epochs batch-size lr weights loss augment tta tta-kind precision labels"
-    " folds fold-by recipe use dry-run data-dir accelerator devices strategy num-nodes workers wandb force set scratch import help",
+    " folds fold-by recipe use dry-run data-dir accelerator devices strategy num-nodes workers wandb force set"
+    " scratch import help",
     "suite": "dry-run data-dir accelerator devices workers only seeds scratch import help",
     "probe": "dataset task backbone run weights lr loss seeds epochs recipe data-dir accelerator set only dry-run force"
     " scratch import help",
