@@ -83,12 +83,14 @@ def run(
     """
     named: dict[str, Any] = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
     given = gathered({"dataset": _named(dataset), "model": _named(model), **settings, **named})
+    begun = None
     if spec is None:
-        spec = compose(given, use=use, where=_WHERE)
+        asked = compose(given, use=use, where=_WHERE)
+        spec, begun = asked.spec, asked.begun
     elif given or use is not None:
         problem = f"a whole spec was given together with {next(iter(given), 'use')}."
         raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
-    return carry_out(spec, Store.at(store), force=force)
+    return carry_out(spec, Store.at(store), force=force, begun=begun)
 
 
 def evaluate(

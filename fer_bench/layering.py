@@ -40,6 +40,13 @@ _EXAMPLES = {
 }
 _OF_OPTIMIZER = ("optimizer", "optimizer_options", "lr", "weight_decay")
 _OF_LOSS = ("label_smoothing", "class_weights")
+# Settings that change nothing without one of these.
+_ONLY_WITH = {
+    "tta_kind": ("tta",),
+    "progressive_step": ("progressive_from",),
+    "mix_probability": ("mixup", "cutmix"),
+    "mix_until": ("mixup", "cutmix"),
+}
 _OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
 
 
@@ -77,6 +84,21 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:
     """The settings that a command sets to nothing, which it sets all the same."""
     return {key: None for key, value in flags.items() if value is None}
+
+
+def without_idle(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that defaults or a recipe had for something that the command has switched off, such as
+    the kind of views where there are none.
+
+    Args:
+        settings: of a run.
+        given: the command's, which stay, so that what changes nothing is refused.
+    """
+    return {
+        key: value
+        for key, value in settings.items()
+        if key in given or key not in _ONLY_WITH or any(settings.get(owner) for owner in _ONLY_WITH[key])
+    }
 
 
 def for_optimizer(part: dict[str, Any], advised: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,17 +7,15 @@ users get by default is in ``benchmarks/defaults.yaml``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from fer_bench.class_sets import OPTION
+from fer_bench import yaml_lines
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
@@ -27,15 +25,15 @@ from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
-# The value of `weights` that leaves the choice to what is available on this machine.
+# What is read, for an error; or what says it of one setting.
+Where = str | Callable[[yaml_lines.KeyPath], str]
+# The weights that a command asks for where it leaves the choice to what can be had here.
 AUTO = "auto"
 # Options of a dataset may also map folders to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# The error for deeply nested files, for which the YAML and JSON readers only report a recursion error.
-TOO_DEEP = "nested too deeply"
 
 
 class Execution(BaseModel):
@@ -43,17 +41,21 @@ class Execution(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: str | None = None
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int = Field(1, ge=1)
-    num_nodes: int = Field(1, ge=1)
-    strategy: str = "auto"
+    data_dir: str | None = Field(None, description="where the data are")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field("auto", description="what computes")
+    devices: int = Field(1, ge=1, description="devices per node")
+    num_nodes: int = Field(1, ge=1, description="nodes")
+    strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
     workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
-    strict_determinism: bool = False
-    wandb: Literal["off", "offline", "online"] = "off"
-    max_memory_halvings: int = Field(3, ge=0)
-    labels_file: str | None = Field(None, description="path of the label file whose digest is in ``labels``")
-    table_file: str | None = Field(None, description="path of the table of ``table:NAME``")
+    strict_determinism: bool = Field(False, description="refuse operations that do not repeat bit for bit")
+    wandb: Literal["off", "offline", "online"] = Field("off", description="log to Weights & Biases")
+    max_memory_halvings: int = Field(
+        3, ge=0, description="how often a batch that does not fit into memory may be halved"
+    )
+    labels_file: str | None = Field(
+        None, description="where the label file is that the digest in ``labels`` stands for"
+    )
+    table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
     files: dict[str, str] = Field(
         {},
         description=("paths of the files whose digests are in the settings (weights, a face detector's model)"),
@@ -79,31 +81,41 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: Name = "synthfaces"
-    dataset_options: DatasetOptions = {}
-    task: Name = "fer7"
-    model: Name = "five_layer_cnn"
-    model_options: Options = {}
-    weights: str = "none"
+    dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
+    dataset_options: DatasetOptions = Field({}, description="options of the dataset")
+    task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
+    model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
+    model_options: Options = Field({}, description="options of the network")
+    weights: str = Field(
+        "none",
+        description=(
+            "weights to begin with: imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be"
+            " had), or a file"
+        ),
+    )
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
     )
-    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**31)
+    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
+        "auto", description="constants by which pixels are scaled"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
-    epochs: int = Field(30, gt=0)
+    epochs: int = Field(30, gt=0, description="how often all training images are seen")
     batch_size: int = Field(128, gt=1, description="effective batch over all devices")
-    optimizer: str = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    optimizer_options: Options = {}
-    schedule: str = "one_cycle"
-    schedule_options: Options = {}
-    loss: str = "cross_entropy"
-    loss_options: Options = {}
-    class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
+    optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
+    lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
+    weight_decay: float = Field(0.01, ge=0, description="decay of the weights")
+    optimizer_options: Options = Field({}, description="options of the optimizer; sam=RADIUS looks for flat minima")
+    schedule: str = Field("one_cycle", description="schedule of the learning rate (`fer-bench list schedules`)")
+    schedule_options: Options = Field({}, description="options of the schedule")
+    loss: str = Field("cross_entropy", description="loss by name (`fer-bench list losses`)")
+    loss_options: Options = Field({}, description="options of the loss")
+    class_weights: Literal["none", "balanced"] = Field("none", description="weights of the classes in the loss")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is spread over all classes")
+    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = Field(
+        "hard", description="what FER+'s votes become as targets"
+    )
     labels: str = Field(
         "",
         description=(
@@ -118,8 +130,8 @@ class RunSpec(BaseModel):
             " are larger"
         ),
     )
-    augment: str = "none"
-    augment_options: Options = {}
+    augment: str = Field("none", description="augmentation by name (`fer-bench list augmentations`)")
+    augment_options: Options = Field({}, description="options of the augmentation, on top of the named one's")
     augment_on: Literal["loader", "device"] = Field(
         "loader",
         description=(
@@ -137,7 +149,7 @@ class RunSpec(BaseModel):
         ge=0,
         description="the same for a rectangle of another image; with mixup too, each batch gets one of the two",
     )
-    mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
+    mix_probability: float = Field(1.0, gt=0, le=1, description="probability of a batch to be mixed")
     mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
     steps_per_epoch: int = Field(
         0,
@@ -168,8 +180,8 @@ class RunSpec(BaseModel):
     dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
         "constant",
         description=(
-            "rising: from none to the full rates; early: full rates down to none by the middle of training; late: none"
-            " before the middle"
+            "constant: the full rates; rising: from none to these; early: down to none by the middle of training; late:"
+            " none before the middle"
         ),
     )
     freeze: str = Field(
@@ -191,14 +203,19 @@ class RunSpec(BaseModel):
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor on the learning rate from stage to stage, from the head to the input"
     )
-    gradient_clip: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    method: Literal["plain", "multitask", "two_stage", "distill"] = "plain"
-    method_options: Options = {}
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
+        "auto", description="precision of numbers in training and testing"
+    )
+    method: Literal["plain", "multitask", "two_stage", "distill"] = Field(
+        "plain",
+        description="plain; multitask and two_stage, which reconstruct too; distill, from trained runs",
+    )
+    method_options: Options = Field({}, description="options of the method, such as teachers")
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
-    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = "random"
+    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = Field("random", description="what the views are")
     snapshot: str = Field(
         "best",
         pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
@@ -260,44 +277,16 @@ def _digest(identity: Mapping[str, Any]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        SpecError: the file is missing, not YAML, or not a mapping; names file and line.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"there is no file {path}."
-        raise SpecError(problem, "Check the name.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read: {error}."
-        raise SpecError(problem) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
-        raise SpecError(problem) from None
-    except (RecursionError, ValueError) as error:
-        problem = (
-            f"{path}: cannot be read as YAML"
-            f" ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
-        )
-        raise SpecError(problem) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        problem = f"{path}: expected a mapping of settings, found a {type(content).__name__}."
-        raise SpecError(problem)
-    return content
+    """Read a YAML mapping, as :func:`fer_bench.yaml_lines.read_yaml` does, where nobody asks for its lines."""
+    return yaml_lines.read_yaml(path).content
 
 
-def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
-    """Validate settings.
+def build(settings: Mapping[str, Any], where: Where = "the settings") -> RunSpec:
+    """Check settings and freeze them.
 
     Args:
         settings: as :func:`fer_bench.layering.layered` returns them.
-        where: source of the settings, for the error.
+        where: what is being read, for the error; or what says it of a setting, from the path of its key.
 
     Raises:
         SpecError: an unknown key (with a suggestion) or a value out of range.
@@ -308,9 +297,10 @@ def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
         raise spec_error(error, where) from None
 
 
-def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
-    """One line from pydantic's errors: the key, the value, and what is allowed."""
+def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = RunSpec) -> SpecError:
+    """Turn pydantic's findings into one line that names the key, the value and what would be right."""
     first = error.errors()[0]
+    where = where if isinstance(where, str) else where(first["loc"])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = Execution.model_fields if key.startswith("execution.") else model.model_fields
@@ -318,73 +308,11 @@ def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunS
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {shortened(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
     return SpecError(problem, "Correct the value.")
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as it stands in an error."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text, except a plain ``null``: ``01``, ``no`` and ``1e3`` are names of folders; a name
-    that is listed twice is an error.
-    """
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        return None if node.style is None and node.value in ("null", "~", "") else node.value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
-        names = [str(key) for key, _ in pairs]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            problem = f"{OPTION}: {twice!r} is named twice."
-            raise SpecError(problem, "Name each folder once.")
-        return dict(pairs)
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
-
-    Raises:
-        SpecError: no ``=``, or an unreadable value.
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            problem = f"--set {assignment!r}: expected KEY=VALUE."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        try:
-            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError, ValueError):
-            problem = f"--set {key}: the value {_short(text)} cannot be read."
-            raise SpecError(problem, "Quote it.") from None
-        # YAML 1.1 reads 1e-3 as text; users mean the number, unless it is quoted.
-        if isinstance(value, str) and value == text.strip():
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        outer, dot, inner = key.partition(".")
-        if not outer or (dot and not inner) or (dot and not isinstance(settings.get(outer, {}), dict)):
-            problem = f"--set {assignment!r}: {key!r} is not a setting, nor an option of one."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        if dot:
-            settings.setdefault(outer, {})[inner] = value
-        else:
-            settings[outer] = value
-    return settings
-
-
-def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
-    """The dataset options among ``KEY=VALUE`` pairs, for verbs that take no other setting.
-
-    Raises:
-        SpecError: an unreadable value, or a setting that is not a dataset option.
-    """
-    settings = parse_assignments(assignments or [])
-    options = settings.pop("dataset_options", {})
-    if settings or not isinstance(options, dict):
-        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
-        raise SpecError(problem, "For example --set dataset_options.folds=5.")
-    return options

@@ -93,11 +93,11 @@ def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache,
     from fer_bench.spec import build
 
     flat = {"dataset": "synthfaces", "model": "five_layer_cnn", **TINY}
-    spec = compose(gathered(flat))
+    spec = compose(gathered(flat)).spec
     assert spec == build(
         layered({**{k: v for k, v in flat.items() if k != "accelerator"}, "execution": {"accelerator": "cpu"}})
     )
-    assert compose(gathered({**flat, "folds": 3, "fold_by": "frame"})).folding.folds == 3
+    assert compose(gathered({**flat, "folds": 3, "fold_by": "frame"})).spec.folding.folds == 3
     monkeypatch.setenv("FER_BENCH_CACHE", str(drawn_cache))
     record = fer_bench.run(spec=spec)
     assert fer_bench.run("synthfaces", **TINY).run_id == record.run_id == spec.run_id()

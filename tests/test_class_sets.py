@@ -7,6 +7,7 @@ import pytest
 
 from fer_bench import protocols
 from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.class_sets import Classes, label_set_of, read_classes, suggestion
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.layering import layered, merge
@@ -22,7 +23,7 @@ RAF = "{1: surprise, 2: fear, 3: disgust, 4: happiness, 5: sadness, 6: anger, 7:
 
 def spec_of(text, **flags):
     given = layered({"dataset": "folder:mine", **flags})
-    return specs.build(merge(given, specs.parse_assignments([f"dataset_options.classes={text}"])))
+    return specs.build(merge(given, parse_assignments([f"dataset_options.classes={text}"])))
 
 
 def test_classes_make_a_task_whose_name_holds_their_digest_and_whose_order_is_that_of_their_names():
@@ -164,7 +165,7 @@ def test_folders_are_found_by_other_spellings_of_what_the_option_names():
 def test_the_line_that_an_error_suggests_works(found):
     flag, setting = shlex.split(suggestion(found))
     assert flag == "--set"
-    folders = specs.parse_assignments([setting])["dataset_options"]["classes"]
+    folders = parse_assignments([setting])["dataset_options"]["classes"]
     spec = RunSpec(dataset="folder:mine", dataset_options={"classes": folders})
     classes = Classes(find_task(spec.task).labels, spec.dataset_options["classes"])
     assert {classes.find(name) for name in found} == set(range(len(found)))

@@ -13,9 +13,9 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from fer_bench.annotate.images import StudyImage, list_images
-from fer_bench.annotate.yaml_lines import YamlFile, read_yaml
 from fer_bench.errors import SpecError
 from fer_bench.labels import EMO24
+from fer_bench.yaml_lines import YamlFile, read_yaml
 
 SAM_POINTS = 9
 AMBIGUITY_MAX = 6
@@ -208,7 +208,7 @@ def load_study(path: Path | str) -> Study:
         MissingDataError: images are missing.
         BadDataError: a file is not an image, or the image table is malformed.
     """
-    source = read_yaml(Path(path))
+    source = read_yaml(Path(path), "`fer-bench annotate init` writes an example study file with every key.")
     try:
         file = StudyFile.model_validate(source.content)
     except pydantic.ValidationError as error:

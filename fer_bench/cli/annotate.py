@@ -51,7 +51,7 @@ def images(
 ) -> None:
     """Write a dataset's images for a study; labels are matched to samples by file name."""
     from fer_bench.apps.annotation_images import write_images
-    from fer_bench.spec import dataset_options
+    from fer_bench.assignments import dataset_options
 
     options = dataset_options(sets)
     n = write_images(

@@ -53,10 +53,11 @@ def evaluate_verb(
     """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training
     images, corrupted, or by group.
     """
+    from fer_bench.assignments import dataset_options
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.spec import build, dataset_options
+    from fer_bench.spec import build
 
     if (on is not None) + (labels is not None) + train + corruptions + (by is not None) != 1:
         problem = "evaluate needs one of --on, --labels, --train, --corruptions and --by."

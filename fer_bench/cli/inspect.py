@@ -71,10 +71,10 @@ def audit_verb(
     """Show what a copy of a dataset contains: layout, splits, classes, identity, duplicates across splits, unreadable
     files.
     """
+    from fer_bench.assignments import dataset_options
     from fer_bench.cli.audit import report
     from fer_bench.data.contents import distrust
     from fer_bench.datasets.load import dataset_class
-    from fer_bench.spec import dataset_options
 
     dataset_class(dataset)
     with distrust(everything):

@@ -32,6 +32,7 @@ from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_sett
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
+from fer_bench.training.idle import check_idle
 from fer_bench.training.resizing import check_progressive
 
 # Strategies that shard the weights over the processes.
@@ -60,6 +61,7 @@ def check_names(spec: RunSpec) -> Protocol:
         registry[name]
     settings = settings_of(spec.augment, spec.augment_options)
     check_progressive(spec)
+    check_idle(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."

@@ -13,20 +13,17 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.models.initial import initial_weights, weights_inputs
 from fer_bench.protocols import Protocol
-from fer_bench.results.inputs import data_inputs, find_done
+from fer_bench.results.inputs import find_done
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names
+from fer_bench.training.fingerprint import fingerprint_here
 from fer_bench.training.forecast import estimate, in_words, work_of
 from fer_bench.training.hardware import Device
-from fer_bench.training.outside import plugin_inputs
-from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
-from fer_bench.training.votes import votes_for
 
 # Settings that are printed even at their neutral value.
 _ALWAYS = frozenset(
@@ -130,11 +127,8 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
     datamodule.setup()
-    facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store)
-    require_same_data(teachers, data_inputs(facts))
     # A hub was asked before, if at all.
-    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False))
-    inputs |= teachers_inputs(teachers, votes_for(spec, datamodule))
+    inputs = fingerprint_here(spec, data_facts(datamodule, protocol), lambda: datamodule, store)
     return datamodule, find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
-from fer_bench.models.initial import Initial, initial_weights, weights_inputs
+from fer_bench.models.initial import Initial, initial_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -41,9 +41,10 @@ from fer_bench.tasks.distilling import VOTES
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names, load_weights
 from fer_bench.training.distributed import distribution, is_first
+from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
-from fer_bench.training.outside import plugin_facts, plugin_inputs
+from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
     extra_caveats,
@@ -51,18 +52,20 @@ from fer_bench.training.teachers import (
     require_same_data,
     teach,
     teachers_facts,
-    teachers_inputs,
 )
 from fer_bench.training.votes import Votes, votes_for
 
 
-def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Record:
+def run(
+    spec: RunSpec, store: Store | None = None, *, force: bool = False, begun: Callable[[], None] | None = None
+) -> Record:
     """Train, select on validation, test once, score, and write the record.
 
     Args:
         spec: every setting that affects the result.
         store: for the record; None: the project's leaderboards.
         force: repeat a run whose record exists.
+        begun: is called once nothing that the run needs is missing: its data have been read, and its teachers found.
 
     Returns:
         The record; the existing one if the run has finished before.
@@ -86,13 +89,15 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
     votes = votes_for(spec, datamodule)
-    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial) | teachers_inputs(teachers, votes)
+    inputs = fingerprint(spec, facts, initial, teachers, votes)
+    if begun is not None:
+        begun()
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
         return existing
     initial = initial or initial_weights(spec)
-    inputs |= weights_inputs(initial)
+    inputs = fingerprint(spec, facts, initial, teachers, votes)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)
 
     def called() -> str:

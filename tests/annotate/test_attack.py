@@ -26,8 +26,8 @@ from fer_bench.annotate.logs import BoundedLog, bound_logs
 from fer_bench.annotate.server import create_app, serve
 from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
-from fer_bench.annotate.yaml_lines import read_yaml
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError, SpecError
+from fer_bench.yaml_lines import read_yaml
 
 from .fakes import write_study
 
@@ -416,8 +416,8 @@ def test_pictures_that_would_stop_a_browser_or_the_server(tmp_path: Path) -> Non
         ("a: &a\n  b: 1\n  c: *a", "nested"),
         ("seed: " + "9" * 5_000, "cannot be read"),
         ("a: 2024-99-99", "cannot be read"),
-        ("? [a, b]\n: c", "not YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("? [a, b]\n: c", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
     ],
 )
 def test_study_files_that_bite(tmp_path: Path, text: str, reason: str) -> None:

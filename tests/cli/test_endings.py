@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from fer_bench.assignments import parse_assignments
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.results.grids import load_grid
-from fer_bench.spec import parse_assignments, read_yaml
+from fer_bench.spec import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

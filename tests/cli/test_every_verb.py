@@ -111,6 +111,7 @@ LISTED = {
     "augmentations": "standard",
     "protocols": "afew_va-va",
     "suites": "generalisation",
+    "recipes": "generalisation/thesis",
     "runs": "{ensemble}",
 }
 
@@ -173,7 +174,7 @@ CASES = {
             refused("--dataset=fer2013", f"--run={{{kind}}}", says="is not a trained network")
             for kind in ("ensemble", "probe", "evaluated", "human")
         ),
-        refused(says="probe needs a suite or a backbone"),
+        refused(says="probe needs a backbone"),
     ],
     "fuse": [
         case(

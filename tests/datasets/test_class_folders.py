@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.data import native
 from fer_bench.data.samples import sample_digests, split_checksum
 from fer_bench.datasets.load import build_datamodule
@@ -95,7 +95,7 @@ def test_folders_that_fit_no_set_are_answered_with_the_line_that_reads_them(tmp_
         read(tmp_path)
     flag, setting = shlex.split(error.value.hint[error.value.hint.index("--set") : -1])
     assert flag == "--set"
-    assert len(read(tmp_path, specs.parse_assignments([setting])["dataset_options"]["classes"])) == 12
+    assert len(read(tmp_path, parse_assignments([setting])["dataset_options"]["classes"])) == 12
 
 
 def test_folders_of_another_built_in_set_are_answered_with_its_task(tmp_path):
