@@ -35,9 +35,7 @@ def benchmarks(tmp_path, monkeypatch):
     (folder / "models").mkdir()
     (folder / "defaults.yaml").write_text("dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\nlr: 0.001\n")
     for name in ("fer2013", "ferplus"):
-        (folder / f"datasets/{name}.yaml").write_text(
-            f"small_faces: true\ntask: {'fer7' if name == 'fer2013' else 'fer8'}\n"
-        )
+        (folder / f"datasets/{name}.yaml").write_text("augment: flip\n")
     (folder / "models/families.yaml").write_text(FAMILIES)
     monkeypatch.setenv("FER_BENCH_HOME", str(tmp_path))
     return folder

@@ -24,9 +24,10 @@ def described(name: str) -> Iterator[str]:
             raise unknown_dataset(name)
         info = info_of(name)
     yield f"{info.written or info.name}: {info.title or 'nothing is said of it'}"
+    channels = {1: ", grey", 3: ", RGB"}
     stated = {
         "about": info.about,
-        "pictures": f"a {info.picture} each, {'RGB' if info.channels == 3 else 'grey'}",
+        "pictures": f"one {info.picture} each{channels.get(info.channels or 0, '')}",
         "default task": info.default_task,
         "protocols": ", ".join(known for known in PROTOCOLS if PROTOCOLS[known].dataset == info.name),
         "licence": info.licence,

@@ -113,4 +113,4 @@ def image_shape(
     if isinstance(shape, list) and len(shape) in (2, 3):
         return int(shape[0]), int(shape[1]), int(shape[2]) if len(shape) == 3 else 1
     height, info = int(facts.get("image_size") or default), info_at_hand(dataset)
-    return height, info.read_options(options).frame_width or height, info.channels
+    return height, info.read_options(options).frame_width or height, info.channels or 1

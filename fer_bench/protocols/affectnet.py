@@ -13,7 +13,7 @@ from fer_bench.protocols.tasks import TASKS
 class AffectNetOptions(DatasetOptions):
     """What ``dataset_options`` may hold for AffectNet."""
 
-    validation: float = Field(0.05, gt=0, lt=1, description="the share of train that is carved for validation")
+    validation: float = Field(0.05, gt=0, lt=1, description="the share of train that is held out for validation")
 
 
 AFFECTNET = declare(

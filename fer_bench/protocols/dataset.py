@@ -35,7 +35,8 @@ class DatasetInfo:
         options: what ``dataset_options`` may hold; None: the reader checks them itself.
         default_task: of a command that names no task; empty: that of ``benchmarks/defaults.yaml``.
         picture: what a picture shows: one ``face``, a ``person``, or a ``scene``.
-        channels: of its images: 1 (grey) or 3 (RGB); counts where a record does not say it.
+        channels: of its images: 1 (grey), 3 (RGB), or None where they may be either; counts where a record does not
+            say it.
         small_faces: whether its images are face crops of about 48 px, for which networks need recipes of their own.
         margins: left, top, right and bottom: what its crops show around the box of the 68 landmarks, as shares of the
             box' width and height, negative ones cut off; None: its option ``margin``, else a tenth.
@@ -56,7 +57,7 @@ class DatasetInfo:
     options: type[DatasetOptions] | None = None
     default_task: str = ""
     picture: Picture = "face"
-    channels: Literal[1, 3] = 1
+    channels: Literal[1, 3] | None = None
     small_faces: bool = False
     margins: tuple[float, float, float, float] | None = None
     square: bool = False
@@ -64,7 +65,7 @@ class DatasetInfo:
     written: str = ""
 
     def __post_init__(self) -> None:
-        for key, known in (("picture", get_args(Picture)), ("channels", (1, 3))):
+        for key, known in (("picture", get_args(Picture)), ("channels", (1, 3, None))):
             if getattr(self, key) not in known:
                 problem = f"dataset {self.name!r}: {key} = {getattr(self, key)!r}."
                 raise SpecError(problem, f"It is one of {', '.join(map(repr, known))}.")
@@ -134,9 +135,8 @@ def info_of(dataset: str) -> DatasetInfo:
 
 def unknown_dataset(dataset: str) -> UnknownNameError:
     """Compose the error for a name that is neither a dataset's nor a plugin's."""
-    return unknown_name(
-        "dataset", dataset, plugins.known("dataset", [DATASETS[name].written or name for name in DATASETS])
-    )
+    written = [DATASETS[name].written or name for name in DATASETS]
+    return unknown_name("dataset", dataset, plugins.known("dataset", written))
 
 
 def info_at_hand(dataset: str) -> DatasetInfo:

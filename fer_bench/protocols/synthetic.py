@@ -21,7 +21,7 @@ class SynthConfig(DatasetOptions):
     n_validation: int = Field(1000, ge=0, description="how many pictures the validation split has")
     n_test: int = Field(1500, ge=0, description="how many pictures the test split has")
     size: int = Field(48, ge=16, description="the side of the pictures in pixels")
-    seed: int = Field(0, ge=0, description="what everything follows from")
+    seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
     difficulty: float = Field(
         0.35,
         ge=0,
@@ -43,7 +43,7 @@ class SceneConfig(DatasetOptions):
     n_test: int = Field(400, ge=0, description="how many scenes the test split has")
     width: int = Field(400, ge=64, description="the width of the pictures, as they are drawn, in pixels")
     height: int = Field(300, ge=64, description="the height of the pictures, as they are drawn, in pixels")
-    seed: int = Field(0, ge=0, description="what everything follows from")
+    seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
     difficulty: float = Field(0.4, ge=0, le=1, description="0 (all show the scene's emotion fully, in good light) to 1")
 
     @property
@@ -67,12 +67,13 @@ SYNTHFACES = declare(
     DatasetInfo(
         name="synthfaces",
         title="synthfaces",
-        about="drawn grey faces of 48 px with every label that the suite knows",
+        about="synthetic grey faces of 48 px with every label that the suite knows",
         licence=_LICENCE,
         how_to_get=_HOW_TO_GET,
         datamodule="fer_bench.datasets.synthfaces:SynthFacesDataModule",
         options=SynthConfig,
         default_task="fer7",
+        channels=1,
         # Medians over 196 of 200 drawn faces: those in which MediaPipe's landmarker finds its points.
         margins=(0.26, 0.485, 0.27, 0.07),
         square=True,
@@ -87,7 +88,7 @@ SYNTHSCENES = declare(
     DatasetInfo(
         name="synthscenes",
         title="synthscenes",
-        about="drawn scenes with one to five people, in colour, with FindingEmo's labels",
+        about="synthetic scenes with one to five people, in colour, with FindingEmo's labels",
         licence=_LICENCE,
         how_to_get=_HOW_TO_GET,
         datamodule="fer_bench.datasets.synthscenes:SynthScenesDataModule",
