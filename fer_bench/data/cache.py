@@ -46,9 +46,8 @@ def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], ho
     where = " and ".join(str(folder) for folder in folders)
     how = how_to_get or info_of(dataset).how_to_get
     problem = f"dataset {dataset!r}: found no {what} in {where}."
-    return MissingDataError(
-        problem, f"{how} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA."
-    )
+    place = f"{f'{how} Then put' if how else 'Put'} it there"
+    return MissingDataError(problem, f"{place}, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
 
 
 def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

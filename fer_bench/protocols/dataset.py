@@ -80,6 +80,8 @@ class DatasetInfo:
 
 
 DATASETS: Registry[DatasetInfo] = Registry("dataset")
+# Whose absence was said.
+_NOTICED: set[str] = set()
 
 
 def declare(info: DatasetInfo, *protocols: Protocol) -> DatasetInfo:
@@ -144,5 +146,7 @@ def info_at_hand(dataset: str) -> DatasetInfo:
     try:
         return info_of(dataset)
     except PluginError as error:
-        print(f"{error.problem} What it says of its images is not known: the defaults are taken.", file=sys.stderr)
+        if dataset not in _NOTICED:
+            print(f"{error.problem} What it says of its images is not known: the defaults are taken.", file=sys.stderr)
+            _NOTICED.add(dataset)
         return DatasetInfo(dataset)
