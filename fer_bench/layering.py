@@ -5,7 +5,7 @@ Later layers win::
 
     defaults.yaml                      for everything
     fer_bench/protocols/               what the dataset declares: its default task, whether its images are small faces
-    datasets/<dataset>.yaml            settings for it
+    datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
     tasks/<task>.yaml
@@ -130,6 +130,7 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     if of_dataset.is_file():
         content |= read_yaml(of_dataset)
         task = content.get("task", task)
+        small = content.pop("small_faces", small) is True
     yield _Layer(of_dataset, content, dataset, small)
     families = folder / "models" / "families.yaml"
     for family in _families(families):

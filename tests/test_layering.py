@@ -69,6 +69,12 @@ def test_small_faces_by_the_weights_that_training_begins_with(benchmarks):
     assert spec_of(dataset="findingemo", task="emo8", model="resnet50").lr == 0.001
 
 
+def test_a_user_says_it_of_folders(benchmarks):
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.001
+    (benchmarks / "datasets/folder.yaml").write_text("small_faces: true\n")
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.1
+
+
 def test_later_families_add_to_earlier_ones_and_datasets_to_both(benchmarks):
     assert spec_of(dataset="fer2013", model="resnet18").model_options == {"stem": "small", "stem_stride": 1}
     plus = spec_of(dataset="ferplus", model="resnet18")
