@@ -4,7 +4,8 @@ network, unless overridden by a flag.
 Later layers win::
 
     defaults.yaml                      for everything
-    datasets/<dataset>.yaml            ``small_faces: true`` says that its images are face crops of about 48 px
+    fer_bench/protocols/               what the dataset declares: its default task, whether its images are small faces
+    datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
     tasks/<task>.yaml
@@ -28,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import paths, plugins
-from fer_bench.errors import SpecError
+from fer_bench.errors import PluginError, SpecError
+from fer_bench.protocols import DatasetInfo, info_of
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -142,14 +144,17 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     defaults = read_yaml(folder / "defaults.yaml")
     dataset = str(given.get("dataset", defaults.get("dataset", RunSpec.model_fields["dataset"].default)))
     model = str(given.get("model", defaults.get("model", RunSpec.model_fields["model"].default)))
-    of_dataset, task = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", defaults.get("task", "")
+    of_dataset, info = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", _declared(dataset)
+    task = info.default_task or defaults.get("task", "")
     # With the names of the network and the dataset from the start: what files say of their options is meant for them.
     yield _Layer(folder / "defaults.yaml", merge(defaults, {"model": model, "dataset": dataset}), dataset, small=False)
-    small = False
+    small = info.small_faces
+    content = {"task": info.default_task} if info.default_task else {}
     if of_dataset.is_file():
-        content = read_yaml(of_dataset)
-        small, task = content.pop("small_faces", False) is True, content.get("task", task)
-        yield _Layer(of_dataset, content, dataset, small)
+        content |= read_yaml(of_dataset)
+        task = content.get("task", task)
+        small = content.pop("small_faces", small) is True
+    yield _Layer(of_dataset, content, dataset, small)
     families = folder / "models" / "families.yaml"
     for family in _families(families):
         if any(fnmatch.fnmatchcase(model, pattern) for pattern in family.pop("models")):
@@ -161,6 +166,14 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     of_task = folder / "tasks" / f"{given.get('task', task)}.yaml"
     if of_task.is_file():
         yield _Layer(of_task, read_yaml(of_task), dataset, small)
+
+
+def _declared(dataset: str) -> DatasetInfo:
+    try:
+        return info_of(dataset)
+    except PluginError:
+        # What is wrong with it is said where it is to be read.
+        return DatasetInfo(dataset)
 
 
 def _families(path: Path) -> list[dict[str, Any]]:

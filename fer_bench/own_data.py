@@ -13,11 +13,11 @@ from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same
 from fer_bench.errors import MissingDataError, PluginError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.pinning import places
-from fer_bench.protocols import TASKS, VIA, Task, own_task
+from fer_bench.protocols import DATASETS, TASKS, VIA, Task, own_task
 
 TABLE = "table:"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".parquet")
-BROUGHT = ("folder:", TABLE)
+BROUGHT = tuple(f"{name}:" for name in DATASETS if DATASETS[name].written)
 
 
 def settle(values: Mapping[str, Any]) -> dict[str, Any]:

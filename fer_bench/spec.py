@@ -20,7 +20,7 @@ from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol, declared, protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -289,12 +289,15 @@ def build(settings: Mapping[str, Any], where: Where = "the settings") -> RunSpec
         where: what is being read, for the error; or what says it of a setting, from the path of its key.
 
     Raises:
-        SpecError: an unknown key (with a suggestion) or a value out of range.
+        SpecError: an unknown key or option of the dataset (with a suggestion), or a value out of range.
     """
     try:
-        return RunSpec.model_validate(pinned(settings))
+        spec = RunSpec.model_validate(pinned(settings))
     except ValidationError as error:
         raise spec_error(error, where) from None
+    if (info := declared(spec.dataset)) is not None:
+        info.read_options(spec.dataset_options)
+    return spec
 
 
 def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = RunSpec) -> SpecError:

@@ -35,9 +35,7 @@ def benchmarks(tmp_path, monkeypatch):
     (folder / "models").mkdir()
     (folder / "defaults.yaml").write_text("dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\nlr: 0.001\n")
     for name in ("fer2013", "ferplus"):
-        (folder / f"datasets/{name}.yaml").write_text(
-            f"small_faces: true\ntask: {'fer7' if name == 'fer2013' else 'fer8'}\n"
-        )
+        (folder / f"datasets/{name}.yaml").write_text("augment: flip\n")
     (folder / "models/families.yaml").write_text(FAMILIES)
     monkeypatch.setenv("FER_BENCH_HOME", str(tmp_path))
     return folder
@@ -69,6 +67,12 @@ def test_small_faces_by_the_weights_that_training_begins_with(benchmarks):
     assert spec_of("imagenet", dataset="fer2013", model="resnet50", weights="none") == scratch
     # Photographs are no small faces.
     assert spec_of(dataset="findingemo", task="emo8", model="resnet50").lr == 0.001
+
+
+def test_a_user_says_it_of_folders(benchmarks):
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.001
+    (benchmarks / "datasets/folder.yaml").write_text("small_faces: true\n")
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.1
 
 
 def test_later_families_add_to_earlier_ones_and_datasets_to_both(benchmarks):

@@ -37,6 +37,10 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
         assert set(record.code["plugins"]) == {"model", "dataset", "loss", "augment"}
         assert fer_bench.load_model(record, accelerator="cpu").names[0] == "angry"
         assert fer_bench.load_dataset("my_data:read", dataset_options={"n": 70}).targets("test").shape == (14,)
+        assert len(fer_bench.load_dataset("my_faces:read", dataset_options={"n": 70}).targets("test")) == 14
+        from fer_bench.protocols import info_of
+
+        assert info_of("my_faces:read").title == "My faces"
         from fer_bench.spec import build
 
         assert build({"task": "my_task:MOODS"}).judge.task.labels.names == ("calm", "tense")

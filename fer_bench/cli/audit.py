@@ -31,7 +31,7 @@ def report(
     from fer_bench.data.samples import SPLITS
     from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
-    from fer_bench.protocols import protocol_for
+    from fer_bench.protocols import info_of, protocol_for
     from fer_bench.spec import Execution, RunSpec
 
     options = dict(options or {})
@@ -79,6 +79,8 @@ def report(
                 f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard"
                 f" deviation {column.std():.3f}"
             )
+    if unverified := info_of(dataset).unverified:
+        yield f"  unverified: {unverified}"
     for note in samples.notes:
         yield f"  note: {note}"
     compared = not (samples.split == "test").all()

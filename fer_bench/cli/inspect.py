@@ -28,6 +28,9 @@ def list_verb(
             )
         ),
     ],
+    name: Annotated[
+        str, typer.Argument(help="Of datasets: one of them, for its licence, homepage, citation and options.")
+    ] = "",
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
     model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
@@ -38,13 +41,22 @@ def list_verb(
     if (dataset or model) and what != "recipes":
         problem = f"--{'dataset' if dataset else 'model'} applies to `fer-bench list recipes` only."
         raise SpecError(problem, "Use --contains.")
+    if name:
+        if what != "datasets":
+            problem = f"`fer-bench list {what}` takes no name, and {name!r} was given."
+            raise SpecError(problem, "Use --contains.")
+        from fer_bench.cli.datasets import described
+
+        for line in described(name):
+            typer.echo(line)
+        return
     entries = list(_recipes(dataset, model) if what == "recipes" else _LISTS[what]())
-    shown = [(name, about) for name, about in entries if contains in name]
+    shown = [(entry, about) for entry, about in entries if contains in entry]
     if contains and not shown:
-        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
-    width = max([28, *(len(name) for name, _ in shown)])
-    for name, about in shown:
-        typer.echo(f"{name:{width}s} {about}".rstrip())
+        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [entry for entry, _ in entries])
+    width = max([28, *(len(entry) for entry, _ in shown)])
+    for entry, about in shown:
+        typer.echo(f"{entry:{width}s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
@@ -83,9 +95,9 @@ def audit_verb(
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from fer_bench.datasets.load import BROUGHT, DATASETS
+    from fer_bench.protocols import DATASETS
 
-    yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
+    yield from ((info.written or name, f"{info.title}: {info.about}") for name in DATASETS for info in [DATASETS[name]])
     yield from _plugins("dataset")
 
 

@@ -91,13 +91,14 @@ def download_verb(
 
 
 def _published(name: str) -> Path:
-    from fer_bench.datasets.findingemo.annotations import HOW_TO_GET, published
+    from fer_bench.datasets.findingemo.annotations import published
     from fer_bench.errors import MissingDataError
+    from fer_bench.protocols.findingemo import FINDINGEMO
 
     if found := published(name):
         return found
     problem = f"no {name} was named, and the package findingemo-light, which has it, is not installed."
-    raise MissingDataError(problem, HOW_TO_GET)
+    raise MissingDataError(problem, FINDINGEMO.how_to_get)
 
 
 def _folder(name: str) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
@@ -30,10 +30,12 @@ from fer_bench.data.samples import SPLITS, Images, Samples, stack_images
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
+from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, read_options
 
 Batch = dict[str, torch.Tensor]
 AnyAugmenter = Augmenter | BatchAugmenter
 VA = ("valence", "arousal")
+OptionsT = TypeVar("OptionsT", bound=DatasetOptions)
 
 
 class SplitDataset(Dataset[Batch]):
@@ -156,8 +158,9 @@ class AffectDataModule(L.LightningDataModule):
     """
 
     dataset = ""
-    # Provenance of a plugin dataset.
+    # Of a dataset from outside the package: where it is from, and what it says of itself.
     plugin: Plugin | None = None
+    info: DatasetInfo | None = None
     default_folding: Folding | None = None
 
     def __init__(
@@ -187,11 +190,25 @@ class AffectDataModule(L.LightningDataModule):
         self.labels = labels
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
+        info = self.info if self.plugin is not None else DATASETS.get(self.dataset)
+        if info is not None and info.options is not None:
+            self.chosen(info.options)
         self.samples: Samples | None = None
         # Set for a network of another dataset: then a dataset that is split into folds is one test set.
         self.test_only = False
         # Where a resumed run continues.
         self.first_epoch = 0
+
+    def chosen(self, model: type[OptionsT]) -> OptionsT:
+        """The dataset's own options.
+
+        Args:
+            model: what there is.
+
+        Raises:
+            SpecError: an unknown option, or a value that cannot be.
+        """
+        return read_options(model, self.options, self.dataset or self.name)
 
     @abstractmethod
     def read(self) -> Samples:

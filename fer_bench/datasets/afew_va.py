@@ -24,40 +24,26 @@ from fer_bench.data import cache as data_cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_size
 from fer_bench.data.samples import Samples
-from fer_bench.errors import BadDataError, SpecError
+from fer_bench.errors import BadDataError
+from fer_bench.protocols.video import AfewVaOptions
 from fer_bench.untrusted import parse_json, shown
 
 READER_VERSION = "2"
 SIDE = 224
 SCALE = (-10, 10)
 _MOST_DIGITS = 9
-HOW_TO_GET = (
-    "AFEW-VA is given to researchers on request by its authors (ibug.doc.ic.ac.uk/resources/afew-va-database); unpack"
-    " all of its parts."
-)
 
 
 class AfewVaDataModule(AffectDataModule):
-    """AFEW-VA.
-
-    Options: ``margin``, the share of the landmarks' box that is added around it (0.1), ``cache``, whether crops are
-    kept (true), and those of folds.
-    """
+    """AFEW-VA; its options are :class:`fer_bench.protocols.video.AfewVaOptions`."""
 
     dataset = "afew_va"
     default_folding = Folding("identity", 5, 0)
 
     def read(self) -> Samples:
         """Index the clips; images are decoded when they are asked for."""
-        options = dict(self.options)
-        margin, cache = options.pop("margin", 0.1), options.pop("cache", True)
-        if options:
-            problem = f"dataset 'afew_va' has no option {sorted(options)[0]!r}."
-            raise SpecError(problem, "It has margin, cache, fold, folds and fold_by.")
-        if not isinstance(margin, int | float) or not 0 <= margin <= 2:
-            problem = f"dataset_options.margin = {margin!r} is outside 0 to 2."
-            raise SpecError(problem, "For example 0.1.")
-        return read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=float(margin), cache=bool(cache))
+        options = self.chosen(AfewVaOptions)
+        return read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=options.margin, cache=options.cache)
 
 
 def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1, cache: bool = True) -> Samples:
@@ -85,7 +71,7 @@ def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1,
         if clips:
             break
     else:
-        raise data_cache.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders, HOW_TO_GET)
+        raise data_cache.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders)
     pictures = [path for clip in clips for path in sorted(clip.parent.glob("*.png")) if path.is_file()]
     key = f"{READER_VERSION}-{data_cache.listing_sha256(root, [*clips, *pictures])}"
     arrays, facts = data_cache.cached("afew_va", hashlib.sha256(key.encode()).hexdigest(), lambda: _index(root, clips))

@@ -16,7 +16,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, content_order, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError
 from fer_bench.plugins import Plugin
-from fer_bench.protocols import find_task
+from fer_bench.protocols import find_task, info_of
 from fer_bench.registry import unknown_name
 
 
@@ -26,12 +26,12 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
     Raises:
         PluginError: it cannot be imported, or is neither a datamodule class nor a function.
     """
-    made = plugin.load()
+    made, stated = plugin.load(), info_of(plugin.name)
     if inspect.isclass(made) and issubclass(made, AffectDataModule):
         if getattr(made.read, "__isabstractmethod__", False):
             problem = f"{plugin.described}: {plugin.reference} has no method read."
             raise PluginError(problem, "Implement read(self), which returns Samples.")
-        return type(made.__name__, (_Checked, made), {"plugin": plugin})
+        return type(made.__name__, (_Checked, made), {"plugin": plugin, "info": stated})
     if inspect.isclass(made) or not callable(made):
         what = (
             f"a class that is not an AffectDataModule ({made.__name__})"
@@ -51,7 +51,8 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
         raise PluginError(
             problem, "It is called as read(data_dir, **dataset_options); give its options defaults."
         ) from None
-    return type("PluginDataModule", (_Checked, _ByFunction), {"plugin": plugin, "reader": staticmethod(made)})
+    content = {"plugin": plugin, "reader": staticmethod(made), "info": stated}
+    return type("PluginDataModule", (_Checked, _ByFunction), content)
 
 
 class _ByFunction(AffectDataModule):

@@ -8,24 +8,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter, ValidationError
 
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.datasets.ferplus.votes import process_votes
-from fer_bench.errors import SpecError
-from fer_bench.registry import unknown_name
-from fer_bench.spec import spec_error
-from fer_bench.synthetic.population import VERSION, SynthConfig, generate
+from fer_bench.protocols import read_options
+from fer_bench.protocols.synthetic import SynthConfig
+from fer_bench.synthetic.population import VERSION, generate
 
 _LABELS = ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3")
 
 
 class SynthFacesDataModule(AffectDataModule):
-    """Synthetic faces, 48 px, grey. Options: those of :class:`fer_bench.synthetic.population.SynthConfig` (``n_train``,
-    ``n_validation``, ``n_test``, ``seed``, ...).
-    """
+    """Synthetic faces, 48 px, grey; its options are :class:`fer_bench.protocols.synthetic.SynthConfig`."""
 
     dataset = "synthfaces"
 
@@ -45,19 +41,8 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
     Raises:
         SpecError: an option that does not exist, or is out of range.
     """
-    for key in options or {}:
-        if key not in SynthConfig.__dataclass_fields__:
-            unknown = unknown_name("option", key, SynthConfig.__dataclass_fields__)
-            problem = f"dataset_options of synthfaces: {unknown.problem}"
-            raise SpecError(problem, unknown.hint)
-    try:
-        config = TypeAdapter(SynthConfig).validate_python(options or {})
-    except ValidationError as error:
-        raise spec_error(error, "dataset_options of synthfaces") from None
-    except ValueError as error:
-        problem = f"dataset_options of synthfaces: {error}."
-        raise SpecError(problem, "Correct the value.") from None
-    key = cache.text_sha256(f"{VERSION}-{config}")
+    config = read_options(SynthConfig, options or {}, "synthfaces")
+    key = cache.text_sha256(f"{VERSION}-{config!r}")
     arrays, facts = cache.cached("synthfaces", key, lambda: _draw(config))
     n = len(arrays["split"])
     identity = np.asarray(arrays["identity"])

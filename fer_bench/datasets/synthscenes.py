@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter, ValidationError
 
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF
-from fer_bench.errors import SpecError
-from fer_bench.registry import unknown_name
-from fer_bench.spec import spec_error
+from fer_bench.protocols import read_options
+from fer_bench.protocols.synthetic import SynthScenesOptions
 from fer_bench.synthetic.population import VERSION
-from fer_bench.synthetic.scenes import SceneConfig, draw_scene, generate_scenes
+from fer_bench.synthetic.scenes import draw_scene, generate_scenes
 
 CROP_SIDE = 48
 MOST_FACES = 5
@@ -26,8 +23,8 @@ _LABELS = ("emo8", "emo24", "arousal3", "valence3")
 
 
 class SynthScenesDataModule(AffectDataModule):
-    """Synthetic scenes in colour, rendered at 400 x 300 and kept at half of that. Options: those of
-    :class:`fer_bench.synthetic.scenes.SceneConfig`, and ``shrink``.
+    """Synthetic scenes in colour, rendered at 400 x 300 and kept at half of that; its options are
+    :class:`fer_bench.protocols.synthetic.SynthScenesOptions`.
     """
 
     dataset = "synthscenes"
@@ -41,8 +38,7 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     """Generate or open the scenes that the options describe.
 
     Args:
-        options: fields of :class:`SceneConfig`; ``shrink`` (default 2) is by how much pictures are smaller than they
-            were drawn.
+        options: fields of :class:`fer_bench.protocols.synthetic.SynthScenesOptions`.
 
     Returns:
         Samples with emo8, emo24, arousal3 and valence3, and the columns boxes (N, 5, 4) float32 (left, top, right,
@@ -52,23 +48,10 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     Raises:
         SpecError: an option that does not exist, or is out of range.
     """
-    given = dict(options or {})
-    shrink = given.pop("shrink", 2)
-    if not isinstance(shrink, int) or not 1 <= shrink <= 8:
-        problem = f"dataset_options of synthscenes: shrink = {shrink!r} is not an integer from 1 to 8."
-        raise SpecError(problem, "Correct the value.")
-    known = [field.name for field in fields(SceneConfig)]
-    for name in given:
-        if name not in known:
-            unknown = unknown_name("option", name, [*known, "shrink"])
-            problem = f"dataset_options of synthscenes: {unknown.problem}"
-            raise SpecError(problem, unknown.hint)
-    try:
-        config = TypeAdapter(SceneConfig).validate_python(given)
-    except ValidationError as error:
-        raise spec_error(error, "dataset_options of synthscenes") from None
-    key = cache.text_sha256(f"1-{VERSION}-{asdict(config)}-{shrink}")
-    arrays, facts = cache.cached("synthscenes", key, lambda: _draw(config, shrink))
+    config = read_options(SynthScenesOptions, options or {}, "synthscenes")
+    drawn = config.model_dump(exclude={"shrink"})
+    key = cache.text_sha256(f"1-{VERSION}-{drawn}-{config.shrink}")
+    arrays, facts = cache.cached("synthscenes", key, lambda: _draw(config))
     return Samples(
         ids=np.array([f"{i:05d}" for i in range(len(arrays["split"]))]),
         images=arrays["images"],
@@ -80,9 +63,10 @@ def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:
     )
 
 
-def _draw(config: SceneConfig, shrink: int) -> tuple[cache.Arrays, dict[str, Any]]:
+def _draw(config: SynthScenesOptions) -> tuple[cache.Arrays, dict[str, Any]]:
     scenes = generate_scenes(config)
-    n, size = len(scenes), (config.width // shrink, config.height // shrink)
+    n, shrink = len(scenes), config.shrink
+    size = (config.width // shrink, config.height // shrink)
     images = np.zeros((n, size[1], size[0], 3), dtype=np.uint8)
     boxes = np.full((n, MOST_FACES, 4), np.nan, dtype=np.float32)
     faces = np.zeros((n, MOST_FACES, CROP_SIDE, CROP_SIDE), dtype=np.uint8)

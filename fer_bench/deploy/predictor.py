@@ -16,7 +16,8 @@ from fer_bench import __version__
 from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
-from fer_bench.faces.crops import SCENES, framing_of, image_shape
+from fer_bench.faces.crops import framing_of, image_shape
+from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
     spec, task = trained.spec, trained.protocol.task
     height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
     framing = framing_of(spec.dataset, spec.dataset_options)
-    letterboxed = spec.dataset == "findingemo" and spec.dataset_options.get("fit", "letterbox") == "letterbox"
+    info = info_at_hand(spec.dataset)
     return Card(
         fer_bench=__version__,
         run_id=trained.record.run_id,
@@ -212,8 +213,8 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
         height=height,
         width=width,
         channels=3 if channels == 3 else 1,
-        subject="scene" if spec.dataset in SCENES else "face",
-        fit="letterbox" if letterboxed else "stretch",
+        subject="face" if info.picture == "face" else "scene",
+        fit="letterbox" if info.read_options(spec.dataset_options).letterboxed else "stretch",
         margins=framing.margins,
         square=framing.square,
         weights_sha256=weights_digest(trained.task),

@@ -16,10 +16,11 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
 from fer_bench.errors import SpecError
-from fer_bench.faces.crops import SCENES, Framing, framing_of, image_shape
+from fer_bench.faces.crops import Framing, framing_of, image_shape
 from fer_bench.faces.detector import Face
 from fer_bench.probes.backbones import native_size, trained_run
 from fer_bench.probes.face_detection import DETECTORS, as_rgb, detect_faces
+from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 
 _PHOTOGRAPHS = 224
@@ -144,8 +145,9 @@ def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
     if not name.startswith("run:"):
         return FaceInput(Framing(), _PHOTOGRAPHS, gray=False)
     record, spec = trained_run(name.removeprefix("run:"), store, data_dir)
-    if spec.dataset in SCENES:
-        problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows scenes, not faces."
+    picture = info_at_hand(spec.dataset).picture
+    if picture != "face":
+        problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows {picture}s, not faces."
         raise SpecError(problem, "Name a run on faces, such as fer2013's.")
     side, _, channels = image_shape(spec.dataset, spec.dataset_options, record.data, native_size(record, spec))
     return FaceInput(framing_of(spec.dataset, spec.dataset_options), side, gray=channels == 1)

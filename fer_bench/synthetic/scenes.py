@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.errors import SpecError
+from fer_bench.protocols.synthetic import SceneConfig
 from fer_bench.synthetic.backgrounds import Mood, draw_place
 from fer_bench.synthetic.face_model import FaceParams, landmarks
 from fer_bench.synthetic.identities import VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes
@@ -23,46 +23,6 @@ _EXPRESSION_OF = (1, 8, 6, 2, 3, 5, 4, 9)
 _SPOKE_ODDS = (0.22, 0.1, 0.09, 0.08, 0.14, 0.08, 0.13, 0.16)
 _PEOPLE_ODDS = (0.26, 0.3, 0.2, 0.14, 0.1)
 _PLAN, _PERSON, _PLACE = range(100, 103)
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """A set of synthetic scenes.
-
-    Args:
-        n_train: scenes of the training split.
-        n_validation: scenes of the validation split.
-        n_test: scenes of the test split.
-        width: width of the pictures in pixels.
-        height: height of the pictures in pixels.
-        seed: everything follows from it.
-        difficulty: 0 (all show the scene's emotion fully, in good light) to 1.
-    """
-
-    n_train: int = 1200
-    n_validation: int = 200
-    n_test: int = 400
-    width: int = 400
-    height: int = 300
-    seed: int = 0
-    difficulty: float = 0.4
-
-    def __post_init__(self) -> None:
-        problems = [f"{name} = {n}: must not be negative" for name, n in zip(SPLITS, self.counts, strict=True) if n < 0]
-        if min(self.width, self.height) < 64:
-            problems.append(f"{self.width} x {self.height}: both sides must be 64 or more")
-        if self.seed < 0:
-            problems.append(f"seed = {self.seed}: must not be negative")
-        if not 0 <= self.difficulty <= 1:
-            problems.append(f"difficulty = {self.difficulty}: must be between 0 and 1")
-        if problems:
-            problem = f"synthetic scenes: {'; '.join(problems)}."
-            raise SpecError(problem)
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Scenes of each of the splits train, validation, test."""
-        return (self.n_train, self.n_validation, self.n_test)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError
-from fer_bench.faces.crops import SCENES
 from fer_bench.faces.layout import find_parts
 from fer_bench.predictions import Predictions
+from fer_bench.protocols import info_of
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.corruptions import N_STRENGTHS, TITLES, Corrupted, made_with, pack, unpack
@@ -70,7 +70,7 @@ def measure(
     test = datamodule.read_samples.select(datamodule.read_samples.split == "test")
     values = trained.protocol.task.labels is None
     left_out, faces, boxes = {}, {}, None
-    if trained.spec.dataset in SCENES:
+    if info_of(trained.spec.dataset).picture != "face":
         left_out = dict.fromkeys(COVERS, _SCENE)
     else:
         parts = find_parts(test, trained.spec.dataset, trained.spec.dataset_options, trained.spec.execution.data_dir)

@@ -7,10 +7,10 @@ from typing import Any
 
 from fer_bench import plugins
 from fer_bench.data.augmentation import AUGMENTATIONS
-from fer_bench.datasets.load import DATASETS
 from fer_bench.errors import PluginError, WeightsError
 from fer_bench.models.catalog import MODELS
 from fer_bench.plugins import CODE, Plugin
+from fer_bench.protocols import DATASETS
 from fer_bench.results.inputs import Inputs
 from fer_bench.results.record import Record
 from fer_bench.spec import RunSpec

@@ -19,7 +19,7 @@ from fer_bench.datasets.findingemo.module import FindingEmoDataModule
 from fer_bench.datasets.synthfaces import SynthFacesDataModule
 from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import MissingDataError, UnknownNameError
-from fer_bench.faces.crops import FRAMINGS, Framing
+from fer_bench.faces.crops import Framing, framing_of
 from fer_bench.faces.detector import Face, open_detector
 from fer_bench.leaderboard.verify import verify
 from fer_bench.models.zoo import build_network
@@ -192,7 +192,7 @@ def test_the_stream_is_mean_and_deviation_over_the_faces(photographs, red, here)
     )
     for at in range(8):
         faces = [
-            FRAMINGS["synthfaces"].cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True)
+            framing_of("synthfaces", {}).cut(samples.images[at], Face(tuple(box), None, 1.0), 48, gray=True)
             for box in boxes_in(number(samples, at)).tolist()
         ]
         if not faces:

@@ -13,7 +13,7 @@ from fer_bench.data.corruptions import COVERS, corrupt
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols import PROTOCOLS, DatasetInfo
 from fer_bench.report.page import report
 from fer_bench.results import corruptions
 from fer_bench.results.corruptions import FAMILIES, TITLES, Corrupted, pack, unpack
@@ -210,7 +210,7 @@ def test_the_families_are_all_the_corruptions():
 
 def test_nothing_is_covered_in_scenes_and_that_is_said(finished, monkeypatch):
     _, record, store = finished
-    monkeypatch.setattr("fer_bench.training.corrupted.SCENES", frozenset({"synthfaces"}))
+    monkeypatch.setattr("fer_bench.training.corrupted.info_of", lambda dataset: DatasetInfo(dataset, picture="scene"))
     monkeypatch.setattr("fer_bench.training.corrupted.TITLES", {"jpeg": "JPEG", "covered_eyes": "eyes covered"})
     found = measure(store, record)
     assert list(found.scores) == ["jpeg"]

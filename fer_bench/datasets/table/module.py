@@ -19,16 +19,16 @@ from fer_bench.data.native import decode_images
 from fer_bench.data.samples import ATTRIBUTE, SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
 from fer_bench.datasets.class_folders import check_classes, repeated
-from fer_bench.datasets.table.file import COLUMNS, Table, read_table
+from fer_bench.datasets.table.file import Table, read_table
 from fer_bench.datasets.table.image_paths import common_folder, likeliest, roots, sample_names
-from fer_bench.datasets.user_files import check_options, complete_splits, found_in, people, share
+from fer_bench.datasets.user_files import complete_splits, found_in, people
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
 from fer_bench.protocols import Protocol, Task, protocol_for
+from fer_bench.protocols.brought import TableOptions
 
 READER_VERSION = "1"
-OPTIONS = ("classes", "identity", "images", "validation", "test", *(name for name in COLUMNS if name != "identity"))
 VALUES = ("valence", "arousal")
 _SPLITS = ("", *SPLITS)
 _SHOWN = 5
@@ -81,22 +81,18 @@ class TableDataModule(AffectDataModule):
 
     def read(self) -> Samples:
         """Read the table and its images."""
-        check_options(self.dataset, self.options, OPTIONS)
-        shares = (
-            share("validation", self.options.get("validation", 0.1)),
-            share("test", self.options.get("test", 0.2)),
-        )
+        options = self.chosen(TableOptions)
         file = self.file or _find(self.name, self.data_dir)
         table = read_table(file, self.options)
         protocol = protocol_for(f"table:{self.name}", self.task)
-        folders = roots(file, self.data_dir, self.options.get("images"))
+        folders = roots(file, self.data_dir, options.images)
         return read_images(
             self.name,
             table,
             protocol,
             folders,
             self.options,
-            shares,
+            (options.validation, options.test),
             side=self.image_size,
             gray={1: True, 3: False}.get(self.channels or 0),
             folds=self.folding is not None,
