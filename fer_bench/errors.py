@@ -89,5 +89,9 @@ class UnknownFieldsWarning(Warning):
     """Records hold fields that this version does not know; they are kept."""
 
 
+class PluginWarning(Warning):
+    """Code from outside the package that would be used everywhere is left out, because it cannot be used."""
+
+
 class PluginError(FerBenchError):
     """Code from outside the package cannot be imported, or is not what its kind must be."""

@@ -7,7 +7,7 @@ Later layers win::
     datasets/<dataset>.yaml            ``small_faces: true`` says that its images are face crops of about 48 px
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
-    tasks/<task>.yaml
+    tasks/<task>.yaml                  ``values.yaml`` for tasks of values that users have named
     the flags
 
 Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them:
@@ -28,6 +28,7 @@ from typing import Any
 
 from fer_bench import paths, plugins
 from fer_bench.errors import SpecError
+from fer_bench.own_data import is_of_values
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -135,7 +136,8 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     if of_model.is_file():
         yield _Layer(of_model, read_yaml(of_model), dataset, small)
     # Last: what datasets and models advise on losses is meant for classes.
-    of_task = folder / "tasks" / f"{given.get('task', task)}.yaml"
+    task = str(given.get("task", task))
+    of_task = folder / "tasks" / f"{'values' if is_of_values(task) else task}.yaml"
     if of_task.is_file():
         yield _Layer(of_task, read_yaml(of_task), dataset, small)
 

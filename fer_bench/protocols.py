@@ -12,6 +12,7 @@ from fer_bench.class_sets import NAMED, OPTION, cleaned, fault, stated_set
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
+from fer_bench.value_sets import NAMED_VALUES, ValueSet, stated_values
 
 # What a protocol's name ends in where folds are cut otherwise than its declared split rule says.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
@@ -34,6 +35,7 @@ class Task:
         labels: the label set, for classes.
         primary: the metric that ranks.
         dimensions: names of the values, for values.
+        scale: (low, high) of the values of a user's own; None: the dataset's.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Task:
     primary: str
     labels: LabelSet | None = None
     dimensions: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -64,8 +67,8 @@ for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,)))
 
 
-# Tasks of classes that users have named, by names that hold a digest of them: whoever reads a spec or a record that
-# states its classes puts them here, so that a name means the same in every process, or nothing.
+# Tasks of classes or values that users have named, by names that hold a digest of them: whoever reads a spec or a
+# record that states its classes puts them here, so that a name means the same in every process, or nothing.
 _OWN: dict[str, Task] = {}
 
 
@@ -78,6 +81,41 @@ def own_task(labels: LabelSet) -> Task:
         if labels.name in TASKS
         else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
     )
+
+
+def own_values(values: ValueSet) -> Task:
+    """The task of values that a user has named, known by its name from now on."""
+    task = Task(values.name, "values", values.primary, dimensions=values.names, scale=values.scale)
+    return _OWN.setdefault(values.name, task)
+
+
+def own_dimensions() -> frozenset[str]:
+    """Names of the dimensions of all tasks that are known by now."""
+    return frozenset(name for task in (*TASKS.in_order(), *_OWN.values()) for name in task.dimensions)
+
+
+def state_values(task: str) -> dict[str, Any]:
+    """What a record must hold so that a task of values that a user has named can be understood anywhere; empty for
+    others.
+    """
+    own = _OWN.get(task)
+    if own is None or own.scale is None:
+        return {}
+    return {task: ValueSet(own.dimensions, own.scale, own.primary).stated()}
+
+
+def learn_values(stated: Mapping[str, Any]) -> None:
+    """Take in what :func:`state_values` has put into a record.
+
+    Raises:
+        RecordError: the values are not those that the digest in the name stands for.
+    """
+    for name, content in stated.items():
+        found = stated_values(name, content)
+        if found is None:
+            problem = f"the values that are stated for task {name!r} are not those that its name stands for."
+            raise RecordError(problem)
+        own_values(found)
 
 
 def state_classes(task: str) -> dict[str, Any]:
@@ -247,6 +285,9 @@ def _task(name: str) -> Task:
     if name not in _OWN and NAMED.fullmatch(name):
         problem = f"task {name!r} stands for classes that are not stated here."
         raise SpecError(problem, f"Name them with {OPTION}, and leave the task out.")
+    if name not in _OWN and NAMED_VALUES.fullmatch(name):
+        problem = f"task {name!r} stands for values that are not stated here."
+        raise SpecError(problem, "Name the task as module:attribute, or as the plugin that brings it does.")
     return _OWN.get(name) or TASKS[name]
 
 
@@ -410,6 +451,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
 
 def _brought(name: str, task: Task) -> Protocol:
     """Of a dataset that a user brings."""
+    if task.scale is not None:
+        return _of_values(name, task, task.scale)
     if task.labels is None or task.name not in _OWN:
         return Protocol(name, task, title=f"{name}, {task.name}")
     about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."
@@ -423,6 +466,13 @@ def _brought(name: str, task: Task) -> Protocol:
     return Protocol(
         name, task, title=f"{name}, {len(task.labels)} classes ({task.name.rpartition('_')[2]})", about=about
     )
+
+
+def _of_values(name: str, task: Task, scale: tuple[float, float]) -> Protocol:
+    """Of values that a user has named, whatever dataset they are of."""
+    listed, (low, high) = ", ".join(task.dimensions), scale
+    title = f"{name}, {listed} ({task.name.rpartition('_')[2]})"
+    return Protocol(name, task, title=title, about=f"Values from {low:g} to {high:g}: {listed}.", scale=scale)
 
 
 def relabelled(protocol: Protocol, labels: str) -> Protocol:
