@@ -71,7 +71,11 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     if outside:
         # What is advised beside the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
-    return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    done = {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    if done.get("augment") == "none" and not done.get("augment_options") and "augment_on" not in given:
+        # Images that nobody changes are the same images wherever that would happen.
+        done.pop("augment_on", None)
+    return done
 
 
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:

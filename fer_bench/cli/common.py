@@ -13,7 +13,7 @@ from fer_bench import paths, plugins
 # Verbs that write no record, or use no name that a plugin could bring.
 _WITHOUT = {
     "scratch": ("doctor", "audit", "download"),
-    "imports": ("leaderboard", "verify", "compare", "report", "doctor", "download", "humans", "matrix"),
+    "imports": ("leaderboard", "compare", "report", "doctor", "download", "humans", "matrix"),
 }
 _SCRATCH = (
     "Read and write records, boards and runs in a folder of your own; the project's records can be used, and stay as"

@@ -39,6 +39,9 @@ def run_verb(
     ] = None,
     loss: Annotated[str | None, Opt(help="Loss by name.")] = None,
     augment: Annotated[str | None, Opt(help="Augmentation by name.")] = None,
+    augment_on: Annotated[
+        str | None, Opt(help="device (batch by batch) or loader (image by image, by albumentations).")
+    ] = None,
     tta: Annotated[int | None, Opt(help="Views of test-time augmentation.")] = None,
     tta_kind: Annotated[str | None, Opt(help="random, flip, five_crop or ten_crop.")] = None,
     precision: Annotated[str | None, Opt(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
@@ -83,6 +86,7 @@ def run_verb(
             "weights": weights,
             "loss": loss,
             "augment": augment,
+            "augment_on": augment_on,
             "tta": tta,
             "tta_kind": tta_kind,
             "precision": precision,
