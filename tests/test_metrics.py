@@ -180,8 +180,8 @@ def test_a_name_is_taken_once():
 
 def test_the_table_needs_no_torch():
     code = (
-        "import sys; from fer_bench import metric_plugins, metrics; [metric_plugins.function(m.compute) for m in metrics.table() if"
-        " m.compute]; assert 'torch' not in sys.modules"
+        "import sys; from fer_bench import metric_plugins, metrics; "
+        "[metric_plugins.function(m.compute) for m in metrics.table() if m.compute]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -36,7 +36,8 @@ def findings() -> Iterator[str]:
     yield from _torch()
     for module, (package, extra) in PACKAGES.items():
         if extra and module not in _ALONG and importlib.util.find_spec(module) is None:
-            yield f"! {package} is missing: needed for {_USES_OF.get(module, USES[extra])}. pip install 'fer_bench[{extra}]'"
+            use = _USES_OF.get(module, USES[extra])
+            yield f"! {package} is missing: needed for {use}. pip install 'fer_bench[{extra}]'"
     for name, folder in (
         ("settings", paths.benchmarks_dir()),
         ("leaderboards", paths.leaderboards_dir()),

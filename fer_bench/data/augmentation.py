@@ -200,8 +200,8 @@ def _compose(settings: Mapping[str, Any]) -> Any:
         problem = "augment_on = 'loader' needs the package albumentations."
         raise MissingPackageError(
             problem,
-            "Install it (pip install 'fer_bench[train]'), or do without: --augment-on device makes the same changes batch"
-            " by batch, as a run of its own.",
+            "Install it (pip install 'fer_bench[train]'), or do without: --augment-on device makes the same changes"
+            " batch by batch, as a run of its own.",
         ) from None
     steps: list[Any] = []
     if flip := settings.get("flip"):

@@ -141,7 +141,7 @@ def _beyond_data(spec: RunSpec, store: Store) -> Inputs:
         if spec.method != "plain":
             from fer_bench.training.teachers import find_teachers, teachers_inputs
 
-            found |= teachers_inputs(find_teachers(spec, store))
+            found |= teachers_inputs(find_teachers(spec, store, gone=[]))
     return found
 
 

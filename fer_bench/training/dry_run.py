@@ -13,6 +13,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.errors import RecordError
 from fer_bench.models.initial import initial_weights, weights_inputs
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import data_inputs, find_done
@@ -130,12 +131,16 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
     datamodule.setup()
-    facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store)
+    gone: list[RecordError] = []
+    facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store, gone)
     require_same_data(teachers, data_inputs(facts))
     # A hub was asked before, if at all.
     inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False))
     inputs |= teachers_inputs(teachers, votes_for(spec, datamodule))
-    return datamodule, find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    if existing is None and gone:
+        raise gone[0]
+    return datamodule, existing
 
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:
