@@ -28,7 +28,7 @@ def evaluate_corrupted(store: Store, run: str, execution: Execution, csv: Path |
 
     record = store.get(run)
     path = corruptions.path_of(store, record)
-    found = corruptions.find_intact(store, record)
+    found = corruptions.find(store, record)
     if found is None:
         found, figure = _measure(store, record, execution)
         corruptions.put(store, record, found, figure)
