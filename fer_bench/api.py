@@ -19,10 +19,11 @@ from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, own_task
+from fer_bench.protocols import Protocol, own_task, own_values
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.spec import RunSpec, build
+from fer_bench.value_sets import ValueSet, read_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -362,8 +363,35 @@ def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
     return label_set_of(read_classes(classes))
 
 
+def value_set(
+    dimensions: str | Sequence[str], scale: tuple[float, float] = (-1.0, 1.0), primary: str = "ccc"
+) -> ValueSet:
+    """Values of one's own that are predicted together; its ``name`` is that of their task, and the key of their column,
+    float (N, D), among a dataset's targets.
+
+    Args:
+        dimensions: names of the D values, in the order of the columns.
+        scale: (low, high) of all of them, in the dataset's units; networks and losses see them from -1 to 1.
+        primary: the metric that ranks and that chooses the epoch, ``ccc`` or ``rmse``.
+
+    Raises:
+        SpecError: a name that cannot be one, or no such scale or metric.
+
+    Example:
+        >>> import fer_bench
+        >>> pain = fer_bench.value_set("pain", scale=(0, 16))
+        >>> pain.names, pain.scale, pain.name
+        (('pain',), (0.0, 16.0), 'values1_...')
+    """
+    return read_values(dimensions, scale, primary)
+
+
 def _named(thing: Any) -> Any:
-    """A plugin's class or function by its reference, classes by the name of their task; anything else as it is."""
+    """A plugin's class or function by its reference, classes and values by the name of their task; anything else as it
+    is.
+    """
+    if isinstance(thing, ValueSet):
+        return own_values(thing).name
     if isinstance(thing, LabelSet):
         return own_task(thing).name
     return plugins.reference_of(thing) if callable(thing) else thing

@@ -85,8 +85,20 @@ class VerificationError(FerBenchError):
     exit_code = 1
 
 
-class UnknownFieldsWarning(Warning):
+class Notice(Warning):
+    """What a user should know and nothing stops for; verbs show it as one line."""
+
+
+class UnknownFieldsWarning(Notice):
     """Records hold fields that this version does not know; they are kept."""
+
+
+class PluginWarning(Notice):
+    """Code from outside the package that would be used everywhere is left out, because it cannot be used."""
+
+
+class DamagedFileWarning(Notice):
+    """A file that others can do without is damaged, and left out or made anew."""
 
 
 class PluginError(FerBenchError):

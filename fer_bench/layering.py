@@ -8,7 +8,7 @@ Later layers win::
     datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
-    tasks/<task>.yaml
+    tasks/<task>.yaml                  ``values.yaml`` for tasks of values that users have named
     the flags
 
 Each layer of a dataset, a family or a model may hold sections that apply in one case only, and may be nested:
@@ -30,6 +30,7 @@ from typing import Any
 
 from fer_bench import paths, plugins
 from fer_bench.errors import PluginError, SpecError
+from fer_bench.own_data import is_of_values
 from fer_bench.protocols import DatasetInfo, info_of
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
@@ -80,7 +81,11 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     if outside:
         # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
-    return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    done = {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    if done.get("augment") == "none" and not done.get("augment_options") and "augment_on" not in given:
+        # Images that nobody changes are the same images wherever that would happen.
+        done.pop("augment_on", None)
+    return done
 
 
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:
@@ -163,7 +168,8 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     if of_model.is_file():
         yield _Layer(of_model, read_yaml(of_model), dataset, small)
     # Last: what datasets and models advise on losses is meant for classes.
-    of_task = folder / "tasks" / f"{given.get('task', task)}.yaml"
+    task = str(given.get("task", task))
+    of_task = folder / "tasks" / f"{'values' if is_of_values(task) else task}.yaml"
     if of_task.is_file():
         yield _Layer(of_task, read_yaml(of_task), dataset, small)
 

@@ -147,6 +147,19 @@ def test_what_the_bare_command_trains_on_fer2013_has_a_committed_row(monkeypatch
     )
 
 
+def test_new_runs_augment_batch_by_batch_where_no_row_was_measured_otherwise(monkeypatch):
+    monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
+    assert spec_of().augment_on == "device"
+    assert spec_of(dataset="folder:mine", model="timm:resnet18").augment_on == "device"
+    for model in ("five_layer_cnn", "autoencoder", "oriented_gradients"):
+        assert spec_of(dataset="fer2013", model=model).augment_on == "loader"
+    for dataset in ("affectnet", "afew_va", "findingemo", "semaine", "synthscenes"):
+        assert spec_of(dataset=dataset).augment_on == "loader"
+    # What changes nothing has one identity.
+    assert "augment_on" not in spec_of(augment="none").identity()
+    assert spec_of(augment="none", augment_on="device").augment_on == "device"
+
+
 def test_an_option_of_a_dataset_leaves_its_other_options(benchmarks):
     (benchmarks / "datasets/semaine.yaml").write_text("task: va\ndataset_options: {folds: 5, fold_by: identity}\n")
     assert layered({"dataset": "semaine", "dataset_options": {"merge": "ccc"}})["dataset_options"] == {

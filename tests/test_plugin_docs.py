@@ -48,5 +48,9 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
 
         plugins.import_module("my_names")
         assert plugins.find("model", "my_net").reference == "my_net:Net"
+        assert build({"task": "my_task:PAIN", "dataset": "my_data:read"}).judge.scale == (0.0, 16.0)
+        assert "geometric_mean" not in record.metrics
+        plugins.import_module("my_metrics")
+        assert fer_bench.score(record.protocol, Store().predictions(record))["geometric_mean"] is not None
     assert not fer_bench.verify().differences
     assert len(fer_bench.leaderboard("my_data.read-fer7")) == len(list(Store().records())) == 1

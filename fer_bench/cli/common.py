@@ -15,7 +15,6 @@ _WITHOUT = {
     "scratch": ("doctor", "audit", "download"),
     "imports": (
         "leaderboard",
-        "verify",
         "compare",
         "report",
         "doctor",

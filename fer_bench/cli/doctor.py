@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 
-from fer_bench import __version__, paths
+from fer_bench import __version__, metric_plugins, paths, plugins
 from fer_bench.apps import disk
+from fer_bench.errors import PluginError
 from fer_bench.packages import PACKAGES
 from fer_bench.results import provenance
 
@@ -23,6 +24,7 @@ USES = {
     "download": "download",
     "annotate": "annotate",
 }
+_USES_OF = {"albumentations": "recipes with augment_on: loader"}
 # Those that come with another package of their extra are not looked for.
 _ALONG = ("torch", "pytorch_lightning", "lightning_fabric", "safetensors", "huggingface_hub", "markupsafe")
 
@@ -34,13 +36,15 @@ def findings() -> Iterator[str]:
     yield from _torch()
     for module, (package, extra) in PACKAGES.items():
         if extra and module not in _ALONG and importlib.util.find_spec(module) is None:
-            yield f"! {package} is missing: needed for {USES[extra]}. pip install 'fer_bench[{extra}]'"
+            use = _USES_OF.get(module, USES[extra])
+            yield f"! {package} is missing: needed for {use}. pip install 'fer_bench[{extra}]'"
     for name, folder in (
         ("settings", paths.benchmarks_dir()),
         ("leaderboards", paths.leaderboards_dir()),
         ("runs", paths.runs_dir()),
         ("data", paths.data_root()),
         ("cache", paths.cache_dir()),
+        ("scratch", paths.scratch_dir()),
     ):
         near = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(near).free / 2**30
@@ -51,6 +55,7 @@ def findings() -> Iterator[str]:
             f" free{'' if writable else ', not writable'}"
         )
     yield from _usage()
+    yield from _plugins()
     yield from _data()
     yield from _weights()
 
@@ -64,6 +69,17 @@ def _usage() -> Iterator[str]:
         sizes = [f"{kind} {disk.size_text(sum(found[kind]))} ({len(found[kind])})" for kind in kinds if kind in found]
         if sizes:
             yield f"{'disk':12s} {', '.join(sizes)}: `fer-bench clean --{flag}`"
+
+
+def _plugins() -> Iterator[str]:
+    """What installed packages bring; only metrics are imported, which would count in every new record."""
+    for kind in plugins.KINDS:
+        for name, where in plugins.names(kind).items():
+            yield f"{'plugin':12s} {kind} {name}: {where}"
+    try:
+        metric_plugins.require_plugins()
+    except PluginError as error:
+        yield f"! {error}"
 
 
 def _torch() -> Iterator[str]:

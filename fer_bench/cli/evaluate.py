@@ -146,6 +146,8 @@ def predict_verb(
 ) -> None:
     """Predict images with a trained network."""
     from fer_bench.deploy.exported import require_packages
+    from fer_bench.errors import BadDataError
+    from fer_bench.escaping import one_line
     from fer_bench.results.store import Store
 
     require_packages(run)
@@ -158,3 +160,6 @@ def predict_verb(
     else:
         write_table(rows, csv)
         typer.echo(f"{len(rows)} images, {sum(row.error != '' for row in rows)} unreadable: {csv}")
+    if all(row.error for row in rows):
+        problem = f"none of {len(rows)} images could be read; the first is {one_line(rows[0].path)}: {rows[0].error}."
+        raise BadDataError(problem, "Check that these are whole image files.")

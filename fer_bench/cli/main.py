@@ -30,7 +30,7 @@ from fer_bench.cli import (
     train,
 )
 from fer_bench.cli.common import add_common_options
-from fer_bench.errors import FerBenchError, Stopped, UnknownFieldsWarning
+from fer_bench.errors import FerBenchError, Notice, Stopped
 from fer_bench.packages import explain
 
 
@@ -112,13 +112,13 @@ def _say_notices() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, UnknownFieldsWarning):
+        if issubclass(category, Notice):
             print(f"fer-bench: notice: {message}", file=sys.stderr)
         else:
             before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
-    warnings.simplefilter("default", UnknownFieldsWarning)
+    warnings.simplefilter("default", Notice)
 
 
 def _of_system(error: OSError) -> str:

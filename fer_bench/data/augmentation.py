@@ -199,9 +199,11 @@ def _compose(settings: Mapping[str, Any]) -> Any:
     try:
         import albumentations as A
     except ImportError:
-        problem = "augmentation needs the package albumentations."
+        problem = "augment_on = 'loader' needs the package albumentations."
         raise MissingPackageError(
-            problem, "Install it (pip install 'fer_bench[train]'), or use --augment none."
+            problem,
+            "Install it (pip install 'fer_bench[train]'), or do without: --augment-on device makes the same changes"
+            " batch by batch, as a run of its own.",
         ) from None
     steps: list[Any] = []
     if flip := settings.get("flip"):

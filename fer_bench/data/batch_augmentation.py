@@ -42,6 +42,7 @@ class BatchAugmenter:
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         self._settings = settings_of(name, options)
+        self._only_flips = changes_nothing({**self._settings, "flip": 0})
 
     @property
     def is_identity(self) -> bool:
@@ -100,6 +101,12 @@ class BatchAugmenter:
         """Change uint8 images (B, C, H, W) as :meth:`draw` says, on the device that they are on; shape and type
         stay.
         """
+        if self._only_flips:
+            # What resampling would give too, to the bit, at the price of a copy.
+            mirrored = drawn[:, 0] < 0
+            changed = images.clone()
+            changed[mirrored] = images[mirrored].flip(3)
+            return changed
         _, _, height, width = images.shape
         # From pixels to sides of the grid's square (-1 to 1): an image that is not square is not to be sheared by a
         # rotation.

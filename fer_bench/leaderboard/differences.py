@@ -56,6 +56,7 @@ class VerificationReport:
         unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not
             compute.
         n_lacking: verified records that lack metrics which are newer than they are.
+        needs_plugins: by metric and plugin, in how many records there is a metric of a plugin that is not here.
     """
 
     n_verified: int
@@ -64,6 +65,7 @@ class VerificationReport:
     looked_in: Path = Path()
     unknown_metrics: Mapping[str, int] = field(default_factory=dict)
     n_lacking: int = 0
+    needs_plugins: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found_none(self) -> bool:
@@ -90,11 +92,13 @@ class VerificationReport:
         )
 
     def _unknown(self) -> str:
-        if not self.unknown_metrics:
-            return ""
-        listed = [f"{shown(name, 40)} in {n}" for name, n in sorted(self.unknown_metrics.items())]
-        listed[_MOST_NAMES:] = [f"{len(listed) - _MOST_NAMES} more"] if len(listed) > _MOST_NAMES else []
-        return f" Not recomputed, because fer_bench {__version__} does not know them: {', '.join(listed)}."
+        text = ""
+        if self.unknown_metrics:
+            unknown = _counted(self.unknown_metrics)
+            text = f" Not recomputed, because fer_bench {__version__} does not know them: {unknown}."
+        if self.needs_plugins:
+            text += f" Not recomputed here: {_counted(self.needs_plugins)}."
+        return text
 
     def require_any(self) -> None:
         """Raise if there was nothing to verify.
@@ -116,6 +120,12 @@ class VerificationReport:
         if self.differences:
             problem = f"{self.summary()} The first: {self.differences[0]}."
             raise VerificationError(problem, "Restore the files from version control, or repeat the runs.")
+
+
+def _counted(names: Mapping[str, int]) -> str:
+    listed = [f"{shown(name, 120)} in {n}" for name, n in sorted(names.items())]
+    listed[_MOST_NAMES:] = [f"{len(listed) - _MOST_NAMES} more"] if len(listed) > _MOST_NAMES else []
+    return ", ".join(listed)
 
 
 def compare_values(stored: Any, recomputed: Any, key: str) -> Iterator[tuple[str, Any, Any]]:

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from fer_bench.escaping import markdown
 from fer_bench.leaderboard.rows import Row, metric
-from fer_bench.metrics import METRICS, NONE, number
+from fer_bench.metrics import METRICS, NONE, get, number
+from fer_bench.protocols import own_dimensions
 from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
@@ -20,8 +21,12 @@ _LONGEST_REASON = 160
 def title(name: str) -> str:
     """Title of a metric; for one dimension, with the name of the dimension."""
     dimension, _, metric_name = name.rpartition("/")
-    plain = METRICS[metric_name].title if metric_name in METRICS else markdown(metric_name if dimension else name)
-    return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
+    found = get(metric_name)
+    if metric_name in METRICS:
+        plain = METRICS[metric_name].title
+    else:
+        plain = markdown(found.title if found else metric_name if dimension else name)
+    return f"{dimension.capitalize()} {plain}" if dimension in ("mean", *own_dimensions()) else plain
 
 
 def link(text: str, target: str) -> str:

@@ -29,7 +29,7 @@ from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import metric, row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
-from fer_bench.metrics import METRICS, NONE, is_share, number, unit_sign
+from fer_bench.metrics import METRICS, NONE, is_share, number, shown_of, unit_sign
 from fer_bench.protocols import Protocol
 
 BEGIN = "<!-- fer_bench:begin -->"
@@ -247,7 +247,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
         *(
             Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name))  # type: ignore[misc]
-            for name in beside
+            for name in (*beside, *_of_plugins(board))
         ),
         Column("Parameters (M)", lambda p: parameters(p.row)),
         Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),
@@ -259,6 +259,12 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
 
 def _of_classes(primary: str) -> tuple[str, ...]:
     return ("macro_ap", *_BESIDE) if primary == _UNEVEN else _BESIDE
+
+
+def _of_plugins(board: Board) -> list[str]:
+    """The metrics of plugins that records of the board state."""
+    codes = [record.code for placed in board.placed for record in placed.row.records]
+    return [found.name for found in shown_of(board.protocol.task.kind, codes) if found.name not in METRICS]
 
 
 def _of_values(protocol: Protocol) -> list[str]:

@@ -102,7 +102,7 @@ def _with_corrupted(store: Store, board: Board) -> Board:
     if next(corruptions.files(store, board.protocol.name), None) is None:
         return board
     records = [record for placed in board.placed for record in placed.row.records]
-    found = {record.run_id: one for record in records if (one := corruptions.find(store, record)) is not None}
+    found = {record.run_id: one for record in records if (one := corruptions.find_intact(store, record)) is not None}
     return replace(board, corrupted=found, others=tuple(_with_corrupted(store, other) for other in board.others))
 
 

@@ -33,7 +33,8 @@ from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc
-from fer_bench.scoring.newer import expected, lacking, newer_than
+from fer_bench.scoring.newer import expected, lacking, newer_than, without
+from fer_bench.scoring.outside import not_here
 from fer_bench.scoring.score import correct, score
 
 
@@ -49,7 +50,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         and test predictions whose samples are not in the order of the other records of the same copy, on which paired
         tests rely. A metric that is newer than a record may be missing from it; such records are counted. Whatever a
         record or its predictions hold, it is a difference of that record, and the others are verified all the same.
-        Metrics of a newer version that this one does not compute are counted, by name.
+        Metrics of a newer version that this one does not compute, and those of plugins that are not here, are counted,
+        by name.
 
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
@@ -59,6 +61,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     n_verified = n_without = n_lacking = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
     unknown: Counter[str] = Counter()
+    needed: Counter[str] = Counter()
     known = store.protocols()
     for name in protocols or ():
         if not known:
@@ -79,6 +82,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
                 continue
             n_verified += 1
             n_lacking += _lacks_newer(record)
+            needed.update({f"{name} needs plugin {plugin}" for name, plugin in not_here(record).items()})
             found = _differences(store, record, path, order)
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
@@ -88,7 +92,9 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
     store.notice.give()
-    return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking)
+    return VerificationReport(
+        n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking, dict(needed)
+    )
 
 
 def _differences(
@@ -260,7 +266,9 @@ def _split(
     name = "metrics" if split == "test" else "validation_metrics"
     # Additional metrics of newer versions are counted; in a record of this version or an older one they are an error.
     stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
-    for difference in compare_values(stated, expected(recomputed, metrics, newer_than(record)), name):
+    others = not_here(record)
+    stated, wanted = without(stated, others), expected(recomputed, metrics, newer_than(record))
+    for difference in compare_values(stated, without(wanted, others), name):
         yield Difference(path, *difference)
     return predictions
 

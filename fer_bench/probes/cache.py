@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from filelock import FileLock
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import BadDataError, HardwareError
+from fer_bench.errors import DamagedFileWarning, HardwareError
 
 BLOCK = 512
 Rows = Callable[[int], Iterator[npt.NDArray[Any]]]
@@ -54,18 +55,24 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
 
     Raises:
         HardwareError: the disk is full.
-        BadDataError: a damaged cache.
+
+    A damaged or truncated file is computed anew, with a notice.
     """
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     path = paths.cache_dir() / "features" / f"{key}.npy"
-    computed = 0
+    computed, values = 0, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
+        values = _read(path, n, np.dtype(kind))
+        if values is None:
             with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
+                # Another process may have computed it meanwhile.
+                values = _read(path, n, np.dtype(kind))
+                if values is None:
+                    _warn_of_damage(path)
                     computed = _compute(path, n, rows, np.dtype(kind), block)
                     write_atomically(path.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
+                    values = np.load(path, mmap_mode="r")
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -74,12 +81,21 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
             problem,
             "Free some space, or name another folder with FER_BENCH_CACHE; the same command resumes where it stopped.",
         ) from None
-    try:
-        values = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        problem = f"the feature cache {path} is damaged ({error})."
-        raise BadDataError(problem, "Delete it; it is computed again.") from None
     return Cached(values, key, computed)
+
+
+def _read(path: Path, n: int, kind: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    """What a file holds, memory-mapped; None where there is none, or a damaged one."""
+    try:
+        values: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError):
+        return None
+    return values if values.ndim and len(values) == n and values.dtype == kind else None
+
+
+def _warn_of_damage(path: Path) -> None:
+    if path.is_file():
+        warnings.warn(f"the feature cache {path} is damaged: it is computed anew", DamagedFileWarning, stacklevel=3)
 
 
 def _compute(path: Path, n: int, rows: Rows, kind: np.dtype[Any], block: int) -> int:

@@ -30,8 +30,12 @@ from fer_bench.protocols.tasks import VIA as VIA
 from fer_bench.protocols.tasks import Task as Task
 from fer_bench.protocols.tasks import find_task as find_task
 from fer_bench.protocols.tasks import learn_classes as learn_classes
+from fer_bench.protocols.tasks import learn_values as learn_values
+from fer_bench.protocols.tasks import own_dimensions as own_dimensions
 from fer_bench.protocols.tasks import own_task as own_task
+from fer_bench.protocols.tasks import own_values as own_values
 from fer_bench.protocols.tasks import state_classes as state_classes
+from fer_bench.protocols.tasks import state_values as state_values
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

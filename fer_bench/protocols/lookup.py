@@ -81,6 +81,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
 
 def _brought(name: str, task: Task) -> Protocol:
     """Of a user dataset."""
+    if task.scale is not None:
+        return _of_values(name, task, task.scale)
     if task.labels is None or not is_own(task):
         return Protocol(name, task, title=f"{name}, {task.name}")
     about = f"{len(task.labels)} classes: {', '.join(task.labels.names)}."
@@ -94,6 +96,13 @@ def _brought(name: str, task: Task) -> Protocol:
     return Protocol(
         name, task, title=f"{name}, {len(task.labels)} classes ({task.name.rpartition('_')[2]})", about=about
     )
+
+
+def _of_values(name: str, task: Task, scale: tuple[float, float]) -> Protocol:
+    """Of values that a user has named, whatever dataset they are of."""
+    listed, (low, high) = ", ".join(task.dimensions), scale
+    title = f"{name}, {listed} ({task.name.rpartition('_')[2]})"
+    return Protocol(name, task, title=title, about=f"Values from {low:g} to {high:g}: {listed}.", scale=scale)
 
 
 def relabelled(protocol: Protocol, labels: str) -> Protocol:

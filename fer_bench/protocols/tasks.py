@@ -10,6 +10,7 @@ from fer_bench.class_sets import NAMED, OPTION, fault, stated_set
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.registry import Registry
+from fer_bench.value_sets import NAMED_VALUES, ValueSet, stated_values
 
 # In the name of a task that is restricted to the classes of another label set.
 VIA = "-via-"
@@ -26,6 +27,7 @@ class Task:
         labels: the label set, for classes.
         dimensions: names of the values, for values.
         title: in the heading of a board.
+        scale: (low, high) of the values of a user's own; None: the dataset's.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Task:
     labels: LabelSet | None = None
     dimensions: tuple[str, ...] = ()
     title: str = ""
+    scale: tuple[float, float] | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -80,6 +83,41 @@ def own_task(labels: LabelSet) -> Task:
         if labels.name in TASKS
         else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
     )
+
+
+def own_values(values: ValueSet) -> Task:
+    """The task of values that a user has named, known by its name from now on."""
+    task = Task(values.name, "values", values.primary, dimensions=values.names, scale=values.scale)
+    return _OWN.setdefault(values.name, task)
+
+
+def own_dimensions() -> frozenset[str]:
+    """Names of the dimensions of all tasks that are known by now."""
+    return frozenset(name for task in (*TASKS.in_order(), *_OWN.values()) for name in task.dimensions)
+
+
+def state_values(task: str) -> dict[str, Any]:
+    """What a record must hold so that a task of values that a user has named can be understood anywhere; empty for
+    others.
+    """
+    own = _OWN.get(task)
+    if own is None or own.scale is None:
+        return {}
+    return {task: ValueSet(own.dimensions, own.scale, own.primary).stated()}
+
+
+def learn_values(stated: Mapping[str, Any]) -> None:
+    """Take in what :func:`state_values` has put into a record.
+
+    Raises:
+        RecordError: the values are not those that the digest in the name stands for.
+    """
+    for name, content in stated.items():
+        found = stated_values(name, content)
+        if found is None:
+            problem = f"the values that are stated for task {name!r} are not those that its name stands for."
+            raise RecordError(problem)
+        own_values(found)
 
 
 def is_own(task: Task) -> bool:
@@ -148,4 +186,7 @@ def _task(name: str) -> Task:
     if name not in _OWN and NAMED.fullmatch(name):
         problem = f"task {name!r} needs its classes, which are not given."
         raise SpecError(problem, f"Name them with {OPTION}, and leave the task out.")
+    if name not in _OWN and NAMED_VALUES.fullmatch(name):
+        problem = f"task {name!r} stands for values that are not stated here."
+        raise SpecError(problem, "Name the task as module:attribute, or as the plugin that brings it does.")
     return _OWN.get(name) or TASKS[name]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import HardwareError, RecordError
+from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
 from fer_bench.results.inputs import digest
 from fer_bench.results.record import FileName, Record, first_finding
 from fer_bench.results.store import Store, folder_name
@@ -164,6 +165,15 @@ def find(store: Store, record: Record) -> Corrupted | None:
         return None
     found = Corrupted.load(path)
     return found if is_of(found, record) else None
+
+
+def find_intact(store: Store, record: Record) -> Corrupted | None:
+    """As :func:`find`; a damaged file is left out with a notice, for boards and pages are of more than it."""
+    try:
+        return find(store, record)
+    except RecordError as error:
+        warnings.warn(f"left out: {error}", DamagedFileWarning, stacklevel=2)
+        return None
 
 
 def protocols(store: Store) -> list[str]:

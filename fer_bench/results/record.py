@@ -11,8 +11,9 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import from_json
 
+from fer_bench import metric_plugins
 from fer_bench.errors import RecordError
-from fer_bench.protocols import learn_classes, state_classes
+from fer_bench.protocols import learn_classes, learn_values, state_classes, state_values
 from fer_bench.results.layout import lay_out
 from fer_bench.results.newer import refuse_newer
 from fer_bench.untrusted import read_regular, shown, strict_json
@@ -81,14 +82,17 @@ class Record(BaseModel):
 
     Args:
         row: identity of the settings without the seed; records that share it are one row of the leaderboard.
-        outcomes: for class tasks, one bit per test sample in the order of the predictions file: correct or not. Paired
-            tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand files.
-        data: facts about the data; for custom classes, ``classes`` states them, so that the record is self-contained.
-        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown next to the row.
-        inputs: fingerprint of its inputs, see :mod:`fer_bench.results.inputs`; empty in older records.
-        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; 1 where it is not
-            stated.
-        ranked: False for settings of a grid that were not chosen: kept and verified, but not on the leaderboard.
+        outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly.
+            Paired tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand
+            files.
+        data: what is known of the data; of a task of classes or values that a user has named, ``classes`` or
+            ``values`` states them, so that the record is understood anywhere.
+        caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
+        inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before
+            there was one.
+        metrics_version: revision of the table of metrics (:mod:`fer_bench.metrics`) that scored it; records that do not
+            say it are of the first.
+        ranked: False for settings of a grid that were not chosen: kept and verified, but no row of the leaderboard.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -132,10 +136,16 @@ class Record(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _known_metrics(self) -> Record:
+        metric_plugins.learn(self.code)
+        return self
+
+    @model_validator(mode="after")
     def _known_classes(self) -> Record:
-        stated = self.data.get("classes")
         try:
-            learn_classes(stated if isinstance(stated, dict) else {})
+            for key, learn in (("classes", learn_classes), ("values", learn_values)):
+                stated = self.data.get(key)
+                learn(stated if isinstance(stated, dict) else {})
         except RecordError as error:
             raise ValueError(error.problem) from None
         return self
@@ -197,9 +207,10 @@ def first_finding(error: ValidationError) -> str:
 
 
 def with_classes(record: Record) -> Record:
-    """A record that states the classes of its task, where a user has named them."""
-    stated = state_classes(record.task)
-    return record.model_copy(update={"data": {**record.data, "classes": stated}}) if stated else record
+    """A record that states the classes, or the values, of its task, where a user has named them."""
+    both = {"classes": state_classes(record.task), "values": state_values(record.task)}
+    stated = {key: content for key, content in both.items() if content}
+    return record.model_copy(update={"data": {**record.data, **stated}}) if stated else record
 
 
 def pack_outcomes(correct: npt.NDArray[np.bool_]) -> str:

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
+from fer_bench.metric_entry import METRICS, Metric
+from fer_bench.metric_plugins import brought, compute
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
 NO_ANSWER = -1
-CONFUSION_STATISTICS = metrics.names("confusion")
 # Probabilities may have been stored in half precision; what is further from 1 than this was never a softmax.
 _SUM_TOLERANCE = 1e-2
 # A stored probability of exactly 0 would make one sample's loss infinite; scikit-learn's log_loss clips at the same
@@ -186,7 +187,13 @@ def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:
 def confusion_statistic(confusion: Confusion | npt.ArrayLike, name: str) -> Float:
     """One metric of confusion matrices, shape (...); arguments as of :func:`confusion_statistics`."""
     matrix = confusion if isinstance(confusion, Confusion) else Confusion(confusion)
-    return np.asarray(metrics.function(metrics.METRICS[name].compute)(matrix), dtype=np.float64)
+    found = compute(_metric(name), matrix, shape=matrix.total.shape)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _metric(name: str) -> Metric:
+    found = METRICS.get(name) or brought().get(name, (None,))[0]
+    return METRICS[name] if found is None else found
 
 
 def scores_from_confusion(confusion: npt.ArrayLike) -> dict[str, Any]:
@@ -249,7 +256,7 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
     # Alongside their mean, whatever the order of the table.
     scores: dict[str, Any] = {"macro_ap": None, "average_precision": defined_list(given.average_precision)}
     for name in metrics.names("probabilities"):
-        scores[name] = defined(metrics.function(metrics.METRICS[name].compute)(given)) if len(given) else None
+        scores[name] = defined(compute(_metric(name), given)) if len(given) else None
     reasons = _why_undefined({name: scores[name] for name in metrics.names("probabilities")}, len(given) > 0)
     if len(given):
         reasons |= {
@@ -363,10 +370,14 @@ def _diagram(
 
 def _why_undefined(scores: dict[str, float | None], any_samples: bool) -> dict[str, str]:
     return {
-        name: metrics.METRICS[name].undefined if any_samples else "no samples"
+        name: _undefined(_metric(name)) if any_samples else "no samples"
         for name, value in scores.items()
         if value is None
     }
+
+
+def _undefined(metric: Metric) -> str:
+    return metric.undefined or ("" if metric.since is not None else "the metric gives no number")
 
 
 def _class_ids(what: str, values: npt.ArrayLike, lowest: int, n_classes: int) -> npt.NDArray[np.int64]:

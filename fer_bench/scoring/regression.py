@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
+from fer_bench.metric_plugins import compute
 from fer_bench.scoring.undefined import Float, defined
 
 Range = tuple[float, float]
-VA_SCORES = metrics.names("values", "signs")
 # What rounding leaves of the deviations of equal numbers, relative to their size; SciPy calls an input constant at the
 # same value.
 _CONSTANT = 1e-13
@@ -155,9 +155,14 @@ def _dimension(
     pairs = {"values": (t, o), "signs": (t - middle, np.where(missing, np.nan, o - middle))}
     values = {}
     for metric in metrics.of_kind("values"):
-        value = metrics.function(metric.compute)(*pairs[metric.takes])
+        value = compute(metric, *pairs[metric.takes])
         values[metric.name] = defined(value * to_unit if metric.scaled else value)
-    return values, {key: _why_undefined(t, o) for key, value in values.items() if value is None}
+    without = {
+        metric.name: metric.undefined or "the metric gives no number"
+        for metric in metrics.of_kind("values")
+        if metric.since is None
+    }
+    return values, {key: without.get(key) or _why_undefined(t, o) for key, value in values.items() if value is None}
 
 
 def _why_undefined(t: Float, o: Float) -> str:

@@ -195,7 +195,7 @@ def _inputs(spec: RunSpec, facts: Mapping[str, Any], store: Store) -> Inputs:
     from fer_bench.training.fingerprint import fingerprint, fingerprint_here
 
     try:
-        return fingerprint_here(spec, facts, lambda: _opened(spec), store)
+        return fingerprint_here(spec, facts, lambda: _opened(spec), store, gone=[])
     except FerBenchError:
         # What is wrong with its weights, its teachers or its votes is said when the run is begun.
         return fingerprint(spec, facts)

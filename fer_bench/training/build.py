@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
+from fer_bench.metric_plugins import require_plugins
 from fer_bench.models.catalog import find_model
 from fer_bench.models.initial import Initial
 from fer_bench.models.trial import try_sides, try_specified
@@ -55,6 +56,7 @@ def check_names(spec: RunSpec) -> Protocol:
     from fer_bench.data.label_file import read_labels
     from fer_bench.datasets.load import dataset_class
 
+    require_plugins()
     dataset_class(spec.dataset)
     find_model(spec.model)
     for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule)):

@@ -13,6 +13,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import find_done
 from fer_bench.results.record import Record
@@ -128,8 +129,12 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
     )
     datamodule.setup()
     # A hub was asked before, if at all.
-    inputs = fingerprint_here(spec, data_facts(datamodule, protocol), lambda: datamodule, store)
-    return datamodule, find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    gone: list[RecordError] = []
+    inputs = fingerprint_here(spec, data_facts(datamodule, protocol), lambda: datamodule, store, gone)
+    existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    if existing is None and gone:
+        raise gone[0]
+    return datamodule, existing
 
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:

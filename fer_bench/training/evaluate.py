@@ -19,7 +19,7 @@ from fer_bench.layering import layered
 from fer_bench.own_data import BROUGHT, settle
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, VIA, Protocol, find_task, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
@@ -257,7 +257,7 @@ def _check_own(asked: Record, options: dict[str, Any]) -> None:
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
-    chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
+    chosen = task or (spec.task if find_task(spec.task).labels is None else _default_task(dataset, spec.task))
     return spec.model_copy(
         update={
             "dataset": dataset,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.errors import RecordError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.results.inputs import Inputs, data_inputs
 from fer_bench.results.record import Record
@@ -37,7 +38,11 @@ def fingerprint(
 
 
 def fingerprint_here(
-    spec: RunSpec, facts: Mapping[str, Any], datamodule: Callable[[], AffectDataModule], store: Store
+    spec: RunSpec,
+    facts: Mapping[str, Any],
+    datamodule: Callable[[], AffectDataModule],
+    store: Store,
+    gone: list[RecordError] | None = None,
 ) -> Inputs:
     """The fingerprint of a run that is not begun: no hub is asked, so that weights which are not on this machine are
     left out.
@@ -47,11 +52,12 @@ def fingerprint_here(
         facts: as of :func:`fingerprint`.
         datamodule: gives the data, where votes on them are needed.
         store: with the records of its teachers.
+        gone: as of :func:`~fer_bench.training.teachers.find_teachers`.
 
     Raises:
         FerBenchError: what is wrong with its weights, its teachers or its votes.
     """
-    teachers = find_teachers(spec, store)
+    teachers = find_teachers(spec, store, gone)
     require_same_data(teachers, data_inputs(facts))
     votes = votes_for(spec, datamodule()) if spec.method != "plain" else None
     return fingerprint(spec, facts, initial_weights(spec, hub=False), teachers, votes)

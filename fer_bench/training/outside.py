@@ -8,6 +8,7 @@ from typing import Any
 from fer_bench import plugins
 from fer_bench.data.augmentation import AUGMENTATIONS
 from fer_bench.errors import PluginError, WeightsError
+from fer_bench.metric_plugins import STATED
 from fer_bench.models.catalog import MODELS
 from fer_bench.plugins import CODE, Plugin
 from fer_bench.protocols import DATASETS
@@ -55,6 +56,9 @@ def recall(record: Record) -> None:
     """
     stated = record.code.get("plugins") or {}
     for key, facts in stated.items():
+        # What a metric is computed by is a matter of who runs it, never of what a record says.
+        if key.startswith(STATED):
+            continue
         kind, name = key.partition(" ")[0], str(facts.get("name", ""))
         # `module:attribute` is found by itself.
         if ":" not in name and plugins.find(kind, name) is None:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import FerBenchError, RunNanError
+from fer_bench.errors import FerBenchError, RecordError, RunNanError
 from fer_bench.models.initial import Initial, initial_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
@@ -79,9 +79,11 @@ def run(
     hardware.keep_freed_memory()
     store = store or Store()
     store.require_space()
-    teachers = find_teachers(spec, store)
-    # A finished run is found without a hub; otherwise missing weights are an error before the data are read.
-    initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
+    anew = force or not any_record(store, protocol.name, spec.model, spec.run_id())
+    gone: list[RecordError] = []
+    teachers = find_teachers(spec, store, None if anew else gone)
+    # What is done is answered without a hub; what is not is refused before the data are read where there is none.
+    initial = initial_weights(spec, hub=anew)
     datamodule = build_datamodule(
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
@@ -96,6 +98,8 @@ def run(
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
         return existing
+    if gone:
+        raise gone[0]
     initial = initial or initial_weights(spec)
     inputs = fingerprint(spec, facts, initial, teachers, votes)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)

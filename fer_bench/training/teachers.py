@@ -34,8 +34,14 @@ EXTRA_LABELS = "extra labels"
 _WHERE = "method_options.teachers: "
 
 
-def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
+def find_teachers(spec: RunSpec, store: Store, gone: list[RecordError] | None = None) -> list[Record]:
     """The records of a run's teachers that are networks; none where it does not distil.
+
+    Args:
+        spec: the run.
+        store: where the records are.
+        gone: is given the errors of teachers without a record, which are then passed over: a run that is done needs
+            none; None: they are raised.
 
     Raises:
         RecordError: no such run.
@@ -50,7 +56,11 @@ def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
         try:
             record = store.get(run_id)
         except RecordError as error:
-            raise RecordError(_WHERE + error.problem, error.hint) from None
+            missing = RecordError(_WHERE + error.problem, error.hint)
+            if gone is None:
+                raise missing from None
+            gone.append(missing)
+            continue
         if record.run_id != run_id:
             problem = f"{_WHERE}{run_id!r} is not a whole run id."
             raise SpecError(problem, f"Did you mean {record.run_id}?")

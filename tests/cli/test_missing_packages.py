@@ -127,7 +127,7 @@ def test_a_base_installation(tmp_path):
 
 ONE_PACKAGE = {
     "timm": (["run", "--model=timm:resnet18"], "train"),
-    "albumentations": ([*RUN, "--augment=standard"], "train"),
+    "albumentations": ([*RUN, "--augment=standard", "--augment-on=loader"], "train"),
     "wandb": ([*RUN, "--wandb=offline"], "wandb"),
     "lightning": (RUN, "train"),
     "torchmetrics": (RUN, "train"),

@@ -75,7 +75,9 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
         "dataset": "fer_plugin.data:Squares",
         "loss": "fer_plugin.losses:focal",
         "augment": "fer_plugin.augmentation:speckle",
+        "metric geometric_mean": "fer_plugin.metrics:geometric_mean",
     }
+    assert record.metrics["geometric_mean"] is not None
     assert {(facts["package"], facts["version"], len(facts["sha256"])) for facts in stated.values()} == {
         ("fer-plugin", "1.2.3", 64)
     }
@@ -86,8 +88,27 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
         "code of augment",
     }
     assert record.data["plugin"]["name"] == "squares"
+    of_values = [named[0], "--task=pain", named[2], "--loss=mse+ccc", "--augment=none"]
+    done = fer_bench("run", *of_values, "--set=dataset_options.n=64", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    value_record = next(found for found in Store().records() if found.run_id != record.run_id)
+    assert value_record.data["values"][value_record.task] == {
+        "dimensions": ["pain"],
+        "scale": [0.0, 16.0],
+        "primary": "ccc",
+    }
+    assert {"ccc", "rmse", "largest_error"} <= value_record.metrics["pain"].keys()
+    checked = fer_bench("verify")
+    assert (checked.returncode, "Not recomputed" in checked.stdout) == (0, False)
     # Here the package is not installed, and nothing of it is imported.
     assert not verify(Store()).differences
+    assert set(verify(Store()).needs_plugins) == {
+        "geometric_mean needs plugin fer-plugin 1.2.3",
+        "largest_error needs plugin fer-plugin 1.2.3",
+    }
+    pages = [path.read_text() for path in (own_folders / "leaderboards").glob("*.md")]
+    assert any("| Geometric mean % |" in page for page in pages)
+    assert any("Values from 0 to 16: pain." in page and "| Largest error |" in page for page in pages)
     assert not any(name.startswith("fer_plugin") for name in sys.modules)
 
 

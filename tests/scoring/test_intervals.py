@@ -11,7 +11,8 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from fer_bench.errors import RecordError
-from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_matrix, confusion_statistics
+from fer_bench.metrics import names
+from fer_bench.scoring.classification import confusion_matrix, confusion_statistics
 from fer_bench.scoring.intervals import (
     bootstrap,
     bootstrap_confusion,
@@ -87,8 +88,8 @@ def test_mcnemar_of_equal_and_of_evenly_different_models():
 
 def test_resampled_confusion_matrices_equal_resampled_samples():
     targets, predicted = answers(300, 4, 0.6, 1, lowest=-1)
-    fast = bootstrap_confusion(confusion_matrix(targets, predicted, 4), CONFUSION_STATISTICS, n_resamples=3000)
-    for name in CONFUSION_STATISTICS:
+    fast = bootstrap_confusion(confusion_matrix(targets, predicted, 4), names("confusion"), n_resamples=3000)
+    for name in names("confusion"):
 
         def statistic(t, p, name=name):
             return confusion_statistics(confusion_matrix(t, p, 4))[name].item()

@@ -252,13 +252,16 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
     """Values of all rows, (N, D), in the order of the task's dimensions."""
     columns = []
     for name in task.dimensions:
-        if name not in table.columns:
+        # Values that users name have a column of their own name.
+        cells = table.columns.get(name) or next(
+            (column for header, column in table.others.items() if plain(header) == name), None
+        )
+        if cells is None:
             problem = f"{table.path}: there is no column {name!r}; the columns are {', '.join(table.header)}."
-            raise BadDataError(
-                problem, f"Name it, for example --set dataset_options.{name}=V, or choose a task of classes."
-            )
+            how = f"Name it, for example --set dataset_options.{name}=V" if name in VALUES else f"Call it {name}"
+            raise BadDataError(problem, f"{how}, or choose a task of classes.")
         values = np.full(len(table), np.nan)
-        for row, cell in enumerate(table.columns[name]):
+        for row, cell in enumerate(cells):
             try:
                 values[row] = float(cell)
             except ValueError:
