@@ -18,6 +18,8 @@ _SET = "dataset_options of the dataset, such as its classes."
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("submit")(submit_verb)
+    app.command("template")(template_verb)
+    app.command("images")(images_verb)
 
 
 def submit_verb(
@@ -67,6 +69,41 @@ def submit_verb(
     typer.echo(f"caveats     {'; '.join(record.caveats)}")
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def template_verb(
+    protocol: Annotated[str, typer.Argument(help=_PROTOCOL)],
+    output: Annotated[Path | None, typer.Argument(help="The file; left out: PROTOCOL.csv.")] = None,
+    data_dir: Annotated[str | None, Opt(help=_DATA_DIR)] = None,
+    sets: Annotated[list[str] | None, Opt("--set", metavar="KEY=VALUE", help=_SET)] = None,
+) -> None:
+    """Write the file that `submit` reads, with the ids of all test images and empty cells for the answers."""
+    from fer_bench.results.store import Store
+    from fer_bench.spec import dataset_options
+    from fer_bench.submissions.questions import ask
+    from fer_bench.submissions.template import columns, write_template
+
+    questions = ask(Store(), protocol, data_dir, dataset_options(sets))
+    path = output or Path(f"{questions.protocol.name}.csv")
+    n = write_template(questions, path)
+    typer.echo(f"{path}: {n} images to answer, by {', '.join(columns(questions.protocol))}")
+    typer.echo(f"ids from    {questions.source}")
+
+
+def images_verb(
+    protocol: Annotated[str, typer.Argument(help=_PROTOCOL)],
+    output: Annotated[Path, typer.Argument(help="A folder that is empty, or is not there yet.")],
+    data_dir: Annotated[str | None, Opt(help=_DATA_DIR)] = None,
+    sets: Annotated[list[str] | None, Opt("--set", metavar="KEY=VALUE", help=_SET)] = None,
+) -> None:
+    """Write the test images as PNG files, with a table of their ids; labels are left out."""
+    from fer_bench.results.store import Store
+    from fer_bench.spec import dataset_options
+    from fer_bench.submissions.questions import ask
+    from fer_bench.submissions.template import TABLE, write_images
+
+    n = write_images(ask(Store(), protocol, data_dir, dataset_options(sets), images=True), output)
+    typer.echo(f"{output}: {n} images, and their ids in {output / TABLE}")
 
 
 def _listed(values: list[str] | None) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def _check_probabilities(table: Table, outputs: npt.NDArray[np.float64]) -> None
     answered = ~np.isnan(outputs).all(axis=1)
     negative = answered & (outputs < 0).any(axis=1)
     total = outputs.sum(axis=1)
-    wrong = negative | (answered & (np.abs(total - 1) > SUM_TOLERANCE))
+    wrong = np.asarray(negative | (answered & (np.abs(total - 1) > SUM_TOLERANCE)))
     if not wrong.any():
         return
     i = int(wrong.argmax())
@@ -166,7 +166,7 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
     outputs = _numbers(table, [(found[name], others[found[name]]) for name in wanted])
     low, high = protocol.scale
     slack = (high - low) / 2
-    wrong = ((outputs < low - slack) | (outputs > high + slack)).any(axis=1)
+    wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
     if wrong.any():
         i = int(wrong.argmax())
         problem = (

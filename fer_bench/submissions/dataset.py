@@ -36,7 +36,7 @@ def dataset_samples(
         "dataset_options": {key: value for key, value in options.items() if key != "fold"},
         "execution": {"data_dir": data_dir} if data_dir else {},
     }
-    datamodule = build_datamodule(build(layered(settings), "the command line"))
+    datamodule = build_datamodule(build(layered(settings), "the command line"), reading=True)
     datamodule.test_only = datamodule.folding is not None
     datamodule.setup()
     return datamodule.read_samples, data_facts(datamodule, protocol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import importlib
 import io
 import math
 import zipfile
@@ -19,6 +20,7 @@ from fer_bench.errors import BadDataError
 from fer_bench.escaping import csv_value
 from fer_bench.labels import plain
 from fer_bench.npz import MOST_BYTES
+from fer_bench.packages import require
 from fer_bench.untrusted import read_regular, shown
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".npz")
@@ -148,22 +150,22 @@ def _comma(cell: str) -> str | None:
 
 
 def _parquet(path: Path, content: bytes) -> Table:
-    from fer_bench.packages import require
-
     require(("pyarrow",), "study")
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    # Not by pandas, to which an empty cell and NaN are the same.
+    parquet = importlib.import_module("pyarrow.parquet")
     try:
         found = parquet.read_table(io.BytesIO(content))
-        columns = {name: found.column(i).to_pylist() for i, name in enumerate(found.column_names)}
-    except (pa.ArrowException, OSError, ValueError) as error:
+        columns: dict[str, list[Any]] = {}
+        names = _unique(path, found.column_names)
+        for i, name in enumerate(names):
+            columns[name] = found.column(i).to_pylist()
+    except BadDataError:
+        raise
+    except Exception as error:  # pyarrow's errors have no common base
         problem = f"{path}: not readable as Parquet ({shown(error)})."
         raise BadDataError(problem, "Write it anew.") from None
     # What pandas adds for its index.
-    columns = {name: cells for name, cells in columns.items() if not name.startswith("__index_level_")}
-    _unique(path, list(columns))
-    return Table(path, columns, "row")
+    return Table(path, {name: cells for name, cells in columns.items() if not name.startswith("__index_level_")}, "row")
 
 
 def _npz(path: Path, content: bytes) -> Table:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data.datamodule import AffectDataModule, EpochSampler
+from fer_bench.data.batches import EpochSampler
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, Subset
 from fer_bench.datasets.fer2013.module import FER2013DataModule
 from fer_bench.datasets.load import build_datamodule, dataset_class
