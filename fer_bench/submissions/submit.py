@@ -29,7 +29,6 @@ from fer_bench.submissions.questions import Questions, ask
 from fer_bench.submissions.tables import read_table
 from fer_bench.untrusted import shown
 
-KIND = "external"
 _LONGEST_NAME = 80
 _URL = re.compile(r"https?://[!-;=?-~]{1,500}")
 
@@ -87,6 +86,48 @@ class Submitted:
     source: str
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A file that answers the questions of a protocol, before anything is written.
+
+    Args:
+        draft: the record without scores.
+        predictions: of the test split, NaN where the file has no answer.
+        questions: that were asked.
+    """
+
+    draft: Record
+    predictions: Predictions
+    questions: Questions
+
+    @property
+    def n_missing(self) -> int:
+        """Samples that the file does not answer."""
+        return int(np.isnan(self.predictions.outputs).any(axis=1).sum())
+
+    def scored(self) -> Record:
+        """The record with its scores."""
+        protocol = self.questions.protocol
+        record = scored(self.draft, protocol, {"test": self.predictions})
+        return record.model_copy(update={"caveats": caveats.with_perfect(record, protocol)})
+
+
+def judge(
+    store: Store,
+    path: Path,
+    protocol: str,
+    statement: Statement,
+    data_dir: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Judged:
+    """Read a file and check it; the arguments and errors are those of :func:`submit`, and nothing is written."""
+    table = read_table(path)
+    questions = ask(store, protocol, data_dir, options)
+    answers = read_answers(table, questions.protocol)
+    predictions = questions.answered(_ordered(answers, questions))
+    return Judged(_draft(questions, answers, statement, predictions, dict(options or {})), predictions, questions)
+
+
 def submit(
     store: Store,
     path: Path,
@@ -116,23 +157,17 @@ def submit(
         SpecError: the same predictions are there with another statement.
         FerBenchError: no such protocol, or its targets are not on this machine.
     """
-    table = read_table(path)
-    questions = ask(store, protocol, data_dir, options)
-    answers = read_answers(table, questions.protocol)
-    predictions = questions.answered(_ordered(answers, questions))
-    draft = _draft(questions, answers, statement, predictions, dict(options or {}))
-    there = store.find_intact(draft.protocol, draft.model, draft.run_id)
-    n_missing = int(np.isnan(predictions.outputs).any(axis=1).sum())
-    if there is not None and not force:
-        _require_same(there, draft)
-        note_present(store, questions.protocol, checksums_of(there))
-        return Submitted(there, False, n_missing, questions.source)
-    store.require_space()
-    record = scored(draft, questions.protocol, {"test": predictions})
-    record = record.model_copy(update={"caveats": caveats.with_perfect(record, questions.protocol)})
-    done = store.put(record, {"test": predictions})
-    note_present(store, questions.protocol, checksums_of(done))
-    return Submitted(done, True, n_missing, questions.source)
+    judged = judge(store, path, protocol, statement, data_dir, options)
+    draft, questions = judged.draft, judged.questions
+    record = store.find_intact(draft.protocol, draft.model, draft.run_id)
+    new = record is None or force
+    if record is not None and not force:
+        _require_same(record, draft)
+    else:
+        store.require_space()
+        record = store.put(judged.scored(), {"test": judged.predictions})
+    note_present(store, questions.protocol, checksums_of(record))
+    return Submitted(record, new, judged.n_missing, questions.source)
 
 
 def _ordered(answers: Answers, questions: Questions) -> npt.NDArray[np.float32]:

@@ -216,7 +216,7 @@ def test_the_row_says_what_must_be_known_of_it(given_questions, tmp_path):
     ]
     render_all(store)
     line = next(line for line in (store.root / f"{PROTOCOL}.md").read_text().splitlines() if "Net" in line)
-    assert "[*external*](https://example.org/a%28b%29%7Cc)" in line or "external" in line
+    assert r"Net \| (ours) [*external*](https://example.org/a%28b%29%7Cc) |" in line
     assert not verify(store).differences
     assert any("8 of 28 samples are not answered and count as wrong" in note for note in done.record.notes)
     own = submit(store, path, PROTOCOL, Statement("own", trained_on=("FER2013",)))
