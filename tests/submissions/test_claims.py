@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,13 @@ def test_digits_of_a_claim_decide(claim, tmp_path):
 
 def test_the_script(claim, tmp_path):
     def run(*arguments):
-        return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, SCRIPT, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])},
+        )
 
     done = run(claim(), "--output", tmp_path / "table.md")
     assert (done.returncode, done.stdout) == (0, (tmp_path / "table.md").read_text()), done.stderr
