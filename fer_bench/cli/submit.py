@@ -9,7 +9,7 @@ import typer
 
 Opt = typer.Option
 _PROTOCOL = (
-    "Protocol: fer2013-fer7, ...; `fer-bench list protocols`; folder:NAME-TASK and table:NAME-TASK of one's own."
+    "Protocol: fer2013-fer7, ...; `fer-bench list protocols`; folder:NAME-TASK and table:FILE-TASK of one's own."
 )
 _DATA_DIR = "Where the data lies."
 _SET = "dataset_options of the dataset, such as its classes."
@@ -46,11 +46,13 @@ def submit_verb(
     from fer_bench.metrics import in_units, in_words
     from fer_bench.results.store import Store
     from fer_bench.spec import dataset_options
+    from fer_bench.submissions.questions import named
     from fer_bench.submissions.submit import Statement, submit
 
     statement = Statement(name, reference, _listed(trained_on), parameters)
     store = Store()
-    store.borrow(protocol)
+    chosen, _, _ = named(store, protocol, data_dir, dataset_options(sets))
+    store.borrow(chosen.name)
     done = submit(store, file, protocol, statement, data_dir=data_dir, options=dataset_options(sets), force=force)
     render_all(store)
     record = done.record

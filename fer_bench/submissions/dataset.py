@@ -14,7 +14,7 @@ from fer_bench.spec import build
 
 def dataset_samples(
     protocol: Protocol, dataset: str, data_dir: str | None, options: dict[str, Any]
-) -> tuple[Samples, dict[str, Any]]:
+) -> tuple[str, Samples, dict[str, Any]]:
     """Read a dataset as a run of the protocol would.
 
     Args:
@@ -24,7 +24,7 @@ def dataset_samples(
         options: of the dataset.
 
     Returns:
-        All samples that have a label of the task, and what a record says of the data.
+        The dataset's name in records, all samples that have a label of the task, and what a record says of the data.
 
     Raises:
         MissingDataError: it is not there.
@@ -36,7 +36,8 @@ def dataset_samples(
         "dataset_options": {key: value for key, value in options.items() if key != "fold"},
         "execution": {"data_dir": data_dir} if data_dir else {},
     }
-    datamodule = build_datamodule(build(layered(settings), "the command line"), reading=True)
+    spec = build(layered(settings), "the command line")
+    datamodule = build_datamodule(spec, reading=True)
     datamodule.test_only = datamodule.folding is not None
     datamodule.setup()
-    return datamodule.read_samples, data_facts(datamodule, protocol)
+    return spec.dataset, datamodule.read_samples, data_facts(datamodule, protocol)

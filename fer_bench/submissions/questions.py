@@ -16,10 +16,11 @@ from fer_bench.leaderboard.table import named_protocol
 from fer_bench.own_data import BROUGHT
 from fer_bench.packages import explain
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results.copies import by_copy
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.spec import build
 from fer_bench.submissions.dataset import dataset_samples
 
 # What the records of one copy of the data all say of it.
@@ -85,7 +86,8 @@ def ask(
 
     Args:
         store: with records, perhaps.
-        name: of the protocol; ``folder:NAME-TASK`` or ``table:NAME-TASK`` for data of one's own.
+        name: of the protocol; ``folder:NAME-TASK`` or ``table:FILE-TASK`` for data of one's own, without ``-TASK``
+            where ``classes`` among the options decide it.
         data_dir: where the dataset is; None: the usual places.
         options: of the dataset.
         images: whether the images are needed, too.
@@ -94,7 +96,7 @@ def ask(
         UnknownNameError: no such protocol.
         MissingDataError: neither the dataset nor such a record is there.
     """
-    protocol, dataset, known = _named(store, name)
+    protocol, dataset, known = named(store, name, data_dir, options)
     if known is None or not (protocol.is_relabelled or VIA in protocol.task.name):
         try:
             return _of_dataset(protocol, dataset, data_dir, {**_options(known), **(options or {})})
@@ -109,27 +111,55 @@ def ask(
     return found
 
 
-def _named(store: Store, name: str) -> tuple[Protocol, str, Record | None]:
-    """A protocol, the dataset that it is of, and a record of it."""
-    known = next(store.records(name), None) if name in store.protocols() else None
+def named(
+    store: Store, name: str, data_dir: str | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[Protocol, str, Record | None]:
+    """A protocol, the dataset that it is of, and a record of it.
+
+    Args:
+        store: with records, perhaps.
+        name: as for :func:`ask`.
+        data_dir: where a table is looked for.
+        options: of the dataset; ``classes`` decide the task of data of one's own.
+
+    Raises:
+        UnknownNameError: no such protocol.
+    """
+    known = _known(store, name) if name in store.protocols() else None
     if name in PROTOCOLS:
         return PROTOCOLS[name], PROTOCOLS[name].dataset, known
     if known is not None:
         return protocol_of(known), known.dataset, known
     if name.startswith(BROUGHT):
         dataset, _, task = name.rpartition("-")
-        return protocol_for(dataset, task), dataset, None
+        dataset, task = (dataset, task) if task in TASKS else (name, "")
+        execution = {"data_dir": data_dir} if data_dir else {}
+        settings = {"dataset": dataset, "dataset_options": dict(options or {}), "execution": execution}
+        spec = build(settings | ({"task": task} if task else {}), "the command line")
+        return protocol_for(spec.dataset, spec.task), dataset, None
     found = named_protocol(name, store)
     return found, found.dataset, None
 
 
+def _known(store: Store, protocol: str) -> Record | None:
+    """A record of a protocol, where there is one such that says how its dataset was read."""
+    first = None
+    for record in store.records(protocol):
+        if _options(record):
+            return record
+        first = first or record
+    return first
+
+
 def _options(record: Record | None) -> dict[str, Any]:
-    """How the dataset of a record was read."""
-    return dict((record.spec.get("dataset_options") if record else None) or {})
+    """How the dataset of a record was read; one that was evaluated has the settings of its training, on other data."""
+    if record is None or record.kind not in ("trained", "external"):
+        return {}
+    return dict(record.spec.get("dataset_options") or {})
 
 
 def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, options: dict[str, Any]) -> Questions:
-    samples, facts = dataset_samples(protocol, dataset, data_dir, options)
+    own, samples, facts = dataset_samples(protocol, dataset, data_dir, options)
     at = samples.where("test")
     test = samples.select(at)
     targets = test.targets[protocol.task.name]
@@ -137,7 +167,7 @@ def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, options:
     flags = {"duplicate": test.columns["duplicate"].astype(bool)} if "duplicate" in test.columns else {}
     return Questions(
         protocol,
-        dataset,
+        own,
         np.asarray(test.ids),
         targets.astype(np.int64 if whole else np.float32),
         flags,

@@ -23,6 +23,7 @@ from fer_bench.submissions.ids import image_digest
 from fer_bench.submissions.questions import ask
 from fer_bench.submissions.submit import Statement, submit
 from tests.datasets.fakes_va import write_afew_va
+from tests.fakes import write_class_folders
 from tests.submissions.files import PROTOCOL, SPELLINGS, faces_at, probabilities, table_of, write
 
 FORMATS = (".csv", ".tsv", ".parquet", ".npz")
@@ -324,3 +325,41 @@ def test_values_over_all_folds(tmp_path, monkeypatch):
         with pytest.raises(FerBenchError, match=says):
             submit(store, write(tmp_path / "w.csv", wrong), "afew_va-va", NET)
     assert len(list(store.records())) == 1
+
+
+def test_what_predict_writes_is_read(given_questions, tmp_path):
+    from fer_bench.deploy.predict import Row, write_table
+
+    outputs = probabilities(28).astype(np.float32)
+    nothing = np.full(7, np.nan, dtype=np.float32)
+    rows = [
+        Row(Path("faces") / f"{name}.png", FER7.names, outputs[i] if i else nothing, "" if i else "not an image")
+        for i, name in enumerate(given_questions.ids.tolist())
+    ]
+    write_table(rows, tmp_path / "p.csv")
+    done = submit(Store(tmp_path / "leaderboards"), tmp_path / "p.csv", PROTOCOL, NET)
+    assert done.n_missing == 1
+    rounded = np.round(outputs, 6)
+    rounded[0] = np.nan
+    expected = score(given_questions.protocol, given_questions.answered(rounded))
+    assert done.record.metrics["accuracy"] == expected["accuracy"]
+    assert done.record.metrics["nll"] == pytest.approx(expected["nll"], abs=1e-6)
+
+
+def test_folders_with_classes_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_DATA", str(tmp_path / "data"))
+    write_class_folders(tmp_path / "data" / "my-mine", names=("bored", "awake"), per_class=20)
+    store, options = Store(tmp_path / "leaderboards"), {"classes": ["awake", "bored"]}
+    asked = ask(store, "folder:my-mine", options=options)
+    assert asked.protocol.task.labels.names == ("awake", "bored")
+    # By the last part of an id, which is a path.
+    names = [name.rpartition("/")[2] for name in asked.ids.tolist()]
+    columns = table_of(names, probabilities(len(names), n_classes=2), key="file", names=("bored", "awake"))
+    if len(set(names)) < len(names):
+        columns["file"] = asked.ids.tolist()
+    path = write(tmp_path / "p.csv", columns)
+    done = submit(store, path, "folder:my-mine", NET, options=options)
+    assert done.record.dataset == "folder:my-mine"
+    assert not submit(store, path, asked.protocol.name, NET, options=options).new
+    render_all(store)
+    assert not verify(store).differences
