@@ -125,6 +125,9 @@ def named(
     Raises:
         UnknownNameError: no such protocol.
     """
+    if name in PROTOCOLS and PROTOCOLS[name].checksums:
+        # There is one copy, which is read in one way.
+        return PROTOCOLS[name], PROTOCOLS[name].dataset, None
     known = _known(store, name) if name in store.protocols() else None
     if name in PROTOCOLS:
         return PROTOCOLS[name], PROTOCOLS[name].dataset, known

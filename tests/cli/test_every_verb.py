@@ -489,7 +489,7 @@ EMPTY = {
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
-    "template": [refused("ferplus-fer8-via-fer7", says="cannot be read from a dataset alone")],
+    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
