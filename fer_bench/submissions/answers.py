@@ -143,7 +143,7 @@ def _one_hot(table: Table, cells: list[Any], labels: LabelSet, protocol: str) ->
 
 def _check_probabilities(table: Table, outputs: npt.NDArray[np.float64]) -> None:
     answered = ~np.isnan(outputs).all(axis=1)
-    negative = answered & (outputs < 0).any(axis=1)
+    negative = np.asarray(answered & (outputs < 0).any(axis=1))
     total = outputs.sum(axis=1)
     wrong = np.asarray(negative | (answered & (np.abs(total - 1) > SUM_TOLERANCE)))
     if not wrong.any():
