@@ -51,7 +51,8 @@ def write_template(questions: Questions, path: Path) -> int:
 def write_images(questions: Questions, out: Path) -> int:
     """Write all test images as ``images/<id>.png`` and a table ``images.csv`` of ``id``, ``file`` and ``sha256``.
 
-    The digest is of the pixels, see :func:`fer_bench.submissions.ids.image_digest`. No label is written.
+    The digest is of the pixels, see :func:`fer_bench.submissions.ids.image_digest`. No label is written, but ids of class
+    folders are paths that hold it.
 
     Args:
         questions: of the protocol, with images.
@@ -70,12 +71,15 @@ def write_images(questions: Questions, out: Path) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         problem = f"{out}: exists and is not an empty folder."
         raise FerBenchError(problem, "Give another folder.")
-    lines = []
+    lines, taken = [], set[str]()
     for i, (identifier, name) in enumerate(
         zip(questions.ids.tolist(), picture_names(questions.ids.tolist()), strict=True)
     ):
         image = np.asarray(questions.images[i])
         file = _inside(name)
+        if file in taken:
+            file = f"{i}-{file.rpartition('/')[2]}"
+        taken.add(file)
         content = io.BytesIO()
         Image.fromarray(image).save(content, "PNG")
         path = out / IMAGES / file
