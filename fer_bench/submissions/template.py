@@ -51,8 +51,8 @@ def write_template(questions: Questions, path: Path) -> int:
 def write_images(questions: Questions, out: Path) -> int:
     """Write all test images as ``images/<id>.png`` and a table ``images.csv`` of ``id``, ``file`` and ``sha256``.
 
-    The digest is of the pixels, see :func:`fer_bench.submissions.ids.image_digest`. No label is written, but ids of class
-    folders are paths that hold it.
+    The digest is of the pixels, see :func:`fer_bench.submissions.ids.image_digest`. No label is written, but ids
+    of class folders are paths that hold it.
 
     Args:
         questions: of the protocol, with images.
