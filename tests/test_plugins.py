@@ -11,7 +11,7 @@ import torch
 
 from fer_bench import plugins
 from fer_bench.data.augmentation import Augmenter, is_function
-from fer_bench.data.datamodule import make_augmenter
+from fer_bench.data.batches import make_augmenter
 from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError, UnknownNameError
 from fer_bench.labels import FER7

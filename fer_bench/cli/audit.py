@@ -48,7 +48,7 @@ def report(
     }
     spec = RunSpec.model_validate(settings)
     dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
-    datamodule = build_datamodule(spec)
+    datamodule = build_datamodule(spec, reading=True)
     splits = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
     datamodule.test_only = datamodule.folding is None and not all((splits == split).any() for split in SPLITS)

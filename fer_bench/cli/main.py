@@ -26,6 +26,7 @@ from fer_bench.cli import (
     report,
     results,
     study,
+    submit,
     suite,
     train,
 )
@@ -73,7 +74,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, suite, probe, evaluate, live, export, ensemble, report, results, inspect, clean, study):
+for module in (train, suite, probe, evaluate, live, export, ensemble, submit, report, results, inspect, clean, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

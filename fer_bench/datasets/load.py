@@ -52,13 +52,16 @@ def dataset_there(name: str, data_dir: str | None) -> str:
     return "ferplus_generated" if is_generated_alone(data_dir) else name
 
 
-def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: int = 0) -> AffectDataModule:
+def build_datamodule(
+    spec: RunSpec, *, batch_size: int | None = None, workers: int = 0, reading: bool = False
+) -> AffectDataModule:
     """Build the datamodule that a spec names, without reading anything yet.
 
     Args:
         spec: the run.
         batch_size: per process; None: the spec's.
         workers: loader processes.
+        reading: without batches, and so without PyTorch.
     """
     kind = dataset_class(spec.dataset)
     labels = Path(spec.execution.labels_file or spec.labels) if spec.labels else None
@@ -89,7 +92,7 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         **more,
     )
     try:
-        return kind(spec.task, **settings)
+        return kind.reading(spec.task, **settings) if reading else kind(spec.task, **settings)
     except TypeError as error:
         if kind.plugin is None:
             raise

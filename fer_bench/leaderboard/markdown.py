@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
@@ -31,6 +32,7 @@ from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
 from fer_bench.metrics import METRICS, NONE, is_share, number, shown_of, unit_sign
 from fer_bench.protocols import Protocol
+from fer_bench.results.record import Record
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
@@ -49,6 +51,8 @@ _MARKS = {
 }
 _PAIRS_NAMED = 10
 _URL = re.compile(r"https?://[!-;=?-~]+")
+# What an address keeps within a link in a table; brackets and bars would end either.
+_IN_LINKS = ":/?#@!$&*+,;=%~"
 
 
 class Column(NamedTuple):
@@ -238,7 +242,9 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     ]
     return [
         Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
-        Column("Model", lambda p: escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
+        Column(
+            "Model", lambda p: escape(names[p.row.model, p.row.key]) + _mark(p.row.records[0]), right=False, keep=True
+        ),
         Column(f"{title(primary)}{sign}", lambda p: f"**{mean_std(p.row, primary)}**", keep=True),
         Column("95 % interval", lambda p: interval(p.row, primary)),
         Column(f"Mean of folds{sign}", lambda p: number(p.row.value(averaged), primary)),
@@ -255,6 +261,14 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column("p", lambda p: p_value(p.p_above)),
         Column("Caveats", lambda p: escape("; ".join(p.row.caveats)) or NONE, right=False),
     ]
+
+
+def _mark(record: Record) -> str:
+    """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
+    mark, reference = _MARKS[record.kind], record.training.get("reference")
+    if record.kind == "external" and isinstance(reference, str) and _URL.fullmatch(reference):
+        return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"
+    return mark
 
 
 def _of_classes(primary: str) -> tuple[str, ...]:
@@ -374,7 +388,7 @@ def _unranked(board: Board) -> list[str]:
     rows = []
     for entry in board.unranked:
         record = entry.record
-        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
+        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_mark(record)}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
         rows.append(
             [name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))]

@@ -79,7 +79,9 @@ class Row:
         found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
-            found[f"{_range(unanswered)} unanswered, counted as wrong"] = None
+            values = "ccc" in self.records[0].metrics
+            counted = "the middle of the scale" if values else "wrong"
+            found[f"{_range(unanswered)} unanswered, counted as {counted}"] = None
         if self.n_unranked:
             found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None
         return tuple(found)

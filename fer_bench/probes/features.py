@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
-from fer_bench.data.datamodule import AffectDataModule, SplitDataset, whole_batch
+from fer_bench.data.batches import SplitDataset, whole_batch
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Images
 from fer_bench.errors import BadDataError
 from fer_bench.probes.backbones import Backbone

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from fer_bench.data.augmentation import Augmenter
-from fer_bench.data.datamodule import AffectDataModule, AnyAugmenter, batch_seed, make_augmenter, view_seed
+from fer_bench.data.batches import AnyAugmenter, batch_seed, make_augmenter, view_seed
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.predictions import Predictions
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, autocast

@@ -41,11 +41,24 @@ KINDS = (
     "vaevaluated",
     "relabelled",
     "human",
+    "external",
 )
-CLASSES = ("fer7", "second", "tta", "folds", "fold", "probe", "ensemble", "evaluated", "relabelled", "human")
+CLASSES = (
+    "fer7",
+    "second",
+    "tta",
+    "folds",
+    "fold",
+    "probe",
+    "ensemble",
+    "evaluated",
+    "relabelled",
+    "human",
+    "external",
+)
 NETWORKS = ("fer7", "tta", "va", "valence", "fold", "vafold")
 
-WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "human-baseline", "rescore")
+WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "human-baseline", "rescore", "submit")
 
 NO_TEACHER = {
     "ensemble": "is an ensemble.*Name its members as teachers",
@@ -87,6 +100,7 @@ NO_NETWORK = {
     "vaevaluated": "is of kind 'evaluated'",
     "relabelled": "is of kind 'evaluated'",
     "human": "is of kind 'human'",
+    "external": "is of kind 'external'",
 }
 
 
@@ -326,6 +340,34 @@ CASES = {
         case("ferplus", says="one vote against the majority"),
         refused("fer2013", says="unknown dataset with votes of single people 'fer2013'.*ferplus"),
     ],
+    "submit": [
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Net", says="accuracy .* on 28 test.*on record already"),
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Other", says="accuracy .* on 28 test samples"),
+        refused(
+            "{submission}", "--protocol=fer2013-fer7", "--name=Net", "--parameters=3", says="on record as.*--force"
+        ),
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Net", "--parameters=3", "--force", says="accuracy"),
+        refused("{submission}", "--protocol=ferplus-fer8", "--name=Net", says="no column for contempt"),
+        refused("{submission}", "--protocol=afew_va-va", "--name=Net", says="no column 'valence'"),
+        refused("{submission}", "--protocol=zzz", "--name=Net", says="unknown protocol 'zzz'"),
+        refused("none.csv", "--protocol=fer2013-fer7", "--name=Net", says=r"none\.csv: cannot be read"),
+        refused("{answers}", "--protocol=fer2013-fer7", "--name=Net", says=r"the column 'rater' is no class"),
+    ],
+    "template": [
+        case("fer2013-fer7", "{out}/a.csv", says="28 images to answer, by angry, disgust"),
+        case("afew_va-va", "{out}/b.csv", says="12 images to answer, by valence, arousal"),
+        case("synthfaces-fer7-labels-crowd", "{out}/c.csv", says="ids from    the record"),
+        refused("ferplus-fer8-via-fer7", "{out}/d.csv", says="cannot be read from a dataset alone"),
+        refused("fer2013-fer7", "{out}/a.csv", says="exists"),
+        refused("zzz", says="unknown protocol 'zzz'"),
+        refused("semaine-va", says="dataset 'semaine': found no"),
+    ],
+    "images": [
+        case("fer2013-fer7", "{out}/images", says="28 images"),
+        refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
+        refused("ferplus-fer8-via-fer7", "{out}/more", says="Use ferplus-fer8"),
+        refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
+    ],
     "report": [
         *(case(f"{{{kind}}}", says="report .*report.html") for kind in KINDS),
         *(
@@ -450,6 +492,9 @@ EMPTY = {
         refused("--protocol=fer2013-fer7", "--model=x", says="It is empty"),
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
+    "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
+    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
+    "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],

@@ -92,7 +92,6 @@ def test_a_base_installation(tmp_path):
             ["live", "--run=abc"],
             ["export", "abc", "--onnx=a.onnx"],
             ["human-baseline"],
-            ["audit", "fer2013"],
             ["evaluate", "abc", "--train"],
             ["evaluate", "abc", "--on=fer2013"],
             ["list", "losses"],

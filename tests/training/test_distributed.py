@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.datamodule import EpochSampler
+from fer_bench.data.batches import EpochSampler
 from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import Interrupted, RunNanError, SpecError
 from fer_bench.results.store import Store
