@@ -4,7 +4,6 @@ version and digest."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from tests.cli.every_kind import SIZES
+from tests.forks import Forked
 from tests.plugins import PACKAGE
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
@@ -47,26 +47,12 @@ def installed(tmp_path_factory):
 
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]),
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def fer_bench(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "fer_bench", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
-
+    script = tmp_path / "begin.py"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(installed)!r})\nfrom fer_bench.cli.main import main\nmain()\n")
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
-    done = fer_bench("run", *named, "--set=dataset_options.n=64", *TRAIN)
-    assert done.returncode == 0, done.stderr
+    process = Forked(script, "run", *named, "--set=dataset_options.n=64", *TRAIN, folder=tmp_path)
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
     (record,) = Store().records()
     assert record.model == "tiny_net"
     stated = record.code["plugins"]
