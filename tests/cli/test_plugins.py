@@ -13,7 +13,7 @@ import pytest
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from tests.cli.every_kind import SIZES
-from tests.forks import Forked
+from tests.forks import COMMAND, run_alone
 from tests.plugins import PACKAGE
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
@@ -47,12 +47,10 @@ def installed(tmp_path_factory):
 
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
-    script = tmp_path / "begin.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(installed)!r})\nfrom fer_bench.cli.main import main\nmain()\n")
+    script = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{COMMAND}"
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
-    process = Forked(script, "run", *named, "--set=dataset_options.n=64", *TRAIN, folder=tmp_path)
-    _, error = process.communicate(timeout=240)
-    assert process.returncode == 0, error
+    done = run_alone(script, "run", *named, "--set=dataset_options.n=64", *TRAIN, folder=tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
     (record,) = Store().records()
     assert record.model == "tiny_net"
     stated = record.code["plugins"]
