@@ -26,7 +26,7 @@ from tests.fakes import (
     write_folders,
     write_votes,
 )
-from tests.forks import Forked
+from tests.forks import COMMAND, run_alone
 
 TINY = (
     "--set",
@@ -317,10 +317,8 @@ def shell(tmp_path, *arguments):
 
 
 def forked(tmp_path, *arguments):
-    (tmp_path / "begin.py").write_text("from fer_bench.cli.main import main\nmain()\n")
-    process = Forked(tmp_path / "begin.py", *arguments, folder=tmp_path)
-    out, err = process.communicate()
-    return process.returncode, out, err
+    done = run_alone(COMMAND, *arguments, folder=tmp_path)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ version and digest."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from tests.cli.every_kind import SIZES
+from tests.forks import COMMAND, run_alone
 from tests.plugins import PACKAGE
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
@@ -47,25 +47,9 @@ def installed(tmp_path_factory):
 
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]),
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def fer_bench(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "fer_bench", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
-
+    script = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{COMMAND}"
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
-    done = fer_bench("run", *named, "--set=dataset_options.n=64", *TRAIN)
+    done = run_alone(script, "run", *named, "--set=dataset_options.n=64", *TRAIN, folder=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     (record,) = Store().records()
     assert record.model == "tiny_net"
