@@ -48,8 +48,12 @@ def installed(tmp_path_factory):
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
     script = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{COMMAND}"
+
+    def fer_bench(*arguments):
+        return run_alone(script, *arguments, folder=tmp_path, timeout=240)
+
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
-    done = run_alone(script, "run", *named, "--set=dataset_options.n=64", *TRAIN, folder=tmp_path, timeout=240)
+    done = fer_bench("run", *named, "--set=dataset_options.n=64", *TRAIN)
     assert done.returncode == 0, done.stderr
     (record,) = Store().records()
     assert record.model == "tiny_net"
