@@ -137,6 +137,7 @@ def test_what_the_bare_command_trains_on_fer2013_has_a_committed_row(monkeypatch
         "vgg13_bn",
         "vgg16_bn",
         "vgg19_bn",
+        "timm:tf_efficientnet_lite0",
     )
     for model in measured:
         spec = spec_of(dataset="fer2013", model=model)
