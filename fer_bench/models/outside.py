@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from fer_bench.errors import FerBenchError, PluginError
-from fer_bench.models.catalog import ModelEntry
+from fer_bench.models.entry import ModelEntry
 from fer_bench.plugins import Plugin
 
 # Side of the images of a trial where a network says nothing of its input.
