@@ -5,14 +5,13 @@ import shlex
 
 import pytest
 
-from fer_bench import protocols
 from fer_bench import spec as specs
 from fer_bench.assignments import parse_assignments
 from fer_bench.class_sets import Classes, label_set_of, read_classes, suggestion
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.layering import layered, merge
 from fer_bench.probes.settings import build_probe, with_dataset_defaults
-from fer_bench.protocols import find_task, protocol_for, protocol_named
+from fer_bench.protocols import find_task, protocol_for, protocol_named, tasks
 from fer_bench.results.record import Record, with_classes
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -178,7 +177,7 @@ def test_a_record_is_understood_where_nobody_has_named_its_classes(tmp_path, mon
     assert stored.data["classes"] == {
         spec.task: {"names": ["calm", "tense"], "merged": {"1": "calm", "2": "tense", "3": "tense"}}
     }
-    monkeypatch.setattr(protocols, "_OWN", {})
+    monkeypatch.setattr(tasks, "_OWN", {})
     with pytest.raises(SpecError, match="needs its classes, which are not given"):
         find_task(spec.task)
     loaded = Record.load(Store(tmp_path).path(protocol_name, "m", "x-s0"))
@@ -193,7 +192,7 @@ def test_a_record_across_label_sets_states_the_classes_of_both(monkeypatch):
         Record(run_id="x-s0", row="x", protocol="p", task=f"{one}-via-{other}", dataset="folder:mine", model="m")
     )
     assert set(record.data["classes"]) == {one, other}
-    monkeypatch.setattr(protocols, "_OWN", {})
+    monkeypatch.setattr(tasks, "_OWN", {})
     again = Record.model_validate_json(record.to_json())
     assert find_task(again.task).labels.names == ("calm", "tense")
 

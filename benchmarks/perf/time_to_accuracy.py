@@ -142,10 +142,10 @@ def spec_of(way: str, seed: int, options: argparse.Namespace) -> Any:
     """Settings of a way."""
     from fer_bench import spec as specs
     from fer_bench.layering import layered
-    from fer_bench.sweeps.grid import read_suite
+    from fer_bench.sweeps.grid import read_plan
 
     if way == "fast":
-        settings = read_suite(Path("fast"), seeds=[seed])[0].model_dump(mode="json", exclude_defaults=True)
+        settings = read_plan(Path("fast"), seeds=[seed])[0][0].model_dump(mode="json", exclude_defaults=True)
     else:
         settings = layered({"dataset": "fer2013", "task": "fer7", "model": "five_layer_cnn"})
     smaller = QUICK if options.quick else {}

@@ -35,7 +35,7 @@ def png_size(path: Path) -> tuple[int, int] | str:
             file.seek(-8, os.SEEK_END)
             tail = file.read(8)
     except UnreadableImageError as error:
-        return "not an image file" if not path.exists() else error.reason
+        return "no image file" if not path.exists() else error.reason
     except OSError:
         return "truncated"
     return (header.width, header.height) if tail == _PNG_END else "truncated"

@@ -69,7 +69,7 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle) -> Choice:
     file = _file(specs)
     before = _read(file)
     if before is not None:
-        said = f"weights: auto is {before}, as when this command was first given here ({file})."
+        said = f"weights: auto is {before}, as when this command was first run here ({file})."
         return Choice(specs[before], said, file)
     found, why = _imagenet(specs["imagenet"])
     chosen = "imagenet" if found else "none"

@@ -146,7 +146,7 @@ CASES = {
             "--set=cutmix=1",
             says="cutmix = 1: the values of two halves of a face",
         ),
-        refused(*TRAIN, "--set=augment=rand_faces", says="augment_on=device"),
+        refused(*TRAIN, "--set=augment=rand_faces", "--set=augment_on=loader", says="augment_on=device"),
         refused(*TRAIN, "--set=optimizer_options.sam=-1", says="the radius must be a positive number"),
         refused(*TRAIN, "--set=method=distill", says="needs the ids of one or more trained runs"),
         *(

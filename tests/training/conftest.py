@@ -115,6 +115,7 @@ def flags(spec):
         "epochs",
         "batch_size",
         "augment",
+        "augment_on",
         "precision",
         "seed",
         "lr",

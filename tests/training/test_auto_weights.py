@@ -110,7 +110,7 @@ def test_a_run_that_begins_keeps_its_choice(places, home, drawn):
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "weights: auto is none" in result.output
     places["hand"] = initial("a folder")
-    assert "as when this command was first given" in CliRunner().invoke(app, [*command, "--dry-run"]).output
+    assert "as when this command was first run" in CliRunner().invoke(app, [*command, "--dry-run"]).output
 
 
 def test_a_damaged_file_is_an_error_and_no_reason_to_train_without(places):

@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 
-from fer_bench import protocols
 from fer_bench.deploy.predict import predict_files
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
+from fer_bench.protocols import protocol_named, tasks
 from fer_bench.report.page import report
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -45,7 +45,7 @@ def spec_of(folder, dataset="folder:four", classes=FOUR, **settings):
 
 @pytest.fixture
 def forget(monkeypatch):
-    return lambda: monkeypatch.setattr(protocols, "_OWN", {})
+    return lambda: monkeypatch.setattr(tasks, "_OWN", {})
 
 
 def test_a_run_of_own_classes_is_verified_shown_and_used_without_its_data(home, forget):
@@ -73,7 +73,7 @@ def test_a_run_of_own_classes_is_verified_shown_and_used_without_its_data(home, 
     rows = predict_files(store, ids[0], [images], "cpu")
     assert [row.names for row in rows] == [FOUR] * 4
     forget()
-    ensemble = build_ensemble(store, protocols.protocol_named(name, "folder:four", next(store.records()).task))
+    ensemble = build_ensemble(store, protocol_named(name, "folder:four", next(store.records()).task))
     forget()
     assert Store().get(ensemble.run_id).data["classes"] == store.get(ids[0]).data["classes"]
     forget()
