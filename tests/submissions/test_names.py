@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fer_bench.class_sets import label_set_of, read_classes
 from fer_bench.errors import FerBenchError
 from fer_bench.labels import FER7
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols import PROTOCOLS, own_task, protocol_for
 from fer_bench.submissions.answers import read_answers
 from fer_bench.submissions.ids import find, image_digest, place
+from fer_bench.submissions.questions import Questions
 from fer_bench.submissions.tables import read_table
+from fer_bench.submissions.template import write_template
 from tests.submissions.files import PROTOCOL, write
 
 IDS = [
@@ -75,7 +78,7 @@ def test_two_columns_with_names_must_agree(tmp_path):
     columns = {"id": ["a/1.png", "a/2.png"], "file": ["out/1.png", "out/2.png"], "class": ["happy", "sad"]}
     assert placed(write(tmp_path / "a.csv", columns), ["a/2.png", "a/1.png"]) == ["sad", "happy"]
     columns["file"] = ["?", "out/1.png"]
-    with pytest.raises(FerBenchError, match="line 3: 'a/2.png' and, in column 'file', 'out/1.png' are two samples"):
+    with pytest.raises(FerBenchError, match=r"line 3: 'a/2\.png' and, in column 'file', 'out/1\.png' are two samples"):
         placed(write(tmp_path / "b.csv", columns), ["a/2.png", "a/1.png"])
 
 
@@ -111,3 +114,32 @@ def test_a_prediction_must_be_the_most_probable_class(tmp_path):
         FerBenchError, match=r"line 2: the prediction is Happiness, and the most probable class is sad \("
     ):
         placed(write(tmp_path / "b.csv", columns), ["0", "1"])
+
+
+def test_names_of_columns_as_bytes(tmp_path):
+    path = tmp_path / "a.npz"
+    outputs = np.eye(7)[[3, 4]]
+    names = np.array([name.encode() for name in FER7.names])
+    np.savez(path, id=np.array([b"0", b"1"]), probabilities=outputs, classes=names)
+    assert placed(path, ["0", "1"]) == ["happy", "sad"]
+
+
+def test_a_class_may_be_called_like_a_column_of_ids(tmp_path):
+    protocol = protocol_for("folder:mine", own_task(label_set_of(read_classes(["file", "id", "image"]))).name)
+    questions = Questions(protocol, "folder:mine", np.array(["0", "1"]), np.array([0, 1]), {}, None, {}, "a test")
+    path = tmp_path / "a.csv"
+    assert write_template(questions, path) == 2
+    assert path.read_text().splitlines()[0] == "ids,file,id,image"
+    path.write_text("ids,file,id,image\n0,0,1,0\n1,1,0,0\n")
+    answers = read_answers(read_table(path), protocol)
+    assert answers.names == ["0", "1"]
+    assert answers.outputs.argmax(axis=1).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet", "a.tsv", "a"])
+def test_a_template_is_called_what_it_is(tmp_path, name):
+    protocol = PROTOCOLS[PROTOCOL]
+    questions = Questions(protocol, "fer2013", np.array(["0"]), np.array([0]), {}, None, {}, "a test")
+    with pytest.raises(FerBenchError, match="written as CSV"):
+        write_template(questions, tmp_path / name)
+    assert not list(tmp_path.iterdir())
