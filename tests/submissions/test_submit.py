@@ -328,12 +328,14 @@ def test_values_over_all_folds(tmp_path, monkeypatch):
 
 
 def test_what_predict_writes_is_read(given_questions, tmp_path):
-    from fer_bench.deploy.predict import Row, write_table
+    from fer_bench.deploy.predict import PredictionRow, write_table
 
     outputs = probabilities(28).astype(np.float32)
     nothing = np.full(7, np.nan, dtype=np.float32)
     rows = [
-        Row(Path("faces") / f"{name}.png", FER7.names, outputs[i] if i else nothing, "" if i else "not an image")
+        PredictionRow(
+            Path("faces") / f"{name}.png", FER7.names, outputs[i] if i else nothing, "" if i else "not an image"
+        )
         for i, name in enumerate(given_questions.ids.tolist())
     ]
     write_table(rows, tmp_path / "p.csv")
