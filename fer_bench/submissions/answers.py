@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ class Answers:
         by_digest: whether these are digests.
         outputs: shape (N, C) probabilities, or (N, D) values; NaN in a row that names an image and answers nothing.
         what: ``probabilities``, ``classes`` or ``values``.
+        also: names of the images in further columns, by column; empty where a row has none.
     """
 
     table: Table
@@ -42,6 +44,7 @@ class Answers:
     by_digest: bool
     outputs: npt.NDArray[np.float32]
     what: str
+    also: dict[str, list[str]]
 
 
 def read_answers(table: Table, protocol: Protocol) -> Answers:
@@ -55,11 +58,12 @@ def read_answers(table: Table, protocol: Protocol) -> Answers:
     Raises:
         BadDataError: a column is missing, unknown or there twice, or a cell is no answer; names the first such row.
     """
-    key = _id_column(table)
-    names = [_name(table, i, cell) for i, cell in enumerate(table.columns[key])]
-    others = {name: cells for name, cells in table.columns.items() if name != key}
-    others = {name: cells for name, cells in others.items() if plain(name) not in (*NAMED_BY, *DIGESTS)}
     labels = protocol.task.labels
+    taken = labels.find if labels is not None else (lambda name: 0 if plain(name) in protocol.task.dimensions else None)
+    keys = _id_columns(table, [name for name in table.columns if taken(name) is None])
+    key = keys[0]
+    names = [_name(table, i, cell) for i, cell in enumerate(table.columns[key])]
+    others = {name: cells for name, cells in table.columns.items() if name not in keys}
     outputs, what = (
         (_values(table, others, protocol), "values")
         if labels is None
@@ -68,13 +72,21 @@ def read_answers(table: Table, protocol: Protocol) -> Answers:
     if np.isnan(outputs).all():
         problem = f"{table.path}: none of its {len(table)} rows answers anything."
         raise BadDataError(problem, "Fill in the columns beside the ids.")
-    return Answers(table, names, plain(key) in DIGESTS, outputs.astype(np.float32), what)
+    also = {name: [_text(cell) for cell in table.columns[name]] for name in keys[1:] if plain(name) not in DIGESTS}
+    return Answers(table, names, plain(key) in DIGESTS, outputs.astype(np.float32), what, also)
 
 
-def _id_column(table: Table) -> str:
-    known = {plain(name): name for name in table.columns}
-    found = next((known[name] for name in (*NAMED_BY, *DIGESTS) if name in known), None)
-    if found is None:
+def id_column(names: Iterable[str]) -> str:
+    """What the column of ids is called beside columns of some names."""
+    used = {plain(name) for name in names}
+    return next(name for name in NAMED_BY if name not in used)
+
+
+def _id_columns(table: Table, names: list[str]) -> list[str]:
+    """Columns that say which image a row is about, that which counts first."""
+    known = {plain(name): name for name in names}
+    found = [known[name] for name in (*NAMED_BY, *DIGESTS) if name in known]
+    if not found:
         has = ", ".join(shown(name, 40) for name in list(table.columns)[:8])
         problem = f"{table.path}: no column says which image a row is about; the columns are {has}."
         raise BadDataError(
@@ -87,8 +99,13 @@ def _name(table: Table, i: int, cell: Any) -> str:
     if is_empty(cell) or (isinstance(cell, float) and not is_finite(cell)):
         problem = f"{table.where(i)}: the row names no image."
         raise BadDataError(problem, "Give every row the id of its image.")
+    return _text(cell)
+
+
+def _text(cell: Any) -> str:
     # Programs that read ids as numbers write 17 as 17.0.
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    whole = isinstance(cell, float) and cell.is_integer()
+    return "" if cell is None else str(int(cell)) if whole else str(cell).strip()
 
 
 def _classes(
@@ -113,10 +130,15 @@ def _classes(
         else:
             places[at] = name
     if not places:
-        single = next((aside[name] for name in _ANSWER if name in aside), None)
-        if single is None:
+        given = [name for name in _ANSWER if name in aside]
+        if not given:
             problem = f"{table.path}: there is no column of a class, and none called 'class'."
             raise BadDataError(problem, f"{protocol} asks for {', '.join(labels.names)}. {_TEMPLATE}")
+        if len(given) > 1:
+            # Of many programs one of them is the label.
+            problem = f"{table.path}: the columns {' and '.join(map(repr, given))} both could be the answers."
+            raise BadDataError(problem, "Leave one of them out; labels are not asked for.")
+        single = aside[given[0]]
         return _one_hot(table, single, labels, protocol), "classes"
     missing = [name for i, name in enumerate(labels.names) if i not in places]
     if missing:
@@ -124,7 +146,27 @@ def _classes(
         raise BadDataError(problem, f"Give the probability of every class. {_TEMPLATE}")
     outputs = _numbers(table, [(name, others[name]) for _, name in sorted(places.items())])
     _check_probabilities(table, outputs)
+    if "prediction" in aside:
+        _check_prediction(table, outputs, aside["prediction"], labels)
     return outputs, "probabilities"
+
+
+def _check_prediction(table: Table, outputs: npt.NDArray[np.float64], cells: list[Any], labels: LabelSet) -> None:
+    """What a program says that it predicts must be the most probable class: else columns have each other's names."""
+    told = [None if is_empty(cell) else labels.find(str(cell)) for cell in cells]
+    wrong = np.array(
+        [at is not None and row[at] < row.max() - SUM_TOLERANCE for at, row in zip(told, outputs, strict=True)]
+    )
+    if wrong.any():
+        i = int(wrong.argmax())
+        most = labels.names[int(outputs[i].argmax())]
+        problem = (
+            f"{table.where(i)}: the prediction is {shown(str(cells[i]), 40)}, and the most probable class is"
+            f" {most}{_more(wrong)}."
+        )
+        raise BadDataError(
+            problem, "Check the names of the columns; or leave out the prediction, or the probabilities."
+        )
 
 
 def _one_hot(table: Table, cells: list[Any], labels: LabelSet, protocol: str) -> npt.NDArray[np.float64]:

@@ -204,7 +204,7 @@ def _named_columns(path: Path, arrays: dict[str, Any], matrix: str) -> dict[str,
         has = "there is none" if classes is None else f"it has shape {classes.shape}"
         problem = f"{path}: {matrix!r} of shape {values.shape} needs an array 'classes' that names its columns; {has}."
         raise BadDataError(problem, "Columns are matched by name, never by position.")
-    names = _unique(path, [str(name) for name in classes.tolist()])
+    names = _unique(path, [str(name) for name in _plain_cells(classes)])
     rest = {name: array for name, array in arrays.items() if name not in (matrix, "classes")}
     if twice := rest.keys() & set(names):
         problem = f"{path}: the column {min(twice)!r} is there twice."

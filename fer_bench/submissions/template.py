@@ -13,6 +13,7 @@ from fer_bench.data.sample_names import picture_names
 from fer_bench.errors import BadDataError, FerBenchError
 from fer_bench.escaping import csv_text
 from fer_bench.protocols import Protocol
+from fer_bench.submissions.answers import id_column
 from fer_bench.submissions.ids import image_digest
 from fer_bench.submissions.questions import Questions
 
@@ -31,20 +32,23 @@ def write_template(questions: Questions, path: Path) -> int:
 
     Args:
         questions: of the protocol.
-        path: of a file that does not exist yet.
+        path: of a file that does not exist yet; ``.csv``.
 
     Returns:
         Number of samples.
 
     Raises:
-        FerBenchError: there is a file of that name.
+        FerBenchError: there is a file of that name, or it is named after another format.
     """
+    if path.suffix.lower() != ".csv":
+        problem = f"{path}: the ids are written as CSV."
+        raise FerBenchError(problem, "Give a name that ends in .csv; `submit` reads .parquet and .npz, too.")
     if path.exists():
         problem = f"{path}: exists."
         raise FerBenchError(problem, "Give another name, so that no answers are lost.")
     names = columns(questions.protocol)
     lines = ([identifier, *("" for _ in names)] for identifier in questions.ids.tolist())
-    write_atomically(path, csv_text(["id", *names], *lines).encode())
+    write_atomically(path, csv_text([id_column(names), *names], *lines).encode())
     return len(questions.ids)
 
 
