@@ -43,6 +43,7 @@ from fer_bench.tasks.distilling import VOTES
 from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_of
 from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
+from fer_bench.training.announce import announced, resumption
 from fer_bench.training.build import build_task, check_names, load_weights
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
@@ -93,7 +94,10 @@ def run(
     hardware.keep_freed_memory()
     store = store or Store()
     store.require_space()
-    anew = force or not any_record(store, protocol.name, spec.model, spec.run_id())
+    recorded = any_record(store, protocol.name, spec.model, spec.run_id())
+    anew = force or not recorded
+    if is_first(spec.execution):
+        print(announced(spec, protocol, device, anew=force, recorded=recorded), flush=True)
     gone: list[RecordError] = []
     teachers = find_teachers(spec, store, None if anew else gone)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
@@ -127,6 +131,8 @@ def run(
     with lock(folder, spec.execution):
         if is_first(spec.execution):
             begin_folder(folder, spec, inputs, anew=force)
+            if (found := resumption(spec, folder)) != resumption(spec, paths.runs_dir() / spec.training_id()):
+                print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None

@@ -32,6 +32,7 @@ from fer_bench.training.forecast import Forecast
 from fer_bench.training.hardware import Device
 from fer_bench.training.loggers import Track, loggers_of
 from fer_bench.training.norms import MeasureNorms
+from fer_bench.training.progress import Bar
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
@@ -86,11 +87,8 @@ def build_trainer(
     # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
     # step, and no other result.
     torch.utils.deterministic.fill_uninitialized_memory = execution.strict_determinism  # type: ignore[attr-defined]
-    bars = on_terminal()
-    if bars:
-        from lightning.pytorch.callbacks import RichProgressBar
-
-        callbacks.append(RichProgressBar(leave=False))
+    if on_terminal():
+        callbacks.append(Bar(monitor, mode == "max"))
     return L.Trainer(
         accelerator=device.accelerator,
         devices=execution.devices,
@@ -111,7 +109,7 @@ def build_trainer(
         logger=loggers_of(spec, folder) or False,
         log_every_n_steps=50,
         num_sanity_val_steps=0,
-        enable_progress_bar=bars,
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
 
