@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fer_bench import paths
+from fer_bench.errors import LoggerWarning
 from fer_bench.protocols import Protocol, protocol_named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 from fer_bench.tracking.content import config_of, summary_of, tags_of
-from fer_bench.tracking.guard import Guard
+from fer_bench.tracking.guard import reason
 from fer_bench.tracking.session import Session, check_packages, session_id, tracked
 
 if TYPE_CHECKING:
@@ -32,7 +34,18 @@ def publish(session: Session, store: Store, record: Record) -> None:
         store: holds the record's predictions.
         record: a finished one.
     """
-    session.media(Guard("Weights & Biases")(lambda: dict(_shown(store, record)), {}))
+    found: dict[str, Any] = {}
+    try:
+        for name, shown in _shown(store, record):
+            found[name] = shown
+    # A picture is not worth a result, whatever it fails of; those before it are shown.
+    except Exception as error:
+        warnings.warn(
+            f"not everything of {record.run_id} is shown in Weights & Biases: {reason(error)}",
+            LoggerWarning,
+            stacklevel=2,
+        )
+    session.media(found)
 
 
 def publish_records(records: Iterable[Record], store: Store, execution: Execution) -> None:
@@ -90,8 +103,11 @@ def _opened(png: bytes) -> Any:
 
 
 def _confusion(wandb: Any, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Any:
-    """The chart that Weights & Biases has for it, with its table: true class, predicted class, number."""
-    rows = [[names[i], names[j], int(n)] for i, line in enumerate(matrix) for j, n in enumerate(line)]
+    """The chart that Weights & Biases has for it, with its table: true class, predicted class, number. A column more than there are
+    classes counts samples without an answer.
+    """
+    columns = [*names, "no answer"]
+    rows = [[names[i], columns[j], int(n)] for i, line in enumerate(matrix) for j, n in enumerate(line)]
     fields = {"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"}
     return wandb.plot_table(
         "wandb/confusion_matrix/v1",

@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from fer_bench.apps.runs import carry_out
+from fer_bench.apps.tracking import publish_records
 from fer_bench.errors import Interrupted, LoggerWarning, SpecError
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, build
@@ -15,7 +17,7 @@ from fer_bench.tracking.content import flat_scores
 from fer_bench.tracking.session import STATE, Session
 from fer_bench.training import callbacks
 from fer_bench.training.run import run
-from tests.offline_runs import config, epochs, header, offline_runs, summary
+from tests.offline_runs import config, epochs, header, history, offline_runs, summary
 
 
 @pytest.fixture
@@ -195,3 +197,71 @@ def test_a_session_remembers_its_epochs_where_its_id_is_the_same(tmp_path):
         session.curves({"loss": [0.1, 0.2, 0.3]})
     assert same.run.logged == [3]
     assert other.run.logged == [1, 2, 3]
+
+
+def test_a_record_is_shown_with_its_matrix_and_figures(wandb_home, finished):
+    _, record, store = finished
+    publish_records([record], store, Execution(wandb="offline", wandb_tags=("paper",)))
+    (only,) = offline_runs(wandb_home / "runs" / "tracked")
+    assert header(only).display_name == record.run_id
+    assert "paper" in header(only).tags
+    shown = {name for row in history(only) for name in row}
+    assert {"figures/confusion_test", "figures/learning_curves"} <= shown
+    assert any(name.startswith("test/confusion_matrix") for name in shown)
+    assert [row["epoch"] for row in epochs(only) if "lr" in row] == [1, 2, 3]
+    assert summary(only)["test/accuracy"] == pytest.approx(record.metrics["accuracy"])
+    tables = [json.loads(path.read_text()) for path in only.parent.rglob("*.table.json")]
+    (matrix,) = (table["data"] for table in tables if "nPredictions" in table["columns"])
+    assert sum(row[2] for row in matrix) == record.n_scored
+
+
+def test_values_are_shown_as_a_scatter(wandb_home, tiny):
+    store = Store()
+    record = carry_out(tiny(epochs=1, task="va", loss="mse", execution={"wandb": "offline"}), store)
+    (only,) = offline_runs(wandb_home / "runs" / record.run_id)
+    shown = {name for row in history(only) for name in row}
+    for name in ("valence", "arousal"):
+        assert any(found.startswith(f"test/scatter_{name}") for found in shown)
+    tables = [json.loads(path.read_text()) for path in only.parent.rglob("*.table.json")]
+    assert {len(table["data"]) for table in tables if table["columns"] == ["true", "predicted"]} == {record.n_scored}
+
+
+def test_a_figure_that_fails_costs_nothing_else(monkeypatch, finished):
+    from fer_bench.apps import tracking
+
+    def shown(store, record):
+        yield "first", 1
+        raise ValueError("no such font")
+
+    class Kept:
+        def media(self, found):
+            self.found = found
+
+    monkeypatch.setattr(tracking, "_shown", shown)
+    kept = Kept()
+    with pytest.warns(LoggerWarning, match="no such font"):
+        tracking.publish(kept, finished[2], finished[1])
+    assert kept.found == {"first": 1}
+
+
+def test_verbs_without_a_training_publish_their_records(wandb_home, finished, monkeypatch):
+    from typer.testing import CliRunner
+
+    from fer_bench.apps import tracking
+    from fer_bench.cli.main import app
+
+    published = []
+    monkeypatch.setattr(
+        tracking, "publish_records", lambda records, store, execution: published.append((list(records), execution))
+    )
+    _, record, _ = finished
+    wandb = ["--wandb", "offline", "--wandb-project", "faces", "--wandb-tags", "a,b"]
+    ensemble = ["ensemble", "--protocol", "synthfaces-fer7", "--members", record.run_id]
+    for command in (ensemble, ["evaluate", record.run_id, "--on", "synthfaces"]):
+        done = CliRunner().invoke(app, [*command, *wandb])
+        assert done.exit_code == 0, (done.output, done.exception)
+        records, execution = published.pop()
+        assert len(records) == 1
+        assert (execution.wandb, execution.wandb_project, execution.wandb_tags) == ("offline", "faces", ("a", "b"))
+    refused = CliRunner().invoke(app, ["evaluate", record.run_id, "--by", "class", *wandb])
+    assert isinstance(refused.exception, SpecError)
