@@ -103,8 +103,8 @@ def _opened(png: bytes) -> Any:
 
 
 def _confusion(wandb: Any, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Any:
-    """The chart that Weights & Biases has for it, with its table: true class, predicted class, number. A column more than there are
-    classes counts samples without an answer.
+    """The chart that Weights & Biases has for it, with its table: true class, predicted class, number. A column
+    more than there are classes counts samples without an answer.
     """
     columns = [*names, "no answer"]
     rows = [[names[i], columns[j], int(n)] for i, line in enumerate(matrix) for j, n in enumerate(line)]

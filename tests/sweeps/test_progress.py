@@ -55,3 +55,22 @@ def test_a_failure_is_no_measure_and_an_unknown_kind_leaves_it_open():
 def test_what_was_not_foreseen_is_counted():
     progress = Progress([], Clock())
     assert progress.begin(Step("run", "a"), "network") == "[1/1] network"
+
+
+def test_a_suite_counts_everything_and_tags_its_runs(own_folders, monkeypatch, capsys):
+    from fer_bench.cli import suite
+
+    file = own_folders / "mine.yaml"
+    faces = "{n_train: 14, n_validation: 7, n_test: 7}"
+    file.write_text(
+        f"defaults: {{dataset: synthfaces, task: fer7, model: five_layer_cnn, epochs: 2, dataset_options: {faces}}}\n"
+        "runs:\n  - {recipe: a, seeds: [0, 1]}\n  - {recipe: b, lr: 0.01, seeds: [0]}\n"
+    )
+    seen = []
+    monkeypatch.setattr(suite, "run_and_say", lambda spec, force: seen.append(spec))
+    suite.carry_out_suite(file, {"wandb": "offline", "wandb_tags": ["paper"]})
+    lines = [text for text in capsys.readouterr().out.splitlines() if text.startswith("[")]
+    assert [text.partition("]")[0] for text in lines] == ["[1/3", "[2/3", "[3/3"]
+    assert "left" not in lines[0]
+    assert all(text.endswith("left") for text in lines[1:])
+    assert {spec.execution.wandb_tags for spec in seen} == {("paper", "mine")}
