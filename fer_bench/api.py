@@ -75,7 +75,7 @@ def run(
         >>> faces = {"n_train": 42, "n_validation": 21, "n_test": 28}
         >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
         ...                        dataset_options=faces, model_options={"width": 2})
-        epoch 1/1  train/accuracy ...
+        run ...
         >>> record.protocol, record.n_scored, sorted(record.predictions)
         ('synthfaces-fer7', 28, ['test', 'validation'])
         >>> fer_bench.run("synthfaces", epoch=1)
@@ -200,7 +200,7 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: StoreLike
         >>> record = fer_bench.run("synthfaces", "five_layer_cnn", epochs=1, batch_size=14, seed=3, accelerator="cpu",
         ...                        dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28},
         ...                        model_options={"width": 2})
-        epoch 1/1  train/accuracy ...
+        run ...
         >>> network = fer_bench.load_model(record, accelerator="cpu")
         >>> network.names[:3], tuple(network(torch.zeros(2, 1, 48, 48, dtype=torch.uint8)).shape)
         (('angry', 'disgust', 'fear'), (2, 7))

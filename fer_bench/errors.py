@@ -101,5 +101,9 @@ class DamagedFileWarning(Notice):
     """A file that others can do without is damaged, and left out or made anew."""
 
 
+class LoggerWarning(Notice):
+    """A logger has failed; the run continues without it."""
+
+
 class PluginError(FerBenchError):
     """A plugin cannot be imported, or does not meet the contract of its kind."""

@@ -29,6 +29,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "albumentations": ("albumentations", "train"),
     "cv2": ("opencv-python", "train"),
     "wandb": ("wandb", "wandb"),
+    "tensorboard": ("tensorboard", "tensorboard"),
     "crowdkit": ("crowd-kit", "study"),
     "cleanlab": ("cleanlab", "study"),
     "pyarrow": ("pyarrow", "study"),

@@ -33,6 +33,9 @@ AUTO = "auto"
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
+# What Weights & Biases accepts as a name in an address, and as a tag.
+WandbName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\s]+$", max_length=128)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[^\r\n,]+$", max_length=64)]
 _LONGEST = 120
 
 
@@ -49,6 +52,16 @@ class Execution(BaseModel):
     workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
     strict_determinism: bool = Field(False, description="refuse operations that do not repeat bit for bit")
     wandb: Literal["off", "offline", "online"] = Field("off", description="log to Weights & Biases")
+    wandb_project: WandbName = Field("fer_bench", description="project of the Weights & Biases run")
+    wandb_entity: WandbName | None = Field(
+        None, description="user or team of the Weights & Biases run; None: the account's own"
+    )
+    wandb_tags: tuple[Tag, ...] = Field(
+        (), description="tags of the Weights & Biases run, beside those of its dataset, task and suite"
+    )
+    logger: Literal["csv", "tensorboard", "both", "none"] = Field(
+        "csv", description="what writes each epoch's scores into the run's folder"
+    )
     max_memory_halvings: int = Field(
         3, ge=0, description="how often a batch that does not fit into memory may be halved"
     )

@@ -127,11 +127,20 @@ def carry_out(spec: RunSpec, store: Store, *, force: bool = False, begun: Callab
         force: repeat a run whose record exists.
         begun: is called once the run begins, see :func:`fer_bench.training.run.run`.
     """
+    from fer_bench.apps.tracking import publish, publish_records
     from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.provenance import now
     from fer_bench.sweeps.folds import is_experiment, run_folds
     from fer_bench.training.run import run
 
-    once = partial(run, begun=begun)
-    record = run_folds(spec, store, force=force, run=once) if is_experiment(spec) else once(spec, store, force=force)
+    once = partial(run, begun=begun, publish=publish)
+    if is_experiment(spec):
+        began = now()
+        record = run_folds(spec, store, force=force, run=once)
+        # One that was there before has been shown before.
+        if record.created >= began:
+            publish_records([record], store, spec.execution)
+    else:
+        record = once(spec, store, force=force)
     render_all(store)
     return record

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.registry import unknown_name
+from fer_bench.spec import Execution
 
 if TYPE_CHECKING:
     from fer_bench.ensembles.members import Pool
@@ -20,11 +22,12 @@ Opt = typer.Option
 
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("ensemble")(ensemble_verb)
+    app.command("ensemble", cls=Grouped, context_settings=CONTEXT)(ensemble_verb)
     app.command("human-baseline")(human_baseline_verb)
     app.command("humans", hidden=True)(human_baseline_verb)  # Its first name; scripts may use it.
 
 
+@with_fields(Execution, TRACKING, only=FIELDS)
 def ensemble_verb(
     protocol: Annotated[str, Opt(help="Protocol: fer2013-fer7, ...; `fer-bench list protocols`.")],
     members: Annotated[
@@ -59,13 +62,16 @@ def ensemble_verb(
         bool,
         Opt("--compare", help="Build nothing: score every rule on validation samples that were not used to choose it."),
     ] = False,
+    **tracking: Any,
 ) -> None:
     """Combine stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
+    from fer_bench.apps.tracking import publish_records
     from fer_bench.ensembles.build import build_ensemble, check_protocol
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
 
+    execution = tracking_of(typed(Execution, tracking))
     store = Store()
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
     pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
@@ -80,6 +86,7 @@ def ensemble_verb(
     options: dict[str, Any] = {"rule": rule, "order": order, "selection": selection}
     record = build_ensemble(store, chosen, named or None, _top_k(top_k), **options, pool=pool, bags=bags)
     render_all(store)
+    publish_records([record], store, execution)
     value, before = record.metrics[chosen.primary], record.validation_metrics[chosen.primary]
     typer.echo(
         f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {value:.4f} on {record.n_scored} test"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
+from fer_bench.spec import Execution
 
 if TYPE_CHECKING:
     from fer_bench.metrics import Metric
@@ -14,12 +17,13 @@ if TYPE_CHECKING:
 
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("evaluate")(evaluate_verb)
+    app.command("evaluate", cls=Grouped, context_settings=CONTEXT)(evaluate_verb)
     app.command("cross-dataset")(cross_dataset_verb)
     app.command("matrix", hidden=True)(cross_dataset_verb)  # Its first name; scripts may use it.
     app.command("predict")(predict_verb)
 
 
+@with_fields(Execution, TRACKING, only=FIELDS)
 def evaluate_verb(
     run: Annotated[str, typer.Argument(help="A run id.")],
     on: Annotated[str | None, typer.Option(help="The dataset to test on.")] = None,
@@ -49,10 +53,12 @@ def evaluate_verb(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")
     ] = None,
+    **tracking: Any,
 ) -> None:
     """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training
     images, corrupted, or by group.
     """
+    from fer_bench.apps.tracking import publish_records
     from fer_bench.assignments import dataset_options
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
@@ -65,6 +71,10 @@ def evaluate_verb(
     if (csv is not None or png is not None) and not corruptions and by is None:
         problem = "--csv and --png belong to --corruptions and --by."
         raise SpecError(problem, "Leave them out.")
+    tracked = tracking_of(typed(Execution, tracking))
+    if tracked.wandb != "off" and (train or corruptions or by is not None):
+        problem = "--wandb belongs to --on and --labels, which make a record."
+        raise SpecError(problem, "Leave it out, or use --csv and --png.")
     execution = build({"execution": {"data_dir": data_dir, "accelerator": accelerator}}, "the command line").execution
     store = Store()
     if corruptions or by is not None:
@@ -106,6 +116,7 @@ def evaluate_verb(
             store, run, which_ferplus(data_dir) if on == "ferplus" else str(on), task, execution, dataset_options(sets)
         )
     render_all(store)
+    publish_records([record], store, tracked)
     typer.echo(f"{record.run_id}: {record.protocol}: {_score(record)} on {record.n_scored} test samples")
     if on is not None and record.kind != "evaluated":
         typer.echo(f"  {on} is what the run was trained on: this is its own record, and nothing was tested again")

@@ -14,8 +14,11 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from fer_bench.assignments import kinds_of, parse_assignments, read_setting
-from fer_bench.spec import Execution
+from fer_bench.spec import Execution, build
 
+# Title and fields of the flags of trackers, in verbs that train nothing with epochs.
+TRACKING = "Tracking (changes no result)"
+FIELDS = ("wandb", "wandb_project", "wandb_entity", "wandb_tags")
 # In fewer columns help is hard to read; in more it is never shown.
 CONTEXT = {"max_content_width": 100}
 SETTINGS = Annotated[
@@ -146,3 +149,17 @@ def typed(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
 def _within(name: str, text: str) -> str:
     """``rotate=10`` of ``--augment-options`` as ``--set`` would have it; a whole mapping in braces as it is."""
     return f"{name}={text}" if text.lstrip().startswith("{") else f"{name}.{text}"
+
+
+def tracking_of(settings: Mapping[str, Any]) -> Execution:
+    """How a verb that trains nothing is tracked, from the settings that :func:`typed` has read.
+
+    Raises:
+        SpecError: a value that cannot be used.
+        MissingPackageError: the tracker's package is missing.
+    """
+    from fer_bench.tracking.session import check_packages
+
+    execution = build({"execution": settings}, "the command line").execution
+    check_packages(execution)
+    return execution

@@ -4,19 +4,20 @@ has to be trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fer_bench.assignments import parse_assignments
-from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, typed, with_fields
+from fer_bench.cli.flags import CONTEXT, FIELDS, SETTINGS, Grouped, tracking_of, typed, with_fields
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.layering import merge
 from fer_bench.own_data import TABLE, find_table
 from fer_bench.probes.settings import ProbeSettings, build_probe, with_dataset_defaults
 from fer_bench.spec import Execution
+from fer_bench.sweeps.progress import Progress, grid_step
 
 if TYPE_CHECKING:
     pass
@@ -29,7 +30,9 @@ _FIELDS = with_fields(
     leave=("streams", "weights", "weights_files", "table_file"),
     called={"max_epochs": "epochs"},
 )
-_PLACE = with_fields(Execution, "Where (changes no result)", only=("data_dir", "accelerator"))
+# Where heads are trained, and where they are tracked.
+_PLACE_FIELDS = ("data_dir", "accelerator", *FIELDS)
+_PLACE = with_fields(Execution, "Where (changes no result)", only=_PLACE_FIELDS)
 _WEIGHTS = Annotated[
     list[str] | None,
     Opt(
@@ -93,10 +96,10 @@ def _forward(
     if not read(suite).grids:
         problem = f"{suite} is a suite of runs, not of probes."
         raise SpecError(problem, f"Type: fer-bench suite {suite}")
-    if own := [key for key in given if key not in ("seeds", "data_dir", "accelerator")]:
+    if own := [key for key in given if key not in ("seeds", *_PLACE_FIELDS)]:
         problem = f"--{own[0].replace('_', '-')} is said by the suite {suite}."
         raise SpecError(problem, f"Change a copy of the file, and type: fer-bench suite {suite}")
-    place = typed(Execution, {key: flags[key] for key in ("data_dir", "accelerator")})
+    place = typed(Execution, {key: flags[key] for key in _PLACE_FIELDS})
     carry_out_suite(suite, place, only, flags["seeds"], dry_run=dry_run, force=force)
 
 
@@ -128,7 +131,7 @@ def _settings(
     flags: dict[str, Any], sets: list[str] | None, weights: list[str] | None, backbone: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a grid that were typed, and where it is carried out."""
-    place = typed(Execution, {key: flags.pop(key) for key in ("data_dir", "accelerator")})
+    place = typed(Execution, {key: flags.pop(key) for key in _PLACE_FIELDS})
     found = merge(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
     if str(found.get("dataset", "")).startswith(TABLE):
         name, path = find_table(found["dataset"], place.get("data_dir"))
@@ -145,7 +148,7 @@ def _carry_out(settings: dict[str, Any], place: dict[str, Any], *, dry_run: bool
     if dry_run:
         typer.echo(described(grid))
         return
-    run_grids([grid], place.get("data_dir"), place.get("accelerator"), force)
+    run_grids([grid], place, force)
 
 
 def described(grid: ProbeSettings) -> str:
@@ -156,42 +159,48 @@ def described(grid: ProbeSettings) -> str:
 
 def run_grids(
     grids: list[ProbeSettings],
-    data_dir: str | None,
-    accelerator: str | None,
+    place: Mapping[str, Any],
     force: bool,
     failed: Callable[[FerBenchError], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Train the heads of grids, and say what they score.
 
     Args:
         grids: one after the other.
-        data_dir: data root.
-        accelerator: as of a run.
+        place: fields of :class:`Execution` that were given: where the data are, what computes, how it is tracked.
         force: repeat a grid whose records exist.
         failed: is told of a grid that fails, and then the next begins; None: its error is raised.
+        progress: of the suite that they are a part of; None: they are counted by themselves.
 
     Returns:
         How many have been done.
     """
     if not grids:
         return 0
+    from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
     from fer_bench.probes.grid import run_grid, table
     from fer_bench.protocols import protocol_for
+    from fer_bench.results.provenance import now
     from fer_bench.results.store import Store
     from fer_bench.training.hardware import keep_freed_memory
 
     keep_freed_memory()
-    store, place, n_done = Store(), _place(accelerator), 0
-    for number, grid in enumerate(grids, start=1):
-        typer.echo(f"[{number}/{len(grids)}] {grid.protocol} {grid.model}")
+    tracking = tracking_of({key: place[key] for key in FIELDS if key in place})
+    store, device, n_done = Store(), _place(place.get("accelerator")), 0
+    steps = progress or Progress([grid_step(grid) for grid in grids])
+    for grid in grids:
+        typer.echo(steps.begin(grid_step(grid), f"{grid.protocol} {grid.model}"))
         try:
-            records = run_grid(grid, store, place=place, data_dir=data_dir, force=force)
+            began = now()
+            records = run_grid(grid, store, place=device, data_dir=place.get("data_dir"), force=force)
         except FerBenchError as error:
             if failed is None:
                 raise
             failed(error)
             continue
+        steps.done()
         n_done += 1
         primary = protocol_for(grid.dataset, grid.task).primary
         for lr, loss, validation, test, std, n in table(records, primary):
@@ -202,6 +211,8 @@ def run_grids(
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
         typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
+        # Of a grid only the heads that were chosen, and none that was there before.
+        publish_records([one for one in records if one.ranked and one.created >= began], store, tracking)
     render_all(store)
     return n_done
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_bench.cli.flags import CONTEXT, Grouped, typed, with_fields
+from fer_bench.cli.flags import CONTEXT, FIELDS, Grouped, typed, with_fields
 from fer_bench.cli.probe import described, run_grids
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
 from fer_bench.spec import Execution, RunSpec
+from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 
 if TYPE_CHECKING:
     from fer_bench.probes.settings import ProbeSettings
@@ -27,7 +28,7 @@ SEEDS = Annotated[str | None, Opt(metavar="A,B,...", help="Replace the suite's s
 DRY = Annotated[bool, Opt("--dry-run", help="Only list what there is to do, and what is done.")]
 FORCE = Annotated[bool, Opt("--force", help="Repeat what has a record.")]
 # What heads are trained on is chosen by these two.
-_OF_HEADS = ("data_dir", "accelerator")
+_OF_HEADS = ("data_dir", "accelerator", *FIELDS)
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -74,6 +75,9 @@ def carry_out_suite(
     from fer_bench.sweeps.todo import todo
 
     execution = execution or {}
+    if execution.get("wandb", "off") != "off":
+        # By the suite's name its runs are found.
+        execution = {**execution, "wandb_tags": [*execution.get("wandb_tags", ()), file.stem[:64]]}
     suite, store = read(file, execution, _seeds(seeds)), Store()
     plan, grids = _chosen(suite, file, only)
     if not plan and not suite.networks and (extra := [key for key in execution if key not in _OF_HEADS]):
@@ -88,9 +92,10 @@ def carry_out_suite(
         found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _check_all(found.runs, file)
     done = _Done(found.unread)
-    _train(found.runs, done, force)
-    _test_abroad(found.tests, done)
-    _probe(found, networks, store, done, execution, force)
+    progress = Progress(steps_of(found))
+    _train(found.runs, done, progress, force)
+    _test_abroad(found.tests, done, progress)
+    _probe(found, networks, store, done, progress, execution, force)
     done.end(file)
 
 
@@ -186,25 +191,27 @@ def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
             continue
 
 
-def _train(specs: list[RunSpec], done: _Done, force: bool) -> None:
+def _train(specs: list[RunSpec], done: _Done, progress: Progress, force: bool) -> None:
     from fer_bench.sweeps.grid import names_of
 
-    for number, (spec, name) in enumerate(zip(specs, names_of(specs), strict=True), start=1):
+    for spec, name in zip(specs, names_of(specs), strict=True):
         if done.lacks(spec.dataset):
             continue
-        typer.echo(f"[{number}/{len(specs)}] {name} seed {spec.seed}")
+        typer.echo(progress.begin(run_step(spec), f"{name} seed {spec.seed}"))
         try:
             run_and_say(spec, force)
         except FerBenchError as error:
             done.failed(error)
         else:
+            progress.done()
             done.n_done += 1
 
 
-def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done) -> None:
+def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done, progress: Progress) -> None:
     """Test networks on other datasets."""
     if not tests:
         return
+    from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store, folder_name
     from fer_bench.sweeps.todo import DataInPlace, done_on_present
@@ -214,6 +221,7 @@ def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done) -> None:
     for spec, dataset in tests:
         if done.lacks(spec.dataset, dataset):
             continue
+        typer.echo(progress.begin(test_step(spec, dataset), f"{spec.run_id()} on {dataset}"))
         # The network that was trained on the data that are there, not any of these settings.
         trained = done_on_present(spec, store, data)
         if trained is None or trained.status != "finished":
@@ -225,13 +233,21 @@ def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done) -> None:
         except FerBenchError as error:
             done.failed(error, f"{spec.run_id()} on {dataset} ")
         else:
+            progress.done()
             done.n_done += 1
+            publish_records([record], store, spec.execution)
             typer.echo(f"  {record.run_id}: {record.protocol} on {record.n_scored} samples")
     render_all(store)
 
 
 def _probe(
-    found: Todo, networks: list[RunSpec], store: Store, done: _Done, execution: Mapping[str, Any], force: bool
+    found: Todo,
+    networks: list[RunSpec],
+    store: Store,
+    done: _Done,
+    progress: Progress,
+    execution: Mapping[str, Any],
+    force: bool,
 ) -> None:
     """Train the networks that grids need and that are not on this machine, and then the grids."""
     if not found.grids:
@@ -248,25 +264,28 @@ def _probe(
         if spec.dataset in done.unread:
             grids = [grid for grid in grids if grid not in needing or not done.lacks(spec.dataset)]
             continue
-        typer.echo(f"network {spec.run_id()}: {spec.protocol} {spec.model}")
+        typer.echo(progress.begin(run_step(spec), f"network {spec.run_id()}: {spec.protocol} {spec.model}"))
         try:
             run_ids[name] = _network_here(spec, store)
+            progress.done()
         except FerBenchError as error:
             done.failed(error, f"{len(needing)} grids need it: ")
             grids = [grid for grid in grids if grid not in needing]
-    place = (execution.get("data_dir"), execution.get("accelerator"))
-    done.n_done += run_grids([renamed(grid, run_ids) for grid in grids], *place, force, failed=done.failed)
+    place = {key: execution[key] for key in _OF_HEADS if key in execution}
+    renamed_grids = [renamed(grid, run_ids) for grid in grids]
+    done.n_done += run_grids(renamed_grids, place, force, failed=done.failed, progress=progress)
 
 
 def _network_here(spec: RunSpec, store: Store) -> str:
     """Train a network, if it is not on this machine; returns the id of its record."""
+    from fer_bench.apps.tracking import publish
     from fer_bench.results.begin import run_folder
     from fer_bench.training.run import run
 
-    record = run(spec, store)
+    record = run(spec, store, publish=publish)
     if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
         # A record without its checkpoint came with the repository: the network has to be trained here once more.
-        record = run(spec, store, force=True)
+        record = run(spec, store, force=True, publish=publish)
     return record.run_id
 
 

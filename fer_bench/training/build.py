@@ -16,7 +16,6 @@ from fer_bench.models.initial import Initial
 from fer_bench.models.trial import try_sides, try_specified
 from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import Network, build_specified
-from fer_bench.packages import require
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
 from fer_bench.spec import RunSpec
@@ -31,6 +30,7 @@ from fer_bench.tasks.sharpness import OPTION as SAM
 from fer_bench.tasks.sharpness import radius_of
 from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_settings
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
+from fer_bench.tracking.session import check_packages
 from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.idle import check_idle
@@ -97,8 +97,7 @@ def check_names(spec: RunSpec) -> Protocol:
         build_value_loss(spec.loss, dict(spec.loss_options))
     if spec.labels and protocol.task.labels is not None:
         read_labels(Path(spec.execution.labels_file or spec.labels), protocol.task.labels)
-    if spec.execution.wandb != "off":
-        require(("wandb",))
+    check_packages(spec.execution)
     _check_strategy(spec.execution.strategy)
     if radius_of(spec.optimizer_options) and spec.execution.strategy.startswith(SHARDED):
         problem = (

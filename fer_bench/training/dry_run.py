@@ -13,6 +13,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.durations import in_words
 from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import find_done
@@ -23,7 +24,7 @@ from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names
 from fer_bench.training.fingerprint import fingerprint_here
-from fer_bench.training.forecast import estimate, in_words, work_of
+from fer_bench.training.forecast import estimate, work_of
 from fer_bench.training.hardware import Device
 
 # Settings that are printed even at their neutral value.

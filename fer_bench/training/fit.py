@@ -19,18 +19,25 @@ from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
+from fer_bench.tracking.session import Session
 from fer_bench.training.build import read_checkpoint
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.distributed import is_first
 from fer_bench.training.hardware import Device
 from fer_bench.training.stopping import LOSS, FindingEmoStopping
-from fer_bench.training.trainer import build_trainer, close_loggers
+from fer_bench.training.trainer import build_trainer
 
 _CHECKPOINTS = "checkpoints"
 
 
 def fit(
-    spec: RunSpec, protocol: Protocol, task: AffectTask, datamodule: AffectDataModule, device: Device, folder: Path
+    spec: RunSpec,
+    protocol: Protocol,
+    task: AffectTask,
+    datamodule: AffectDataModule,
+    device: Device,
+    folder: Path,
+    session: Session | None = None,
 ) -> dict[str, Any]:
     """Train a task, or read what an earlier call has trained.
 
@@ -41,6 +48,7 @@ def fit(
         datamodule: its data.
         device: resolved hardware.
         folder: holds ``last.ckpt`` (after every epoch), ``best.ckpt`` and, when done, ``trained.json``.
+        session: gets the epochs; None: nothing tracks them.
 
     Returns:
         Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and
@@ -63,7 +71,7 @@ def fit(
     halvings_left = spec.execution.max_memory_halvings if spec.execution.devices * spec.execution.num_nodes == 1 else 0
     while True:
         with contextlib.suppress(torch.OutOfMemoryError):
-            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate)
+            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate, session)
             break
         # Out here, for while the exception lives it holds on to the memory of the attempt.
         if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
@@ -119,20 +127,19 @@ def _attempt(
     device: Device,
     folder: Path,
     accumulate: int,
+    session: Session | None,
 ) -> dict[str, Any]:
     last = folder / "last.ckpt"
     resumed = last.is_file()
     datamodule.first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     history = History(verbose=not on_terminal())
-    trainer = build_trainer(spec, protocol, device, folder, history, accumulate)
+    trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session)
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)
     except SystemExit:
         # Lightning's SIGTERM handler leaves this way, with exit code 0.
         raise Interrupted(*_interrupted(history, spec)) from None
-    finally:
-        close_loggers(trainer)
     if (
         trainer.interrupted
         or trainer.received_sigterm

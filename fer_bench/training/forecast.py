@@ -12,6 +12,7 @@ import lightning as L
 import torch
 
 from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.durations import in_words
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.training.hardware import Device
@@ -65,14 +66,6 @@ def work_of(spec: RunSpec, counts: dict[str, int], eval_batch_size: int, epochs_
     batches = {split: math.ceil(counts[split] / eval_batch_size) for split in ("validation", "test")}
     views = VIEWS.get(spec.tta_kind, spec.tta) if spec.tta else 1
     return Work(spec.epochs - epochs_done, steps, batches["validation"], views * sum(batches.values()))
-
-
-def in_words(seconds: float) -> str:
-    """A time to two digits in the unit that suits it."""
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length or (unit == "min" and seconds >= 60):
-            return f"{seconds / length:.2g} {unit}" if seconds / length < 100 else f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.2g} s"
 
 
 class _Clock(L.Callback):

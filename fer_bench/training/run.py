@@ -26,8 +26,10 @@ from fer_bench.results.inputs import (
     Inputs,
     any_record,
     data_inputs,
+    digest,
     find_done,
     mark,
+    marked,
     may_resume,
     run_id_for,
     training_folder,
@@ -38,12 +40,16 @@ from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import VOTES
+from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_of
+from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
+from fer_bench.training.announce import announced, resumption
 from fer_bench.training.build import build_task, check_names, load_weights
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
+from fer_bench.training.loggers import log_result
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
@@ -55,9 +61,17 @@ from fer_bench.training.teachers import (
 )
 from fer_bench.training.votes import Votes, votes_for
 
+# Gives a session what is shown of a finished run.
+Publish = Callable[[Session, Store, Record], None]
+
 
 def run(
-    spec: RunSpec, store: Store | None = None, *, force: bool = False, begun: Callable[[], None] | None = None
+    spec: RunSpec,
+    store: Store | None = None,
+    *,
+    force: bool = False,
+    begun: Callable[[], None] | None = None,
+    publish: Publish | None = None,
 ) -> Record:
     """Train, select on validation, test once, score, and write the record.
 
@@ -66,6 +80,7 @@ def run(
         store: for the record; None: the project's leaderboards.
         force: repeat a run whose record exists.
         begun: is called once nothing that the run needs is missing: its data have been read, and its teachers found.
+        publish: is called with the record where the run is tracked (``execution.wandb``).
 
     Returns:
         The record; the existing one if the run has finished before.
@@ -79,7 +94,10 @@ def run(
     hardware.keep_freed_memory()
     store = store or Store()
     store.require_space()
-    anew = force or not any_record(store, protocol.name, spec.model, spec.run_id())
+    recorded = any_record(store, protocol.name, spec.model, spec.run_id())
+    anew = force or not recorded
+    if is_first(spec.execution):
+        print(announced(spec, protocol, device, anew=force, recorded=recorded), flush=True)
     gone: list[RecordError] = []
     teachers = find_teachers(spec, store, None if anew else gone)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
@@ -113,6 +131,8 @@ def run(
     with lock(folder, spec.execution):
         if is_first(spec.execution):
             begin_folder(folder, spec, inputs, anew=force)
+            if (found := resumption(spec, folder)) != resumption(spec, paths.runs_dir() / spec.training_id()):
+                print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
@@ -125,26 +145,45 @@ def run(
         draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(
             update={"inputs": inputs}
         )
-        try:
-            with distribution(spec.execution):
-                training = fit(spec, protocol, task, datamodule, device, folder)
-        except RunNanError as error:
-            store.put(without_scores(draft, error.problem), called=called)
-            raise
-        load_weights(task, folder / f"{spec.snapshot}.ckpt")
-        training["weights_sha256"] = weights_digest(task.network)
-        if began_with is not None:
-            training["initial_weights"] = began_with.facts()
-        if taught is not None:
-            training["teachers"] = teachers_facts(teachers, protocol, votes)
-        began = time.perf_counter()
-        predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
-        training["prediction_seconds"] = round(time.perf_counter() - began, 3)
-        record = scored(draft.model_copy(update={"training": training}), protocol, predictions)
-        # Another process may have written a record of these settings on other data meanwhile.
-        done = store.put(record, predictions, called=called)
-        note_present(store, protocol, checksums_of(done))
-        return done
+        execution = spec.execution if is_first(spec.execution) else Execution()
+        with tracked(
+            execution,
+            folder,
+            # The same settings on other data are another run.
+            session_id(run_id, digest(marked(folder))),
+            run_id,
+            group=draft.row,
+            kind=draft.kind,
+            tags=tags_of(draft),
+            config=config_of(draft),
+            resumes=True,
+        ) as session:
+            try:
+                with distribution(spec.execution):
+                    training = fit(spec, protocol, task, datamodule, device, folder, session)
+            except RunNanError as error:
+                store.put(without_scores(draft, error.problem), called=called)
+                session.summary({"status": "nan", "message": error.problem})
+                raise
+            session.curves(training["curves"])
+            load_weights(task, folder / f"{spec.snapshot}.ckpt")
+            training["weights_sha256"] = weights_digest(task.network)
+            if began_with is not None:
+                training["initial_weights"] = began_with.facts()
+            if taught is not None:
+                training["teachers"] = teachers_facts(teachers, protocol, votes)
+            began = time.perf_counter()
+            predictions = {split: predict(task, datamodule, split, device, spec) for split in ("validation", "test")}
+            training["prediction_seconds"] = round(time.perf_counter() - began, 3)
+            record = scored(draft.model_copy(update={"training": training}), protocol, predictions)
+            # Another process may have written a record of these settings on other data meanwhile.
+            done = store.put(record, predictions, called=called)
+            note_present(store, protocol, checksums_of(done))
+            session.summary(summary_of(done))
+            log_result(spec, folder, flat_scores(done.metrics, "test"), config_of(done))
+            if publish is not None and session.is_open:
+                publish(session, store, done)
+            return done
 
 
 def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:

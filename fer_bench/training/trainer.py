@@ -6,18 +6,15 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
-from fer_bench.errors import MissingPackageError
 from fer_bench.protocols import Protocol
-from fer_bench.results.inputs import digest, marked
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
+from fer_bench.tracking.session import Session
 from fer_bench.training.build import SHARDED
 from fer_bench.training.callbacks import (
     BestCheckpoint,
@@ -33,13 +30,21 @@ from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.dropout_schedule import DropoutSchedule
 from fer_bench.training.forecast import Forecast
 from fer_bench.training.hardware import Device
+from fer_bench.training.loggers import Track, loggers_of
 from fer_bench.training.norms import MeasureNorms
+from fer_bench.training.progress import Bar
 from fer_bench.training.resizing import GrowingInput
 from fer_bench.training.stopping import WEIGHTED_F1, FindingEmoStopping, best_by_loss
 
 
 def build_trainer(
-    spec: RunSpec, protocol: Protocol, device: Device, folder: Path, history: History, accumulate: int = 1
+    spec: RunSpec,
+    protocol: Protocol,
+    device: Device,
+    folder: Path,
+    history: History,
+    accumulate: int = 1,
+    session: Session | None = None,
 ) -> L.Trainer:
     """Build the Trainer of a run.
 
@@ -50,6 +55,7 @@ def build_trainer(
         folder: of the run; checkpoints and logs go there.
         history: collects the epochs' scores.
         accumulate: batches per optimiser step.
+        session: gets the epochs; None: nothing tracks them.
     """
     _quiet()
     by_rule = spec.stopper == "findingemo"
@@ -59,7 +65,8 @@ def build_trainer(
     # Not save_last: that writes only in epochs that were the best so far. Behind the best, for it keeps that one's
     # state too.
     last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, NanGuard(), Forecast(), best, last]
+    track = Track(session or Session(), history)
+    callbacks: list[L.Callback] = [EpochSeed(spec.seed), history, track, NanGuard(), Forecast(), best, last]
     if (kept := snapshot_epoch(spec)) is not None:
         callbacks.append(KeepEpoch(folder, kept))
     if by_rule:
@@ -80,11 +87,8 @@ def build_trainer(
     # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
     # step, and no other result.
     torch.utils.deterministic.fill_uninitialized_memory = execution.strict_determinism  # type: ignore[attr-defined]
-    bars = on_terminal()
-    if bars:
-        from lightning.pytorch.callbacks import RichProgressBar
-
-        callbacks.append(RichProgressBar(leave=False))
+    if on_terminal():
+        callbacks.append(Bar(monitor, mode == "max"))
     return L.Trainer(
         accelerator=device.accelerator,
         devices=execution.devices,
@@ -102,48 +106,12 @@ def build_trainer(
         callbacks=callbacks,
         # Strategies that shard a model write their own kind of checkpoint.
         plugins=None if execution.strategy.startswith(SHARDED) else [AtomicCheckpointIO()],
-        logger=_loggers(spec, folder),
+        logger=loggers_of(spec, folder) or False,
         log_every_n_steps=50,
         num_sanity_val_steps=0,
-        enable_progress_bar=bars,
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
-
-
-def close_loggers(trainer: L.Trainer) -> None:
-    """Close a logger's session: Weights & Biases would otherwise log a suite's next run into the last
-    one.
-    """
-    for logger in trainer.loggers:
-        if type(logger).__name__ == "WandbLogger" and trainer.is_global_zero:
-            logger.experiment.finish()
-
-
-def _loggers(spec: RunSpec, folder: Path) -> list[Any]:
-    # CSVLogger empties a version that it is given again: one per attempt.
-    logs = folder / "logs"
-    attempt = len(list(logs.glob("attempt_*"))) if logs.is_dir() else 0
-    loggers: list[Any] = [CSVLogger(folder, name="logs", version=f"attempt_{attempt}")]
-    if spec.execution.wandb != "off":
-        try:
-            from lightning.pytorch.loggers import WandbLogger
-
-            loggers.append(
-                WandbLogger(
-                    project="fer_bench",
-                    name=spec.run_id(),
-                    id=f"{spec.run_id()}-{digest(marked(folder))}",
-                    save_dir=folder,
-                    offline=spec.execution.wandb == "offline",
-                    config=spec.identity(),
-                )
-            )
-        except ModuleNotFoundError:
-            problem = "--wandb needs the package wandb."
-            raise MissingPackageError(
-                problem, "Install it (pip install 'fer_bench[wandb]'), or leave --wandb out."
-            ) from None
-    return loggers
 
 
 def _quiet() -> None:

@@ -5,13 +5,14 @@ import re
 import pytest
 import yaml
 
+from fer_bench.durations import in_words
 from fer_bench.errors import SpecError
 from fer_bench.results.store import Store
 from fer_bench.spec import build
 from fer_bench.sweeps.folds import fold_specs
 from fer_bench.training import forecast
 from fer_bench.training.dry_run import describe_run, settings_of
-from fer_bench.training.forecast import Pace, Work, in_words, work_of
+from fer_bench.training.forecast import Pace, Work, work_of
 from fer_bench.training.run import run
 
 
