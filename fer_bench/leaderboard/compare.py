@@ -17,7 +17,6 @@ from fer_bench.leaderboard.significance import (
     ALPHA,
     ByOutcomes,
     ByReplicates,
-    Float,
     align,
     choose_test,
     joint_table,
@@ -30,7 +29,9 @@ from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.scoring.resampling import percentiles
 from fer_bench.scoring.score import correct
+from fer_bench.scoring.undefined import Float
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
     by_outcomes = isinstance(choose_test(protocol, store.predictions), ByOutcomes)
     p, drawn, test, n = _by_outcomes(store, rows) if by_outcomes else _by_replicates(store, rows, protocol)
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    interval = percentiles(drawn)
+    assert interval is not None
     return Comparison(
         a=names[0],
         b=names[1],
@@ -115,8 +117,8 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         value_a=values[0],
         value_b=values[1],
         difference=values[0] - values[1],
-        low=low,
-        high=high,
+        low=interval[0],
+        high=interval[1],
         p=p,
         test=test,
         n=n,
@@ -166,7 +168,7 @@ def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tup
         problem = f"{protocol.name}: no test is known for {protocol.primary}, or it is undefined on most resamples."
         raise RecordError(problem)
     drawn = test.replicates(rows[0]) - test.replicates(rows[1])
-    return p, drawn[~np.isnan(drawn)], "paired bootstrap", rows[0].records[0].n_scored
+    return p, drawn, "paired bootstrap", rows[0].records[0].n_scored
 
 
 def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:

@@ -14,7 +14,8 @@ from fer_bench.protocols import Protocol, protocol_named
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Kind, Record
-from fer_bench.scoring.intervals import Interval, mean_std
+from fer_bench.scoring.intervals import mean_std
+from fer_bench.scoring.resampling import Interval
 
 
 def metric(metrics: Mapping[str, Any], name: str) -> float | None:

@@ -7,10 +7,10 @@ import time
 
 import cv2
 import numpy as np
-from fer_bench.live.capture import Frame
 
 from fer_bench.deploy.model_card import Card
 from fer_bench.faces.detector import Face
+from fer_bench.live.capture import Frame
 
 NAMES = ("angry", "happy", "sad")
 

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
+
 from fer_bench.live.pipeline import Channel, Pipeline
 from fer_bench.live.session import run_live
-
 from tests.live.fakes import FakeCamera, FakeFile, FakePredictor, SquareDetector, read_video
 
 

@@ -9,19 +9,19 @@ import os
 import cv2
 import numpy as np
 import pytest
-from fer_bench.live.capture import Frame, open_source
-from fer_bench.live.overlay import Pace, compose
-from fer_bench.live.recording import VideoRecording
-from fer_bench.live.screen import has_screen
-from fer_bench.live.session import run_live
-from fer_bench.live.tracks import Tracker
 
 from fer_bench.data.decoding import load_image
 from fer_bench.datasets.afew_va import read_afew_va
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.faces.crops import Framing, framing_of, image_shape
 from fer_bench.faces.detector import Face
+from fer_bench.live.capture import Frame, open_source
+from fer_bench.live.overlay import Pace, compose
+from fer_bench.live.recording import VideoRecording
+from fer_bench.live.screen import has_screen
+from fer_bench.live.session import run_live
 from fer_bench.live.text_rendering import text_size
+from fer_bench.live.tracks import Tracker
 from tests.datasets.fakes_va import write_afew_va
 from tests.live.fakes import (
     NAMES,

@@ -8,11 +8,11 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
+
+from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.live.capture import Frame, VideoSource, open_source
 from fer_bench.live.containers import is_cut_off, picture_seconds
 from fer_bench.live.session import run_live
-
-from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from tests.live.fakes import FakeFile, FakePredictor, SquareDetector, draw, read_video, write_video
 
 
