@@ -12,7 +12,7 @@ import numpy as np
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.formatting import title
 from fer_bench.leaderboard.generalization_gap import GapComparison, compare_gaps
-from fer_bench.leaderboard.rows import Row, protocol_of, row_names
+from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
     ByOutcomes,
@@ -27,9 +27,11 @@ from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.resampling import percentiles
+from fer_bench.scoring.rows import Row, by_seed, rows_of
 from fer_bench.scoring.score import correct
 from fer_bench.scoring.undefined import Float
 
@@ -143,14 +145,11 @@ def find_row(store: Store, reference: str) -> Row:
     if len(found) > 1:
         problem = f"{len(found)} rows begin with {reference!r}: {', '.join('/'.join(row) for row in sorted(found))}."
         raise RecordError(problem, "Give more of the digest, or a run id.")
-    finished = sorted(
-        (record for record in records if record.status == "finished"),
-        key=lambda record: (-1 if record.seed is None else record.seed, record.run_id),
-    )
+    finished = sorted((record for record in records if record.status == "finished"), key=by_seed)
     if not finished:
         problem = f"{reference}: none of its runs has finished."
         raise RecordError(problem, "Only finished runs can be compared.")
-    return Row(finished[0].row, tuple(finished))
+    return rows_of(finished)[0]
 
 
 def _by_outcomes(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fer_bench.leaderboard.rows import Row
 from fer_bench.leaderboard.significance import ALPHA, SEED, joint_table, resampled_gain, right_counts
 from fer_bench.results.record import Record
 from fer_bench.scoring.resampling import percentiles, two_sided_p
+from fer_bench.scoring.rows import Row
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fer_bench import metrics
 from fer_bench.errors import FerBenchError, RecordError
-from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.verify import verify_record
 from fer_bench.registry import unknown_name
 from fer_bench.results.grids import SUFFIX, load_grid, record_file
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.newer import lacking, newer_than, with_newer

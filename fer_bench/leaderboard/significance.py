@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
-from fer_bench.leaderboard.rows import Row
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.resampling import Units, multinomial_blocks, two_sided_p
+from fer_bench.scoring.rows import Row
 from fer_bench.scoring.undefined import Float
 
 ALPHA = 0.05

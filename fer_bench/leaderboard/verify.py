@@ -20,7 +20,6 @@ from fer_bench.leaderboard.differences import (
     compare_values,
     equal_values,
 )
-from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -28,6 +27,7 @@ from fer_bench.registry import unknown_name
 from fer_bench.results import corruptions
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.newer import is_newer_version
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted

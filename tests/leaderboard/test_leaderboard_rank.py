@@ -8,7 +8,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.rank import rank
-from fer_bench.leaderboard.rows import Row, row_names
+from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import (
     ByReplicates,
     align,
@@ -22,6 +22,7 @@ from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.resampling import two_sided_p
+from fer_bench.scoring.rows import Row
 from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
 from tests.plain_bootstrap import paired_bootstrap
 
