@@ -17,6 +17,7 @@ from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
+from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -39,7 +40,7 @@ from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import VOTES
 from fer_bench.training import hardware
-from fer_bench.training.build import build_task, check_names, load_weights
+from fer_bench.training.build import build_task, check_names
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict

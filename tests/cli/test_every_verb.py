@@ -170,7 +170,7 @@ CASES = {
         refused("--dataset=fer2013", "--backbone=resnet18", "--loss=cross", says="unknown loss of a probe"),
         refused("--dataset=fer2013", "--run={folds}", says="cross-validation"),
         *(
-            refused("--dataset=fer2013", f"--run={{{kind}}}", says="is no trained network")
+            refused("--dataset=fer2013", f"--run={{{kind}}}", says="has no network of its own")
             for kind in ("ensemble", "probe", "evaluated", "human")
         ),
         refused(says="probe needs a suite or a backbone"),

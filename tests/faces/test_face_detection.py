@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import fer_bench.probes.face_detection as detection
+import fer_bench.faces.detection as detection
 from fer_bench.cli.main import app
 from fer_bench.data.cache import file_sha256
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
@@ -20,12 +20,7 @@ from fer_bench.datasets.synthfaces import SynthFacesDataModule
 from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import MissingDataError, UnknownNameError
 from fer_bench.faces.crops import FRAMINGS, Framing
-from fer_bench.faces.detector import Face, open_detector
-from fer_bench.leaderboard.verify import verify
-from fer_bench.models.zoo import build_network
-from fer_bench.probes.backbones import build_backbone
-from fer_bench.probes.face_crops import BoxCrops, FaceInput, find_faces
-from fer_bench.probes.face_detection import (
+from fer_bench.faces.detection import (
     DETECTORS,
     BoxDetector,
     boxes_of,
@@ -33,6 +28,11 @@ from fer_bench.probes.face_detection import (
     in_windows,
     mediapipe_detector,
 )
+from fer_bench.faces.detector import Face, open_detector
+from fer_bench.leaderboard.verify import verify
+from fer_bench.models.zoo import build_network
+from fer_bench.probes.backbones import build_backbone
+from fer_bench.probes.face_crops import BoxCrops, FaceInput, find_faces
 from fer_bench.probes.features import Place, run_batch
 from fer_bench.probes.grid import run_grid
 from fer_bench.probes.settings import build_probe
