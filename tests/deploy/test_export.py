@@ -20,6 +20,7 @@ onnx = pytest.importorskip("onnx")
 
 from fer_bench.deploy import export as exporting  # noqa: E402
 from fer_bench.deploy.export import export_run  # noqa: E402
+from fer_bench.models.weights import weights_digest
 
 
 @pytest.fixture
@@ -78,8 +79,7 @@ def test_predicting_needs_neither_record_nor_checkpoint(exported, tmp_path, monk
     before = predict_files(store, run_id, [faces], "cpu")
     for variable in ("RUNS", "LEADERBOARDS", "CACHE", "DATA"):
         monkeypatch.setenv(f"FER_BENCH_{variable}", str(tmp_path / "nothing"))
-    from fer_bench.models.weights import weights_digest
-from fer_bench.results.store import Store
+    from fer_bench.results.store import Store
 
     after = predict_files(Store(), str(done.path), [faces], "cpu")
     assert (
