@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.ensembles.human_baseline import agreement_of
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.leaderboard.differences import (
@@ -20,6 +21,7 @@ from fer_bench.leaderboard.differences import (
     compare_values,
     equal_values,
 )
+from fer_bench.metrics import METRICS
 from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -160,6 +162,8 @@ def verify_record(
         yield from (
             Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record)
         )
+    if "votes" in record.predictions and protocol.task.labels is not None:
+        yield from _agreement(store, record, path, len(protocol.task.labels))
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
         # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the
@@ -173,6 +177,14 @@ def verify_record(
                 "other samples, another order or other targets",
                 f"as in {first}, on the same copy of the data",
             )
+
+
+def _agreement(store: Store, record: Record, path: Path, n_classes: int) -> Iterator[Difference]:
+    """Differences of how far people agree, which follows from their votes; of its metrics some are newer than it."""
+    stored = record.training.get("agreement") or {}
+    recomputed = agreement_of(store.predictions(record, "votes"), n_classes)
+    for difference in compare_values(stored, expected(recomputed, stored, tuple(METRICS)), "training.agreement"):
+        yield Difference(path, *difference)
 
 
 def _corrupted(store: Store, path: Path) -> Iterator[Difference]:

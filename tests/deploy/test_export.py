@@ -20,7 +20,7 @@ onnx = pytest.importorskip("onnx")
 
 from fer_bench.deploy import export as exporting  # noqa: E402
 from fer_bench.deploy.export import export_run  # noqa: E402
-from fer_bench.models.weights import weights_digest
+from fer_bench.models.weights import weights_digest  # noqa: E402
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def here():
     folder = run_folder(SPEC, record)
     folder.mkdir(parents=True)
     torch.save(
-        {"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}},
+        {"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}, "epoch": 0},
         folder / f"{SPEC.snapshot}.ckpt",
     )
     return run_id
