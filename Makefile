@@ -8,7 +8,7 @@ FLAGS := $(if $(DATASET),--dataset $(DATASET)) $(if $(MODEL),--model $(MODEL)) $
 	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint format leaderboard verify perf torture clean
+.PHONY: help setup bench test proofs lint format leaderboard verify perf torture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,13 +29,18 @@ bench: $(STAMP) ## Train, test once, and put a scored row into the leaderboard
 test: $(STAMP) ## Run the tests, on every core (ARGS="-n 0 tests/data" for one process)
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
+# What takes long and is shown in small by a test of `make test`.
+proofs: $(STAMP) ## Run the long proofs: tests marked so, and the kills of `make torture`
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof $(ARGS)
+	$(MAKE) torture
+
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## Bring the code into the project's format
+format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fer_bench.api import predict as predict
     from fer_bench.api import run as run
     from fer_bench.api import score as score
+    from fer_bench.api import value_set as value_set
     from fer_bench.api import verify as verify
     from fer_bench.errors import FerBenchError as FerBenchError
+    from fer_bench.metric_entry import metric as metric
     from fer_bench.paths import scratch as scratch
     from fer_bench.plugins import register as register
     from fer_bench.predictions import Predictions as Predictions
@@ -40,11 +42,13 @@ _PLACES = {
             "predict",
             "run",
             "score",
+            "value_set",
             "verify",
         ),
         "api",
     ),
     "FerBenchError": "errors",
+    "metric": "metric_entry",
     "scratch": "paths",
     "register": "plugins",
     "Predictions": "predictions",

@@ -10,7 +10,7 @@ def main() -> None:
     try:
         from fer_bench.cli.main import main as run
     except KeyboardInterrupt:
-        sys.stderr.write("fer-bench: stopped. Give the same command again.\n")
+        sys.stderr.write("fer-bench: stopped. Run the same command again.\n")
         sys.exit(130)
     run()
 

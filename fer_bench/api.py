@@ -1,8 +1,8 @@
-"""What people do with this package, as functions; :mod:`fer_bench` offers each of them under its own name.
+"""The public API as functions; :mod:`fer_bench` offers each of them under its own name.
 
-They do what the verbs of ``fer-bench`` do, on the same store, and end in the same errors
-(:class:`fer_bench.errors.FerBenchError`): what is wrong, and what to do next. PyTorch is imported by those that need
-it, when they are called.
+They do what the verbs of ``fer-bench`` do, on the same store, and raise the same errors
+(:class:`fer_bench.errors.FerBenchError`), which say what is wrong and what to do next. PyTorch is imported only by
+those that need it, when they are called.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, own_task
+from fer_bench.protocols import Protocol, own_task, own_values
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, folder_name
 from fer_bench.spec import RunSpec, build
+from fer_bench.value_sets import ValueSet, read_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fer_bench.data.datamodule import AffectDataModule
     from fer_bench.deploy.model import TrainedModel
-    from fer_bench.deploy.predict import Row
+    from fer_bench.deploy.predict import PredictionRow
     from fer_bench.leaderboard.compare import Comparison
     from fer_bench.leaderboard.differences import VerificationReport
 
-Place = Store | str | os.PathLike[str] | None
+StoreLike = Store | str | os.PathLike[str] | None
 _WHERE = "the arguments"
 
 
@@ -43,19 +44,19 @@ def run(
     *,
     spec: RunSpec | None = None,
     use: str | None = None,
-    store: Place = None,
+    store: StoreLike = None,
     force: bool = False,
     **settings: Any,
 ) -> Record:
     """Train, select on validation, test once, write the record, and render the board; as ``fer-bench run``.
 
-    What is not said here comes from the best recipe known for the dataset and the network (``benchmarks/*.yaml``). A
-    run that is done already is not repeated.
+    Settings that are not given come from the best recipe known for the dataset and the network (``benchmarks/*.yaml``).
+    A finished run is not repeated.
 
     Args:
         dataset: a name, ``folder:NAME``, ``table:FILE``, ``module:attribute``, or a plugin's class or function itself.
         model: a name, ``timm:NAME``, ``module:attribute``, or a plugin's class or function itself.
-        spec: the whole run instead, without any default of the YAML files.
+        spec: the complete run instead, without any default of the YAML files.
         use: the settings of a suite's recipe instead of the defaults.
         store: a folder for records and boards, or a :class:`Store`; None: the project's.
         force: repeat a run whose record exists.
@@ -67,7 +68,7 @@ def run(
         The record: ``metrics``, ``validation_metrics``, ``run_id``, ``spec`` and the rest.
 
     Raises:
-        FerBenchError: an unknown name or setting (with suggestions), a value out of range, data that are not there, ...
+        FerBenchError: an unknown name or setting (with suggestions), a value out of range, missing data, ...
 
     Example:
         >>> import fer_bench
@@ -83,12 +84,14 @@ def run(
     """
     named: dict[str, Any] = {key: _named(settings[key]) for key in ("task", "loss", "augment") if key in settings}
     given = gathered({"dataset": _named(dataset), "model": _named(model), **settings, **named})
+    begun = None
     if spec is None:
-        spec = compose(given, use=use, where=_WHERE)
+        asked = compose(given, use=use, where=_WHERE)
+        spec, begun = asked.spec, asked.begun
     elif given or use is not None:
-        problem = f"a whole spec was given, and {next(iter(given), 'use')} beside it."
+        problem = f"a whole spec was given together with {next(iter(given), 'use')}."
         raise SpecError(problem, "Change the spec instead: spec.model_copy(update={...}).")
-    return carry_out(spec, Store.at(store), force=force)
+    return carry_out(spec, Store.at(store), force=force, begun=begun)
 
 
 def evaluate(
@@ -101,7 +104,7 @@ def evaluate(
     dataset_options: dict[str, Any] | None = None,
     data_dir: str | None = None,
     accelerator: str = "auto",
-    store: Place = None,
+    store: StoreLike = None,
 ) -> Record:
     """Test a trained network on another dataset, or by other labels, or on its own training images; as ``fer-bench
     evaluate``.
@@ -113,7 +116,7 @@ def evaluate(
         train: instead: on its own training images, without augmentation; kept in its record.
         task: of the dataset; None: the one that fits.
         dataset_options: of the dataset to test on.
-        data_dir: where the data is.
+        data_dir: dataset root directory.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         store: as for :func:`run`.
 
@@ -153,8 +156,8 @@ def predict(
     run: str | Record,
     *,
     accelerator: str = "auto",
-    store: Place = None,
-) -> list[Row]:
+    store: StoreLike = None,
+) -> list[PredictionRow]:
     """Predict image files with a trained network; as ``fer-bench predict``.
 
     Args:
@@ -164,7 +167,7 @@ def predict(
         store: as for :func:`run`.
 
     Returns:
-        One row an image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be
+        One row per image: ``path``, ``label``, ``names``, ``outputs`` of shape (C,), and ``error`` where it cannot be
         read.
 
     Raises:
@@ -176,8 +179,8 @@ def predict(
     return predict_files(Store.at(store), _reference(run), [Path(place) for place in places], accelerator)
 
 
-def load_model(run: str | Record, *, accelerator: str = "auto", store: Place = None) -> TrainedModel:
-    """Bring a trained network, or an ensemble, back as an ``nn.Module`` in evaluation mode.
+def load_model(run: str | Record, *, accelerator: str = "auto", store: StoreLike = None) -> TrainedModel:
+    """Load a trained network, or an ensemble, as an ``nn.Module`` in evaluation mode.
 
     Args:
         run: a record, or a run id (or its beginning).
@@ -273,7 +276,7 @@ def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike
     return scored(judge, found)
 
 
-def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None) -> VerificationReport:
+def verify(protocols: str | Iterable[str] | None = None, *, store: StoreLike = None) -> VerificationReport:
     """Recompute every stored score from its predictions; needs no PyTorch, and imports no plugin.
 
     Args:
@@ -281,7 +284,7 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None)
         store: as for :func:`run`.
 
     Returns:
-        What was found: ``differences``, empty where all is well, and ``summary()``.
+        The report: ``differences``, empty if everything agrees, and ``summary()``.
 
     Raises:
         FerBenchError: no such protocol, or nothing to verify.
@@ -295,8 +298,8 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: Place = None)
     return report
 
 
-def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Comparison:
-    """Say whether two rows, or two runs, differ on the same test samples.
+def compare(a: str | Record, b: str | Record, *, store: StoreLike = None) -> Comparison:
+    """Test whether two rows, or two runs, differ on the same test samples.
 
     Args:
         a: a record, a row's digest, a run id, or the beginning of either.
@@ -314,7 +317,7 @@ def compare(a: str | Record, b: str | Record, *, store: Place = None) -> Compari
     return compared(Store.at(store), _reference(a), _reference(b))
 
 
-def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFrame:
+def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.DataFrame:
     """The ranked rows of a protocol, the best first; needs no PyTorch.
 
     Args:
@@ -322,9 +325,9 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
         store: as for :func:`run`.
 
     Returns:
-        One row a line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric
-        under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``, ``p_above``,
-        ``parameters``, ``caveats``, ``copy`` and ``row``.
+        One ranked row per line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary
+        metric under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``,
+        ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
         UnknownNameError: no such protocol.
@@ -341,7 +344,7 @@ def leaderboard(protocol: str | Protocol, *, store: Place = None) -> pd.DataFram
 
 
 def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
-    """A set of classes of one's own; its ``name`` is that of their task, and the key of their column among a dataset's
+    """A custom set of classes; its ``name`` is that of their task, and the key of their column among a dataset's
     targets.
 
     Args:
@@ -349,7 +352,7 @@ def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
             ``index(name)`` is a class's number.
 
     Raises:
-        SpecError: fewer than two, or a name that stands twice.
+        SpecError: fewer than two, or a name that is listed twice.
 
     Example:
         >>> import fer_bench
@@ -360,8 +363,35 @@ def label_set(classes: Sequence[str] | dict[str, str | None]) -> LabelSet:
     return label_set_of(read_classes(classes))
 
 
+def value_set(
+    dimensions: str | Sequence[str], scale: tuple[float, float] = (-1.0, 1.0), primary: str = "ccc"
+) -> ValueSet:
+    """Values of one's own that are predicted together; its ``name`` is that of their task, and the key of their column,
+    float (N, D), among a dataset's targets.
+
+    Args:
+        dimensions: names of the D values, in the order of the columns.
+        scale: (low, high) of all of them, in the dataset's units; networks and losses see them from -1 to 1.
+        primary: the metric that ranks and that chooses the epoch, ``ccc`` or ``rmse``.
+
+    Raises:
+        SpecError: a name that cannot be one, or no such scale or metric.
+
+    Example:
+        >>> import fer_bench
+        >>> pain = fer_bench.value_set("pain", scale=(0, 16))
+        >>> pain.names, pain.scale, pain.name
+        (('pain',), (0.0, 16.0), 'values1_...')
+    """
+    return read_values(dimensions, scale, primary)
+
+
 def _named(thing: Any) -> Any:
-    """A plugin's class or function by its reference, classes by the name of their task; anything else as it is."""
+    """A plugin's class or function by its reference, classes and values by the name of their task; anything else as it
+    is.
+    """
+    if isinstance(thing, ValueSet):
+        return own_values(thing).name
     if isinstance(thing, LabelSet):
         return own_task(thing).name
     return plugins.reference_of(thing) if callable(thing) else thing

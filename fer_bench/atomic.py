@@ -118,7 +118,7 @@ def _hold(path: Path, mode: int = 0o666, beyond_umask: int = 0) -> tuple[int, bo
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _PLAINLY, mode)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EEXIST, "something that is no file is in the way", str(path))
+                raise OSError(errno.EEXIST, "something that is not a file is in the way", str(path))
             if beyond_umask:
                 with contextlib.suppress(PermissionError):
                     os.fchmod(descriptor, mode | beyond_umask)

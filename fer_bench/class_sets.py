@@ -1,4 +1,4 @@
-"""Classes that users name for data of their own: from ``dataset_options.classes`` to a label set whose name holds a
+"""Classes that users name for their own data: from ``dataset_options.classes`` to a label set whose name holds a
 digest of it.
 
 The option is a list of classes, each in a folder of its name, or a mapping from folders to classes: several folders may
@@ -66,7 +66,7 @@ def read_classes(value: Any) -> Folders:
 
 
 def label_set_of(folders: Mapping[str, str | None], task: str | None = None) -> LabelSet:
-    """The label set that the option means: a built-in one where it has the same classes, else one of its own.
+    """The label set that the option means: a built-in one where it has the same classes, else a new one.
 
     Args:
         folders: as :func:`read_classes` returns them.
@@ -88,7 +88,7 @@ def label_set_of(folders: Mapping[str, str | None], task: str | None = None) -> 
 
 
 def stated_set(names: Iterable[str], merged: Mapping[str, str | None]) -> LabelSet:
-    """A set of its own from what a record states of it.
+    """A custom set from what a record states of it.
 
     Args:
         names: of the classes, in their order.
@@ -197,7 +197,7 @@ def cleaned(name: str) -> str:
 def _class(value: Any) -> str:
     name = _text(value)
     if isinstance(value, Mapping | list | tuple):
-        _refuse(f"{_short(value)} is no name of a class")
+        _refuse(f"{_short(value)} is not the name of a class")
     if found := fault(name):
         _refuse(f"the class {_short(name)} {found}")
     return name
@@ -206,13 +206,15 @@ def _class(value: Any) -> str:
 def _folder(value: Any) -> str:
     name = _text(value)
     if not name or any(unicodedata.category(c)[0] == "C" for c in name) or len(name) > 255:
-        _refuse(f"{_short(name)} is no name of a folder, and no label")
+        _refuse(f"{_short(name)} is neither the name of a folder nor a label")
     return name
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
-        _refuse(f"YAML reads yes, no, on, off and nothing as {_short(value)}, which is no name: put quotes around it")
+        _refuse(
+            f"YAML reads yes, no, on, off and nothing as {_short(value)}, which is not a name: put quotes around it"
+        )
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     # A line break or a tab is a blank to `plain`: it must not pass for one in a name.
@@ -236,7 +238,7 @@ def _yaml(text: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    """The whole number that a name is, as pandas and Excel also write it (``1.0``)."""
+    """The integer that a name is, as pandas and Excel also write it (``1.0``)."""
     digits = text.removesuffix(".0")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-# Beside everything whose name begins with a dot: ._face.jpg (macOS, on foreign disks and in archives), .DS_Store,
+# Besides everything whose name begins with a dot: ._face.jpg (macOS, on foreign disks and in archives), .DS_Store,
 # .ipynb_checkpoints.
 _NAMES = {
     "__macosx",

@@ -21,7 +21,7 @@ class Folding:
     """A k-fold split.
 
     Args:
-        by: what is never torn apart: a person, a clip, or nothing (frames, which leak).
+        by: what is never split: a person, a clip, or nothing (frames, which leak).
         folds: how many.
         fold: which of them is tested, from 0; None stands for all, one after the other.
     """

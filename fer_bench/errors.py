@@ -1,7 +1,7 @@
 """Every error that a user can cause: what is wrong, where, and what to do next.
 
-The command line prints ``str(error)`` on one line and exits with ``error.exit_code``; a traceback is for our own bugs
-only.
+The command line prints ``str(error)`` on one line and exits with ``error.exit_code``; tracebacks are only for bugs in
+this package.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class FerBenchError(Exception):
 
 
 class UnknownNameError(FerBenchError):
-    """A dataset, model, task, loss, ... that no registry knows."""
+    """A dataset, model, task, loss, ... that is not registered."""
 
 
 class SpecError(FerBenchError):
-    """A setting that cannot be used: an unknown key, a value out of range, a combination that makes no sense."""
+    """A setting that cannot be used: an unknown key, a value out of range, an invalid combination."""
 
 
 class MissingDataError(FerBenchError):
@@ -36,11 +36,11 @@ class MissingDataError(FerBenchError):
 
 
 class BadDataError(FerBenchError):
-    """Files are there, but what they hold is not what the format says."""
+    """Files exist, but do not follow their format."""
 
 
 class WeightsError(FerBenchError):
-    """Pretrained weights or a checkpoint cannot be had or do not fit."""
+    """Pretrained weights or a checkpoint are not available or do not fit."""
 
 
 class RecordError(FerBenchError):
@@ -48,17 +48,17 @@ class RecordError(FerBenchError):
 
 
 class NewerRecordError(RecordError):
-    """A record of a schema that only newer versions read: neither damaged nor missing, so nothing is ever written in
-    its place.
+    """A record of a schema that only newer versions read: neither damaged nor missing, so it is never
+    overwritten.
     """
 
 
 class HardwareError(FerBenchError):
-    """The machine lacks what was asked for (an accelerator, disk space)."""
+    """The machine lacks a resource (an accelerator, disk space)."""
 
 
 class MissingPackageError(FerBenchError):
-    """An optional package is needed for what was asked."""
+    """An optional package is required."""
 
 
 class RunNanError(FerBenchError):
@@ -68,13 +68,13 @@ class RunNanError(FerBenchError):
 
 
 class Interrupted(FerBenchError):
-    """A run was told to stop before its last epoch; what it has done is kept."""
+    """A run was stopped before its last epoch; its progress is kept."""
 
     exit_code = 143
 
 
 class Stopped(FerBenchError):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
     exit_code = 130
 
@@ -85,9 +85,21 @@ class VerificationError(FerBenchError):
     exit_code = 1
 
 
-class UnknownFieldsWarning(Warning):
+class Notice(Warning):
+    """What a user should know and nothing stops for; verbs show it as one line."""
+
+
+class UnknownFieldsWarning(Notice):
     """Records hold fields that this version does not know; they are kept."""
 
 
+class PluginWarning(Notice):
+    """Code from outside the package that would be used everywhere is left out, because it cannot be used."""
+
+
+class DamagedFileWarning(Notice):
+    """A file that others can do without is damaged, and left out or made anew."""
+
+
 class PluginError(FerBenchError):
-    """Code from outside the package cannot be imported, or is not what its kind must be."""
+    """A plugin cannot be imported, or does not meet the contract of its kind."""

@@ -23,7 +23,8 @@ _SPECIAL = re.compile(f"(?P<live>{_LIVE})|{_MARKS}", re.IGNORECASE)
 _BEGINNING = re.compile(r"(?:[#+=-]+|\d{1,9}[.)])(?=\s|$)")
 
 _STEERING = ("Cc", "Cf", "Co", "Zl", "Zp")
-_JOINERS = "\u200c\u200d"
+# Joiners, which some scripts are written with, and what parts lines.
+_KEPT = "\u200c\u200d\n\t"
 
 
 def csv_cell(value: object) -> str:
@@ -56,14 +57,20 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def visible(text: str) -> str:
+    r"""Text of which nothing steers what is around it: such characters are shown as ``\u202e``; lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in _STEERING and c not in _KEPT else c for c in encodable(text)
+    )
+
+
 def one_line(text: object) -> str:
     r"""Text for a terminal or a page: blanks are joined; what would steer the one, or turn letters around in the other,
     is shown as ``\u202e``.
     """
-    line = " ".join(encodable(str(text)).split())
-    return "".join(
-        f"\\u{ord(c):04x}" if unicodedata.category(c) in _STEERING and c not in _JOINERS else c for c in line
-    )
+    return visible(" ".join(encodable(str(text)).split()))
 
 
 def markdown(text: object) -> str:

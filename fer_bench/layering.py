@@ -1,21 +1,23 @@
-"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best recipe known for a dataset and a
-network, unless a flag says otherwise.
+"""Settings of a command, layered from ``benchmarks/*.yaml`` and its flags: the best known recipe for a dataset and a
+network, unless overridden by a flag.
 
 Later layers win::
 
     defaults.yaml                      for everything
-    datasets/<dataset>.yaml            ``small_faces: true`` says that its images are face crops of about 48 px
+    fer_bench/protocols/               what the dataset declares: its default task, whether its images are small faces
+    datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
-    tasks/<task>.yaml
+    tasks/<task>.yaml                  ``values.yaml`` for tasks of values that users have named
     the flags
 
-Each layer of a dataset, a family or a model may hold sections that count in one case only, and sections within them:
+Each layer of a dataset, a family or a model may hold sections that apply in one case only, and may be nested:
 ``datasets: {name: {...}}``, ``small_faces: {...}``, and, by the weights that training begins with, ``from_scratch:
 {...}`` and ``from_weights: {...}``.
 
-``weights: auto`` leaves the choice between ImageNet's weights and none to what can be had on a machine
-(:mod:`fer_bench.training.auto_weights`). Settings never say it: here it becomes what the caller says.
+``weights: auto`` leaves the choice between ImageNet weights and none to what is available on a machine
+(:mod:`fer_bench.training.auto_weights`). Final settings never contain it: it is replaced here by the choice of the
+caller.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import paths, plugins
-from fer_bench.errors import SpecError
+from fer_bench.errors import PluginError, SpecError
+from fer_bench.own_data import is_of_values
+from fer_bench.protocols import DatasetInfo, info_of
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -39,6 +43,13 @@ _EXAMPLES = {
 }
 _OF_OPTIMIZER = ("optimizer", "optimizer_options", "lr", "weight_decay")
 _OF_LOSS = ("label_smoothing", "class_weights")
+# Settings that change nothing without one of these.
+_ONLY_WITH = {
+    "tta_kind": ("tta",),
+    "progressive_step": ("progressive_from",),
+    "mix_probability": ("mixup", "cutmix"),
+    "mix_until": ("mixup", "cutmix"),
+}
 _OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
 
 
@@ -68,14 +79,33 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
             advised = part.get("optimizer", advised)
             settings = merge(settings, for_optimizer(part, advised, given))
     if outside:
-        # What is advised beside the package's losses is not meant for one from outside, which may not have it.
+        # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
-    return {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    done = {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    if done.get("augment") == "none" and not done.get("augment_options") and "augment_on" not in given:
+        # Images that nobody changes are the same images wherever that would happen.
+        done.pop("augment_on", None)
+    return done
 
 
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:
     """The settings that a command sets to nothing, which it sets all the same."""
     return {key: None for key, value in flags.items() if value is None}
+
+
+def without_idle(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that defaults or a recipe had for something that the command has switched off, such as
+    the kind of views where there are none.
+
+    Args:
+        settings: of a run.
+        given: the command's, which stay, so that what changes nothing is refused.
+    """
+    return {
+        key: value
+        for key, value in settings.items()
+        if key in given or key not in _ONLY_WITH or any(settings.get(owner) for owner in _ONLY_WITH[key])
+    }
 
 
 def for_optimizer(part: dict[str, Any], advised: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,14 +149,17 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     defaults = read_yaml(folder / "defaults.yaml")
     dataset = str(given.get("dataset", defaults.get("dataset", RunSpec.model_fields["dataset"].default)))
     model = str(given.get("model", defaults.get("model", RunSpec.model_fields["model"].default)))
-    of_dataset, task = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", defaults.get("task", "")
+    of_dataset, info = folder / "datasets" / f"{dataset.split(':')[0]}.yaml", _declared(dataset)
+    task = info.default_task or defaults.get("task", "")
     # With the names of the network and the dataset from the start: what files say of their options is meant for them.
     yield _Layer(folder / "defaults.yaml", merge(defaults, {"model": model, "dataset": dataset}), dataset, small=False)
-    small = False
+    small = info.small_faces
+    content = {"task": info.default_task} if info.default_task else {}
     if of_dataset.is_file():
-        content = read_yaml(of_dataset)
-        small, task = content.pop("small_faces", False) is True, content.get("task", task)
-        yield _Layer(of_dataset, content, dataset, small)
+        content |= read_yaml(of_dataset)
+        task = content.get("task", task)
+        small = content.pop("small_faces", small) is True
+    yield _Layer(of_dataset, content, dataset, small)
     families = folder / "models" / "families.yaml"
     for family in _families(families):
         if any(fnmatch.fnmatchcase(model, pattern) for pattern in family.pop("models")):
@@ -135,9 +168,18 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     if of_model.is_file():
         yield _Layer(of_model, read_yaml(of_model), dataset, small)
     # Last: what datasets and models advise on losses is meant for classes.
-    of_task = folder / "tasks" / f"{given.get('task', task)}.yaml"
+    task = str(given.get("task", task))
+    of_task = folder / "tasks" / f"{'values' if is_of_values(task) else task}.yaml"
     if of_task.is_file():
         yield _Layer(of_task, read_yaml(of_task), dataset, small)
+
+
+def _declared(dataset: str) -> DatasetInfo:
+    try:
+        return info_of(dataset)
+    except PluginError:
+        # What is wrong with it is said where it is to be read.
+        return DatasetInfo(dataset)
 
 
 def _families(path: Path) -> list[dict[str, Any]]:

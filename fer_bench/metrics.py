@@ -1,82 +1,26 @@
-"""The table of metrics: what each is called, how it is shown, which way is better, what it needs, and what computes and
-tests it.
+"""The table of metrics: name, title, unit, direction, inputs, and the functions that compute and test each of them.
 
 Scores, boards, reports, curves and figures read it. A new metric is one entry below: what it takes decides with what
 its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
 and ``fer-bench rescore`` mends.
+
+Metrics of plugins (:mod:`fer_bench.plugins`) count behind the package's own: a function with :func:`metric` above it.
+A record states how those are shown that it holds, so that boards are the same where the plugin is not installed.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from fer_bench.registry import Registry
+from fer_bench import metric_plugins
+from fer_bench.metric_entry import METRICS as METRICS
+from fer_bench.metric_entry import Metric as Metric
+from fer_bench.metric_entry import Takes
 
-# What a function is called with: a Confusion, or Probabilities, of fer_bench.scoring.classification; targets and
-# outputs of one dimension, shape (N,); the same less the middle of the scale, NaN without an answer; nothing, for what
-# a training logs.
-Takes = Literal["confusion", "probabilities", "values", "signs", "training"]
 NONE = "–"
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One number that says how good predictions are.
-
-    Args:
-        name: in records, protocols and settings.
-        title: as readers know it.
-        takes: what its function is called with.
-        compute: ``module:function``; NaN where it is undefined.
-        unit: ``%``: a share, shown in per cent; ``dataset``: the units of the dataset's values; empty: a plain number.
-        decimals: that are shown.
-        lower_is_better: its direction.
-        scaled: whether it is multiplied so that the scale of the dataset becomes -1 to 1.
-        test: how two rows are tested by it: ``outcomes``, which samples each answered rightly; ``resampling``, a paired
-            bootstrap; empty: not.
-        of_sums: of values that are resampled, ``module:function`` of a Sums of :mod:`fer_bench.scoring.moments`.
-        undefined: why it may have no value although there are samples.
-        inline: its title within a sentence; empty: the title, its first word in lower case unless it is an
-            abbreviation.
-        since: number of the revision of this table that first had it: records of that one or later must hold it. A new
-            metric takes the highest number plus one, unless that has not been released. None: it is of a plugin, and no
-            record must.
-    """
-
-    name: str
-    title: str
-    takes: Takes
-    compute: str = ""
-    unit: Literal["%", "dataset", ""] = ""
-    decimals: int = 3
-    lower_is_better: bool = False
-    scaled: bool = False
-    test: Literal["outcomes", "resampling", ""] = ""
-    of_sums: str = ""
-    undefined: str = ""
-    inline: str = ""
-    since: int | None = 1
-
-    @property
-    def is_share(self) -> bool:
-        """Whether it is shown in per cent."""
-        return self.unit == "%"
-
-    @property
-    def in_words(self) -> str:
-        """Its title within a sentence."""
-        return self.inline or (self.title if self.title[:2].isupper() else self.title[0].lower() + self.title[1:])
-
-    def text(self, value: float, decimals: int | None = None) -> str:
-        """A score as it is shown, without its unit."""
-        return f"{100 * value if self.is_share else value:.{self.decimals if decimals is None else decimals}f}"
-
-
-METRICS: Registry[Metric] = Registry("metric")
 _CLASSES, _VALUES, _SUMS = (
     "fer_bench.scoring.classification:",
     "fer_bench.scoring.regression:",
@@ -149,13 +93,18 @@ for _metric in (
     Metric("loss", "loss", "training", lower_is_better=True),
 ):
     METRICS.add(_metric.name, _metric)
-# Of either kind of task, the score that a reader wants of any record, whatever ranks it.
+# The headline score of each kind of task, whichever metric ranks it.
 HEADLINE = {"classes": "accuracy", "values": "ccc"}
 
 
 def table() -> tuple[Metric, ...]:
     """All metrics, in the order of the table, which is that of records and reports; those of plugins last."""
-    return METRICS.in_order()
+    return (*METRICS.in_order(), *(entry for entry, _ in metric_plugins.brought().values()))
+
+
+def get(name: str) -> Metric | None:
+    """A metric by name: the package's own, or one of a plugin that a record states or that can be used here."""
+    return METRICS.get(name) or metric_plugins.find(name)
 
 
 def names(*takes: Takes) -> tuple[str, ...]:
@@ -169,40 +118,45 @@ def of_kind(kind: str) -> tuple[Metric, ...]:
     return tuple(metric for metric in table() if metric.takes in takes)
 
 
+def shown_of(kind: str, codes: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
+    """The metrics of a kind of task that a reader of some records sees: the package's own, and those of plugins that
+    the records state, wherever they are read.
+
+    Args:
+        kind: of the task.
+        codes: what each record says of its ``code``.
+    """
+    takes = ("confusion", "probabilities") if kind == "classes" else ("values", "signs")
+    both = (*METRICS.in_order(), *metric_plugins.stated_in(codes))
+    return tuple(entry for entry in both if entry.takes in takes)
+
+
 def revision() -> int:
     """Number of this table's revision, which a record states: that of its newest metric."""
-    return max(metric.since or 0 for metric in table())
+    return max(metric.since or 0 for metric in METRICS.in_order())
 
 
 def find(name: str) -> Metric | None:
     """The metric of a name, of a path (``valence/ccc``, ``folds/averaged/ccc``) or of another split
-    (``train_accuracy``); None for what is none.
+    (``train_accuracy``); None if it is not a metric.
     """
-    return METRICS.get(name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_"))
+    return get(name.rsplit("/", 1)[-1].removeprefix("train_").removeprefix("validation_"))
 
 
 def headline(kind: str) -> Metric:
-    """The score that a reader wants of any record of a task of ``classes`` or ``values``."""
+    """The headline score of tasks of ``classes`` or ``values``."""
     return METRICS[HEADLINE[kind]]
-
-
-@functools.cache
-def function(reference: str) -> Callable[..., Any]:
-    """What ``module:function`` of an entry names."""
-    module, _, attribute = reference.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return found
 
 
 def title_of(name: str) -> str:
     """Title of a metric; of what is none, its name."""
-    found = METRICS.get(name)
+    found = get(name)
     return found.title if found else name
 
 
 def in_words(name: str) -> str:
     """Title of a metric within a sentence; of what is none, its name."""
-    found = METRICS.get(name)
+    found = get(name)
     return found.in_words if found else name
 
 
@@ -218,7 +172,7 @@ def unit_sign(name: str) -> str:
 
 
 def number(value: float | None, name: str) -> str:
-    """A score as text, in its own units, without them; a dash where it is undefined."""
+    """A score as text, without its unit; a dash where it is undefined."""
     if value is None:
         return NONE
     found = find(name)

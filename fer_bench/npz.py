@@ -149,7 +149,7 @@ def _declared(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], np.d
     members = archive.infolist()
     names = [member.filename.removesuffix(".npy") for member in members]
     if len(set(names)) < len(names) or any(not member.filename.endswith(".npy") for member in members):
-        raise ValueError("a member is there twice, or is no array")
+        raise ValueError("a member occurs twice, or is not an array")
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise ValueError("a member is compressed in another way than by deflate")
     unpacked = sum(member.file_size for member in members)
@@ -206,8 +206,8 @@ def _check(declared: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], layout: L
             fits = False
         if not fits or more:
             problem = (
-                f"{shown(name, 40)} of shape {shown(shape, 60)} and type {shown(dtype, 40)} is no column of predictions"
-                f" with {rows} ids"
+                f"{shown(name, 40)} of shape {shown(shape, 60)} and type {shown(dtype, 40)} is not a column of"
+                f" predictions with {rows} ids"
             )
             raise ValueError(problem)
     for name in ("targets", "outputs"):

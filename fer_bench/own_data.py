@@ -1,4 +1,4 @@
-"""Data that users bring, in the settings of a run: classes become the name of a task, and a table's path the name of a
+"""User data, in the settings of a run: classes become the name of a task, and a table's path the name of a
 dataset.
 """
 
@@ -13,11 +13,12 @@ from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same
 from fer_bench.errors import MissingDataError, PluginError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.pinning import places
-from fer_bench.protocols import TASKS, VIA, Task, own_task
+from fer_bench.protocols import DATASETS, TASKS, VIA, Task, own_task, own_values
+from fer_bench.value_sets import NAMED_VALUES, ValueSet, read_values
 
 TABLE = "table:"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".parquet")
-BROUGHT = ("folder:", TABLE)
+BROUGHT = tuple(f"{name}:" for name in DATASETS if DATASETS[name].written)
 
 
 def settle(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
             settled["execution"] = given | {"table_file": str(path)}
     if isinstance(options, Mapping) and "classes" in options:
         if not str(dataset).startswith(BROUGHT):
-            problem = f"{OPTION}: dataset {dataset!r} has classes of its own."
+            problem = f"{OPTION}: dataset {dataset!r} has its own classes."
             raise SpecError(
                 problem,
                 "Classes are named for folder:NAME and table:FILE; leave the option out, and choose with --task.",
@@ -57,13 +58,29 @@ def settle(values: Mapping[str, Any]) -> dict[str, Any]:
     return settled
 
 
-def _brought_task(task: str) -> str | None:
-    """The name of a task of classes that a plugin brings: it states them by a digest, so that records of it are
-    understood without the plugin.
+def is_of_values(task: str) -> bool:
+    """Whether a task, by its own name or that of a plugin, is one of values that a user has named.
+
+    Raises:
+        PluginError: the plugin cannot be imported, or is no task.
     """
-    if task in TASKS or NAMED.fullmatch(task) or VIA in task or (plugin := plugins.find("task", task)) is None:
+    return NAMED_VALUES.fullmatch(_brought_task(task) or task) is not None
+
+
+def _brought_task(task: str) -> str | None:
+    """The name of a task of classes or values that a plugin brings: it states them by a digest, so that records of it
+    are understood without the plugin.
+    """
+    named = NAMED.fullmatch(task) or NAMED_VALUES.fullmatch(task)
+    if task in TASKS or named or VIA in task or (plugin := plugins.find("task", task)) is None:
         return None
     found = plugin.load()
+    if isinstance(found, ValueSet):
+        try:
+            return own_values(read_values(found.names, found.scale, found.primary)).name
+        except SpecError as error:
+            problem = f"{plugin.described}: {error.problem}"
+            raise PluginError(problem, error.hint) from None
     classes = found.labels if isinstance(found, Task) else found
     if isinstance(classes, LabelSet):
         return own_task(
@@ -71,7 +88,11 @@ def _brought_task(task: str) -> str | None:
         ).name
     if not isinstance(classes, list | tuple):
         problem = f"{plugin.described}: {plugin.reference} is a {type(found).__name__}."
-        raise PluginError(problem, "Name a list of classes, or what fer_bench.label_set(classes) returns.")
+        raise PluginError(
+            problem,
+            "Name a list of classes, or what fer_bench.label_set(classes) or fer_bench.value_set(dimensions, scale)"
+            " returns.",
+        )
     return own_task(label_set_of(read_classes(classes))).name
 
 
@@ -110,7 +131,7 @@ def _task(folders: Mapping[str, str | None], task: Any) -> str:
     """The task of classes; a task that was asked for must be one of just these."""
     labels = label_set_of(folders, task if isinstance(task, str) else None)
     own_task(labels)
-    # fer7 is what stands in the settings where nobody has said anything.
+    # fer7 is in the settings where none is given.
     if task in (None, "", labels.name, "fer7"):
         return labels.name
     if task in LABEL_SETS or (isinstance(task, str) and not NAMED.fullmatch(task)):

@@ -1,9 +1,9 @@
-"""Which extra of this package brings which library, and the one line that a user reads where a library is missing or
+"""Which extra of this package installs which library, and the one line that a user reads where a library is missing or
 broken.
 
 The tables follow ``pyproject.toml``. Modules import what they need, where they need it; :func:`explain` turns whatever
 ``ImportError`` comes of that into a :class:`MissingPackageError`, for every verb in one place. Where another extra is
-meant than the first that brings a library, and where a package should be asked for before anything long begins,
+meant than the first that installs a library, and where a package should be asked for before anything long begins,
 :func:`require` asks for it.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from fer_bench.errors import MissingPackageError
 
-# Module -> (what it is installed as, the extra that brings it; empty: every installation has it).
+# Module -> (what it is installed as, the extra that installs it; empty: every installation has it).
 PACKAGES: dict[str, tuple[str, str]] = {
     "torch": ("torch", "train"),
     "torchvision": ("torchvision", "train"),
@@ -57,11 +57,11 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def explain(error: ImportError, extra: str | None = None) -> MissingPackageError | None:
-    """What to tell a user whose installation lacks a package, or holds one that cannot be loaded.
+    """The error for a user whose installation lacks a package, or holds one that cannot be loaded.
 
     Args:
         error: of an import.
-        extra: the extra to name; None: the first that brings the package.
+        extra: the extra to name; None: the first that installs the package.
 
     Returns:
         The error with the command that installs it; None where the module is none that this package knows, which is a
@@ -78,11 +78,10 @@ def explain(error: ImportError, extra: str | None = None) -> MissingPackageError
     if isinstance(error, ModuleNotFoundError) or error.path is None:
         problem = f"the package {package} is missing, which is needed for this."
         return MissingPackageError(problem, f"Install it ({command}).")
-    problem = (
-        f"the package {package} is there but cannot be loaded ({(str(error).splitlines() or ['no detail'])[0][:160]})."
-    )
+    detail = (str(error).splitlines() or ["no detail"])[0][:160]
+    problem = f"the package {package} is installed but cannot be loaded ({detail})."
     without_screen = ", or opencv-python-headless where there is no screen" if module == "cv2" else ""
-    return MissingPackageError(problem, f"Install it anew (pip install --force-reinstall {package}{without_screen}).")
+    return MissingPackageError(problem, f"Reinstall it (pip install --force-reinstall {package}{without_screen}).")
 
 
 def require(modules: Iterable[str], extra: str | None = None) -> None:
@@ -90,7 +89,7 @@ def require(modules: Iterable[str], extra: str | None = None) -> None:
 
     Args:
         modules: their names, as imported.
-        extra: the extra to name where one is missing; None: the first that brings it.
+        extra: the extra to name where one is missing; None: the first that installs it.
 
     Raises:
         MissingPackageError: with the command that installs it.

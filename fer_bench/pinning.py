@@ -1,6 +1,6 @@
 """Files that the settings of a run name: what is in them decides the result, not where they are.
 
-The digest of a file stands in the settings, and its place among those of the execution: the same bytes elsewhere are
+The digest of a file is in the settings, and its place among those of the execution: the same bytes elsewhere are
 the same run, other bytes under the same name another, and no path is published.
 """
 
@@ -35,7 +35,7 @@ def places(execution: Any) -> dict[str, Any] | None:
 
 
 def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run with digests where paths of label files, weights and models stand.
+    """Settings of a run with digests where paths of label files, weights and models are.
 
     Raises:
         MissingDataError: a file cannot be read.
@@ -64,7 +64,7 @@ def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pin(text: str, setting: str, files: dict[str, str]) -> str:
-    """The digest that stands for a file in the settings.
+    """The digest that replaces a file in the settings.
 
     Args:
         text: path of the file, or a digest already.
@@ -85,7 +85,7 @@ def pin(text: str, setting: str, files: dict[str, str]) -> str:
 
 
 def _named_in(path: Path) -> list[Path]:
-    """The files beside a ``model.json`` of TensorFlow.js that hold its weights: it has none itself."""
+    """The files next to a ``model.json`` of TensorFlow.js that hold its weights: it has none itself."""
     if path.suffix != ".json":
         return []
     try:

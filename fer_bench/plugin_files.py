@@ -1,7 +1,7 @@
 """The files of code from outside, and one digest over them; nothing is imported for it.
 
 Of a module in a package, those files of the package count that it imports, directly or by others, wherever in a file
-the import stands, with the ``__init__.py`` above them; of a module in a plain folder, also what it imports from beside
+the import stands, with the ``__init__.py`` above them; of a module in a plain folder, also what it imports from next to
 it. Libraries do not count: their versions are stated elsewhere.
 """
 

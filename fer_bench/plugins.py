@@ -1,10 +1,10 @@
-"""Code from outside the package: networks, datasets, tasks, losses and augmentations that others bring, found without
-being imported.
+"""Code from outside the package: networks, datasets, tasks, losses, augmentations and metrics that others bring, found
+without being imported.
 
 A plugin is named in one of three ways:
 
-- by an entry point of an installed package, in the group ``fer_bench.models``, ``.datasets``, ``.tasks``, ``.losses``
-  or ``.augmentations``;
+- by an entry point of an installed package, in the group ``fer_bench.models``, ``.datasets``, ``.tasks``, ``.losses``,
+  ``.augmentations`` or ``.metrics``;
 - as ``module:attribute``, where the module can be imported from the current folder or from what is installed;
 - by a name that a module has given to :func:`register`; ``--import MODULE`` imports such a module.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import importlib
 import os
 import sys
@@ -30,8 +31,15 @@ from fer_bench.errors import PluginError
 from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module
 from fer_bench.registry import unknown_name
 
-# What a setting of a run names, by the setting.
-KINDS = {"model": "models", "dataset": "datasets", "loss": "losses", "augment": "augmentations", "task": "tasks"}
+# What a setting of a run names, by the setting; metrics no setting names: all that are installed or registered count.
+KINDS = {
+    "model": "models",
+    "dataset": "datasets",
+    "loss": "losses",
+    "augment": "augmentations",
+    "task": "tasks",
+    "metric": "metrics",
+}
 # Beginnings of names that are no modules.
 _RESERVED = {"model": ("timm",), "dataset": ("folder", "table")}
 CODE = "code of "
@@ -47,10 +55,10 @@ class Plugin:
     """One thing from outside.
 
     Args:
-        kind: the setting that names it: ``model``, ``dataset``, ``task``, ``loss`` or ``augment``.
+        kind: the setting that names it: ``model``, ``dataset``, ``task``, ``loss`` or ``augment``; or ``metric``.
         name: as the settings have it.
         reference: ``module:attribute``.
-        package: the distribution that brings it; empty where it is not installed.
+        package: the distribution that provides it; empty where it is not installed.
         version: of that.
         by: the module that has registered it; empty for any other.
     """
@@ -119,16 +127,16 @@ def find(kind: str, name: str) -> Plugin | None:
         name: its value.
 
     Raises:
-        PluginError: ``module:attribute`` is misspelt, or two packages bring the name.
+        PluginError: ``module:attribute`` is misspelt, or two packages provide the name.
     """
     if (kind, name) in _REGISTERED:
         return _REGISTERED[kind, name]
     if ":" in name:
         return _referred(kind, name)
-    found = {point.value: point for point in metadata.entry_points(group=f"fer_bench.{KINDS[kind]}", name=name)}
+    found = {point.value: point for point in _entry_points(kind) if point.name == name}
     if len(found) > 1:
         owners = sorted(point.dist.name if point.dist else value for value, point in found.items())
-        problem = f"{kind} {name!r}: several packages bring this name ({', '.join(owners)})."
+        problem = f"{kind} {name!r}: several packages provide this name ({', '.join(owners)})."
         raise PluginError(problem, f"Name the one that is meant as {next(iter(found))}, or uninstall the others.")
     return next((_from_entry_point(kind, point) for point in found.values()), None)
 
@@ -152,6 +160,16 @@ def _from_entry_point(kind: str, point: metadata.EntryPoint) -> Plugin:
     return Plugin(kind, point.name, point.value.partition("[")[0].replace(" ", ""), package, version)
 
 
+def _entry_points(kind: str) -> tuple[metadata.EntryPoint, ...]:
+    return _installed_points(f"fer_bench.{KINDS[kind]}", tuple(sys.path))
+
+
+@functools.cache
+def _installed_points(group: str, places: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
+    """Entry points of a group, as far as the places of modules are those; to ask takes a tenth of a second."""
+    return tuple(metadata.entry_points(group=group))
+
+
 def _installed(module: str) -> tuple[str, str]:
     """The distribution of a module, and its version; empty where it has none."""
     # To ask all distributions takes most of a second, and what is in a plain folder is of none.
@@ -166,10 +184,9 @@ def known(kind: str, own: Iterable[str]) -> list[str]:
 
 def names(kind: str) -> dict[str, str]:
     """Plugins by name, with where each is from: of installed packages, and of modules that were imported for it."""
-    points = metadata.entry_points(group=f"fer_bench.{KINDS[kind]}")
     found = {
         point.name: f"{point.value} ({point.dist.name} {point.dist.version})" if point.dist else point.value
-        for point in points
+        for point in _entry_points(kind)
     }
     return dict(
         sorted((found | {name: plugin.reference for (of, name), plugin in _REGISTERED.items() if of == kind}).items())
@@ -177,11 +194,11 @@ def names(kind: str) -> dict[str, str]:
 
 
 def register(kind: str, name: str, reference: Any) -> None:
-    """Give something from outside a name of its own, as an entry point does.
+    """Register something from outside under a short name, as an entry point does.
 
     Args:
-        kind: ``model``, ``dataset``, ``task``, ``loss`` or ``augment``.
-        name: for the settings.
+        kind: ``model``, ``dataset``, ``task``, ``loss``, ``augment`` or ``metric``.
+        name: for the settings, and for records.
         reference: ``module:attribute``, or a class or function at the top of a module.
 
     Raises:
@@ -210,7 +227,7 @@ def reference_of(thing: Any) -> str:
         where = " from a notebook or a script" if module == "__main__" else ""
         problem = f"{name or thing!r} cannot be imported by name{where}, so no record could say what it is."
         raise PluginError(
-            problem, "Put it at the top of a module of its own, such as my_net.py beside it, and import it from there."
+            problem, "Put it at the top level of a separate module, such as my_net.py, and import it from there."
         )
     return f"{module}:{name}"
 

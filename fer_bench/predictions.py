@@ -21,7 +21,8 @@ class Predictions:
         targets: shape (N,) class ids, or (N, D) values.
         outputs: shape (N, C) class probabilities, or (N, D) values; float32. A row of NaN is "no answer" and counts as
             wrong.
-        flags: named boolean columns of shape (N,), such as ``duplicate``: the sample has a near copy in another split.
+        flags: named boolean columns of shape (N,), such as ``duplicate``: the sample has a near-duplicate in another
+            split.
         groups: shape (N,), text: clip or person, for intervals that resample whole groups; None where every sample
             stands alone.
     """

@@ -20,6 +20,7 @@ LISTED = {
     "augmentation": "augmentations",
     "protocol": "protocols",
     "suite": "suites",
+    "recipe": "recipes",
 }
 
 

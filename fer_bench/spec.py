@@ -1,80 +1,77 @@
-"""RunSpec: everything that decides a result; and the one place that reads YAML.
+"""RunSpec: every setting that affects a result; and the only reader of YAML.
 
 The digest covers the fields that differ from the defaults written here, so a field that is added later with a neutral
-default leaves the identity of older runs alone. For the same reason a default in this file is never changed; what a
-user gets by default stands in ``benchmarks/defaults.yaml``.
+default does not change the digest of older runs. For the same reason a default in this file is never changed; what
+users get by default is in ``benchmarks/defaults.yaml``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from fer_bench.class_sets import OPTION
+from fer_bench import yaml_lines
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import Protocol, declared, protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
 Options = dict[str, Scalar | list[Scalar]]
+# What is read, for an error; or what says it of one setting.
+Where = str | Callable[[yaml_lines.KeyPath], str]
 # The weights that a command asks for where it leaves the choice to what can be had here.
 AUTO = "auto"
-# Of a dataset: folders are mapped to classes.
+# Options of a dataset may also map folders to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
 Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
 _LONGEST = 120
-# What is wrong with a file of brackets within brackets, of which the readers of YAML and JSON tell only that they gave
-# up.
-TOO_DEEP = "nested too deeply"
 
 
 class Execution(BaseModel):
-    """How and where a run is carried out; changes no result, so it is not part of the digest."""
+    """How and where a run is executed; does not affect the result, so it is not part of the digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: str | None = None
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int = Field(1, ge=1)
-    num_nodes: int = Field(1, ge=1)
-    strategy: str = "auto"
+    data_dir: str | None = Field(None, description="where the data are")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field("auto", description="what computes")
+    devices: int = Field(1, ge=1, description="devices per node")
+    num_nodes: int = Field(1, ge=1, description="nodes")
+    strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
     workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
-    strict_determinism: bool = False
-    wandb: Literal["off", "offline", "online"] = "off"
-    max_memory_halvings: int = Field(3, ge=0)
+    strict_determinism: bool = Field(False, description="refuse operations that do not repeat bit for bit")
+    wandb: Literal["off", "offline", "online"] = Field("off", description="log to Weights & Biases")
+    max_memory_halvings: int = Field(
+        3, ge=0, description="how often a batch that does not fit into memory may be halved"
+    )
     labels_file: str | None = Field(
         None, description="where the label file is that the digest in ``labels`` stands for"
     )
     table_file: str | None = Field(None, description="where the table of ``table:NAME`` is")
     files: dict[str, str] = Field(
         {},
-        description=(
-            "where the files are that other digests in the settings stand for (weights, a face detector's model)"
-        ),
+        description=("paths of the files whose digests are in the settings (weights, a face detector's model)"),
     )
 
     def place_of(self, pinned: str) -> str:
-        """Path of the file that a setting such as ``sha256:0123456789ab`` stands for; any other setting as it is.
+        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to; any other setting unchanged.
 
         Raises:
-            MissingDataError: nobody has said where that file is.
+            MissingDataError: the path of that file is not known.
         """
         if not pinned.startswith(PINNED):
             return pinned
         if pinned not in self.files:
             problem = f"the file {pinned} is not known on this machine."
-            raise MissingDataError(problem, "Give the command again with the path of the file.")
+            raise MissingDataError(problem, "Run the command again with the path of the file.")
         return self.files[pinned]
 
 
@@ -84,31 +81,41 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what
-    dataset: Name = "synthfaces"
-    dataset_options: DatasetOptions = {}
-    task: Name = "fer7"
-    model: Name = "five_layer_cnn"
-    model_options: Options = {}
-    weights: str = "none"
+    dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
+    dataset_options: DatasetOptions = Field({}, description="options of the dataset")
+    task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
+    model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
+    model_options: Options = Field({}, description="options of the network")
+    weights: str = Field(
+        "none",
+        description=(
+            "weights to begin with: imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be"
+            " had), or a file"
+        ),
+    )
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
     )
-    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**31)
+    normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
+        "auto", description="constants by which pixels are scaled"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
-    epochs: int = Field(30, gt=0)
+    epochs: int = Field(30, gt=0, description="how often all training images are seen")
     batch_size: int = Field(128, gt=1, description="effective batch over all devices")
-    optimizer: str = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    optimizer_options: Options = {}
-    schedule: str = "one_cycle"
-    schedule_options: Options = {}
-    loss: str = "cross_entropy"
-    loss_options: Options = {}
-    class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = "hard"
+    optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
+    lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
+    weight_decay: float = Field(0.01, ge=0, description="decay of the weights")
+    optimizer_options: Options = Field({}, description="options of the optimizer; sam=RADIUS looks for flat minima")
+    schedule: str = Field("one_cycle", description="schedule of the learning rate (`fer-bench list schedules`)")
+    schedule_options: Options = Field({}, description="options of the schedule")
+    loss: str = Field("cross_entropy", description="loss by name (`fer-bench list losses`)")
+    loss_options: Options = Field({}, description="options of the loss")
+    class_weights: Literal["none", "balanced"] = Field("none", description="weights of the classes in the loss")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of each label that is spread over all classes")
+    target_mode: Literal["hard", "probability", "cross_entropy", "multi_target"] = Field(
+        "hard", description="what FER+'s votes become as targets"
+    )
     labels: str = Field(
         "",
         description=(
@@ -116,8 +123,15 @@ class RunSpec(BaseModel):
             " digest"
         ),
     )
-    augment: str = "none"
-    augment_options: Options = {}
+    value_scale: Literal["unit", "dataset"] = Field(
+        "unit",
+        description=(
+            "of values, in training: unit: -1 to 1, whatever the dataset; dataset: its own units, in which gradients"
+            " are larger"
+        ),
+    )
+    augment: str = Field("none", description="augmentation by name (`fer-bench list augmentations`)")
+    augment_options: Options = Field({}, description="options of the augmentation, on top of the named one's")
     augment_on: Literal["loader", "device"] = Field(
         "loader",
         description=(
@@ -135,12 +149,12 @@ class RunSpec(BaseModel):
         ge=0,
         description="the same for a rectangle of another image; with mixup too, each batch gets one of the two",
     )
-    mix_probability: float = Field(1.0, gt=0, le=1, description="of a batch to be mixed")
+    mix_probability: float = Field(1.0, gt=0, le=1, description="probability of a batch to be mixed")
     mix_until: float = Field(1.0, gt=0, le=1, description="share of the epochs after which images are no longer mixed")
     steps_per_epoch: int = Field(
         0,
         ge=0,
-        description="optimiser steps after which an epoch ends, on images drawn anew each time; 0: after all images",
+        description="optimiser steps after which an epoch ends, on images sampled anew each time; 0: after all images",
     )
     early_stopping: int = Field(
         0, ge=0, description="epochs without improvement on validation before training ends; 0: never"
@@ -166,25 +180,49 @@ class RunSpec(BaseModel):
     dropout_schedule: Literal["constant", "rising", "early", "late"] = Field(
         "constant",
         description=(
-            "rising: from none to the full rates; early: full rates down to none by the middle of training; late: none"
-            " before the middle"
+            "constant: the full rates; rising: from none to these; early: down to none by the middle of training; late:"
+            " none before the middle"
         ),
     )
-    gradient_clip: float = Field(0.0, ge=0)
+    freeze: str = Field(
+        "none",
+        pattern=r"^(none|backbone|[1-9][0-9]?)$",
+        description=(
+            "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
+            " norms keep their statistics too"
+        ),
+    )
+    unfreeze_every: int = Field(
+        0,
+        ge=0,
+        description="epochs after which the last frozen stage begins to train, one stage after the other; 0: never",
+    )
+    backbone_lr: float | None = Field(
+        None, gt=0, description="learning rate of all but the head, which has lr; None: lr"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on the learning rate from stage to stage, from the head to the input"
+    )
+    gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of an exponential moving average of the weights; 0: none")
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    method: Literal["plain", "multitask", "two_stage", "distill"] = "plain"
-    method_options: Options = {}
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
+        "auto", description="precision of numbers in training and testing"
+    )
+    method: Literal["plain", "multitask", "two_stage", "distill"] = Field(
+        "plain",
+        description="plain; multitask and two_stage, which reconstruct too; distill, from trained runs",
+    )
+    method_options: Options = Field({}, description="options of the method, such as teachers")
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
-    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = "random"
+    tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = Field("random", description="what the views are")
     snapshot: str = Field(
         "best",
         pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
         description="weights that are tested: of the best, the last or a numbered epoch",
     )
     # naming and execution: not part of the digest
-    recipe: Name = Field("", description="a short name of the settings, shown beside the model")
+    recipe: Name = Field("", description="a short name of the settings, shown next to the model")
     execution: Execution = Execution()
 
     @model_validator(mode="before")
@@ -202,7 +240,7 @@ class RunSpec(BaseModel):
 
     @property
     def judge(self) -> Protocol:
-        """The protocol by which the run is judged."""
+        """The protocol under which the run is scored."""
         return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
 
     @property
@@ -212,15 +250,15 @@ class RunSpec(BaseModel):
 
     @property
     def folding(self) -> Folding | None:
-        """How ``dataset_options`` cut the dataset into folds, if they do."""
+        """How ``dataset_options`` split the dataset into folds, if they do."""
         return folding_of(self.dataset_options)
 
     def identity(self) -> dict[str, Any]:
-        """What the run is, as plain types, without its seed, its name and where it is carried out."""
+        """The settings that identify the run, as plain types, without seed, name and execution."""
         return self.model_dump(mode="json", exclude={"seed", "recipe", "execution"}, exclude_defaults=True)
 
     def digest(self) -> str:
-        """Ten hexadecimal digits that stand for :meth:`identity`: the same for all seeds of one row."""
+        """Ten hexadecimal digits that identify :meth:`identity`: the same for all seeds of one row."""
         return _digest(self.identity())
 
     def run_id(self) -> str:
@@ -228,7 +266,7 @@ class RunSpec(BaseModel):
         return f"{self.digest()}-s{self.seed}"
 
     def training_id(self) -> str:
-        """Name of the training: runs that differ only in how they are tested share it."""
+        """Id of the training: runs that differ only in how they are tested share it."""
         plain = self.model_copy(update={"tta": 0, "tta_kind": "random", "snapshot": "best"})
         return plain.run_id()
 
@@ -239,57 +277,33 @@ def _digest(identity: Mapping[str, Any]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        SpecError: the file is missing, is no YAML, or is no mapping; names file and line.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"there is no file {path}."
-        raise SpecError(problem, "Check the name.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read: {error}."
-        raise SpecError(problem) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or 'syntax error'})."
-        raise SpecError(problem) from None
-    except (RecursionError, ValueError) as error:
-        problem = (
-            f"{path}: cannot be read as YAML"
-            f" ({TOO_DEEP if isinstance(error, RecursionError) else str(error).splitlines()[0]})."
-        )
-        raise SpecError(problem) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        problem = f"{path}: expected a mapping of settings, found a {type(content).__name__}."
-        raise SpecError(problem)
-    return content
+    """Read a YAML mapping, as :func:`fer_bench.yaml_lines.read_yaml` does, where nobody asks for its lines."""
+    return yaml_lines.read_yaml(path).content
 
 
-def build(settings: Mapping[str, Any], where: str = "the settings") -> RunSpec:
+def build(settings: Mapping[str, Any], where: Where = "the settings") -> RunSpec:
     """Check settings and freeze them.
 
     Args:
         settings: as :func:`fer_bench.layering.layered` returns them.
-        where: what is being read, for the error.
+        where: what is being read, for the error; or what says it of a setting, from the path of its key.
 
     Raises:
-        SpecError: an unknown key (with a suggestion) or a value out of range.
+        SpecError: an unknown key or option of the dataset (with a suggestion), or a value out of range.
     """
     try:
-        return RunSpec.model_validate(pinned(settings))
+        spec = RunSpec.model_validate(pinned(settings))
     except ValidationError as error:
         raise spec_error(error, where) from None
+    if (info := declared(spec.dataset)) is not None:
+        info.read_options(spec.dataset_options)
+    return spec
 
 
-def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunSpec) -> SpecError:
+def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = RunSpec) -> SpecError:
     """Turn pydantic's findings into one line that names the key, the value and what would be right."""
     first = error.errors()[0]
+    where = where if isinstance(where, str) else where(first["loc"])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = Execution.model_fields if key.startswith("execution.") else model.model_fields
@@ -297,73 +311,11 @@ def spec_error(error: ValidationError, where: str, model: type[BaseModel] = RunS
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {shortened(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
     return SpecError(problem, "Correct the value.")
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as it stands in an error."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-class _Text(yaml.BaseLoader):
-    """YAML whose scalars are text, but for a plain ``null``: the folders ``01``, ``no`` and ``1e3`` are called so; a
-    name that stands twice is an error.
-    """
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        return None if node.style is None and node.value in ("null", "~", "") else node.value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = [(self.construct_object(key, deep), self.construct_object(value, deep)) for key, value in node.value]
-        names = [str(key) for key, _ in pairs]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            problem = f"{OPTION}: {twice!r} is named twice."
-            raise SpecError(problem, "Name each folder once.")
-        return dict(pairs)
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; dots reach into options (``augment_options.rotate=10``); values are YAML scalars.
-
-    Raises:
-        SpecError: no ``=``, or an unreadable value.
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            problem = f"--set {assignment!r}: expected KEY=VALUE."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        try:
-            value = yaml.load(text, Loader=_Text if key == OPTION else yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError, ValueError):
-            problem = f"--set {key}: the value {_short(text)} cannot be read."
-            raise SpecError(problem, "Quote it.") from None
-        # YAML 1.1 reads 1e-3 as text; every user means the number, unless it is quoted.
-        if isinstance(value, str) and value == text.strip():
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        outer, dot, inner = key.partition(".")
-        if not outer or (dot and not inner) or (dot and not isinstance(settings.get(outer, {}), dict)):
-            problem = f"--set {assignment!r}: {key!r} is no setting, or no option of one."
-            raise SpecError(problem, "For example --set augment_options.rotate=10.")
-        if dot:
-            settings.setdefault(outer, {})[inner] = value
-        else:
-            settings[outer] = value
-    return settings
-
-
-def dataset_options(assignments: list[str] | None) -> dict[str, Any]:
-    """The options of a dataset among ``KEY=VALUE`` pairs, for what takes no other setting.
-
-    Raises:
-        SpecError: an unreadable value, or a setting of something else.
-    """
-    settings = parse_assignments(assignments or [])
-    options = settings.pop("dataset_options", {})
-    if settings or not isinstance(options, dict):
-        problem = f"--set {next(iter(settings), 'dataset_options')}: only options of the dataset can be set here."
-        raise SpecError(problem, "For example --set dataset_options.folds=5.")
-    return options

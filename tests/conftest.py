@@ -10,6 +10,29 @@ import pytest
 SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_tree_of_verbs():
+    """The tree of verbs is built when a test first asks for it: typer builds it again for each command, which takes as
+    long as many verbs do.
+    """
+    import typer.main
+    import typer.testing
+
+    build, built = typer.main.get_command, {}
+
+    def get_command(app):
+        if getattr(app.info, "name", None) != "fer-bench":
+            return build(app)
+        if id(app) not in built:
+            built[id(app)] = app, build(app)
+        return built[id(app)][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", get_command)
+        patch.setattr(typer.testing, "_get_command", get_command)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     for name in ("cache", "runs", "leaderboards", "data"):

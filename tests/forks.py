@@ -8,8 +8,10 @@ import os
 import runpy
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 PRELOADED = ["fer_bench.cli.main", "fer_bench.training.run", "fer_bench.deploy.predictor", "fer_bench.faces.detector"]
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -76,3 +78,116 @@ class Forked:
             assert self.poll() is None, self.communicate()[1]
             assert time.monotonic() < end, f"it did not say {line!r} in time"
             time.sleep(0.02)
+
+
+COMMAND = "from fer_bench.cli.main import main\nmain()\n"
+
+
+def run_alone(script: str, *arguments: object, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end in a process of its own, which nothing that it breaks can take along.
+
+    Args:
+        script: text; ``COMMAND`` is the command line.
+        arguments: behind the script's name in ``sys.argv``.
+        folder: its working folder.
+        timeout: seconds.
+    """
+    beside = folder / ".alone"
+    beside.mkdir(exist_ok=True)
+    path = beside / f"{len(list(beside.glob('*.py')))}.py"
+    path.write_text(script)
+    process = Forked(path, *map(str, arguments), folder=folder)
+    try:
+        out, err = process.communicate(timeout)
+    finally:
+        if process.poll() is None:
+            process.kill()
+    return subprocess.CompletedProcess([str(path), *map(str, arguments)], process.returncode, out, err)
+
+
+class ForkedPopen:
+    """In place of ``subprocess.Popen`` of a Python script whose output is read as a pipe's: forked, and read when it
+    has ended.
+    """
+
+    def __init__(self, command: list[str], *, env: dict[str, str], folder: Path, **_: object) -> None:
+        assert command[0] == sys.executable
+        script = f"import os, runpy, sys\nos.environ.update({env!r})\nsys.argv = sys.argv[1:]\n"
+        script += "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        done = run_alone(script, *command[1:], folder=folder)
+        self.stdout, self.returncode = done.stdout.splitlines(keepends=True), done.returncode
+
+    def __enter__(self) -> ForkedPopen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Again:
+    """In place of ``subprocess.Popen`` where Lightning's launcher starts the script again: forked from before the
+    script has done anything, as if an interpreter had just imported what it needs.
+
+    Args:
+        ask: sends a question to the process that forks, and gives the answer.
+        command: interpreter, script and arguments.
+        env: of the new process.
+    """
+
+    def __init__(self, ask, command: list[str], env: dict[str, str], **_: object) -> None:
+        self._ask, self.returncode = ask, None
+        self.pid = ask((command[1:], env))
+
+    def poll(self) -> int | None:
+        self.returncode = self._ask(self.pid)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def relaunch_by_forking() -> None:
+    """Called first by a script that Lightning's launcher will start again; see :class:`Again`."""
+    if "LOCAL_RANK" in os.environ:
+        return
+    from lightning.pytorch.strategies.launchers import subprocess_script
+
+    context, lock = multiprocessing.get_context("fork"), threading.Lock()
+    ours, theirs = context.Pipe()
+    if not os.fork():
+        ours.close()
+        _fork_when_asked(theirs, context)
+        os._exit(0)
+    theirs.close()
+
+    def ask(question):
+        with lock:
+            ours.send(question)
+            return ours.recv()
+
+    subprocess_script.subprocess = SimpleNamespace(Popen=lambda command, **how: Again(ask, command, **how))
+
+
+def _fork_when_asked(pipe, context) -> None:
+    """Until the other end is closed, begin what is asked for, and say how it ended."""
+    begun = {}
+    while True:
+        try:
+            question = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(question, int):
+            pipe.send(begun[question].exitcode)
+        else:
+            process = context.Process(target=_begin_again, args=question)
+            process.start()
+            begun[process.pid] = process
+            pipe.send(process.pid)
+
+
+def _begin_again(command, environment) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = command
+    runpy.run_path(command[0], run_name="__main__")

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from fer_bench import plugins
+from fer_bench import metric_plugins, plugins
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 
@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent / "plugin_package"
 def forgotten():
     """Whatever is imported from outside meanwhile is not there afterwards."""
     modules, path = set(sys.modules), list(sys.path)
-    registered, loaded = dict(plugins._REGISTERED), dict(plugins._LOADED)
+    tables = (plugins._REGISTERED, plugins._LOADED, metric_plugins._BROUGHT, metric_plugins._STATED)
+    before = [dict(table) for table in tables]
     try:
         yield
     finally:
@@ -26,9 +27,10 @@ def forgotten():
                 if "site-packages" not in source and "/lib/python" not in source:
                     del sys.modules[name]
         sys.path[:] = path
-        for kept, before in ((plugins._REGISTERED, registered), (plugins._LOADED, loaded)):
-            kept.clear()
-            kept.update(before)
+        metric_plugins.function.cache_clear()
+        for table, content in zip(tables, before, strict=True):
+            table.clear()
+            table.update(content)
 
 
 def copy_package(folder: Path) -> Path:

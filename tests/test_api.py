@@ -93,11 +93,11 @@ def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache,
     from fer_bench.spec import build
 
     flat = {"dataset": "synthfaces", "model": "five_layer_cnn", **TINY}
-    spec = compose(gathered(flat))
+    spec = compose(gathered(flat)).spec
     assert spec == build(
         layered({**{k: v for k, v in flat.items() if k != "accelerator"}, "execution": {"accelerator": "cpu"}})
     )
-    assert compose(gathered({**flat, "folds": 3, "fold_by": "frame"})).folding.folds == 3
+    assert compose(gathered({**flat, "folds": 3, "fold_by": "frame"})).spec.folding.folds == 3
     monkeypatch.setenv("FER_BENCH_CACHE", str(drawn_cache))
     record = fer_bench.run(spec=spec)
     assert fer_bench.run("synthfaces", **TINY).run_id == record.run_id == spec.run_id()
@@ -123,7 +123,7 @@ def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache,
         ),
         (lambda: fer_bench.run("synthfacess"), "unknown dataset 'synthfacess'. Did you mean 'synthfaces'"),
         (lambda: fer_bench.run(dataset=3), "dataset = 3"),
-        (lambda: fer_bench.run(spec=fer_bench.RunSpec(), epochs=3), "a whole spec was given, and epochs beside it"),
+        (lambda: fer_bench.run(spec=fer_bench.RunSpec(), epochs=3), "a whole spec was given together with epochs"),
         (lambda: fer_bench.run("synthfaces", "five_layer_cnn", epochs=0), "epochs = 0"),
         (lambda: fer_bench.run("synthfaces", model=lambda n: None), "cannot be imported by name"),
         (lambda: fer_bench.load_dataset("fer2031"), "unknown dataset 'fer2031'"),

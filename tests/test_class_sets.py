@@ -7,6 +7,7 @@ import pytest
 
 from fer_bench import protocols
 from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.class_sets import Classes, label_set_of, read_classes, suggestion
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.layering import layered, merge
@@ -22,7 +23,7 @@ RAF = "{1: surprise, 2: fear, 3: disgust, 4: happiness, 5: sadness, 6: anger, 7:
 
 def spec_of(text, **flags):
     given = layered({"dataset": "folder:mine", **flags})
-    return specs.build(merge(given, specs.parse_assignments([f"dataset_options.classes={text}"])))
+    return specs.build(merge(given, parse_assignments([f"dataset_options.classes={text}"])))
 
 
 def test_classes_make_a_task_whose_name_holds_their_digest_and_whose_order_is_that_of_their_names():
@@ -119,9 +120,9 @@ def test_names_that_yaml_reads_as_something_else_stay_names():
         ("[a, www.example.org]", "must begin and end"),
         ("[a, '']", "is empty"),
         (f"[a, {'b' * 61}]", "has 61 characters"),
-        ("[a, [b]]", "is no name of a class"),
-        ("[{1: a}, {2: b}]", "is no name of a class"),
-        ("{'': a, b: c}", "is no name of a folder"),
+        ("[a, [b]]", "is not the name of a class"),
+        ("[{1: a}, {2: b}]", "is not the name of a class"),
+        ("{'': a, b: c}", "is neither the name of a folder"),
     ],
 )
 def test_bad_classes_are_one_line_that_says_what_is_wrong(text, expected):
@@ -133,7 +134,7 @@ def test_bad_classes_are_one_line_that_says_what_is_wrong(text, expected):
 
 
 def test_datasets_with_classes_of_their_own_take_none():
-    with pytest.raises(SpecError, match="dataset 'fer2013' has classes of its own"):
+    with pytest.raises(SpecError, match="dataset 'fer2013' has its own classes"):
         RunSpec(dataset="fer2013", dataset_options={"classes": ["a", "b"]})
 
 
@@ -164,7 +165,7 @@ def test_folders_are_found_by_other_spellings_of_what_the_option_names():
 def test_the_line_that_an_error_suggests_works(found):
     flag, setting = shlex.split(suggestion(found))
     assert flag == "--set"
-    folders = specs.parse_assignments([setting])["dataset_options"]["classes"]
+    folders = parse_assignments([setting])["dataset_options"]["classes"]
     spec = RunSpec(dataset="folder:mine", dataset_options={"classes": folders})
     classes = Classes(find_task(spec.task).labels, spec.dataset_options["classes"])
     assert {classes.find(name) for name in found} == set(range(len(found)))
@@ -178,7 +179,7 @@ def test_a_record_is_understood_where_nobody_has_named_its_classes(tmp_path, mon
         spec.task: {"names": ["calm", "tense"], "merged": {"1": "calm", "2": "tense", "3": "tense"}}
     }
     monkeypatch.setattr(protocols, "_OWN", {})
-    with pytest.raises(SpecError, match="stands for classes that are not stated here"):
+    with pytest.raises(SpecError, match="needs its classes, which are not given"):
         find_task(spec.task)
     loaded = Record.load(Store(tmp_path).path(protocol_name, "m", "x-s0"))
     protocol = protocol_named(loaded.protocol, loaded.dataset, loaded.task)
@@ -206,12 +207,12 @@ def test_classes_that_are_not_those_of_the_name_are_damage(tmp_path):
         content = json.loads(record.to_json())
         content["data"]["classes"][spec.task]["names"] = names
         (tmp_path / "x.json").write_text(json.dumps(content))
-        with pytest.raises(Exception, match="not those that its name stands for"):
+        with pytest.raises(Exception, match="do not match its name"):
             Record.load(tmp_path / "x.json")
 
 
 def test_names_of_own_tasks_that_nobody_has_stated_are_explained():
-    with pytest.raises(SpecError, match="not stated here"):
+    with pytest.raises(SpecError, match="needs its classes, which are not given"):
         find_task("classes5_012345")
     with pytest.raises(UnknownNameError):
         find_task("classes5")

@@ -9,7 +9,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from fer_bench.escaping import csv_cell, csv_text, csv_value, encodable, markdown, one_line
+from fer_bench.escaping import csv_cell, csv_text, csv_value, encodable, markdown, one_line, visible
 
 FORMULAS = [
     "=1+1",
@@ -174,3 +174,8 @@ def test_letters_that_steer_are_shown():
     assert one_line("\U0001f468\u200d\U0001f469 می\u200cخواهم") == "\U0001f468\u200d\U0001f469 می\u200cخواهم"
     assert one_line("caf\udce9 \ud800").encode() == b"caf\\udce9 \\ud800"
     assert encodable("ok") == "ok"
+
+
+def test_what_turns_text_around_is_shown_and_lines_stay():
+    assert visible("a\u202eb\nc\td\u200d") == "a\\u202eb\nc\td\u200d"
+    assert visible("plain <b>") == "plain <b>"

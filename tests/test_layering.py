@@ -35,9 +35,7 @@ def benchmarks(tmp_path, monkeypatch):
     (folder / "models").mkdir()
     (folder / "defaults.yaml").write_text("dataset: synthfaces\nmodel: five_layer_cnn\nepochs: 9\nlr: 0.001\n")
     for name in ("fer2013", "ferplus"):
-        (folder / f"datasets/{name}.yaml").write_text(
-            f"small_faces: true\ntask: {'fer7' if name == 'fer2013' else 'fer8'}\n"
-        )
+        (folder / f"datasets/{name}.yaml").write_text("augment: flip\n")
     (folder / "models/families.yaml").write_text(FAMILIES)
     monkeypatch.setenv("FER_BENCH_HOME", str(tmp_path))
     return folder
@@ -69,6 +67,12 @@ def test_small_faces_by_the_weights_that_training_begins_with(benchmarks):
     assert spec_of("imagenet", dataset="fer2013", model="resnet50", weights="none") == scratch
     # Photographs are no small faces.
     assert spec_of(dataset="findingemo", task="emo8", model="resnet50").lr == 0.001
+
+
+def test_a_user_says_it_of_folders(benchmarks):
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.001
+    (benchmarks / "datasets/folder.yaml").write_text("small_faces: true\n")
+    assert spec_of(dataset="folder:mine", model="resnet50").lr == 0.1
 
 
 def test_later_families_add_to_earlier_ones_and_datasets_to_both(benchmarks):
@@ -141,6 +145,19 @@ def test_what_the_bare_command_trains_on_fer2013_has_a_committed_row(monkeypatch
         Store().find("ferplus-fer8", "five_layer_cnn", spec_of(dataset="ferplus", model="five_layer_cnn").run_id())
         is not None
     )
+
+
+def test_new_runs_augment_batch_by_batch_where_no_row_was_measured_otherwise(monkeypatch):
+    monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
+    assert spec_of().augment_on == "device"
+    assert spec_of(dataset="folder:mine", model="timm:resnet18").augment_on == "device"
+    for model in ("five_layer_cnn", "autoencoder", "oriented_gradients"):
+        assert spec_of(dataset="fer2013", model=model).augment_on == "loader"
+    for dataset in ("affectnet", "afew_va", "findingemo", "semaine", "synthscenes"):
+        assert spec_of(dataset=dataset).augment_on == "loader"
+    # What changes nothing has one identity.
+    assert "augment_on" not in spec_of(augment="none").identity()
+    assert spec_of(augment="none", augment_on="device").augment_on == "device"
 
 
 def test_an_option_of_a_dataset_leaves_its_other_options(benchmarks):

@@ -11,12 +11,13 @@ import pytest
 import fer_bench
 from fer_bench import metrics
 from fer_bench.leaderboard.significance import ByReplicates, Untested, choose_test
+from fer_bench.metric_plugins import function
 from fer_bench.metrics import METRICS, Metric
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.report.rows import build_section
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring import classification, moments, regression
+from fer_bench.scoring import moments
 from fer_bench.scoring.score import score
 from fer_bench.tasks.expression import ClassScores
 from tests.leaderboard.fake_records import PROTOCOL, predictions, put, record, run
@@ -65,12 +66,12 @@ def test_everything_that_an_entry_names_is_there():
         assert METRICS[metric.name] is metric
         assert bool(metric.compute) == (metric.takes != "training")
         for reference in filter(None, (metric.compute, metric.of_sums)):
-            assert callable(metrics.function(reference))
+            assert callable(function(reference))
         assert bool(metric.of_sums) == (metric.takes in ("values", "signs") and metric.test == "resampling")
         assert not (metric.test == "outcomes" and metric.name != "accuracy"), (
             "outcomes are right or wrong: they give the accuracy alone"
         )
-    assert classification.CONFUSION_STATISTICS == (
+    assert metrics.names("confusion") == (
         "accuracy",
         "balanced_accuracy",
         "macro_f1",
@@ -78,7 +79,16 @@ def test_everything_that_an_entry_names_is_there():
         "cohen_kappa",
         "mcc",
     )
-    assert regression.VA_SCORES == ("ccc", "pcc", "icc31", "rmse", "mae", "sagr", "rmse_scaled", "mae_scaled")
+    assert metrics.names("values", "signs") == (
+        "ccc",
+        "pcc",
+        "icc31",
+        "rmse",
+        "mae",
+        "sagr",
+        "rmse_scaled",
+        "mae_scaled",
+    )
     assert moments.of_sums() == ("ccc", "pcc", "icc31", "rmse", "mae")
     assert all(task.primary in METRICS for task in map(TASKS.__getitem__, TASKS))
 
@@ -170,8 +180,8 @@ def test_a_name_is_taken_once():
 
 def test_the_table_needs_no_torch():
     code = (
-        "import sys; from fer_bench import metrics; [metrics.function(m.compute) for m in metrics.table() if"
-        " m.compute]; assert 'torch' not in sys.modules"
+        "import sys; from fer_bench import metric_plugins, metrics; "
+        "[metric_plugins.function(m.compute) for m in metrics.table() if m.compute]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -37,6 +37,10 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
         assert set(record.code["plugins"]) == {"model", "dataset", "loss", "augment"}
         assert fer_bench.load_model(record, accelerator="cpu").names[0] == "angry"
         assert fer_bench.load_dataset("my_data:read", dataset_options={"n": 70}).targets("test").shape == (14,)
+        assert len(fer_bench.load_dataset("my_faces:read", dataset_options={"n": 70}).targets("test")) == 14
+        from fer_bench.protocols import info_of
+
+        assert info_of("my_faces:read").title == "My faces"
         from fer_bench.spec import build
 
         assert build({"task": "my_task:MOODS"}).judge.task.labels.names == ("calm", "tense")
@@ -44,5 +48,9 @@ def test_the_examples_of_the_page_work(tmp_path, monkeypatch):
 
         plugins.import_module("my_names")
         assert plugins.find("model", "my_net").reference == "my_net:Net"
+        assert build({"task": "my_task:PAIN", "dataset": "my_data:read"}).judge.scale == (0.0, 16.0)
+        assert "geometric_mean" not in record.metrics
+        plugins.import_module("my_metrics")
+        assert fer_bench.score(record.protocol, Store().predictions(record))["geometric_mean"] is not None
     assert not fer_bench.verify().differences
     assert len(fer_bench.leaderboard("my_data.read-fer7")) == len(list(Store().records())) == 1

@@ -11,7 +11,7 @@ import torch
 
 from fer_bench import plugins
 from fer_bench.data.augmentation import Augmenter, is_function
-from fer_bench.data.datamodule import make_augmenter
+from fer_bench.data.batches import make_augmenter
 from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError, UnknownNameError
 from fer_bench.labels import FER7
@@ -93,7 +93,7 @@ def test_runs_of_the_package_itself_say_nothing_of_plugins():
         ("mine:Net", "import not_installed_at_all\n", ("raises ModuleNotFoundError", "not_installed_at_all")),
         ("mine.py:Net", NET, ("not a file", "Write mine:Net")),
         ("mine:Net", "Net = 3\n", ("is a int", "nn.Module class")),
-        ("mine:Net", "class Net: pass\n", ("no nn.Module (Net)",)),
+        ("mine:Net", "class Net: pass\n", ("not an nn.Module (Net)",)),
         ("mine:Net", "def Net(n, **options): return None\n", ("gives a NoneType, not an nn.Module",)),
         (
             "mine:Net",
@@ -208,7 +208,7 @@ def test_a_dataset_is_a_class_or_a_function(plugin_folder, name):
         ("def read(data_dir): return 3", "gives a int, not fer_bench.data.samples.Samples"),
         ("def read(data_dir): raise KeyError('labels')", "reading it raises KeyError .*line 2 of .*mine.py"),
         ("def read(): return 3", "cannot be called with a data folder"),
-        ("class read: pass", "no AffectDataModule"),
+        ("class read: pass", "not an AffectDataModule"),
         ("read = 3", "is a int"),
         ("def read(data_dir): return made(images=np.zeros((8, 4, 4)))", "float64, not uint8"),
         ("def read(data_dir): return made(ids=np.array(['a'] * 8))", "ids occur more than once"),

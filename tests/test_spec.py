@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fer_bench import paths
 from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.errors import SpecError
 from fer_bench.layering import layered, merge
 from fer_bench.spec import Execution, RunSpec
@@ -151,6 +152,11 @@ def test_every_other_field_is_part_of_the_identity(name):
         "mix_probability": 0.5,
         "mix_until": 0.5,
         "dropout_schedule": "late",
+        "value_scale": "dataset",
+        "freeze": "backbone",
+        "unfreeze_every": 3,
+        "backbone_lr": 0.5,
+        "layer_decay": 0.5,
     }
     assert RunSpec(**{name: others.get(name, "another")}).digest() != RunSpec().digest()
 
@@ -207,7 +213,7 @@ def test_frozen():
     ],
 )
 def test_assignments(texts, expected):
-    assert specs.parse_assignments(texts) == expected
+    assert parse_assignments(texts) == expected
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,7 @@ def test_assignments(texts, expected):
 )
 def test_bad_assignments_are_quoted(texts):
     with pytest.raises(SpecError) as error:
-        specs.parse_assignments(texts)
+        parse_assignments(texts)
     assert error.value.problem.startswith("--set ")
     assert "\n" not in str(error.value)
     assert error.value.hint
@@ -236,7 +242,7 @@ def test_bad_assignments_are_quoted(texts):
 @given(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=20), max_size=3))
 def test_no_assignment_whatever_ends_in_anything_but_a_spec_error(texts):
     try:
-        specs.build(merge(layered({}), specs.parse_assignments(texts)), "the command line")
+        specs.build(merge(layered({}), parse_assignments(texts)), "the command line")
     except SpecError as error:
         assert "\n" not in str(error)
 
@@ -250,15 +256,13 @@ def test_no_assignment_whatever_ends_in_anything_but_a_spec_error(texts):
         ("a: 1\n\tb: 2\n", "line 2: not valid YAML"),
         (b"\xff\xfe\x00a", "cannot be read|not valid YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
-        ("a: &x [*x]", "not valid YAML|recursive|$^"),
+        ("a: &x [*x]", "nested too deeply"),
+        ("a: 1\nb: {c: 1, c: 2}\n", r"line 2: key 'c' is given twice \(first on line 2\)"),
     ],
 )
 def test_bad_yaml_is_named_with_its_line(tmp_path, content, expected):
     path = tmp_path / "x.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    if "*x" in str(content):
-        assert isinstance(specs.read_yaml(path), dict)
-        return
     with pytest.raises(SpecError, match=expected) as error:
         specs.read_yaml(path)
     assert str(path) in error.value.problem

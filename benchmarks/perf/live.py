@@ -17,12 +17,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fer_bench.live.capture import open_source
-from fer_bench.live.session import run_live
 
 from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.deploy.predictor import open_predictor
 from fer_bench.faces.detector import open_detector
+from fer_bench.live.capture import open_source
+from fer_bench.live.session import run_live
 from fer_bench.results.store import Store
 
 LEAST_RATE = 15

@@ -11,14 +11,14 @@ from starlette.responses import Response
 from fer_bench.annotate.http import single
 from fer_bench.annotate.pages import Pages
 from fer_bench.annotate.pictures import Pictures
-from fer_bench.annotate.store import Rater, Role, Store
+from fer_bench.annotate.store import AnswerStore, Rater, Role
 from fer_bench.annotate.study import Study
 from fer_bench.annotate.tokens import keyed_digest, same, token_hash
 
 _THIRTY_DAYS = 30 * 86_400
 NO_LINK = (
     "To see this page, open the personal link you were given. If you have opened it before, open it again: it takes you"
-    " back to where you were."
+    " back to where you left off."
 )
 BAD_LINK = (
     "This link is not valid. Please check that you opened it completely, or ask the person who sent it for a new one."
@@ -30,7 +30,7 @@ class Site:
     """What every route needs."""
 
     study: Study
-    store: Store
+    store: AnswerStore
     pages: Pages
     pictures: Pictures
 

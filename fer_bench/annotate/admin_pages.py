@@ -18,7 +18,7 @@ from fer_bench.annotate.answers import Answer
 from fer_bench.annotate.database import connect
 from fer_bench.annotate.export import csv_bytes, parquet_bytes, read_answers
 from fer_bench.annotate.quality import Consistency, Overlap, consistency, overlap_score
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import Study
 
 _LISTS = {"reject_reasons", "deciding_factors", "age_groups"}
@@ -39,7 +39,7 @@ class RaterSummary:
     consistency: Consistency
 
 
-def summaries(study: Study, store: Store) -> list[RaterSummary]:
+def summaries(study: Study, store: AnswerStore) -> list[RaterSummary]:
     """Progress, overlap score and consistency of every rater, in the order of their creation.
 
     Args:

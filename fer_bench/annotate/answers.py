@@ -120,7 +120,7 @@ def parse_response_ms(text: str) -> int | None:
 
 
 def leaf(emotion: str | None) -> str | None:
-    """The leaf of Plutchik's wheel (Emo8) an emotion lies on; ``none`` stays ``none``."""
+    """The leaf of Plutchik's wheel (Emo8) an emotion is on; ``none`` stays ``none``."""
     if emotion is None or emotion == NO_EMOTION:
         return emotion
     return EMO8.names[EMO24_TO_EMO8[EMO24.index(emotion)]]

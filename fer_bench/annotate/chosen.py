@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_bench.annotate.export import write_atomically
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.escaping import csv_text
 
 
-def chosen_images(store: Store) -> list[tuple[str, str]]:
+def chosen_images(store: AnswerStore) -> list[tuple[str, str]]:
     """(path, label) of all images marked as confusing, sorted by label and path."""
     rows = [(label, store.images[item_id].name) for item_id, label in store.marks().items() if item_id in store.images]
     return [(name, label) for label, name in sorted(rows)]
 
 
-def write_chosen(store: Store, path: Path) -> dict[str, int]:
+def write_chosen(store: AnswerStore, path: Path) -> dict[str, int]:
     """Write the chosen images as CSV with columns ``path,label``.
 
     Returns:

@@ -20,7 +20,7 @@ MAX_CONNECTIONS = 512
 
 class PatientProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, ended where the other side takes too long; where there are too many, the one that has idled
-    longest makes room.
+    longest is closed.
     """
 
     _alarm: asyncio.TimerHandle | None = None

@@ -17,7 +17,7 @@ def now() -> str:
 
 
 def default_database(study_file: Path) -> Path:
-    """Where the answers of a study file lie unless told otherwise: beside it."""
+    """Default path of the answers of a study file: next to it."""
     return study_file.with_suffix(".sqlite3")
 
 
@@ -60,7 +60,7 @@ def prepare(path: Path) -> bool:
         created = False
     except OSError as error:
         problem = f"{path}: the database cannot be created: {error.strerror}."
-        raise BadDataError(problem, "Name a writable place with --db.") from None
+        raise BadDataError(problem, "Name a writable file with --db.") from None
     try:
         db = connect(path)
         db.executescript((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
@@ -95,6 +95,6 @@ def enter_study(db: sqlite3.Connection, study: Study) -> None:
         problem = (
             f"{study.path}: the study changed, but its version is still {version!r}, under which answers were given."
         )
-        raise SpecError(problem, "Raise the version, so that the export can tell the answers apart.")
+        raise SpecError(problem, "Raise the version, so that the export can distinguish the answers.")
     statement = "INSERT INTO versions VALUES (?, ?, ?) ON CONFLICT (version) DO UPDATE SET digest = excluded.digest"
     db.execute(statement, (version, digest, now()))

@@ -49,7 +49,7 @@ def read_answers(database: Path) -> pd.DataFrame:
     if not database.is_file():
         problem = f"{database}: there is no such database."
         raise BadDataError(
-            problem, "It is written by `fer-bench annotate links` and `serve`; name it with --db if it lies elsewhere."
+            problem, "It is written by `fer-bench annotate links` and `serve`; name it with --db if it is elsewhere."
         )
     try:
         db = connect(database, read_only=True)

@@ -80,7 +80,7 @@ async def read_body(request: Request) -> bytes:
     """
     announced = request.headers.get("content-length", "0")
     if not announced.isascii() or not announced.isdigit() or len(announced) > 12 or int(announced) > MAX_BODY_BYTES:
-        raise HTTPException(413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"})
+        raise HTTPException(413, "The request is too large. Nothing was changed.", headers={"Connection": "close"})
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -88,15 +88,15 @@ async def read_body(request: Request) -> bytes:
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     raise HTTPException(
-                        413, "What was sent is too large. Nothing was changed.", headers={"Connection": "close"}
+                        413, "The request is too large. Nothing was changed.", headers={"Connection": "close"}
                     )
     except TimeoutError:
         raise HTTPException(
-            408, "What was sent did not arrive in time. Nothing was changed.", headers={"Connection": "close"}
+            408, "The request did not arrive in time. Nothing was changed.", headers={"Connection": "close"}
         ) from None
     except ClientDisconnect:
         raise HTTPException(
-            400, "What was sent was broken off. Nothing was changed.", headers={"Connection": "close"}
+            400, "The request was interrupted. Nothing was changed.", headers={"Connection": "close"}
         ) from None
     return bytes(body)
 
@@ -109,7 +109,7 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise HTTPException(
-            415, "Only the forms of these pages can be sent. Nothing was changed.", headers={"Connection": "close"}
+            415, "Only the forms on these pages are accepted. Nothing was changed.", headers={"Connection": "close"}
         )
     body = await read_body(request)
     try:
@@ -121,7 +121,7 @@ async def read_form(request: Request) -> dict[str, list[str]]:
             max_num_fields=_MAX_FIELDS,
         )
     except ValueError:
-        raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.") from None
+        raise HTTPException(400, "The request could not be read as a form. Nothing was changed.") from None
 
 
 def single(fields: dict[str, list[str]], name: str) -> str:
@@ -132,5 +132,5 @@ def single(fields: dict[str, list[str]], name: str) -> str:
     """
     values = fields.pop(name, [])
     if len(values) > 1:
-        raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.")
+        raise HTTPException(400, "The request could not be read as a form. Nothing was changed.")
     return values[0] if values else ""

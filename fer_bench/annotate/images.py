@@ -62,7 +62,7 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
 
     Raises:
         MissingDataError: folder, table or images are missing.
-        BadDataError: a path leads out of the folder, stands twice, or is not an image.
+        BadDataError: a path leads out of the folder, is listed twice, or is not an image.
     """
     if not folder.is_dir():
         problem = f"{where}.folder: {folder} is not a folder."
@@ -129,7 +129,7 @@ def _check(images: tuple[StudyImage, ...], folder: Path, where: str) -> None:
     missing = []
     for image in images:
         if image.name in seen:
-            problem = f"{where}: image {image.name!r} stands twice."
+            problem = f"{where}: image {image.name!r} is listed twice."
             raise BadDataError(problem, "List every image once.")
         seen.add(image.name)
         if kind_of(image.file) != "file":

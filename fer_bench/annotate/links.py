@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fer_bench.annotate.export import write_atomically
-from fer_bench.annotate.store import Role, Store
+from fer_bench.annotate.store import AnswerStore, Role
 from fer_bench.errors import SpecError
 from fer_bench.escaping import csv_text
 
@@ -48,7 +48,7 @@ def check_base_url(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def rater_links(store: Store, base_url: str, names: list[str]) -> list[Link]:
+def rater_links(store: AnswerStore, base_url: str, names: list[str]) -> list[Link]:
     """Create raters and their links.
 
     Raises:
@@ -58,7 +58,7 @@ def rater_links(store: Store, base_url: str, names: list[str]) -> list[Link]:
     return [Link("rater", name, f"{base}/r/{token}") for name, token in store.add_raters(names)]
 
 
-def renewed_link(store: Store, base_url: str, name: str) -> Link:
+def renewed_link(store: AnswerStore, base_url: str, name: str) -> Link:
     """A new link for a rater; the old one stops working.
 
     Raises:
@@ -68,7 +68,7 @@ def renewed_link(store: Store, base_url: str, name: str) -> Link:
     return Link("rater", name, f"{base}/r/{store.renew_rater(name)}")
 
 
-def staff_link(store: Store, base_url: str, role: Role) -> Link:
+def staff_link(store: AnswerStore, base_url: str, role: Role) -> Link:
     """A new link for the admin page or for pre-screening; an earlier one of that role stops working.
 
     Raises:

@@ -20,7 +20,7 @@ class Presentation:
 
     Args:
         image: what is shown.
-        kind: practice and catch images are told apart in the export, not on the page.
+        kind: practice and catch images are distinguished in the export, not on the page.
         presentation: 1, or 2 for the repetition of an image.
     """
 

@@ -36,7 +36,7 @@ class Pages:
     """Renders the templates of one study.
 
     Args:
-        file: the study file, whose title and language stand on every page.
+        file: the study file, whose title and language are on every page.
     """
 
     def __init__(self, file: StudyFile) -> None:

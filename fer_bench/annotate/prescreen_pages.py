@@ -12,14 +12,14 @@ from starlette.routing import Route
 
 from fer_bench.annotate.access import BAD_LINK, Site, check_csrf, csrf_token, require_staff, set_cookie, site_of
 from fer_bench.annotate.http import read_form, single
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import Study
 
 _BATCH = 60
 _NOT_HERE = "There is no such page."
 
 
-def class_order(study: Study, store: Store) -> dict[str, list[str]]:
+def class_order(study: Study, store: AnswerStore) -> dict[str, list[str]]:
     """Item ids per class, each class shuffled once, so that the first hundred are not all of the first film or folder.
 
     Args:

@@ -29,7 +29,7 @@ class Overlap:
 def matching_points(expected: Expected, answer: Answer) -> tuple[int, int]:
     """Compare an answer with the reference.
 
-    An emotion of the wheel matches if it lies on the leaf of an expected one.
+    An emotion of the wheel matches if it is on the leaf of an expected one.
 
     Args:
         expected: the reference of a catch item.

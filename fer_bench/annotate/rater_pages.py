@@ -22,7 +22,7 @@ from fer_bench.annotate.access import (
 )
 from fer_bench.annotate.answers import Answer, parse_answer, parse_response_ms, questions
 from fer_bench.annotate.http import read_form, single
-from fer_bench.annotate.store import NO_REVISION, Place, Rater, Status
+from fer_bench.annotate.store import NO_REVISION, Rater, Slot, Status
 from fer_bench.annotate.tokens import keyed_digest
 
 _MAX_POSITION = 1_000_000
@@ -89,11 +89,11 @@ async def show_task(request: Request) -> Response:
     site, rater = site_of(request), rater_of(request)
     if not has_consented(site, rater):
         return _go("/consent")
-    place = _reached(site, rater, request.path_params["position"])
-    if place is None or not _may_change(site, place):
+    slot = _reached(site, rater, request.path_params["position"])
+    if slot is None or not _may_change(site, slot):
         return _go("/")
-    site.store.shown(place)
-    return _task_page(request, site, place, _chosen(place.answer), {})
+    site.store.shown(slot)
+    return _task_page(request, site, slot, _chosen(slot.answer), {})
 
 
 async def save_task(request: Request) -> Response:
@@ -103,8 +103,8 @@ async def save_task(request: Request) -> Response:
     check_csrf(request, "rater", fields)
     if not has_consented(site, rater):
         return _go("/consent")
-    place = _reached(site, rater, request.path_params["position"])
-    if place is None:
+    slot = _reached(site, rater, request.path_params["position"])
+    if slot is None:
         raise HTTPException(404, "There is no such picture in your session. Nothing was changed.")
     action, revision, response_ms = (
         single(fields, "action"),
@@ -114,7 +114,7 @@ async def save_task(request: Request) -> Response:
     if action not in {"save", "skip"} or not (
         revision.isascii() and revision.isdigit() and len(revision) <= _MAX_REVISION_DIGITS
     ):
-        raise HTTPException(400, "What was sent could not be read as a form. Nothing was changed.")
+        raise HTTPException(400, "The request could not be read as a form. Nothing was changed.")
     status: Status = "answered"
     answer, wrong = parse_answer(site.study.file.form, fields)
     if action == "skip":
@@ -122,28 +122,28 @@ async def save_task(request: Request) -> Response:
             raise HTTPException(400, "Pictures cannot be skipped in this study. Nothing was changed.")
         answer, wrong, status = Answer(), {}, "skipped"
     if wrong:
-        return _task_page(request, site, place, fields, wrong, status=422)
+        return _task_page(request, site, slot, fields, wrong, status=422)
     # where going back is not allowed, a second submission can only be the same one again, or a conflict
-    seen = int(revision) if _may_change(site, place) else NO_REVISION
-    outcome = await asyncio.wrap_future(site.store.save(place, answer, status, seen, response_ms))
+    seen = int(revision) if _may_change(site, slot) else NO_REVISION
+    outcome = await asyncio.wrap_future(site.store.save(slot, answer, status, seen, response_ms))
     if outcome == "conflict":
-        return site.pages.page("conflict.html", status=409, position=place.position)
+        return site.pages.page("conflict.html", status=409, position=slot.position)
     return await home(request)
 
 
-def _reached(site: Site, rater: Rater, position: int) -> Place | None:
-    """A place the rater has come to: one that was answered or skipped, or the first that is open."""
+def _reached(site: Site, rater: Rater, position: int) -> Slot | None:
+    """A slot the rater has reached: one that was answered or skipped, or the first that is open."""
     if position > _MAX_POSITION:
         return None
-    # in this order: an answer committed between the two look-ups, from another tab, must not make the place seem out of
+    # in this order: an answer committed between the two look-ups, from another tab, must not make the slot seem out of
     # reach
     next_open = site.store.progress(rater.rater_id).next_open
-    place = site.store.place(rater.rater_id, position)
-    return None if place is None or (place.status is None and position != next_open) else place
+    slot = site.store.slot(rater.rater_id, position)
+    return None if slot is None or (slot.status is None and position != next_open) else slot
 
 
-def _may_change(site: Site, place: Place) -> bool:
-    return site.study.file.allow_back or place.status != "answered"
+def _may_change(site: Site, slot: Slot) -> bool:
+    return site.study.file.allow_back or slot.status != "answered"
 
 
 def _chosen(answer: Answer) -> dict[str, list[str]]:
@@ -156,27 +156,27 @@ def _chosen(answer: Answer) -> dict[str, list[str]]:
 def _task_page(
     request: Request,
     site: Site,
-    place: Place,
+    slot: Slot,
     chosen: Mapping[str, Sequence[str]],
     wrong: dict[str, str],
     status: int = 200,
 ) -> Response:
     practice = site.study.file.practice
-    following = site.store.place(place.rater_id, place.position + 1)
+    following = site.store.slot(slot.rater_id, slot.position + 1)
     return site.pages.page(
         "task.html",
         status=status,
-        place=place,
+        slot=slot,
         questions=questions(site.study.file.form),
         chosen=chosen,
         wrong=wrong,
-        note=practice[place.position].note if place.kind == "practice" and place.position < len(practice) else "",
-        progress=site.store.progress(place.rater_id),
+        note=practice[slot.position].note if slot.kind == "practice" and slot.position < len(practice) else "",
+        progress=site.store.progress(slot.rater_id),
         practices=len(practice),
         following=following.item_id if following else "",
-        may_go_back=site.study.file.allow_back and place.position > 0,
+        may_go_back=site.study.file.allow_back and slot.position > 0,
         csrf=csrf_token(request, "rater"),
-        draft=keyed_digest(site.store.secret, "draft", str(place.rater_id), str(place.position), str(place.revision)),
+        draft=keyed_digest(site.store.secret, "draft", str(slot.rater_id), str(slot.position), str(slot.revision)),
     )
 
 

@@ -25,7 +25,7 @@ from fer_bench.annotate.logs import bound_logs
 from fer_bench.annotate.pages import HERE, Pages
 from fer_bench.annotate.pictures import Pictures
 from fer_bench.annotate.prescreen_pages import class_order
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import Study
 from fer_bench.errors import HardwareError
 
@@ -65,7 +65,7 @@ async def _bug(request: Request, _: Exception) -> Response:
     return response
 
 
-def create_app(study: Study, store: Store) -> Starlette:
+def create_app(study: Study, store: AnswerStore) -> Starlette:
     """The annotation app of one study.
 
     Args:
@@ -111,7 +111,7 @@ def serve(study: Study, database: Path, host: str = "127.0.0.1", port: int = 800
         SpecError: the database belongs to another study.
         HardwareError: the address cannot be listened on.
     """
-    app = create_app(study, Store(study, database))
+    app = create_app(study, AnswerStore(study, database))
     # no access log: it would hold the tokens of personal links
     config = uvicorn.Config(
         app,

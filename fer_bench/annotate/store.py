@@ -1,4 +1,4 @@
-"""The database of a study: raters, sessions, answers. Every statement is parametrised, every answer has one place.
+"""The database of a study: raters, sessions, answers. Every statement is parametrised, every answer has one slot.
 
 The key of an answer is (rater, item, presentation): however often it is sent, and from however many tabs, there is one
 row.
@@ -44,8 +44,8 @@ class Rater:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place of a rater's session, with the answer given there, if any."""
+class Slot:
+    """One position in a rater's session, with the answer given there, if any."""
 
     rater_id: int
     position: int
@@ -69,7 +69,7 @@ class Progress:
     last: int
 
 
-class Store:
+class AnswerStore:
     """A study's database, open for reading here and for writing through one thread.
 
     Args:
@@ -131,7 +131,7 @@ class Store:
             (name, token) of each; a token is known only now.
 
         Raises:
-            SpecError: a name is taken, stands twice or has forbidden characters; then none is created.
+            SpecError: a name is taken, is listed twice or has forbidden characters; then none is created.
         """
         made = [(name, new_token()) for name in names]
         for name, _ in made:
@@ -219,9 +219,9 @@ class Store:
 
         return self._writer.submit(write)
 
-    def place(self, rater_id: int, position: int) -> Place | None:
-        """One place of a session; None beyond its end."""
-        return _place(self.reader, rater_id, position)
+    def slot(self, rater_id: int, position: int) -> Slot | None:
+        """One slot of a session; None beyond its end."""
+        return _slot(self.reader, rater_id, position)
 
     def has_item(self, rater_id: int, item_id: str) -> bool:
         """Whether an image belongs to a rater's session."""
@@ -249,7 +249,7 @@ class Store:
         )
         return [row["position"] for row in self.reader.execute(query, (rater_id,)).fetchall()]
 
-    def shown(self, place: Place) -> None:
+    def shown(self, slot: Slot) -> None:
         """Note when an image was first shown, for the response time on the server's clock. Nobody waits for this
         write.
         """
@@ -257,15 +257,15 @@ class Store:
         statement = (
             "UPDATE presentations SET first_shown_ms = ? WHERE rater_id = ? AND position = ? AND first_shown_ms IS NULL"
         )
-        self._writer.submit(lambda db: db.execute(statement, (moment, place.rater_id, place.position)))
+        self._writer.submit(lambda db: db.execute(statement, (moment, slot.rater_id, slot.position)))
 
     def save(
-        self, place: Place, answer: Answer, status: Status, revision: int, response_ms: int | None
+        self, slot: Slot, answer: Answer, status: Status, revision: int, response_ms: int | None
     ) -> Future[Outcome]:
         """Save an answer; once the future is done, it is on disk.
 
         Args:
-            place: where in the session.
+            slot: where in the session.
             answer: a valid answer, empty for a skip.
             status: answered or skipped.
             revision: the revision the rater saw when the page was made, 0 for none.
@@ -278,9 +278,9 @@ class Store:
         moment_ms, moment, version = time.time_ns() // 1_000_000, now(), self.study.file.version
 
         def write(db: sqlite3.Connection) -> Outcome:
-            old = _place(db, place.rater_id, place.position)
+            old = _slot(db, slot.rater_id, slot.position)
             if old is None:
-                message = "a place of a session vanished"
+                message = "a slot of the session no longer exists"
                 raise LookupError(message)
             if (old.status, old.answer) == (status, answer):
                 return "unchanged"
@@ -362,7 +362,7 @@ def _columns(answer: Answer) -> tuple[str | int | None, ...]:
     return tuple(json.dumps(values[name]) if name in _LISTS else values[name] for name in _ANSWER_COLUMNS)
 
 
-def _place(db: sqlite3.Connection, rater_id: int, position: int) -> Place | None:
+def _slot(db: sqlite3.Connection, rater_id: int, position: int) -> Slot | None:
     row = db.execute(
         "SELECT * FROM presentations p LEFT JOIN answers a USING (rater_id, item_id, presentation) WHERE p.rater_id = ?"
         " AND p.position = ?",
@@ -376,7 +376,7 @@ def _place(db: sqlite3.Connection, rater_id: int, position: int) -> Place | None
             name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS
         }
         answer = Answer(**values)
-    return Place(
+    return Slot(
         rater_id,
         position,
         row["item_id"],

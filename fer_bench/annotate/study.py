@@ -13,9 +13,9 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from fer_bench.annotate.images import StudyImage, list_images
-from fer_bench.annotate.yaml_lines import YamlFile, read_yaml
 from fer_bench.errors import SpecError
 from fer_bench.labels import EMO24
+from fer_bench.yaml_lines import YamlFile, read_yaml
 
 SAM_POINTS = 9
 AMBIGUITY_MAX = 6
@@ -43,7 +43,7 @@ def _one_line(value: str) -> str:
 
 def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
     if len({v.casefold() for v in values}) != len(values):
-        message = "an entry stands twice"
+        message = "an entry is listed twice"
         raise ValueError(message)
     return values
 
@@ -116,7 +116,7 @@ class Expected(_Strict):
 
 
 class CatchItem(_Strict):
-    """An image whose answer is known, to tell attentive raters from others."""
+    """An image whose answer is known, to distinguish attentive raters from others."""
 
     image: str
     expect: Expected
@@ -208,7 +208,7 @@ def load_study(path: Path | str) -> Study:
         MissingDataError: images are missing.
         BadDataError: a file is not an image, or the image table is malformed.
     """
-    source = read_yaml(Path(path))
+    source = read_yaml(Path(path), "`fer-bench annotate init` writes an example study file with every key.")
     try:
         file = StudyFile.model_validate(source.content)
     except pydantic.ValidationError as error:
@@ -223,7 +223,7 @@ def load_study(path: Path | str) -> Study:
     catch = list_images(folder, [item.image for item in file.catch], f"{source.where(('catch',))}: catch")
     special = {image.name for image in (*practice, *catch)}
     if len(special) != len(practice) + len(catch):
-        problem = f"{source.where(('catch',))}: an image stands twice among practice and catch."
+        problem = f"{source.where(('catch',))}: an image is listed twice among practice and catch."
         raise SpecError(problem, "Use every practice and catch image once.")
     everything = list_images(folder, table, f"{source.where(('images',))}: images")
     main = tuple(image for image in everything if image.name not in special)
@@ -336,5 +336,5 @@ def write_example(path: Path | str) -> Path:
         raise SpecError(problem, "Choose another name; nothing was overwritten.") from None
     except OSError as error:
         problem = f"{target}: cannot be written: {error.strerror}."
-        raise SpecError(problem, "Choose another place.") from None
+        raise SpecError(problem, "Choose another path.") from None
     return target

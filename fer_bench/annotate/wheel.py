@@ -16,7 +16,7 @@ def wheel_svg() -> str:
     emotion.
 
     Returns:
-        An ``<svg>`` element. It is hidden from screen readers: the radio buttons beside it say the same.
+        An ``<svg>`` element. It is hidden from screen readers: the radio buttons next to it say the same.
     """
     cells = []
     for index, emotion in enumerate(EMO24.names):

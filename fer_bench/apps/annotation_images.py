@@ -39,9 +39,9 @@ def write_images(
         out: a folder that does not exist yet, or is empty.
         task: whose labels name the folders; None: the dataset's default.
         split: ``train``, ``validation`` or ``test``.
-        per_class: so many of each class, drawn at random; 0: all.
-        seed: of the draw.
-        data_dir: where the dataset lies.
+        per_class: images per class, sampled at random; 0: all.
+        seed: of the sampling.
+        data_dir: dataset root directory.
         options: of the dataset, such as its classes.
 
     Returns:

@@ -61,7 +61,7 @@ def seconds_of(age: str) -> int:
     """
     found = _AGE.fullmatch(age)
     if found is None:
-        problem = f"--older-than {age!r} is no age."
+        problem = f"--older-than {age!r} is not an age."
         raise SpecError(problem, "Write hours, days or weeks as 12h, 30d or 2w.")
     return int(found[1]) * _SECONDS[found[2]]
 

@@ -1,4 +1,4 @@
-"""What the suite keeps on the disk beside its records, by kind: everything here can be made again, and nothing else is
+"""What the suite keeps on the disk besides its records, by kind: everything here can be made again, and nothing else is
 listed.
 """
 
@@ -47,7 +47,7 @@ class Entry:
 
     @cached_property
     def n_bytes(self) -> int:
-        """Of all its files; holes in them take no room."""
+        """Of all its files; holes in them take no space."""
         return sum(
             min(found.st_size, getattr(found, "st_blocks", 2**53) * 512)
             for found in _states(self.paths)

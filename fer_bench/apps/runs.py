@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.layering import layered, merge, unset, wants_auto
+from fer_bench.layering import layered, merge, unset, wants_auto, without_idle
 from fer_bench.registry import unknown_name
 from fer_bench.spec import AUTO, Execution, RunSpec, build
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 # Of any dataset, so they may be given like settings.
 FOLDING = ("folds", "fold_by")
-_OWN = frozenset({"execution"})
 Say = Callable[[str], None]
 
 
@@ -32,7 +33,7 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownNameError: a name that is none of these, with suggestions.
     """
-    known = (set(RunSpec.model_fields) | set(Execution.model_fields) | set(FOLDING)) - _OWN
+    known = [key for key in (*RunSpec.model_fields, *Execution.model_fields, *FOLDING) if key != "execution"]
     settings: dict[str, Any] = {}
     for key, value in flat.items():
         if key not in known:
@@ -47,21 +48,28 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A run that settings ask for.
+
+    Args:
+        spec: of the run.
+        begun: to be called once the run begins; keeps which weights ``auto`` has chosen.
+    """
+
+    spec: RunSpec
+    begun: Callable[[], None] | None = None
+
+
 def compose(
-    given: Mapping[str, Any],
-    *,
-    use: str | None = None,
-    keep: bool = True,
-    where: str = "the command line",
-    say: Say = print,
-) -> RunSpec:
+    given: Mapping[str, Any], *, use: str | None = None, where: str = "the command line", say: Say = print
+) -> Composed:
     """The run that settings ask for: from a recipe, or from the layers of defaults, with its dataset and its weights
     settled.
 
     Args:
         given: settings by field name, as :func:`gathered` returns them; these count more than any default.
         use: a recipe of a suite instead of the defaults.
-        keep: write down which weights ``auto`` has chosen.
         where: what is being read, for the error.
         say: is told what was chosen where the settings leave it open.
 
@@ -73,19 +81,21 @@ def compose(
 
     def settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
         if use is None:
-            return layered(given, auto=weights) | unset(given)
-        from fer_bench.sweeps.recipes import use_recipe
+            found = layered(given, auto=weights) | unset(given)
+        else:
+            from fer_bench.sweeps.recipes import use_recipe
 
-        return use_recipe(use, {**given, "weights": weights} if given.get("weights") == AUTO else given)
+            found = use_recipe(use, {**given, "weights": weights} if given.get("weights") == AUTO else given)
+        return without_idle(found, given)
 
     # A recipe's weights are settled, unless the command leaves them open.
     if settings.get("weights") == AUTO if use is not None else wants_auto(settings):
         from fer_bench.training.auto_weights import resolve_auto
 
-        spec, said = resolve_auto(settings, settle, keep=keep)
-        say(said)
-        return spec
-    return build(settle(settings, "none"), where)
+        chosen = resolve_auto(settings, settle)
+        say(chosen.said)
+        return Composed(chosen.spec, chosen.keep)
+    return Composed(build(settle(settings, "none"), where))
 
 
 def dataset_here(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,18 +118,20 @@ def which_ferplus(data_dir: str | None) -> str:
     return found
 
 
-def carry_out(spec: RunSpec, store: Store, *, force: bool = False) -> Record:
-    """Train, test and record a run, or all folds of a cross-validation, and bring the boards up to date.
+def carry_out(spec: RunSpec, store: Store, *, force: bool = False, begun: Callable[[], None] | None = None) -> Record:
+    """Train, test and record a run, or all folds of a cross-validation, and update the boards.
 
     Args:
         spec: of the run.
         store: where the record goes.
         force: repeat a run whose record exists.
+        begun: is called once the run begins, see :func:`fer_bench.training.run.run`.
     """
     from fer_bench.leaderboard.render import render_all
     from fer_bench.sweeps.folds import is_experiment, run_folds
     from fer_bench.training.run import run
 
-    record = run_folds(spec, store, force=force) if is_experiment(spec) else run(spec, store, force=force)
+    once = partial(run, begun=begun)
+    record = run_folds(spec, store, force=force, run=once) if is_experiment(spec) else once(spec, store, force=force)
     render_all(store)
     return record

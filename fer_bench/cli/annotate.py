@@ -11,20 +11,20 @@ from fer_bench.errors import FerBenchError, MissingPackageError
 
 if TYPE_CHECKING:
     from fer_bench.annotate.links import Link
-    from fer_bench.annotate.store import Store
+    from fer_bench.annotate.store import AnswerStore
 
-app = typer.Typer(help="Let people annotate images: categories, valence, arousal.", no_args_is_help=True)
+app = typer.Typer(help="Have people annotate images: categories, valence, arousal.", no_args_is_help=True)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
-DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database [default: beside the study file].")]
+DatabaseOption = Annotated[Path | None, typer.Option("--db", help="The database [default: next to the study file].")]
 
 
-def _open(study_file: Path, database: Path | None) -> Store:
+def _open(study_file: Path, database: Path | None) -> AnswerStore:
     from fer_bench.annotate.database import default_database
-    from fer_bench.annotate.store import Store
+    from fer_bench.annotate.store import AnswerStore
     from fer_bench.annotate.study import load_study
 
-    return Store(load_study(study_file), database or default_database(study_file))
+    return AnswerStore(load_study(study_file), database or default_database(study_file))
 
 
 @app.command()
@@ -41,17 +41,17 @@ def images(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write: <class>/<sample id>.png.")],
     task: Annotated[str | None, typer.Option(help="Whose labels name the folders.")] = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="train, validation or test.")] = "test",
-    per_class: Annotated[int, typer.Option(min=0, help="So many of each class, drawn at random; 0: all.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    per_class: Annotated[int, typer.Option(min=0, help="Images per class, sampled at random; 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
 ) -> None:
-    """Write a dataset's images for a study; the labels that come back find their samples by the files' names."""
+    """Write a dataset's images for a study; labels are matched to samples by file name."""
     from fer_bench.apps.annotation_images import write_images
-    from fer_bench.spec import dataset_options
+    from fer_bench.assignments import dataset_options
 
     options = dataset_options(sets)
     n = write_images(
@@ -66,7 +66,9 @@ def links(
     base_url: Annotated[
         str, typer.Option(help="Address under which raters reach the server.")
     ] = "http://127.0.0.1:8000",
-    raters: Annotated[int, typer.Option(min=0, max=10_000, help="Create so many raters with running numbers.")] = 0,
+    raters: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Create this many raters with consecutive numbers.")
+    ] = 0,
     name: Annotated[list[str] | None, typer.Option(help="Create a rater of this name; may be repeated.")] = None,
     renew: Annotated[
         list[str] | None, typer.Option(help="Make a new link for this rater; the old one stops working.")
@@ -96,7 +98,7 @@ def links(
         problem = "no link was asked for."
         raise FerBenchError(problem, "Use --raters, --name, --renew, --admin or --screener.")
     if out is not None:
-        typer.echo(f"wrote {len(made)} links to {write_links(made, out)}; keep that file to yourself")
+        typer.echo(f"wrote {len(made)} links to {write_links(made, out)}; keep that file private")
         return
     for link in made:
         typer.echo(f"{link.name}\t{link.url}")

@@ -23,7 +23,7 @@ def report(
     Args:
         dataset: its name.
         task: whose labels are counted; None: the dataset's default task.
-        data_dir: where it lies.
+        data_dir: dataset root directory.
         pairs: how many duplicate pairs are listed.
         options: of the dataset; of all its folds the first is looked at.
     """
@@ -31,7 +31,7 @@ def report(
     from fer_bench.data.samples import SPLITS
     from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
-    from fer_bench.protocols import protocol_for
+    from fer_bench.protocols import info_of, protocol_for
     from fer_bench.spec import Execution, RunSpec
 
     options = dict(options or {})
@@ -48,7 +48,7 @@ def report(
     }
     spec = RunSpec.model_validate(settings)
     dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
-    datamodule = build_datamodule(spec)
+    datamodule = build_datamodule(spec, reading=True)
     splits = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
     datamodule.test_only = datamodule.folding is None and not all((splits == split).any() for split in SPLITS)
@@ -64,7 +64,7 @@ def report(
             if known is None
             else " (the known copy)"
             if known == checksum
-            else " (NOT the known copy: its rows are listed apart)"
+            else " (NOT the known copy: its rows are not ranked)"
         )
         yield f"  {split:10s} {len(samples.where(split)):6d}  checksum {checksum}{verdict}"
         if labels is not None:
@@ -79,6 +79,8 @@ def report(
                 f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard"
                 f" deviation {column.std():.3f}"
             )
+    if unverified := info_of(dataset).unverified:
+        yield f"  unverified: {unverified}"
     for note in samples.notes:
         yield f"  note: {note}"
     compared = not (samples.split == "test").all()
@@ -137,7 +139,7 @@ def _duplicates(datamodule: object, found: object, task: str, pairs: int) -> Ite
     labels = samples.targets[task]
     if len(found.test) and labels.ndim == 1:
         agree = float((labels[found.test] == labels[found.other]).mean())
-        yield f"  of these pairs {agree:.1%} carry the same label"
+        yield f"  of these pairs {agree:.1%} have the same label"
     order = np.argsort(-found.correlation, kind="stable")[:pairs]
     for i in order:
         a, b = int(found.test[i]), int(found.other[i])

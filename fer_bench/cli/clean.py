@@ -24,7 +24,8 @@ def clean_verb(
     runs: Annotated[
         bool,
         typer.Option(
-            "--runs", help="Checkpoints and logs of trainings, and reports. Runs without a record start anew."
+            "--runs",
+            help="Checkpoints and logs of trainings, and reports. Runs without a record start from the first epoch.",
         ),
     ] = False,
     cache: Annotated[
@@ -35,12 +36,14 @@ def clean_verb(
         bool, typer.Option("--leftovers", help="Temporary files of processes that were killed.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of these.")] = False,
-    older_than: Annotated[str, typer.Option(help="Only what was last written to so long ago: 12h, 30d, 2w.")] = "",
+    older_than: Annotated[
+        str, typer.Option(help="Only what was last written to at least this long ago: 12h, 30d, 2w.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List it with its size; remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove what can be made again; never a record, and nothing that a process is at work on. Exit 1 if the answer is
-    no.
+    """Remove files that can be recreated; never a record, and nothing that a process is using. Exits with 1 if the
+    answer is no.
     """
     from fer_bench.apps import clean
     from fer_bench.apps.disk import KINDS, size_text
@@ -75,7 +78,7 @@ def clean_verb(
     if done.failed:
         path, why = done.failed[0]
         problem = f"{len(done.failed)} could not be removed; the first: {path}: {why}."
-        raise HardwareError(problem, "Correct the permissions and give the same command again.")
+        raise HardwareError(problem, "Correct the permissions and run the same command again.")
 
 
 def _agreed(total: str, trainings: bool) -> bool:

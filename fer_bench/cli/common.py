@@ -10,14 +10,24 @@ import typer
 
 from fer_bench import paths, plugins
 
-# Verbs that write no record, or use no name that a plugin could bring.
+# Verbs that write no record, or use no name that a plugin could provide.
 _WITHOUT = {
     "scratch": ("doctor", "audit", "download"),
-    "imports": ("leaderboard", "verify", "compare", "report", "doctor", "download", "humans", "matrix"),
+    "imports": (
+        "leaderboard",
+        "compare",
+        "report",
+        "doctor",
+        "download",
+        "human-baseline",
+        "humans",
+        "cross-dataset",
+        "matrix",
+    ),
 }
 _SCRATCH = (
-    "Read and write records, boards and runs in a folder of your own; the project's records can be used, and stay as"
-    " they are."
+    "Read and write records, boards and runs in a separate folder; the project's records can be used, and are not"
+    " changed."
 )
 _IMPORT = "Import a module first, for the names that it registers; repeatable."
 

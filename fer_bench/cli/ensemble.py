@@ -1,4 +1,4 @@
-"""Verbs over stored predictions: ``ensemble`` and ``humans``."""
+"""Verbs over stored predictions: ``ensemble`` and ``human-baseline``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ Opt = typer.Option
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("ensemble")(ensemble_verb)
-    app.command("humans")(humans_verb)
+    app.command("human-baseline")(human_baseline_verb)
+    app.command("humans", hidden=True)(human_baseline_verb)  # Its first name; scripts may use it.
 
 
 def ensemble_verb(
@@ -31,7 +32,7 @@ def ensemble_verb(
         Opt(help="Run ids, repeatable or separated by commas; without it every trained record that can be ranked."),
     ] = None,
     top_k: Annotated[
-        str | None, Opt(help="Only so many of the best, or 'best': as many as score best together.")
+        str | None, Opt(help="Only this many of the best, or 'best': the number that scores best together.")
     ] = None,
     rule: Annotated[str, Opt(help="majority, weighted or soft.")] = "soft",
     order: Annotated[
@@ -56,10 +57,10 @@ def ensemble_verb(
     ] = None,
     compare: Annotated[
         bool,
-        Opt("--compare", help="Build nothing: score every rule on validation samples that its choice has not seen."),
+        Opt("--compare", help="Build nothing: score every rule on validation samples that were not used to choose it."),
     ] = False,
 ) -> None:
-    """Join stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
+    """Combine stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
     from fer_bench.ensembles.build import build_ensemble, check_protocol
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
@@ -128,7 +129,7 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
     gain = record.metrics[protocol.primary] - best.metrics[protocol.primary]
     typer.echo(
         f"gain        {gain:+.4f} over its best member on test, {best.model}/{best.run_id}"
-        f" ({best.metrics[protocol.primary]:.4f}); is it chance? fer-bench compare {record.run_id} {best.run_id}"
+        f" ({best.metrics[protocol.primary]:.4f}); is it significant? fer-bench compare {record.run_id} {best.run_id}"
     )
 
 
@@ -140,18 +141,18 @@ def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Po
     records = find_members(store, protocol, named, pool)
     validation = load_validation(store, records)
     typer.echo(
-        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples that the choice has not"
-        " seen (mean of three times five folds)"
+        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples held out from the choice"
+        " (mean of three times five folds)"
     )
     for way in WAYS:
         typer.echo(f"  {held_out_score(validation, protocol.primary, way, repeats=3):.4f}  {way.flags}")
 
 
-def humans_verb(
+def human_baseline_verb(
     dataset: Annotated[str, typer.Argument(help="ferplus: the dataset that comes with votes.")] = "ferplus",
-    data_dir: Annotated[str | None, Opt(help="Where the data lies.")] = None,
+    data_dir: Annotated[str | None, Opt(help="Dataset root directory.")] = None,
 ) -> None:
-    """Put the people who labelled a dataset onto its leaderboard."""
+    """Add the people who labelled a dataset to its leaderboard, as a human baseline."""
     if dataset != "ferplus":
         kind = "dataset with votes of single people"
         raise unknown_name(kind, dataset, ["ferplus"])

@@ -1,4 +1,4 @@
-"""Verbs that use a trained network: ``evaluate``, ``matrix``, ``predict``."""
+"""Verbs that use a trained network: ``evaluate``, ``cross-dataset``, ``predict``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("evaluate")(evaluate_verb)
-    app.command("matrix")(matrix_verb)
+    app.command("cross-dataset")(cross_dataset_verb)
+    app.command("matrix", hidden=True)(cross_dataset_verb)  # Its first name; scripts may use it.
     app.command("predict")(predict_verb)
 
 
@@ -34,7 +35,7 @@ def evaluate_verb(
     ] = False,
     corruptions: Annotated[
         bool,
-        typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, turned and covered test images."),
+        typer.Option("--corruptions", help="Instead: on blurred, noisy, compressed, rotated and occluded test images."),
     ] = False,
     by: Annotated[
         str | None,
@@ -42,8 +43,8 @@ def evaluate_verb(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
     png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
-    task: Annotated[str | None, typer.Option(help="The dataset's task; left out: the one that fits.")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    task: Annotated[str | None, typer.Option(help="The dataset's task [default: the one that fits].")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset to test on.")
@@ -52,10 +53,11 @@ def evaluate_verb(
     """Test a trained network on another dataset, labels mapped by name; or judge a run by other labels, on its training
     images, corrupted, or by group.
     """
+    from fer_bench.assignments import dataset_options
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.spec import build, dataset_options
+    from fer_bench.spec import build
 
     if (on is not None) + (labels is not None) + train + corruptions + (by is not None) != 1:
         problem = "evaluate needs one of --on, --labels, --train, --corruptions and --by."
@@ -124,8 +126,8 @@ def _score(record: Record) -> str:
     return f"{metric.in_words} {value:.4f}" if isinstance(value, float | int) else f"{metric.in_words} undefined"
 
 
-def matrix_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
-    """Render train-on x test-on as a table and a picture."""
+def cross_dataset_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
+    """Render the scores of one network for all pairs of training and test dataset, as a table and a figure."""
     from fer_bench.leaderboard.matrix import write_matrix
     from fer_bench.models.catalog import find_model
     from fer_bench.results.store import Store
@@ -144,6 +146,8 @@ def predict_verb(
 ) -> None:
     """Predict images with a trained network."""
     from fer_bench.deploy.exported import require_packages
+    from fer_bench.errors import BadDataError
+    from fer_bench.escaping import one_line
     from fer_bench.results.store import Store
 
     require_packages(run)
@@ -156,3 +160,6 @@ def predict_verb(
     else:
         write_table(rows, csv)
         typer.echo(f"{len(rows)} images, {sum(row.error != '' for row in rows)} unreadable: {csv}")
+    if all(row.error for row in rows):
+        problem = f"none of {len(rows)} images could be read; the first is {one_line(rows[0].path)}: {rows[0].error}."
+        raise BadDataError(problem, "Check that these are whole image files.")

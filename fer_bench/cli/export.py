@@ -18,9 +18,9 @@ def export_verb(
     onnx: Annotated[Path, typer.Option(help="The file to write; its name ends in .onnx.")],
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="Images, or folders of them, to check on; left out: the run's own test images."),
+        typer.Option(help="Images, or folders of them, to check on [default: the run's own test images]."),
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the run's dataset lies.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Root directory of the run's dataset.")] = None,
 ) -> None:
     """Write a trained network as an ONNX file that takes 8-bit images; checked against PyTorch on real images."""
     from fer_bench.packages import require

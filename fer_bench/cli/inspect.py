@@ -28,27 +28,39 @@ def list_verb(
             )
         ),
     ],
+    name: Annotated[
+        str, typer.Argument(help="Of datasets: one of them, for its licence, homepage, citation and options.")
+    ] = "",
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
     model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
 ) -> None:
-    """List names: one a line, with a word about each."""
+    """List names, one per line, with a short description of each."""
     if what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
     if (dataset or model) and what != "recipes":
-        problem = f"--{'dataset' if dataset else 'model'} goes with `fer-bench list recipes` alone."
+        problem = f"--{'dataset' if dataset else 'model'} applies to `fer-bench list recipes` only."
         raise SpecError(problem, "Use --contains.")
+    if name:
+        if what != "datasets":
+            problem = f"`fer-bench list {what}` takes no name, and {name!r} was given."
+            raise SpecError(problem, "Use --contains.")
+        from fer_bench.cli.datasets import described
+
+        for line in described(name):
+            typer.echo(line)
+        return
     entries = list(_recipes(dataset, model) if what == "recipes" else _LISTS[what]())
-    shown = [(name, about) for name, about in entries if contains in name]
+    shown = [(entry, about) for entry, about in entries if contains in entry]
     if contains and not shown:
-        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [name for name, _ in entries])
-    width = max([28, *(len(name) for name, _ in shown)])
-    for name, about in shown:
-        typer.echo(f"{name:{width}s} {about}".rstrip())
+        raise unmatched("--contains", contains, f"`fer-bench list {what}`", "name", [entry for entry, _ in entries])
+    width = max([28, *(len(entry) for entry, _ in shown)])
+    for entry, about in shown:
+        typer.echo(f"{entry:{width}s} {about}".rstrip())
 
 
 def doctor_verb() -> None:
-    """Say what this machine has, where things are looked for, and what is missing."""
+    """Check the installation: packages, hardware, folders, and what is missing."""
     from fer_bench.cli.doctor import findings
 
     for line in findings():
@@ -58,25 +70,23 @@ def doctor_verb() -> None:
 def audit_verb(
     dataset: Annotated[str, typer.Argument(help="The dataset.")],
     task: Annotated[
-        str | None, typer.Option(help="Task whose labels are counted; left out: the dataset's own.")
+        str | None, typer.Option(help="Task whose labels are counted [default: the dataset's own].")
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     pairs: Annotated[int, typer.Option(min=0, help="How many duplicate pairs to list.")] = 10,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Read every file again, whatever is remembered of it.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Read every file again, ignoring what is cached.")] = False,
 ) -> None:
-    """Say what a copy of a dataset holds: layout, splits, classes, identity, duplicates across splits, unreadable
+    """Show what a copy of a dataset contains: layout, splits, classes, identity, duplicates across splits, unreadable
     files.
     """
+    from fer_bench.assignments import dataset_options
     from fer_bench.cli.audit import report
     from fer_bench.data.contents import distrust
     from fer_bench.datasets.load import dataset_class
-    from fer_bench.spec import dataset_options
 
     dataset_class(dataset)
     with distrust(everything):
@@ -85,9 +95,9 @@ def audit_verb(
 
 
 def _datasets() -> Iterable[tuple[str, str]]:
-    from fer_bench.datasets.load import BROUGHT, DATASETS
+    from fer_bench.protocols import DATASETS
 
-    yield from ((name, f"--dataset {BROUGHT.get(name, name)}") for name in sorted(DATASETS))
+    yield from ((info.written or name, f"{info.title}: {info.about}") for name in DATASETS for info in [DATASETS[name]])
     yield from _plugins("dataset")
 
 

@@ -30,16 +30,16 @@ def live_verb(
         ),
     ] = None,
     smooth: Annotated[float, typer.Option(min=0.0, help="Time constant of smoothing, in seconds; 0: none.")] = 0.0,
-    max_faces: Annotated[int, typer.Option(min=1, max=32, help="How many faces to look for.")] = 4,
+    max_faces: Annotated[int, typer.Option(min=1, max=32, help="Maximum number of faces.")] = 4,
     margin: Annotated[
         float | None,
         typer.Option(
-            min=-0.5, max=2.0, help="Share added around the landmarks on each side; left out: as in training."
+            min=-0.5, max=2.0, help="Share added around the landmarks on each side [default: as in training]."
         ),
     ] = None,
     landmarker: Annotated[
         str | None,
-        typer.Option(help="Path of face_landmarker.task; left out: FER_BENCH_LANDMARKER, or models/ among the data."),
+        typer.Option(help="Path of face_landmarker.task [default: FER_BENCH_LANDMARKER, or models/ in the data root]."),
     ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -57,7 +57,7 @@ def live_verb(
 
     shown = not headless and has_screen()
     if not headless and not shown:
-        typer.echo("no screen here: going on as with --headless", err=True)
+        typer.echo("no display: continuing as with --headless", err=True)
     # What is missing is said before MediaPipe begins to talk.
     model = landmarker_file(landmarker)
     predictor = open_predictor(Store(), run, accelerator)

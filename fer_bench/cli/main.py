@@ -26,10 +26,12 @@ from fer_bench.cli import (
     report,
     results,
     study,
+    submit,
+    suite,
     train,
 )
 from fer_bench.cli.common import add_common_options
-from fer_bench.errors import FerBenchError, Stopped, UnknownFieldsWarning
+from fer_bench.errors import FerBenchError, Notice, Stopped
 from fer_bench.packages import explain
 
 
@@ -49,7 +51,7 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             problem = "stopped."
-            raise Stopped(problem, "Give the same command again to resume.") from None
+            raise Stopped(problem, "Run the same command again to resume.") from None
 
 
 app = typer.Typer(
@@ -72,7 +74,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, probe, evaluate, live, export, ensemble, report, results, inspect, clean, study):
+for module in (train, suite, probe, evaluate, live, export, ensemble, submit, report, results, inspect, clean, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 
@@ -111,20 +113,20 @@ def _say_notices() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(category, UnknownFieldsWarning):
+        if issubclass(category, Notice):
             print(f"fer-bench: notice: {message}", file=sys.stderr)
         else:
             before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
-    warnings.simplefilter("default", UnknownFieldsWarning)
+    warnings.simplefilter("default", Notice)
 
 
 def _of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do next."""
     where = error.filename or "while writing"
     if error.errno in _FULL:
-        return f"the disk is full ({where}). Free some space and give the same command again."
+        return f"the disk is full ({where}). Free some space and run the same command again."
     if error.errno == errno.EFBIG:
         return (
             f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f),"
@@ -133,12 +135,12 @@ def _of_system(error: OSError) -> str:
     at = f"{error.filename}: " if error.filename else ""
     return (
         f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and"
-        " give the same command again."
+        " run the same command again."
     )
 
 
 def _let_the_next_interrupt_kill() -> None:
-    """Whoever presses Ctrl-C again while the interpreter winds up wants it gone, not a traceback of its winding up; all
+    """A second Ctrl-C while the interpreter shuts down should end it, without a traceback of the shutdown; all
     files are in place or not at all.
     """
     if threading.current_thread() is threading.main_thread():

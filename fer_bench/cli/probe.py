@@ -1,198 +1,180 @@
-"""Verbs over frozen backbones: ``probe`` (linear heads) and ``fuse`` (late fusion). PyTorch is imported only when a
-grid has to be trained.
+"""Verbs over frozen networks: ``probe`` (linear heads) and ``fuse`` (late fusion). PyTorch is imported only when a grid
+has to be trained.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_bench.assignments import parse_assignments
+from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, typed, with_fields
 from fer_bench.errors import FerBenchError, SpecError
+from fer_bench.layering import merge
 from fer_bench.own_data import TABLE, find_table
-from fer_bench.registry import unmatched
-from fer_bench.spec import dataset_options
+from fer_bench.probes.settings import ProbeSettings, build_probe, with_dataset_defaults
+from fer_bench.spec import Execution
+
+if TYPE_CHECKING:
+    pass
 
 Opt = typer.Option
-_DATASET = Annotated[str | None, Opt(help="Dataset: synthscenes, findingemo, ...")]
-_TASK = Annotated[str | None, Opt(help="Task: emo8, arousal3, valence3, ...")]
+# Those of a backbone's weights have a form of their own.
+_FIELDS = with_fields(
+    ProbeSettings,
+    {"dataset": "Data and input", "lr": "Heads"},
+    leave=("streams", "weights", "weights_files", "table_file"),
+    called={"max_epochs": "epochs"},
+)
+_PLACE = with_fields(Execution, "Where (changes no result)", only=("data_dir", "accelerator"))
 _WEIGHTS = Annotated[
     list[str] | None,
-    Opt("--weights", metavar="[BACKBONE=]FILE", help="none, or the path of a weights file; repeatable."),
+    Opt(
+        "--weights",
+        metavar="[NAME=]FILE",
+        rich_help_panel="Data and input",
+        help="Of a backbone: none, or the path of a weights file. Repeatable.",
+    ),
 ]
-_LR = Annotated[str | None, Opt(help="Learning rates, with commas between them.")]
-_LOSS = Annotated[str | None, Opt(help="Losses, with commas between them.")]
-_SEEDS = Annotated[str | None, Opt(help="Seeds: 0,1,2.")]
-_EPOCHS = Annotated[int | None, Opt(help="Most epochs of a head.")]
-_RECIPE = Annotated[str | None, Opt(help="A short name of these settings for the leaderboard.")]
-_SETS = Annotated[
-    list[str] | None, Opt("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes.")
-]
-_DATA_DIR = Annotated[str | None, Opt(help="Where the data lies.")]
-_ACCELERATOR = Annotated[str | None, Opt(help="auto, cpu, cuda or mps.")]
 _DRY = Annotated[bool, Opt("--dry-run", help="Only list what would be done.")]
 _FORCE = Annotated[bool, Opt("--force", help="Repeat a grid whose records exist.")]
 
 
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command("probe")(probe_verb)
-    app.command("fuse")(fuse_verb)
+    app.command("probe", cls=Grouped, context_settings=CONTEXT)(probe_verb)
+    app.command("fuse", cls=Grouped, context_settings=CONTEXT)(fuse_verb)
 
 
+@_FIELDS
+@_PLACE
 def probe_verb(
-    suite: Annotated[
-        Path | None, typer.Argument(help="A suite of grids: a YAML file, or the name of one in benchmarks/suites.")
-    ] = None,
-    dataset: _DATASET = None,
-    task: _TASK = None,
+    suite: Annotated[Path | None, typer.Argument(hidden=True)] = None,
     backbone: Annotated[
-        str | None, Opt(help="resnet18, resnet18-places365, emonet-kragel, timm:<name>, run:<run id>, ...")
+        str | None, Opt(metavar="TEXT", help="resnet18, resnet18-places365, emonet-kragel, timm:NAME, run:ID, ...")
     ] = None,
-    run: Annotated[str | None, Opt(help="A run of this suite, whose network is the backbone.")] = None,
+    run: Annotated[str | None, Opt(metavar="ID", help="A run of this suite, whose network is the backbone.")] = None,
     weights: _WEIGHTS = None,
-    lr: _LR = None,
-    loss: _LOSS = None,
-    seeds: _SEEDS = None,
-    epochs: _EPOCHS = None,
-    recipe: _RECIPE = None,
-    data_dir: _DATA_DIR = None,
-    accelerator: _ACCELERATOR = None,
-    sets: _SETS = None,
-    only: Annotated[str | None, Opt(help="Of a suite, only grids whose model or protocol contains this.")] = None,
+    only: Annotated[str | None, Opt(hidden=True)] = None,
     dry_run: _DRY = False,
     force: _FORCE = False,
+    sets: SETTINGS = None,
+    **flags: Any,
 ) -> None:
-    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. A suite's own
-    networks are trained before that.
+    """Train every linear head of a grid on a frozen backbone's features, choose on validation, test once. Suites of
+    grids are carried out by `fer-bench suite`.
     """
-    from fer_bench.probes.settings import build_probe, with_dataset_defaults
-    from fer_bench.sweeps.grid import is_of_probes
-
-    over = _settings(dataset, task, weights, lr, loss, seeds, epochs, recipe, backbone, sets, data_dir)
     if suite is not None:
-        if not is_of_probes(suite):
-            problem = f"{suite} is a suite of runs, not of probes."
-            raise SpecError(problem, f"Type: fer-bench suite {suite}")
-        run_probe_suite(suite, over, data_dir, accelerator, only, dry_run, force)
+        given = [key for key, value in flags.items() if value not in (None, [])] + (["backbone"] if backbone else [])
+        _forward(suite, flags, only, dry_run=dry_run, force=force, given=given)
         return
     name = f"run:{run}" if run else backbone
-    if name is None:
-        problem = "probe needs a suite or a backbone."
-        raise SpecError(problem, "For example `fer-bench probe findingemo_baselines`, or --backbone resnet18.")
-    _check_weights(over, [name])
-    grids = [build_probe(with_dataset_defaults({**over, "streams": [f"features:{name}"]}), "the command line")]
-    _run(grids, data_dir, accelerator, dry_run, force)
-
-
-def run_probe_suite(
-    suite: Path,
-    over: dict[str, Any],
-    data_dir: str | None,
-    accelerator: str | None,
-    only: str | None,
-    dry_run: bool,
-    force: bool,
-) -> None:
-    """Train what a suite of probes asks for: its networks, then its grids.
-
-    Args:
-        suite: path or name.
-        over: settings that count more than the suite's.
-        data_dir: data root.
-        accelerator: as :func:`probe_verb`.
-        only: a part of a model's or protocol's name.
-        dry_run: only list.
-        force: repeat grids that are there.
-    """
-    from fer_bench.probes.settings import read_networks, read_probe_suite
-
-    every = read_probe_suite(suite, over)
-    grids = [grid for grid in every if not only or only in grid.model or only in grid.protocol]
-    if not grids:
-        raise unmatched(
-            "--only", str(only), str(suite), "grid", [name for grid in every for name in (grid.model, grid.protocol)]
+    if name is None or only is not None:
+        problem = "probe needs a backbone." if name is None else "--only is of suites."
+        raise SpecError(
+            problem, "For example --backbone resnet18; for a suite, `fer-bench suite findingemo_baselines`."
         )
-    grids = _train(list(read_networks(suite).values()), grids, data_dir, accelerator, dry_run)
-    _run(grids, data_dir, accelerator, dry_run, force)
+    settings, place = _settings(flags, sets, weights, backbone or "")
+    _check_weights(settings, [name])
+    settings["streams"] = [f"features:{name}"]
+    _carry_out(settings, place, dry_run=dry_run, force=force)
 
 
+def _forward(
+    suite: Path, flags: dict[str, Any], only: str | None, *, dry_run: bool, force: bool, given: list[str]
+) -> None:
+    """Carry out a suite of grids, as this verb did before `suite` could."""
+    from fer_bench.cli.suite import carry_out_suite
+    from fer_bench.sweeps.grid import read
+
+    if not read(suite).grids:
+        problem = f"{suite} is a suite of runs, not of probes."
+        raise SpecError(problem, f"Type: fer-bench suite {suite}")
+    if own := [key for key in given if key not in ("seeds", "data_dir", "accelerator")]:
+        problem = f"--{own[0].replace('_', '-')} is said by the suite {suite}."
+        raise SpecError(problem, f"Change a copy of the file, and type: fer-bench suite {suite}")
+    place = typed(Execution, {key: flags[key] for key in ("data_dir", "accelerator")})
+    carry_out_suite(suite, place, only, flags["seeds"], dry_run=dry_run, force=force)
+
+
+@_FIELDS
+@_PLACE
 def fuse_verb(
     streams: Annotated[
         list[str],
         typer.Argument(help="Two or more of features:NAME, predictions:NAME, emo8:NAME, task:NAME, faces:NAME."),
     ],
-    dataset: _DATASET = None,
-    task: _TASK = None,
     weights: _WEIGHTS = None,
-    lr: _LR = None,
-    loss: _LOSS = None,
-    seeds: _SEEDS = None,
-    epochs: _EPOCHS = None,
-    recipe: _RECIPE = None,
-    data_dir: _DATA_DIR = None,
-    accelerator: _ACCELERATOR = None,
-    sets: _SETS = None,
     dry_run: _DRY = False,
     force: _FORCE = False,
+    sets: SETTINGS = None,
+    **flags: Any,
 ) -> None:
     """Late fusion: a linear head on several streams side by side, each standardised on train."""
-    from fer_bench.probes.settings import build_probe, with_dataset_defaults
-
     if len(streams) < 2:
         problem = f"fuse needs two streams or more, not {streams[0]!r} alone."
         raise SpecError(problem, "Name another, or type `fer-bench probe --backbone NAME` for one.")
-    over = _settings(
-        dataset, task, weights, lr, loss, seeds, epochs, recipe, streams[0].partition(":")[2], sets, data_dir
-    )
+    settings, place = _settings(flags, sets, weights, streams[0].partition(":")[2])
+    _check_weights(settings, [stream.partition(":")[2] for stream in streams])
     # For its fusions the paper trains with plain cross-entropy only.
-    settings = {"loss": ["cross_entropy"], **over, "streams": streams, "standardise": True}
-    _check_weights(over, [stream.partition(":")[2] for stream in streams])
-    _run([build_probe(with_dataset_defaults(settings), "the command line")], data_dir, accelerator, dry_run, force)
+    settings = {"loss": ["cross_entropy"], "standardise": True, **settings, "streams": streams}
+    _carry_out(settings, place, dry_run=dry_run, force=force)
 
 
-def _train(
-    specs: list[Any], grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool
-) -> list[Any]:
-    """Train the networks that the grids need and that are not on this machine; the grids name them as they are
-    recorded, which depends on the data.
-    """
-    from fer_bench.results.begin import run_folder
-
-    for given in specs:
-        spec = given.model_copy(
-            update={
-                "execution": given.execution.model_copy(
-                    update={"data_dir": data_dir, "accelerator": accelerator or "auto"}
-                )
-            }
-        )
-        if not any(f"run:{spec.run_id()}" in stream for grid in grids for stream in grid.streams):
-            continue
-        typer.echo(f"network {spec.run_id()}: {spec.protocol} {spec.model}")
-        if not dry_run:
-            from fer_bench.training.run import run
-
-            record = run(spec)
-            if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
-                # A record without its checkpoint came with the repository: the network has to be trained here once
-                # more.
-                run(spec, force=True)
-            named = (f"run:{spec.run_id()}", f"run:{record.run_id}")
-            grids = [
-                grid.model_copy(update={"streams": tuple(stream.replace(*named) for stream in grid.streams)})
-                for grid in grids
-            ]
-    return grids
+def _settings(
+    flags: dict[str, Any], sets: list[str] | None, weights: list[str] | None, backbone: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a grid that were typed, and where it is carried out."""
+    place = typed(Execution, {key: flags.pop(key) for key in ("data_dir", "accelerator")})
+    found = merge(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
+    if str(found.get("dataset", "")).startswith(TABLE):
+        name, path = find_table(found["dataset"], place.get("data_dir"))
+        found |= {"dataset": name, "table_file": None if path is None else str(path)}
+    files = {}
+    for entry in weights or []:
+        name, equals, file = entry.partition("=")
+        files[name if equals else backbone] = file if equals else entry
+    return found | ({"weights": files} if files else {}), place
 
 
-def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_run: bool, force: bool) -> None:
+def _carry_out(settings: dict[str, Any], place: dict[str, Any], *, dry_run: bool, force: bool) -> None:
+    grid = build_probe(with_dataset_defaults(settings), "the command line")
     if dry_run:
-        for grid in grids:
-            heads = len(grid.lr) * len(grid.loss) * len(grid.seeds)
-            typer.echo(f"{grid.protocol}  {grid.model}  {heads} heads  {grid.recipe}".rstrip())
+        typer.echo(described(grid))
         return
+    run_grids([grid], place.get("data_dir"), place.get("accelerator"), force)
+
+
+def described(grid: ProbeSettings) -> str:
+    """A grid of heads in one line."""
+    heads = len(grid.lr) * len(grid.loss) * len(grid.seeds)
+    return f"{grid.protocol}  {grid.model}  {heads} heads  {grid.recipe}".rstrip()
+
+
+def run_grids(
+    grids: list[ProbeSettings],
+    data_dir: str | None,
+    accelerator: str | None,
+    force: bool,
+    failed: Callable[[FerBenchError], None] | None = None,
+) -> int:
+    """Train the heads of grids, and say what they score.
+
+    Args:
+        grids: one after the other.
+        data_dir: data root.
+        accelerator: as of a run.
+        force: repeat a grid whose records exist.
+        failed: is told of a grid that fails, and then the next begins; None: its error is raised.
+
+    Returns:
+        How many have been done.
+    """
+    if not grids:
+        return 0
     from fer_bench.leaderboard.render import render_all
     from fer_bench.probes.grid import run_grid, table
     from fer_bench.protocols import protocol_for
@@ -200,18 +182,17 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
     from fer_bench.training.hardware import keep_freed_memory
 
     keep_freed_memory()
-    store, place, failures = Store(), _place(accelerator), 0
+    store, place, n_done = Store(), _place(accelerator), 0
     for number, grid in enumerate(grids, start=1):
         typer.echo(f"[{number}/{len(grids)}] {grid.protocol} {grid.model}")
         try:
             records = run_grid(grid, store, place=place, data_dir=data_dir, force=force)
         except FerBenchError as error:
-            # One backbone without weights must not cost the others.
-            if len(grids) == 1 or error.exit_code > 2:
+            if failed is None:
                 raise
-            failures += 1
-            typer.echo(f"  failed: {error}", err=True)
+            failed(error)
             continue
+        n_done += 1
         primary = protocol_for(grid.dataset, grid.task).primary
         for lr, loss, validation, test, std, n in table(records, primary):
             typer.echo(
@@ -222,8 +203,7 @@ def _run(grids: list[Any], data_dir: str | None, accelerator: str | None, dry_ru
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
         typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
     render_all(store)
-    if failures:
-        raise typer.Exit(1)
+    return n_done
 
 
 def _place(accelerator: str | None) -> Any:
@@ -243,52 +223,6 @@ def _check_weights(settings: dict[str, Any], backbones: list[str]) -> None:
         if name not in backbones:
             kind = "backbone of --weights"
             raise unknown_name(kind, name, backbones)
-
-
-def _settings(
-    dataset: str | None,
-    task: str | None,
-    weights: list[str] | None,
-    lr: str | None,
-    loss: str | None,
-    seeds: str | None,
-    epochs: int | None,
-    recipe: str | None,
-    backbone: str | None,
-    sets: list[str] | None,
-    data_dir: str | None,
-) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "dataset": dataset,
-        "task": task,
-        "max_epochs": epochs,
-        "recipe": recipe,
-        "dataset_options": dataset_options(sets) or None,
-    }
-    if dataset is not None and dataset.startswith(TABLE):
-        name, path = find_table(dataset, data_dir)
-        found |= {"dataset": name, "table_file": None if path is None else str(path)}
-    if lr is not None:
-        found["lr"] = _numbers("--lr", lr, float)
-    if seeds is not None:
-        found["seeds"] = _numbers("--seeds", seeds, int)
-    if loss is not None:
-        found["loss"] = loss.split(",")
-    files = {}
-    for entry in weights or []:
-        name, equals, file = entry.partition("=")
-        files[name if equals else backbone or ""] = file if equals else entry
-    if files:
-        found["weights"] = files
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _numbers(flag: str, text: str, kind: type) -> list[Any]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        problem = f"{flag} {text!r}: expected numbers with commas between them."
-        raise SpecError(problem, f"For example {flag} {'0,1,2' if kind is int else '0.01,0.001'}.") from None
 
 
 def _number(value: float | None) -> str:

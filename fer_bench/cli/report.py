@@ -24,14 +24,17 @@ def report_verb(
             metavar="RUN|PROTOCOL", help="A run id (or its beginning), the path of a record, or a protocol."
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder; without it reports/ among the runs.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Of a protocol, show so many of the best rows.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="Folder [default: reports/ in the runs folder].")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="For a protocol, show this many of the best rows.")] = 10,
     reconstructions: Annotated[
-        int, typer.Option(min=0, help="Of an autoencoder's run, show so many test images beside what it makes of them.")
+        int,
+        typer.Option(
+            min=0, help="For a run of the autoencoder, show this many test images next to their reconstructions."
+        ),
     ] = 10,
-    data_dir: Annotated[str | None, typer.Option(help="Where the data lies, for those.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Root directory of their dataset.")] = None,
 ) -> None:
-    """Draw learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
+    """Plot learning curves, confusion matrices, reliability and scores by class, and write them into one HTML page."""
     from fer_bench import paths
     from fer_bench.report.page import report
     from fer_bench.results.store import Store

@@ -73,7 +73,7 @@ def compare_verb(
     a: Annotated[str, typer.Argument(help="A run id, a row, or the path of a record.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
 ) -> None:
-    """Say whether two rows differ, with an interval and a p-value."""
+    """Test whether two rows differ, with an interval and a p-value."""
     from fer_bench.leaderboard.compare import compare
     from fer_bench.results.store import Store
 

@@ -35,10 +35,10 @@ def findingemo_verb(
 def reannotation_verb(
     answers: Annotated[
         Path,
-        typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv beside fer2013.csv."),
+        typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv next to fer2013.csv."),
     ],
     predictions: Annotated[
-        list[str] | None, typer.Option(help="A run whose predictions join as one more rater; repeatable.")
+        list[str] | None, typer.Option(help="A run whose predictions count as one more rater; repeatable.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
@@ -65,13 +65,15 @@ def download_verb(
         Path | None,
         typer.Option(help="dataset_urls_exploded.json; without it, that of the installed package findingemo-light."),
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where the images go: <data root>/findingemo.")] = None,
-    retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Ask again for what was gone.")] = False,
+    data_dir: Annotated[
+        str | None, typer.Option(help="Folder for the images [default: <data root>/findingemo].")
+    ] = None,
+    retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Retry images that were gone.")] = False,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")
     ] = False,
 ) -> None:
-    """Fetch a dataset's images from their list of addresses; resumes where it was stopped."""
+    """Download a dataset's images from their list of URLs; resumes where it was stopped."""
     from fer_bench import paths
     from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
     from fer_bench.datasets.findingemo.annotations import URLS
@@ -89,13 +91,14 @@ def download_verb(
 
 
 def _published(name: str) -> Path:
-    from fer_bench.datasets.findingemo.annotations import HOW_TO_GET, published
+    from fer_bench.datasets.findingemo.annotations import published
     from fer_bench.errors import MissingDataError
+    from fer_bench.protocols.findingemo import FINDINGEMO
 
     if found := published(name):
         return found
     problem = f"no {name} was named, and the package findingemo-light, which has it, is not installed."
-    raise MissingDataError(problem, HOW_TO_GET)
+    raise MissingDataError(problem, FINDINGEMO.how_to_get)
 
 
 def _folder(name: str) -> Path:

@@ -94,7 +94,7 @@ class Augmenter:
 
 
 def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Settings of a named augmentation, with ``options`` in place of its own.
+    """Settings of a named augmentation, overridden by ``options``.
 
     Raises:
         UnknownNameError: no such augmentation.
@@ -113,7 +113,9 @@ def settings_of(name: str, options: Mapping[str, Any] | None = None) -> dict[str
             problem = f"augment_options.{key} = {value!r}: must be a number from 0 to {_KEYS[key]:g}."
             raise SpecError(problem, "Correct the value.")
     if settings.get("operations", 0) != int(settings.get("operations", 0)):
-        problem = f"augment_options.operations = {settings['operations']!r}: not a whole number of operations."
+        problem = (
+            f"augment_options.operations = {settings['operations']!r}: the number of operations is not an integer."
+        )
         raise SpecError(problem, "Correct the value.")
     return settings
 
@@ -197,9 +199,11 @@ def _compose(settings: Mapping[str, Any]) -> Any:
     try:
         import albumentations as A
     except ImportError:
-        problem = "augmentation needs the package albumentations."
+        problem = "augment_on = 'loader' needs the package albumentations."
         raise MissingPackageError(
-            problem, "Install it (pip install 'fer_bench[train]'), or use --augment none."
+            problem,
+            "Install it (pip install 'fer_bench[train]'), or do without: --augment-on device makes the same changes"
+            " batch by batch, as a run of its own.",
         ) from None
     steps: list[Any] = []
     if flip := settings.get("flip"):

@@ -2,7 +2,7 @@
 changes, the
 device changes the pixels.
 
-What is drawn depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen,
+What is sampled depends on a seed and on nothing of the machine. A GPU does the changes in no time that could be seen,
 where loader processes would keep it waiting at 48 px; a CPU takes less time over a batch than over its images one by
 one (``benchmarks/perf/augmentation.py``). For the same seed other images come out than from albumentations, which also
 shifts by whole pixels only: by which of the two a run was trained is part of its identity (``augment_on``).
@@ -21,7 +21,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from fer_bench.data import rand_augment
 from fer_bench.data.augmentation import changes_nothing, settings_of
 
-# Columns of what is drawn: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased
+# Columns of what is sampled: the inverse of the linear map (4), the shift (2), contrast and brightness (2), the erased
 # rectangle and its grey (5), and those of RandAugment (gamma, sharpness), 0 where it has no operations.
 COLUMNS = 13 + rand_augment.COLUMNS
 # Sides of an erased rectangle, as shares of the image's.
@@ -42,6 +42,7 @@ class BatchAugmenter:
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         self._settings = settings_of(name, options)
+        self._only_flips = changes_nothing({**self._settings, "flip": 0})
 
     @property
     def is_identity(self) -> bool:
@@ -49,7 +50,7 @@ class BatchAugmenter:
         return changes_nothing(self._settings)
 
     def draw(self, seed: int, n: int) -> torch.Tensor:
-        """Draw the changes of ``n`` images: float32 (n, 15), in shares of an image's sides and of the range of grey
+        """Sample the changes of ``n`` images: float32 (n, 15), in shares of an image's sides and of the range of grey
         values, so the same for every size.
         """
         rng = np.random.default_rng(seed)
@@ -63,7 +64,7 @@ class BatchAugmenter:
 
         drawn = np.zeros((n, COLUMNS))
         rotation, shear, scale = within(value["rotate"]), within(value["shear"]), 1 + within(value["scale"], 2)
-        # From a stream of its own: what is drawn without operations stays what it was.
+        # From a separate stream: what is sampled without operations stays what it was.
         more = (
             rand_augment.draw_operations(np.random.default_rng([seed, 3]), n, self._settings)
             if self._settings.get("operations")
@@ -100,6 +101,12 @@ class BatchAugmenter:
         """Change uint8 images (B, C, H, W) as :meth:`draw` says, on the device that they are on; shape and type
         stay.
         """
+        if self._only_flips:
+            # What resampling would give too, to the bit, at the price of a copy.
+            mirrored = drawn[:, 0] < 0
+            changed = images.clone()
+            changed[mirrored] = images[mirrored].flip(3)
+            return changed
         _, _, height, width = images.shape
         # From pixels to sides of the grid's square (-1 to 1): an image that is not square is not to be sheared by a
         # rotation.

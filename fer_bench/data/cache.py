@@ -20,6 +20,7 @@ from fer_bench.data.contents import listing_sha256 as listing_sha256
 from fer_bench.data.contents import text_sha256 as text_sha256
 from fer_bench.data.contents import tree_state as tree_state
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
+from fer_bench.protocols import info_of
 
 Arrays = dict[str, npt.NDArray[Any]]
 # Of an entry in the cache; entries of another format are left alone.
@@ -32,21 +33,21 @@ def candidates(dataset: str, data_dir: str | None) -> list[Path]:
     return [root / dataset, root]
 
 
-def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], how_to_get: str) -> MissingDataError:
+def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], how_to_get: str = "") -> MissingDataError:
     """Compose the error for a dataset that is not there.
 
     Args:
         dataset: its name.
         looked_for: file names or patterns.
         folders: where was looked.
-        how_to_get: one sentence.
+        how_to_get: one sentence; left out, what the dataset itself says.
     """
     what = " or ".join(looked_for)
     where = " and ".join(str(folder) for folder in folders)
+    how = how_to_get or info_of(dataset).how_to_get
     problem = f"dataset {dataset!r}: found no {what} in {where}."
-    return MissingDataError(
-        problem, f"{how_to_get} Then put it there, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA."
-    )
+    place = f"{f'{how} Then put' if how else 'Put'} it there"
+    return MissingDataError(problem, f"{place}, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
 
 
 def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:
@@ -73,12 +74,12 @@ def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, A
                     _put(folder, *_built(build))
     except OSError as error:
         problem = f"the cache {folder} cannot be written: {error.strerror or error}."
-        raise HardwareError(problem, "Free some space, or name another place with FER_BENCH_CACHE.") from None
+        raise HardwareError(problem, "Free some space, or name another folder with FER_BENCH_CACHE.") from None
     try:
         return _open(folder)
     except (ValueError, EOFError, OSError, KeyError, TypeError) as error:
         problem = f"the cached copy {folder} is damaged ({error})."
-        raise BadDataError(problem, "Delete that folder; it is made anew.") from None
+        raise BadDataError(problem, "Delete that folder; it is computed again.") from None
 
 
 def _built(build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

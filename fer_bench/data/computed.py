@@ -1,4 +1,4 @@
-"""Rows of N images that are computed once, kept on disk, and gone on with where a pass was interrupted.
+"""Rows of N images that are computed once, kept on disk, and resumed where a pass was interrupted.
 
 A cache's name is a hash of everything that decides its content. It is written block by block into a ``.part`` file with
 a marker of how far it has come.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from filelock import FileLock
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.errors import BadDataError, HardwareError
+from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError
 
 BLOCK = 512
 Rows = Callable[[int], Iterator[npt.NDArray[Any]]]
@@ -51,7 +52,7 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
     samples = datamodule.read_samples
     if not samples.checksums:
         problem = (
-            f"dataset {datamodule.name!r} has no checksums: features of it cannot be told from those of another copy."
+            f"dataset {datamodule.name!r} has no checksums, so features of different copies cannot be distinguished."
         )
         raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
     ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()
@@ -77,36 +78,51 @@ def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLi
 
     Raises:
         HardwareError: the disk is full.
-        BadDataError: a damaged cache.
+
+    A damaged or truncated file is computed anew, with a notice.
     """
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     path = paths.cache_dir() / "features" / f"{key}.npy"
-    computed = 0
+    computed, values = 0, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
+        values = _read(path, n, np.dtype(kind))
+        if values is None:
             with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
+                # Another process may have computed it meanwhile.
+                values = _read(path, n, np.dtype(kind))
+                if values is None:
+                    _warn_of_damage(path)
                     computed = _compute(path, n, rows, np.dtype(kind), block)
                     write_atomically(path.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
+                    values = np.load(path, mmap_mode="r")
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
         problem = f"the feature cache {path} cannot be written: {error.strerror or error}."
         raise HardwareError(
             problem,
-            "Free some space, or name another place with FER_BENCH_CACHE; the same command goes on where it stopped.",
+            "Free some space, or name another folder with FER_BENCH_CACHE; the same command resumes where it stopped.",
         ) from None
-    try:
-        values = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError) as error:
-        problem = f"the feature cache {path} is damaged ({error})."
-        raise BadDataError(problem, "Delete it; it is made anew.") from None
     return Cached(values, key, computed)
 
 
+def _read(path: Path, n: int, kind: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    """What a file holds, memory-mapped; None where there is none, or a damaged one."""
+    try:
+        values: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError):
+        return None
+    return values if values.ndim and len(values) == n and values.dtype == kind else None
+
+
+def _warn_of_damage(path: Path) -> None:
+    if path.is_file():
+        warnings.warn(f"the feature cache {path} is damaged: it is computed anew", DamagedFileWarning, stacklevel=3)
+
+
 def _compute(path: Path, n: int, rows: Rows, kind: np.dtype[Any], block: int) -> int:
-    """Fill the ``.part`` file from where it stands, and put it in place; returns how many rows were computed."""
+    """Fill the ``.part`` file from its current end, and put it in place; returns how many rows were computed."""
     part, marker = path.with_suffix(".part"), path.with_suffix(".progress")
     start, out = _resume(part, marker, n, kind)
     done = marked = start
@@ -147,7 +163,7 @@ def _resume(part: Path, marker: Path, n: int, kind: np.dtype[Any]) -> tuple[int,
 def _begin(part: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
     out = np.lib.format.open_memmap(part, mode="w+", dtype=kind, shape=shape)
     if hasattr(os, "posix_fallocate"):
-        # A memory map that outgrows the disk ends the process; taking the space now is an error that can be told.
+        # A memory map that outgrows the disk ends the process; taking the space now is an error that can be reported.
         with part.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
     return out

@@ -187,6 +187,6 @@ def _write_memo(
     buffer = io.BytesIO()
     joined = np.frombuffer("\0".join(names).encode("utf-8", "surrogateescape"), dtype=np.uint8)
     np.savez(buffer, names=joined, signatures=signatures, digests=digests)
-    # A memo saves time; a machine with no room for it can still work.
+    # A memo saves time; a machine without space for it can still work.
     with contextlib.suppress(OSError):
         write_atomically(memo, buffer.getvalue())

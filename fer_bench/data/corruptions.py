@@ -6,14 +6,14 @@ corruptions and perturbations", ICLR) where that benchmark has them: blur, noise
 resolution, which is called pixelation there. It was published at two sizes, CIFAR-10-C (32 px) and ImageNet-C (224 px),
 with strengths for each (``make_cifar_c.py`` and ``make_imagenet_c.py`` of hendrycks/robustness). A face of another size
 gets what is between them, geometrically in its shorter side: at 48 px Gaussian noise has 79 % of its exponent from
-CIFAR-10-C's deviation and 21 % from ImageNet-C's. Beyond both sizes widths of blur go on with the side, and everything
-else stays as it is at the nearer one. As there, strength 1 of defocus hardly changes a small image.
+CIFAR-10-C's deviation and 21 % from ImageNet-C's. Beyond both sizes widths of blur keep growing with the side, and
+everything else stays as it is at the nearer one. As there, strength 1 of defocus hardly changes a small image.
 
 Not in that benchmark are: rotation by 9, 18, 27, 36 or 45 degrees to either side; and a bar in the image's mean colour
 over brows and eyes, or over the mouth, as wide as these and 1 to 5 fifths as high.
 
 Everything is computed on 8-bit pixels with OpenCV and NumPy. What is random is drawn for each sample from its id and
-the corruption's name: the same for all strengths, whatever stands beside it in a batch, and however many threads or
+the corruption's name: the same for all strengths, whatever else is in its batch, and however many threads or
 processes there are.
 """
 
@@ -118,7 +118,7 @@ class CorruptedImages:
         name: of the corruption.
         strength: 1 to 5.
         boxes: shape (N, 2, 4), of eyes and mouth in pixels; None where nothing is covered.
-        shape: height and width that the corrupted image is brought to; None: it stays as it is.
+        shape: height and width that the corrupted image is resized to; None: it stays as it is.
     """
 
     def __init__(

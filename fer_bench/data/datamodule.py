@@ -1,164 +1,102 @@
 """AffectDataModule: from the samples of a reader to batches, the same for every dataset.
 
-The batch contract: ``{"image": uint8 (B, C, H, W) with C 1 or 3, "target": int64 (B,) or float32 (B, D), "index": int64
-(B,)}``, where ``index`` is the position within the split. Normalisation, grey to RGB and resizing to the network's
-input happen on the device, in ``models/adapter.py``. With ``augment_on: device`` a batch also carries ``"drawn":
-float32 (B, 15)``, its changes, until it is on the device.
+Reading needs no PyTorch: :meth:`AffectDataModule.reading` makes a module that only reads. Every other is a
+``LightningDataModule``, and its batches are those of :mod:`fer_bench.data.batches`.
 """
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import lightning as L
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.cross_validation import Folding, folding_of
-from fer_bench.data.augmentation import Augmenter, is_function
-from fer_bench.data.batch_augmentation import BatchAugmenter
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
-from fer_bench.data.samples import SPLITS, Images, Samples, stack_images
+from fer_bench.data.samples import SPLITS, Samples
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
+from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, read_options
 
-Batch = dict[str, torch.Tensor]
-AnyAugmenter = Augmenter | BatchAugmenter
+if TYPE_CHECKING:
+    from lightning import LightningDataModule as _Base
+    from torch.utils.data import DataLoader
+
+    from fer_bench.data.batches import AnyAugmenter, Batch, EpochSampler, SplitDataset
+else:
+    _Base = object
+
 VA = ("valence", "arousal")
+OptionsT = TypeVar("OptionsT", bound=DatasetOptions)
 
 
-class SplitDataset(Dataset[Batch]):
-    """One split, read a batch at a time.
+@functools.cache
+def _with_batches(kind: type[AffectDataModule]) -> type[AffectDataModule]:
+    """A dataset's class as a ``LightningDataModule``."""
+    from lightning import LightningDataModule
 
-    Args:
-        images: the split's images.
-        targets: shape (N,) int64 or (N, D) float32.
-        augmenter: None for images as they are.
-        seed: together with the epoch and the batch's first index it seeds the augmentation, so that a resumed run and
-            any number of loader processes see the same pictures.
-    """
-
-    def __init__(self, images: Images, targets: npt.NDArray[Any], augmenter: AnyAugmenter | None, seed: int) -> None:
-        self.images = images
-        self.targets = torch.from_numpy(np.ascontiguousarray(targets))
-        self.augmenter = augmenter
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
-        """One batch from (epoch, index) pairs."""
-        index = [key[1] for key in keys]
-        drawn = {}
-        if self.augmenter is not None:
-            seed = batch_seed(self.seed, keys[0][0], index[0])
-            if isinstance(self.augmenter, BatchAugmenter):
-                drawn = {"drawn": self.augmenter.draw(seed, len(index))}
-            else:
-                self.augmenter.seed(seed)
-        stacked = torch.from_numpy(self._stacked(index))
-        at = torch.tensor(index)
-        return {
-            "image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2),
-            "target": self.targets[at],
-            "index": at,
-            **drawn,
-        }
-
-    def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
-        if isinstance(self.augmenter, Augmenter):
-            return np.stack([self.augmenter(np.asarray(self.images[i])) for i in index])
-        return stack_images(self.images, index)
+    body = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": _reduced, "reads_only": False}
+    return type(kind.__name__, (kind, LightningDataModule), body)
 
 
-def batch_seed(seed: int, epoch: int, first: int) -> int:
-    """Seed of a batch's augmentation, from that of the split, the epoch and the position of its first sample."""
-    return int(np.random.SeedSequence([seed, epoch, first]).generate_state(1)[0])
+def _reduced(module: AffectDataModule) -> tuple[Any, ...]:
+    """For processes that are sent a module: its class has no name of its own to be found by."""
+    kind = type(module).__mro__[1]
+    return kind.__new__, (kind,), module.__dict__
 
 
-def view_seed(seed: int, view: int) -> int:
-    """Seed of a split for one view of test-time augmentation, from that of the run."""
-    return int(np.random.SeedSequence([seed, 7919, view]).generate_state(1)[0])
-
-
-def make_augmenter(name: str, options: dict[str, Any] | None, on: str) -> AnyAugmenter:
-    """The augmenter of a run, by where it changes images: ``loader`` or ``device``; a plugin's function of one image
-    always does in the loader.
-    """
-    return BatchAugmenter(name, options) if on == "device" and not is_function(name) else Augmenter(name, options)
-
-
-def whole_batch(batch: Any) -> Any:
-    """Collate function of a dataset that already returns batches."""
-    return batch
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
-
-    Args:
-        n: samples in the split.
-        seed: of the run.
-        shuffle: training order; then every rank gets the same number of samples, at most ``world - 1`` are left out of
-            an epoch.
-        rank: this process.
-        world: processes.
-    """
-
-    def __init__(self, n: int, seed: int, *, shuffle: bool, rank: int = 0, world: int = 1) -> None:
-        self.n, self.seed, self.shuffle, self.rank, self.world = n, seed, shuffle, rank, world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before every epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n // self.world if self.shuffle else len(range(self.rank, self.n, self.world))
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = (
-            np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
-        )
-        own = order[self.rank :: self.world][: len(self)]
-        return ((self.epoch, int(i)) for i in own)
-
-
-class AffectDataModule(L.LightningDataModule):
+class AffectDataModule(_Base):
     """Base of all datasets. A subclass names itself and implements :meth:`read`.
 
     Args:
         task: which target column is served.
         name: the dataset's name where it differs from the class's own.
-        data_dir: where to look.
+        data_dir: dataset root directory.
         batch_size: per process.
         eval_batch_size: for validation and test.
         seed: of the run.
         augment: name of a training augmentation, with its options.
-        augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, behind the transfer.
+        augment_on: ``loader``: image by image as it is read; ``device``: batch by batch, after the transfer.
         target_mode: which targets training sees; validation and test always see the task's own.
         image_size: side for datasets whose images have no fixed size.
         channels: 1 makes images grey, 3 makes them RGB, for datasets that hold both; None: as they are.
         workers: loader processes.
         labels: a label file whose labels replace the dataset's own in training.
-        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` cut any dataset into folds, whatever
-            splits it comes with.
+        options: the dataset's own settings; ``fold``, ``folds`` and ``fold_by`` split any dataset into folds, instead
+            of its own splits.
     """
 
     dataset = ""
-    # Of a dataset from outside the package: where it is from.
+    # Of a dataset from outside the package: where it is from, and what it says of itself.
     plugin: Plugin | None = None
+    info: DatasetInfo | None = None
     default_folding: Folding | None = None
+    # Whether it has no batches, and so needs no PyTorch.
+    reads_only = True
+
+    def __new__(cls, *_arguments: Any, **_settings: Any) -> Self:
+        """An instance that gives batches; it is of the class, and a ``LightningDataModule``."""
+        made: Self = object.__new__(_with_batches(cls) if cls.reads_only else cls)  # type: ignore[arg-type]
+        return made
+
+    @classmethod
+    def reading(cls, *arguments: Any, **settings: Any) -> Self:
+        """An instance that reads, and gives no batches.
+
+        Args:
+            arguments: of the class.
+            settings: likewise; those of training are left alone.
+        """
+        made = object.__new__(cls)
+        made.__init__(*arguments, **settings)  # type: ignore[misc]
+        return made
 
     def __init__(
         self,
@@ -182,16 +120,33 @@ class AffectDataModule(L.LightningDataModule):
         super().__init__()
         self.task, self.name, self.data_dir = task, name or self.dataset, data_dir
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        self.augmenter: AnyAugmenter = make_augmenter(augment, augment_options, augment_on)
+        if not self.reads_only:
+            from fer_bench.data.batches import make_augmenter
+
+            self.augmenter: AnyAugmenter = make_augmenter(augment, augment_options, augment_on)
         self.target_mode, self.image_size, self.channels, self.workers = target_mode, image_size, channels, workers
         self.labels = labels
         self.folding = folding_of(options or {}) or self.default_folding
         self.options = {key: value for key, value in (options or {}).items() if key not in FOLDING_KEYS}
+        info = self.info if self.plugin is not None else DATASETS.get(self.dataset)
+        if info is not None and info.options is not None:
+            self.chosen(info.options)
         self.samples: Samples | None = None
-        # Set for a network of another dataset: then a dataset that is cut into folds is one test set.
+        # Set for a network of another dataset: then a dataset that is split into folds is one test set.
         self.test_only = False
-        # Where a resumed run goes on.
+        # Where a resumed run continues.
         self.first_epoch = 0
+
+    def chosen(self, model: type[OptionsT]) -> OptionsT:
+        """The dataset's own options.
+
+        Args:
+            model: what there is.
+
+        Raises:
+            SpecError: an unknown option, or a value that cannot be.
+        """
+        return read_options(model, self.options, self.dataset or self.name)
 
     @abstractmethod
     def read(self) -> Samples:
@@ -263,6 +218,8 @@ class AffectDataModule(L.LightningDataModule):
         """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time
         augmentation).
         """
+        from fer_bench.data.batches import SplitDataset
+
         samples = self.read_samples
         augmenter = self.augmenter if augmented and not self.augmenter.is_identity else None
         images = samples.select(samples.split == split).images
@@ -273,6 +230,8 @@ class AffectDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
+        from fer_bench.data.batches import EpochSampler, SplitDataset
+
         targets = self.targets("train", training=True)
         samples = self.read_samples
         augmenter = None if self.augmenter.is_identity else self.augmenter
@@ -286,6 +245,8 @@ class AffectDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation, in order; ranks share it without padding."""
+        from fer_bench.data.batches import EpochSampler
+
         dataset = self.split_dataset("validation")
         rank, world = self._place()
         return self._loader(
@@ -294,15 +255,19 @@ class AffectDataModule(L.LightningDataModule):
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
         """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
+        from fer_bench.data.batches import EpochSampler, view_seed
+
         dataset = self.split_dataset(split, seed=view_seed(self.seed, view))
         if augmented:
             dataset.augmenter = self.augmenter
         return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Change the images of a batch that carries what was drawn for it."""
+        """Change the images of a batch that carries what was sampled for it."""
         if "drawn" not in batch:
             return batch
+        from fer_bench.data.batch_augmentation import BatchAugmenter
+
         assert isinstance(self.augmenter, BatchAugmenter)
         kept = {key: value for key, value in batch.items() if key != "drawn"}
         return {**kept, "image": self.augmenter.change(batch["image"], batch["drawn"])}
@@ -314,6 +279,11 @@ class AffectDataModule(L.LightningDataModule):
     def _loader(
         self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
     ) -> DataLoader[Batch]:
+        import torch
+        from torch.utils.data import DataLoader
+
+        from fer_bench.data.batches import whole_batch
+
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -322,7 +292,7 @@ class AffectDataModule(L.LightningDataModule):
             collate_fn=whole_batch,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
-            # Workers that persist would keep the epoch they were started in only if it lay in the dataset; it travels
+            # Workers that persist would keep the epoch they were started in only if it were in the dataset; it travels
             # with the keys.
             persistent_workers=self.workers > 0,
         )

@@ -7,11 +7,12 @@ left out; 16 bits become 8; CMYK becomes RGB.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -42,8 +43,15 @@ OTHER_SUFFIXES = {
     ".mat",
 }
 
-# Its decoders write to the terminal, several lines a damaged file, what is said here in one.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+@functools.cache
+def _opencv() -> Any:
+    """OpenCV, imported by the first image: what is read from a table of pixels does not need it."""
+    import cv2
+
+    # Its decoders write to the terminal, several lines a damaged file, what is said here in one.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2
 
 
 def decode(content: bytes, *, gray: bool, reduced: bool = False) -> npt.NDArray[np.uint8]:
@@ -60,6 +68,7 @@ def decode(content: bytes, *, gray: bool, reduced: bool = False) -> npt.NDArray[
     Raises:
         UnreadableImageError: no image, one of more than ``MAX_PIXELS`` pixels, or a damaged one.
     """
+    cv2 = _opencv()
     header = read_header(content)
     check_size(header, content)
     flag = (
@@ -138,6 +147,7 @@ def resize(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
     """Resize to a square: by area where it shrinks, linearly where it grows."""
     if image.shape[:2] == (side, side):
         return image
+    cv2 = _opencv()
     method = cv2.INTER_AREA if min(image.shape[:2]) > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=method), dtype=np.uint8)
 

@@ -35,7 +35,7 @@ def png_size(path: Path) -> tuple[int, int] | str:
             file.seek(-8, os.SEEK_END)
             tail = file.read(8)
     except UnreadableImageError as error:
-        return "no image file" if not path.exists() else error.reason
+        return "not an image file" if not path.exists() else error.reason
     except OSError:
         return "truncated"
     return (header.width, header.height) if tail == _PNG_END else "truncated"
@@ -81,7 +81,7 @@ def crop(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], size: int
 
 
 def carry(landmarks: npt.NDArray[np.floating], box: npt.ArrayLike, size: int) -> Landmarks:
-    """Landmarks as they lie in the crop.
+    """Landmarks in the coordinates of the crop.
 
     Args:
         landmarks: shape (..., 68, 2), x and y in the image.
@@ -128,7 +128,7 @@ class FileImages:
         given = None if self.boxes is None else np.asarray(self.boxes[index], dtype=np.float64)
         box = (0, 0, width, height) if given is None or (given == -1).all() else pixels_of(given, width, height)
         if box is None:
-            problem = f"{path}: the face box lies outside the image of {width} x {height} px."
+            problem = f"{path}: the face box is outside the image of {width} x {height} px."
             raise BadDataError(problem, "Delete the file: samples without one are left out and counted.")
         result = crop(image, box, self.size)
         if self._store is not None:

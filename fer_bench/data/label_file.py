@@ -81,7 +81,7 @@ def read_labels(path: Path, label_set: LabelSet) -> dict[str, int]:
                 identifier, label, confidence = map(csv_value, row)
                 found = label_set.find(label)
                 _check(identifier != "", path, reader.line_num, "the id is empty")
-                _check(identifier not in labels, path, reader.line_num, f"id {identifier!r} stands here a second time")
+                _check(identifier not in labels, path, reader.line_num, f"id {identifier!r} is listed twice")
                 known = found is not None or any(LABEL_SETS[name].find(label) is not None for name in LABEL_SETS)
                 _check(
                     known,
@@ -171,7 +171,7 @@ def relabel_training(samples: Samples, task: str, path: Path) -> None:
 def _check(right: bool, path: Path, line: int, problem: str) -> None:
     if not right:
         problem = f"{path}, line {line}: {problem}."
-        raise BadDataError(problem, "Correct the line, or write the file anew with `fer-bench study reannotation`.")
+        raise BadDataError(problem, "Correct the line, or write the file again with `fer-bench study reannotation`.")
 
 
 def _is_share(text: str) -> bool:

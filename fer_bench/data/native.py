@@ -194,7 +194,7 @@ def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
 
 
 class _Store:
-    """Room for images of one size; grey until the first one in colour comes.
+    """Storage for images of one size; grey until the first one in colour comes.
 
     Args:
         n: images at most.
@@ -231,13 +231,15 @@ def _room(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
-                # A full disk is an error here; to a mapped file without its room it would be the end of the process.
+                # A full disk is an error here; to a mapped file without its space it would be the end of the process.
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
     except OSError as error:
-        problem = f"{folder}: no room for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
+        problem = (
+            f"{folder}: not enough space for {n_bytes // 2**20} MiB of decoded images ({error.strerror or error})."
+        )
         raise HardwareError(
-            problem, "Free some space, name another place with FER_BENCH_CACHE, or set a smaller image_size."
+            problem, "Free some space, name another folder with FER_BENCH_CACHE, or set a smaller image_size."
         ) from None
 
 

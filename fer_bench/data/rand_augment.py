@@ -1,4 +1,4 @@
-"""RandAugment of faces: of each image, a few operations drawn out of nine (Cubuk et al. 2020), without those after
+"""RandAugment of faces: of each image, a few operations sampled from nine (Cubuk et al. 2020), without those after
 which nobody recognises an expression.
 
 Left out of the paper's fourteen are inversions of light and colour (solarise, posterise, equalise, colour); gamma is
@@ -32,14 +32,14 @@ LARGEST = {
     "gamma": 1.0,
     "sharpness": 1.0,
 }
-# Columns of what is drawn beyond those of the geometry and the light.
+# Columns of what is sampled beyond those of the geometry and the light.
 COLUMNS = 2
 # Of a smoother 3 x 3, as in PIL's.
 _CENTRE, _AROUND = 5 / 13, 1 / 13
 
 
 def draw_operations(rng: np.random.Generator, n: int, settings: Mapping[str, Any]) -> dict[str, Float]:
-    """Draw strengths, (n,) by operation; 0 for those that an image does not get.
+    """Sample strengths, (n,) by operation; 0 for those that an image does not get.
 
     Args:
         rng: the source.

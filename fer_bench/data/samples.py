@@ -1,4 +1,4 @@
-"""Samples: what every reader returns, whatever the layout on disk was."""
+"""Samples: the return value of every reader, for any layout on disk."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
-# What a column of a user's own, such as gender or camera, is called among the columns of samples begins with it.
+# Prefix of custom columns, such as gender or camera, among the columns of samples.
 ATTRIBUTE = "attribute:"
 
 
 class Images(Protocol):
-    """A sequence of images that decodes what is asked for."""
+    """A sequence of images, decoded on access."""
 
     def __len__(self) -> int: ...
 
@@ -36,12 +36,12 @@ class Samples:
         targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions or (N, D) values.
         layout: which of the known layouts the files were in.
         groups: shape (N,), text: the person or clip of each sample; None where unknown.
-        columns: whatever else is known per sample (landmarks, votes, clip, ...).
-        notes: what a reader of the results should know about this copy.
+        columns: further data per sample (landmarks, votes, clip, ...).
+        notes: remarks about this copy for readers of the results.
         quarantined: files that could not be read, with the reason.
-        checksums: identity of each split, by which rows on different copies are told apart; ``all`` where the reader
+        checksums: identity of each split, by which rows on different copies are distinguished; ``all`` where the reader
             makes no splits.
-        facts: what else a record should say of the data, ready for JSON.
+        facts: further facts for the record, JSON-serialisable.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
@@ -88,7 +88,7 @@ class Subset:
     """Some images of a sequence, by position."""
 
     def __init__(self, images: Images, positions: npt.NDArray[np.int64]) -> None:
-        # Subsets of subsets collapse, so that reading an image stays one indexing away.
+        # Nested subsets are flattened, so that reading an image takes one index operation.
         self._images: Images = images._images if isinstance(images, Subset) else images
         self._positions: npt.NDArray[np.int64] = (
             images._positions[positions] if isinstance(images, Subset) else positions
@@ -102,14 +102,14 @@ class Subset:
 
 
 def stack_images(images: Images, index: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all lie in one array."""
+    """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all are in one array."""
     if isinstance(images, Subset) and isinstance(images._images, np.ndarray):
         return np.asarray(images._images[images._positions[index]])
     return np.stack([np.asarray(images[i]) for i in index])
 
 
 def content_order(digests: npt.NDArray[np.uint8]) -> str:
-    """Identity of the order of samples, whatever they are called: in another order a seed deals them out otherwise.
+    """Identity of the order of samples, independent of their ids: in another order a seed splits them differently.
 
     Args:
         digests: shape (N, 20), one SHA-1 per sample, as :func:`sample_digests` makes them.
@@ -121,12 +121,12 @@ def content_order(digests: npt.NDArray[np.uint8]) -> str:
 
 
 def names_digest(names: Iterable[object]) -> str:
-    """Sixteen hexadecimal digits that stand for names in their order."""
+    """Sixteen hexadecimal digits that identify names in their order."""
     return hashlib.sha256("\n".join(map(str, names)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def split_checksum(digests: npt.NDArray[np.uint8]) -> str:
-    """Identity of a set of samples, whatever their order.
+    """Identity of a set of samples, independent of their order.
 
     Args:
         digests: shape (N, 20), one SHA-1 per sample, as :func:`sample_digests` makes them.

@@ -23,7 +23,7 @@ _NAMES = {
     "tst": "test",
     "privatetest": "test",
 }
-# What may stand beside it and says nothing: train_set, "test images", ValidationData.
+# What may surround it without meaning: train_set, "test images", ValidationData.
 _BESIDE = frozenset(
     {
         "set",
@@ -54,7 +54,7 @@ def split_of(name: str) -> str:
     """The split that a folder, or a cell of a table, names; empty for none.
 
     Args:
-        name: in any case, with or without what says nothing beside it (``train_set``, ``ValidationData``, ``test
+        name: in any case, with or without words that mean nothing (``train_set``, ``ValidationData``, ``test
             images``, ``Public Test``).
     """
     words = [word for word in _words(name) if word not in _BESIDE]

@@ -15,7 +15,7 @@ from fer_bench.cross_validation import Folding
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
 
-# Of what is left when the fold that is tested has been taken out.
+# Share of the samples outside the test fold.
 VALIDATION_SHARE = 0.125
 
 
@@ -33,7 +33,7 @@ def carve(
         ids: shape (N,), text.
         strata: shape (N,), class ids; each class gives its share (at least one sample where it has two).
         share: between 0 and 1.
-        groups: shape (N,): people or clips that must not be torn apart; strata then count only in the order of choice.
+        groups: shape (N,): people or clips that must not be split; strata then only affect the order of choice.
         salt: separates different choices from the same ids.
         seed: another seed, another choice.
 
@@ -60,10 +60,10 @@ def carve(
 
 
 def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: int = 0) -> npt.NDArray[np.int64]:
-    """Deal whole groups out to folds of nearly equal size: the largest group first, each to the smallest fold.
+    """Assign whole groups to folds of nearly equal size: the largest group first, each to the smallest fold.
 
     Args:
-        groups: shape (N,), text; what must not be torn apart.
+        groups: shape (N,), text; what must not be split.
         folds: how many.
         salt: separates different choices from the same groups.
         seed: another seed, another choice.
@@ -76,7 +76,7 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
     """
     names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < folds:
-        problem = f"{len(names)} groups cannot be dealt out to {folds} folds."
+        problem = f"{len(names)} groups cannot be assigned to {folds} folds."
         raise BadDataError(problem, f"Use at most {len(names)} folds, or fold by something finer.")
     ranks = [_rank(str(name), salt, seed) for name in names]
     heap = [(0, fold) for fold in range(folds)]
@@ -89,11 +89,11 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
 
 
 def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArray[np.str_]:
-    """Splits of one fold of a cross-validation: the fold is tested, validation is carved from the rest, by the same
+    """Splits of one fold of a cross-validation: the fold is tested, validation is held out from the rest, by the same
     groups.
 
     Args:
-        groups: shape (N,), text; what must not be torn apart.
+        groups: shape (N,), text; what must not be split.
         folds: how many.
         fold: which one is tested.
 
@@ -118,13 +118,13 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
         ]
     ] = "validation"
     if not (split == "train").any():
-        problem = f"{len(np.unique(groups))} groups leave nothing to train on beside test and validation."
+        problem = f"{len(np.unique(groups))} groups leave nothing to train on besides test and validation."
         raise BadDataError(problem, "Fold by something finer.")
     return split
 
 
 def fold_samples(samples: Samples, folding: Folding) -> Samples:
-    """A dataset with the splits of one fold in place of its own.
+    """A dataset with the splits of one fold instead of its own.
 
     Args:
         samples: with the columns ``identity`` and ``clip`` for folds that keep those together.
@@ -151,7 +151,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
         if whole
         else {}
     )
-    # Who is kept together is not in the images: the same copy under other names of persons is cut otherwise.
+    # Groups are not part of the images: the same copy with other identities is split differently.
     assignment = hashlib.sha256(
         "\n".join(f"{i}|{part}" for i, part in zip(samples.ids, split, strict=True)).encode()
     ).hexdigest()[:16]
@@ -175,8 +175,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
 
 
 def all_as_test(samples: Samples) -> Samples:
-    """A dataset that is cut into folds as one test set, in the order in which an experiment over its folds keeps its
-    samples.
+    """A dataset that is split into folds as one test set, in the order in which a cross-validation keeps its samples.
 
     Args:
         samples: all of them; nothing may have been trained on any.

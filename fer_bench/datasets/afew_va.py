@@ -24,40 +24,26 @@ from fer_bench.data import cache as data_cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_size
 from fer_bench.data.samples import Samples
-from fer_bench.errors import BadDataError, SpecError
+from fer_bench.errors import BadDataError
+from fer_bench.protocols.video import AfewVaOptions
 from fer_bench.untrusted import parse_json, shown
 
 READER_VERSION = "2"
 SIDE = 224
 SCALE = (-10, 10)
 _MOST_DIGITS = 9
-HOW_TO_GET = (
-    "AFEW-VA is given to researchers on request by its authors (ibug.doc.ic.ac.uk/resources/afew-va-database); unpack"
-    " all of its parts."
-)
 
 
 class AfewVaDataModule(AffectDataModule):
-    """AFEW-VA.
-
-    Options: ``margin``, the share of the landmarks' box that is added around it (0.1), ``cache``, whether crops are
-    kept (true), and those of folds.
-    """
+    """AFEW-VA; its options are :class:`fer_bench.protocols.video.AfewVaOptions`."""
 
     dataset = "afew_va"
     default_folding = Folding("identity", 5, 0)
 
     def read(self) -> Samples:
         """Index the clips; images are decoded when they are asked for."""
-        options = dict(self.options)
-        margin, cache = options.pop("margin", 0.1), options.pop("cache", True)
-        if options:
-            problem = f"dataset 'afew_va' has no option {sorted(options)[0]!r}."
-            raise SpecError(problem, "It has margin, cache, fold, folds and fold_by.")
-        if not isinstance(margin, int | float) or not 0 <= margin <= 2:
-            problem = f"dataset_options.margin = {margin!r} is outside 0 to 2."
-            raise SpecError(problem, "For example 0.1.")
-        return read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=float(margin), cache=bool(cache))
+        options = self.chosen(AfewVaOptions)
+        return read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=options.margin, cache=options.cache)
 
 
 def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1, cache: bool = True) -> Samples:
@@ -85,7 +71,7 @@ def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1,
         if clips:
             break
     else:
-        raise data_cache.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders, HOW_TO_GET)
+        raise data_cache.missing("afew_va", ("folders 001 to 600 with <folder>.json",), folders)
     pictures = [path for clip in clips for path in sorted(clip.parent.glob("*.png")) if path.is_file()]
     key = f"{READER_VERSION}-{data_cache.listing_sha256(root, [*clips, *pictures])}"
     arrays, facts = data_cache.cached("afew_va", hashlib.sha256(key.encode()).hexdigest(), lambda: _index(root, clips))
@@ -167,7 +153,7 @@ def _index(root: Path, clips: list[Path]) -> tuple[data_cache.Arrays, dict[str, 
     nameless = len({row["clip"] for row in rows if row["identity"] == f"clip {row['clip']}"})
     notes = [f"{n} left out: {reason}" for reason, n in sorted(counts.items())]
     notes += [f"{outside} frames have landmarks outside the image; their boxes end at its border"] if outside else []
-    notes += [f"{nameless} clips name no actor; each stands for a person of its own"] if nameless else []
+    notes += [f"{nameless} clips name no actor; each counts as a separate person"] if nameless else []
     facts = {
         "layout": (
             f"{len(clips)} clips,"
@@ -195,7 +181,7 @@ def _read_clip(path: Path) -> tuple[list[dict[str, Any]], list[tuple[Path, str]]
     bad: list[tuple[Path, str]] = []
     for name, entry in sorted(content["frames"].items()):
         if not (name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS):
-            bad.append((path, f"a frame is called {shown(name, 40)!r}, which is no number"))
+            bad.append((path, f"a frame is called {shown(name, 40)!r}, which is not a number"))
             continue
         image = path.parent / f"{name}.png"
         values = _annotation(entry)

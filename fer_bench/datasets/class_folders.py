@@ -21,7 +21,7 @@ from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
 MAX_BAD_SHARE = 0.01
-BROKEN = "a link that leads nowhere"
+BROKEN = "a broken link"
 _SHOWN = 5
 
 
@@ -162,7 +162,7 @@ def find_images(root: Path, classes: Classes) -> Found:
         above = list(takewhile(lambda name: classes.key(name) is None, folders))
         if not splits and (doubtful := next(filter(sounds_like_split, above), "")):
             problem = (
-                f"{root}: the folder {doubtful!r} sounds like a split and is none that is known; without it, splits"
+                f"{root}: the folder {doubtful!r} looks like a split but is not a known one; without it, splits"
                 " would be mixed."
             )
             raise BadDataError(problem, "Rename it: splits are called train, validation and test.")
@@ -198,7 +198,7 @@ def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True)
         more = len(found.unknown) - _SHOWN
         listed += f" and {more} more" if more > 0 else ""
         named = classes.labels.name if not classes.folders else "dataset_options.classes"
-        problem = f"{root}: these folders are no class of {named}: {listed}."
+        problem = f"{root}: these folders are not classes of {named}: {listed}."
         raise BadDataError(problem, _hint(classes, there, own, "Rename or remove them"))
     absent = [key for key in classes.folders if key not in found.keys]
     if absent:

@@ -26,21 +26,19 @@ from fer_bench.datasets.class_folders import (
     unread_note,
 )
 from fer_bench.datasets.fer2013.folders import usage_split
-from fer_bench.datasets.user_files import check_options, complete_splits, label_set, people, share
+from fer_bench.datasets.user_files import complete_splits, label_set, people
 from fer_bench.labels import LabelSet
+from fer_bench.protocols.brought import FolderOptions
 
 READER_VERSION = "3"
-OPTIONS = ("classes", "identity", "validation", "test")
 _SPLITS = ("", *SPLITS)
 
 
 class FolderDataModule(AffectDataModule):
-    """Class folders of your own: ``--dataset folder:NAME`` reads ``<data root>/NAME`` (or the data root itself).
+    """Your own class folders: ``--dataset folder:NAME`` reads ``<data root>/NAME`` (or the data root itself).
 
-    Options: ``classes`` names the classes where they are no built-in set's, as a list or as a mapping from folders to
-    classes, see :mod:`fer_bench.class_sets`. ``identity`` is a regular expression whose first group in the relative
-    path names the person; people then never cross splits that the suite makes, and folds can keep them together.
-    ``validation`` and ``test`` are the shares to hold out where the folders do not say (0.1 and 0.2).
+    Its options are :class:`fer_bench.protocols.brought.FolderOptions`. People that ``identity`` finds never cross
+    splits that the suite makes, and folds can keep them together; ``classes`` is read by :mod:`fer_bench.class_sets`.
     """
 
     dataset = "folder"
@@ -48,12 +46,8 @@ class FolderDataModule(AffectDataModule):
     def read(self) -> Samples:
         """Read the class folders."""
         labels = label_set(self.dataset, self.task)
-        check_options(self.dataset, self.options, OPTIONS)
-        classes = Classes(labels, self.options.get("classes"))
-        shares = (
-            share("validation", self.options.get("validation", 0.1)),
-            share("test", self.options.get("test", 0.2)),
-        )
+        options = self.chosen(FolderOptions)
+        classes = Classes(labels, options.classes)
         folders = cache.candidates(self.name, self.data_dir)
         for place in folders:
             if _is_dataset(place, classes, own=place == folders[0]):
@@ -62,8 +56,8 @@ class FolderDataModule(AffectDataModule):
                     place,
                     labels,
                     side=self.image_size,
-                    identity=str(self.options.get("identity", "")),
-                    shares=shares,
+                    identity=options.identity,
+                    shares=(options.validation, options.test),
                     gray={1: True, 3: False}.get(self.channels or 0),
                     folders=classes.folders,
                     folds=self.folding is not None,
@@ -122,7 +116,7 @@ def read_folder(
         shares: validation and test shares to hold out where there are no such folders.
         gray: True decodes to one channel; False to three; None: to three where an image has a colour.
         folders: folder to class, where folders are called otherwise; None leaves one out.
-        folds: the samples will be dealt out to folds: no split is made here.
+        folds: the samples will be assigned to folds: no split is made here.
 
     Returns:
         Samples whose ids are relative paths. Checksums are over the pixels at their native size.

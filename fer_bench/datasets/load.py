@@ -11,26 +11,8 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import PluginError, SpecError
 from fer_bench.own_data import TABLE
 from fer_bench.pinning import file_digest
-from fer_bench.protocols import dataset_name
-from fer_bench.registry import unknown_name
+from fer_bench.protocols import DATASETS, dataset_name, declared, unknown_dataset
 from fer_bench.spec import RunSpec
-
-# name -> (module, class)
-DATASETS: dict[str, tuple[str, str]] = {
-    "synthfaces": ("fer_bench.datasets.synthfaces", "SynthFacesDataModule"),
-    "fer2013": ("fer_bench.datasets.fer2013.module", "FER2013DataModule"),
-    "ferplus": ("fer_bench.datasets.ferplus.module", "FERPlusDataModule"),
-    "ferplus_generated": ("fer_bench.datasets.ferplus.generated", "FERPlusGeneratedDataModule"),
-    "affectnet": ("fer_bench.datasets.affectnet.module", "AffectNetDataModule"),
-    "afew_va": ("fer_bench.datasets.afew_va", "AfewVaDataModule"),
-    "semaine": ("fer_bench.datasets.semaine.module", "SemaineDataModule"),
-    "synthscenes": ("fer_bench.datasets.synthscenes", "SynthScenesDataModule"),
-    "findingemo": ("fer_bench.datasets.findingemo.module", "FindingEmoDataModule"),
-    "folder": ("fer_bench.datasets.folder", "FolderDataModule"),
-    "table": ("fer_bench.datasets.table.module", "TableDataModule"),
-}
-# What stands behind the name of a dataset that users bring.
-BROUGHT = {"folder": "folder:NAME", "table": "table:FILE"}
 
 
 def dataset_class(name: str) -> type[AffectDataModule]:
@@ -40,17 +22,16 @@ def dataset_class(name: str) -> type[AffectDataModule]:
         UnknownNameError: with suggestions.
         PluginError: a plugin cannot be imported, or is no dataset.
     """
-    key, colon, own = name.partition(":")
-    if key not in DATASETS and (plugin := plugins.find("dataset", name)) is not None:
-        from fer_bench.datasets.outside import datamodule_of
+    info = declared(name)
+    if info is not None:
+        module, _, attribute = info.datamodule.partition(":")
+        found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
+        return found
+    if name.partition(":")[0] in DATASETS or (plugin := plugins.find("dataset", name)) is None:
+        raise unknown_dataset(name)
+    from fer_bench.datasets.outside import datamodule_of
 
-        return datamodule_of(plugin)
-    # Of what users bring the name of it is needed, of all else it is wrong.
-    if key not in DATASETS or bool(colon and own) != (key in BROUGHT):
-        raise unknown_name("dataset", name, plugins.known("dataset", [BROUGHT.get(known, known) for known in DATASETS]))
-    module, attribute = DATASETS[key]
-    found: type[AffectDataModule] = getattr(importlib.import_module(module), attribute)
-    return found
+    return datamodule_of(plugin)
 
 
 def dataset_there(name: str, data_dir: str | None) -> str:
@@ -71,19 +52,22 @@ def dataset_there(name: str, data_dir: str | None) -> str:
     return "ferplus_generated" if is_generated_alone(data_dir) else name
 
 
-def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: int = 0) -> AffectDataModule:
+def build_datamodule(
+    spec: RunSpec, *, batch_size: int | None = None, workers: int = 0, reading: bool = False
+) -> AffectDataModule:
     """Build the datamodule that a spec names, without reading anything yet.
 
     Args:
         spec: the run.
         batch_size: per process; None: the spec's.
         workers: loader processes.
+        reading: without batches, and so without PyTorch.
     """
     kind = dataset_class(spec.dataset)
     labels = Path(spec.execution.labels_file or spec.labels) if spec.labels else None
     if labels is not None and file_digest(labels) != spec.labels:
         problem = f"label file {labels} has changed since the run was specified."
-        raise SpecError(problem, "Give the command again.")
+        raise SpecError(problem, "Run the command again.")
     options: dict[str, Any] = {
         key: spec.execution.place_of(v) if isinstance(v, str) else v for key, v in spec.dataset_options.items()
     }
@@ -108,7 +92,7 @@ def build_datamodule(spec: RunSpec, *, batch_size: int | None = None, workers: i
         **more,
     )
     try:
-        return kind(spec.task, **settings)
+        return kind.reading(spec.task, **settings) if reading else kind(spec.task, **settings)
     except TypeError as error:
         if kind.plugin is None:
             raise

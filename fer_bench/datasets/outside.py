@@ -16,7 +16,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, content_order, sample_digests, split_checksum
 from fer_bench.errors import BadDataError, FerBenchError, PluginError, SpecError
 from fer_bench.plugins import Plugin
-from fer_bench.protocols import find_task
+from fer_bench.protocols import find_task, info_of, protocol_for
 from fer_bench.registry import unknown_name
 
 
@@ -26,15 +26,15 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
     Raises:
         PluginError: it cannot be imported, or is neither a datamodule class nor a function.
     """
-    made = plugin.load()
+    made, stated = plugin.load(), info_of(plugin.name)
     if inspect.isclass(made) and issubclass(made, AffectDataModule):
         if getattr(made.read, "__isabstractmethod__", False):
             problem = f"{plugin.described}: {plugin.reference} has no method read."
             raise PluginError(problem, "Implement read(self), which returns Samples.")
-        return type(made.__name__, (_Checked, made), {"plugin": plugin})
+        return type(made.__name__, (_Checked, made), {"plugin": plugin, "info": stated})
     if inspect.isclass(made) or not callable(made):
         what = (
-            f"a class that is no AffectDataModule ({made.__name__})"
+            f"a class that is not an AffectDataModule ({made.__name__})"
             if inspect.isclass(made)
             else f"a {type(made).__name__}"
         )
@@ -51,7 +51,8 @@ def datamodule_of(plugin: Plugin) -> type[AffectDataModule]:
         raise PluginError(
             problem, "It is called as read(data_dir, **dataset_options); give its options defaults."
         ) from None
-    return type("PluginDataModule", (_Checked, _ByFunction), {"plugin": plugin, "reader": staticmethod(made)})
+    content = {"plugin": plugin, "reader": staticmethod(made), "info": stated}
+    return type("PluginDataModule", (_Checked, _ByFunction), content)
 
 
 class _ByFunction(AffectDataModule):
@@ -97,17 +98,19 @@ class _Checked(AffectDataModule):
                 f"{self.plugin.described}: reading it raises {type(error).__name__} ({detail[:200].rstrip('.')};"
                 f" {where})."
             )
-            raise PluginError(problem, "Mend its reader, or the data that it reads.") from None
-        return complete(samples, self.task, self.plugin.described)
+            raise PluginError(problem, "Fix its reader, or the data that it reads.") from None
+        scale = protocol_for(self.plugin.name, self.task).scale
+        return complete(samples, self.task, self.plugin.described, scale)
 
 
-def complete(samples: Any, task: str, what: str) -> Samples:
+def complete(samples: Any, task: str, what: str, scale: tuple[float, float] = (-1.0, 1.0)) -> Samples:
     """Check samples that a plugin has read.
 
     Args:
         samples: what the plugin gave.
         task: that is asked for.
         what: the plugin, for the error.
+        scale: (low, high) of the task's values.
 
     Returns:
         The samples; where they have no checksums, with those of their pixels and labels.
@@ -133,7 +136,7 @@ def complete(samples: Any, task: str, what: str) -> Samples:
     for i in range(min(n, 2)):
         _check_image(what, samples.images[i])
     if task in samples.targets:
-        _check_targets(what, samples.targets[task], task)
+        _check_targets(what, samples.targets[task], task, scale)
     if not samples.checksums:
         _fingerprint(samples, samples.targets.get(task, next(iter(samples.targets.values()))))
     return samples
@@ -145,7 +148,7 @@ def _check_image(what: str, image: Any) -> None:
         _refuse(what, f"an image has shape {array.shape} and type {array.dtype}, not uint8 (H, W) or (H, W, 3)")
 
 
-def _check_targets(what: str, targets: npt.NDArray[Any], task: str) -> None:
+def _check_targets(what: str, targets: npt.NDArray[Any], task: str, scale: tuple[float, float]) -> None:
     chosen = find_task(task)
     if chosen.labels is not None:
         if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
@@ -164,6 +167,13 @@ def _check_targets(what: str, targets: npt.NDArray[Any], task: str) -> None:
             what,
             f"targets[{task!r}] has shape {targets.shape} and type {targets.dtype}, not floating-point values (N,"
             f" {len(chosen.dimensions)})",
+        )
+    # NaN is a sample without a value: it is left out.
+    elif len(known := targets[~np.isnan(targets)]) and not scale[0] <= known.min() <= known.max() <= scale[1]:
+        _refuse(
+            what,
+            f"targets[{task!r}] holds {known.min():g} to {known.max():g}, beyond the scale of {scale[0]:g} to"
+            f" {scale[1]:g}",
         )
 
 

@@ -1,10 +1,9 @@
-"""What readers of data that users bring have in common: options, people, and splits where the data have none."""
+"""What readers of user data have in common: options, people, and splits where the data have none."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,6 @@ from fer_bench.data.splits import carve
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.protocols import find_task
-from fer_bench.registry import unknown_name
 
 
 def label_set(dataset: str, task: str) -> LabelSet:
@@ -31,30 +29,6 @@ def label_set(dataset: str, task: str) -> LabelSet:
             problem, f"Choose one of {', '.join(LABEL_SETS)}, or name classes with dataset_options.classes."
         )
     return labels
-
-
-def check_options(dataset: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse an option that a dataset does not have.
-
-    Raises:
-        SpecError: with a suggestion.
-    """
-    for key in options:
-        if key not in known:
-            problem = f"dataset {dataset!r} has no option {key!r}."
-            raise SpecError(problem, unknown_name("option", key, known).hint)
-
-
-def share(key: str, value: Any) -> float:
-    """A share to hold out.
-
-    Raises:
-        SpecError: it is not between 0 and 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        problem = f"dataset_options.{key} = {value!r}: a share must be between 0 and 1."
-        raise SpecError(problem, "For example 0.1.")
-    return float(value)
 
 
 def people(ids: npt.NDArray[np.str_], identity: str) -> npt.NDArray[np.str_] | None:
@@ -87,7 +61,7 @@ def found_in(ids: npt.NDArray[np.str_], pattern: str, option: str) -> npt.NDArra
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        problem = f"dataset_options.{option} = {pattern!r} is no regular expression: {error}."
+        problem = f"dataset_options.{option} = {pattern!r} is not a regular expression: {error}."
         raise SpecError(problem, r"For example 'S(\d+)_'.") from None
     found = [compiled.search(str(i)) for i in ids]
     names = [(match.group(1) if match.groups() else match.group(0)) if match else None for match in found]
@@ -137,7 +111,7 @@ def complete_splits(
         groups: shape (N,), people who must not be in two of the splits that are made.
         shares: of validation and test.
         official: sizes of the official splits.
-        folds: no split is made: the samples will be dealt out to folds.
+        folds: no split is made: the samples will be assigned to folds.
         table: rows of a table name the splits, not folders.
 
     Returns:

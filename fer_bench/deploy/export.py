@@ -67,11 +67,11 @@ def export_run(
     """Write a run's network as an ONNX file: the network alone, without the views of test-time augmentation.
 
     Args:
-        store: where the run's record lies.
+        store: where the run's record is.
         reference: run id.
         path: the file, ending in ``.onnx``.
         places: real images to check on; empty: test images of the run's own dataset.
-        data_dir: where that dataset lies.
+        data_dir: dataset root directory.
 
     Raises:
         SpecError: the file's name does not end in ``.onnx``.
@@ -125,7 +125,9 @@ def export_run(
     finally:
         part.unlink(missing_ok=True)
     problem = f"run {card.run_id} ({card.model}) cannot be exported: {'; '.join(problems)}."
-    raise WeightsError(problem, "Nothing was written. Newer versions of torch, onnx and onnxscript can express more.")
+    raise WeightsError(
+        problem, "Nothing was written. Newer versions of torch, onnx and onnxscript support more operators."
+    )
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""A trained network as one ``nn.Module``, for whoever wants to go on in PyTorch."""
+"""A trained network as one ``nn.Module``, for further use in PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TrainedModel(nn.Module):
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> TrainedModel:
-        """Bring it back.
+        """Load it.
 
         Args:
             store: where the run's record is.

@@ -22,7 +22,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Row:
+class PredictionRow:
     """One image's prediction.
 
     Args:
@@ -74,11 +74,11 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: str = "auto") -> list[Row]:
+def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: str = "auto") -> list[PredictionRow]:
     """Predict images.
 
     Args:
-        store: where the run's record lies.
+        store: where the run's record is.
         run: its reference, or the path of an exported file (``.onnx``).
         places: files and folders.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -86,7 +86,7 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
     files = find_images(places)
     predictor = open_predictor(store, run, accelerator)
     card = predictor.card
-    rows: list[Row] = []
+    rows: list[PredictionRow] = []
     for start in range(0, len(files), BATCH):
         block = files[start : start + BATCH]
         images = [_fitted(card, path) for path in block]
@@ -94,10 +94,12 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
         for path, image in zip(block, images, strict=True):
             if isinstance(image, str):
                 rows.append(
-                    Row(path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes)
+                    PredictionRow(
+                        path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes
+                    )
                 )
             else:
-                rows.append(Row(path, card.names, next(answers), "", card.classes))
+                rows.append(PredictionRow(path, card.names, next(answers), "", card.classes))
     return rows
 
 
@@ -109,7 +111,7 @@ def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
         return error.reason
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
+def write_table(rows: Sequence[PredictionRow], path: Path) -> None:
     """Write a CSV file: image, prediction, one column per class or value, error."""
     lines = (
         [row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error]

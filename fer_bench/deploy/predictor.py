@@ -16,7 +16,8 @@ from fer_bench import __version__
 from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
-from fer_bench.faces.crops import SCENES, framing_of, image_shape
+from fer_bench.faces.crops import framing_of, image_shape
+from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
     """Open a run, or an exported file.
 
     Args:
-        store: where a run's record lies; an exported file needs none.
+        store: where a run's record is; an exported file needs none.
         reference: run id, or a path that ends in ``.onnx``.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
@@ -77,7 +78,7 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Bring a run's network back, with its test-time augmentation; see
+        """Load a run's network, with its test-time augmentation; see
         :func:`fer_bench.training.loading.load_any`.
         """
         from fer_bench.spec import RunSpec, build
@@ -122,7 +123,7 @@ class OnnxPredictor:
         providers = _providers(runtime, accelerator)
         options = runtime.SessionOptions()
         options.log_severity_level = 4
-        # Beside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
+        # Alongside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
@@ -199,7 +200,7 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
     spec, task = trained.spec, trained.protocol.task
     height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
     framing = framing_of(spec.dataset, spec.dataset_options)
-    letterboxed = spec.dataset == "findingemo" and spec.dataset_options.get("fit", "letterbox") == "letterbox"
+    info = info_at_hand(spec.dataset)
     return Card(
         fer_bench=__version__,
         run_id=trained.record.run_id,
@@ -213,8 +214,8 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
         height=height,
         width=width,
         channels=3 if channels == 3 else 1,
-        subject="scene" if spec.dataset in SCENES else "face",
-        fit="letterbox" if letterboxed else "stretch",
+        subject="face" if info.picture == "face" else "scene",
+        fit="letterbox" if info.read_options(spec.dataset_options).letterboxed else "stretch",
         margins=framing.margins,
         square=framing.square,
         weights_sha256=weights_digest(trained.task.network),

@@ -38,7 +38,7 @@ def build_ensemble(
     seed: int = 0,
 ) -> Record:
     """Build an ensemble of stored predictions, score it, and write its record with the figure ``<run_id>.curve.png``
-    beside it.
+    next to it.
 
     Args:
         store: where members are and where the record goes.

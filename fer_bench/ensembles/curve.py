@@ -50,7 +50,7 @@ def best_size(scores: Sequence[float]) -> int:
 
 
 def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Mapping[str, float | None]) -> bytes:
-    """Draw the curves of validation and test beside each other.
+    """Draw the curves of validation and test side by side.
 
     Args:
         curve: ``metric``, ``order`` and, of ``validation`` and ``test``, the curves of :func:`rule_curves`.

@@ -135,7 +135,7 @@ def read_choice(record: Record) -> tuple[Choice, Rule]:
 
 
 def _describe(options: dict[str, Any], n: int, n_candidates: int) -> str:
-    """The row's name beside ``ensemble``."""
+    """The row's name next to ``ensemble``."""
     by = f" by {options['order']}"
     if options["selection"] in ("greedy", "mixture"):
         bags = f", {options['bags']} bags" if options["bags"] else ""

@@ -1,12 +1,12 @@
 """People as rows of a leaderboard: the taggers of FER+.
 
-FER+ gives ten votes per face, but not whose they are. So the votes of each image are dealt, by a seeded shuffle, to ten
-*seats*, one vote each, and a seat is a record: its output for an image is the vote in that seat, 1 for the emotion
+FER+ gives ten votes per face, but not whose they are. So the votes of each image are assigned, by a seeded shuffle, to
+ten *seats*, one vote each, and a seat is a record: its output for an image is the vote in that seat, 1 for the emotion
 chosen; a vote for "unknown" or "not a face" is no answer, which counts as wrong, as it would for a model. So people are
 scored by the very function, on the very targets and images, that models are scored by; ``verify`` recomputes each seat
 from its predictions; paired tests work; and since every vote sits in exactly one seat, the row's mean accuracy *is* the
-expected accuracy of a vote drawn at random: the deal does not change it. A seat is no person, though: the deviation
-between seats is the luck of the deal, not how much people differ.
+expected accuracy of a vote drawn at random: the assignment does not change it. A seat is no person, though: the
+deviation between seats is the randomness of the assignment, not how much people differ.
 
 Two things flatter people there, and the record says both.
 *The vote is part of its own target.* The leave-one-out expectation, one random vote against the majority of the other
@@ -14,7 +14,7 @@ nine, is computed exactly (:func:`~fer_bench.scoring.agreement.leave_one_out_con
 stored as a third file, ``votes``; it cannot be the row itself, because the others' majority is another target,
 sometimes a tie, than the one that every other row of the protocol is judged by. *The images were chosen by agreement.*
 The protocol keeps an image only if more than half of the votes that count agree on one emotion, so the faces that
-people disagree about are gone. The agreement over all test images stands beside it.
+people disagree about are gone. The agreement over all test images is given next to it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TaggedSplit:
 
     Args:
         ids: shape (N,).
-        votes: shape (N, K), whole numbers; the first C columns are the protocol's classes, the rest are answers that
+        votes: shape (N, K), integers; the first C columns are the protocol's classes, the rest are answers that
             name none of them.
         targets: shape (N,), class ids; -1 for an image that the protocol leaves out.
         flags: as of :class:`~fer_bench.predictions.Predictions`.
@@ -63,7 +63,7 @@ class TaggedSplit:
 
 
 def deal(votes: npt.NDArray[np.int64], seed: int = SEED) -> npt.NDArray[np.int64]:
-    """Deal each image's votes to seats.
+    """Assign each image's votes to seats.
 
     Args:
         votes: shape (N, K), every row with the same sum S.
@@ -100,7 +100,7 @@ def agreement(votes: npt.NDArray[np.int64], n_classes: int) -> dict[str, Any]:
 
     Args:
         votes: shape (N, K).
-        n_classes: C; the remaining columns are answers that name no class, and count as answers of their own.
+        n_classes: C; the remaining columns are answers that name no class, and count as separate answers.
 
     Returns:
         n; leave_one_out: expected accuracy of one random vote against the majority of the others, ties shared;
@@ -142,7 +142,7 @@ def build_human_rows(
         protocol: of classes, by whose targets they are scored.
         splits: ``validation`` and ``test``.
         data: facts of the copy of the data, with ``checksums``, as trained records have them.
-        seed: of the deal.
+        seed: of the assignment.
 
     Returns:
         One record per seat, as written; together they are one row.
@@ -160,7 +160,7 @@ def build_human_rows(
         if not mask.any():
             problem = f"{protocol.name}: no {name} image has a label."
             raise BadDataError(problem)
-    # All images are dealt, so that leaving some out changes nobody's vote.
+    # All images are assigned, so that leaving some out changes nobody's vote.
     seats = {name: deal(split.votes, seed) for name, split in splits.items()}
     test = splits["test"]
     votes = Predictions(test.ids, test.targets, test.votes.astype(np.float32), {_KEPT: kept["test"], **test.flags})
@@ -215,8 +215,8 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
         ],
         notes=[
             (
-                "the ± between seats is the luck of dealing anonymous votes, not how much people differ; the mean"
-                " accuracy does not depend on the deal"
+                "the ± between seats comes from assigning anonymous votes at random, not from how much people differ;"
+                " the mean accuracy does not depend on the assignment"
             ),
             (
                 f"the protocol keeps {kept['n']} of {everything['n']} test images: those with a majority for an"

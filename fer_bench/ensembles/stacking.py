@@ -116,7 +116,7 @@ def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
 
 
 def stratified_folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to FOLDS - 1, of each sample: each class is dealt round the folds in random order, also one with
+    """The fold, 0 to FOLDS - 1, of each sample: each class is assigned to the folds in random order, also one with
     fewer samples than folds.
 
     Args:

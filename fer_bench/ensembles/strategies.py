@@ -3,7 +3,7 @@ fifths of it and is scored on the last fifth.
 
 The score that an ensemble reaches on the very samples that it was chosen on flatters it, the more the freer its way of
 choosing: a greedy selection always looks better there than a plain mean. Held out, they can be compared without a look
-at the test set. The stacker is not among the ways: it chooses its penalty by a cross-validation of its own, which would
+at the test set. The stacker is not among the ways: it chooses its penalty by its own cross-validation, which would
 take minutes.
 """
 
@@ -71,7 +71,7 @@ def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int =
         metric: what is maximised and scored.
         way: how they are joined.
         seed: of the folds and bags.
-        repeats: how often validation is dealt into folds; the mean is returned.
+        repeats: how often validation is split into folds; the mean is returned.
     """
     scores = []
     for repeat in range(repeats):

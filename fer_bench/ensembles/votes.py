@@ -133,7 +133,7 @@ def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
     )
     if not fits.all():
         row = int((~fits).argmax())
-        problem = f"{who}: row {row} of its outputs is no probability distribution (it sums to {sums[row]:.4g})."
+        problem = f"{who}: row {row} of its outputs is not a probability distribution (it sums to {sums[row]:.4g})."
         raise RecordError(problem, "Only members that store the softmax's output can vote.")
     return np.asarray(values / np.where(unanswered, 1.0, sums)[:, None], dtype=np.float64)
 
@@ -152,7 +152,7 @@ def _weights(rule: Rule, weights: Sequence[float] | None, n: int) -> list[float]
         return [1.0] * n
     values = np.asarray(weights, dtype=np.float64)
     if rule == "majority":
-        problem = "the rule 'majority' knows no weights."
+        problem = "the rule 'majority' takes no weights."
         raise SpecError(problem, "Use the rule 'weighted'.")
     if (
         values.shape != (n,)

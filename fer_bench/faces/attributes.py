@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fer_bench.data.samples import ATTRIBUTE, Images, Samples
 from fer_bench.errors import SpecError
-from fer_bench.faces.crops import SCENES
 from fer_bench.faces.layout import find_landmarks
+from fer_bench.protocols import info_of
 
 Text = npt.NDArray[np.str_]
 Float = npt.NDArray[np.float64]
@@ -104,8 +104,8 @@ def by_pose(samples: Samples, dataset: str, data_dir: str | None) -> Attribute:
         SpecError: scenes have no head.
         MissingDataError, MissingPackageError: the dataset has no landmarks, and the landmarker is not there.
     """
-    if dataset in SCENES:
-        problem = f"--by pose: the images of {dataset} are scenes, not faces."
+    if info_of(dataset).picture != "face":
+        problem = f"--by pose: the images of {dataset} are {info_of(dataset).picture}s, not faces."
         raise SpecError(problem, "Choose another attribute; an unknown name lists them.")
     found = find_landmarks(samples, dataset, data_dir)
     points = found.points.astype(np.float64)
@@ -172,7 +172,7 @@ def columns_of(samples: Samples) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def thirds(name: str, values: Float, about: str, names: Sequence[str] = _THIRDS, missing: str = EMPTY) -> Attribute:
-    """Thirds of samples by a number; NaN is a group of its own. Equal numbers are never parted, so thirds may differ in
+    """Thirds of samples by a number; NaN is a separate group. Equal numbers are never parted, so thirds may differ in
     size.
     """
     known = values[~np.isnan(values)]

@@ -1,5 +1,5 @@
-"""How the faces of each dataset lie in their images, so that a face found in a video is cut out as the network has seen
-faces.
+"""How the faces of each dataset are placed in their images, so that a face found in a video is cut out as the network
+has seen faces.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fer_bench.data.decoding import resize
 from fer_bench.data.images import crop, pixels_of
 from fer_bench.faces.detector import Face
+from fer_bench.protocols import info_at_hand
 
 Box = tuple[float, float, float, float]
 
@@ -62,7 +63,7 @@ class Framing:
             gray: whether the network knows grey images only.
 
         Returns:
-            uint8, (size, size) grey or (size, size, 3); None where nothing of the face lies within the image.
+            uint8, (size, size) grey or (size, size, 3); None where nothing of the face is within the image.
         """
         height, width = image.shape[:2]
         wanted = self.box(face)
@@ -84,28 +85,17 @@ class Framing:
         return resize(np.asarray(part, dtype=np.uint8), size)
 
 
-# Medians over the faces in which MediaPipe's landmarker finds its points: 366 of FER2013's first 400, 196 of 200 drawn
-# ones.
-_FER2013 = Framing((0.12, 0.28, 0.11, -0.01), square=True)
-FRAMINGS: dict[str, Framing] = {
-    **dict.fromkeys(("fer2013", "ferplus", "ferplus_generated"), _FER2013),
-    "synthfaces": Framing((0.26, 0.485, 0.27, 0.07), square=True),
-}
-COLOUR = frozenset({"affectnet", "afew_va", "semaine", "findingemo", "synthscenes"})
-SCENES = frozenset({"findingemo", "synthscenes"})
-
-
 def framing_of(dataset: str, options: Mapping[str, Any]) -> Framing:
-    """The framing of a dataset: a margin of its own options, else what was measured on it, else a tenth on every side.
+    """The framing of a dataset: what it declares, else the margin that its own options say, else a tenth on every side.
 
     Args:
         dataset: its name.
         options: its ``dataset_options``.
     """
-    margin = options.get("margin")
-    if isinstance(margin, int | float) and dataset not in FRAMINGS:
-        return Framing((float(margin),) * 4)
-    return FRAMINGS.get(dataset, Framing())
+    info, margin = info_at_hand(dataset), options.get("margin")
+    if info.margins is not None:
+        return Framing(info.margins, info.square)
+    return Framing((float(margin),) * 4) if isinstance(margin, int | float) else Framing()
 
 
 def image_shape(
@@ -122,6 +112,5 @@ def image_shape(
     shape = facts.get("image_shape")
     if isinstance(shape, list) and len(shape) in (2, 3):
         return int(shape[0]), int(shape[1]), int(shape[2]) if len(shape) == 3 else 1
-    height = int(facts.get("image_size") or default)
-    width = int(options.get("width", 800)) if dataset == "findingemo" else height
-    return height, width, 3 if dataset in COLOUR else 1
+    height, info = int(facts.get("image_size") or default), info_at_hand(dataset)
+    return height, info.read_options(options).frame_width or height, info.channels or 1

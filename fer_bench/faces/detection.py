@@ -170,7 +170,7 @@ def _shared(a: Boxes, b: Boxes) -> float:
 
 
 def detect_faces(datamodule: AffectDataModule, detector: BoxDetector) -> DetectedFaces:
-    """Faces of all images of a dataset, from the cache or detected into it; an interrupted pass goes on where it
+    """Faces of all images of a dataset, from the cache or detected into it; an interrupted pass resumes where it
     stopped.
 
     Args:

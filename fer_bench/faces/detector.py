@@ -72,7 +72,7 @@ class MediaPipeDetector:
 
 
 def landmarker_file(option: str | None = None, data_dir: str | None = None) -> Path:
-    """Where the landmarker's model lies: the option, else ``FER_BENCH_LANDMARKER``, else ``<data
+    """Where the landmarker's model is: the option, else ``FER_BENCH_LANDMARKER``, else ``<data
     root>/models/face_landmarker.task``.
 
     Raises:

@@ -17,10 +17,9 @@ from fer_bench.data.samples import Samples
 from fer_bench.errors import MissingDataError, MissingPackageError
 from fer_bench.faces.crops import framing_of
 from fer_bench.faces.detector import Face, landmarker_file, open_detector
+from fer_bench.protocols import info_of
 
 Float = npt.NDArray[np.float32]
-# Datasets whose landmarks are in the pixels of the images that they give.
-_OWN = frozenset({"synthfaces", "afew_va", "semaine"})
 # Medians over 360 of FER2013's first 400 faces, in which MediaPipe's landmarker finds its points: left, top, right and
 # bottom of brows and eyes, and of the mouth, as shares of the box of the 68 landmarks; and that box' height over its
 # width.
@@ -40,7 +39,7 @@ class Landmarks:
     Args:
         points: shape (N, 68, 2), x and y in pixels of the samples' images, in iBUG's order; NaN where there are none.
         source: ``dataset`` or ``landmarker``.
-        model: digest of the landmarker's model; empty where the dataset has landmarks of its own.
+        model: digest of the landmarker's model; empty where the dataset provides landmarks.
     """
 
     points: Float
@@ -78,7 +77,7 @@ def find_landmarks(samples: Samples, dataset: str, data_dir: str | None = None) 
         MissingDataError: the landmarker's model is not there.
         MissingPackageError: mediapipe is not installed.
     """
-    if dataset in _OWN and "landmarks" in samples.columns:
+    if "landmarks" in samples.columns and info_of(dataset).own_landmarks:
         return Landmarks(np.asarray(samples.columns["landmarks"], dtype=np.float32), "dataset")
     path = landmarker_file(None, data_dir)
     model = cache.file_sha256(path)

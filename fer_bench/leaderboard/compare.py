@@ -1,5 +1,5 @@
-"""compare(): two rows, or two runs, on the same test samples: the difference, how sure it is, and a sentence that says
-so.
+"""compare(): two rows, or two runs, on the same test samples: the difference, its interval and p value, and a summary
+sentence.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Comparison:
         low: lower end of its 95 % bootstrap interval.
         high: upper end.
         p: two-sided.
-        test: by what.
+        test: name of the test.
         n: test samples.
         higher_is_better: direction of the metric.
-        gaps: how far either overfits, where it was measured.
+        gaps: how much each of them overfits, where it was measured.
     """
 
     a: str
@@ -72,11 +72,11 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the two can be told apart (p < 0.05)."""
+        """Whether the two differ significantly (p < 0.05)."""
         return self.p < ALPHA
 
     def text(self) -> str:
-        """The finding in one sentence."""
+        """The result in one sentence."""
         values = f"{title(self.metric)} {in_units(self.value_a, self.metric)} and {in_units(self.value_b, self.metric)}"
         interval = f"{in_units(self.low, self.metric)} to {in_units(self.high, self.metric)}"
         numbers = (
@@ -86,7 +86,7 @@ class Comparison:
         if self.significant:
             better, worse = (self.a, self.b) if (self.difference > 0) == self.higher_is_better else (self.b, self.a)
             return f"{better} is better than {worse}: {values} ({numbers})."
-        return f"{self.a} and {self.b} cannot be told apart: {values} ({numbers})."
+        return f"{self.a} and {self.b} are not significantly different: {values} ({numbers})."
 
 
 def compare(store: Store, a: str, b: str) -> Comparison:
@@ -98,7 +98,7 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         b: the other.
 
     Raises:
-        RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ, which is named.
+        RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ; the error names which.
     """
     rows = find_row(store, a), find_row(store, b)
     protocols = tuple(protocol_of(row.records[0]) for row in rows)
@@ -133,7 +133,7 @@ def find_row(store: Store, reference: str) -> Row:
     """A run, or the finished runs of a row.
 
     Raises:
-        RecordError: nothing finished is called that, or more than one row is.
+        RecordError: no finished run or row of that name, or several.
     """
     if any(path.stem == reference for path in store.files()):
         records = [store.get(reference)]

@@ -1,6 +1,4 @@
-"""What a verification finds: differences between what is stored and what is recomputed, and the report of all of them;
-pure.
-"""
+"""Results of a verification: differences between stored and recomputed values, and the report of all of them; pure."""
 
 from __future__ import annotations
 
@@ -25,13 +23,13 @@ NO_RECORD_HINT = "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS n
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that a record says and that does not follow from its predictions.
+    """One value of a record that does not follow from its predictions.
 
     Args:
         file: the record.
-        key: what of it, as a path of keys.
-        stored: what the record says; None where it says nothing.
-        recomputed: what it should say, or what is wrong.
+        key: of the value, as a path of keys.
+        stored: value in the record; None where there is none.
+        recomputed: the correct value, or what is wrong.
     """
 
     file: Path
@@ -58,6 +56,7 @@ class VerificationReport:
         unknown_metrics: by name, in how many records of newer versions there is a metric that this one does not
             compute.
         n_lacking: verified records that lack metrics which are newer than they are.
+        needs_plugins: by metric and plugin, in how many records there is a metric of a plugin that is not here.
     """
 
     n_verified: int
@@ -66,6 +65,7 @@ class VerificationReport:
     looked_in: Path = Path()
     unknown_metrics: Mapping[str, int] = field(default_factory=dict)
     n_lacking: int = 0
+    needs_plugins: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found_none(self) -> bool:
@@ -74,7 +74,7 @@ class VerificationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there are records, and every number of theirs follows from their predictions."""
+        """Whether there are records, and all their numbers follow from their predictions."""
         return not self.differences and not self.found_none
 
     def summary(self) -> str:
@@ -92,17 +92,19 @@ class VerificationReport:
         )
 
     def _unknown(self) -> str:
-        if not self.unknown_metrics:
-            return ""
-        listed = [f"{shown(name, 40)} in {n}" for name, n in sorted(self.unknown_metrics.items())]
-        listed[_MOST_NAMES:] = [f"{len(listed) - _MOST_NAMES} more"] if len(listed) > _MOST_NAMES else []
-        return f" Not recomputed, because fer_bench {__version__} does not know them: {', '.join(listed)}."
+        text = ""
+        if self.unknown_metrics:
+            unknown = _counted(self.unknown_metrics)
+            text = f" Not recomputed, because fer_bench {__version__} does not know them: {unknown}."
+        if self.needs_plugins:
+            text += f" Not recomputed here: {_counted(self.needs_plugins)}."
+        return text
 
     def require_any(self) -> None:
         """Raise if there was nothing to verify.
 
         Raises:
-            RecordError: says where was looked.
+            RecordError: names the folder.
         """
         if self.found_none:
             raise RecordError(self.summary(), NO_RECORD_HINT)
@@ -118,6 +120,12 @@ class VerificationReport:
         if self.differences:
             problem = f"{self.summary()} The first: {self.differences[0]}."
             raise VerificationError(problem, "Restore the files from version control, or repeat the runs.")
+
+
+def _counted(names: Mapping[str, int]) -> str:
+    listed = [f"{shown(name, 120)} in {n}" for name, n in sorted(names.items())]
+    listed[_MOST_NAMES:] = [f"{len(listed) - _MOST_NAMES} more"] if len(listed) > _MOST_NAMES else []
+    return ", ".join(listed)
 
 
 def compare_values(stored: Any, recomputed: Any, key: str) -> Iterator[tuple[str, Any, Any]]:

@@ -1,4 +1,4 @@
-"""Scores, intervals, links and tables as Markdown: what stands in a cell; pure."""
+"""Scores, intervals, links and tables as Markdown: what is in a cell; pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from fer_bench.escaping import markdown
-from fer_bench.metrics import METRICS, NONE, number
+from fer_bench.metrics import METRICS, NONE, get, number
+from fer_bench.protocols import own_dimensions
 from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
@@ -18,14 +19,18 @@ _LONGEST_REASON = 160
 
 
 def title(name: str) -> str:
-    """A metric as readers call it; of one dimension, with its name."""
+    """Title of a metric; for one dimension, with the name of the dimension."""
     dimension, _, metric_name = name.rpartition("/")
-    plain = METRICS[metric_name].title if metric_name in METRICS else markdown(metric_name if dimension else name)
-    return f"{dimension.capitalize()} {plain}" if dimension in ("valence", "arousal", "mean") else plain
+    found = get(metric_name)
+    if metric_name in METRICS:
+        plain = METRICS[metric_name].title
+    else:
+        plain = markdown(found.title if found else metric_name if dimension else name)
+    return f"{dimension.capitalize()} {plain}" if dimension in ("mean", *own_dimensions()) else plain
 
 
 def link(text: str, target: str) -> str:
-    """A link to a file beside the board."""
+    """A link to a file next to the board."""
     return f"[{markdown(text)}]({quote(target)})"
 
 
@@ -98,12 +103,12 @@ def record_links(records: Iterable[Record]) -> str:
 
 
 def record_link(record: Record) -> str:
-    """The way from a board to a record."""
+    """Path of a record, relative to the board."""
     return str(PurePosixPath("results", record.protocol, folder_name(record.model), record_file(record)))
 
 
 def shorten(text: str) -> str:
-    """A text that fits into a cell."""
+    """A text shortened to fit into a cell."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""What a stream adds to others: rows of late fusion against the rows of a part of their streams, on the same test
+"""What a stream adds to others: rows of late fusion against rows with a subset of their streams, on the same test
 samples; pure.
 """
 
@@ -14,13 +14,13 @@ from fer_bench.scoring.rows import Row
 
 @dataclass(frozen=True)
 class Gain:
-    """A fusion against a part of it.
+    """A fusion against a subset of its streams.
 
     Args:
         fused: the row with more streams.
         part: the row with some of them.
         added: the streams that only the first has.
-        difference: of the primary metric, means over seeds, fused less part.
+        difference: of the primary metric, means over seeds, fused minus part.
         p: two-sided p value of the difference; None where it could not be tested.
     """
 
@@ -35,15 +35,15 @@ class Gain:
         if self.p is None:
             return "not tested"
         if self.p >= ALPHA:
-            return "cannot be told from chance"
+            return "not significant"
         return "significantly better" if (self.difference > 0) == higher_is_better else "significantly worse"
 
 
 def gains(protocol: Protocol, rows: Sequence[Row], test: PairedTest) -> tuple[Gain, ...]:
-    """Every fusion against every row with a part of its streams.
+    """Every fusion against every row with a subset of its streams.
 
-    Rows that were selected on test are left out: their lead may be the selection's. Both rows of a pair see the same
-    images in the same frame.
+    Rows that were selected on test are left out: their lead may be due to the selection. Both rows of a pair use the
+    same images at the same crop and size.
 
     Args:
         protocol: names the metric.

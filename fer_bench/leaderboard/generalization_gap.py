@@ -1,4 +1,4 @@
-"""Which of two rows overfits more: their distances between training and test images, where ``fer-bench evaluate
+"""Which of two rows overfits more: their gaps between training and test images, where ``fer-bench evaluate
 --train`` has measured them.
 """
 
@@ -14,7 +14,7 @@ from fer_bench.scoring.rows import Row
 
 @dataclass(frozen=True)
 class GapComparison:
-    """Accuracy on training images less accuracy on test, of row a and row b.
+    """Accuracy on training images minus accuracy on test images, of row a and row b.
 
     Args:
         gap_a: mean over seeds, as a share.
@@ -31,7 +31,7 @@ class GapComparison:
     p: float
 
     def text(self) -> str:
-        """The finding in one sentence."""
+        """The result in one sentence."""
         gaps = f"{100 * self.gap_a:.2f} and {100 * self.gap_b:.2f} points between training and test images"
         difference = (
             f"difference {100 * (self.gap_a - self.gap_b):.2f}, 95 % interval {100 * self.low:.2f} to"
@@ -40,13 +40,13 @@ class GapComparison:
         verdict = (
             ("The first" if self.gap_a > self.gap_b else "The second") + " overfits more"
             if self.p < ALPHA
-            else "Which of them overfits more cannot be told"
+            else "Neither overfits significantly more"
         )
         return f"{verdict}: {gaps} ({difference}, paired bootstrap)."
 
 
 def compare_gaps(a: Row, b: Row) -> GapComparison | None:
-    """Compare how far two rows overfit.
+    """Compare how much two rows overfit.
 
     Args:
         a: a row whose task has classes.

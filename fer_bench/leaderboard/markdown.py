@@ -1,10 +1,11 @@
-"""Boards as Markdown; pure and deterministic. What is written by hand around the markers stays."""
+"""Boards as Markdown; pure and deterministic. Text outside the markers is left unchanged."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
@@ -29,14 +30,15 @@ from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
-from fer_bench.metrics import METRICS, NONE, is_share, number, unit_sign
+from fer_bench.metrics import METRICS, NONE, is_share, number, shown_of, unit_sign
 from fer_bench.protocols import Protocol
+from fer_bench.results.record import Record
 from fer_bench.scoring.rows import metric
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
-# Where classes are as uneven as FindingEmo's, the average precision is reported, and so is each class.
+# For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 _UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
 _UNIT = (-1.0, 1.0)
@@ -50,10 +52,12 @@ _MARKS = {
 }
 _PAIRS_NAMED = 10
 _URL = re.compile(r"https?://[!-;=?-~]+")
+# What an address keeps within a link in a table; brackets and bars would end either.
+_IN_LINKS = ":/?#@!$&*+,;=%~"
 
 
 class Column(NamedTuple):
-    """A column of the ranking; left out where no row has anything in it, unless it is kept."""
+    """A column of the ranking; omitted if it is empty in every row, unless ``keep`` is set."""
 
     title: str
     cell: Callable[[Placed], str]
@@ -79,7 +83,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _siblings(board, names)
-    parts += _apart(board)
+    parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
     parts += _claims(board, reported)
@@ -88,10 +92,10 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
 
 def _copy_note(board: Board) -> str:
     n = len(board.others)
-    others = "another copy has a table of its own" if n == 1 else f"{n} other copies have tables of their own"
+    others = "another copy has its own table" if n == 1 else f"{n} other copies have their own tables"
     return (
-        f"Every user has another copy of these data. This table is of the copy `{board.copy}`; {others} below, for"
-        " scores on different data cannot be compared."
+        f"Copies of these data differ from user to user. This table is of the copy `{board.copy}`; {others} below,"
+        " because scores on different data cannot be compared."
     )
 
 
@@ -99,7 +103,7 @@ def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
     names = row_names([placed.row for placed in board.placed])
     ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
-    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_apart(board)]
+    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_unranked(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
@@ -111,7 +115,9 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
         name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
         label = "nothing measured yet"
         if best:
-            remarks = "; ".join([*best.row.caveats, *([f"{shared} more not told apart from it"] if shared else [])])
+            remarks = "; ".join(
+                [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
+            )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
         claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = (
@@ -120,8 +126,8 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.apart)), str(claims)])
-    header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Listed apart", "Claims of papers"]
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
+    header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
         if rows
@@ -132,7 +138,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             [
                 "# Leaderboards",
                 (
-                    "Every number follows from a record and the predictions beside it; `fer-bench verify` recomputes"
+                    "Every number follows from a record and its stored predictions; `fer-bench verify` recomputes"
                     " them all."
                 ),
                 table,
@@ -143,7 +149,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
 
 
 def place_between_markers(existing: str | None, generated: str, where: str) -> str:
-    """A page with its generated part renewed.
+    """A page with its generated part replaced.
 
     Args:
         existing: the page as it is; None for a new one. A page without markers gets them at its end.
@@ -151,7 +157,7 @@ def place_between_markers(existing: str | None, generated: str, where: str) -> s
         where: the page's name, for the error.
 
     Raises:
-        FerBenchError: markers that are not one pair in order; nothing can tell then what was written by hand.
+        FerBenchError: markers that are not one pair in order, so that handwritten text cannot be recognised.
     """
     block = f"{BEGIN}\n{generated}{END}\n"
     if existing is None or not existing.strip():
@@ -171,7 +177,7 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     samples = f"{board.n_test:,} test samples"
     if board.n_duplicates:
         samples += (
-            f", {board.n_duplicates:,} of which have a near copy in another split; the column *without duplicates*"
+            f", {board.n_duplicates:,} of which have a near-duplicate in another split; the column *without duplicates*"
             " leaves those out"
         )
     grouped = (
@@ -181,14 +187,14 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
     )
     lines = [
         f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its"
-        f" 95 % interval says how far another draw of as many test samples would move it (bootstrap{grouped}; of"
+        f" 95 % interval shows how much it would vary over other test sets of this size (bootstrap{grouped}; of"
         " several seeds, the mean of their ends)."
     ]
     if any(record.run_id in board.corrupted for placed in board.placed for record in placed.row.records):
         lines.append(
-            "*Corrupted* is the mean over blurred, noisy, compressed, too bright, pale, small, turned and partly"
-            " covered images, at five strengths each, and how far that is below the score on clean ones (`fer-bench"
-            " evaluate RUN --corruptions`); rows without it were not measured."
+            "*Corrupted* is the mean over blurred, noisy, compressed, overexposed, low-contrast, small, rotated and"
+            " partly occluded images, at five strengths each, and how far that is below the score on clean ones"
+            " (`fer-bench evaluate RUN --corruptions`); rows without it were not measured."
         )
     if board.test:
         lines.append(
@@ -198,12 +204,12 @@ def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
         )
         lines.append(_significant(board, names))
     else:
-        lines.append("Differences were not tested: their order may be chance.")
+        lines.append("Differences were not tested: the order may be due to chance.")
     return " ".join(lines)
 
 
 def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
-    """Which neighbours differ, in words."""
+    """Which neighbouring rows differ, in words."""
     if len(board.placed) < 2:
         return "There is one row: nothing to compare it with."
     pairs = [
@@ -215,7 +221,7 @@ def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
         return "No two neighbouring rows differ significantly."
     more = f", and {len(pairs) - _PAIRS_NAMED} more" if len(pairs) > _PAIRS_NAMED else ""
     return (
-        f"Of the {len(board.placed) - 1} differences between neighbours, {len(pairs)} can be told from chance:"
+        f"Of the {len(board.placed) - 1} differences between neighbouring rows, {len(pairs)} are significant:"
         f" {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
     )
 
@@ -237,7 +243,9 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     ]
     return [
         Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
-        Column("Model", lambda p: escape(names[p.row.model, p.row.key]) + _MARKS[p.row.kind], right=False, keep=True),
+        Column(
+            "Model", lambda p: escape(names[p.row.model, p.row.key]) + _mark(p.row.records[0]), right=False, keep=True
+        ),
         Column(f"{title(primary)}{sign}", lambda p: f"**{mean_std(p.row, primary)}**", keep=True),
         Column("95 % interval", lambda p: interval(p.row, primary)),
         Column(f"Mean of folds{sign}", lambda p: number(p.row.value(averaged), primary)),
@@ -246,7 +254,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
         *(
             Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name))  # type: ignore[misc]
-            for name in beside
+            for name in (*beside, *_of_plugins(board))
         ),
         Column("Parameters (M)", lambda p: parameters(p.row)),
         Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),
@@ -256,12 +264,26 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
     ]
 
 
+def _mark(record: Record) -> str:
+    """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
+    mark, reference = _MARKS[record.kind], record.training.get("reference")
+    if record.kind == "external" and isinstance(reference, str) and _URL.fullmatch(reference):
+        return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"
+    return mark
+
+
 def _of_classes(primary: str) -> tuple[str, ...]:
     return ("macro_ap", *_BESIDE) if primary == _UNEVEN else _BESIDE
 
 
+def _of_plugins(board: Board) -> list[str]:
+    """The metrics of plugins that records of the board state."""
+    codes = [record.code for placed in board.placed for record in placed.row.records]
+    return [found.name for found in shown_of(board.protocol.task.kind, codes) if found.name not in METRICS]
+
+
 def _of_values(protocol: Protocol) -> list[str]:
-    """Each dimension's scores; errors in the dataset's units and, where those are others, on the common scale."""
+    """Each dimension's scores; errors in the dataset's units and, where those differ from it, on the common scale."""
     names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
     single = len(protocol.task.dimensions) < 2
     return [
@@ -273,7 +295,7 @@ def _of_values(protocol: Protocol) -> list[str]:
 
 
 def _folded(board: Board) -> list[str]:
-    """Ensembles that the table leaves out."""
+    """Ensembles that the table omits."""
     if not board.folded:
         return []
     primary, n = board.protocol.primary, len(board.folded)
@@ -287,12 +309,12 @@ def _folded(board: Board) -> list[str]:
 
 
 def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """What late fusion adds to parts of it."""
+    """What late fusion adds to a subset of its streams."""
     if not board.gains:
         return []
     primary = board.protocol.primary
     about = (
-        "Late fusion against rows with a part of its streams, each at the learning rate and loss that are best on"
+        "Late fusion against rows with some of its streams, each at the learning rate and loss that are best on"
         f" validation; significant is p < {ALPHA}, by {board.test or 'no test'}."
     )
     header = ["With", "Without", f"{title(primary)}{unit_sign(primary)} with", "without", "Difference", "p", "Verdict"]
@@ -307,14 +329,14 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         for gain in board.gains
     ]
     return [
-        "## What further streams add",
+        "## Gain from additional streams",
         about,
         markdown_table(header, rows, [False, False, True, True, True, True, False]),
     ]
 
 
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Recall, precision and F1 of each class, where the classes are uneven."""
+    """Recall, precision and F1 of each class, where the classes are imbalanced."""
     labels = board.protocol.task.labels
     if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
         return []
@@ -341,7 +363,7 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     if not board.siblings:
         return []
     links = [link(s.protocol.title, f"{s.protocol.name}.md") + _remark(s.protocol) for s in board.siblings]
-    about = f"Of this board: {escape(board.protocol.title)}{_remark(board.protocol)}. Beside it: {'; '.join(links)}."
+    about = f"This board: {escape(board.protocol.title)}{_remark(board.protocol)}. Other splits: {'; '.join(links)}."
     if not found:
         return ["## Under other splits", about + " No settings were run under both."]
     header = [
@@ -360,21 +382,21 @@ def _remark(protocol: Protocol) -> str:
     return f" (**{escape('; '.join(protocol.caveats))}**)" if protocol.caveats else ""
 
 
-def _apart(board: Board) -> list[str]:
-    if not board.apart:
+def _unranked(board: Board) -> list[str]:
+    if not board.unranked:
         return []
     primary = board.protocol.primary
     rows = []
-    for entry in board.apart:
+    for entry in board.unranked:
         record = entry.record
-        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_MARKS[record.kind]}"
+        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_mark(record)}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
         rows.append(
             [name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))]
         )
     return [
-        "## Listed apart",
-        "Records that are not ranked.",
+        "## Not ranked",
+        "Records that are left out of the ranking, and why.",
         markdown_table(
             ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
         ),
@@ -401,11 +423,11 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     sources = {source.short: source for source, _ in claims}
     listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
     said = (
-        "As printed there; not measured here, and not ranked. Settings differ from this board's wherever the notes"
-        " say so."
+        "As printed in the papers; not measured here, and not ranked. Settings differ from this board's wherever the"
+        " notes say so."
     )
     return [
-        "## What the papers claim",
+        "## Claims of papers",
         said,
         markdown_table(header, rows, [False, False, True, False, False, False]),
         listed,

@@ -1,5 +1,5 @@
-"""Train-on x test-on: how far a network's score carries beyond its own dataset. Pure functions of the records, and one
-picture.
+"""Cross-dataset results: a network trained on one dataset and tested on others. Pure functions of the records, and one
+figure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = ("classes", "values")
 
 
 def _unit(kind: str) -> str:
-    """The score of a table, as its heading says it."""
+    """The score of a table, for its heading."""
     metric = metrics.headline(kind)
     return f"{metric.title} in %" if metric.is_share else f"{metric.title} (mean over dimensions)"
 
@@ -119,7 +119,7 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     mapped = (
         "Labels are mapped by name; classes without a counterpart are left out, so"
         if kind == "classes"
-        else "Values are carried from scale to scale, so"
+        else "Values are rescaled linearly, so"
     )
     lines = [
         f"# {markdown(model)}: trained on one dataset, tested on another",
@@ -181,8 +181,8 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
 
 
 def write_matrix(store: Store, model: str) -> Path:
-    """Render tables and pictures of one model into ``<root>/matrix/``: of classes, and of values where it has runs of
-    those.
+    """Render tables and figures of one model into ``<root>/matrix/``: of classes, and of values where it has such
+    runs.
 
     Returns:
         The markdown file.

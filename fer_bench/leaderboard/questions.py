@@ -1,5 +1,5 @@
-"""One row per question: of ensembles that were built alike from candidates of one kind, the board shows the one that is
-best on validation; pure.
+"""One row per kind of ensemble: of ensembles built in the same way from candidates of one kind, the board shows the one
+that is best on validation; pure.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
 from fer_bench.scoring.rows import Row, metric
 
-# What a way of building gives and what it was given, not what it is.
+# Inputs and outcomes of building an ensemble, not its method.
 _OUTCOMES = frozenset({"n_members", "n_candidates"})
 
 
 def one_per_question(
     protocol: Protocol, rows: Sequence[Row], records: Iterable[Record]
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """Rows that stand for a question, and ensembles whose question another row answers better on validation.
+    """Rows to show, and ensembles of the same kind that are worse on validation.
 
-    A pool of networks grows while a study goes on, and every pool makes an ensemble: as rows they would crowd out the
-    networks, and say one thing many times. What is asked is how members are chosen and joined, and whether their views
-    were averaged before.
+    A pool of networks grows in the course of a study, and every pool makes an ensemble: as rows they would crowd out
+    the networks, and say one thing many times. What is asked is how members are chosen and joined, and whether their
+    views were averaged before.
 
     Args:
         protocol: names the metric that chooses.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
-from fer_bench.leaderboard.rows import Apart, sort_records
+from fer_bench.leaderboard.rows import Unranked, sort_records
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import Protocol
@@ -19,11 +19,12 @@ from fer_bench.scoring.rows import Row
 
 @dataclass(frozen=True)
 class Placed:
-    """A row in its place.
+    """A ranked row.
 
     Args:
         row: the row.
-        rank: place of the first row of those it cannot be told apart from; None for people, who are no competitors.
+        rank: place of the first row from which it does not differ significantly; None for people, who are no
+            competitors.
         value: primary metric, mean over seeds.
         p_above: p value of the difference from the row directly above; None for the first, or where no test was
             possible.
@@ -37,17 +38,17 @@ class Placed:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard says.
+    """The content of a leaderboard.
 
     Args:
         protocol: what is ranked.
         placed: best first.
-        apart: records that are not ranked.
+        unranked: records that are not ranked.
         n_test: samples per record; None without any.
-        n_duplicates: test samples with a near copy in another split; None where not known.
+        n_duplicates: test samples with a near-duplicate in another split; None where not known.
         test: how rows were tested against each other; empty if they were not.
-        siblings: other ways in which the same dataset and task are judged.
-        gains: what late fusion adds to parts of it.
+        siblings: other protocols of the same dataset and task.
+        gains: of late fusion over a subset of its streams.
         copy: digest of the copy of the data; empty where the protocol declares it, or there is one only.
         others: the same of other copies, where the protocol declares none.
         folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
@@ -56,7 +57,7 @@ class Board:
 
     protocol: Protocol
     placed: tuple[Placed, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]
     n_test: int | None
     n_duplicates: int | None
     test: str
@@ -88,7 +89,7 @@ def rank(
     """Rank the records of a protocol; where it declares no copy of the data, those of each copy by themselves.
 
     Rows are ordered by the mean over seeds of the primary metric, equal ones by name. Going down, a row opens a new
-    rank, numbered by its place, if it differs significantly (p < 0.05) from the row that opened the current one;
+    rank, numbered by its position, if it differs significantly (p < 0.05) from the row that opened the current one;
     otherwise it shares that rank. Where no test is possible, only equal values share one.
 
     Args:
@@ -130,12 +131,19 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None,
         placed.append(Placed(row, current, value, p_above))
     added = gains(protocol, [entry.row for entry in placed], test)
     return Board(
-        protocol, tuple(placed), found.apart, found.n_test, found.n_duplicates, test.about, gains=added, folded=folded
+        protocol,
+        tuple(placed),
+        found.unranked,
+        found.n_test,
+        found.n_duplicates,
+        test.about,
+        gains=added,
+        folded=folded,
     )
 
 
 def _differ(p: float | None, values_differ: bool) -> bool:
-    """Whether a row is told apart from the one that opened the rank; by its bare value where nothing could be
+    """Whether a row differs significantly from the one that opened the rank; by its bare value where nothing could be
     tested.
     """
     return values_differ if p is None else p < ALPHA

@@ -24,7 +24,7 @@ INDEX = "README.md"
 
 
 def render_all(store: Store, check: bool = False) -> list[Path]:
-    """Bring all pages up to date with the records, and remove what killed processes left beside either.
+    """Update all pages from the records, and remove leftovers of killed processes.
 
     Args:
         store: records below ``results/``, papers' claims below ``reported/``; the pages are in its root.
@@ -63,7 +63,7 @@ def render_all(store: Store, check: bool = False) -> list[Path]:
 
 
 def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, str]:
-    """The pages as they should be, by path; writes nothing.
+    """The up-to-date pages, by path; writes nothing.
 
     Args:
         store: claims and pages, and predictions for paired tests.
@@ -78,7 +78,7 @@ def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, 
 
 
 def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Record] | None = None) -> list[Board]:
-    """Boards of all protocols that have a record, a paper's claim, or a page from earlier days, by name."""
+    """Boards of all protocols that have a record, a claim of a paper, or an existing page, by name."""
     records: dict[str, list[Record]] = {}
     for record in store.records() if found is None else found:
         records.setdefault(record.protocol, []).append(record)
@@ -98,11 +98,11 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
 
 
 def _with_corrupted(store: Store, board: Board) -> Board:
-    """A board that knows what its rows, and those of other copies, are worth on corrupted images."""
+    """A board with the scores on corrupted images of its rows and those of other copies."""
     if next(corruptions.files(store, board.protocol.name), None) is None:
         return board
     records = [record for placed in board.placed for record in placed.row.records]
-    found = {record.run_id: one for record in records if (one := corruptions.find(store, record)) is not None}
+    found = {record.run_id: one for record in records if (one := corruptions.find_intact(store, record)) is not None}
     return replace(board, corrupted=found, others=tuple(_with_corrupted(store, other) for other in board.others))
 
 
@@ -121,7 +121,7 @@ def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
 
 
 def _claimed(name: str, reported: Sequence[Reported]) -> Protocol:
-    """A protocol that so far only papers speak of."""
+    """A protocol that only papers have claims on."""
     dataset, _, task = name.rpartition("-")
     metrics = [metric for paper in reported for row in paper.rows if row.protocol == name for metric in row.metrics]
     return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
@@ -133,12 +133,12 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{path}: the page cannot be read ({error})."
-        raise RecordError(problem, "Restore it from version control, or delete it; it is rendered anew.") from None
+        raise RecordError(problem, "Restore it from version control, or delete it; it is rendered again.") from None
 
 
 @contextlib.contextmanager
 def _held(root: Path, check: bool) -> Iterator[None]:
-    """Keep other renderers out; who only checks needs no right to write."""
+    """Lock out other renderers; checking needs no write permission."""
     with contextlib.ExitStack() as stack:
         try:
             if not check:
@@ -152,4 +152,4 @@ def _held(root: Path, check: bool) -> Iterator[None]:
 
 def _unwritable(root: Path, error: OSError) -> HardwareError:
     problem = f"the leaderboards cannot be written to {root}: {error.strerror or error}."
-    return HardwareError(problem, "Free some space or mend the permissions, and give the same command again.")
+    return HardwareError(problem, "Free some space or fix the permissions, and run the same command again.")

@@ -1,4 +1,4 @@
-"""What papers claim: ``leaderboards/reported/*.yaml``, read, checked and shown beside what was measured."""
+"""What papers claim: ``leaderboards/reported/*.yaml``, read, checked and shown next to what was measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Strict(BaseModel):
 
 
 class Value(_Strict):
-    """A number as a paper prints it: mean, and standard deviation where one is given; shares between 0 and 1, not per
+    """A number as printed in a paper: mean, and standard deviation where one is given; shares between 0 and 1, not per
     cent.
     """
 
@@ -31,7 +31,7 @@ class Source(_Strict):
 
     Args:
         year: None where the paper is undated.
-        short: the name by which tables call it.
+        short: its name in tables.
     """
 
     title: str
@@ -46,7 +46,7 @@ class ReportedRow(_Strict):
 
     Args:
         protocol: the leaderboard that it is shown on.
-        model: by the suite's name for it, where it has one.
+        model: by its name in this suite, where it has one.
         setting: what distinguishes it from the paper's other numbers of this model.
         metrics: on the paper's test set; empty where it gives none.
         notes: what a reader must know before comparing.
@@ -73,7 +73,7 @@ def read_reported(folder: Path) -> list[Reported]:
     """Read the claims of all papers, by file name.
 
     Raises:
-        SpecError: a file that is not as it should be; names file, row and key.
+        SpecError: an invalid file; names file, row and key.
     """
     return [_read(path) for path in sorted(folder.glob("*.yaml"))]
 

@@ -1,16 +1,16 @@
-"""rescore(): add metrics that are newer than records to them, from their predictions; nothing that is stored
-changes.
-"""
+"""rescore(): add newer metrics to stored records, from their predictions; stored values do not change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fer_bench import metrics
+from fer_bench import metric_plugins, metrics
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.leaderboard.verify import verify_record
+from fer_bench.metric_plugins import STATED
 from fer_bench.registry import unknown_name
 from fer_bench.results.grids import SUFFIX, load_grid, record_file
 from fer_bench.results.protocol import protocol_of
@@ -22,7 +22,7 @@ from fer_bench.scoring.score import score
 
 @dataclass
 class Rescored:
-    """What became of the records.
+    """Outcome of rescoring.
 
     Args:
         n_done: records that got new metrics.
@@ -58,8 +58,10 @@ def rescore(store: Store, reference: str | None = None, protocol: str | None = N
     Raises:
         RecordError: no such run, or no record at all.
         UnknownNameError: no record of that protocol.
+        PluginError: a metric of a plugin cannot be used.
         HardwareError: the disk is full or read-only.
     """
+    metric_plugins.require_plugins()
     done = Rescored()
     for path in _files(store, reference, protocol):
         try:
@@ -117,10 +119,24 @@ def _rescored(store: Store, record: Record, path: Path) -> Record:
     if first is not None:
         problem = f"{first}."
         raise RecordError(problem, "Nothing was added: restore the record from version control, or repeat the run.")
-    newer, updates = newer_than(record), {"metrics_version": max(record.metrics_version, metrics.revision())}
+    newer = newer_than(record)
+    updates: dict[str, Any] = {"metrics_version": max(record.metrics_version, metrics.revision())}
     scored = {"metrics": with_newer(record.metrics, score(protocol, store.predictions(record)), newer)}
     if record.validation_metrics:
         scored["validation_metrics"] = with_newer(
             record.validation_metrics, score(protocol, store.predictions(record, "validation")), newer
         )
+    code = {**record.code, "plugins": (record.code.get("plugins") or {}) | _plugins(record, protocol.task.kind)}
+    if code["plugins"]:
+        updates["code"] = code
     return record.model_copy(update={**scored, **updates})
+
+
+def _plugins(record: Record, kind: str) -> dict[str, Any]:
+    """What a record comes to say of the plugins that bring its new metrics."""
+    added = {f"{STATED}{name}" for name in lacking(record, kind)}
+    return {
+        key: facts
+        for key, facts in metric_plugins.facts(metric.takes for metric in metrics.of_kind(kind)).items()
+        if key in added
+    }

@@ -1,4 +1,4 @@
-"""Which records take part in the ranking, and which are listed beside it; pure."""
+"""Which records are ranked, as which rows, and which are not; pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 @dataclass(frozen=True)
-class Apart:
+class Unranked:
     """A record that is not ranked, and why."""
 
     record: Record
@@ -34,20 +34,20 @@ class Sorted:
     """Records of one protocol, sorted into rows and the rest.
 
     Args:
-        rows: in no particular order of merit.
-        apart: by model, run id.
+        rows: unordered.
+        unranked: unranked records, by model, run id.
         n_test: samples that each ranked record scored; None without any.
-        n_duplicates: how many of them have a near copy in another split; None where that is not known.
+        n_duplicates: how many of them have a near-duplicate in another split; None where that is not known.
     """
 
     rows: tuple[Row, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]
     n_test: int | None
     n_duplicates: int | None
 
 
 def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
-    """Decide which records are ranked, and join those that share their settings.
+    """Decide which records are ranked, and group those that share their settings.
 
     Args:
         protocol: pins version, n_test and checksums, the last two where it can. Where it does not, the number of
@@ -67,26 +67,26 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
-    apart, ranked = list[Apart](), list[Record]()
+    unranked, ranked = list[Unranked](), list[Record]()
     for record in ordered:
         reason = _why_apart(record, protocol, copy, n_test)
         if reason:
-            apart.append(Apart(record, reason))
+            unranked.append(Unranked(record, reason))
         else:
             ranked.append(record)
-    n_apart = Counter((entry.record.model, entry.record.row) for entry in apart)
-    rows = tuple(replace(row, n_apart=n_apart[row.model, row.key]) for row in rows_of(ranked))
+    n_unranked = Counter((entry.record.model, entry.record.row) for entry in unranked)
+    rows = tuple(replace(row, n_unranked=n_unranked[row.model, row.key]) for row in rows_of(ranked))
     duplicates = _most_common(
         r.data["n_test_duplicates"]
         for row in rows
         for r in row.records
         if isinstance(r.data.get("n_test_duplicates"), int)
     )
-    return Sorted(rows, tuple(apart), n_test, duplicates)
+    return Sorted(rows, tuple(unranked), n_test, duplicates)
 
 
 def _without_parts(records: Iterable[Record]) -> list[Record]:
-    """Leave out the folds of experiments that are there: their samples are in the experiment's record."""
+    """Leave out folds whose cross-validation has a record: their samples are in that record."""
     found = list(records)
     parts = {str(part) for record in found for part in record.data.get("folds") or ()}
     return [record for record in found if record.run_id not in parts]

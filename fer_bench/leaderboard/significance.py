@@ -1,7 +1,7 @@
-"""Which rows can be told apart: paired tests on the same test samples, fast enough for boards of thousands of rows;
+"""Which rows differ significantly: paired tests on the same test samples, fast enough for boards of thousands of rows;
 pure.
 
-Resampling is seeded and uses a random stream that NumPy froze, so that a board rendered again is the same to the byte.
+Resampling is seeded and uses a random stream that NumPy froze, so that rendering a board again gives identical bytes.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class PairedTest(Interface):
     """A way to test two rows against each other.
 
     Args:
-        about: how it tests, for the reader of a board; empty if it cannot.
+        about: how it tests, as described on boards; empty if it cannot test.
     """
 
     about: str
 
     def p(self, a: Row, b: Row) -> float | None:
-        """Two-sided p value of the difference of two rows; None where it cannot be had."""
+        """Two-sided p value of the difference of two rows; None where it cannot be computed."""
 
 
 class Untested:
-    """For primary metrics that no test is known of here."""
+    """For primary metrics without a test."""
 
     about = ""
 
@@ -61,7 +61,7 @@ class Untested:
 
 
 class ByOutcomes:
-    """Tests of accuracy from the records alone: which samples each run answered rightly."""
+    """Tests of accuracy from the records alone: which samples each run classified correctly."""
 
     about = (
         "McNemar's test where both rows have one seed, else a paired bootstrap over the test samples of each sample's"
@@ -79,7 +79,7 @@ class ByOutcomes:
         return table_p(joint_table(self._of(a), len(a.records), self._of(b), len(b.records)))
 
     def _of(self, row: Row) -> npt.NDArray[np.uint16]:
-        """How many of a row's seeds answered each sample rightly, shape (N,)."""
+        """How many of a row's seeds classified each sample correctly, shape (N,)."""
         found = self._counts.get((row.model, row.key))
         if found is None:
             found = right_counts(row.records, lambda record: (record.outcomes, record.n_scored))
@@ -153,7 +153,7 @@ def align(predictions: Predictions, reference: Predictions, where: str, *, same:
         predictions: of a record.
         reference: of another.
         where: name of the first, for the error.
-        same: the samples are known to be the same in the same order, whatever they are called.
+        same: the samples are known to be the same in the same order, even if their ids differ.
 
     Raises:
         RecordError: they are not of the same samples, or their targets differ; the first such id is named.
@@ -168,13 +168,13 @@ def align(predictions: Predictions, reference: Predictions, where: str, *, same:
         predictions = predictions.select(np.argsort(predictions.ids)[np.argsort(np.argsort(reference.ids))])
     if not np.array_equal(predictions.targets, reference.targets):
         row = int(np.argmax((predictions.targets != reference.targets).reshape(len(reference), -1).any(axis=1)))
-        problem = f"{where}: the target of test sample {str(reference.ids[row])!r} is another one."
+        problem = f"{where}: the target of test sample {str(reference.ids[row])!r} is different."
         raise RecordError(problem, "Only predictions on the same labels can be compared.")
     return predictions
 
 
 def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str, int]]) -> npt.NDArray[np.uint16]:
-    """How many of a row's seeds answered each sample rightly, shape (N,).
+    """How many of a row's seeds classified each sample correctly, shape (N,).
 
     Args:
         records: the row's.
@@ -196,7 +196,7 @@ def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str
 def joint_table(
     right_a: npt.NDArray[np.uint16], seeds_a: int, right_b: npt.NDArray[np.uint16], seeds_b: int
 ) -> npt.NDArray[np.int64]:
-    """Counts of samples by how many seeds of a, and how many of b, answered them rightly: shape (Sa + 1, Sb + 1).
+    """Counts of samples by how many seeds of a, and how many of b, classified them correctly: shape (Sa + 1, Sb + 1).
 
     Raises:
         RecordError: the rows were scored on different numbers of samples.

@@ -1,4 +1,4 @@
-"""The same settings judged by other splits, side by side: what a leak between train and test is worth; pure."""
+"""The same settings under other splits, side by side: the effect of leakage between train and test; pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def side_by_side(protocol: Protocol, rows: Sequence[Row], siblings: Sequence[Sib
 
 
 def _settings(row: Row) -> str:
-    """Everything that was chosen but the folds."""
+    """All settings except the folds."""
     spec = {key: value for key, value in row.records[0].spec.items() if key not in ("seed", "recipe", "execution")}
     options = spec.get("dataset_options") or {}
     spec["dataset_options"] = {key: value for key, value in options.items() if key not in KEYS}

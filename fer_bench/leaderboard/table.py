@@ -1,4 +1,4 @@
-"""A board as a pandas table; pure but for reading records."""
+"""A board as a pandas table; pure except for reading records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
-    """The ranked rows of a protocol, best first; those of other copies of the data behind those of the first.
+    """The ranked rows of a protocol, best first; those of other copies of the data after those of the first.
 
     Args:
         store: of the records.

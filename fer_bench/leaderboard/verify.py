@@ -1,4 +1,4 @@
-"""verify(): recompute every published number from the predictions beside it."""
+"""verify(): recompute every published number from its stored predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fer_bench.leaderboard.differences import (
     compare_values,
     equal_values,
 )
-from fer_bench.metrics import METRICS
+from fer_bench.metrics import table
 from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -35,7 +35,8 @@ from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc
-from fer_bench.scoring.newer import expected, lacking, newer_than
+from fer_bench.scoring.newer import expected, lacking, newer_than, without
+from fer_bench.scoring.outside import not_here
 from fer_bench.scoring.score import correct, score
 
 
@@ -51,7 +52,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         and test predictions whose samples are not in the order of the other records of the same copy, on which paired
         tests rely. A metric that is newer than a record may be missing from it; such records are counted. Whatever a
         record or its predictions hold, it is a difference of that record, and the others are verified all the same.
-        Metrics of a newer version that this one does not compute are counted, by name.
+        Metrics of a newer version that this one does not compute, and those of plugins that are not here, are counted,
+        by name.
 
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
@@ -61,6 +63,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     n_verified = n_without = n_lacking = 0
     order: dict[tuple[str, str], tuple[bytes, str]] = {}
     unknown: Counter[str] = Counter()
+    needed: Counter[str] = Counter()
     known = store.protocols()
     for name in protocols or ():
         if not known:
@@ -81,6 +84,7 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
                 continue
             n_verified += 1
             n_lacking += _lacks_newer(record)
+            needed.update({f"{name} needs plugin {plugin}" for name, plugin in not_here(record).items()})
             found = _differences(store, record, path, order)
             if found and (now := _written_anew(path, record)) is not None:
                 found = _differences(store, now, path, order)
@@ -90,21 +94,23 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
     store.notice.give()
-    return VerificationReport(n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking)
+    return VerificationReport(
+        n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking, dict(needed)
+    )
 
 
 def _differences(
     store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]
 ) -> list[Difference]:
-    """Differences of a record, whatever it holds."""
+    """Differences of a record, whatever it contains."""
     return _found_by(verify_record(store, record, path, order), path)
 
 
 def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference]:
-    """What a verification of a file finds, whatever the file holds."""
+    """Differences of a file, whatever it contains."""
     found: list[Difference] = []
     try:
-        # One by one: what was found before an error is kept.
+        # One by one, so that differences found before an error are kept.
         for difference in verification:
             found.append(difference)
     # A record may say anything, in any type, where the code that recomputes it expects what the suite writes.
@@ -137,10 +143,10 @@ def verify_record(
     """Differences of one finished record.
 
     Args:
-        store: where its predictions lie.
+        store: where its predictions are.
         record: the record.
         path: its file.
-        order: ids seen so far, by protocol with what the files are called, and checksum of the test split; is filled.
+        order: ids seen so far, by protocol with the names of files, and checksum of the test split; updated in place.
     """
     try:
         protocol = protocol_of(record)
@@ -166,8 +172,8 @@ def verify_record(
         yield from _agreement(store, record, path, len(protocol.task.labels))
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
-        # Files that are called otherwise on another machine are the same copy; sample by sample, only records of the
-        # same names can be compared.
+        # Files with other names on another machine are the same copy, but only records with the same names can be
+        # compared sample by sample.
         same = "|".join(str(record.data.get(key) or "") for key in ("names", "order"))
         ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
         if ids != _digest(test):
@@ -180,11 +186,27 @@ def verify_record(
 
 
 def _agreement(store: Store, record: Record, path: Path, n_classes: int) -> Iterator[Difference]:
-    """Differences of how far people agree, which follows from their votes; of its metrics some are newer than it."""
+    """Differences of how far people agree, which follows from their votes; of its metrics some are newer than it, or
+    those of plugins.
+    """
     stored = record.training.get("agreement") or {}
     recomputed = agreement_of(store.predictions(record, "votes"), n_classes)
-    for difference in compare_values(stored, expected(recomputed, stored, tuple(METRICS)), "training.agreement"):
+    others = not_here(record)
+    stated = without(stored, others)
+    if is_newer_version(record.code.get("version")):
+        stated = _shared(stated, recomputed)
+    wanted = without(expected(recomputed, stored, [metric.name for metric in table()]), others)
+    for difference in compare_values(stated, wanted, "training.agreement"):
         yield Difference(path, *difference)
+
+
+def _shared(stated: Mapping[str, Any], recomputed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated of all that this version computes, at any depth."""
+    return {
+        name: _shared(value, recomputed[name]) if isinstance(value, Mapping) else value
+        for name, value in stated.items()
+        if name in recomputed
+    }
 
 
 def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
@@ -203,7 +225,7 @@ def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
         )
         yield Difference(path, "of", found.of, what)
         return
-    # A mean over the kinder corruptions alone would follow from its answers too.
+    # A mean over a subset of the corruptions would be consistent with its answers too.
     for name in sorted(
         corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)
     ):
@@ -270,9 +292,11 @@ def _split(
         )
         return None
     name = "metrics" if split == "test" else "validation_metrics"
-    # What a newer version computes besides is counted; in a record of this version or an older one it was made up.
+    # Additional metrics of newer versions are counted; in a record of this version or an older one they are an error.
     stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
-    for difference in compare_values(stated, expected(recomputed, metrics, newer_than(record)), name):
+    others = not_here(record)
+    stated, wanted = without(stated, others), expected(recomputed, metrics, newer_than(record))
+    for difference in compare_values(stated, without(wanted, others), name):
         yield Difference(path, *difference)
     return predictions
 

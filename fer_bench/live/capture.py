@@ -106,7 +106,7 @@ class CameraSource:
                 " On Linux it is /dev/video*, readable by you." if sys.platform == "linux" else ""
             )
             raise HardwareError(problem, f"{hint} A video file or a folder does as well: --source FILE.")
-        # What lies in the driver's buffer is old by the time it is read.
+        # What is in the driver's buffer is old by the time it is read.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.rate = _rate(self._capture.get(cv2.CAP_PROP_FPS), CAMERA_RATE)
         self._began, self._index = perf_counter(), -1
@@ -206,7 +206,7 @@ class VideoSource:
             self.shortfall = (
                 f"the source ended early: its picture lasts {lasts:.1f} s, and {read_to:.1f} s of it can be read"
             )
-        # Where the last frame stands still, only the container knows for how long. Its count is a guess unless that
+        # Where the last frame is held, only the container knows for how long. Its count is a guess unless that
         # many frames came.
         told = (
             lasts

@@ -20,7 +20,7 @@ Coloured = Sequence[tuple[Track, Colour]]
 
 
 def unit_values(values: npt.NDArray[np.float32], scale: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Values of a dataset on -1 to 1; what lies beyond is moved to the border."""
+    """Values of a dataset on -1 to 1; what is beyond is moved to the border."""
     low, high = scale
     return np.asarray(np.clip((values - (low + high) / 2) / ((high - low) / 2), -1, 1), dtype=np.float32)
 

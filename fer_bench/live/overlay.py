@@ -1,4 +1,4 @@
-"""The picture that ``live`` shows: the frame with its boxes, and beside it, covering nothing, what the network says of
+"""The picture that ``live`` shows: the frame with its boxes, and next to it, covering nothing, what the network says of
 each face.
 """
 
@@ -18,7 +18,7 @@ from fer_bench.live.tracks import Track
 LEAST_HEIGHT = 480
 PANEL = 270  # at a height of 480
 BACKGROUND, INK, FAINT, RULE = (34, 30, 28), (240, 240, 240), (165, 160, 155), (78, 72, 68)
-# Okabe and Ito's colours, which the colour-blind can tell apart, in BGR.
+# Okabe and Ito's colours, which the colour-blind can distinguish, in BGR.
 PALETTE: tuple[Colour, ...] = (
     (233, 180, 86),
     (0, 159, 230),

@@ -1,4 +1,4 @@
-"""Capture and inference in threads of their own: a slow network drops frames of a camera instead of lagging behind it,
+"""Capture and inference in separate threads: a slow network drops frames of a camera instead of lagging behind it,
 and a file waits.
 """
 
@@ -22,7 +22,7 @@ class Channel(Generic[T]):
 
     Args:
         size: how many items it holds.
-        lossy: when full, the oldest item makes room; otherwise the writer waits.
+        lossy: when full, the oldest item is dropped; otherwise the writer waits.
     """
 
     def __init__(self, size: int, *, lossy: bool) -> None:

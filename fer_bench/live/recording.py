@@ -91,7 +91,7 @@ class VideoRecording:
             self._add(image)
 
     def hold_until(self, end: float) -> None:
-        """Let the last frame stand until a time of the source, where it ends."""
+        """Hold the last frame until a time of the source, where it ends."""
         self._fill(end)
 
     def _fill(self, time: float) -> bool:

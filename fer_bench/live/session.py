@@ -55,7 +55,7 @@ class Seen:
 
 @dataclass
 class Summary:
-    """What a session came to.
+    """Outcome of a session.
 
     Args:
         name: of the source.

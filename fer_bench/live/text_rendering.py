@@ -49,7 +49,7 @@ def draw_text(
     anchor: Literal["left", "right", "centre"] = "left",
     bold: bool = False,
 ) -> None:
-    """Write on an image; what lies outside is cut off.
+    """Write on an image; what is outside is cut off.
 
     Args:
         image: BGR, uint8 (H, W, 3).

@@ -14,7 +14,7 @@ class Dropout(nn.Dropout):
 
     PyTorch draws one random number per element there, on one thread on processors of other makers than Intel's: a
     seventh of a training step of the five-layer CNN. Here one 64-bit number decides over four elements. Same
-    distribution, other draws than ``nn.Dropout``; elsewhere it is ``nn.Dropout``.
+    distribution, other numbers than ``nn.Dropout``; elsewhere it is ``nn.Dropout``.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,7 @@ class FiveLayerCNN(nn.Module):
             message = f"width is {width}, not 1 or more"
             raise ValueError(message)
         if isinstance(se, bool) or not isinstance(se, int) or se < 0:
-            message = f"se is {se!r}, not a whole number of 0 or more"
+            message = f"se is {se!r}, not an integer of 0 or more"
             raise ValueError(message)
         act = ACTIVATIONS[activation]
         widths = [in_channels, width, 2 * width, 4 * width, 8 * width]

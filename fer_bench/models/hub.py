@@ -48,7 +48,7 @@ def hub_or_explain(fetch: Callable[[], T], what: str, hosts: tuple[str, ...] = (
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "httpx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        # Every try would be a line of its own.
+        # Every try would be a separate line.
         logger.setLevel(logging.CRITICAL)
     worker = threading.Thread(target=work, daemon=True, name="weights")
     worker.start()

@@ -1,5 +1,5 @@
-"""The weights that a network begins with, where they are not drawn: found on this machine or at a hub, by the network's
-own names, with their digest.
+"""The weights that a network begins with, where they are not random: found on this machine or at a hub, by the
+network's own names, with their digest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Initial:
             wherever they are found.
         taken: what was taken of the file.
         state: tensors by the body's own names, of ImageNet's weights the final layer too; empty once a file is loaded.
-        folded: the norms have no statistics of their own, so that training has to begin by taking them.
+        folded: the norms have no statistics, so that training has to begin by taking them.
     """
 
     source: str
@@ -68,7 +68,8 @@ def require_imagenet(entry: ModelEntry, options: Mapping[str, Any]) -> None:
 def find_imagenet(name: str, data_dir: str | None = None) -> Initial:
     """ImageNet's weights of a network: from a folder, a package, a cache, or else a hub.
 
-    The random number generators stay as they were, so that a run's draws do not depend on where its weights were found.
+    The random number generators stay as they were, so that a run's random numbers do not depend on where its weights
+    were found.
 
     Args:
         name: an alias of the catalogue or ``timm:<name>``.

@@ -36,7 +36,7 @@ def read_mobilenet(path: Path) -> dict[str, torch.Tensor]:
     normalised as ``centred``.
 
     Args:
-        path: of the ``model.json``, with its binary file beside it.
+        path: of the ``model.json``, with its binary file next to it.
 
     Raises:
         WeightsError: damaged, or another network.

@@ -54,7 +54,7 @@ class OrientedGradients(nn.Module):
         across = grey[:, :, 1:-1, 2:] - grey[:, :, 1:-1, :-2]
         down = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]
         position = torch.atan2(down, across) * (self.directions / (2 * math.pi))
-        # Each pixel votes for the two directions beside its own, with the length of its gradient.
+        # Each pixel votes for the two directions next to its own, with the length of its gradient.
         apart = torch.remainder(position - self.bins + self.directions / 2, self.directions) - self.directions / 2
         votes = (across.square() + down.square()).sqrt() * (1 - apart.abs()).clamp_min(0)
         cells = nn.functional.avg_pool2d(nn.functional.avg_pool2d(votes, self.cell), 2, stride=1)

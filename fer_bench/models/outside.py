@@ -28,7 +28,9 @@ def entry_of(plugin: Plugin) -> ModelEntry:
     made = plugin.load()
     if isinstance(made, nn.Module) or not callable(made) or (inspect.isclass(made) and not issubclass(made, nn.Module)):
         what = (
-            f"a class that is no nn.Module ({made.__name__})" if inspect.isclass(made) else f"a {type(made).__name__}"
+            f"a class that is not an nn.Module ({made.__name__})"
+            if inspect.isclass(made)
+            else f"a {type(made).__name__}"
         )
         problem = f"{plugin.described}: {plugin.reference} is {what}."
         raise PluginError(

@@ -30,7 +30,7 @@ _HASH = re.compile(r"-([0-9a-f]{8})\.[a-z.]+$")
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightsFile:
     """A file with weights.
 
     Args:
@@ -44,7 +44,7 @@ class Place:
     hashed: bool = False
 
 
-def at_hand(entry: ModelEntry, data_dir: str | None = None) -> Place | None:
+def at_hand(entry: ModelEntry, data_dir: str | None = None) -> WeightsFile | None:
     """The file of ImageNet's weights of a network that is on this machine; None where only a hub has it.
 
     Args:
@@ -67,7 +67,7 @@ def at_hand(entry: ModelEntry, data_dir: str | None = None) -> Place | None:
     return found
 
 
-def _places(entry: ModelEntry, data_dir: str | None) -> Iterator[Place]:
+def _places(entry: ModelEntry, data_dir: str | None) -> Iterator[WeightsFile]:
     names = file_names_of(entry)
     own = os.environ.get("FER_BENCH_WEIGHTS")
     if own and not Path(own).expanduser().is_dir():
@@ -76,13 +76,13 @@ def _places(entry: ModelEntry, data_dir: str | None) -> Iterator[Place]:
     for folder in paths.weights_dirs(data_dir):
         for name in names.all:
             if (folder / name).is_file():
-                yield Place(folder / name, f"the file {name} in the folder of weights", name in names.hashed)
+                yield WeightsFile(folder / name, f"the file {name} in the folder of weights", name in names.hashed)
     if names.plain in PACKAGES:
         yield from of_package(PACKAGES[names.plain][0])
     yield from _cached(entry, names)
 
 
-def of_package(package: str) -> Iterator[Place]:
+def of_package(package: str) -> Iterator[WeightsFile]:
     """The files of weights in an installed package, found by what its installation lists."""
     try:
         distribution = metadata.distribution(package)
@@ -91,10 +91,10 @@ def of_package(package: str) -> Iterator[Place]:
     for file in distribution.files or ():
         # At the top, a .pth file is one of Python's own.
         if len(file.parts) > 1 and file.name.endswith(SUFFIXES) and (path := Path(str(file.locate()))).is_file():
-            yield Place(path, f"the package {package} {distribution.version}", hashed=True)
+            yield WeightsFile(path, f"the package {package} {distribution.version}", hashed=True)
 
 
-def everything_at_hand(data_dir: str | None = None) -> Iterator[tuple[str, Place | WeightsError]]:
+def everything_at_hand(data_dir: str | None = None) -> Iterator[tuple[str, WeightsFile | WeightsError]]:
     """Every network whose weights are on this machine, by the name that ``--model`` takes, with where they are or what
     is wrong with them.
     """
@@ -165,17 +165,17 @@ def file_names_of(entry: ModelEntry) -> FileNames:
     return FileNames(plain, tuple(name for name in given if name), tuple(stems), hub)
 
 
-def _cached(entry: ModelEntry, names: FileNames) -> Iterator[Place]:
+def _cached(entry: ModelEntry, names: FileNames) -> Iterator[WeightsFile]:
     """What the hubs have left on this machine."""
     import torch
 
     for name in names.hashed:
         if (path := Path(torch.hub.get_dir()) / "checkpoints" / name).is_file():
-            yield Place(path, f"the cache of torch.hub ({name})", hashed=True)
+            yield WeightsFile(path, f"the cache of torch.hub ({name})", hashed=True)
     if names.hub:
         from huggingface_hub import try_to_load_from_cache
 
         for name in _IN_FOLDER:
             found = try_to_load_from_cache(names.hub, name)
             if isinstance(found, str):
-                yield Place(Path(found), f"the hub's cache ({names.hub})")
+                yield WeightsFile(Path(found), f"the hub's cache ({names.hub})")

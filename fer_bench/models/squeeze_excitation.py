@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# A narrower bottleneck tells nothing apart.
+# A narrower bottleneck cannot distinguish anything.
 _NARROWEST = 4
 
 

@@ -1,4 +1,4 @@
-"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files beside it. Read by this module
+"""Weights of TensorFlow.js: a ``model.json``, which names the tensors, and binary files next to it. Read by this module
 alone; nothing of the graph is run.
 """
 
@@ -46,7 +46,8 @@ def read_tfjs(path: Path) -> tuple[dict[str, Array], list[dict[str, Any]]]:
         detail = str(error).splitlines()[0][:120] if str(error) else ""
         problem = f"{path}: not the model.json of a TensorFlow.js model ({type(error).__name__}: {detail})."
         raise WeightsError(
-            problem, "Use the model.json, with its binary files beside it, or a .pth, .pt, .ckpt or .safetensors file."
+            problem,
+            "Use the model.json, with its binary files in the same folder, or a .pth, .pt, .ckpt or .safetensors file.",
         ) from None
     return tensors, nodes if isinstance(nodes, list) else []
 
@@ -55,12 +56,12 @@ def _binary(path: Path, name: str) -> bytes:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         problem = f"{path}: names a file outside its own folder ({name})."
-        raise WeightsError(problem, "Put the binary files beside the model.json.")
+        raise WeightsError(problem, "Put the binary files next to the model.json.")
     try:
         return (path.parent / relative).read_bytes()
     except OSError as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        problem = f"{path}: its weights are in {name}, which cannot be read beside it: {why}."
+        problem = f"{path}: its weights are in {name}, which cannot be read next to it: {why}."
         raise WeightsError(problem, f"Copy {name} into {path.parent}.") from None
 
 

@@ -1,4 +1,4 @@
-"""The one way to bring a run back: from its record to its settings, its checkpoint and its network."""
+"""The one way to load a trained run: from its record to its settings, its checkpoint and its network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from fer_bench import plugins
 from fer_bench.errors import PluginError, WeightsError
+from fer_bench.metric_plugins import STATED
 from fer_bench.models.weights import read_file, require_weights
 from fer_bench.models.zoo import Network, build_specified
 from fer_bench.results.begin import run_folder
@@ -23,13 +24,13 @@ def spec_of(record: Record, execution: Execution | None = None) -> RunSpec:
 
     Args:
         record: of the run.
-        execution: where data and device are, for what follows.
+        execution: dataset root directory and device, for later use.
 
     Raises:
-        WeightsError: it has no network of its own, or several.
+        WeightsError: it has no trained network, or several.
     """
     if record.kind != "trained" or not record.spec:
-        problem = f"run {record.run_id} is of kind {record.kind!r}: it has no network of its own."
+        problem = f"run {record.run_id} is of kind {record.kind!r}: it has no trained network."
         raise WeightsError(problem, _with_network(record))
     if folds := record.data.get("folds"):
         problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
@@ -132,13 +133,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def recall(record: Record) -> None:
-    """Make the plugins that a record names known, so that its network can be built.
+    """Register the plugins that a record names, so that its network can be built.
 
     Raises:
         WeightsError: the network's code is not here, or is not what the run was trained with.
     """
     stated = record.code.get("plugins") or {}
     for key, facts in stated.items():
+        # What a metric is computed by is a matter of who runs it, never of what a record says.
+        if key.startswith(STATED):
+            continue
         kind, name = key.partition(" ")[0], str(facts.get("name", ""))
         # `module:attribute` is found by itself.
         if ":" not in name and plugins.find(kind, name) is None:

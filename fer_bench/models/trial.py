@@ -89,8 +89,8 @@ def try_sides(network: Network, spec: RunSpec, n_outputs: int) -> None:
 
 
 def try_plugin(network: Network, name: str, n_outputs: int) -> None:
-    """What a network from outside must be, beyond what any must: it keeps images of a batch apart, and has something to
-    train.
+    """What a network from outside must be, beyond what any must: it treats images of a batch independently, and has
+    something to train.
 
     Raises:
         SpecError: it is not.
@@ -105,7 +105,7 @@ def try_plugin(network: Network, name: str, n_outputs: int) -> None:
 
 
 def try_specified(spec: RunSpec, n_outputs: int) -> Network:
-    """Try a spec's network and its weights file, as far as can be told before the data are read.
+    """Try a spec's network and its weights file, as far as is possible before the data are read.
 
     The network is built without memory for its weights (PyTorch's device ``meta``), which takes a moment whatever its
     size. Where that fails, it is built in full: some networks cannot be built so, and are right nevertheless.

@@ -143,7 +143,7 @@ def build_specified(
 
 
 def known_side(spec: RunSpec) -> int | None:
-    """Side of a spec's input in pixels, where it can be told without a look at the data."""
+    """Side of a spec's input in pixels, where it is known without the data."""
     if spec.image_size:
         return spec.image_size
     entry = find_model(spec.model)

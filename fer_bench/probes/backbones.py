@@ -43,7 +43,7 @@ class Backbone:
         digest: sha256 over the tensors that it holds.
         preprocessing: image size and normalisation, in words that differ whenever they do.
         parameters: of the whole network.
-        initial: where its weights are from; None where they are drawn, a run's, or those of Places365 and EmoNet.
+        initial: where its weights are from; None where they are random, a run's, or those of Places365 and EmoNet.
     """
 
     name: str
@@ -102,8 +102,8 @@ def build_backbone(
     Args:
         name: see :class:`Backbone`.
         weights: ``auto`` is ImageNet's for names of the catalogue and of timm (:mod:`fer_bench.models.pretrained`), and
-            a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` draws weights (always the same); else
-            the path of a file.
+            a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` for random weights (always the same);
+            else the path of a file.
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
             classes. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
@@ -157,7 +157,7 @@ def _network(
     network = build_network(
         name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
     )
-    # Drawn weights get what the trained ones would.
+    # Random weights get what the trained ones would.
     kind = "centred" if chosen.endswith(FOLDED) else default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
 
@@ -238,7 +238,7 @@ def _require_classes(reference: str, store: Store) -> None:
     """Refuse a run whose outputs are no probabilities."""
     record = store.get(reference)
     if find_task(record.task).kind != "classes":
-        problem = f"run {reference!r} predicts values, not classes: its predictions are no probabilities."
+        problem = f"run {reference!r} predicts values, not classes: its predictions are not probabilities."
         raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 

@@ -16,10 +16,11 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
 from fer_bench.errors import SpecError
-from fer_bench.faces.crops import SCENES, Framing, framing_of, image_shape
+from fer_bench.faces.crops import Framing, framing_of, image_shape
 from fer_bench.faces.detection import DETECTORS, as_rgb, detect_faces
 from fer_bench.faces.detector import Face
 from fer_bench.models.trained import native_size, spec_of
+from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 
@@ -52,7 +53,7 @@ class Faces:
         crops: F images, one after the other.
         image: shape (F,), which image each face is in, never falling.
         side: of the crops, in pixels.
-        identity: what decides the crops, beside the dataset.
+        identity: what decides the crops, besides the dataset.
         facts: counts for the record.
     """
 
@@ -127,7 +128,7 @@ def has_faces(datamodule: AffectDataModule) -> bool:
 def detector_digests(
     streams: Iterable[str], datamodule: AffectDataModule, detector: str, data_dir: str | None
 ) -> dict[str, str]:
-    """What a grid's name must tell apart beside the data: the detector, where one of its streams needs it; else
+    """What a grid's name must distinguish besides the data: the detector, where one of its streams needs it; else
     nothing.
     """
     if has_faces(datamodule) or not any(stream.startswith("faces:") for stream in streams):
@@ -146,8 +147,9 @@ def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
         return FaceInput(Framing(), _PHOTOGRAPHS, gray=False)
     record = store.get(name.removeprefix("run:"))
     spec = spec_of(record, Execution(data_dir=data_dir))
-    if spec.dataset in SCENES:
-        problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows scenes, not faces."
+    picture = info_at_hand(spec.dataset).picture
+    if picture != "face":
+        problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows {picture}s, not faces."
         raise SpecError(problem, "Name a run on faces, such as fer2013's.")
     side, _, channels = image_shape(spec.dataset, spec.dataset_options, record.data, native_size(record, spec))
     return FaceInput(framing_of(spec.dataset, spec.dataset_options), side, gray=channels == 1)

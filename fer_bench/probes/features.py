@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
+from fer_bench.data.batches import SplitDataset, whole_batch
 from fer_bench.data.computed import BLOCK, read_or_compute
-from fer_bench.data.datamodule import SplitDataset, whole_batch
 from fer_bench.data.samples import Images
 from fer_bench.errors import BadDataError
 from fer_bench.probes.backbones import Backbone

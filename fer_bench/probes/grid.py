@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ from fer_bench.spec import RunSpec
 SELECTED_ON_TEST = "selected on test"
 ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
 _TESTED = ("validation", "test")
+_NETWORK, _WEIGHTS = "network of ", "weights of "
 
 
 @dataclass(frozen=True)
@@ -126,25 +127,18 @@ def run_grid(
     store.require_space()
     settings = settings.model_copy(update={"streams": tuple(full_name(stream, store) for stream in settings.streams)})
     _check(settings, protocol, store, data_dir)
-    datamodule = _datamodule(settings, place, data_dir)
+    datamodule = build_datamodule(data_spec(settings, data_dir), workers=place.workers)
+    datamodule.setup()
     facts = data_facts(datamodule, protocol)
-    seen = {
-        **data_inputs(facts),
-        **_code_of(settings),
-        **detector_digests(settings.streams, datamodule, settings.detector, data_dir),
-    }
+    seen = seen_inputs(settings, facts, lambda: datamodule, data_dir)
     networks = _networks(settings, store)
     try:
         backbones = {stream: open_backbone(stream, settings, store, data_dir) for stream in settings.streams}
     except WeightsError:
-        # Where the weights are not, nothing says that they are others than those of the records.
-        known = grid_on(store, protocol.name, settings.model, settings.grid_id(seen), {})
-        if known and not force and all(known[0].inputs.get(key, value) == value for key, value in networks.items()):
-            return known
+        if not force and (found := find_grid(settings, store, seen)):
+            return found
         raise
-    fingerprint = (
-        seen | networks | {f"weights of {stream}": backbone.digest[:16] for stream, backbone in backbones.items()}
-    )
+    fingerprint = seen | networks | {_WEIGHTS + stream: backbone.digest[:16] for stream, backbone in backbones.items()}
     # The plain name is that of the first weights; others under the same name have theirs in it.
     for grid in (settings.grid_id(seen), settings.grid_id(fingerprint)):
         known = grid_on(store, protocol.name, settings.model, grid, fingerprint)
@@ -173,6 +167,54 @@ def run_grid(
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
     records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
+
+
+def seen_inputs(
+    settings: ProbeSettings,
+    facts: Mapping[str, Any],
+    datamodule: Callable[[], AffectDataModule],
+    data_dir: str | None = None,
+) -> dict[str, str]:
+    """The part of a grid's fingerprint that is known without its networks.
+
+    Args:
+        settings: of the grid.
+        facts: of its data, from :func:`fer_bench.data.provenance.data_facts`.
+        datamodule: gives the data, where faces have to be found in them.
+        data_dir: data root.
+    """
+    faces = [stream for stream in settings.streams if stream.startswith("faces:")]
+    detector = detector_digests(faces, datamodule(), settings.detector, data_dir) if faces else {}
+    return {**data_inputs(facts), **_code_of(settings), **detector}
+
+
+def find_grid(settings: ProbeSettings, store: Store, seen: Mapping[str, str] | None) -> list[Record]:
+    """The records of a grid, found without its networks: where their weights are not, nothing says that they are others
+    than those of the records.
+
+    Args:
+        settings: of the grid, runs named by their whole ids.
+        store: of records.
+        seen: from :func:`seen_inputs`; None where the data are not on this machine: the settings alone decide.
+
+    Returns:
+        Empty where there is none.
+    """
+    networks = _networks(settings, store)
+    for path in sorted(store.grid_path(settings.protocol, settings.model, "any").parent.glob(f"*{SUFFIX}")):
+        name = path.name.removesuffix(SUFFIX)
+        records = store.find_intact_grid(settings.protocol, settings.model, name) or []
+        if not records:
+            continue
+        stated = records[0].inputs or dict(records[0].data.get("checksums") or {})
+        own = {key: value for key, value in stated.items() if not key.startswith((_NETWORK, _WEIGHTS))}
+        # A grid's name is of what was seen or, where that was taken, of the whole fingerprint.
+        of_settings = name in (settings.grid_id(own), settings.grid_id(stated))
+        on_data = seen is None or name == settings.grid_id(seen) or own == dict(seen)
+        of_networks = all(records[0].inputs.get(key, value) == value for key, value in networks.items())
+        if on_data and of_networks and (of_settings or (seen is not None and name == settings.grid_id(seen))):
+            return records
+    return []
 
 
 def _code_of(settings: ProbeSettings) -> dict[str, str]:
@@ -225,7 +267,7 @@ def _networks(settings: ProbeSettings, store: Store) -> dict[str, str]:
             if name.startswith("run:") and (
                 known := store.get(name.removeprefix("run:")).training.get("weights_sha256")
             ):
-                found[f"network of {stream}"] = str(known)[:16]
+                found[_NETWORK + stream] = str(known)[:16]
     return found
 
 
@@ -339,9 +381,10 @@ def table(
     return out
 
 
-def _datamodule(settings: ProbeSettings, place: Place, data_dir: str | None) -> AffectDataModule:
+def data_spec(settings: ProbeSettings, data_dir: str | None = None) -> RunSpec:
+    """A run on the data of a grid."""
     execution = {"data_dir": data_dir, "table_file": settings.table_file}
-    spec = RunSpec.model_validate(
+    return RunSpec.model_validate(
         {
             "dataset": settings.dataset,
             "dataset_options": dict(settings.dataset_options),
@@ -349,9 +392,6 @@ def _datamodule(settings: ProbeSettings, place: Place, data_dir: str | None) -> 
             "execution": execution,
         }
     )
-    datamodule = build_datamodule(spec, workers=place.workers)
-    datamodule.setup()
-    return datamodule
 
 
 def _stack(inputs: Inputs, trained: TrainedHeads, split: str, device: torch.device) -> StackedPredictions:

@@ -148,7 +148,7 @@ class ClassLosses:
 
 
 def initial_weights(seed: int, n_classes: int, width: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Weights (C, D) and bias (C,) as ``nn.Linear`` draws them: uniform in +-1 / sqrt(D), from the seed alone."""
+    """Weights (C, D) and bias (C,) as ``nn.Linear`` initialises them: uniform in +-1 / sqrt(D), from the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     bound = width**-0.5
     weight = torch.empty(n_classes, width, dtype=dtype).uniform_(-bound, bound, generator=generator)

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fer_bench import paths
-from fer_bench.errors import SpecError
 from fer_bench.layering import layered
 from fer_bench.own_data import settle
 from fer_bench.pinning import NAMED_WEIGHTS, pin
 from fer_bench.protocols import dataset_name, find_task
-from fer_bench.registry import unknown_name
-from fer_bench.spec import DatasetOptions, Execution, RunSpec, build, read_yaml, spec_error
+from fer_bench.spec import DatasetOptions, Execution, Where, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
 RATES = (0.1, 0.01, 0.001, 0.0001)
 BOTH_LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
 EMONET = "emonet-kragel"
-_SUITE_KEYS = ("about", "defaults", "layered", "networks", "probes")
 
 
 class ProbeSettings(BaseModel):
@@ -40,26 +34,26 @@ class ProbeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dataset: str = "synthscenes"
-    dataset_options: DatasetOptions = {}
-    task: str = "emo8"
+    dataset: str = Field("synthscenes", description="dataset: synthscenes, findingemo, ...")
+    dataset_options: DatasetOptions = Field({}, description="options of the dataset")
+    task: str = Field("emo8", description="task: emo8, arousal3, valence3, ...")
     streams: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, str] = {}
     # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.
     table_file: str | None = Field(None, exclude=True)
-    image_size: int | None = Field(None, ge=8, le=1024)
-    detector: str = "mediapipe"
-    standardise: bool = False
-    lr: tuple[float, ...] = RATES
-    loss: tuple[str, ...] = BOTH_LOSSES
-    seeds: tuple[int, ...] = tuple(range(10))
-    batch_size: int = Field(64, gt=0)
-    max_epochs: int = Field(MAX_EPOCHS, gt=0)
-    patience: int = Field(PATIENCE, gt=0)
+    image_size: int | None = Field(None, ge=8, le=1024, description="side to which images are stretched, in pixels")
+    detector: str = Field("mediapipe", description="finds faces where the dataset does not say where they are")
+    standardise: bool = Field(False, description="scale each input to mean 0 and standard deviation 1 on train")
+    lr: tuple[float, ...] = Field(RATES, description="learning rates")
+    loss: tuple[str, ...] = Field(BOTH_LOSSES, description="losses: cross_entropy, unbalanced_cross_entropy")
+    seeds: tuple[int, ...] = Field(tuple(range(10)), description="seeds of the heads")
+    batch_size: int = Field(64, gt=0, description="images in a batch")
+    max_epochs: int = Field(MAX_EPOCHS, gt=0, description="most epochs of a head")
+    patience: int = Field(PATIENCE, gt=0, description="epochs without a new best before a head's training ends")
     # naming: not part of the digest
-    recipe: str = ""
+    recipe: str = Field("", description="a short name of the settings, shown beside the model")
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +106,7 @@ def row_id(grid: str, lr: float, loss: str) -> str:
     return _digest({"grid": grid, "lr": lr, "loss": loss})
 
 
-def build_probe(values: Mapping[str, Any], where: str = "the settings") -> ProbeSettings:
+def build_probe(values: Mapping[str, Any], where: Where = "the settings") -> ProbeSettings:
     """Check settings and freeze them.
 
     Raises:
@@ -132,108 +126,26 @@ def build_probe(values: Mapping[str, Any], where: str = "the settings") -> Probe
         raise spec_error(error, where, ProbeSettings) from None
 
 
-def with_dataset_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_dataset_defaults(
+    values: Mapping[str, Any], of_datasets: dict[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Settings over those of the dataset's YAML file: its task and its options; and the losses that the task's classes
     have a meaning for.
+
+    Args:
+        values: settings.
+        of_datasets: what the files of datasets say, kept from one call to the next of many; is filled.
     """
     dataset = str(values.get("dataset", ProbeSettings.model_fields["dataset"].default))
-    layer = layered({"dataset": dataset})
+    known = {} if of_datasets is None else of_datasets
+    if dataset not in known:
+        known[dataset] = layered({"dataset": dataset})
+    layer = known[dataset]
     own: dict[str, Any] = {key: layer[key] for key in ("task", "dataset_options") if key in layer}
     options = {**own.get("dataset_options", {}), **values.get("dataset_options", {})}
     found = {**own, **values, **({"dataset_options": options} if options else {})}
     labels = find_task(str(settle(found)["task"])).labels if "task" in found else None
     return found if labels is None or labels.distances else {"loss": BOTH_LOSSES[:1], **found}
-
-
-def read_probe_suite(file: Path, over: Mapping[str, Any] | None = None) -> list[ProbeSettings]:
-    """All grids of a suite, in order.
-
-    ::
-
-        about: what this is
-        defaults: {dataset: findingemo}
-        networks: {expressions: {dataset: ferplus}}
-        probes:
-          - {streams: ["features:vgg16"], matrix: {task: [emo8, arousal3]}}
-          - {streams: ["features:vgg16", "faces:{expressions}"]}
-
-    ``networks`` are runs of this suite, with the settings of ``fer-bench run`` (or, with ``layered: false``, with what
-    is written here and nothing else); streams name them in braces, and `fer-bench probe` trains those that are missing
-    first.
-
-    Args:
-        file: path, or name of a suite in ``benchmarks/suites``.
-        over: settings that count more than the suite's.
-
-    Raises:
-        SpecError: an unknown key or a bad value, with the file and the number of the entry.
-        UnknownNameError: no such suite.
-    """
-    path, content = _read_suite(file)
-    runs = {name: f"run:{spec.run_id()}" for name, spec in read_networks(file).items()}
-    entries = content.get("probes")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        problem = f"{path}: 'probes' must be a list of settings."
-        raise SpecError(problem)
-    grids = []
-    for number, entry in enumerate(entries, start=1):
-        matrix = entry.get("matrix", {})
-        settings = {**content.get("defaults", {}), **{key: value for key, value in entry.items() if key != "matrix"}}
-        for values in itertools.product(*matrix.values()):
-            point = {**settings, **_filled(dict(zip(matrix, values, strict=True)), settings, runs), **(over or {})}
-            grids.append(build_probe(with_dataset_defaults(point), f"{path}, entry {number}"))
-    return grids
-
-
-def read_networks(file: Path) -> dict[str, RunSpec]:
-    """The runs that a suite's streams name, by the names that it gives them.
-
-    Args:
-        file: path, or name of a suite in ``benchmarks/suites``.
-
-    Raises:
-        SpecError: an unknown key or a bad value.
-        UnknownNameError: no such suite.
-    """
-    path, content = _read_suite(file)
-    networks = content.get("networks", {})
-    if not isinstance(networks, dict) or not all(isinstance(settings, dict) for settings in networks.values()):
-        problem = f"{path}: 'networks' must hold one mapping of settings per network."
-        raise SpecError(problem, "For example networks: {expressions: {dataset: ferplus}}.")
-    complete = layered if content.get("layered", True) else dict
-    return {str(name): build(complete(settings), f"{path}, network {name!r}") for name, settings in networks.items()}
-
-
-def _read_suite(file: Path) -> tuple[Path, dict[str, Any]]:
-    folder = paths.benchmarks_dir() / "suites"
-    path = file if file.is_file() else folder / f"{file.name.removesuffix('.yaml')}.yaml"
-    if not path.is_file():
-        kind = "suite"
-        raise unknown_name(kind, str(file), [found.stem for found in folder.glob("*.yaml")])
-    content = read_yaml(path)
-    for key in content:
-        if key not in _SUITE_KEYS:
-            unknown = unknown_name("key", key, _SUITE_KEYS)
-            problem = f"{path}: {unknown.problem}"
-            raise SpecError(problem, unknown.hint)
-    return path, content
-
-
-def _filled(point: dict[str, Any], settings: Mapping[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
-    """A point of a matrix; ``backbone`` is no setting but is put into the streams where they say ``{backbone}``, and so
-    are the suite's networks.
-    """
-    names = {"backbone": str(point.pop("backbone")), **runs} if "backbone" in point else runs
-    streams = [
-        str(stream)
-        for stream in point.get(
-            "streams", settings.get("streams", ["features:{backbone}"] if "backbone" in names else [])
-        )
-    ]
-    for name, value in names.items():
-        # A backbone may itself be one of the networks.
-        streams = [stream.replace(f"{{{name}}}", value) for stream in streams]
-    return {**point, "streams": streams}
 
 
 def _short(stream: str) -> str:

@@ -19,7 +19,7 @@ from fer_bench.scoring.resampling import percentiles
 
 Float = npt.NDArray[np.float64]
 Curves = Mapping[str, Sequence[float | None]]
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# Okabe and Ito's colours, which people with any colour vision can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 _SPLITS = {"train": BLUE, "validation": ORANGE}
 _N_RESAMPLES = 1000
@@ -136,7 +136,7 @@ def reliability_diagram(targets: npt.ArrayLike, outputs: npt.ArrayLike, title: s
 
 
 def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title: str) -> bytes:
-    """F1 of each class with its 95 % bootstrap interval over samples, precision and recall beside it.
+    """F1 of each class with its 95 % bootstrap interval over samples, precision and recall next to it.
 
     Args:
         matrices: the confusion matrix of each run; shown are means over runs, of the values and of the ends of the
@@ -153,7 +153,7 @@ def per_class_f1(matrices: Sequence[npt.ArrayLike], names: Sequence[str], title:
     places = np.arange(len(names))
     figure = Figure(figsize=(6.4, max(2.8, 0.42 * len(names) + 1.4)), layout="constrained")
     axes = figure.subplots()
-    # An interval of a mean over resamples may lie beside the value; an error bar cannot.
+    # An interval of a mean over resamples may not contain the value; an error bar must.
     reach = np.maximum(np.stack([f1 - ends[0], ends[1] - f1]), 0.0)
     axes.barh(
         places,
@@ -200,7 +200,7 @@ def reconstructions(originals: Float, reconstructed: Float, names: Sequence[str]
 
     Args:
         originals: shape (N, S, S, 3), pixels in [0, 1].
-        reconstructed: the same; what lies outside is clipped in the picture, not in the error.
+        reconstructed: the same; what is outside is clipped in the picture, not in the error.
         names: above each of the N columns.
     """
     n = len(originals)

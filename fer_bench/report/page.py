@@ -1,4 +1,4 @@
-"""report(): one self-contained page, and its figures as files beside it."""
+"""report(): one self-contained page, and its figures as files next to it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from fer_bench import __version__
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
+from fer_bench.escaping import visible
 from fer_bench.metrics import NONE, is_share, title_of
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.report import figures
@@ -75,6 +76,10 @@ def render(content: dict[str, Any], sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Values, not the template's own text; what would turn the letters around it is shown as its number.
+    environment.finalize = lambda value: (
+        visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     return environment.get_template("report.html").render(version=__version__, sections=sections, **content)
 
@@ -101,7 +106,7 @@ def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]
 
 def _with_corrupted(store: Store, section: Section) -> Section:
     """A section with the figure of its row on corrupted images, where that was measured."""
-    runs = [found for record in section.records if (found := corruptions.find(store, record)) is not None]
+    runs = [found for record in section.records if (found := corruptions.find_intact(store, record)) is not None]
     if runs:
         over = "" if len(runs) == 1 else f", mean of {len(runs)} runs"
         caption = f"Score on corrupted test images by kind and strength of the corruption{over}; dashed: on clean ones."

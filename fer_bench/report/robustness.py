@@ -13,7 +13,7 @@ from fer_bench.metrics import is_share, title_of
 from fer_bench.report.figures import BLUE, GREEN, GREY, ORANGE
 from fer_bench.results.corruptions import FAMILIES, N_STRENGTHS, Corrupted, mean_drop
 
-# The fourth of Okabe and Ito's colours beside those of the other figures.
+# The fourth of Okabe and Ito's colours next to those of the other figures.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7")
 _MARKERS = ("o", "s", "^", "D")
 

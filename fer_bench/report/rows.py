@@ -81,7 +81,7 @@ def build_section(
         f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records)
     )
     labels = protocol.task.labels
-    for metric in metrics.of_kind(protocol.task.kind):
+    for metric in metrics.shown_of(protocol.task.kind, [record.code for record in records]):
         if any(metric.name in record.metrics for record in records):
             section.scores.append(
                 (metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from fer_bench.ensembles.curve import png_of
-from fer_bench.metrics import headline, number, of_kind
+from fer_bench.metrics import headline, number, shown_of
 from fer_bench.results.record import Record
 from fer_bench.scoring.regression import ccc
 
@@ -52,7 +52,7 @@ def dimension_table(records: Sequence[Record], names: Sequence[str]) -> tuple[st
     """Scores of each dimension on test, means over runs: heading, header, rows."""
     shown = [
         metric
-        for metric in of_kind("values")
+        for metric in shown_of("values", [record.code for record in records])
         if any(metric.name in (record.metrics.get(name) or {}) for record in records for name in names)
     ]
     rows = [

@@ -1,4 +1,4 @@
-"""What a run's record and folder are called, decided in one place for every room that trains or looks for what was
+"""What a run's record and folder are called, decided in one place for every module that trains or looks for what was
 trained.
 """
 

@@ -1,6 +1,6 @@
 """Which copy of a dataset a record is of, and which copy's table comes first on a board.
 
-A protocol that declares its copy ranks that one. Where none is declared, every copy has a table of its own, so that no
+A protocol that declares its copy ranks that one. Where none is declared, every copy has its own table, so that no
 stray run changes another copy's ranks.
 """
 
@@ -50,7 +50,7 @@ def same_order(a: Record, b: Record, split: str) -> bool:
 
 
 def copy_digest(checksums: Mapping[str, str]) -> str:
-    """Eight hexadecimal digits that stand for a copy; empty for none."""
+    """Eight hexadecimal digits that identify a copy; empty for none."""
     return hashlib.sha256(json.dumps(dict(checksums), sort_keys=True).encode()).hexdigest()[:8] if checksums else ""
 
 

@@ -1,4 +1,4 @@
-"""What a row is worth on corrupted images: one file per record, in a tree of its own beside the records, which never
+"""What a row is worth on corrupted images: one file per record, in a separate tree next to the records, which never
 change for it.
 
 ``<root>/corruptions/<protocol>/<model>/<run_id>.json`` holds every score on corrupted images and, packed, the answers
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,13 +22,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import HardwareError, RecordError
+from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
 from fer_bench.results.inputs import digest
 from fer_bench.results.record import FileName, Record, first_finding
 from fer_bench.results.store import Store, folder_name
 from fer_bench.untrusted import read_regular, shown, strict_json
 
-# Raised when a corruption or a strength changes; files of another version are not shown beside those of this one.
+# Raised when a corruption or a strength changes; files of another version are not shown next to those of this one.
 VERSION = 1
 N_STRENGTHS = 5
 # By family, what each corruption is called.
@@ -166,6 +167,15 @@ def find(store: Store, record: Record) -> Corrupted | None:
     return found if is_of(found, record) else None
 
 
+def find_intact(store: Store, record: Record) -> Corrupted | None:
+    """As :func:`find`; a damaged file is left out with a notice, for boards and pages are of more than it."""
+    try:
+        return find(store, record)
+    except RecordError as error:
+        warnings.warn(f"left out: {error}", DamagedFileWarning, stacklevel=2)
+        return None
+
+
 def protocols(store: Store) -> list[str]:
     """Names of the protocols with any such file, sorted."""
     return sorted({path.parent.parent.name for path in (store.root / FOLDER).glob("*/*/*.json")})
@@ -187,7 +197,7 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
     """
     path = path_of(store, record)
     try:
-        # A picture of other scores must not stand beside the file, wherever this is stopped.
+        # A figure of other scores must not be next to the file, wherever this is stopped.
         with contextlib.suppress(FileNotFoundError):
             path.with_suffix(".png").unlink()
         write_atomically(path, found.to_json().encode())
@@ -195,7 +205,7 @@ def put(store: Store, record: Record, found: Corrupted, figure: bytes) -> Path:
     except OSError as error:
         problem = f"the scores on corrupted images cannot be written to {path.parent}: {error.strerror or error}."
         raise HardwareError(
-            problem, "Free some space or mend the permissions, and give the same command again."
+            problem, "Free some space or fix the permissions, and run the same command again."
         ) from None
     return path
 

@@ -86,7 +86,7 @@ class StackedPredictions:
         """
         arrays = read_columns(path, STACKED, sha256, n)
         outputs = arrays["outputs"]
-        # The outputs of the common part mean nothing and take no room.
+        # The outputs of the common part mean nothing and take no space.
         empty = np.broadcast_to(np.float32(0), outputs.shape[1:])
         try:
             return cls(
@@ -159,7 +159,7 @@ def grid_lines(path: Path) -> Iterator[Record | RecordError]:
             raise TypeError(what)
         shared, owns = content["shared"], content["records"]
         if not isinstance(shared, dict) or not isinstance(owns, list):
-            raise TypeError("'shared' is no object, or 'records' no list")
+            raise TypeError("'shared' is not an object, or 'records' not a list")
         require_faultless(shared)
     except OSError as error:
         problem = f"{path}: the grid cannot be read ({error.strerror})."

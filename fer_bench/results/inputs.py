@@ -56,7 +56,7 @@ def data_inputs(facts: Mapping[str, Any]) -> Inputs:
 
 
 def digest(inputs: Mapping[str, str]) -> str:
-    """Six hexadecimal digits that stand for a fingerprint."""
+    """Six hexadecimal digits of a fingerprint."""
     return hashlib.sha256(json.dumps(dict(inputs), sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:6]
 
 
@@ -154,7 +154,7 @@ def any_record(store: Store, protocol: str, model: str, plain: str) -> bool:
 
 
 def training_folder(root: Path, name: str, inputs: Mapping[str, str]) -> Path:
-    """The folder of a training on these inputs: the plain one where it is free or theirs, else one of their own.
+    """The folder of a training on these inputs: the plain one where it is free or theirs, else a separate one.
 
     Args:
         root: of all trainings.

@@ -1,5 +1,5 @@
-"""What killed processes leave beside records: beginnings of files, predictions that no record names, figures of records
-that are not there.
+"""What killed processes leave next to records: beginnings of files, predictions that no record names, figures of
+records that are not there.
 
 A record's predictions are written before it, and those that it no longer names are removed after it. Whoever does
 either holds the folder's lock, so what a holder of the lock finds there unnamed is nobody's.

@@ -1,4 +1,4 @@
-"""What runs are called: model, recipe and views, and what sets apart those that share all three; pure."""
+"""What runs are called: model, recipe and views, and what distinguishes those that share all three; pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 Key = TypeVar("Key")
 
-# Differences that a name can carry; runs that differ in more are told apart by the beginning of their digest.
+# Differences that a name can carry; runs that differ in more are distinguished by the beginning of their digest.
 _MOST = 3
 _NOT_SETTINGS = frozenset({"seed", "recipe", "execution"})
 _DIGEST_SHOWN = 10

@@ -13,7 +13,7 @@ from fer_bench.results.store import Store
 
 
 def protocol_of(record: Record) -> Protocol:
-    """The protocol by which a record was judged.
+    """The protocol under which a record was scored.
 
     Raises:
         UnknownNameError: its task does not exist.
@@ -46,7 +46,7 @@ def find_protocol(name: str, records: Iterable[Record]) -> Protocol | None:
 
 
 def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
-    """A protocol by name: declared, of records in a store, or of a dataset that a user brings.
+    """A protocol by name: declared, of records in a store, or of a user dataset.
 
     Raises:
         UnknownNameError: it is none of these, with suggestions.

@@ -30,7 +30,7 @@ PACKAGES = (
 def code() -> dict[str, Any]:
     """Version, commit, whether the package differed from the commit, and the versions of what decides numbers.
 
-    Where the code lies without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the
+    Where the code is without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the
     commit.
     """
     packages = {}

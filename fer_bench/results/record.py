@@ -1,4 +1,4 @@
-"""Record: one run as one JSON file: what was run, on what, what came out, and where its predictions lie."""
+"""Record: one run as one JSON file: its settings, data and scores, and the names of its predictions files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import from_json
 
+from fer_bench import metric_plugins
 from fer_bench.errors import RecordError
-from fer_bench.protocols import learn_classes, state_classes
+from fer_bench.protocols import learn_classes, learn_values, state_classes, state_values
 from fer_bench.results.layout import lay_out
 from fer_bench.results.newer import refuse_newer
 from fer_bench.untrusted import read_regular, shown, strict_json
@@ -56,7 +57,7 @@ Kind = Literal["trained", "ensemble", "probe", "human", "evaluated", "external"]
 
 
 class PredictionsFile(BaseModel):
-    """A predictions file beside the record.
+    """A predictions file next to the record.
 
     Args:
         file: its name, in the record's own folder.
@@ -74,10 +75,9 @@ class PredictionsFile(BaseModel):
 
 
 class Record(BaseModel):
-    """One row's worth of evidence. Numbers are kept in full precision; what is undefined is null with a reason beside
-    it.
+    """The result of one run. Numbers are kept in full precision; undefined ones are null, with a reason next to them.
 
-    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is written anew;
+    A stored record keeps fields that this version does not know (:attr:`unknown_fields`), also when it is rewritten;
     see CONTRIBUTING.md, "Records".
 
     Args:
@@ -85,8 +85,8 @@ class Record(BaseModel):
         outcomes: for class tasks, one bit per test sample in the order of the predictions file: answered rightly.
             Paired tests need no more, so a leaderboard of ten thousand records is rendered without opening ten thousand
             files.
-        data: what is known of the data; of a task of classes that a user has named, ``classes`` states them, so that
-            the record is understood anywhere.
+        data: what is known of the data; of a task of classes or values that a user has named, ``classes`` or
+            ``values`` states them, so that the record is understood anywhere.
         caveats: ``selected on test``, ``leaky``, ``claims another copy of the data``, ...: shown beside the row.
         inputs: fingerprint of what it is a result of, see :mod:`fer_bench.results.inputs`; empty in records from before
             there was one.
@@ -136,10 +136,16 @@ class Record(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _known_metrics(self) -> Record:
+        metric_plugins.learn(self.code)
+        return self
+
+    @model_validator(mode="after")
     def _known_classes(self) -> Record:
-        stated = self.data.get("classes")
         try:
-            learn_classes(stated if isinstance(stated, dict) else {})
+            for key, learn in (("classes", learn_classes), ("values", learn_values)):
+                stated = self.data.get(key)
+                learn(stated if isinstance(stated, dict) else {})
         except RecordError as error:
             raise ValueError(error.problem) from None
         return self
@@ -201,9 +207,10 @@ def first_finding(error: ValidationError) -> str:
 
 
 def with_classes(record: Record) -> Record:
-    """A record that states the classes of its task, where a user has named them."""
-    stated = state_classes(record.task)
-    return record.model_copy(update={"data": {**record.data, "classes": stated}}) if stated else record
+    """A record that states the classes, or the values, of its task, where a user has named them."""
+    both = {"classes": state_classes(record.task), "values": state_values(record.task)}
+    stated = {key: content for key, content in both.items() if content}
+    return record.model_copy(update={"data": {**record.data, **stated}}) if stated else record
 
 
 def pack_outcomes(correct: npt.NDArray[np.bool_]) -> str:

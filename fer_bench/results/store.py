@@ -1,9 +1,9 @@
-"""The store: records and predictions in plain files; the one place that writes them.
+"""The store: records and predictions in plain files; the only module that writes them.
 
-``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` beside
-it. Predictions are put in place first, under names that no record has, and the record last, each atomically: at every
-moment a record names what is there, the old or the new. Only then are the predictions that it no longer names removed.
-Whoever writes holds the folder's lock, and removes what killed processes left there, see
+``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` next to
+it. Predictions are written first, under names that no record has, and the record last, each atomically: at any time a
+record refers to existing files, the old or the new ones. Only then are predictions removed that it no longer names.
+A writer holds the folder's lock, and removes what killed processes left there, see
 :mod:`fer_bench.results.leftovers`. The records of a grid share a file, see :mod:`fer_bench.results.grids`.
 """
 
@@ -36,7 +36,7 @@ def folder_name(model: str) -> str:
 
 
 def is_misplaced(record: Record, path: Path) -> bool:
-    """Whether a record is in the file of another: of another protocol, model or run."""
+    """Whether a record is in the file of another protocol, model or run."""
     place = (path.parent.parent.name, path.parent.name)
     return (record.protocol, folder_name(record.model)) != place or (
         not path.name.endswith(SUFFIX) and record.run_id != path.stem
@@ -51,7 +51,7 @@ class _Open:
     names: dict[str, Names] = field(default_factory=dict)
 
     def place(self, stem: str, split: str, content: bytes, n: int) -> PredictionsFile:
-        """Put predictions in place under a name that means no other file to any record."""
+        """Write predictions under a name that no record uses for another file."""
         sha256 = hashlib.sha256(content).hexdigest()
         others = {name for names in self.names.values() for name, stated in (names or {}).items() if stated != sha256}
         candidates = (f"{stem}.{split}.npz", *(f"{stem}.{sha256[:digits]}.{split}.npz" for digits in (8, 16, 64)))
@@ -62,7 +62,7 @@ class _Open:
         return PredictionsFile(file=name, sha256=sha256, n=n)
 
     def record(self, name: str, content: str, entries: Iterable[PredictionsFile]) -> None:
-        """Put the file of a record, or of a grid, in place."""
+        """Write the file of a record or of a grid."""
         write_atomically(self.folder / name, content.encode())
         self.names[name] = {entry.file: entry.sha256 for entry in entries}
 
@@ -76,13 +76,13 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or paths.leaderboards_dir()
-        # The records of a grid follow each other: one file is enough.
+        # Records of a grid are read one after the other: caching one file is enough.
         self._opened: tuple[Path, str, StackedPredictions] | None = None
         self.notice = Notice(self.results)
 
     @classmethod
     def at(cls, place: Store | str | os.PathLike[str] | None) -> Store:
-        """A store as it is, or that of a folder; None: the project's."""
+        """A store itself, or the store of a folder; None: the project's."""
         return place if isinstance(place, Store) else cls(None if place is None else Path(place))
 
     @property
@@ -94,7 +94,7 @@ class Store:
         """Where a record is, or would be.
 
         Raises:
-            RecordError: a name that would lead elsewhere.
+            RecordError: a name that would lead out of the folder.
         """
         return self._folder(protocol, model) / f"{_checked(run_id)}.json"
 
@@ -108,9 +108,9 @@ class Store:
         return Record.load(path) if path.is_file() else None
 
     def find_intact(self, protocol: str, model: str, run_id: str) -> Record | None:
-        """A record on which one may build: readable, in its own place, and with all its predictions; None otherwise.
+        """A record that can be reused: readable, in the right place, and with all its predictions; None otherwise.
 
-        What this does not find is not done: the run is repeated, and its record written anew.
+        A run that this does not find is repeated, and its record rewritten.
 
         Raises:
             NewerRecordError: it is of a schema that only newer versions read.
@@ -167,16 +167,16 @@ class Store:
         """Where a grid is, or would be.
 
         Raises:
-            RecordError: a name that would lead elsewhere.
+            RecordError: a name that would lead out of the folder.
         """
         return self._folder(protocol, model) / f"{_checked(grid)}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
         """All records, in the order of their file names, those of grids last; fields that this version does not know
-        are said once, at the end.
+        are reported once, at the end.
 
         Raises:
-            RecordError: a damaged record, by name; a leaderboard made of the rest would be a lie by omission.
+            RecordError: a damaged record, by name; a leaderboard without it would be misleading.
         """
         for path in self.files(protocol):
             record = Record.load(path)
@@ -234,16 +234,14 @@ class Store:
         raise RecordError(problem, hint)
 
     def borrow(self, protocol: str) -> None:
-        """In scratch mode, take in what the project's store has of a protocol (of grids nothing); elsewhere nothing is
-        done.
-        """
+        """In scratch mode, copy the project's records of a protocol (grids excepted); otherwise do nothing."""
         if (lender := self._lender()) is not None:
             for path in lender.files(protocol):
                 self._borrow(lender, Record.load(path))
 
     def _lender(self) -> Store | None:
-        """In scratch mode the project's store: its records are copied here, with their predictions, before anything is
-        built upon them.
+        """In scratch mode, the project's store: its records are copied here, with their predictions, before they are
+        used.
         """
         if not paths.in_scratch() or self.root != paths.leaderboards_dir():
             return None
@@ -274,7 +272,7 @@ class Store:
 
     @staticmethod
     def _leads_inside(path: Path) -> bool:
-        """Whether a file is in the folder that its path says, not behind a link that leads out."""
+        """Whether a file is in the folder of its path, not behind a link that leads out."""
         try:
             return path.resolve().parent == path.parent.resolve()
         except (OSError, RuntimeError):
@@ -309,14 +307,14 @@ class Store:
         *,
         called: Callable[[], str] | None = None,
     ) -> Record:
-        """Write predictions and record, the first time or anew: before, or after, but never in between.
+        """Write or rewrite predictions and record; readers see the old state or the new one, never a mixture.
 
         Args:
             record: without its ``predictions`` entries, which are filled in here.
             predictions: by split.
             figures: by the end of their names, one of :data:`~fer_bench.results.leftovers.FIGURES`; ``<run_id>.<end>``
-                shows the record beside it, or is not there.
-            called: gives the run id, while nobody else can write to the folder; None: the record's own.
+                shows the record next to it, or is not there.
+            called: gives the run id, evaluated under the lock of the folder; None: the record's own.
 
         Returns:
             The record as written.
@@ -340,7 +338,7 @@ class Store:
         return done
 
     def amend(self, record: Record) -> Record:
-        """Write a record anew whose predictions stay as they are.
+        """Rewrite a record whose predictions stay unchanged.
 
         Args:
             record: with its ``predictions`` entries; not of a grid.
@@ -349,22 +347,22 @@ class Store:
             The record.
 
         Raises:
-            RecordError: its predictions are no longer there: it was written anew meanwhile.
+            RecordError: its predictions are no longer there: it was rewritten meanwhile.
             HardwareError: the disk is full or read-only; the former record stays.
         """
         name = self.path(record.protocol, record.model, record.run_id).name
         with self._writing(self.folder(record)) as place:
             if not self.intact(record):
                 problem = (
-                    f"record {record.run_id}: the predictions that it names are not there; it was written anew"
+                    f"record {record.run_id}: the predictions that it names are not there; it was rewritten"
                     " meanwhile, or is damaged."
                 )
-                raise RecordError(problem, "Give the same command again.")
+                raise RecordError(problem, "Run the same command again.")
             place.record(name, record.to_json(), record.predictions.values())
         return record
 
     def amend_grid(self, path: Path, records: Sequence[Record]) -> None:
-        """Write the records of a grid anew whose predictions stay as they are, as :meth:`amend` does.
+        """Rewrite the records of a grid whose predictions stay unchanged, as :meth:`amend` does.
 
         Args:
             path: the grid's file.
@@ -377,10 +375,10 @@ class Store:
         with self._writing(path.parent) as place:
             if not self.intact(*records):
                 problem = (
-                    f"{path}: the predictions that the grid names are not there; it was written anew meanwhile, or is"
+                    f"{path}: the predictions that the grid names are not there; it was rewritten meanwhile, or is"
                     " damaged."
                 )
-                raise RecordError(problem, "Give the same command again.")
+                raise RecordError(problem, "Run the same command again.")
             place.record(
                 path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()]
             )
@@ -454,7 +452,7 @@ class Store:
             problem = f"the result cannot be written to {folder}: {error.strerror or error}."
             raise HardwareError(
                 problem,
-                "Free some space or mend the permissions, and give the same command again; training is not repeated.",
+                "Free some space or fix the permissions, and run the same command again; training is not repeated.",
             ) from None
 
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:

@@ -204,7 +204,7 @@ def krippendorff_alpha(answers: npt.ArrayLike, level: Level) -> float:
 
     Args:
         answers: shape (N, R); class ids for "nominal", ranks for "ordinal", numbers for "interval".
-        level: which differences count: any alike; by how many answers lie between; by their square.
+        level: which differences count: any alike; by how many answers are between; by their square.
 
     Returns:
         At most 1; 0 is chance, below 0 systematic disagreement. NaN where all comparable answers are equal, or none are
@@ -226,7 +226,7 @@ def krippendorff_alpha_from_counts(counts: npt.ArrayLike, level: Level, values: 
     Args:
         counts: shape (N, K), the values in ascending order for "ordinal".
         level: as :func:`krippendorff_alpha`.
-        values: shape (K,), what each column stands for; needed for "interval" only.
+        values: shape (K,), what each column represents; needed for "interval" only.
     """
     votes = _counts(counts)
     votes = votes[votes.sum(axis=1) > 1]
@@ -334,10 +334,10 @@ def _distances(per_value: Float, level: Level, values: npt.ArrayLike | None) -> 
     if level == "nominal":
         return 1 - np.eye(len(per_value))
     if level == "ordinal":
-        # Answers up to the middle of a value's own: the difference of two such places counts what lies between.
+        # Answers up to the middle of a value's own: the difference of two such places counts what is between.
         places = np.cumsum(per_value) - per_value / 2
     elif values is None or len(np.asarray(values)) != len(per_value):
-        problem = "interval alpha from counts needs the number that each column stands for."
+        problem = "interval alpha from counts needs the number that each column represents."
         raise BadDataError(problem)
     else:
         places = np.asarray(values, dtype=np.float64)
@@ -386,8 +386,6 @@ def _answers(answers: npt.ArrayLike) -> Float:
 def _counts(counts: npt.ArrayLike) -> Float:
     votes = np.asarray(counts, dtype=np.float64)
     if votes.ndim != 2 or not (votes >= 0).all() or (votes != np.floor(votes)).any():
-        problem = (
-            f"vote counts must be whole numbers, none negative, of shape (items, classes); got shape {votes.shape}."
-        )
+        problem = f"vote counts must be integers, none negative, of shape (items, classes); got shape {votes.shape}."
         raise BadDataError(problem)
     return votes

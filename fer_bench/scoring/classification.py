@@ -1,6 +1,6 @@
 """Scores of expression recognition: from the confusion matrix, and from probabilities.
 
-A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has a column of its own in
+A prediction of ``NO_ANSWER`` (no face was detected) is a wrong answer, not a missing row: it has its own column in
 the confusion matrix, so every total holds it.
 """
 
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
+from fer_bench.metric_entry import METRICS, Metric
+from fer_bench.metric_plugins import brought, compute
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
 NO_ANSWER = -1
-CONFUSION_STATISTICS = metrics.names("confusion")
 # Probabilities may have been stored in half precision; what is further from 1 than this was never a softmax.
 _SUM_TOLERANCE = 1e-2
 # A stored probability of exactly 0 would make one sample's loss infinite; scikit-learn's log_loss clips at the same
@@ -149,7 +150,7 @@ def weighted_f1(matrix: Confusion) -> Float:
 
 
 def cohen_kappa(matrix: Confusion) -> Float:
-    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is an answer of its own,
+    """Cohen's kappa (Cohen 1960): agreement beyond chance, in [-1, 1], shape (...); no answer is a separate category,
     which is never right.
 
     Undefined where targets and answers are all of one class, so that no other agreement was possible.
@@ -160,7 +161,7 @@ def cohen_kappa(matrix: Confusion) -> Float:
 
 def mcc(matrix: Confusion) -> Float:
     """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an
-    answer of its own.
+    separate category.
 
     Undefined, as a correlation with a constant is, where all targets or all answers are of one class.
     """
@@ -186,7 +187,13 @@ def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:
 def confusion_statistic(confusion: Confusion | npt.ArrayLike, name: str) -> Float:
     """One metric of confusion matrices, shape (...); arguments as of :func:`confusion_statistics`."""
     matrix = confusion if isinstance(confusion, Confusion) else Confusion(confusion)
-    return np.asarray(metrics.function(metrics.METRICS[name].compute)(matrix), dtype=np.float64)
+    found = compute(_metric(name), matrix, shape=matrix.total.shape)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _metric(name: str) -> Metric:
+    found = METRICS.get(name) or brought().get(name, (None,))[0]
+    return METRICS[name] if found is None else found
 
 
 def scores_from_confusion(confusion: npt.ArrayLike) -> dict[str, Any]:
@@ -246,10 +253,10 @@ def probability_scores(targets: npt.ArrayLike, probabilities: npt.ArrayLike, bin
         RecordError: shapes do not fit, or rows are not probabilities.
     """
     given = Probabilities(*_probabilities(targets, probabilities), bins)
-    # Beside their mean, whatever the order of the table.
+    # Alongside their mean, whatever the order of the table.
     scores: dict[str, Any] = {"macro_ap": None, "average_precision": defined_list(given.average_precision)}
     for name in metrics.names("probabilities"):
-        scores[name] = defined(metrics.function(metrics.METRICS[name].compute)(given)) if len(given) else None
+        scores[name] = defined(compute(_metric(name), given)) if len(given) else None
     reasons = _why_undefined({name: scores[name] for name in metrics.names("probabilities")}, len(given) > 0)
     if len(given):
         reasons |= {
@@ -363,16 +370,20 @@ def _diagram(
 
 def _why_undefined(scores: dict[str, float | None], any_samples: bool) -> dict[str, str]:
     return {
-        name: metrics.METRICS[name].undefined if any_samples else "no samples"
+        name: _undefined(_metric(name)) if any_samples else "no samples"
         for name, value in scores.items()
         if value is None
     }
 
 
+def _undefined(metric: Metric) -> str:
+    return metric.undefined or ("" if metric.since is not None else "the metric gives no number")
+
+
 def _class_ids(what: str, values: npt.ArrayLike, lowest: int, n_classes: int) -> npt.NDArray[np.int64]:
     ids = np.asarray(values)
     if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
-        problem = f"{what} ids must be a list of whole numbers, not {ids.dtype} of shape {ids.shape}."
+        problem = f"{what} ids must be a list of integers, not {ids.dtype} of shape {ids.shape}."
         raise RecordError(problem)
     wrong: npt.NDArray[np.bool_] = (ids < lowest) | (ids >= n_classes)
     if wrong.any():

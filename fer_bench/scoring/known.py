@@ -6,13 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fer_bench import metrics as table
-from fer_bench.protocols import TASKS
-from fer_bench.scoring.regression import VA_SCORES
-
-_OF_CLASSES = ("precision", "recall", "f1", "support", "average_precision", "n_clipped", "per_class", "confusion")
-_OF_ALL = ("n", "n_unanswered", "n_groups", "mean", "intervals", "reasons", "clean", "folds", "averaged", "std")
-_DIMENSIONS = (dimension for name in TASKS for dimension in TASKS[name].dimensions)
-_PARTS = frozenset({*VA_SCORES, *_OF_CLASSES, *_OF_ALL, *_DIMENSIONS})
+from fer_bench.metric_entry import RESERVED
+from fer_bench.protocols import own_dimensions
 
 
 def known_part(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,11 +31,12 @@ def unknown_names(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _unknown_in(name: str) -> str | None:
     """The first part of a path of names that is none of ours; positions in a list are nobody's."""
+    dimensions = own_dimensions()
     return next(
         (
             part
             for part in name.replace("/", ".").split(".")
-            if not part.isdigit() and part not in _PARTS and part not in table.METRICS
+            if not part.isdigit() and part not in RESERVED and part not in dimensions and table.get(part) is None
         ),
         None,
     )

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
+from fer_bench.metric_entry import METRICS
+from fer_bench.metric_plugins import function
 from fer_bench.scoring.resampling import N_RESAMPLES, Interval, Units, percentiles
 from fer_bench.scoring.undefined import Float, divide
 
@@ -107,7 +109,7 @@ def statistics(total: Float) -> dict[str, Float]:
         Each of :func:`of_sums`, shape (...); NaN where it is undefined.
     """
     found = Sums(total)
-    return {name: metrics.function(metrics.METRICS[name].of_sums)(found) for name in of_sums()}
+    return {name: function(METRICS[name].of_sums)(found) for name in of_sums()}
 
 
 def mean_ccc(total: npt.ArrayLike) -> float | None:

@@ -43,6 +43,15 @@ def expected(recomputed: Mapping[str, Any], stored: Mapping[str, Any], newer: Co
     return found
 
 
+def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Metrics without those of some names, at any depth."""
+    return {
+        name: without(value, names) if isinstance(value, Mapping) else value
+        for name, value in metrics.items()
+        if _metric_in(name) not in names
+    }
+
+
 def with_newer(stored: Mapping[str, Any], recomputed: Mapping[str, Any], newer: Collection[str]) -> dict[str, Any]:
     """What is stored, as it is and in its order, and behind it what is of newer metrics and is not stored, at any
     depth.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fer_bench import metrics
+from fer_bench import metric_plugins, metrics
+from fer_bench.metric_plugins import STATED
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -27,7 +28,7 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
 
     Returns:
         The draft with ``metrics``, ``validation_metrics`` (empty without that split), ``metrics_version``,
-        ``n_scored``, ``outcomes`` (empty for values) and ``created``.
+        ``n_scored``, ``code`` with the plugins of its metrics, ``outcomes`` (empty for values) and ``created``.
 
     Raises:
         RecordError: predictions do not fit the protocol.
@@ -39,10 +40,20 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
             "metrics_version": metrics.revision(),
             "validation_metrics": {} if validation is None else score(protocol, validation),
             "n_scored": len(test),
+            "code": with_metric_plugins(draft.code, protocol.task.kind),
             "outcomes": _outcomes(protocol, test),
             "created": created or provenance.now(),
         }
     )
+
+
+def with_metric_plugins(code: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What a record says of its code, with the plugins that bring metrics of its kind of task (``classes`` or
+    ``values``), and no others that do.
+    """
+    stated = {key: facts for key, facts in (code.get("plugins") or {}).items() if not key.startswith(STATED)}
+    stated |= metric_plugins.facts(metric.takes for metric in metrics.of_kind(kind))
+    return {key: value for key, value in code.items() if key != "plugins"} | ({"plugins": stated} if stated else {})
 
 
 def without_scores(draft: Record, message: str, *, created: str = "") -> Record:

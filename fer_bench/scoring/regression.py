@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
+from fer_bench.metric_plugins import compute
 from fer_bench.scoring.undefined import Float, defined
 
 Range = tuple[float, float]
-VA_SCORES = metrics.names("values", "signs")
 # What rounding leaves of the deviations of equal numbers, relative to their size; SciPy calls an input constant at the
 # same value.
 _CONSTANT = 1e-13
@@ -119,7 +119,7 @@ def va_scores(
     Returns:
         One dict per name, and "mean" over the dimensions, with each metric of values in :mod:`fer_bench.metrics`;
         errors are in the dataset's units or, as ``..._scaled``, after mapping the scale to [-1, 1]; signs are taken
-        about the middle of the scale. Beside them n, n_unanswered and
+        about the middle of the scale. Alongside them n, n_unanswered and
         reasons: key ("valence.pcc") of each None to why it is undefined.
 
     Raises:
@@ -155,9 +155,14 @@ def _dimension(
     pairs = {"values": (t, o), "signs": (t - middle, np.where(missing, np.nan, o - middle))}
     values = {}
     for metric in metrics.of_kind("values"):
-        value = metrics.function(metric.compute)(*pairs[metric.takes])
+        value = compute(metric, *pairs[metric.takes])
         values[metric.name] = defined(value * to_unit if metric.scaled else value)
-    return values, {key: _why_undefined(t, o) for key, value in values.items() if value is None}
+    without = {
+        metric.name: metric.undefined or "the metric gives no number"
+        for metric in metrics.of_kind("values")
+        if metric.since is None
+    }
+    return values, {key: without.get(key) or _why_undefined(t, o) for key, value in values.items() if value is None}
 
 
 def _why_undefined(t: Float, o: Float) -> str:
@@ -223,5 +228,5 @@ def _missing(truth: Float, answers: Float, dimensions: int) -> npt.NDArray[np.bo
         raise RecordError(problem, "Leave samples without a target out of the split.")
     if np.isinf(answers).any():
         problem = f"the output of row {int(np.isinf(answers).any(axis=1).argmax())} is infinite."
-        raise RecordError(problem, "Only NaN may stand for no answer.")
+        raise RecordError(problem, "Only NaN may mark a missing answer.")
     return np.asarray(np.isnan(answers).any(axis=1))

@@ -1,4 +1,4 @@
-"""Rows: the runs that differ in nothing but their seed, and what they say together; pure."""
+"""Rows: runs of the same settings under different seeds, and their scores over the seeds; pure."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Row:
     Args:
         key: digest of the settings without the seed.
         records: at least one, by seed.
-        n_apart: records of the same settings that are listed apart; a row of survivors is shown as such.
+        n_unranked: records of the same settings that are not ranked; the row is marked as incomplete.
     """
 
     key: str
     records: tuple[Record, ...]
-    n_apart: int = 0
+    n_unranked: int = 0
 
     @property
     def model(self) -> str:
@@ -68,18 +68,20 @@ class Row:
 
     @property
     def kind(self) -> Kind:
-        """How its predictions came about."""
+        """How its predictions were made."""
         return self.records[0].kind
 
     @cached_property
     def caveats(self) -> tuple[str, ...]:
-        """Caveats of all its records, and what is missing from it."""
+        """Caveats of all its records, and of incomplete rows."""
         found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
-            found[f"{_range(unanswered)} unanswered, counted as wrong"] = None
-        if self.n_apart:
-            found[f"{self.n_apart} more {'run' if self.n_apart == 1 else 'runs'} listed apart"] = None
+            values = "ccc" in self.records[0].metrics
+            counted = "the middle of the scale" if values else "wrong"
+            found[f"{_range(unanswered)} unanswered, counted as {counted}"] = None
+        if self.n_unranked:
+            found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None
         return tuple(found)
 
     def value(self, name: str) -> float | None:
@@ -87,7 +89,7 @@ class Row:
         return mean([record.metrics for record in self.records], name)
 
     def by_own_labels(self, name: str) -> float | None:
-        """Mean over seeds on the same images by the dataset's own labels, where other labels judge here; None
+        """Mean over seeds on the same images by the dataset's own labels, where other labels are used for scoring; None
         elsewhere.
         """
         values = [

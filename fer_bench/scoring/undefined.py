@@ -1,4 +1,4 @@
-"""Undefined scores: NaN inside the room (so that arrays stay arrays), ``None`` with a reason where a result leaves
+"""Undefined scores: NaN inside this package (so that arrays stay arrays), ``None`` with a reason where a result leaves
 it.
 """
 

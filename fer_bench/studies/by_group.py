@@ -94,7 +94,7 @@ def _stored(protocol: Protocol, predictions: Predictions) -> dict[str, Attribute
         kinds = ("near-duplicate", "no duplicate")
         groups = np.where(predictions.flags["duplicate"], *kinds)
         found["duplicate"] = Attribute(
-            "duplicate", groups, kinds, "whether a near copy of the test image is in another split"
+            "duplicate", groups, kinds, "whether a near-duplicate of the test image is in another split"
         )
     if predictions.groups is not None:
         found["group"] = Attribute("group", predictions.groups, (), "the clips or people that intervals keep together")

@@ -53,7 +53,7 @@ def study_findingemo(annotations: Path, out: Path) -> Path:
         out: folder, made where it is missing; files of an earlier study are replaced, the page last.
 
     Returns:
-        The page, ``README.md``, which shows the PNG files beside it.
+        The page, ``README.md``, which shows the PNG files next to it.
 
     Raises:
         MissingDataError: there is no such file.

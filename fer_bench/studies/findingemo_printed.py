@@ -1,4 +1,4 @@
-"""What the paper prints about its annotations, to be set beside what they say: Tables 2 and 4 of Mertens et al.,
+"""What the paper prints about its annotations, to be set next to what they say: Tables 2 and 4 of Mertens et al.,
 FindingEmo (2024).
 """
 

@@ -1,4 +1,4 @@
-"""A stored run, judged by other labels than its dataset's own: those of a crowd, beside the original ones on the same
+"""A stored run, judged by other labels than its dataset's own: those of a crowd, next to the original ones on the same
 images.
 """
 
@@ -30,7 +30,7 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
     the very same images.
 
     Args:
-        store: where the run lies and the record goes.
+        store: of the run, and of the new record.
         reference: a run of a task of classes, of any kind.
         path: the label file, ``id,label,confidence``.
 

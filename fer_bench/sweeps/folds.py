@@ -1,8 +1,8 @@
-"""A cross-validation as one experiment: every fold trained and tested as a run of its own, and one record over all of
+"""A cross-validation as one experiment: every fold trained and tested as a separate run, and one record over all of
 them.
 
 The experiment's record holds the predictions of all folds together, each sample once, and is what a leaderboard ranks:
-its scores are *pooled*; the mean over folds of their own scores stands beside it as *averaged*. A fold whose record
+its scores are *pooled*; the mean over folds of their own scores is given next to it as *averaged*. A fold whose record
 exists is not repeated.
 """
 

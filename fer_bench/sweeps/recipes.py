@@ -13,12 +13,12 @@ from fer_bench import paths
 from fer_bench.errors import SpecError
 from fer_bench.layering import for_optimizer, layered, merge, unset
 from fer_bench.protocols import PROTOCOLS
-from fer_bench.registry import unknown_name
+from fer_bench.registry import unknown_name, unmatched
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import is_of_probes, read_suite
+from fer_bench.sweeps.grid import read_suite
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,11 @@ def slug(name: str) -> str:
 
 
 def all_recipes() -> list[Recipe]:
-    """One recipe for each digest of each suite in ``benchmarks/suites`` that trains, in the suites' order."""
+    """One recipe for each digest of the trainings of each suite in ``benchmarks/suites``, in the suites' order."""
     found: dict[tuple[str, str], Recipe] = {}
     for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
-        if not is_of_probes(path):
-            for spec in read_suite(path):
-                found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
+        for spec in read_suite(path):
+            found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
     return list(found.values())
 
 
@@ -78,10 +77,10 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     ]
     if not fitting:
         kind = "recipe"
-        raise unknown_name(kind, name, [known for one in recipes for known in (one.use, one.use.partition("/")[2])])
+        raise unknown_name(kind, name, [one.use if suite else one.use.partition("/")[2] for one in recipes])
     for key in ("dataset", "model", "task"):
         fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
-    # Views of testing are a matter of their own: --tta.
+    # Views of testing are set separately: --tta.
     fitting = [one for one in fitting if not one.spec.tta] or fitting
     # The same settings in two suites, under two names, are one recipe; the first name counts.
     distinct: dict[str, dict[str, Any]] = {}
@@ -178,9 +177,17 @@ def listed(dataset: str = "", model: str = "") -> Iterator[tuple[str, str]]:
     Args:
         dataset: empty: any.
         model: empty: any.
+
+    Raises:
+        UnknownNameError: there is no such recipe, with the names for which there are.
     """
     scores = measured(Store())
-    chosen = [one for one in all_recipes() if dataset in ("", one.spec.dataset) and model in ("", one.spec.model)]
+    chosen = all_recipes()
+    for key, wanted in (("dataset", dataset), ("model", model)):
+        before, chosen = chosen, [one for one in chosen if wanted in ("", getattr(one.spec, key))]
+        if before and not chosen:
+            flag, where = f"--{key}", "the suites" + (f" for {dataset}" if key == "model" and dataset else "")
+            raise unmatched(flag, wanted, where, "recipe", [getattr(one.spec, key) for one in before])
     for one in sorted(chosen, key=lambda one: _order(scores.get((one.spec.protocol, one.spec.digest())))):
         spec = one.spec
         views = f" + TTA {spec.tta} {spec.tta_kind}" if spec.tta else ""

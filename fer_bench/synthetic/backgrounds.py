@@ -1,4 +1,4 @@
-"""Backgrounds of drawn scenes: rooms and landscapes, tinted by a mood."""
+"""Backgrounds of synthetic scenes: rooms and landscapes, tinted by a mood."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a drawn face is made of: who it is, what it does, and where its 68 points then lie.
+"""What a synthetic face is made of: who it is, what it does, and where its 68 points then are.
 
-Face units: the origin lies between eyes and nose tip, x points to the right of the image, y down; the chin is near y =
-1, the crown near y = -1.15. Every drawn feature is built around the landmarks, so the landmarks of a picture are exact.
+Face units: the origin is between eyes and nose tip, x points to the right of the image, y down; the chin is near y =
+1, the crown near y = -1.15. Every facial feature is built around the landmarks, so the landmarks of a picture are
+exact.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ class Identity:
         eye_distance: x of the eyes' centres.
         eye_width: half width of an eye.
         eye_open: height of the upper lid over the corners at rest.
-        eye_tilt: how much the outer corner lies above the inner one.
+        eye_tilt: how much the outer corner is above the inner one.
         brow_gap: distance from eye to brow.
         brow_arch: height of the brow's arch.
-        brow_tilt: how much the outer end of the brow lies above the inner one.
+        brow_tilt: how much the outer end of the brow is above the inner one.
         brow_thickness: thickness of the brow.
         nose_y: height of the nose base.
         nose_width: half width of the nose.
@@ -118,7 +119,7 @@ class FaceParams:
         background: one of :data:`BACKGROUNDS`.
         background_colours: the two colours of the background.
         occluder: one of :data:`OCCLUDERS`.
-        occluder_at: where the occluder lies, x and y in face units.
+        occluder_at: where the occluder is, x and y in face units.
         noise: standard deviation of the sensor noise, grey levels.
         blur: standard deviation of the blur, as a part of the picture's side.
     """

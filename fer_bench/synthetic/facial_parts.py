@@ -1,4 +1,4 @@
-"""The features of a drawn face, each a list of strokes around its landmarks."""
+"""The features of a synthetic face, each a list of strokes around its landmarks."""
 
 from __future__ import annotations
 

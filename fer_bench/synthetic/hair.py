@@ -1,4 +1,4 @@
-"""Hair, head-wear and beards of drawn faces, as strokes around the head."""
+"""Hair, head-wear and beards of synthetic faces, as strokes around the head."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _dome(p: Identity, volume: float, low: float) -> Array:
 
 @lru_cache(maxsize=32)
 def back_hair(p: Identity) -> tuple[Stroke, ...]:
-    """What lies behind the head."""
+    """What is behind the head."""
     return tuple(_back(p))
 
 
@@ -70,7 +70,7 @@ def _gloss(knots: Knots, p: Identity, width: float) -> Stroke:
 
 
 def _flowing(p: Identity, v: float) -> list[Stroke]:
-    """Styles with a hairline of their own: parted, fringe, long."""
+    """Styles with their own hairline: parted, fringe, long."""
     w, line = p.face_width, p.hairline
     if p.hair_style == "parted":
         ends = [(0.9, 0.2), (0.5, -0.12), (0.3, -0.2), (-0.2, 0.02), (-0.75, 0.24)]
@@ -88,7 +88,7 @@ def _flowing(p: Identity, v: float) -> list[Stroke]:
 
 @lru_cache(maxsize=32)
 def front_hair(p: Identity) -> tuple[Stroke, ...]:
-    """What lies before the forehead."""
+    """What is before the forehead."""
     return tuple(_front(p))
 
 

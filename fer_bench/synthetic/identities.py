@@ -1,4 +1,5 @@
-"""Who is drawn and what they show: random people, the prototypes of expressions, and how others see them.
+"""Who the synthetic people are and what they show: random people, the prototypes of expressions, and how others see
+them.
 
 Action units of the prototypes follow the Facial Action Coding System as summarised by Ekman, Friesen & Hager (2002);
 valence and arousal follow the circumplex (Russell 1980).

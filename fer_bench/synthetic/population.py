@@ -1,7 +1,7 @@
 """The population of ``synthfaces``: who shows what in which picture, and every label of it.
 
-Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be drawn
-alone, and neither the order of drawing nor the size of another split changes it.
+Each number of a sample comes from generators seeded by (seed, split, kind, position), so that any sample can be
+generated alone, and neither the order of generation nor the size of another split changes it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.errors import SpecError
 from fer_bench.labels import FER7, FER8, class_map
+from fer_bench.protocols.synthetic import SynthConfig
 from fer_bench.synthetic.face_model import FaceParams, Identity
 from fer_bench.synthetic.identities import (
     EMO8_OF,
@@ -41,44 +41,6 @@ _FER7_OF = class_map(FER8, FER7)
 _CLIPS_OF_TWENTY = (2, 4, 3, 3, 3, 2, 2, 1)
 # What each emotion is mixed with, and taken for, most easily (FER+'s order).
 _NEIGHBOURS = ((3, 1, 4), (2, 7, 5), (6, 1, 4), (6, 5, 4), (5, 3, 6), (4, 3, 7), (2, 3, 4), (5, 1, 4))
-
-
-@dataclass(frozen=True)
-class SynthConfig:
-    """A population of drawn faces.
-
-    Args:
-        n_train: pictures of the training split.
-        n_validation: pictures of the validation split.
-        n_test: pictures of the test split.
-        size: side of the pictures in pixels.
-        seed: everything follows from it.
-        difficulty: 0 (posed, full expressions in clean pictures) to 1 (weak and mixed ones in bad pictures).
-    """
-
-    n_train: int = 6000
-    n_validation: int = 1000
-    n_test: int = 1500
-    size: int = 48
-    seed: int = 0
-    difficulty: float = 0.35
-
-    def __post_init__(self) -> None:
-        problems = [f"{name} = {n}: must not be negative" for name, n in zip(SPLITS, self.counts, strict=True) if n < 0]
-        if self.size < 16:
-            problems.append(f"size = {self.size}: must be 16 or more")
-        if self.seed < 0:
-            problems.append(f"seed = {self.seed}: must not be negative")
-        if not 0 <= self.difficulty <= 1:
-            problems.append(f"difficulty = {self.difficulty}: must lie in 0 to 1")
-        if problems:
-            problem = f"synthfaces: {'; '.join(problems)}."
-            raise SpecError(problem)
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Pictures of each of :data:`SPLITS`."""
-        return (self.n_train, self.n_validation, self.n_test)
 
 
 @dataclass(frozen=True)
@@ -360,7 +322,7 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
 
 
 def generate(config: SynthConfig) -> SynthFaces:
-    """Draw a whole population.
+    """Generate a whole population.
 
     Args:
         config: the population.

@@ -171,7 +171,7 @@ def _background(params: FaceParams, side: int, rng: np.random.Generator) -> Imag
 
 
 def draw_face(params: FaceParams, size: int, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.float32]]:
-    """Draw one face.
+    """Render one face.
 
     Args:
         params: the face.
@@ -180,7 +180,7 @@ def draw_face(params: FaceParams, size: int, rng: np.random.Generator) -> tuple[
 
     Returns:
         Picture, uint8 (size, size, 3) RGB, and the 68 landmarks in iBUG's order, float32 (68, 2), x and y in pixels
-        (some may lie outside the picture).
+        (some may be outside the picture).
     """
     factor = 3 if size <= 96 else 2
     side = size * factor

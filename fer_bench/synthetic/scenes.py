@@ -1,4 +1,4 @@
-"""Drawn colour scenes: people in simple places, whose faces say more about the scene's emotion than its background
+"""Synthetic colour scenes: people in simple places, whose faces say more about the scene's emotion than its background
 does.
 """
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.errors import SpecError
+from fer_bench.protocols.synthetic import SceneConfig
 from fer_bench.synthetic.backgrounds import Mood, draw_place
 from fer_bench.synthetic.face_model import FaceParams, landmarks
 from fer_bench.synthetic.identities import VALENCE_AROUSAL, action_of, draw_identity, draw_prototypes
@@ -26,48 +26,8 @@ _PLAN, _PERSON, _PLACE = range(100, 103)
 
 
 @dataclass(frozen=True)
-class SceneConfig:
-    """A set of drawn scenes.
-
-    Args:
-        n_train: scenes of the training split.
-        n_validation: scenes of the validation split.
-        n_test: scenes of the test split.
-        width: width of the pictures in pixels.
-        height: height of the pictures in pixels.
-        seed: everything follows from it.
-        difficulty: 0 (all show the scene's emotion fully, in good light) to 1.
-    """
-
-    n_train: int = 1200
-    n_validation: int = 200
-    n_test: int = 400
-    width: int = 400
-    height: int = 300
-    seed: int = 0
-    difficulty: float = 0.4
-
-    def __post_init__(self) -> None:
-        problems = [f"{name} = {n}: must not be negative" for name, n in zip(SPLITS, self.counts, strict=True) if n < 0]
-        if min(self.width, self.height) < 64:
-            problems.append(f"{self.width} x {self.height}: both sides must be 64 or more")
-        if self.seed < 0:
-            problems.append(f"seed = {self.seed}: must not be negative")
-        if not 0 <= self.difficulty <= 1:
-            problems.append(f"difficulty = {self.difficulty}: must lie in 0 to 1")
-        if problems:
-            problem = f"drawn scenes: {'; '.join(problems)}."
-            raise SpecError(problem)
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Scenes of each of the splits train, validation, test."""
-        return (self.n_train, self.n_validation, self.n_test)
-
-
-@dataclass(frozen=True)
 class SceneLabels:
-    """What is known of a scene before it is drawn.
+    """What is known of a scene before it is rendered.
 
     Args:
         split: train, validation or test.
@@ -95,7 +55,7 @@ class SceneLabels:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn scene.
+    """A synthetic scene.
 
     Args:
         image: uint8 (H, W, 3), RGB.
@@ -112,7 +72,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class SynthScenes:
-    """All labels of a set of scenes, N in number; pictures are drawn when asked for.
+    """All labels of a set of scenes, N in number; pictures are rendered on access.
 
     Args:
         config: what it was made from.
@@ -138,7 +98,7 @@ class SynthScenes:
         return len(self.split)
 
     def draw(self, index: int) -> Scene:
-        """Draw scene ``index``; see :func:`draw_scene`."""
+        """Render scene ``index``; see :func:`draw_scene`."""
         return draw_scene(index, self.config)
 
 
@@ -149,7 +109,7 @@ def _rng(config: SceneConfig, index: int, *key: int) -> tuple[np.random.Generato
         if 0 <= position < count:
             return np.random.default_rng(np.random.SeedSequence((VERSION, config.seed, split, position, *key))), split
         position -= count
-    problem = f"there are {sum(config.counts)} drawn scenes, none of number {index}."
+    problem = f"there are {sum(config.counts)} synthetic scenes; there is no scene {index}."
     raise IndexError(problem)
 
 
@@ -307,7 +267,7 @@ def _paint_back(canvas: Image, params: FaceParams, unit: float, cx: float, cy: f
 
 
 def draw_scene(index: int, config: SceneConfig) -> Scene:
-    """Draw one scene.
+    """Render one scene.
 
     Args:
         index: position among all scenes: train first, then validation, then test.
@@ -345,7 +305,7 @@ def draw_scene(index: int, config: SceneConfig) -> Scene:
 
 
 def generate_scenes(config: SceneConfig) -> SynthScenes:
-    """All labels of a set of scenes; nothing is drawn.
+    """All labels of a set of scenes; nothing is rendered.
 
     Args:
         config: the set of scenes.

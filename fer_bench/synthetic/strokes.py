@@ -1,4 +1,4 @@
-"""Strokes, the elements of drawn faces: filled shapes and lines, smooth curves and mixed colours."""
+"""Strokes, the elements of synthetic faces: filled shapes and lines, smooth curves and mixed colours."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class AutoencodingTask(ExpressionTask):
                 self._restart_plateau()
 
     def _restart_plateau(self) -> None:
-        """What the first stage has taken off the learning rate, and its smallest loss, say nothing about the
+        """The reduced learning rate and the lowest loss of the first stage do not apply to the
         classifier.
         """
         schedules = self.lr_schedulers()
@@ -104,7 +104,7 @@ class AutoencodingTask(ExpressionTask):
                     group["lr"] = self.spec.lr
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """Beside a reconstruction, distributions are targets as they are."""
+        """With a reconstruction loss, distributions are used as targets directly."""
         return super().columns(batch) if self._classifying_only else {"target": batch["target"]}
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,7 +123,7 @@ class AutoencodingTask(ExpressionTask):
         self.validation_reconstruction.update(error, len(logits))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's validation scores; those of a classifier that is not trained yet are no numbers, so that no
+        """Log the epoch's validation scores; those of a classifier that is not trained yet are NaN, so that no
         such epoch is the best.
         """
         error = self.validation_reconstruction.compute()
@@ -138,7 +138,7 @@ class AutoencodingTask(ExpressionTask):
         )
 
     def configure_optimizers(self) -> Any:
-        """As usual, with an own learning rate of the first stage where one is given."""
+        """As usual, with a separate learning rate of the first stage if given."""
         configured = super().configure_optimizers()
         lr = float(self.spec.method_options.get("reconstruction_lr") or 0)  # type: ignore[arg-type]
         if self.spec.method == "two_stage" and lr:
@@ -155,7 +155,7 @@ class AutoencodingTask(ExpressionTask):
         return configured
 
     def reconstructions(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network is asked to reconstruct, and what it makes of it: both (B, 3, S, S), pixels in [0, 1], the
+        """The target of the reconstruction, and its result: both (B, 3, S, S), pixels in [0, 1], the
         second not clipped, of uint8 images.
         """
         x = self.adapter(images)

@@ -1,4 +1,4 @@
-"""AffectTask: what all LightningModules of the suite share: how they are built, optimised and watched.
+"""AffectTask: the base of all LightningModules of the suite: how they are built, optimised and logged.
 
 A task never sees the datamodule. Classes come from the label set that the protocol names; a batch is a plain dict.
 """
@@ -13,6 +13,7 @@ import torchmetrics
 from torch import nn
 
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.finetuning import FineTuning
 from fer_bench.tasks.mixing import Mixing, Prepared, Targets
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
 from fer_bench.tasks.sharpness import Sharpness, radius_of
@@ -29,7 +30,7 @@ def autocast(accelerator: str, precision: str) -> torch.autocast:
 class MeanLoss(torchmetrics.Metric):
     """Mean of batches' mean losses, weighted by their sizes, over all processes.
 
-    ``torchmetrics.MeanMetric`` leaves NaN out, so that a lost loss looks healthy; told not to, it leaves out the
+    ``torchmetrics.MeanMetric`` skips NaN, which hides a diverged loss; configured not to, it ignores the
     weights (1.9.0).
     """
 
@@ -52,7 +53,7 @@ class MeanLoss(torchmetrics.Metric):
 
 
 class AffectTask(L.LightningModule):
-    """Base of all tasks; a subclass fills in three methods and :meth:`criterion`.
+    """Base of all tasks; a subclass implements three methods and :meth:`criterion`.
 
     Args:
         spec: the run.
@@ -68,11 +69,19 @@ class AffectTask(L.LightningModule):
         self.mixing = Mixing.of(spec)
         radius = radius_of(spec.optimizer_options)
         self.sharpness = Sharpness(network, radius) if radius else None
+        self.finetuning = FineTuning.of(spec, self._body)
+        if self.finetuning is not None and not self.finetuning.every:
+            # From the start: what never trains has no place in an optimiser, or in what processes exchange.
+            self.finetuning.apply(self._body, 0)
         self.configure_losses()
         self.configure_metrics()
 
+    @property
+    def _body(self) -> nn.Module:
+        return getattr(self.network, "body", self.network)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the spec as plain text: a checkpoint file alone says what it is, and still loads with
+        """Add the spec as plain text: a checkpoint file is self-describing, and still loads with
         ``weights_only=True``.
         """
         checkpoint["spec"] = self.spec.model_dump_json()
@@ -86,7 +95,7 @@ class AffectTask(L.LightningModule):
         raise NotImplementedError
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
-        """What is stored as prediction: probabilities or values, float32."""
+        """The stored predictions: probabilities or values, float32."""
         raise NotImplementedError
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -98,11 +107,11 @@ class AffectTask(L.LightningModule):
         raise NotImplementedError
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """The targets of a batch, before anything is mixed."""
+        """The targets of a batch, before mixing."""
         return {"target": batch["target"]}
 
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
-        """What of a batch is drawn once, however often the network looks at it."""
+        """Random choices for a batch, made once for all its forward passes."""
         prepared = Prepared(batch["image"], self.columns(batch))
         return (
             prepared
@@ -111,7 +120,7 @@ class AffectTask(L.LightningModule):
         )
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
-        """Forward pass of a prepared batch: its loss, and the outputs; leaves no trace in the metrics."""
+        """Forward pass of a prepared batch: its loss, and the outputs; does not update the metrics."""
         outputs = self(batch.images)
         loss = self.criterion(outputs.float(), batch.targets)
         if batch.share < 1:
@@ -123,7 +132,7 @@ class AffectTask(L.LightningModule):
         self.train_loss.update(loss, len(outputs))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Loss of one batch; metrics are kept on the device and read once an epoch."""
+        """Loss of one batch; metrics are kept on the device and read once per epoch."""
         prepared = self.prepare(batch, batch_idx)
         if self.sharpness is None:
             loss, outputs = self.loss_of(prepared)
@@ -134,7 +143,7 @@ class AffectTask(L.LightningModule):
         return steep
 
     def on_after_backward(self) -> None:
-        """Bring the weights back from where the gradient was taken."""
+        """Restore the weights from where the gradient was taken."""
         if self.sharpness is not None:
             self.sharpness.descend()
 
@@ -151,8 +160,10 @@ class AffectTask(L.LightningModule):
         return {"train/loss": self.train_loss}
 
     def on_train_epoch_start(self) -> None:
-        """Forget what an attempt that ended within an epoch has left."""
+        """Reset the scores that an interrupted epoch has left."""
         self._reset_metrics()
+        if self.finetuning is not None:
+            self.finetuning.apply(self._body, self.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Log the epoch's training scores with its last batch: ``on_train_epoch_end`` comes after that of the callbacks
@@ -163,7 +174,7 @@ class AffectTask(L.LightningModule):
                 self.log(name, metric.compute(), on_step=False, on_epoch=True, batch_size=1)
 
     def on_validation_epoch_start(self) -> None:
-        """Start validation's scores anew; those of training have been logged by now."""
+        """Reset the validation scores; those of training have been logged by now."""
         self._reset_metrics()
 
     def _reset_metrics(self) -> None:
@@ -174,15 +185,21 @@ class AffectTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by name, from the spec."""
         spec = self.spec
+        prefix = "body." if self._body is not self.network else ""
         optimizer = build_optimizer(
-            spec.optimizer, self.network, spec.lr, spec.weight_decay, dict(spec.optimizer_options)
+            spec.optimizer,
+            self.network,
+            spec.lr,
+            spec.weight_decay,
+            dict(spec.optimizer_options),
+            None if self.finetuning is None else self.finetuning.rates(prefix),
         )
         steps = max(int(self.trainer.estimated_stepping_batches) // spec.epochs, 1)
         schedule = build_schedule(spec.schedule, optimizer, spec.lr, spec.epochs, steps, dict(spec.schedule_options))
         if schedule is None:
             return optimizer
         if "monitor" in schedule:
-            # By epoch, Lightning would step it after the epoch's checkpoint is written: a resumed run would be one step
-            # short.
+            # Stepped by epoch, Lightning would do so after the epoch's checkpoint is written, and a resumed run would
+            # miss a step.
             schedule |= {"interval": "step", "frequency": self.trainer.num_training_batches}
         return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,4 +1,4 @@
-"""DistillingTask: a classifier that also learns from what trained networks answer on its training images (Hinton,
+"""DistillingTask: a classifier that also learns from the outputs of trained networks on its training images (Hinton,
 Vinyals and Dean 2015).
 
 The loss is ``(1 - alpha) x`` the named loss of the labels ``+ alpha x T^2 x KL(teachers || student)``, both sides'
@@ -20,7 +20,7 @@ from fer_bench.tasks.expression import ExpressionTask
 from fer_bench.tasks.mixing import Targets
 
 METHOD = "distill"
-# A teacher that is no network: see fer_bench/training/votes.py.
+# A teacher that is not a network: see fer_bench/training/votes.py.
 VOTES = "votes:ferplus"
 OPTIONS = ("teachers", "temperature", "alpha")
 
@@ -31,8 +31,8 @@ class Distilling:
 
     Args:
         teachers: run ids, or ``votes:ferplus`` (FER+'s votes on FER2013's faces), at least one; several count equally.
-        temperature: positive; 1 leaves the answers as they are, more makes them softer.
-        alpha: share of the teachers' part of the loss, above 0 to 1.
+        temperature: positive; 1 leaves the outputs unchanged, higher values soften them.
+        alpha: weight of the teachers' part of the loss, in (0, 1].
     """
 
     teachers: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""EnsembleTask: trained networks side by side, for images that have no stored predictions."""
+"""EnsembleTask: trained networks combined, for images that have no stored predictions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Member:
         name: ``model/run_id``.
         network: position of its network among those of the task; members that differ only in how they are tested share
             one.
-        views: its test-time augmentation; a single view that changes nothing where it has none.
+        views: its test-time augmentation; a single identity view where it has none.
         precision: Lightning's name of the precision of its stored predictions.
     """
 
@@ -38,12 +38,12 @@ class Member:
 
 
 class EnsembleTask(L.LightningModule):
-    """Members that predict each batch and are joined by the rule of the ensemble; it is not trained.
+    """Members that predict each batch and are combined by the rule of the ensemble; it is not trained.
 
     For the images of a split, in the batches of ``predict_loader`` (which carry ``index``), the outputs are those of
     the stored ensemble: every member sees what it saw when its predictions were stored, random views too, and the
     joining function is the same one. For other images all of that still holds except for ``tta_kind: random``, whose
-    views were drawn from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
+    views were sampled from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
 
     Args:
         networks: trained tasks, each once.
@@ -60,7 +60,7 @@ class EnsembleTask(L.LightningModule):
         self.join = join
 
     def member_outputs(self, images: torch.Tensor, first: int | None = None) -> torch.Tensor:
-        """What each member answers.
+        """Outputs of each member.
 
         Args:
             images: shape (B, 1 or 3, H, W), uint8.

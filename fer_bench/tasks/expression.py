@@ -68,7 +68,7 @@ class ExpressionTask(AffectTask):
         super().__init__(spec, network)
 
     def configure_losses(self) -> None:
-        """The named loss, with class weights and label smoothing where asked for."""
+        """The named loss, with class weights and label smoothing if set."""
         weight = (
             balanced_weights(self._class_counts)
             if self.spec.class_weights == "balanced" and self._class_counts is not None
@@ -94,7 +94,7 @@ class ExpressionTask(AffectTask):
         self.validation_loss = MeanLoss()
 
     def columns(self, batch: dict[str, torch.Tensor]) -> Targets:
-        """With ``target_mode: probability`` a class is drawn for each image."""
+        """With ``target_mode: probability`` a class is sampled for each image."""
         drawn = self.spec.target_mode == "probability"
         return {"target": torch.multinomial(batch["target"], 1).squeeze(1) if drawn else batch["target"]}
 
@@ -119,7 +119,7 @@ class ExpressionTask(AffectTask):
 
     def validate(self, logits: torch.Tensor, target: torch.Tensor) -> None:
         """Add logits (B, C) and their classes (B,) to the epoch's scores."""
-        # Plain cross-entropy: comparable between runs whatever loss they were trained with.
+        # Plain cross-entropy: comparable between runs trained with different losses.
         self.validation_loss.update(nn.functional.cross_entropy(logits, target), len(logits))
         self.validation_metrics.update(logits, target)
 

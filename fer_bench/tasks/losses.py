@@ -40,7 +40,7 @@ class SoftCrossEntropy(nn.Module):
 
 
 class MultiTargetLoss(nn.Module):
-    """FER+'s multi-target loss: any of an image's accepted emotions will do (Barsoum et al. 2016, equation 5).
+    """FER+'s multi-target loss: any of an image's accepted emotions is correct (Barsoum et al. 2016, equation 5).
 
     Targets are binary (B, C), smoothed; the loss is the negative log of the largest product of target and probability.
     """
@@ -62,7 +62,7 @@ class MultiTargetLoss(nn.Module):
 
 class SigmoidCrossEntropy(nn.Module):
     """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2),
-    its sign mended.
+    its sign corrected.
 
     The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.
     """
@@ -96,16 +96,16 @@ LOSSES.add("sigmoid_cross_entropy", SigmoidCrossEntropy)
 def unbalanced(
     label_set: LabelSet, weight: torch.Tensor | None = None, label_smoothing: float = 0.0, counts: Any = None
 ) -> nn.Module:
-    """FindingEmo's loss, which weighs a mistake by its distance; it brings its own class weights.
+    """FindingEmo's loss, which weighs a mistake by its distance; it has its own class weights.
 
     Raises:
-        SpecError: the label set has no distances, or other weights or smoothing are asked for too.
+        SpecError: the label set has no distances, or other weights or smoothing are set too.
     """
     if label_set.distances is None:
         problem = f"loss 'unbalanced_cross_entropy' needs distances between classes; {label_set.name} has none."
         raise SpecError(problem, "Use cross_entropy.")
     if weight is not None or label_smoothing:
-        problem = "loss 'unbalanced_cross_entropy' has class weights of its own and no label smoothing."
+        problem = "loss 'unbalanced_cross_entropy' has its own class weights and no label smoothing."
         raise SpecError(problem, "Leave class_weights and label_smoothing out.")
     return UnbalancedCrossEntropyLoss(counts, label_set.distances)
 
@@ -129,11 +129,11 @@ def build_loss(
         label_smoothing: share of the target that is spread over all classes.
         options: of the loss.
         counts: shape (C,), training samples per class.
-        soft: whether it is trained on distributions; a plugin's is tried on such.
+        soft: whether it is trained on distributions; a plugin is tested on these.
 
     Raises:
         SpecError: an option that the loss does not have.
-        PluginError: a plugin cannot be imported, or is no loss.
+        PluginError: a plugin cannot be imported, or is not a loss.
     """
     if name not in LOSSES and (plugin := plugins.find("loss", name)) is not None:
         offered = {"label_set": label_set, "weight": weight, "label_smoothing": label_smoothing, "counts": counts}

@@ -1,4 +1,4 @@
-"""Unbalanced cross-entropy: a confident mistake costs more, the farther the wrong class lies from the right one.
+"""Unbalanced cross-entropy: a confident mistake costs more, the farther the wrong class is from the right one.
 
 Source: Mertens et al., FindingEmo (2024), equations (1), (3) and (4).
 """
@@ -78,7 +78,7 @@ def loss_and_slope(
         The loss, a scalar or of shape (N,), and the derivative of its sum, shape (N, C).
 
     Raises:
-        IndexError: a target that is no class (beside a CPU, a negative one passes unseen).
+        IndexError: a target that is not a class (on devices other than a CPU, a negative one goes unnoticed).
     """
     if logits.device.type != "cpu":
         first = torch.arange(0, logits.numel(), logits.shape[1], device=logits.device)
@@ -87,7 +87,7 @@ def loss_and_slope(
     # few classes are several times as fast as the softmax of PyTorch over the last dimension.
     z, ids, pairs = logits.detach().numpy(), target.numpy(), None if pair_weights is None else pair_weights.numpy()
     if ids.size and ids.min() < 0:
-        message = f"target {ids.min()} is no class"
+        message = f"target {ids.min()} is not a class"
         raise IndexError(message)
     loss, slope = _closed_form(np, np.arange(0, z.size, z.shape[1]), z, ids, class_weights.numpy(), pairs, reduction)
     return torch.from_numpy(np.asarray(loss)), torch.from_numpy(slope)

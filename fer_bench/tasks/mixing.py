@@ -1,5 +1,5 @@
-"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): a batch with the same batch, rolled by one; drawn from (seed,
-epoch, batch, rank) alone.
+"""Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): a batch with the same batch, rolled by one; sampled from
+(seed, epoch, batch, rank) alone.
 
 The loss is that of both images' targets, each by its share of the image. For cross-entropy this equals the loss of the
 mixed target; it also holds for class weights, whose mean is one per label, and for losses that take one class per
@@ -109,7 +109,7 @@ def _cut(batch: Prepared, share: float, centre: npt.NDArray[np.float64]) -> Prep
 
 
 def check_mixing(spec: RunSpec, kind: str) -> None:
-    """Refuse mixing where it means nothing.
+    """Reject mixing where it does not apply.
 
     Args:
         spec: the run.

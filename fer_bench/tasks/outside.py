@@ -49,7 +49,7 @@ def build_plugin_loss(
         n_outputs: C.
 
     Raises:
-        PluginError: it is no loss, or fails.
+        PluginError: it is not a loss, or fails.
         SpecError: an option that it does not have.
     """
     made: Any = plugin.load()
@@ -70,7 +70,7 @@ def build_plugin_loss(
         loss: nn.Module = FunctionLoss(made, given) if is_function else made(**given)
     except FerBenchError:
         raise
-    except Exception as error:  # classes raise whatever they are made to
+    except Exception as error:  # a class may raise anything
         problem = (
             f"{plugin.described} cannot be built with {dict(options)} ({type(error).__name__}: {_first_line(error)})."
         )
@@ -98,7 +98,7 @@ def _try(loss: nn.Module, what: str, targets: torch.Tensor, n_outputs: int) -> N
             found = loss(outputs, targets)
     except FerBenchError:
         raise
-    except Exception as error:  # losses raise whatever they are made to
+    except Exception as error:  # a loss may raise anything
         problem = f"{what} fails on a small batch ({type(error).__name__}: {_first_line(error)})."
         raise PluginError(problem, f"{example} Correct it, or loss_options.") from None
     if not isinstance(found, torch.Tensor) or found.ndim != 0:

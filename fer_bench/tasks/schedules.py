@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -32,7 +32,12 @@ SCHEDULES.add("none", None)
 
 
 def build_optimizer(
-    name: str, module: nn.Module, lr: float, weight_decay: float, options: dict[str, Any]
+    name: str,
+    module: nn.Module,
+    lr: float,
+    weight_decay: float,
+    options: dict[str, Any],
+    rates: Mapping[str, float] | None = None,
 ) -> torch.optim.Optimizer:
     """Build an optimiser; biases and norm parameters decay only with ``decay_all: true``, as in most papers' code.
 
@@ -43,6 +48,7 @@ def build_optimizer(
         weight_decay: of weights.
         options: of the optimiser; also ``decay_all``, and ``sam``, the radius of sharpness-aware minimisation
             (:mod:`fer_bench.tasks.sharpness`).
+        rates: factors on the learning rate by the names of parameters; None: all learn at ``lr``.
 
     Raises:
         SpecError: an option that the optimiser does not have.
@@ -52,13 +58,15 @@ def build_optimizer(
     # Is not the optimiser's: whichever it is, it gets the gradients.
     if radius_of(given):
         del given[SAM]
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1 or decay_all]
-    rest = [p for p in parameters if not (p.ndim > 1 or decay_all)]
-    groups: Iterable[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
+    parameters = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for factor in sorted({(rates or {}).get(name, 1.0) for name, _ in parameters}, reverse=True):
+        chosen = [p for name, p in parameters if (rates or {}).get(name, 1.0) == factor]
+        rate = {"lr": lr * factor} if rates is not None else {}
+        groups += [
+            {"params": [p for p in chosen if p.ndim > 1 or decay_all], "weight_decay": weight_decay, **rate},
+            {"params": [p for p in chosen if not (p.ndim > 1 or decay_all)], "weight_decay": 0.0, **rate},
+        ]
     try:
         return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr, **given)
     except (TypeError, ValueError) as error:
@@ -80,8 +88,15 @@ def one_cycle(
     cosines.
     """
     total = max(epochs * steps, 2)
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
     inner = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lr, total_steps=total, pct_start=warmup, div_factor=start, final_div_factor=end, cycle_momentum=False
+        optimizer,
+        peaks,
+        total_steps=total,
+        pct_start=warmup,
+        div_factor=start,
+        final_div_factor=end,
+        cycle_momentum=False,
     )
     return {"scheduler": inner, "interval": "step"}
 

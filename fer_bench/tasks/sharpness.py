@@ -1,7 +1,7 @@
 """Sharpness-aware minimisation (SAM; Foret et al. 2021): each step follows the gradient from a point uphill of the
 weights, for flat minima.
 
-The point uphill is that of the batch at hand, on each device and for each piece of a batch that was halved for want of
+The point uphill is that of the current batch, on each device and for each piece of a batch that was halved for lack of
 memory ("m-sharpness" in the paper, section 4.1). The second gradient replaces the first behind ``backward``, so that
 scaling, clipping, accumulation, averages of weights and every optimiser work as without it.
 """
@@ -39,7 +39,7 @@ class Sharpness:
 
     Args:
         network: whose weights are trained.
-        radius: length of the way uphill, in the norm of all weights together.
+        radius: length of the step uphill, in the norm of all weights together.
     """
 
     def __init__(self, network: nn.Module, radius: float) -> None:

@@ -43,8 +43,8 @@ class StreamingCCC(torchmetrics.Metric):
         self.n += len(o)
 
     def compute(self) -> torch.Tensor:
-        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was told
-        apart.
+        """CCC of each dimension, shape (D,); 0 where both sides are constant and equal, because nothing was
+        distinguished.
         """
         o, t, oo, tt, ot = self.sums / self.n.clamp_min(1)
         spread = (oo - o * o) + (tt - t * t) + (o - t).square()
@@ -54,8 +54,9 @@ class StreamingCCC(torchmetrics.Metric):
 class ValenceArousalTask(AffectTask):
     """Regression of the protocol's dimensions, without an activation at the end.
 
-    Targets arrive and predictions leave in the dataset's units; the network, the loss and the validation scores live on
-    the scale -1 to 1. This class is the one place where one becomes the other.
+    Targets arrive and predictions leave in the dataset's units. The network and the loss are on the scale -1 to 1, or
+    in the dataset's units with ``value_scale: dataset``; the validation scores are on the scale -1 to 1. This class is
+    the one place where one becomes the other.
 
     Args:
         spec: the run.
@@ -67,6 +68,7 @@ class ValenceArousalTask(AffectTask):
         self.dimensions = protocol.task.dimensions
         low, high = protocol.scale
         self._middle, self._half = (low + high) / 2, (high - low) / 2
+        self._in_units = spec.value_scale == "dataset"
         super().__init__(spec, network)
 
     def configure_losses(self) -> None:
@@ -97,19 +99,21 @@ class ValenceArousalTask(AffectTask):
         return Prepared(prepared.images, {"target": prepared.share * own + (1 - prepared.share) * other})
 
     def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
-        """The named loss, on the scale -1 to 1."""
-        loss: torch.Tensor = self.loss(outputs, self.to_unit(targets["target"]))
+        """The named loss, on the scale that the network is trained on."""
+        values = targets["target"] if self._in_units else self.to_unit(targets["target"])
+        loss: torch.Tensor = self.loss(outputs, values)
         return loss
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
         outputs, targets = self(batch["image"]).float(), self.to_unit(batch["target"])
+        outputs = self.to_unit(outputs) if self._in_units else outputs
         self.validation_error.update(outputs, targets)
         self.validation_ccc.update(outputs, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs whatever loss
-        they were trained with.
+        """Log the epoch's scores: ``validation/loss`` is the mean squared error, comparable between runs trained with
+        different losses.
         """
         # torchmetrics takes the dimension of a single element away.
         errors, ccc = torch.atleast_1d(self.validation_error.compute()), torch.atleast_1d(self.validation_ccc.compute())
@@ -123,11 +127,11 @@ class ValenceArousalTask(AffectTask):
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
         """Values in the dataset's units, (B, D)."""
-        return self.from_unit(logits)
+        return logits if self._in_units else self.from_unit(logits)
 
 
 def check_value_settings(spec: RunSpec) -> None:
-    """Refuse settings that mean something for classes only.
+    """Reject settings that apply to classes only.
 
     Raises:
         SpecError: names the setting and its neutral value.

@@ -66,7 +66,7 @@ def build_value_loss(name: str, options: Mapping[str, Any] | None = None, n_outp
 
     Args:
         name: a registered loss, or several joined by ``+``.
-        n_outputs: values of a prediction; plugins are tried on so many.
+        n_outputs: values of a prediction; plugins are tested with this number.
         options: ``delta`` of ``huber`` (on the scale -1 to 1), and ``weights``, one factor per loss of a sum.
 
     Raises:

@@ -1,5 +1,5 @@
-"""What ``weights: auto`` becomes here: ImageNet's weights where they can be had, else none; and the same again when the
-command is given again.
+"""How ``weights: auto`` is resolved here: ImageNet weights if available, else none; and the same when the command is
+repeated.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,38 @@ def _settle(given: Mapping[str, Any], weights: str) -> dict[str, Any]:
     return layered(given, auto=weights) | unset(given)
 
 
-def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bool = True) -> tuple[RunSpec, str]:
+@dataclass(frozen=True)
+class Choice:
+    """What ``weights: auto`` has become.
+
+    Args:
+        spec: the run, its weights named.
+        said: one line that says which they are and why.
+        file: where the choice is kept.
+        content: of the file; None where it is there already.
+    """
+
+    spec: RunSpec
+    said: str
+    file: Path
+    content: bytes | None = None
+
+    def keep(self) -> None:
+        """Write the choice down, once the run begins: until then another may turn out to be better."""
+        if self.content is not None:
+            write_atomically(self.file, self.content)
+
+
+def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle) -> Choice:
     """Settle the weights of a command that leaves them open.
 
     A hub is waited for no longer than :func:`fer_bench.models.hub.hub_or_explain` waits for an answer. What is chosen
-    is written down in ``runs/auto``, for all seeds of the command together: whatever can be had later, the command
-    given again resumes its run, and another seed is of the same row.
+    is kept in ``runs/auto`` (:meth:`Choice.keep`), for all seeds of the command together: whatever can be had later,
+    the command given again resumes its run, and another seed is of the same row.
 
     Args:
         given: the command's settings.
         settle: makes the settings of a run from the command's and the weights.
-        keep: write the choice down.
-
-    Returns:
-        The run with its weights named, and one line that says what they are and why.
 
     Raises:
         UnknownNameError: no such model.
@@ -50,20 +69,17 @@ def resolve_auto(given: Mapping[str, Any], settle: Settle = _settle, *, keep: bo
     file = _file(specs)
     before = _read(file)
     if before is not None:
-        return specs[before], f"weights: auto is {before}, as when this command was first given here ({file})."
+        said = f"weights: auto is {before}, as when this command was first given here ({file})."
+        return Choice(specs[before], said, file)
     found, why = _imagenet(specs["imagenet"])
     chosen = "imagenet" if found else "none"
-    if keep:
-        write_atomically(file, json.dumps({"weights": chosen, "why": why}).encode())
-    return (
-        specs[chosen],
-        f"weights: auto is {'imagenet' if chosen == 'imagenet' else 'none, so it trains from scratch'} ({why}).",
-    )
+    said = f"weights: auto is {'imagenet' if found else 'none, so it trains from scratch'} ({why})."
+    return Choice(specs[chosen], said, file, json.dumps({"weights": chosen, "why": why}).encode())
 
 
 def _imagenet(spec: RunSpec) -> tuple[bool, str]:
-    """Whether ImageNet's weights can be had, and where or why not. A damaged file is no reason to train without: that
-    is an error.
+    """Whether ImageNet weights are available, and where or why not. A damaged file is an error, not a reason to train
+    without.
     """
     try:
         require_imagenet(find_model(spec.model), spec.model_options)

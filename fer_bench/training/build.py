@@ -1,4 +1,4 @@
-"""From a spec to a task: network, label set and loss put together; shared by training, evaluation and prediction."""
+"""From a spec to a task: network, label set and loss; shared by training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError
+from fer_bench.metric_plugins import require_plugins
 from fer_bench.models.catalog import find_model
 from fer_bench.models.initial import Initial
 from fer_bench.models.trial import try_sides, try_specified
@@ -31,34 +32,37 @@ from fer_bench.tasks.valence_arousal import ValenceArousalTask, check_value_sett
 from fer_bench.tasks.value_losses import build_value_loss, check_class_loss
 from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
+from fer_bench.training.idle import check_idle
 from fer_bench.training.resizing import check_progressive
 
-# Strategies that deal the weights out to the processes.
+# Strategies that shard the weights over the processes.
 SHARDED = ("fsdp", "deepspeed")
 
 
 def check_names(spec: RunSpec) -> Protocol:
-    """Resolve every name of a spec, and try what can be tried, before any data is opened.
+    """Resolve every name of a spec, and check as much as possible, before any data is opened.
 
-    The network is built, and run once where the side of its input is known by now; its weights file and the label file
-    are read.
+    The network is built, and run once if the side of its input is known; its weights file and the label file are
+    read.
 
     Raises:
         UnknownNameError: with suggestions.
         MissingPackageError, WeightsError, MissingDataError, BadDataError: a package or a file is missing or wrong.
-        SpecError: a network that fails, or settings that do not go together, such as a loss of classes for a task of
+        SpecError: a network that fails, or incompatible settings, such as a loss of classes for a task of
             values.
     """
     from fer_bench.data.augmentation import changes_nothing, settings_of
     from fer_bench.data.label_file import read_labels
     from fer_bench.datasets.load import dataset_class
 
+    require_plugins()
     dataset_class(spec.dataset)
     find_model(spec.model)
     for registry, name in ((OPTIMIZERS, spec.optimizer), (SCHEDULES, spec.schedule)):
         registry[name]
     settings = settings_of(spec.augment, spec.augment_options)
     check_progressive(spec)
+    check_idle(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
@@ -81,6 +85,9 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, "Use target_mode=hard.")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
+        if spec.value_scale != "unit":
+            problem = f"value_scale = {spec.value_scale!r} is for values; task {spec.task!r} has classes."
+            raise SpecError(problem, "Leave it out, or use a task such as va.")
     else:
         if spec.stopper == "findingemo":
             problem = "stopper = 'findingemo' watches the weighted F1, which only tasks of classes have."
@@ -136,7 +143,7 @@ def build_task(
         class_counts: shape (C,), for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
         initial: ImageNet's weights where they have been found already.
-        taught: what the teachers of a distillation answer, where it is trained.
+        taught: outputs of the teachers, for a distillation.
     """
     network = build_specified(
         spec, protocol.task.n_outputs, native_size=native_size, pretrained=pretrained, initial=initial

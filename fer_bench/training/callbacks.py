@@ -1,4 +1,4 @@
-"""Callbacks: seeds that survive a resume, the run's history, and the end of a run whose loss is lost."""
+"""Callbacks: seeds that survive a resume, the run's history, and the end of a run whose loss diverges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fer_bench.spec import RunSpec
 class EpochSeed(L.Callback):
     """Seed every random number generator from (seed, epoch, rank) before each epoch.
 
-    Checkpoints hold no generator states; with this, an epoch draws the same dropout masks whether or not the run was
+    Checkpoints hold no generator states; with this, an epoch has the same dropout masks whether or not the run was
     interrupted before it.
     """
 
@@ -29,7 +29,7 @@ class EpochSeed(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Seed this epoch before its first batch: by now the loader has drawn what it draws, which is more without
+        """Seed this epoch before its first batch: by now the loader has used random numbers, more of them without
         worker processes than with them.
         """
         if batch_idx == 0:
@@ -40,7 +40,7 @@ class History(L.Callback):
     """Scores of every epoch, carried in the checkpoint, so that a resumed run has all of them.
 
     Args:
-        verbose: print one line an epoch, where there is no terminal for a progress bar.
+        verbose: print one line per epoch, where there is no terminal for a progress bar.
     """
 
     def __init__(self, verbose: bool) -> None:
@@ -104,10 +104,10 @@ def snapshot_epoch(spec: RunSpec) -> int | None:
 
 
 class NanGuard(L.Callback):
-    """End a run whose loss is NaN or infinite; Lightning would go on and call it finished."""
+    """End a run whose loss is NaN or infinite; Lightning would continue and call it finished."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look once an epoch: looking at every step would make a GPU wait."""
+        """Check once per epoch: checking every step would make a GPU wait."""
         for name in ("train/loss", "validation/loss"):
             value = trainer.callback_metrics.get(name)
             if value is not None and not math.isfinite(float(value)):
@@ -119,12 +119,12 @@ class NanGuard(L.Callback):
 
 
 class Patience(EarlyStopping):
-    """Early stopping that also remembers, in a run that was killed right behind its last epoch, that it was the
+    """Early stopping that also remembers, in a run that was killed right after its last epoch, that it was the
     last.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop again where the checkpoint says that patience had run out."""
+        """Stop again if the checkpoint says that patience has run out."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
@@ -134,7 +134,7 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint, with paths in the folder as it is called now."""
+        """From the checkpoint, with paths in the current folder."""
         folder = Path(str(self.dirpath))
         here = {
             name: str(folder / Path(state_dict[name]).name) if state_dict[name] else ""

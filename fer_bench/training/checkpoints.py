@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all."""
+"""Checkpoints that are written completely or not at all."""
 
 from __future__ import annotations
 

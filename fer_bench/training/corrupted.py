@@ -1,5 +1,5 @@
-"""A trained network on corrupted images of its own test split: how much of its score a blurred, noisy or covered face
-leaves.
+"""A trained network on corrupted images of its own test split: how its score drops on blurred, noisy or occluded
+faces.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError
-from fer_bench.faces.crops import SCENES
 from fer_bench.faces.layout import find_parts
 from fer_bench.predictions import Predictions
+from fer_bench.protocols import info_of
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.corruptions import N_STRENGTHS, TITLES, Corrupted, made_with, pack, unpack
@@ -40,21 +40,21 @@ def measure(
 ) -> Corrupted:
     """Test a network on every corruption at every strength, as its row was tested, test-time augmentation included.
 
-    Images are corrupted at the dataset's native size, then brought to the size at which the network was trained:
+    Images are corrupted at the dataset's native size, then resized to the size at which the network was trained:
     networks of other sizes see the same faces.
 
     Args:
         store: where the record's predictions are.
         record: of the run.
-        execution: where the data is and what computes.
-        say: told of each corruption when it is done.
+        execution: dataset root directory and hardware.
+        say: called with each corruption when it is done.
 
     Returns:
         The scores, not yet written.
 
     Raises:
-        WeightsError: the record has no network of its own, or its checkpoint is not on this machine.
-        RecordError: the test images that are here are others than those it was tested on.
+        WeightsError: the record has no single network, or its checkpoint is not on this machine.
+        RecordError: the test images here differ from those it was tested on.
     """
     if record.status != "finished":
         problem = f"run {record.run_id} has the status {record.status}: there is no score that corruption could change."
@@ -70,7 +70,7 @@ def measure(
     test = datamodule.read_samples.select(datamodule.read_samples.split == "test")
     values = trained.protocol.task.labels is None
     left_out, faces, boxes = {}, {}, None
-    if trained.spec.dataset in SCENES:
+    if info_of(trained.spec.dataset).picture != "face":
         left_out = dict.fromkeys(COVERS, _SCENE)
     else:
         parts = find_parts(test, trained.spec.dataset, trained.spec.dataset_options, trained.spec.execution.data_dir)
@@ -83,7 +83,7 @@ def measure(
             outputs = _predict(trained, datamodule, replace(test, images=images), device)
             found.append(outputs if values else predicted_classes(outputs))
         packed[name] = pack(np.stack(found))
-        # Scored is what is stored.
+        # Scores are computed from the stored values.
         answers[name] = unpack(packed[name], len(clean), clean.outputs.shape[1] if values else 0)
         say(f"{number}/{len(names)} {TITLES[name]}")
     scores = score_corrupted(trained.protocol, clean, answers)
@@ -120,10 +120,10 @@ def _shape(record: Record, test: Samples) -> tuple[int, int] | None:
 
 
 def _require_same(record: Record, clean: Predictions, datamodule: AffectDataModule, trained: Trained) -> None:
-    """Refuse other test images, or an order in which the stored answers would be of others.
+    """Reject other test images, or another order of them.
 
     Raises:
-        RecordError: they are.
+        RecordError: they differ.
     """
     facts = data_facts(datamodule, trained.protocol)
     whole = (facts.get("fold") or {}).get("copy")

@@ -1,4 +1,4 @@
-"""The processes of one run: which of them goes on alone when training has ended, and how the others leave."""
+"""The processes of one run: which of them continues alone after training, and how the others exit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from fer_bench.errors import Interrupted, RunNanError
 from fer_bench.spec import Execution
 
-# Who starts the processes says in one of these which one this is: Lightning, torchrun, SLURM, LSF.
+# Launchers state the rank of a process in one of these: Lightning, torchrun, SLURM, LSF.
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-# What Lightning sets in the first process before it starts the others.
+# Set by Lightning in the first process before it starts the others.
 _LAUNCH = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 

@@ -13,7 +13,7 @@ from fer_bench.spec import RunSpec
 
 
 def share_in(schedule: str, epoch: int, epochs: int) -> float:
-    """By what the rates of an epoch are multiplied.
+    """Factor of the rates in an epoch.
 
     Args:
         schedule: ``rising``: evenly from 0 to the full rate (Morerio et al. 2017, "Curriculum dropout"); ``early``:
@@ -62,10 +62,10 @@ def dropout_of(network: nn.Module) -> list[tuple[_DropoutNd, float]]:
 
 
 def check_dropout_schedule(spec: RunSpec, network: nn.Module) -> None:
-    """Refuse a schedule of nothing.
+    """Reject a schedule for a network without dropout.
 
     Raises:
-        SpecError: the network drops nothing.
+        SpecError: the network has no dropout.
     """
     if spec.dropout_schedule != "constant" and not dropout_of(network):
         problem = f"dropout_schedule = {spec.dropout_schedule!r}: {spec.model} as it is built here has no dropout."

@@ -1,4 +1,4 @@
-"""What a run would be: its settings, its data, and how long it would take here; nothing is written."""
+"""Preview of a run: its settings, its data, and its estimated time on this machine; nothing is written."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.models.initial import initial_weights, weights_inputs
+from fer_bench.errors import RecordError
 from fer_bench.protocols import Protocol
-from fer_bench.results.inputs import data_inputs, find_done
+from fer_bench.results.inputs import find_done
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names
+from fer_bench.training.fingerprint import fingerprint_here
 from fer_bench.training.forecast import estimate, in_words, work_of
 from fer_bench.training.hardware import Device
-from fer_bench.training.outside import plugin_inputs
-from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
-from fer_bench.training.votes import votes_for
 
-# What is told also where it is as neutral as a setting can be.
+# Settings that are printed even at their neutral value.
 _ALWAYS = frozenset(
     {
         "dataset",
@@ -58,7 +56,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         folds: the runs of a cross-validation.
 
     Raises:
-        FerBenchError: whatever would end the run before it begins.
+        FerBenchError: any error that would prevent the run.
     """
     protocol = check_names(spec)
     device = hardware.resolve(spec)
@@ -67,7 +65,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     yield "settings"
     yield from (f"  {line}" for line in settings_of(spec).splitlines())
     each = folds or (spec,)
-    # The last one stays to be measured: the next that would be trained, where one would.
+    # The next fold to be trained is measured; the last one if all are done.
     todo = 0
     for one in reversed(each):
         found, done = _read(one, store, protocol, device)
@@ -130,16 +128,17 @@ def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tu
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
     datamodule.setup()
-    facts, teachers = data_facts(datamodule, protocol), find_teachers(spec, store)
-    require_same_data(teachers, data_inputs(facts))
     # A hub was asked before, if at all.
-    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial_weights(spec, hub=False))
-    inputs |= teachers_inputs(teachers, votes_for(spec, datamodule))
-    return datamodule, find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    gone: list[RecordError] = []
+    inputs = fingerprint_here(spec, data_facts(datamodule, protocol), lambda: datamodule, store, gone)
+    existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
+    if existing is None and gone:
+        raise gone[0]
+    return datamodule, existing
 
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:
-    """What teachers might say: a step takes as long whatever it is."""
+    """Placeholder outputs of teachers: they do not affect the time of a step."""
     return (
         torch.full((counts["train"], protocol.task.n_outputs), 1 / protocol.task.n_outputs)
         if spec.method == DISTILL

@@ -1,5 +1,5 @@
-"""A network trained on one dataset, tested on another: labels are mapped by name, and what has no counterpart is left
-out and counted.
+"""A network trained on one dataset, tested on another: labels are mapped by name, and those without a counterpart are
+left out and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fer_bench.layering import layered
 from fer_bench.own_data import BROUGHT, settle
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, VIA, Protocol, find_task, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
@@ -35,7 +35,7 @@ from fer_bench.training.outside import plugin_facts
 
 @dataclass(frozen=True)
 class Mapping:
-    """How outputs and targets of two label sets meet.
+    """Mapping of the outputs and targets of two label sets.
 
     Args:
         columns: shape (K,), the source's output of each shared class.
@@ -51,7 +51,7 @@ class Mapping:
 
 
 def map_labels(source: LabelSet, target: LabelSet, shared: LabelSet) -> Mapping:
-    """Map two label sets onto what they share.
+    """Map two label sets onto their common classes.
 
     Args:
         source: of the network.
@@ -73,14 +73,14 @@ def apply_mapping(mapping: Mapping, predictions: Predictions) -> Predictions:
     """
     targets = mapping.rows[predictions.targets.astype(np.int64)]
     outputs = predictions.outputs[:, mapping.columns].astype(np.float64)
-    # A network that is sure of a class that is not there still answers: with the likeliest of the rest.
+    # A network that is certain of a class that is not shared still predicts the most likely of the rest.
     outputs = (outputs + 1e-12) / (outputs + 1e-12).sum(axis=1, keepdims=True)
     mapped = Predictions(predictions.ids, targets, outputs.astype(np.float32), predictions.flags, predictions.groups)
     return mapped.select(targets >= 0)
 
 
 def rescale(predictions: Predictions, source: tuple[float, float], target: tuple[float, float]) -> Predictions:
-    """Carry predicted values from one dataset's scale to another's, end to end.
+    """Rescale predicted values from one dataset's scale to another's, linearly.
 
     Args:
         predictions: outputs (N, D) in units of the source; the targets are the target's already.
@@ -102,24 +102,24 @@ def evaluate(
 ) -> Record:
     """Test a trained network on another dataset, once, and write the record.
 
-    Classes are mapped by name, values from scale to scale. A dataset without a test split of its own, one that is cut
-    into folds, is tested whole: none of it was trained on. Of a cross-validation the fold that did best on its own
-    validation is taken. On the dataset and task that it was trained on, a run has been tested already: that is its own
-    record, which is returned as it is.
+    Classes are mapped by name, values are rescaled. A dataset without a test split, one that is split into folds, is
+    tested as a whole: none of it was trained on. Of a cross-validation the fold that did best on its own
+    validation is taken. On the dataset and task that it was trained on, a run has been tested already: its own record
+    is returned unchanged.
 
     Args:
-        store: where the run lies and the record goes.
+        store: of the run, and of the new record.
         reference: the run.
         dataset: to test on.
         task: of the dataset; None: the one whose label set fits best.
-        execution: where the data lies and what computes.
-        options: of the dataset; ``classes`` name those of data that users bring.
+        execution: dataset root directory and hardware.
+        options: of the dataset; ``classes`` name those of user data.
 
     Raises:
         UnknownNameError: no such dataset or task.
-        SpecError: the label sets have too little in common, or the dimensions are others; or options that cut the run's
-            own dataset another way.
-        RecordError: the dataset is the run's own, and what is there now is another copy than it was tested on.
+        SpecError: the label sets have too few common classes, or the dimensions differ; or options that split the run's
+            own dataset differently.
+        RecordError: the dataset is the run's own, but the present copy is not the one that it was tested on.
     """
     own = settle(
         {"dataset": dataset, "dataset_options": options or {}, "task": task, "execution": execution or Execution()}
@@ -163,7 +163,7 @@ def evaluate(
         )
         if source.scale != protocol.scale:
             notes.append(
-                f"values carried from {source.scale[0]:g}..{source.scale[1]:g} to"
+                f"values rescaled from {source.scale[0]:g}..{source.scale[1]:g} to"
                 f" {protocol.scale[0]:g}..{protocol.scale[1]:g}, end to end"
             )
     elif name != target_task:
@@ -204,11 +204,11 @@ def evaluate(
 
 
 def _require_own_copy(record: Record, execution: Execution) -> None:
-    """Refuse to answer with a run's own record where the dataset that is there now is another copy than the one it was
+    """Do not return a run's own record if the present copy of the dataset is not the one it was
     tested on.
 
     Raises:
-        RecordError: it is another.
+        RecordError: the copies differ.
     """
     options = record.spec.get("dataset_options") or {}
     whole = {"fold": 0} if record.data.get("folds") else {}
@@ -224,7 +224,7 @@ def _require_own_copy(record: Record, execution: Execution) -> None:
         datamodule = build_datamodule(spec)
         datamodule.setup()
     except MissingDataError:
-        # What is not on this machine is no other copy.
+        # A missing dataset is not a different copy.
         return
     facts = data_facts(datamodule, spec.judge)
     found, stated = (
@@ -242,7 +242,7 @@ def _require_own_copy(record: Record, execution: Execution) -> None:
 
 
 def _check_own(asked: Record, options: dict[str, Any]) -> None:
-    """Other options would cut the run's own dataset another way, and test it on what it was trained on."""
+    """Other options would split the run's own dataset differently, and test it on samples that it was trained on."""
     trained = asked.spec.get("dataset_options", {})
     other = {key: value for key, value in options.items() if key not in trained or trained[key] != value}
     if other:
@@ -257,7 +257,7 @@ def _check_own(asked: Record, options: dict[str, Any]) -> None:
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
-    chosen = task or (spec.task if TASKS[spec.task].labels is None else _default_task(dataset, spec.task))
+    chosen = task or (spec.task if find_task(spec.task).labels is None else _default_task(dataset, spec.task))
     return spec.model_copy(
         update={
             "dataset": dataset,

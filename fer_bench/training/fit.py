@@ -49,7 +49,7 @@ def fit(
     Raises:
         Interrupted: on SIGTERM.
         RunNanError: the loss is NaN or infinite.
-        WeightsError: the checkpoint to go on from is damaged.
+        WeightsError: the checkpoint to resume from is damaged.
     """
     done = folder / "trained.json"
     _forget_if_too_late(spec, folder)
@@ -177,7 +177,7 @@ def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
 def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
     return (
         f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.",
-        "Give the same command again: it goes on from there.",
+        "Run the same command again: it resumes from there.",
     )
 
 

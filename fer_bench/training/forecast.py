@@ -15,6 +15,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.training.hardware import Device
+from fer_bench.training.idle import VIEWS
 
 # The first steps allocate memory and choose kernels.
 _WARM_UP = 2
@@ -62,7 +63,7 @@ def work_of(spec: RunSpec, counts: dict[str, int], eval_batch_size: int, epochs_
     """What a run on splits of these sizes has to do."""
     steps = spec.steps_per_epoch or math.ceil(counts["train"] / spec.batch_size)
     batches = {split: math.ceil(counts[split] / eval_batch_size) for split in ("validation", "test")}
-    views = {"flip": 2, "five_crop": 5, "ten_crop": 10}.get(spec.tta_kind, spec.tta) if spec.tta else 1
+    views = VIEWS.get(spec.tta_kind, spec.tta) if spec.tta else 1
     return Work(spec.epochs - epochs_done, steps, batches["validation"], views * sum(batches.values()))
 
 

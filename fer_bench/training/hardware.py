@@ -1,4 +1,4 @@
-"""What this machine offers, and the fastest correct settings for it."""
+"""Hardware of this machine, and the fastest correct settings for it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def resolve(spec: RunSpec) -> Device:
     to 1.8 times float32, elsewhere it is emulated and slower.
 
     Raises:
-        HardwareError: an accelerator or a number of devices was asked for that is not there.
+        HardwareError: the requested accelerator or number of devices is not available.
         SpecError: the effective batch cannot be shared evenly by the devices.
     """
     accelerator = _accelerator(spec.execution)
@@ -57,7 +57,7 @@ def resolve(spec: RunSpec) -> Device:
         raise HardwareError(problem, "Use --precision auto.")
     workers = spec.execution.workers
     if workers < 0:
-        # A CPU that trains has no core to spare; beside a GPU the decoding is what can be moved away.
+        # Training on a CPU leaves no core idle; with a GPU, decoding can be moved to other processes.
         workers = 0 if accelerator == "cpu" else min(8, max((os.cpu_count() or 2) - 1, 1))
     return Device(accelerator, torch.device(accelerator), precision, workers)
 
@@ -97,7 +97,7 @@ def _fastest_precision(accelerator: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed instead of giving it back to the system after every step.
+    """Make glibc keep freed memory instead of returning it to the system after every step.
 
     Activations of a training step are large: by default each is mapped, zeroed page by page and unmapped again, every
     step. On two CPU cores this measured 1.2 times the images per second. Harmless where it does nothing.

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from fer_bench.data.augmentation import Augmenter
-from fer_bench.data.datamodule import AffectDataModule, AnyAugmenter, batch_seed, make_augmenter, view_seed
+from fer_bench.data.batches import AnyAugmenter, batch_seed, make_augmenter, view_seed
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.predictions import Predictions
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask, autocast
@@ -31,7 +32,7 @@ def predict(task: AffectTask, datamodule: AffectDataModule, split: str, device: 
         split: ``validation`` or ``test``.
         device: where.
         spec: ``tta`` and ``tta_kind`` say which views are averaged. ``random``: that many views of the training
-            augmentation, each drawn from (seed, view); ``flip``: the image and its mirror image; ``five_crop``: four
+            augmentation, each sampled from (seed, view); ``flip``: the image and its mirror image; ``five_crop``: four
             corners and the centre at 11/12 of the side; ``ten_crop``: these and their mirror images.
 
     Returns:
@@ -99,9 +100,9 @@ def fixed_views(spec: RunSpec) -> list[View]:
 class RandomView:
     """One view of ``tta_kind: random``, the same pixels as :meth:`AffectDataModule.predict_loader` makes.
 
-    That draws the changes of a whole batch from one seed, which depends on the position of the batch in its split.
+    That samples the changes of a whole batch from one seed, which depends on the position of the batch in its split.
     Called with that position this view is equal to it, bit for bit. An image from elsewhere has none: each is then
-    changed as the first image of a split is, whatever stands beside it.
+    changed as the first image of a split is, whatever else is in its batch.
 
     Args:
         augmenter: of the training.

@@ -1,4 +1,4 @@
-"""A finished training, brought back: from a run's reference to a network that predicts, or from an ensemble's to all of
+"""Loading a finished training: from a run's reference to a network that predicts, or from an ensemble's to all of
 its members.
 """
 
@@ -30,7 +30,7 @@ class Trained:
     Args:
         record: of the run.
         spec: of the run.
-        protocol: by which it was judged.
+        protocol: under which it was scored.
         task: with the best epoch's weights, in evaluation mode.
         native_size: side of the images that it was trained on, in pixels.
     """
@@ -44,11 +44,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class TrainedEnsemble:
-    """The trained members of an ensemble, ready to be joined.
+    """The trained members of an ensemble, ready to be combined.
 
     Args:
         record: of the ensemble.
-        protocol: by which it was judged.
+        protocol: under which it was scored.
         task: with every network in evaluation mode.
         native_size: side of the images that all members were trained on, in pixels.
         first: the first member's training; all are fed like it.
@@ -62,20 +62,20 @@ class TrainedEnsemble:
 
 
 def load_any(store: Store, reference: str, execution: Execution | None = None) -> Trained | TrainedEnsemble:
-    """Bring back whatever predicts: the network of a trained run, or the members of an ensemble; arguments and errors
-    as of those two.
+    """Load the network of a trained run, or the members of an ensemble; arguments and errors as of those two
+    functions.
     """
     record = store.get(reference)
     return load_ensemble(store, record, execution) if record.kind == "ensemble" else load_record(record, execution)
 
 
 def load_run(store: Store, reference: str, execution: Execution | None = None) -> Trained:
-    """Bring a trained network back.
+    """Load a trained network.
 
     Args:
-        store: where its record lies.
-        reference: run id, or whatever :meth:`Store.get` takes.
-        execution: where data and device are, for what follows.
+        store: where its record is.
+        reference: run id, as for :meth:`Store.get`.
+        execution: dataset root directory and device, for later use.
 
     Raises:
         RecordError: no such record.
@@ -96,15 +96,15 @@ def load_record(record: Record, execution: Execution | None = None) -> Trained:
 
 
 def load_ensemble(store: Store, record: Record, execution: Execution | None = None) -> TrainedEnsemble:
-    """Bring the members of an ensemble back, each network once, however many rows of it are members.
+    """Load the members of an ensemble, each network once, however many rows of it are members.
 
     Args:
-        store: where the members' records lie.
+        store: where the members' records are.
         record: of the ensemble.
-        execution: where data and device are, for what follows.
+        execution: dataset root directory and device, for later use.
 
     Raises:
-        RecordError: the record is of no ensemble, or a member is not in the store.
+        RecordError: the record is not of an ensemble, or a member is not in the store.
         WeightsError: a member has no network (a probe, a person), its checkpoint is not on this machine, or members
             were trained on images of different sizes; by name.
     """
@@ -139,7 +139,9 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
 
 
 def with_views(trained: Trained) -> AffectTask | EnsembleTask:
-    """What answers as a run's row does: its network, over the views of its test-time augmentation where it has one."""
+    """The module that predicts as a run's row does: its network, averaged over the views of its test-time augmentation
+    if any.
+    """
     if not trained.spec.tta:
         return trained.task
     return EnsembleTask(

@@ -1,8 +1,8 @@
 """Statistics for norms that a file of weights has folded into its convolutions.
 
-A file for inference often has no batch norms: what they did is part of the convolutions' weights. In evaluation such a
-network is the same; in training its norms would first take the size away that the weights have, and with it most of
-what was learned. Measured once on training images, they keep it.
+A file for inference often has no batch norms: they are part of the convolutions' weights. In evaluation such a
+network is equivalent; in training, fresh norms would remove the scale of the weights first, and with it most of what
+was learned. Statistics measured once on training images preserve it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MeasureNorms(L.Callback):
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Before training, and before the checkpoint of a resumed run is read, which has statistics of its own."""
+        """Before training, and before the checkpoint of a resumed run is read, which has its own statistics."""
         network: Any = getattr(pl_module, "network", None)
         if stage != "fit" or not getattr(getattr(network, "initial", None), "folded", False):
             return

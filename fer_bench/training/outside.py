@@ -1,6 +1,4 @@
-"""Which settings of a run name code from outside, what its record says of it, and what it adds to the fingerprint of
-the run.
-"""
+"""Plugins of a run: which settings name them, what its record states about them, and their part of its fingerprint."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ from typing import Any
 
 from fer_bench import plugins
 from fer_bench.data.augmentation import AUGMENTATIONS
-from fer_bench.datasets.load import DATASETS
 from fer_bench.models.catalog import MODELS
 from fer_bench.plugins import CODE, Plugin
+from fer_bench.protocols import DATASETS
 from fer_bench.results.inputs import Inputs
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.losses import LOSSES
@@ -37,11 +35,11 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str, str, Any]]:
 
 
 def plugin_inputs(spec: RunSpec) -> Inputs:
-    """The part of a fingerprint that is the code's from outside; that of the dataset comes with the data."""
+    """The plugins' part of a fingerprint; that of the dataset comes with the data."""
     return {CODE + key: plugin.digest[:16] for key, plugin in plugins_of(spec).items() if key != "dataset"}
 
 
 def plugin_facts(spec: RunSpec) -> dict[str, Any]:
-    """What a record says of the code from outside that it was made with; empty without any."""
+    """Facts about plugins for a record; empty without any."""
     found = {key: plugin.facts() for key, plugin in plugins_of(spec).items()}
     return {"plugins": found} if found else {}

@@ -1,4 +1,4 @@
-"""Images beside what a trained autoencoder makes of them."""
+"""Test images and their reconstructions by a trained autoencoder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reconstruct(record: Record, n: int, data_dir: str | None = None) -> Reconstr
     Args:
         record: of a run whose network has a decoder.
         n: how many images.
-        data_dir: where the data lies.
+        data_dir: dataset root directory.
 
     Raises:
         SpecError: the network has no decoder.

@@ -15,7 +15,7 @@ from fer_bench.errors import SpecError
 from fer_bench.models.catalog import find_model
 from fer_bench.spec import RunSpec
 
-# The side has grown up after this share of the epochs.
+# The side has its full size after this share of the epochs.
 _SHARE = 0.75
 
 
@@ -67,7 +67,7 @@ class GrowingInput(L.Callback):
         )
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Give the input its full side; epochs begin anew with theirs."""
+        """Give the input its full side; each epoch sets its own side at its start."""
         pl_module.network.adapter.size = self.full
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: Any) -> None:
@@ -76,7 +76,7 @@ class GrowingInput(L.Callback):
 
 
 def check_progressive(spec: RunSpec) -> None:
-    """Refuse what cannot grow before any data is opened.
+    """Reject networks whose input cannot grow, before any data is opened.
 
     Raises:
         SpecError: the network takes one side only, needs a larger one, or is trained on one.

@@ -1,10 +1,10 @@
-"""run(spec): the path of one run, read straight down."""
+"""run(spec): one run from start to end."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import FerBenchError, RunNanError
-from fer_bench.models.initial import Initial, initial_weights, weights_inputs
+from fer_bench.errors import FerBenchError, RecordError, RunNanError
+from fer_bench.models.initial import Initial, initial_weights
 from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
@@ -42,9 +42,10 @@ from fer_bench.tasks.distilling import VOTES
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names
 from fer_bench.training.distributed import distribution, is_first
+from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
-from fer_bench.training.outside import plugin_facts, plugin_inputs
+from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
     extra_caveats,
@@ -52,34 +53,38 @@ from fer_bench.training.teachers import (
     require_same_data,
     teach,
     teachers_facts,
-    teachers_inputs,
 )
 from fer_bench.training.votes import Votes, votes_for
 
 
-def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Record:
+def run(
+    spec: RunSpec, store: Store | None = None, *, force: bool = False, begun: Callable[[], None] | None = None
+) -> Record:
     """Train, select on validation, test once, score, and write the record.
 
     Args:
-        spec: everything that decides the result.
-        store: where the record goes; None: the project's leaderboards.
+        spec: every setting that affects the result.
+        store: for the record; None: the project's leaderboards.
         force: repeat a run whose record exists.
+        begun: is called once nothing that the run needs is missing: its data have been read, and its teachers found.
 
     Returns:
-        The record; the existing one if the run was already done.
+        The record; the existing one if the run has finished before.
 
     Raises:
-        FerBenchError: whatever the user can act on. A run whose loss became NaN has written a record with status
-            ``nan`` before that.
+        FerBenchError: any error that the user can act on. A run whose loss becomes NaN writes a record with status
+            ``nan`` first.
     """
     protocol = check_names(spec)
     device = hardware.resolve(spec)
     hardware.keep_freed_memory()
     store = store or Store()
     store.require_space()
-    teachers = find_teachers(spec, store)
+    anew = force or not any_record(store, protocol.name, spec.model, spec.run_id())
+    gone: list[RecordError] = []
+    teachers = find_teachers(spec, store, None if anew else gone)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
-    initial = initial_weights(spec, hub=force or not any_record(store, protocol.name, spec.model, spec.run_id()))
+    initial = initial_weights(spec, hub=anew)
     datamodule = build_datamodule(
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
@@ -87,13 +92,17 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
     votes = votes_for(spec, datamodule)
-    inputs = data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial) | teachers_inputs(teachers, votes)
+    inputs = fingerprint(spec, facts, initial, teachers, votes)
+    if begun is not None:
+        begun()
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is not None and not force:
         note_present(store, protocol, checksums_of(existing))
         return existing
+    if gone:
+        raise gone[0]
     initial = initial or initial_weights(spec)
-    inputs |= weights_inputs(initial)
+    inputs = fingerprint(spec, facts, initial, teachers, votes)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)
 
     def called() -> str:
@@ -140,20 +149,20 @@ def run(spec: RunSpec, store: Store | None = None, *, force: bool = False) -> Re
 
 
 def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:
-    """Say what a training's folder is of.
+    """Mark a training's folder with the inputs of the training.
 
     Args:
         folder: of the training, locked.
         spec: of the run.
         inputs: its fingerprint.
-        anew: leave nothing in it to resume from.
+        anew: remove what it could resume from.
 
     Raises:
-        FerBenchError: another process has meanwhile begun the same training on other data there.
+        FerBenchError: another process has started the same training on other data there.
     """
     if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
         problem = f"another process has just trained these settings on other data in {folder}."
-        raise FerBenchError(problem, "Give the command again: it gets a folder of its own.")
+        raise FerBenchError(problem, "Run the command again: it gets a separate folder.")
     if anew or not may_resume(folder, inputs):
         for name in ("trained.json", "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
@@ -178,8 +187,7 @@ def _draft(
         "accelerator": device.accelerator,
         "devices": spec.execution.devices,
         "precision": device.precision,
-        # Sums are rounded in another order on another number of threads: the same bits come out only on the same
-        # number.
+        # The order of summation depends on the number of threads: results are bit-identical only for the same number.
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
@@ -216,8 +224,7 @@ def _draft(
 
 @contextlib.contextmanager
 def lock(folder: Path, execution: Execution) -> Iterator[None]:
-    """Keep a second process out of a run's folder; the processes that a distributed strategy starts are part of the
-    first.
+    """Lock a run's folder against other processes; those that a distributed strategy starts belong to the first.
 
     Raises:
         FerBenchError: the same run is already in progress.
@@ -230,9 +237,9 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
     try:
         guard.acquire(timeout=0)
     except Timeout:
-        problem = f"this run is already in progress (it holds {folder / 'run.lock'})."
+        problem = f"this run is already in progress (it holds the lock {folder / 'run.lock'})."
         raise FerBenchError(
-            problem, "Wait for it, or stop it and give the command again: it goes on from its last epoch."
+            problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None
     try:
         yield

@@ -17,10 +17,10 @@ LOSS, WEIGHTED_F1 = "validation/loss", "validation/weighted_f1"
 
 
 class FindingEmoStopping(L.Callback):
-    """End training when the best validation loss or the best weighted F1 lies ``patience`` epochs back; the criterion
+    """End training when the best validation loss or the best weighted F1 is ``patience`` epochs back; the criterion
     that ran out names the tested epoch.
 
-    The loss is validation's plain cross-entropy, as for all runs. What it has seen travels in the checkpoint, so that a
+    The loss is plain cross-entropy on validation, as for all runs. Its state is part of the checkpoint, so that a
     resumed run stops where it would have.
 
     Args:
@@ -70,5 +70,5 @@ class FindingEmoStopping(L.Callback):
 
 
 def best_by_loss(folder: Path) -> BestCheckpoint:
-    """Keeps the epoch of the lowest validation loss beside the one of the highest score."""
+    """Keeps the epoch of the lowest validation loss next to the one of the highest score."""
     return BestCheckpoint(folder, filename="best_loss", monitor=LOSS, mode="min", enable_version_counter=False)

@@ -1,8 +1,8 @@
-"""Teachers of a distillation: which trained runs may teach, and what they answer on the training images.
+"""Teachers of a distillation: which trained runs may teach, and their outputs on the training images.
 
-A teacher is judged by the same protocol and was trained on the same copy of the data, so that it has seen none of the
-student's validation and test images. It answers each training image and its mirror image once, without augmentation;
-the answers are kept in the cache, so that a student costs no more than any other run.
+A teacher is scored under the same protocol and was trained on the same copy of the data, so that it has seen none of
+the student's validation and test images. Its outputs are computed once for each training image and its mirror image,
+without augmentation, and kept in the cache, so that a student costs no more than any other run.
 """
 
 from __future__ import annotations
@@ -34,8 +34,14 @@ EXTRA_LABELS = "extra labels"
 _WHERE = "method_options.teachers: "
 
 
-def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
+def find_teachers(spec: RunSpec, store: Store, gone: list[RecordError] | None = None) -> list[Record]:
     """The records of a run's teachers that are networks; none where it does not distil.
+
+    Args:
+        spec: the run.
+        store: where the records are.
+        gone: is given the errors of teachers without a record, which are then passed over: a run that is done needs
+            none; None: they are raised.
 
     Raises:
         RecordError: no such run.
@@ -50,7 +56,11 @@ def find_teachers(spec: RunSpec, store: Store) -> list[Record]:
         try:
             record = store.get(run_id)
         except RecordError as error:
-            raise RecordError(_WHERE + error.problem, error.hint) from None
+            missing = RecordError(_WHERE + error.problem, error.hint)
+            if gone is None:
+                raise missing from None
+            gone.append(missing)
+            continue
         if record.run_id != run_id:
             problem = f"{_WHERE}{run_id!r} is not a whole run id."
             raise SpecError(problem, f"Did you mean {record.run_id}?")
@@ -66,9 +76,9 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
     trained = "Choose a run of kind 'trained'."
     if record.kind == "ensemble":
         members = ", ".join(dict.fromkeys(str(member["run_id"]) for member in record.training["members"]))
-        return "is an ensemble: it has no network of its own", f"Name its members as teachers: [{members}]."
+        return "is an ensemble, not a single network", f"Name its members as teachers: [{members}]."
     if record.kind != "trained":
-        return f"is of kind {record.kind!r}: it has no network of its own", trained
+        return f"is of kind {record.kind!r}: it has no trained network", trained
     if folds := record.data.get("folds"):
         return (
             f"is a cross-validation: it has {len(folds)} networks, one per fold",
@@ -92,13 +102,13 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
 
 
 def teachers_inputs(teachers: Sequence[Record], votes: Votes | None = None) -> Inputs:
-    """The part of a fingerprint that is the teachers': the digest of their weights by run id, and that of votes."""
+    """The teachers' part of a fingerprint: the digest of their weights by run id, and that of votes."""
     networks = {TEACHER + record.run_id: str(record.training["weights_sha256"])[:16] for record in teachers}
     return networks | ({} if votes is None else {TEACHER + VOTES: votes.digest})
 
 
 def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> None:
-    """Refuse a teacher that was trained on other images than the student will be.
+    """Reject a teacher that was trained on other images than the student will be.
 
     Raises:
         SpecError: names the teacher.
@@ -122,7 +132,7 @@ def extra_caveats(teachers: Sequence[Record], protocol: Protocol, votes: Votes |
 
 
 def teachers_facts(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[dict[str, Any]]:
-    """What a student's record says of its teachers."""
+    """Facts about the teachers, for the record of a student."""
     networks: list[dict[str, Any]] = [
         {
             "run_id": record.run_id,
@@ -147,7 +157,7 @@ def teach(
     inputs: Mapping[str, str],
     votes: Votes | None = None,
 ) -> torch.Tensor | None:
-    """What the teachers answer on the training images.
+    """Outputs of the teachers on the training images.
 
     Args:
         spec: of the student.

@@ -1,4 +1,4 @@
-"""A trained network on the images it was trained on: how far its training and its test lie apart."""
+"""A trained network on the images it was trained on: the gap between training and test."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from fer_bench.training.loading import load_run
 def score_on_train(store: Store, reference: str, execution: Execution | None = None) -> Record:
     """Score a run on its training split as on the test: no augmentation, no dropout, the epoch that was kept.
 
-    The accuracy that a training prints is of augmented images and of a network that drops out and changes while it is
-    measured, so its distance from the test says little about overfitting. What is found becomes ``training.on_train``
+    The accuracy printed during training is of augmented images and of a network with dropout that changes while it is
+    measured, so its distance from the test says little about overfitting. The result is stored as ``training.on_train``
     of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample in the order of the split, from
     which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and
     ``sums``, of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
-        store: where the record lies.
+        store: where the record is.
         reference: the run, as :meth:`Store.get` takes it.
-        execution: where the data lies and what computes.
+        execution: dataset root directory and hardware.
 
     Returns:
         The record as written.
 
     Raises:
         WeightsError: its checkpoint is not on this machine.
-        RecordError: the data are others than those that it was trained on.
+        RecordError: the data differ from those that it was trained on.
     """
     trained = load_run(store, reference, execution)
     device = hardware.resolve(trained.spec)
@@ -42,7 +42,7 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     datamodule.setup()
     facts, record = data_facts(datamodule, trained.protocol), trained.record
     found, stated = (known.get("checksums", {}).get("train") for known in (facts, record.data))
-    # Persons who are called otherwise are dealt out to folds otherwise, from the same images.
+    # Renamed identities are assigned to folds differently, from the same images.
     dealt_otherwise = bool(record.inputs) and data_inputs(facts).get("folds") != record.inputs.get("folds")
     if found == stated and dealt_otherwise:
         problem = (

@@ -1,4 +1,4 @@
-"""The one place that builds a Trainer."""
+"""The only module that builds a Trainer."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def build_trainer(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=spec.gradient_clip or None,
         deterministic=True if execution.strict_determinism else "warn",
-        # Samplers already deal the data out, see data/datamodule.py.
+        # Samplers already distribute the data, see data/datamodule.py.
         use_distributed_sampler=False,
         default_root_dir=folder,
         callbacks=callbacks,
@@ -111,7 +111,7 @@ def build_trainer(
 
 
 def close_loggers(trainer: L.Trainer) -> None:
-    """End what a logger keeps open for the process: Weights & Biases would write a suite's next run into the last
+    """Close a logger's session: Weights & Biases would otherwise log a suite's next run into the last
     one.
     """
     for logger in trainer.loggers:

@@ -1,4 +1,4 @@
-"""FER+'s votes as a teacher on FER2013: what ten taggers said of the training faces, for rows marked *extra labels*
+"""FER+'s votes as a teacher on FER2013: the votes of ten taggers on the training faces, for rows marked *extra labels*
 (Barsoum et al. 2016).
 """
 
@@ -38,7 +38,7 @@ class Votes:
 
 
 def votes_for(spec: RunSpec, datamodule: AffectDataModule) -> Votes | None:
-    """The votes that a run is taught by; None where it is not.
+    """The votes that teach a run; None without any.
 
     Raises:
         SpecError: the run is not of FER2013's seven classes.

@@ -24,10 +24,10 @@ from fer_bench.annotate.connections import PatientProtocol
 from fer_bench.annotate.images import list_images
 from fer_bench.annotate.logs import BoundedLog, bound_logs
 from fer_bench.annotate.server import create_app, serve
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
-from fer_bench.annotate.yaml_lines import read_yaml
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError, SpecError
+from fer_bench.yaml_lines import read_yaml
 
 from .fakes import write_study
 
@@ -37,7 +37,7 @@ class Served:
 
     def __init__(self, folder: Path) -> None:
         study = load_study(write_study(folder, per_class=1, repeats=0, prescreen={"per_class": 1}))
-        self.store = Store(study, folder / "a.sqlite3")
+        self.store = AnswerStore(study, folder / "a.sqlite3")
         self.log: list[str] = []
         handler = logging.StreamHandler(self)  # type: ignore[arg-type]
         config = uvicorn.Config(
@@ -344,7 +344,7 @@ def test_bodies_of_noise(served: Served) -> None:
 
 
 def test_huge_numbers_in_the_app_itself(tmp_path: Path) -> None:
-    store = Store(load_study(write_study(tmp_path)), tmp_path / "a.sqlite3")
+    store = AnswerStore(load_study(write_study(tmp_path)), tmp_path / "a.sqlite3")
     client = TestClient(create_app(store.study, store), follow_redirects=False)
     assert client.get("/task/" + "9" * 4301).status_code == 401
     assert client.post("/task/" + "9" * 4301).status_code in (401, 415)
@@ -416,8 +416,8 @@ def test_pictures_that_would_stop_a_browser_or_the_server(tmp_path: Path) -> Non
         ("a: &a\n  b: 1\n  c: *a", "nested"),
         ("seed: " + "9" * 5_000, "cannot be read"),
         ("a: 2024-99-99", "cannot be read"),
-        ("? [a, b]\n: c", "not YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("? [a, b]\n: c", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
     ],
 )
 def test_study_files_that_bite(tmp_path: Path, text: str, reason: str) -> None:

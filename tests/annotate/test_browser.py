@@ -15,7 +15,7 @@ import pytest
 
 from fer_bench.annotate.export import read_answers
 from fer_bench.annotate.links import rater_links, staff_link
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
 
 from .fakes import write_study
@@ -50,7 +50,7 @@ class Site:
     def __init__(self, folder: Path, **changes: object) -> None:
         from fer_bench.annotate.server import create_app
 
-        self.store = Store(load_study(write_study(folder, **changes)), folder / "answers.sqlite3")
+        self.store = AnswerStore(load_study(write_study(folder, **changes)), folder / "answers.sqlite3")
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
 from fer_bench.cli.annotate import app
 from fer_bench.errors import FerBenchError
@@ -54,7 +54,7 @@ def test_links_export_prescreen(tmp_path: Path) -> None:
         run("links", path, "--raters", 1, "--base-url", "study.example.org")
     assert "wrote 0 answers" in run("export", path, "--out", tmp_path / "answers.csv")
 
-    store = Store(load_study(path), path.with_suffix(".sqlite3"))
+    store = AnswerStore(load_study(path), path.with_suffix(".sqlite3"))
     item = next(item for item, image in store.images.items() if image.name == "sad/001.png")
     store.mark(item, "sad", True, 2).result()
     store.close()

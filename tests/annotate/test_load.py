@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 pytest.importorskip("uvicorn")
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "perf" / "annotate_load.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "perf" / "annotate_load.py"
 
 
 def load_script() -> ModuleType:

@@ -12,7 +12,7 @@ from fer_bench.annotate.chosen import write_chosen
 from fer_bench.annotate.export import read_answers, write_table
 from fer_bench.annotate.images import list_images
 from fer_bench.annotate.quality import consistency, matching_points, overlap_score
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import Expected, load_study
 from fer_bench.errors import BadDataError, FerBenchError
 from fer_bench.studies.reannotation.answers import _read_table
@@ -58,17 +58,17 @@ def test_consistency() -> None:
     assert both.same_leaf is None
 
 
-def test_long_format_round_trip(store: Store, tmp_path: Path) -> None:
+def test_long_format_round_trip(store: AnswerStore, tmp_path: Path) -> None:
     ((_, token),) = store.add_raters(["r001"])
     rater = store.rater(token)
     assert rater is not None
     store.agree(rater).result()
     for position in range(6):
-        place = store.place(rater.rater_id, position)
-        assert place is not None
+        slot = store.slot(rater.rater_id, position)
+        assert slot is not None
         answer = Answer(category="happy", valence=9 - position, arousal=1, age_groups=("young, old", "children"))
         store.save(
-            place, Answer() if position == 3 else answer, "skipped" if position == 3 else "answered", 0, 1000 + position
+            slot, Answer() if position == 3 else answer, "skipped" if position == 3 else "answered", 0, 1000 + position
         ).result()
     table = read_answers(store.path)
     assert list(table["position"]) == list(range(6))
@@ -84,7 +84,7 @@ def test_long_format_round_trip(store: Store, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_export_errors(store: Store, tmp_path: Path) -> None:
+def test_export_errors(store: AnswerStore, tmp_path: Path) -> None:
     with pytest.raises(FerBenchError, match=r"unknown suffix '\.xlsx'"):
         write_table(read_answers(store.path), tmp_path / "out.xlsx")
     with pytest.raises(FerBenchError, match="cannot be written"):
@@ -105,18 +105,18 @@ def test_no_cell_of_the_tables_is_a_formula_and_the_suite_reads_them_back(tmp_pa
     content = yaml.safe_load(study_file.read_text())
     (tmp_path / "images" / "happy").rename(tmp_path / "images" / "=HYPERLINK(1)")
     study_file.write_text(yaml.safe_dump({**content, "catch": [], "repeats": 0}))
-    store = Store(load_study(study_file), tmp_path / "a.sqlite3")
+    store = AnswerStore(load_study(study_file), tmp_path / "a.sqlite3")
     ((rater, token),) = store.add_raters(["r001"])
     known = store.rater(token)
     assert known is not None
     store.agree(known).result()
-    place = None
+    slot = None
     for position in range(30):
-        found = store.place(1, position)
+        found = store.slot(1, position)
         if found is not None and store.images[found.item_id].label.startswith("="):
-            place = found
-    assert place is not None
-    store.save(place, Answer(category="=1+1"), "answered", 0, 900).result()
+            slot = found
+    assert slot is not None
+    store.save(slot, Answer(category="=1+1"), "answered", 0, 900).result()
     item = next(item for item, image in store.images.items() if image.label.startswith("="))
     store.mark(item, "=HYPERLINK(1)", True, 3).result()
     write_chosen(store, tmp_path / "chosen.csv")

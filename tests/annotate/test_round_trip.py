@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from fer_bench.annotate.answers import Answer
-from fer_bench.annotate.store import Store as Answers
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
 from fer_bench.cli.main import app
 from fer_bench.errors import FerBenchError, SpecError
@@ -95,19 +95,19 @@ def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path) -> None:
         "form": {"categories": list(FER7.names), "valence": True},
     }
     study.write_text(yaml.safe_dump(content | {"consent": "c", "instructions": "i", "finished": "f"}))
-    answers = Answers(load_study(study), study.with_suffix(".sqlite3"))
+    answers = AnswerStore(load_study(study), study.with_suffix(".sqlite3"))
     # Everybody takes "sad" for "angry", and else sees what the dataset says; one image is skipped by one rater.
     for _, token in answers.add_raters(["r1", "r2", "r3"]):
         rater = answers.rater(token)
         assert rater is not None
         answers.agree(rater).result()
         for position in range(14):
-            place = answers.place(rater.rater_id, position)
-            assert place is not None
-            label = answers.images[place.item_id].label
+            slot = answers.slot(rater.rater_id, position)
+            assert slot is not None
+            label = answers.images[slot.item_id].label
             skipped = rater.name == "r1" and position == 0
             answer = Answer() if skipped else Answer(category="angry" if label == "sad" else label, valence=5)
-            answers.save(place, answer, "skipped" if skipped else "answered", 0, 1000).result()
+            answers.save(slot, answer, "skipped" if skipped else "answered", 0, 1000).result()
     answers.close()
     run("annotate", "export", study, "--out", tmp_path / "answers.csv")
     run("study", "reannotation", tmp_path / "answers.csv", "--out", tmp_path / "page")

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from fer_bench.annotate.export import read_answers
 from fer_bench.annotate.http import MAX_BODY_BYTES
 from fer_bench.annotate.server import create_app
-from fer_bench.annotate.store import Store
+from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
 
 from .fakes import write_study
@@ -38,7 +38,7 @@ class Study:
     """A running app and its store; ``client()`` is a fresh browser."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
-        self.store = Store(load_study(write_study(folder, **changes)), folder / "answers.sqlite3")
+        self.store = AnswerStore(load_study(write_study(folder, **changes)), folder / "answers.sqlite3")
         self.app = create_app(self.store.study, self.store)
 
     def client(self) -> TestClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fer_bench.cli.ensemble import humans_verb
+from fer_bench.cli.ensemble import human_baseline_verb
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.labels import FER7
 from fer_bench.probes.grid import run_grid
@@ -14,12 +14,16 @@ from fer_bench.protocols import PROTOCOLS
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, RunSpec
 from fer_bench.studies.relabelled import score_relabelled
+from fer_bench.submissions.submit import Statement, submit
 from fer_bench.sweeps.folds import run_folds
 from fer_bench.training.evaluate import evaluate
 from fer_bench.training.run import run
 from tests.datasets.fakes_va import write_afew_va
 from tests.fakes import make_faces, make_votes, smooth_images, write_csv, write_votes
+from tests.submissions.files import table_of, write
 
+# The test faces of the small FER2013.
+SUBMITTED = range(112, 140)
 SIZES = {"n_train": 42, "n_validation": 21, "n_test": 28, "difficulty": 0.2}
 VALUES = {"va": {"task": "va", "loss": "mse"}, "valence": {"task": "valence", "loss": "mse"}}
 
@@ -76,7 +80,7 @@ def make_home(folder):
         "max_epochs": 1,
     }
     ids["probe"] = run_grid(build_probe(grid), store, data_dir=str(data))[0].run_id
-    humans_verb("ferplus", str(data))
+    human_baseline_verb("ferplus", str(data))
     ids["human"] = next(record.run_id for record in store.records("ferplus-fer8") if record.kind == "human")
     labels = folder / "crowd.csv"
     labels.write_text(
@@ -93,4 +97,8 @@ def make_home(folder):
         for i in range(12)
     ]
     (folder / "answers.csv").write_text("\n".join(["rater,image,expression,valence,arousal", *answers]) + "\n")
+    outputs = np.random.default_rng(0).dirichlet(np.ones(7), size=28)
+    ids["submission"] = str(write(folder / "submission.csv", table_of([f"{i:05d}" for i in SUBMITTED], outputs)))
+    submitted = submit(store, folder / "submission.csv", "fer2013-fer7", Statement("Net"), data_dir=str(data))
+    ids["external"] = submitted.record.run_id
     return ids

@@ -142,7 +142,7 @@ def test_older_than(home, fer_bench):
     assert (paths.runs_dir() / "abc").is_dir()
     assert [clean.seconds_of(age) for age in ("12h", "30d", "2w")] == [12 * HOUR, 720 * HOUR, 336 * HOUR]
     for age in ("30", "d", "-3d", "1.5d", "3m", " 3d"):
-        with pytest.raises(SpecError, match="is no age"):
+        with pytest.raises(SpecError, match="is not an age"):
             clean.seconds_of(age)
 
 

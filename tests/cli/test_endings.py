@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from fer_bench.assignments import parse_assignments
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.results.grids import load_grid
-from fer_bench.spec import parse_assignments, read_yaml
+from fer_bench.spec import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -54,7 +55,7 @@ def test_a_second_ctrl_c_while_it_ends():
     finally:
         if process.poll() is None:
             process.kill()
-    assert line == "fer-bench: stopped. Give the same command again to resume.\n"
+    assert line == "fer-bench: stopped. Run the same command again to resume.\n"
     assert rest == ""
     assert process.returncode in (130, -signal.SIGINT)
 
@@ -69,7 +70,7 @@ def test_one_ctrl_c_is_130(fer_bench, monkeypatch):
     monkeypatch.setitem(inspect._LISTS, "models", models)
     monkeypatch.setattr(main, "_let_the_next_interrupt_kill", lambda: None)
     done = fer_bench("list", "models")
-    assert (done.code, done.err) == (130, "fer-bench: stopped. Give the same command again to resume.\n")
+    assert (done.code, done.err) == (130, "fer-bench: stopped. Run the same command again to resume.\n")
 
 
 def test_a_limit_of_the_size_of_files(tmp_path):
@@ -172,4 +173,4 @@ def test_an_interrupt_while_the_verbs_are_imported_is_one_line(monkeypatch, caps
     with pytest.raises(SystemExit) as stopped:
         entry.main()
     assert stopped.value.code == 130
-    assert capsys.readouterr().err == "fer-bench: stopped. Give the same command again.\n"
+    assert capsys.readouterr().err == "fer-bench: stopped. Run the same command again.\n"

@@ -41,11 +41,24 @@ KINDS = (
     "vaevaluated",
     "relabelled",
     "human",
+    "external",
 )
-CLASSES = ("fer7", "second", "tta", "folds", "fold", "probe", "ensemble", "evaluated", "relabelled", "human")
+CLASSES = (
+    "fer7",
+    "second",
+    "tta",
+    "folds",
+    "fold",
+    "probe",
+    "ensemble",
+    "evaluated",
+    "relabelled",
+    "human",
+    "external",
+)
 NETWORKS = ("fer7", "tta", "va", "valence", "fold", "vafold")
 
-WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "humans", "rescore")
+WRITING = ("run", "suite", "probe", "fuse", "evaluate", "ensemble", "human-baseline", "rescore", "submit")
 
 NO_TEACHER = {
     "ensemble": "is an ensemble.*Name its members as teachers",
@@ -87,6 +100,7 @@ NO_NETWORK = {
     "vaevaluated": "is of kind 'evaluated'",
     "relabelled": "is of kind 'evaluated'",
     "human": "is of kind 'human'",
+    "external": "is of kind 'external'",
 }
 
 
@@ -111,6 +125,7 @@ LISTED = {
     "augmentations": "standard",
     "protocols": "afew_va-va",
     "suites": "generalisation",
+    "recipes": "generalisation/thesis",
     "runs": "{ensemble}",
 }
 
@@ -170,10 +185,10 @@ CASES = {
         refused("--dataset=fer2013", "--backbone=resnet18", "--loss=cross", says="unknown loss of a probe"),
         refused("--dataset=fer2013", "--run={folds}", says="cross-validation"),
         *(
-            refused("--dataset=fer2013", f"--run={{{kind}}}", says="has no network of its own")
+            refused("--dataset=fer2013", f"--run={{{kind}}}", says="has no trained network")
             for kind in ("ensemble", "probe", "evaluated", "human")
         ),
-        refused(says="probe needs a suite or a backbone"),
+        refused(says="probe needs a backbone"),
     ],
     "fuse": [
         case(
@@ -269,7 +284,7 @@ CASES = {
         refused("{fer7}", says="one of --on, --labels, --train, --corruptions and --by"),
         refused("{fer7}", "--labels=none.csv", says=r"none\.csv"),
     ],
-    "matrix": [
+    "cross-dataset": [
         case(says="matrix/five_layer_cnn.md"),
         case("--model=five_layer_cnn", says="page"),
         refused("--model=zzz", says="unknown model 'zzz'"),
@@ -321,9 +336,37 @@ CASES = {
         refused("--protocol=synthfaces-fer7", "--rule=zzz", says="unknown rule 'zzz'"),
         refused("--protocol=zzz", says="unknown protocol 'zzz'"),
     ],
-    "humans": [
+    "human-baseline": [
         case("ferplus", says="one vote against the majority"),
         refused("fer2013", says="unknown dataset with votes of single people 'fer2013'.*ferplus"),
+    ],
+    "submit": [
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Net", says="accuracy .* on 28 test.*on record already"),
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Other", says="accuracy .* on 28 test samples"),
+        refused(
+            "{submission}", "--protocol=fer2013-fer7", "--name=Net", "--parameters=3", says="on record as.*--force"
+        ),
+        case("{submission}", "--protocol=fer2013-fer7", "--name=Net", "--parameters=3", "--force", says="accuracy"),
+        refused("{submission}", "--protocol=ferplus-fer8", "--name=Net", says="no column for contempt"),
+        refused("{submission}", "--protocol=afew_va-va", "--name=Net", says="no column 'valence'"),
+        refused("{submission}", "--protocol=zzz", "--name=Net", says="unknown protocol 'zzz'"),
+        refused("none.csv", "--protocol=fer2013-fer7", "--name=Net", says=r"none\.csv: cannot be read"),
+        refused("{answers}", "--protocol=fer2013-fer7", "--name=Net", says=r"the column 'rater' is no class"),
+    ],
+    "template": [
+        case("fer2013-fer7", "{out}/a.csv", says="28 images to answer, by angry, disgust"),
+        case("afew_va-va", "{out}/b.csv", says="12 images to answer, by valence, arousal"),
+        case("synthfaces-fer7-labels-crowd", "{out}/c.csv", says="ids from    the record"),
+        refused("ferplus-fer8-via-fer7", "{out}/d.csv", says="cannot be read from a dataset alone"),
+        refused("fer2013-fer7", "{out}/a.csv", says="exists"),
+        refused("zzz", says="unknown protocol 'zzz'"),
+        refused("semaine-va", says="dataset 'semaine': found no"),
+    ],
+    "images": [
+        case("fer2013-fer7", "{out}/images", says="28 images"),
+        refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
+        refused("ferplus-fer8-via-fer7", "{out}/more", says="Use ferplus-fer8"),
+        refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
         *(case(f"{{{kind}}}", says="report .*report.html") for kind in KINDS),
@@ -362,7 +405,7 @@ CASES = {
     ],
     "compare": [
         case("{fer7}", "{second}", says="McNemar"),
-        case("{va}", "{va}", says="cannot be told apart|no significant"),
+        case("{va}", "{va}", says="are not significantly different|no significant"),
         case("{fer7}", "{ensemble}", says="p = "),
         case("{fer7}", "{tta}", says="p = "),
         case("{folds}", "{folds}", says="p = "),
@@ -381,7 +424,7 @@ CASES = {
     "clean": [
         refused(says="nothing is named that should be removed.*--dry-run"),
         refused("--runs", says="nobody can answer here.*--yes"),
-        refused("--runs", "--older-than=soon", says="'soon' is no age.*30d"),
+        refused("--runs", "--older-than=soon", says="'soon' is not an age.*30d"),
         case("--runs", "--older-than=9w", says="there is nothing to remove"),
         case("--all", "--dry-run", says=["trainings", "decoded copies", r"would remove \d+ entries"]),
         case("--all", "--yes", says=r"removed \d+ entries"),
@@ -437,7 +480,10 @@ EMPTY = {
         refused("abc", f"--{how}", says="no record matches 'abc'")
         for how in ("on=fer2013", "train", "corruptions", "by=class")
     ],
-    "matrix": [refused(says="has no finished run.*fer-bench run"), refused("--model=zzz", says="unknown model 'zzz'")],
+    "cross-dataset": [
+        refused(says="has no finished run.*fer-bench run"),
+        refused("--model=zzz", says="unknown model 'zzz'"),
+    ],
     "predict": [refused("{images}", "--run=abc", says="no record matches 'abc'")],
     "live": [refused("--run=abc", says="no record matches 'abc'")],
     "export": [refused("abc", "--onnx=a.onnx", says="no record matches 'abc'")],
@@ -446,6 +492,9 @@ EMPTY = {
         refused("--protocol=fer2013-fer7", "--model=x", says="It is empty"),
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
+    "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
+    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
+    "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],
@@ -456,8 +505,10 @@ EMPTY = {
 
 
 def verbs(group=None, before=()):
-    """All verbs of the command line, those of groups with their group's name."""
+    """All verbs that the help shows, those of groups with their group's name."""
     for name, command in (group or typer.main.get_command(app)).commands.items():
+        if command.hidden:
+            continue
         if hasattr(command, "commands"):
             yield from verbs(command, (*before, name))
         else:
@@ -466,6 +517,17 @@ def verbs(group=None, before=()):
 
 def test_every_verb_has_cases():
     assert set(CASES) == set(verbs())
+
+
+@pytest.mark.parametrize(("before", "now"), [("humans", "human-baseline"), ("matrix", "cross-dataset")])
+def test_a_verb_that_was_renamed_answers_to_its_old_name_too(before, now, fer_bench):
+    shown = fer_bench("--help").out
+    assert re.search(rf"^\W*{now} ", shown, re.MULTILINE)
+    assert not re.search(rf"^\W*{before} ", shown, re.MULTILINE)
+    commands = typer.main.get_command(app).commands
+    assert commands[before].callback.__wrapped__ is commands[now].callback.__wrapped__
+    options = [fer_bench(name, "--help").out.replace(name, "") for name in (before, now)]
+    assert options[0] == options[1], "the common options too"
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +581,7 @@ def check(done, wanted, names):
     assert "Traceback" not in done.out + done.err
     assert done.code == wanted.code, done.out + done.err
     if wanted.code == 2:
-        lines = [line for line in done.err.strip().split("\n") if not line.startswith(("[", "W0", "I0", "no screen"))]
+        lines = [line for line in done.err.strip().split("\n") if not line.startswith(("[", "W0", "I0", "no display"))]
         assert len(lines) == 1, done.err
         assert lines[0].startswith("fer-bench: ")
     shown = done.err if wanted.code == 2 else done.out

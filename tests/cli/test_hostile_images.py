@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.deploy.predict import Row, find_images, predict_files, write_table
+from fer_bench.deploy.predict import PredictionRow, find_images, predict_files, write_table
 from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_value
 from tests.data.test_decoding import huge_png
@@ -90,7 +90,7 @@ def test_predict_reads_in_natural_order_and_names_what_it_cannot_read(tmp_path, 
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert [line["error"] for line in table] == [row.error for row in rows]
-    hostile = Row(folder / "x.png", ("=1+1", "@b"), np.array([0.1, 0.9], np.float32))
+    hostile = PredictionRow(folder / "x.png", ("=1+1", "@b"), np.array([0.1, 0.9], np.float32))
     write_table([hostile], tmp_path / "u.csv")
     with (tmp_path / "u.csv").open(newline="") as file:
         header, line = csv.reader(file)

@@ -25,13 +25,10 @@ RUN = [
     "--set=dataset_options.n_validation=7",
     "--set=dataset_options.n_test=7",
 ]
-# Each case (packages that are missing, commands) is a process, forked from one that has imported what no case misses.
-# The commands of a case share it.
+# Each case (packages that are missing, commands) is a process, forked from one that has imported what no case of its
+# stage or of a later one misses. The commands of a case share it.
 SCRIPT = """
 import importlib, json, os, sys
-imported, cases = json.loads(sys.argv[1])
-for name in imported:
-    importlib.import_module(name)
 
 def begin(blocked, commands):
     assert not set(blocked) & set(sys.modules), "what is imported is not missing"
@@ -49,20 +46,28 @@ def begin(blocked, commands):
         print(f"::{code or 0}", flush=True)
         print(f"::{code or 0}", file=sys.stderr, flush=True)
 
-for blocked, commands in cases:
-    child = os.fork()
-    if not child:
-        begin(blocked, commands)
-        sys.stdout.flush()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0, blocked
+for imported, cases in json.loads(sys.argv[1]):
+    for name in imported:
+        importlib.import_module(name)
+    for blocked, commands in cases:
+        child = os.fork()
+        if not child:
+            begin(blocked, commands)
+            sys.stdout.flush()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0, blocked
 """
 
 
-def answers_without(cases, folder, imported=()):
-    """Exit code, standard output and standard error of each command of each case, where packages are missing."""
+def answers_without(stages, folder):
+    """Exit code, standard output and standard error of each command of each case, where packages are missing.
+
+    Args:
+        stages: what is imported (further than in the stage before), and the cases in which it is there.
+        folder: where the commands are given.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps([imported, cases])],
+        [sys.executable, "-c", SCRIPT, json.dumps(stages)],
         capture_output=True,
         text=True,
         check=False,
@@ -70,14 +75,11 @@ def answers_without(cases, folder, imported=()):
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )
     assert "Traceback" not in done.stderr, done.stderr
+    cases = [case for _, cases in stages for case in cases]
     outs, errs = (re.split(r"::(\d+)\n", text) for text in (done.stdout, done.stderr))
     assert len(outs) == 2 * sum(len(commands) for _, commands in cases) + 1, done.stderr
     answers = iter([(int(code), out, err) for code, out, err in zip(outs[1::2], outs[::2], errs[::2], strict=False)])
     return [[next(answers) for _ in commands] for _, commands in cases]
-
-
-def without(packages, commands, folder):
-    return answers_without([(packages, commands)], folder)[0]
 
 
 def test_a_base_installation(tmp_path):
@@ -91,8 +93,7 @@ def test_a_base_installation(tmp_path):
             ["predict", ".", "--run=abc"],
             ["live", "--run=abc"],
             ["export", "abc", "--onnx=a.onnx"],
-            ["humans"],
-            ["audit", "fer2013"],
+            ["human-baseline"],
             ["evaluate", "abc", "--train"],
             ["evaluate", "abc", "--on=fer2013"],
             ["list", "losses"],
@@ -105,7 +106,15 @@ def test_a_base_installation(tmp_path):
         "download": (["download", "findingemo", "--urls=x.json"],),
     }
     commands = [command for group in needing.values() for command in group]
-    found = iter(without(OPTIONAL, commands, tmp_path))
+    working = (
+        ["list", "models"],
+        ["list", "protocols"],
+        ["list", "suites"],
+        ["doctor"],
+        ["suite", "five_layer_cnn", "--dry-run"],
+    )
+    cases = [(OPTIONAL, commands), (OPTIONAL, working)]
+    found, worked = map(iter, answers_without([((), cases)], tmp_path))
     for extra, group in needing.items():
         for command in group:
             code, _, error = next(found)
@@ -114,20 +123,13 @@ def test_a_base_installation(tmp_path):
             assert len(lines) == 1, (command, error)
             assert f"fer_bench[{extra}]" in lines[0], (command, error)
             assert "No module named" not in error
-    working = (
-        ["list", "models"],
-        ["list", "protocols"],
-        ["list", "suites"],
-        ["doctor"],
-        ["suite", "five_layer_cnn", "--dry-run"],
-    )
-    for command, (code, _, error) in zip(working, without(OPTIONAL, working, tmp_path), strict=True):
+    for command, (code, _, error) in zip(working, worked, strict=True):
         assert code == 0, (command, error)
 
 
 ONE_PACKAGE = {
     "timm": (["run", "--model=timm:resnet18"], "train"),
-    "albumentations": ([*RUN, "--augment=standard"], "train"),
+    "albumentations": ([*RUN, "--augment=standard", "--augment-on=loader"], "train"),
     "wandb": ([*RUN, "--wandb=offline"], "wandb"),
     "lightning": (RUN, "train"),
     "torchmetrics": (RUN, "train"),
@@ -137,28 +139,30 @@ ONE_PACKAGE = {
     "pyarrow": (["study", "reannotation", "answers.parquet"], "study"),
 }
 # Importing these takes seconds; each imports the rest of its row, and none of the packages that are missing in the
-# cases beside it.
-IMPORTED = {
-    (): ("pyarrow",),
-    ("torch", "torchvision"): ("lightning", "torchmetrics"),
-    ("torch", "torchvision", "lightning"): tuple(ONE_PACKAGE),
-}
+# cases of its stage.
+STAGES = (
+    ((), ("pyarrow",)),
+    (("torch", "torchvision"), ("lightning", "torchmetrics")),
+    (("lightning",), ("timm", "wandb")),
+    (("timm",), ("cv2", "albumentations", "onnx", "onnxscript")),
+)
 
 
 @pytest.fixture(scope="module")
 def answers_without_one(tmp_path_factory):
     """What the command of each package answers without it, and the folder in which it did."""
-    answers = {}
-    for imported, packages in IMPORTED.items():
-        packages = [package for package in packages if package not in answers]
-        folder = tmp_path_factory.mktemp("without")
-        (folder / "answers.parquet").write_bytes(b"PAR1")
-        with pytest.MonkeyPatch.context() as patch:
-            for name in ("cache", "runs", "leaderboards", "data"):
-                patch.setenv(f"FER_BENCH_{name.upper()}", str(folder / name))
-            found = answers_without([([package], [ONE_PACKAGE[package][0]]) for package in packages], folder, imported)
-        answers |= {package: (answer, folder) for package, (answer,) in zip(packages, found, strict=True)}
-    return answers
+    assert sorted(package for _, packages in STAGES for package in packages) == sorted(ONE_PACKAGE)
+    folder = tmp_path_factory.mktemp("without")
+    (folder / "answers.parquet").write_bytes(b"PAR1")
+    stages = [
+        (imported, [([package], [ONE_PACKAGE[package][0]]) for package in packages]) for imported, packages in STAGES
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("cache", "runs", "leaderboards", "data"):
+            patch.setenv(f"FER_BENCH_{name.upper()}", str(folder / name))
+        found = answers_without(stages, folder)
+    packages = [package for _, packages in STAGES for package in packages]
+    return {package: (answer, folder) for package, (answer,) in zip(packages, found, strict=True)}
 
 
 @pytest.mark.parametrize("package", ONE_PACKAGE)
@@ -179,9 +183,8 @@ def test_an_exported_network_runs_without_the_extra_train(tmp_path, make_run, sm
     net = tmp_path / "net.onnx"
     assert fer_bench("export", run_id, "--onnx", net, "--images", tmp_path / "a.png").code == 0
     without_train = [module for module in TRAIN if module != "cv2"]
-    ((code, out, error),) = without(
-        [*without_train, "onnx", "onnxscript"], [["predict", str(tmp_path / "a.png"), "--run", str(net)]], tmp_path
-    )
+    case = ([*without_train, "onnx", "onnxscript"], [["predict", str(tmp_path / "a.png"), "--run", str(net)]])
+    (((code, out, error),),) = answers_without([((), [case])], tmp_path)
     assert code == 0, error
     assert "happy 0." in out
 

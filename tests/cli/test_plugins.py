@@ -4,7 +4,6 @@ version and digest."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from tests.cli.every_kind import SIZES
+from tests.forks import COMMAND, run_alone
 from tests.plugins import PACKAGE
 
 TINY = [f"--set=dataset_options.{key}={value}" for key, value in SIZES.items()]
@@ -47,22 +47,10 @@ def installed(tmp_path_factory):
 
 
 def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders, tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", str(PACKAGE.parents[1]))]),
-        "OMP_NUM_THREADS": "1",
-    }
+    script = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{COMMAND}"
 
     def fer_bench(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "fer_bench", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        return run_alone(script, *arguments, folder=tmp_path, timeout=240)
 
     named = ["--dataset=squares", "--task=moods", "--model=tiny_net", "--loss=focal", "--augment=speckle"]
     done = fer_bench("run", *named, "--set=dataset_options.n=64", *TRAIN)
@@ -75,7 +63,9 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
         "dataset": "fer_plugin.data:Squares",
         "loss": "fer_plugin.losses:focal",
         "augment": "fer_plugin.augmentation:speckle",
+        "metric geometric_mean": "fer_plugin.metrics:geometric_mean",
     }
+    assert record.metrics["geometric_mean"] is not None
     assert {(facts["package"], facts["version"], len(facts["sha256"])) for facts in stated.values()} == {
         ("fer-plugin", "1.2.3", 64)
     }
@@ -86,8 +76,27 @@ def test_an_installed_package_brings_one_of_each_by_name(installed, own_folders,
         "code of augment",
     }
     assert record.data["plugin"]["name"] == "squares"
+    of_values = [named[0], "--task=pain", named[2], "--loss=mse+ccc", "--augment=none"]
+    done = fer_bench("run", *of_values, "--set=dataset_options.n=64", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    value_record = next(found for found in Store().records() if found.run_id != record.run_id)
+    assert value_record.data["values"][value_record.task] == {
+        "dimensions": ["pain"],
+        "scale": [0.0, 16.0],
+        "primary": "ccc",
+    }
+    assert {"ccc", "rmse", "largest_error"} <= value_record.metrics["pain"].keys()
+    checked = fer_bench("verify")
+    assert (checked.returncode, "Not recomputed" in checked.stdout) == (0, False)
     # Here the package is not installed, and nothing of it is imported.
     assert not verify(Store()).differences
+    assert set(verify(Store()).needs_plugins) == {
+        "geometric_mean needs plugin fer-plugin 1.2.3",
+        "largest_error needs plugin fer-plugin 1.2.3",
+    }
+    pages = [path.read_text() for path in (own_folders / "leaderboards").glob("*.md")]
+    assert any("| Geometric mean % |" in page for page in pages)
+    assert any("Values from 0 to 16: pain." in page and "| Largest error |" in page for page in pages)
     assert not any(name.startswith("fer_plugin") for name in sys.modules)
 
 

@@ -41,6 +41,14 @@ def test_flip_mirrors_about_half():
     assert 60 < mirrored.sum() < 140
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mere_flip_is_what_resampling_gives(channels):
+    images = IMAGES.expand(-1, channels, -1, -1)
+    only, resampled = BatchAugmenter("flip"), BatchAugmenter("flip", {"erase": 1e-9})
+    drawn = only.draw(3, len(images))
+    assert torch.equal(only.change(images, drawn), resampled.change(images, drawn))
+
+
 @pytest.mark.parametrize("shape", [(48, 48), (30, 48), (48, 20)])
 def test_pixels_come_from_where_the_drawn_map_says(shape):
     height, width = shape

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import pickle
+
+import lightning
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench.data.datamodule import AffectDataModule, EpochSampler
+from fer_bench.data.batches import EpochSampler
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, Subset
 from fer_bench.datasets.fer2013.module import FER2013DataModule
 from fer_bench.datasets.load import build_datamodule, dataset_class
@@ -228,3 +232,19 @@ def test_a_spec_becomes_a_datamodule(tmp_path, small_synth):
 def test_unknown_dataset():
     with pytest.raises(UnknownNameError, match="Did you mean 'fer2013'"):
         dataset_class("fer2031")
+
+
+def test_a_module_that_only_reads_and_one_with_batches():
+    given = samples()
+    whole, reading = InMemory(given), InMemory.reading(given)
+    assert isinstance(whole, lightning.LightningDataModule)
+    assert isinstance(whole, InMemory)
+    assert type(whole).__name__ == "InMemory"
+    assert not isinstance(reading, lightning.LightningDataModule)
+    whole.setup()
+    reading.setup()
+    assert reading.read_samples.ids.tolist() == whole.read_samples.ids.tolist()
+    assert (reading.targets("test") == whole.targets("test")).all()
+    again = pickle.loads(pickle.dumps(whole))
+    assert isinstance(again, lightning.LightningDataModule)
+    assert len(next(iter(again.predict_loader("test")))["index"]) == 9

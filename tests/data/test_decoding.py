@@ -9,12 +9,12 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from fer_bench import image_files
-from fer_bench.data import decoding
 from fer_bench.data.decoding import MAX_PIXELS, decode, images_below, in_natural_order, load_image, read_image
 from fer_bench.data.images import FileImages, png_size
 from fer_bench.errors import BadDataError
@@ -97,7 +97,7 @@ def test_too_large_is_refused_by_the_header_alone(kind, tmp_path, monkeypatch):
     def never(*_):
         pytest.fail("it was decoded")
 
-    monkeypatch.setattr(decoding.cv2, "imdecode", never)
+    monkeypatch.setattr(cv2, "imdecode", never)
     path = tmp_path / f"x.{kind.lower()}"
     path.write_bytes(huge(kind))
     with pytest.raises(

@@ -133,3 +133,10 @@ def test_samples_without_a_key_are_not_flagged():
     samples = Samples(np.array(list("abcd")), images, np.array(["train", "train", "test", "test"]), {}, "in memory")
     flag_duplicates(samples)
     assert "duplicate" not in samples.columns
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_faces_of_fer2013_are_shrunk_as_opencv_does(seed):
+    image = np.random.default_rng(seed).integers(0, 256, size=(48, 48), dtype=np.uint8)
+    expected = cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(duplicates._shrunk(image), expected)

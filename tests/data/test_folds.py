@@ -37,7 +37,7 @@ def test_the_order_of_samples_does_not_matter():
 
 
 def test_too_few_groups():
-    with pytest.raises(BadDataError, match="3 groups cannot be dealt out to 5 folds"):
+    with pytest.raises(BadDataError, match="3 groups cannot be assigned to 5 folds"):
         deal(np.array(["a", "b", "c"]), 5)
     with pytest.raises(BadDataError, match="leave nothing to train on"):
         fold_split(np.array(["a", "b"]), 2, 0)

@@ -88,7 +88,7 @@ def test_a_frame_is_a_number_and_leads_out_of_no_folder(tmp_path, name):
     clip.write_text(json.dumps(content))
     if len(name) < 100:
         shutil.copy(clip.parent / f"{frame}.png", clip.parent / f"{name}.png")
-    assert "which is no number" in read_afew_va(str(tmp_path)).quarantined[0][1]
+    assert "which is not a number" in read_afew_va(str(tmp_path)).quarantined[0][1]
 
 
 @pytest.mark.parametrize(

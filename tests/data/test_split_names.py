@@ -85,7 +85,7 @@ def test_class_folders_keep_the_splits_that_they_have_under_other_names(tmp_path
 def test_a_folder_that_sounds_like_a_split_is_refused_and_not_mixed_with_the_others(tmp_path):
     for seed, name in enumerate(("train_aug", "test_aug")):
         write_class_folders(tmp_path / "mine" / name, per_class=2, seed=seed)
-    with pytest.raises(BadDataError, match="'test_aug' sounds like a split"):
+    with pytest.raises(BadDataError, match="'test_aug' looks like a split"):
         read(tmp_path)
 
 

@@ -172,7 +172,7 @@ def test_folds_by_frame_share_clips(root):
 def test_options(root):
     with pytest.raises(SpecError, match="no option 'margn'"):
         AfewVaDataModule("va", data_dir=str(root), options={"margn": 1}).setup()
-    with pytest.raises(SpecError, match="outside 0 to 2"):
+    with pytest.raises(SpecError, match="margin = -1: input should be greater than or equal to 0"):
         AfewVaDataModule("va", data_dir=str(root), options={"margin": -1}).setup()
     with pytest.raises(SpecError, match="--folds"):
         AfewVaDataModule("va", data_dir=str(root), options={"folds": 5}).setup()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_bench import spec as specs
+from fer_bench.assignments import parse_assignments
 from fer_bench.data import native
 from fer_bench.data.samples import sample_digests, split_checksum
 from fer_bench.datasets.load import build_datamodule
@@ -91,11 +91,11 @@ def test_several_folders_make_one_class_and_one_is_left_out(tmp_path):
 
 def test_folders_that_fit_no_set_are_answered_with_the_line_that_reads_them(tmp_path):
     write_class_folders(tmp_path / "mine", names=("bored", "engaged", "very bored"))
-    with pytest.raises(BadDataError, match=r"no class of fer7: 'bored' \(4\)") as error:
+    with pytest.raises(BadDataError, match=r"not classes of fer7: 'bored' \(4\)") as error:
         read(tmp_path)
     flag, setting = shlex.split(error.value.hint[error.value.hint.index("--set") : -1])
     assert flag == "--set"
-    assert len(read(tmp_path, specs.parse_assignments([setting])["dataset_options"]["classes"])) == 12
+    assert len(read(tmp_path, parse_assignments([setting])["dataset_options"]["classes"])) == 12
 
 
 def test_folders_of_another_built_in_set_are_answered_with_its_task(tmp_path):
@@ -106,7 +106,7 @@ def test_folders_of_another_built_in_set_are_answered_with_its_task(tmp_path):
 
 def test_a_folder_that_the_option_does_not_name_and_one_that_is_not_there(tmp_path):
     write_class_folders(tmp_path / "mine", names=("1", "2", "3"))
-    with pytest.raises(BadDataError, match=r"no class of dataset_options\.classes: '3' \(4\)") as error:
+    with pytest.raises(BadDataError, match=r"not classes of dataset_options\.classes: '3' \(4\)") as error:
         read(tmp_path, {1: "a", 2: "b"})
     assert "{1: a, 2: b, 3: 3}" in error.value.hint
     with pytest.raises(BadDataError, match="there is no folder '4'") as error:
@@ -257,7 +257,7 @@ def test_links_to_folders_are_followed_once_and_broken_ones_are_quarantined(tmp_
     (tmp_path / "away" / "sad" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     samples = read(tmp_path)
     assert len(samples) == 7 * 40
-    assert samples.quarantined == [("sad/gone.png", "a link that leads nowhere")]
+    assert samples.quarantined == [("sad/gone.png", "a broken link")]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

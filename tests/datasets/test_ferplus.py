@@ -271,7 +271,7 @@ def test_checksums_follow_the_votes_and_the_faces(tmp_path, faces, votes):
 def test_second_open_does_not_process_again(tmp_path, faces, votes, monkeypatch):
     folder = write(tmp_path, faces, votes)
     first = read_ferplus(folder)
-    monkeypatch.setattr(votes, "process_votes", lambda *_: pytest.fail("processed again"))
+    monkeypatch.setattr("fer_bench.datasets.ferplus.module.process_votes", lambda *_: pytest.fail("processed again"))
     assert (read_ferplus(folder).targets["fer8"] == first.targets["fer8"]).all()
 
 

@@ -95,7 +95,7 @@ def test_shares_can_be_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"identity": "S(\\d+"}, "is no regular expression"),
+        ({"identity": "S(\\d+"}, "is not a regular expression"),
         ({"identity": "nobody"}, "matches nothing in"),
         ({"people": 3}, "has no option 'people'"),
         ({"validation": "much"}, "validation = 'much'"),
@@ -170,7 +170,7 @@ def test_class_folders_without_images(tmp_path):
 
 def test_a_folder_that_is_no_class_is_named_with_its_count(tmp_path):
     write_class_folders(tmp_path / "mine", names=(*FER7.names, "bored"))
-    with pytest.raises(BadDataError, match=r"no class of fer7: 'bored' \(4\)"):
+    with pytest.raises(BadDataError, match=r"not classes of fer7: 'bored' \(4\)"):
         read(tmp_path)
 
 

@@ -148,7 +148,7 @@ def test_findingemo_says_what_is_missing(copy, tmp_path):
     with pytest.raises(MissingDataError, match=r"annotations_single\.ann"):
         FindingEmoDataModule("emo8", data_dir=str(tmp_path / "none")).read()
     for wrong in ({"widht": 3}, {"fit": "crop"}):
-        with pytest.raises(SpecError, match="fit is letterbox or stretch"):
+        with pytest.raises(SpecError, match=r"Did you mean 'width'|should be 'letterbox' or 'stretch'"):
             module(copy, **wrong).read()
     assert dataset_class("findingemo") is FindingEmoDataModule
     assert dataset_class("synthscenes") is SynthScenesDataModule

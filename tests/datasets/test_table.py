@@ -142,7 +142,7 @@ def test_a_published_table_with_mixed_case_and_a_contradiction(tmp_path, monkeyp
     (tmp_path / "data" / "legend.csv").write_text(LEGEND)
     names = dict.fromkeys(line.split(",")[1] for line in LEGEND.splitlines()[1:])
     write_named(tmp_path / "images", names)
-    with pytest.raises(BadDataError, match=r"these labels are no class of fer7: 'contempt' \(1\)") as error:
+    with pytest.raises(BadDataError, match=r"these labels are not classes of fer7: 'contempt' \(1\)") as error:
         read(tmp_path, "data/legend.csv")
     assert error.value.hint == "Use --task fer8, whose classes they are."
     with pytest.raises(
@@ -275,7 +275,7 @@ def test_values_of_valence_and_arousal(tmp_path, rows):
     assert np.allclose(samples.targets["va"], values, atol=1e-6)
     assert read(tmp_path, task="arousal").targets["arousal"].shape == (len(rows), 1)
     write(tmp_path, ["image", "valence", "arousal"], [(row[0], 3, 0) for row in rows])
-    with pytest.raises(BadDataError, match="row 1: valence = '3' is no number from -1 to 1"):
+    with pytest.raises(BadDataError, match="row 1: valence = '3' is not a number from -1 to 1"):
         read(tmp_path, task="va")
 
 
@@ -314,8 +314,8 @@ def test_many_contradictions_are_refused_by_name(tmp_path, rows):
     [
         (["photo", "label", "split"], None, "no column of images; the columns are photo, label, split"),
         (["image", "what", "split"], None, "no column of labels; the columns are image, what, split"),
-        (["image", "label", "split"], {1: "bored"}, r"no class of fer7: 'bored' \(77\)"),
-        (["image", "label", "split"], {2: "later"}, "'later' in the column 'split' is no split"),
+        (["image", "label", "split"], {1: "bored"}, r"not classes of fer7: 'bored' \(77\)"),
+        (["image", "label", "split"], {2: "later"}, "'later' in the column 'split' is not a split"),
         (["image", "label", "split"], {0: "nowhere.png"}, "none of the images that it names can be used"),
         (["image", "label", "split"], {0: ""}, "row 1: it names no image"),
         (["image", "label", "split"], {0: "x" * 5000}, "none of the images that it names can be used"),

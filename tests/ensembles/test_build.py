@@ -235,7 +235,7 @@ def test_logits_and_damaged_files_are_refused_by_name(store):
     made, splits = member(9)
     good = splits["validation"]
     store.put(made, splits | {"validation": Predictions(good.ids, good.targets, np.log(good.outputs))})
-    with pytest.raises(RecordError, match="net9/r9-s9: row 0 of its outputs is no probability"):
+    with pytest.raises(RecordError, match="net9/r9-s9: row 0 of its outputs is not a probability"):
         build_ensemble(store, PROTOCOL, ["r0-s0", "r9-s9"])
     (store.folder(made) / "r9-s9.validation.npz").write_bytes(b"no")
     with pytest.raises(RecordError, match=r"member net9/r9-s9: .* not the one that its record names"):

@@ -92,7 +92,7 @@ def test_the_gain_is_not_said_over_who_was_not_asked(store):
         (["ensemble", "--protocol", "toy-fer7", "--rule", "mean"], "unknown rule 'mean'"),
         (["ensemble", "--protocol", "toy-fer7", "--top-k", "many"], "expected an integer"),
         (["ensemble", "--protocol", "fer2013-fer7"], "fer2013-fer7 has 0 that fit"),
-        (["humans", "fer2013"], "votes of single people"),
+        (["human-baseline", "fer2013"], "votes of single people"),
         (["report", "nothing"], "no record"),
     ],
 )

@@ -134,7 +134,7 @@ def test_prefixes_are_the_ensembles_of_the_first_members():
 
 def test_refusals():
     good = np.array([[0.5, 0.5]])
-    with pytest.raises(RecordError, match=r"member 1: row 0 .* no probability distribution"):
+    with pytest.raises(RecordError, match=r"member 1: row 0 .* not a probability distribution"):
         combine("soft", [good, np.array([[3.0, -1.0]])])
     with pytest.raises(RecordError, match=r"member 1 has outputs of shape \(2, 2\)"):
         combine("soft", [good, np.repeat(good, 2, axis=0)])
@@ -142,7 +142,7 @@ def test_refusals():
         combine("soft", [np.zeros(3)])
     with pytest.raises(SpecError, match="needs a weight"):
         combine("weighted", [good])
-    with pytest.raises(SpecError, match="knows no weights"):
+    with pytest.raises(SpecError, match="takes no weights"):
         combine("majority", [good], [1.0])
     with pytest.raises(SpecError, match="weights must be 1 finite"):
         combine("soft", [good], [-1.0])

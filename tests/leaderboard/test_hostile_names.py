@@ -29,7 +29,7 @@ def links(page):
 
 def board(name):
     protocol = Protocol(name, Task("t", "values", "ccc"), title=name, about=name, caveats=(name,))
-    return Board(protocol=protocol, placed=(), apart=(), n_test=None, n_duplicates=None, test="")
+    return Board(protocol=protocol, placed=(), unranked=(), n_test=None, n_duplicates=None, test="")
 
 
 def test_claims_and_index():

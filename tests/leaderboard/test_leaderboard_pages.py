@@ -64,8 +64,8 @@ def test_board_shows_everything(store):
     claim(store, CLAIM)
     assert [path.name for path in render_all(store)] == ["toy-fer7.md", "unheard-of.md", "README.md"]
     text = (store.root / "toy-fer7.md").read_text()
-    ranking, apart, claims = tables(text)
-    assert all(len(line) == len(table[0]) for table in (ranking, apart, claims) for line in table)
+    ranking, unranked, claims = tables(text)
+    assert all(len(line) == len(table[0]) for table in (ranking, unranked, claims) for line in table)
     rows = [dict(zip(ranking[0], line, strict=True)) for line in ranking[2:]]
     assert [(row["Rank"], row["Model"]) for row in rows] == [
         ("1", "timm:net_a"),
@@ -79,10 +79,10 @@ def test_board_shows_everything(store):
     assert rows[2]["Caveats"] == "selected on test"
     assert "400 test samples, 40 of which" in text
     assert (
-        "Of the 2 differences between neighbours, 2 can be told from chance: timm:net_a over tagger; tagger over vote."
+        "Of the 2 differences between neighbouring rows, 2 are significant: timm:net_a over tagger; tagger over vote."
         in text
     )
-    assert apart[2] == ["net\\|c", "[c1-s0](results/toy-fer7/net_c/c1-s0.json)", "–", "failed: no \\| space left"]
+    assert unranked[2] == ["net\\|c", "[c1-s0](results/toy-fer7/net_c/c1-s0.json)", "–", "failed: no \\| space left"]
     assert claims[2][:3] == ["net", "as is", "50.00 ± 1.00"]
     assert "On \\| pipes" in text
 

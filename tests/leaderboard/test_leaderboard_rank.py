@@ -119,15 +119,15 @@ def test_listed_apart(fields, reason):
     good = [run(0.7, seed=s, protocol_version=2)[0] for s in (0, 1)]
     bad = run(0.9, seed=2, protocol_version=2)[0].model_copy(update=fields)
     board = rank(PINNED, [*good, bad])
-    assert [(entry.record.seed, reason in entry.reason) for entry in board.apart] == [(2, True)]
+    assert [(entry.record.seed, reason in entry.reason) for entry in board.unranked] == [(2, True)]
     assert [len(p.row.records) for p in board.placed] == [2]
-    assert board.placed[0].row.caveats == ("1 more run listed apart",)
-    assert rank(PINNED, good).apart == ()
+    assert board.placed[0].row.caveats == ("1 more run not ranked",)
+    assert rank(PINNED, good).unranked == ()
 
 
 def test_only_the_test_split_must_be_named():
     ensemble = run(0.7, kind="ensemble", protocol_version=2, data={"checksums": {"test": CHECKSUMS["test"]}})[0]
-    assert rank(PINNED, [ensemble]).apart == ()
+    assert rank(PINNED, [ensemble]).unranked == ()
 
 
 def test_without_pinned_checksums_each_copy_has_a_table_of_its_own():
@@ -140,7 +140,7 @@ def test_without_pinned_checksums_each_copy_has_a_table_of_its_own():
     assert [placed.row.key for placed in board.placed] == ["r3"]
     assert board.n_test == 300
     (other,) = board.others
-    assert [sorted(placed.row.key for placed in other.placed), other.n_test, board.apart, other.apart] == [
+    assert [sorted(placed.row.key for placed in other.placed), other.n_test, board.unranked, other.unranked] == [
         ["r1", "r2"],
         N,
         (),

@@ -160,7 +160,7 @@ def test_compare_rows_averages_seeds(store):
     assert found.test == "paired bootstrap"
     same = compare(store, "aaa-s0", "aaa-s1")
     assert not same.significant
-    assert same.text().startswith("aaa-s0 and aaa-s1 cannot be told apart")
+    assert same.text().startswith("aaa-s0 and aaa-s1 are not significantly different")
 
 
 def test_compare_weighted_f1(tmp_path):
@@ -196,7 +196,7 @@ def strange(splits, what):
     ("fields", "what", "message"),
     [
         ({}, "ids", "2 test ids are not in both, 's00005'"),
-        ({}, "targets", "the target of test sample 's00005' is another one"),
+        ({}, "targets", "the target of test sample 's00005' is different"),
         (
             {"data": {"checksums": {"test": "other"}}},
             "",

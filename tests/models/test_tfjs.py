@@ -219,7 +219,7 @@ def test_every_kind_of_numbers_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "m.bin").unlink(), "m.bin, which cannot be read beside it: there is no such file"),
+        (lambda folder: (folder / "m.bin").unlink(), "m.bin, which cannot be read next to it: there is no such file"),
         (lambda folder: (folder / "m.bin").write_bytes(b"1234"), "end within conv1/kernel"),
         (lambda folder: (folder / "m.json").write_text("{"), "not the model.json of a TensorFlow.js model"),
         (lambda folder: (folder / "m.json").write_text('{"a": [1]}'), "not the model.json of a TensorFlow.js model"),

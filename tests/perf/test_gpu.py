@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import torch
 
 
@@ -15,8 +16,14 @@ def test_without_a_gpu_it_says_so(script, capsys, monkeypatch):
     assert "no GPU" in said
 
 
-def test_every_part_runs_on_tiny_sizes(script, capsys):
+# The compiler takes most of the time, even where it leaves the work to PyTorch as it is.
+@pytest.mark.parametrize("compiler", [False, pytest.param(True, marks=pytest.mark.proof)])
+def test_every_part_runs_on_tiny_sizes(script, capsys, monkeypatch, compiler):
+    compiled = []
+    if not compiler:
+        monkeypatch.setattr(torch, "compile", lambda network, **_: compiled.append(network) or network)
     script("gpu").main(["--cpu", "--parts", "loop", "layout", "probes"])
+    assert compiler or compiled
     said = capsys.readouterr().out
     assert "these figures mean nothing" in said
     assert re.search(r"suite / plain loop [\d.]+x, by round [\d.]+x \(aim: at least 0\.9\)", said)

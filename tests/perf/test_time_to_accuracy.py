@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from fer_bench.results.inputs import any_record
 from fer_bench.results.store import Store
+from tests.forks import ForkedPopen
 
 
 def result(way, seed, seconds, key, *, reached=True, share=0.97):
@@ -42,6 +46,8 @@ def options_for(tmp_path, **over):
 def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys, monkeypatch):
     measure = script("time_to_accuracy")
     to = tmp_path / "legs.jsonl"
+    sizes = {"n_train": 64, "n_validation": 28, "n_test": 14, "size": 48}
+    monkeypatch.setattr(measure, "QUICK", {**measure.QUICK, "dataset_options": sizes})
     command = ["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--to", str(to)]
     monkeypatch.setattr(
         measure,
@@ -67,8 +73,10 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_a_leg_is_a_process_of_its_own(script, tmp_path, capsys):
+def test_a_leg_is_a_process_of_its_own(script, tmp_path, capsys, monkeypatch):
     measure = script("time_to_accuracy")
+    stand_in = SimpleNamespace(Popen=partial(ForkedPopen, folder=tmp_path), PIPE=subprocess.PIPE)
+    monkeypatch.setattr(measure, "subprocess", stand_in)
     to = tmp_path / "legs.jsonl"
     measure.main(["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--ways", "fast", "--to", str(to)])
     assert "fast, seed 0\n  epoch 1/2" in capsys.readouterr().out

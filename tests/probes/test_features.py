@@ -10,7 +10,7 @@ from torch import nn
 
 from fer_bench.data.computed import dataset_identity
 from fer_bench.datasets.synthscenes import SynthScenesDataModule
-from fer_bench.errors import BadDataError
+from fer_bench.errors import BadDataError, DamagedFileWarning
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.features import Place, batch_size_for, extract
 
@@ -96,9 +96,12 @@ def test_a_part_that_cannot_be_trusted_is_begun_anew(tmp_path):
 def test_damaged_and_empty(tmp_path):
     found = extract(backbone(), images(), IDENTITY)
     path = tmp_path / "cache" / "features" / f"{found.key}.npy"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(BadDataError, match="Delete it"):
-        extract(backbone(), images(), IDENTITY)
+    for damaged in (path.read_bytes()[:200], path.read_bytes()[:-8], b""):
+        path.write_bytes(damaged)
+        with pytest.warns(DamagedFileWarning, match="is damaged: it is computed anew"):
+            again = extract(backbone(), images(), IDENTITY)
+        assert again.n_computed == N
+        assert extract(backbone(), images(), IDENTITY).n_computed == 0
     with pytest.raises(BadDataError, match="no images"):
         extract(backbone(), images()[:0], IDENTITY)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,14 @@ from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.grid import choose, run_grid, table
-from fer_bench.probes.settings import build_probe, read_probe_suite
+from fer_bench.probes.settings import build_probe
 from fer_bench.probes.streams import Stream, fuse, pool_faces
 from fer_bench.protocols import protocol_for
 from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
+from fer_bench.sweeps.grid import read
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {
@@ -97,7 +99,7 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert all(
         record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe
     )
-    # The protocol's own test set is larger: there these rows are listed apart.
+    # The protocol's own test set is larger: there these rows are not ranked.
     assert "scored 20 samples, the protocol has 400" in render(store)[store.root / "synthscenes-emo8.md"]
     board = rank(replace(protocol_for("synthscenes", "emo8"), n_test=20), store.records(), store.predictions)
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
@@ -263,9 +265,7 @@ def test_wrong_streams_and_settings_are_refused_before_anything_is_read(store):
     [("findingemo_baselines", 42), ("findingemo_fusion", 156), ("synthscenes", 6), ("synthscenes_fusion", 15)],
 )
 def test_the_suites_are_read(suite, n):
-    from pathlib import Path
-
-    grids = read_probe_suite(Path(suite))
+    grids = read(Path(suite)).grids
     assert len(grids) == n
     assert len({(grid.model, grid.protocol, grid.streams) for grid in grids}) == n
     assert all("{" not in stream for grid in grids for stream in grid.streams)
@@ -349,9 +349,9 @@ def test_heads_on_classes_that_users_name(fer_bench, store, tmp_path, verb):
     assert done.code == 0, done.err
     assert {record.dataset for record in store.records()} == {"folder:mine"}
     assert done.out.startswith("[1/1] mine-classes2_")
-    wrong = fer_bench(*verb, "--dataset=folder:mine", "--set=lr=3")
+    wrong = fer_bench(*verb, "--dataset=folder:mine", "--set=patience=0")
     assert wrong.code == 2
-    assert "only options of the dataset" in wrong.err
+    assert "patience = 0" in wrong.err
 
 
 @pytest.mark.parametrize(

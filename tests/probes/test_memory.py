@@ -1,12 +1,11 @@
 """Features of a dataset far larger than what may stay in memory."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forks import run_alone
+
 SCRIPT = """
 import resource, sys
 import numpy as np, torch
@@ -35,16 +34,6 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux only")
 def test_25000_images_of_4096_features_stay_within_two_gigabytes(tmp_path):
-    script = tmp_path / "extract.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, str(script), "25000"], capture_output=True, text=True, check=False, env=_environment(tmp_path)
-    )
+    done = run_alone(SCRIPT, 25000, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 2.0
-
-
-def _environment(tmp_path):
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(ROOT), "FER_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}

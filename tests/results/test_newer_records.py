@@ -2,9 +2,6 @@
 never written over."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.score import score
+from tests.forks import COMMAND, run_alone
 from tests.leaderboard.fake_records import put, record, run
 
 ROOT = Path(__file__).parents[2]
@@ -232,17 +230,16 @@ def test_every_metric_of_this_version_is_known(task):
     assert known_part(metrics) == metrics
 
 
-def test_on_the_command_line_the_notice_is_one_line(store, tmp_path):
+def test_on_the_command_line_the_notice_is_one_line(store, tmp_path, monkeypatch):
     from_the_future(store, "aaa-s0", "bbb-s0", "ccc-s0")
     edit(
         path_of(store, "ccc-s0"),
         lambda content: (content["metrics"].update(entropy=0.6), content.update(code={"version": "0.9.0"})),
     )
-    environment = {"FER_BENCH_LEADERBOARDS": str(store.root), "PYTHONPATH": str(ROOT)}
-    how = {"capture_output": True, "text": True, "env": os.environ | environment, "cwd": tmp_path, "timeout": 60}
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(store.root))
 
     def call(*verb):
-        return subprocess.run([sys.executable, "-m", "fer_bench", *verb], check=False, **how)
+        return run_alone(COMMAND, *verb, folder=tmp_path)
 
     for verb in (("verify",), ("leaderboard",), ("compare", "aaa-s0", "bbb-s0")):
         done = call(*verb)

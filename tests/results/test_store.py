@@ -16,6 +16,7 @@ from fer_bench.predictions import Predictions
 from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from tests.forks import COMMAND, run_alone
 
 IDS, TARGETS = np.array(["a", "b", "c"]), np.array([0, 1, 2])
 
@@ -162,7 +163,7 @@ def test_a_record_without_predictions_is_intact(store):
 def test_amending_what_was_written_anew_meanwhile_is_refused(store):
     old = put(store, 1)
     new = put(store, 2)
-    with pytest.raises(RecordError, match="written anew meanwhile"):
+    with pytest.raises(RecordError, match="rewritten meanwhile"):
         store.amend(old.model_copy(update={"notes": ["x"]}))
     assert store.find("toy-fer7", "net", "r-s0") == new
     assert store.amend(new.model_copy(update={"notes": ["x"]})) == store.find_intact("toy-fer7", "net", "r-s0")
@@ -331,18 +332,9 @@ def test_nothing_to_check_and_nothing_to_verify(store, tmp_path, fer_bench_in):
 
 
 @pytest.fixture
-def fer_bench_in(monkeypatch):
-    import subprocess
-    import sys
-
+def fer_bench_in(monkeypatch, tmp_path):
     def call(root: Path, *arguments):
-        environment = os.environ | {"FER_BENCH_LEADERBOARDS": str(root)}
-        return subprocess.run(
-            [sys.executable, "-m", "fer_bench.cli.main", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=False,
-        )
+        monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(root))
+        return run_alone(COMMAND, *arguments, folder=tmp_path)
 
     return call

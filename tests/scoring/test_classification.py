@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from fer_bench.errors import RecordError
+from fer_bench.metrics import names
 from fer_bench.scoring.classification import (
-    CONFUSION_STATISTICS,
     NO_ANSWER,
     confusion_matrix,
     confusion_statistics,
@@ -133,8 +133,8 @@ def test_undefined_scores_are_none_with_a_reason_and_leave_the_means():
 
 def test_no_samples_have_no_scores():
     scores = scores_from_confusion(confusion_matrix(np.empty(0, int), np.empty(0, int), 3))
-    assert [scores[name] for name in CONFUSION_STATISTICS] == [None] * len(CONFUSION_STATISTICS)
-    assert set(CONFUSION_STATISTICS) <= set(scores["reasons"])
+    assert [scores[name] for name in names("confusion")] == [None] * len(names("confusion"))
+    assert set(names("confusion")) <= set(scores["reasons"])
     empty = probability_scores(np.empty(0, int), np.empty((0, 3)))
     assert empty["nll"] is None
     assert empty["reasons"]["nll"] == "no samples"
@@ -157,7 +157,7 @@ def test_scores_do_not_depend_on_the_numbering_of_classes(pairs, numbering):
     renumbered = np.array([*numbering, NO_ANSWER])
     before = scores_from_confusion(confusion_matrix(targets, predicted, 5))
     after = scores_from_confusion(confusion_matrix(renumbered[targets], renumbered[predicted], 5))
-    for name in CONFUSION_STATISTICS:
+    for name in names("confusion"):
         if before[name] is None:
             assert after[name] is None
             continue

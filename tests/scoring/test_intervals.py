@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from fer_bench.scoring.classification import CONFUSION_STATISTICS, confusion_matrix, confusion_statistics
+from fer_bench.metrics import names
+from fer_bench.scoring.classification import confusion_matrix, confusion_statistics
 from fer_bench.scoring.intervals import bootstrap_confusion, mean_std, wilson
 from fer_bench.scoring.regression import ccc
 from fer_bench.scoring.resampling import Units, draw_of, draws, percentiles, two_sided_p
@@ -58,8 +59,8 @@ def test_wilson_of_nothing():
 
 def test_resampled_confusion_matrices_equal_resampled_samples():
     targets, predicted = answers(300, 4, 0.6, 1, lowest=-1)
-    fast = bootstrap_confusion(confusion_matrix(targets, predicted, 4), CONFUSION_STATISTICS, n_resamples=3000)
-    for name in CONFUSION_STATISTICS:
+    fast = bootstrap_confusion(confusion_matrix(targets, predicted, 4), names("confusion"), n_resamples=3000)
+    for name in names("confusion"):
 
         def statistic(t, p, name=name):
             return confusion_statistics(confusion_matrix(t, p, 4))[name].item()

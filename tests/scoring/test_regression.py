@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from fer_bench.errors import RecordError
+from fer_bench.metrics import names
 from fer_bench.scoring import agreement
 from fer_bench.scoring.regression import (
-    VA_SCORES,
     answer_missing,
     ccc,
     icc31,
@@ -125,12 +125,12 @@ def test_va_scores():
     assert set(scores) == {"valence", "arousal", "mean", "n", "n_unanswered", "reasons"}
     assert (scores["n"], scores["n_unanswered"], scores["reasons"]) == (300, 0, {})
     for d, name in enumerate(("valence", "arousal")):
-        assert tuple(scores[name]) == VA_SCORES
+        assert tuple(scores[name]) == names("values", "signs")
         for function in (ccc, pcc, icc31, rmse, mae, sagr):
             assert scores[name][function.__name__] == function(t[:, d], o[:, d])
         assert scores[name]["rmse_scaled"] == pytest.approx(rmse(t[:, d] / 10, o[:, d] / 10))
         assert scores[name]["mae_scaled"] == pytest.approx(mae(t[:, d] / 10, o[:, d] / 10))
-    for key in VA_SCORES:
+    for key in names("values", "signs"):
         assert scores["mean"][key] == pytest.approx((scores["valence"][key] + scores["arousal"][key]) / 2)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     assert mean_over_dimensions(ccc, t, o) == pytest.approx(scores["mean"]["ccc"])

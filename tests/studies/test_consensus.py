@@ -31,7 +31,7 @@ def test_file_round_trip_leaves_out_what_is_no_class(tmp_path: Path) -> None:
         ("id,label\na,happy\n", r"line 1: the header is 'id,label', not id,label,confidence"),
         ("id,label,confidence\na,happy,1\nb,happy\n", r"line 3: 2 value\(s\) instead of 3"),
         ("id,label,confidence\na,happy,1\n\n", r"line 3: 0 value\(s\)"),
-        ("id,label,confidence\na,happy,1\na,sad,1\n", r"line 3: id 'a' stands here a second time"),
+        ("id,label,confidence\na,happy,1\na,sad,1\n", r"line 3: id 'a' is listed twice"),
         ("id,label,confidence\na,grumpy,1\n", r"line 2: label 'grumpy' is not one of fer7"),
         ("id,label,confidence\na,happy,1.5\n", r"line 2: confidence '1.5'"),
         ("id,label,confidence\na,happy,nan\n", r"line 2: confidence 'nan'"),

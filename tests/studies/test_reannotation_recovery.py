@@ -21,7 +21,7 @@ from fer_bench.studies.reannotation.recovery import recovered
 from fer_bench.studies.reannotation.run import write_results
 from fer_bench.studies.reannotation.shift import vote_estimates
 from fer_bench.studies.reannotation.simulate import K, make_crowd, networks, planted, simulate, write_answers
-from fer_bench.studies.reannotation.study import Study, count_votes
+from fer_bench.studies.reannotation.study import Reannotation, count_votes
 
 
 def test_planted_values_are_recovered_and_written(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_intervals_cover_over_many_simulations() -> None:
         expression = np.stack(
             [(rng.random((300, 1)) > np.cumsum(c[category], axis=1)).sum(axis=1) for c in crowd.confusions]
         )
-        study = Study("t", tuple(map(str, range(300))), FER8, FER8.names, original, count_votes(expression, K))
+        study = Reannotation("t", tuple(map(str, range(300))), FER8, FER8.names, original, count_votes(expression, K))
         votes = vote_estimates(study, n_resamples=200, seed=seed)
         covered.append(
             [

@@ -27,7 +27,7 @@ from fer_bench.studies.reannotation.networks import (
 from fer_bench.studies.reannotation.raters import affect_estimates, expression_estimates, repeat_estimates, with_nan
 from fer_bench.studies.reannotation.resample import resample_rows, resample_sums
 from fer_bench.studies.reannotation.shift import TIE_RULES, confusion, max_vote, vote_estimates
-from fer_bench.studies.reannotation.study import Repeats, Study, count_votes, mean_over_raters, sd_over_raters
+from fer_bench.studies.reannotation.study import Reannotation, Repeats, count_votes, mean_over_raters, sd_over_raters
 
 COUNTS = np.array(
     [[3, 1, 0, 0, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0, 0, 0], [0, 2, 2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
@@ -35,7 +35,7 @@ COUNTS = np.array(
 ORIGINAL = np.array([0, 1, 0, 5])
 
 
-def small_study(**changes: object) -> Study:
+def small_study(**changes: object) -> Reannotation:
     fields: dict = {
         "title": "t",
         "ids": tuple("abcd"),
@@ -44,10 +44,10 @@ def small_study(**changes: object) -> Study:
         "original": ORIGINAL,
         "counts": COUNTS,
     }
-    return Study(**(fields | changes))
+    return Reannotation(**(fields | changes))
 
 
-def random_study(seed: int = 0, n: int = 200, raters: int = 5) -> Study:
+def random_study(seed: int = 0, n: int = 200, raters: int = 5) -> Reannotation:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 8, n)
     expression = np.where(rng.random((raters, n)) < 0.6, truth, rng.integers(0, 8, (raters, n)))
@@ -55,7 +55,7 @@ def random_study(seed: int = 0, n: int = 200, raters: int = 5) -> Study:
     ratings = np.round(np.clip(rng.normal(0, 0.4, n) + rng.normal(0, 0.3, (2, raters, n)), -1, 1) * 4) / 4
     ratings[rng.random((2, raters, n)) < 0.1] = np.nan
     original = np.where(rng.random(n) < 0.5, truth, rng.integers(0, 8, n))
-    return Study(
+    return Reannotation(
         title="random",
         ids=tuple(f"{i:03d}" for i in range(n)),
         label_set=FER8,

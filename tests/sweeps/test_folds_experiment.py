@@ -130,7 +130,7 @@ def test_the_board_ranks_experiments_and_shows_the_leak(store):
     leaky = run_folds(experiment("frame"), store, run=Trainer(0.5))
     pages = {path.stem: text for path, text in render(store).items()}
     board = pages["afew_va-va"]
-    assert "Listed apart" not in board
+    assert "Not ranked" not in board
     assert "fold 1 of 5" not in board
     for text in (
         f"{clean.metrics['ccc']:.3f}",

@@ -12,7 +12,7 @@ from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import begin_record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import names_of, read_plan, read_suite
+from fer_bench.sweeps.grid import names_of, read, read_plan, read_suite
 from fer_bench.sweeps.todo import todo
 
 SUITE = """
@@ -81,8 +81,8 @@ def test_a_wrong_list_is_named(tmp_path: Path) -> None:
 
 def test_the_suites_that_ship_can_be_read() -> None:
     for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
-        if "probes" not in path.read_text():
-            try:
-                assert read_suite(path)
-            except SpecError as error:
-                pytest.fail(str(error))
+        try:
+            suite = read(path)
+            assert suite.trainings or suite.grids
+        except SpecError as error:
+            pytest.fail(str(error))

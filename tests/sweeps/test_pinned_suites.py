@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer_bench.probes.settings import read_networks, read_probe_suite
 from fer_bench.spec import build, read_yaml
 from fer_bench.sweeps.folds import fold_specs, is_experiment
-from fer_bench.sweeps.grid import is_of_probes, read_suite
+from fer_bench.sweeps.grid import read
 from tests.training.conftest import ROOT
 
 NAMES = Path(__file__).with_name("suite_names.json")
@@ -19,12 +18,11 @@ RESULTS = ROOT / "leaderboards/results"
 
 def names_of(suite):
     """Names of everything that a suite does, in its order."""
-    path = ROOT / f"benchmarks/suites/{suite}.yaml"
-    if is_of_probes(path):
-        networks = [spec.run_id() for spec in read_networks(path).values()]
-        return networks + [grid.grid_id({}) for grid in read_probe_suite(path)]
+    found = read(ROOT / f"benchmarks/suites/{suite}.yaml")
+    trainings = [*found.networks.values(), *(spec for spec, _ in found.trainings)]
     return [
-        one.run_id() for spec in read_suite(path) for one in (spec, *(fold_specs(spec) if is_experiment(spec) else ()))
+        *(one.run_id() for spec in trainings for one in (spec, *(fold_specs(spec) if is_experiment(spec) else ()))),
+        *(grid.grid_id({}) for grid in found.grids),
     ]
 
 

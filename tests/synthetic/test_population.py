@@ -7,6 +7,7 @@ import pytest
 
 from fer_bench.errors import SpecError
 from fer_bench.labels import EMO8, EMO24_TO_EMO8, FER7, FER8
+from fer_bench.protocols.synthetic import SYNTHFACES, SYNTHSCENES, SceneConfig, SynthConfig
 from fer_bench.synthetic.face_model import (
     ACTION_UNITS,
     BACKGROUNDS,
@@ -26,9 +27,9 @@ from fer_bench.synthetic.identities import (
     draw_prototypes,
     seen_as,
 )
-from fer_bench.synthetic.population import SPLITS, VOTE_COLUMNS, SynthConfig, draw_sample, generate
+from fer_bench.synthetic.population import SPLITS, VOTE_COLUMNS, draw_sample, generate
 from fer_bench.synthetic.renderer import draw_face
-from fer_bench.synthetic.scenes import SceneConfig, draw_scene, generate_scenes
+from fer_bench.synthetic.scenes import draw_scene, generate_scenes
 from fer_bench.synthetic.strokes import smooth
 
 CONFIG = SynthConfig(n_train=240, n_validation=60, n_test=123, seed=3)
@@ -58,7 +59,7 @@ LABELS = ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3", "identity", "
 def test_same_seed_gives_the_same_bytes_whatever_was_drawn_before(faces):
     one = draw_sample(CONFIG, 77)
     for _ in range(3):
-        draw_sample(replace(CONFIG, seed=9), 5)
+        draw_sample(CONFIG.model_copy(update={"seed": 9}), 5)
     again = generate(CONFIG)
     assert again.images.tobytes() == faces.images.tobytes()
     assert again.landmarks.tobytes() == faces.landmarks.tobytes()
@@ -82,7 +83,7 @@ def test_a_sample_alone_equals_the_one_in_the_batch(faces):
 def test_another_seed_gives_other_faces_and_a_longer_split_the_same(faces):
     other = generate(SynthConfig(n_train=10, n_validation=0, n_test=0, seed=4))
     assert not any(np.array_equal(a, b) for a, b in zip(other.images, faces.images[:10], strict=True))
-    shorter = generate(replace(CONFIG, n_train=20, n_validation=7, n_test=5))
+    shorter = generate(CONFIG.model_copy(update={"n_train": 20, "n_validation": 7, "n_test": 5}))
     assert np.array_equal(shorter.images[:20], faces.images[:20])
     assert np.array_equal(shorter.images[20:27], faces.images[240:247])
     assert np.array_equal(shorter.images[27:], faces.images[300:305])
@@ -146,9 +147,12 @@ def test_no_person_and_no_clip_is_in_two_splits(faces):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_all_classes_are_in_all_splits_and_mildly_unbalanced(seed):
-    labels = np.array([draw_sample(SynthConfig(100, 100, 100, seed=seed), index).fer8 for index in range(300)]).reshape(
-        3, 100
-    )
+    labels = np.array(
+        [
+            draw_sample(SynthConfig(n_train=100, n_validation=100, n_test=100, seed=seed), index).fer8
+            for index in range(300)
+        ]
+    ).reshape(3, 100)
     for split in labels:
         assert set(split) == set(range(8))
     shares = np.bincount(labels.ravel(), minlength=8) / 300
@@ -190,14 +194,14 @@ def test_tables_cover_all_expressions():
 
 
 def test_difficulty_weakens_expressions_and_spoils_pictures():
-    easy, hard = (generate(SynthConfig(200, 0, 0, difficulty=d)) for d in (0.0, 1.0))
+    easy, hard = (generate(SynthConfig(n_train=200, n_validation=0, n_test=0, difficulty=d)) for d in (0.0, 1.0))
     assert easy.intensity[easy.fer8 > 0].mean() > hard.intensity[hard.fer8 > 0].mean() + 0.1
     shift = [np.ptp(f.landmarks.mean(axis=1), axis=0).sum() for f in (easy, hard)]
     assert shift[0] < shift[1]
 
 
 def test_an_empty_split_and_an_impossible_one():
-    none = generate(SynthConfig(0, 0, 0))
+    none = generate(SynthConfig(n_train=0, n_validation=0, n_test=0))
     assert none.images.shape == (0, 48, 48)
     assert none.votes.shape == (0, 10)
     with pytest.raises(IndexError, match="no sample 423"):
@@ -206,7 +210,7 @@ def test_an_empty_split_and_an_impossible_one():
         draw_sample(CONFIG, -1)
     for wrong in ({"n_train": -1}, {"size": 8}, {"seed": -1}, {"difficulty": 1.5}):
         with pytest.raises(SpecError, match=next(iter(wrong)).removeprefix("n_")):
-            SynthConfig(**wrong)
+            SYNTHFACES.read_options(wrong)
 
 
 # --- landmarks
@@ -381,13 +385,16 @@ def test_scenes_are_deterministic_and_their_labels_known_beforehand():
         assert scene.labels.emo24 == scenes.emo24[index]
         assert scene.labels.valence == scenes.valence[index]
         assert len(scene.labels.expressions) == scenes.people[index]
-    other = draw_scene(0, replace(SCENES, seed=2))
+    other = draw_scene(0, SCENES.model_copy(update={"seed": 2}))
     assert other.image.tobytes() != draw_scene(0, SCENES).image.tobytes()
-    assert draw_scene(30, SCENES).image.tobytes() == draw_scene(5, replace(SCENES, n_train=5)).image.tobytes()
+    assert (
+        draw_scene(30, SCENES).image.tobytes()
+        == draw_scene(5, SCENES.model_copy(update={"n_train": 5})).image.tobytes()
+    )
     with pytest.raises(IndexError):
         draw_scene(48, SCENES)
-    with pytest.raises(SpecError, match="both sides"):
-        SceneConfig(width=10)
+    with pytest.raises(SpecError, match="width = 10"):
+        SYNTHSCENES.read_options({"width": 10})
 
 
 def test_scene_labels_have_the_ranges_of_findingemo_and_follow_the_faces():

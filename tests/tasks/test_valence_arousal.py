@@ -145,3 +145,32 @@ def test_new_fields_leave_old_identities_alone():
     assert last.run_id() != plain.run_id()
     assert last.training_id() == plain.training_id()
     assert plain.model_copy(update={"steps_per_epoch": 8}).training_id() != plain.training_id()
+
+
+def test_a_network_can_be_trained_in_the_units_of_the_dataset():
+    protocol = protocol_for("afew_va", "va")
+    tasks = {
+        scale: build_task(
+            va_spec(dataset="afew_va", model_options={"width": 2}, value_scale=scale), protocol, native_size=48
+        ).eval()
+        for scale in ("unit", "dataset")
+    }
+    raw, targets = torch.tensor([[0.5, -0.25]]), {"target": torch.tensor([[4.0, -2.0]])}
+    assert tasks["unit"].outputs(raw).tolist() == [[5.0, -2.5]]
+    assert tasks["dataset"].outputs(10 * raw).tolist() == [[5.0, -2.5]]
+    # The same errors, a hundred times the loss, ten times the gradient per unit of output.
+    assert tasks["dataset"].criterion(10 * raw, targets).item() == pytest.approx(
+        100 * tasks["unit"].criterion(raw, targets).item()
+    )
+    for task in tasks.values():
+        image = torch.zeros(4, 1, 48, 48, dtype=torch.uint8)
+        target = torch.tensor([[4.0, -2.0], [1.0, 3.0], [-5.0, 0.0], [2.0, 2.0]])
+        task.validation_step({"image": image, "target": target}, 0)
+        unit = task(image).float() / (10 if task.spec.value_scale == "dataset" else 1)
+        expected = ((unit - target / 10) ** 2).mean().item()
+        assert torch.atleast_1d(task.validation_error.compute()).mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_units_mean_nothing_for_classes():
+    with pytest.raises(SpecError, match="value_scale = 'dataset' is for values"):
+        check_names(specs.build({"value_scale": "dataset", "model_options": {"width": 2}}))

@@ -6,12 +6,20 @@ import pytest
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
-from fer_bench.errors import WeightsError
+from fer_bench.errors import FerBenchError, WeightsError
 from fer_bench.models.initial import Initial
 from fer_bench.training import auto_weights
-from fer_bench.training.auto_weights import resolve_auto
+from tests.training.conftest import SMALL
 
+TRAIN = ["--epochs=1", "--batch-size=32", "--accelerator=cpu", "--set=image_size=32", "--set=model_options.stem=small"]
 GIVEN = {"dataset": "synthfaces", "model": "resnet18", "weights": "auto"}
+
+
+def resolve_auto(given):
+    """What becomes of a command whose run begins."""
+    choice = auto_weights.resolve_auto(given)
+    choice.keep()
+    return choice.spec, choice.said
 
 
 @pytest.fixture
@@ -35,6 +43,11 @@ def places(monkeypatch):
     monkeypatch.setattr(auto_weights, "imagenet_at_hand", hand)
     monkeypatch.setattr(auto_weights, "find_imagenet", hub)
     return found
+
+
+@pytest.fixture
+def drawn():
+    return [f"--set=dataset_options.{key}={value}" for key, value in SMALL.items()]
 
 
 def initial(source):
@@ -64,7 +77,7 @@ def test_the_command_given_again_stays_with_what_it_was(places, tmp_path):
     places["hand"] = initial("a folder")
     again, said = resolve_auto(GIVEN)
     assert again == first
-    assert "as when this command was first given here" in said
+    assert "as when this command was first run here" in said
     # Another seed is of the same row; other settings are another row.
     assert resolve_auto({**GIVEN, "seed": 3})[0].weights == "none"
     assert resolve_auto({**GIVEN, "epochs": 3})[0].weights == "imagenet"
@@ -76,8 +89,28 @@ def test_the_command_given_again_stays_with_what_it_was(places, tmp_path):
 
 
 def test_what_only_looks_leaves_nothing(places, tmp_path):
-    resolve_auto(GIVEN, keep=False)
+    auto_weights.resolve_auto(GIVEN)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_cannot_begin_chooses_nothing(places, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_DATA", str(tmp_path / "none"))
+    command = ["run", "--dataset", "fer2013", "--model", "resnet18", "--weights", "auto", *TRAIN]
+    for folds in ([], ["--folds", "2"]):
+        result = CliRunner().invoke(app, [*command, *folds])
+        assert isinstance(result.exception, FerBenchError), result.exception
+        assert not (tmp_path / "runs" / "auto").exists()
+    # What was found meanwhile is taken.
+    places["hand"] = initial("a folder")
+    assert "weights: auto is imagenet" in CliRunner().invoke(app, command).output
+
+
+def test_a_run_that_begins_keeps_its_choice(places, home, drawn):
+    command = ["run", "--dataset", "synthfaces", "--model", "resnet18", "--weights", "auto", *TRAIN, *drawn]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "weights: auto is none" in result.output
+    places["hand"] = initial("a folder")
+    assert "as when this command was first given" in CliRunner().invoke(app, [*command, "--dry-run"]).output
 
 
 def test_a_damaged_file_is_an_error_and_no_reason_to_train_without(places):

@@ -2,6 +2,7 @@
 gone with another training."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from fer_bench.cli.main import app
 from fer_bench.cli.robustness import lines_of
 from fer_bench.data.corruptions import COVERS, corrupt
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.leaderboard.render import render_all
+from fer_bench.errors import DamagedFileWarning
+from fer_bench.leaderboard.render import render, render_all
 from fer_bench.leaderboard.verify import verify
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols import PROTOCOLS, DatasetInfo
 from fer_bench.report.page import report
 from fer_bench.results import corruptions
 from fer_bench.results.corruptions import FAMILIES, TITLES, Corrupted, pack, unpack
@@ -144,6 +146,10 @@ def test_a_damaged_file_is_named(finished, measured, text):
     assert difference.file == path
     result = evaluate(record.run_id, "--corruptions")
     assert str(path) in str(result.exception)
+    # Boards are of more than it.
+    with pytest.warns(DamagedFileWarning, match="left out: .*" + re.escape(str(path))):
+        pages = render(store)
+    assert any(record.run_id in page for page in pages.values())
 
 
 def test_answers_that_unpack_to_more_are_refused_before_they_do(finished, measured):
@@ -210,7 +216,7 @@ def test_the_families_are_all_the_corruptions():
 
 def test_nothing_is_covered_in_scenes_and_that_is_said(finished, monkeypatch):
     _, record, store = finished
-    monkeypatch.setattr("fer_bench.training.corrupted.SCENES", frozenset({"synthfaces"}))
+    monkeypatch.setattr("fer_bench.training.corrupted.info_of", lambda dataset: DatasetInfo(dataset, picture="scene"))
     monkeypatch.setattr("fer_bench.training.corrupted.TITLES", {"jpeg": "JPEG", "covered_eyes": "eyes covered"})
     found = measure(store, record)
     assert list(found.scores) == ["jpeg"]

@@ -153,6 +153,18 @@ def test_a_student_that_is_done_needs_no_weights_of_its_teachers(school, tiny, h
     assert run(spec).created == record.created
 
 
+def test_a_student_that_is_done_needs_no_records_of_its_teachers(school, tiny, home):
+    store, teachers = school
+    spec = student(tiny, teachers[0].run_id)
+    record = run(spec)
+    (store.folder(teachers[0]) / f"{teachers[0].run_id}.json").unlink()
+    assert run(spec).created == record.created
+    with pytest.raises(RecordError, match="no record matches"):
+        run(spec, force=True)
+    with pytest.raises(RecordError, match="no record matches"):
+        run(spec.model_copy(update={"seed": 5}))
+
+
 def test_an_interrupted_student_resumes_to_the_same_weights(school, tiny, home, monkeypatch):
     _, teachers = school
     spec = student(tiny, teachers[0].run_id, epochs=2, mixup=0.4)

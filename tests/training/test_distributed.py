@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_bench.data.datamodule import EpochSampler
+from fer_bench.data.batches import EpochSampler
 from fer_bench.datasets.synthfaces import read_synthfaces
 from fer_bench.errors import Interrupted, RunNanError, SpecError
 from fer_bench.results.store import Store
@@ -26,6 +26,12 @@ def watched(self, batch, batch_idx):
         file.write(line + "\\n")
     return step(self, batch, batch_idx)
 ExpressionTask.training_step = watched
+"""
+
+# The second test starts its second process as a user's does, in an interpreter of its own: that takes ten seconds.
+FORKED = """
+from tests.forks import relaunch_by_forking
+relaunch_by_forking()
 """
 
 # The weights of each process behind each epoch.
@@ -60,7 +66,7 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
     """Two, because the second must not take what the first has left behind for a launcher's environment."""
     (home / "pair.yaml").write_text(SUITE)
     (home / "runs").mkdir()
-    process = start("suite", str(home / "pair.yaml"), "--accelerator", "cpu", "--devices", "2", before=WATCH)
+    process = start("suite", str(home / "pair.yaml"), "--accelerator", "cpu", "--devices", "2", before=FORKED + WATCH)
     output, error = process.communicate(timeout=450)
     assert process.returncode == 0, error
     records = list(Store().records())

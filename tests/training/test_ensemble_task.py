@@ -27,7 +27,7 @@ PROTOCOL = protocol_for("synthfaces", "fer7")
 ROWS = [
     {"seed": 0},
     {"seed": 1, "tta": 2},
-    {"seed": 1, "tta": 1, "tta_kind": "flip"},
+    {"seed": 1, "tta": 2, "tta_kind": "flip"},
     {"seed": 0, "tta": 10, "tta_kind": "ten_crop"},
 ]
 

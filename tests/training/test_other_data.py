@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.cli.train import suite_verb
+from fer_bench.cli.suite import carry_out_suite
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
 from fer_bench.labels import FER7
@@ -79,7 +79,7 @@ def test_every_copy_is_trained_on_and_kept(mine: Path) -> None:
     (page,) = (content for path, content in render(store).items() if path.name == "mine-fer7.md")
     order = sorted(made, key=lambda record: page.index(f"/{record.run_id}.json"))
     assert order[0].run_id == made[-1].run_id
-    assert "Listed apart" not in page
+    assert "Not ranked" not in page
     # the first copy comes back: its record is there, and its table first
     for path in mine.glob("train/*/train_7*"):
         path.unlink()
@@ -219,7 +219,7 @@ def test_a_suite_tests_the_network_of_the_data_that_are_there(
     store, plan = Store(), read_plan(home / "s.yaml", {"accelerator": "cpu", "workers": 0})
 
     def do_all() -> list[str]:
-        suite_verb(home / "s.yaml", accelerator="cpu", workers=0)
+        carry_out_suite(home / "s.yaml", {"accelerator": "cpu", "workers": 0})
         found = todo(plan, store)
         assert (found.runs, found.tests) == ([], [])
         return [record.run_id for record in store.records("other-fer7")]

@@ -75,7 +75,7 @@ def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     assert process.returncode == 143
     last = error.strip().splitlines()[-1]
     assert last.startswith("fer-bench: interrupted after 1 of 3 epochs")
-    assert "Give the same command again" in last
+    assert "Run the same command again" in last
     assert "Traceback" not in error
     assert not Store().files()
     check_like(run(spec), home, trained)
@@ -116,6 +116,7 @@ def test_an_epoch_that_was_not_finished_is_begun_anew(home, trained, monkeypatch
             "precision": "bf16-mixed",
         },
         {"task": "va", "loss": "ccc", "mixup": 0.4},
+        {"freeze": "2", "unfreeze_every": 1, "layer_decay": 0.8, "backbone_lr": 0.0005},
         {"augment": "rand_faces_strong", "augment_on": "device", "dropout_schedule": "rising"},
     ],
     ids=lambda settings: "-".join(str(value) for value in settings.values() if not isinstance(value, dict)),

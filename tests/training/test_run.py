@@ -255,7 +255,7 @@ def test_a_run_that_became_nan_is_not_ranked(tiny, finished):
         run(lost)
     board = rank(protocol_for("synthfaces", "fer7"), Store().records())
     assert [placed.row.records[0].run_id for placed in board.placed] == [finished[1].run_id]
-    assert [apart.record.run_id for apart in board.apart] == [lost.run_id()]
+    assert [unranked.record.run_id for unranked in board.unranked] == [lost.run_id()]
 
 
 def out_of_memory(monkeypatch, times, at_batch=1):

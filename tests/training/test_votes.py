@@ -7,7 +7,9 @@ from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
 from fer_bench.results.inputs import TEACHER
+from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
+from fer_bench.sweeps.todo import todo
 from fer_bench.tasks.distilling import VOTES
 from fer_bench.training.run import run
 from fer_bench.training.votes import votes_for
@@ -75,6 +77,20 @@ def test_a_row_that_was_taught_by_votes_is_marked(voted):
     other[5] = np.eye(10, dtype=np.int64)[1] * 10
     write_votes(voted / "data" / "fer2013", FACES, other)
     assert run(spec_of(voted)).run_id != record.run_id
+
+
+def test_a_suite_knows_by_which_votes_a_student_was_taught(voted):
+    spec, store = spec_of(voted), Store()
+    assert todo([(spec, ())], store).runs == [spec]
+    run(spec, store)
+    assert todo([(spec, ())], store).runs == []
+    other = COUNTS.copy()
+    other[5] = np.eye(10, dtype=np.int64)[1] * 10
+    write_votes(voted / "data" / "fer2013", FACES, other)
+    assert todo([(spec, ())], store).runs == [spec]
+    # Where they are not, nothing says that they are others.
+    (voted / "data" / "fer2013" / "fer2013new.csv").unlink()
+    assert todo([(spec, ())], store).runs == []
 
 
 def test_what_has_no_votes_is_refused(voted, tmp_path):

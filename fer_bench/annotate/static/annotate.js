@@ -11,7 +11,7 @@
   const draftKey = "annotate-draft-" + form.dataset.draft;
   const WEEK = 7 * 24 * 3600 * 1000;
 
-  // Response time: from the moment the picture is on the screen; a reload goes on counting where it was.
+  // Response time: from the moment the picture is on the screen; a reload continues the count.
   let shownAt = null;
   let earlier = 0;
   let submitting = false;
@@ -104,7 +104,7 @@
     cell.addEventListener("click", () => form.querySelector(`input[name="wheel"][value="${cell.dataset.value}"]`).click());
   }
 
-  let leaf = null; // the leaf whose strength is still to be told
+  let leaf = null; // the leaf whose strength is still to be chosen
   const showLeaf = (row) => {
     leaf = row;
     for (const other of form.querySelectorAll(".leaf")) other.classList.toggle("open", other === row);

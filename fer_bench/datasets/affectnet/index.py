@@ -274,7 +274,7 @@ def _image_folder(home: Path, paths: npt.NDArray[np.str_]) -> tuple[str, set[str
             break
     if not best[1]:
         problem = f"{home}: none of the {len(paths)} listed images is in {', '.join(_IMAGE_FOLDERS)}."
-        raise MissingDataError(problem, "Unpack the images beside the lists, with their numbered sub-folders.")
+        raise MissingDataError(problem, "Unpack the images next to the lists, with their numbered sub-folders.")
     return best
 
 

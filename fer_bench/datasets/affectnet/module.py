@@ -19,10 +19,10 @@ from fer_bench.datasets.affectnet.index import COLUMNS
 from fer_bench.datasets.affectnet.reader import AFFECTNET_CODES, AffectNet, read_affectnet
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8
+from fer_bench.protocols.affectnet import AffectNetOptions
 
 SIDE = 224
 NONE = AFFECTNET_CODES.index("none")
-HOW_TO_GET = "AffectNet is given to researchers on request by its authors (mohammadmahoor.com/affectnet)."
 _LAYOUTS = {
     "lists": "image lists (CSV)",
     "2021": "release of 2021 (.npy)",
@@ -32,24 +32,15 @@ _EXPRESSIONS = {"fer8": FER8, "fer7": FER7}
 
 
 class AffectNetDataModule(AffectDataModule):
-    """AffectNet, either release. Options: ``validation``, the share of train that is carved for validation (0.05), and
-    those of folds.
-    """
+    """AffectNet, either release; its options are :class:`fer_bench.protocols.affectnet.AffectNetOptions`."""
 
     dataset = "affectnet"
 
     def read(self) -> Samples:
         """Index the release; images are decoded when they are asked for."""
-        options = dict(self.options)
-        validation = options.pop("validation", 0.05)
-        if options:
-            problem = f"dataset 'affectnet' has no option {sorted(options)[0]!r}."
-            raise SpecError(problem, "It has validation.")
-        if not isinstance(validation, int | float) or not 0 < validation < 1:
-            problem = f"dataset_options.validation = {validation!r} is no share between 0 and 1."
-            raise SpecError(problem, "For example 0.05.")
+        options = self.chosen(AffectNetOptions)
         return read_affectnet_samples(
-            self.data_dir, self.task, size=self.image_size or SIDE, validation=float(validation)
+            self.data_dir, self.task, size=self.image_size or SIDE, validation=options.validation
         )
 
 
@@ -137,7 +128,7 @@ def _find(data_dir: str | None, task: str, validation: float) -> AffectNet:
         "train_set/images and train_set/annotations",
         "images/ and annotations/",
     )
-    raise cache.missing("affectnet", looked_for, cache.candidates("affectnet", data_dir), HOW_TO_GET) from (
+    raise cache.missing("affectnet", looked_for, cache.candidates("affectnet", data_dir)) from (
         missing if folders else None
     )
 

@@ -1,10 +1,11 @@
 """AffectNet (Mollahosseini et al. 2019): one index over both releases.
 
-The old release lists its images in CSV files, the release of 2021 keeps four small ``.npy`` files beside every image.
+The old release lists its images in CSV files, the release of 2021 keeps four small ``.npy`` files next to every image.
 Either is read once into plain arrays, kept in a cache, and filtered from there; images are decoded by the workers, not
 here.
 
-AffectNet has no public test set: its validation set is the test of the literature, and validation is carved from train.
+AffectNet has no public test set: its validation set is the test of the literature, and validation is held out from
+train.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class AffectNet:
         root: the folder that ``paths`` are relative to.
         paths: shape (N,), image files relative to ``root``.
         ids: shape (N,), unique; "<folder>/<file>" of the lists, "train/<id>" or "val/<id>" of 2021.
-        split: shape (N,), "train", "validation" (carved from train) or "test" (the release's validation).
+        split: shape (N,), "train", "validation" (held out from train) or "test" (the release's validation).
         expression: shape (N,), class id in the label set asked for, -1 where there is none.
         valence: shape (N,), in [-1, 1], NaN where there is none.
         arousal: shape (N,), in [-1, 1], NaN where there is none.

@@ -257,7 +257,7 @@ class Clients:
     """Clients that make guarded connections, or go through the proxy that the environment names (which then resolves
     the names).
 
-    Redirects are not followed; every hop is a request of its own.
+    Redirects are not followed; every hop is a separate request.
 
     Args:
         connections: at the same time.

@@ -207,7 +207,7 @@ class _Run:
             return "refused", image.defect
         target = safe_target(self.root, image.rel_path)
         if target is None:
-            return "refused", "the path leaves the folder or is no plain file name"
+            return "refused", "the path leaves the folder or is not a plain file name"
         if any(folder.exists() and not folder.is_dir() for folder in target.parents) or target.is_dir():
             return "refused", "a file is where a folder should be, or the other way round"
         # Earlier versions, and the authors' own program, store names as the list has them.
@@ -239,7 +239,7 @@ class _Run:
         return await asyncio.get_running_loop().run_in_executor(self.decoders, image_defect, path)
 
     async def sweep_beside(self, target: Path, image: Wanted, own_names: set[str]) -> None:
-        """Remove what a killed download of an earlier version left beside an image; a whole image of that name
+        """Remove what a killed download of an earlier version left next to an image; a whole image of that name
         stays.
         """
         old = target.with_name(target.name + ".part")

@@ -1,4 +1,4 @@
-"""What a download writes beside the images: the journal of what is gone, and the table of what is missing."""
+"""What a download writes next to the images: the journal of what is gone, and the table of what is missing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _cell(text: str) -> str:
 
 
 def parts_folder(control: Path) -> Path:
-    """The folder of unfinished files. Beside the images, one could have the name of another image."""
+    """The folder of unfinished files. Alongside the images, one could have the name of another image."""
     return control / "parts"
 
 

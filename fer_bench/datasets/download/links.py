@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.file_names import collision_key, stored_path, unfit
-from fer_bench.datasets.findingemo.annotations import HOW_TO_GET
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.protocols.findingemo import FINDINGEMO
 
 CONTROL_FOLDER = ".fer_bench-download"
 
@@ -49,7 +49,7 @@ def read_url_list(path: Path) -> list[Wanted]:
     """
     if not path.is_file():
         problem = f"{path}: no such file."
-        raise MissingDataError(problem, HOW_TO_GET)
+        raise MissingDataError(problem, FINDINGEMO.how_to_get)
     try:
         # Bytes that are not UTF-8 become characters that spoil their own entry only, and so do numbers without end.
         text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")

@@ -151,7 +151,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _unread(root: Path) -> list[str]:
-    """Which folders beside the split folders were left alone."""
+    """Which folders next to the split folders were left alone."""
     inner = _folders(root)
     others = (
         [folder.name for folder in inner if not _is_split(folder) and _class_of(folder.name) is None]

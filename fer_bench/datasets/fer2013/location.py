@@ -42,7 +42,7 @@ def explain(folders: Sequence[Path]) -> MissingDataError | None:
 
 
 def _places(folders: Sequence[Path]) -> Iterator[Path]:
-    # fer2013.tar.gz holds a folder of its own: unpacked in <data root>/fer2013, the table is one level deeper.
+    # fer2013.tar.gz holds a top-level folder: unpacked in <data root>/fer2013, the table is one level deeper.
     return iter(dict.fromkeys(inner for place in folders for inner in (place, place / "fer2013") if inner.is_dir()))
 
 

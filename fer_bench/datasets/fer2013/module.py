@@ -25,10 +25,6 @@ from fer_bench.labels import FER7
 READER_VERSION = "1"
 OFFICIAL = {"train": 28709, "validation": 3589, "test": 3589}
 _NAMED_BY_ROW = re.compile(r"(?:^|/)([A-Za-z]+)_0*(\d+)\.\w+$")
-HOW_TO_GET = (
-    "FER2013 is the data of Kaggle's 'Challenges in Representation Learning: Facial Expression Recognition Challenge';"
-    " fer2013.csv is in its archive."
-)
 
 
 class FER2013DataModule(AffectDataModule):
@@ -62,9 +58,7 @@ def read_fer2013(data_dir: str | None) -> Samples:
     for place in folders:
         if root := find_folders(place):
             return _identified(read_class_folders(root))
-    raise explain(folders) or cache.missing(
-        "fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders, HOW_TO_GET
-    )
+    raise explain(folders) or cache.missing("fer2013", (*CSV_NAMES, "train/ and test/ with class folders"), folders)
 
 
 def _from_csv(path: Path) -> Samples:

@@ -25,6 +25,7 @@ from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checks
 from fer_bench.datasets.fer2013.csv_file import SIDE
 from fer_bench.datasets.ferplus.votes import check_votes, targets_of, whole_number
 from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.protocols.fer2013 import FERPLUS_GENERATED
 
 READER_VERSION = "1"
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
@@ -32,12 +33,10 @@ LABELS_NAME = "label.csv"
 # Images with a majority for an emotion.
 OFFICIAL = {"train": 25045, "validation": 3191, "test": 3137}
 MAX_BAD_SHARE = 0.01
-HOW_TO_GET = (
-    "The script generate_training_data.py in the public FERPlus repository of its authors makes it from fer2013.csv."
-)
+HINT = FERPLUS_GENERATED.how_to_get
 WHICH = (
     "this is the layout that the authors' script generates, whose votes differ from fer2013new.csv in 1,602 of 35,714"
-    " rows: a protocol of its own, ferplus_generated-fer8, on which numbers published from the authors' code were"
+    " rows: a separate protocol, ferplus_generated-fer8, on which numbers published from the authors' code were"
     " tested; its 25,045 / 3,191 / 3,137 images are 25,048 / 3,191 / 3,138 rows of fer2013new.csv, where four names"
     " occur twice"
 )
@@ -99,19 +98,17 @@ def read_ferplus_generated(data_dir: str | None) -> Samples:
     root = find_generated(data_dir)
     if root is None:
         looked_for = [f"{folder}/{LABELS_NAME}" for folder in FOLDERS.values()]
-        raise cache.missing(
-            "ferplus_generated", looked_for, cache.candidates("ferplus_generated", data_dir), HOW_TO_GET
-        )
+        raise cache.missing("ferplus_generated", looked_for, cache.candidates("ferplus_generated", data_dir))
     listed = _label_files(root)
     absent = [f"{FOLDERS[split]}/{LABELS_NAME}" for split in SPLITS if split not in listed]
     if absent:
         problem = f"{root}: {' and '.join(absent)} is missing."
-        raise MissingDataError(problem, HOW_TO_GET)
+        raise MissingDataError(problem, HINT)
     rows = [row for split in SPLITS for row in _read_labels(split, listed[split])]
     there = [row.path for row in rows if row.path.is_file()]
     if not there:
         problem = f"{root}: the label files list {len(rows)} images, and none of them is there."
-        raise MissingDataError(problem, HOW_TO_GET)
+        raise MissingDataError(problem, HINT)
     key = f"{READER_VERSION}-{cache.listing_sha256(root, [*listed.values(), *there])}"
     arrays, facts = cache.cached("ferplus_generated", cache.text_sha256(key), lambda: _decode(root, rows))
     split = np.array(SPLITS)[arrays["split"]]
@@ -145,7 +142,7 @@ def _label_files(place: Path) -> dict[str, Path]:
 def _read_labels(split: str, path: Path) -> list[_Row]:
     rows: list[_Row] = []
     names: set[str] = set()
-    with readable(path, HOW_TO_GET), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with readable(path, HINT), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file, skipinitialspace=True)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -154,25 +151,25 @@ def _read_labels(split: str, path: Path) -> list[_Row]:
             # The box is one cell in quotes, or four where it lost them.
             if len(cells) not in (12, 15):
                 problem = f"{where}: {len(cells)} columns instead of 12 (name, box, ten counts)."
-                raise BadDataError(problem, HOW_TO_GET)
+                raise BadDataError(problem, HINT)
             name = cells[0].strip()
             if not name or name != Path(name.replace("\\", "/")).name:
                 problem = f"{where}: {name[:60]!r} is not the name of a file in this folder."
-                raise BadDataError(problem, HOW_TO_GET)
+                raise BadDataError(problem, HINT)
             if name in names:
                 problem = f"{where}: {name} is listed twice."
-                raise BadDataError(problem, HOW_TO_GET)
+                raise BadDataError(problem, HINT)
             names.add(name)
             votes = [whole_number(cell) for cell in cells[-10:]]
-            rows.append(_Row(split, path.parent / name, check_votes(votes, where, HOW_TO_GET)))
+            rows.append(_Row(split, path.parent / name, check_votes(votes, where, HINT)))
     if not rows:
         problem = f"{path}: the file is empty."
-        raise BadDataError(problem, HOW_TO_GET)
+        raise BadDataError(problem, HINT)
     return rows
 
 
 def _decode(root: Path, rows: list[_Row]) -> tuple[cache.Arrays, dict[str, Any]]:
-    at, images, unread = decode_grey([row.path for row in rows], SIDE, HOW_TO_GET)
+    at, images, unread = decode_grey([row.path for row in rows], SIDE, HINT)
     kept = [rows[i] for i in at]
     bad = [(rows[i].path.relative_to(root).as_posix(), reason) for i, reason in unread]
     if len(bad) > MAX_BAD_SHARE * len(rows):
@@ -180,7 +177,7 @@ def _decode(root: Path, rows: list[_Row]) -> tuple[cache.Arrays, dict[str, Any]]
             f"{root}: {len(bad)} of the {len(rows)} listed images cannot be read, more than {MAX_BAD_SHARE:.0%}; the"
             f" first is {bad[0][0]}: {bad[0][1]}."
         )
-        raise BadDataError(problem, HOW_TO_GET)
+        raise BadDataError(problem, HINT)
     votes = np.array([row.votes for row in kept], dtype=np.int64)
     stacked = np.stack(images)
     arrays: cache.Arrays = {

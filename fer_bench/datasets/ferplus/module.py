@@ -27,7 +27,6 @@ from fer_bench.datasets.ferplus.votes import COLUMNS, check_votes, targets_of, w
 from fer_bench.errors import BadDataError, MissingDataError
 
 VOTES_NAME = "fer2013new.csv"
-HOW_TO_GET = f"{VOTES_NAME} is in the public FERPlus repository of its authors."
 HINT = "Download it again."
 
 
@@ -63,7 +62,7 @@ def read_ferplus(data_dir: str | None) -> Samples:
         problem = f"dataset 'ferplus': {VOTES_NAME} and fer2013.csv are not both there, but {generated} is: {WHICH}."
         raise MissingDataError(problem, "Use --dataset ferplus_generated.")
     if path is None:
-        raise cache.missing("ferplus", [VOTES_NAME], _places(data_dir), HOW_TO_GET)
+        raise cache.missing("ferplus", [VOTES_NAME], _places(data_dir))
     if faces_root is None:
         folders = cache.candidates("fer2013", data_dir)
         raise explain(folders) or cache.missing("ferplus", CSV_NAMES, folders, "The votes need the faces, row by row.")

@@ -18,14 +18,10 @@ from typing import TextIO
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO24, EMO24_TO_EMO8
+from fer_bench.protocols.findingemo import FINDINGEMO
 
 ANNOTATIONS = "annotations_single.ann"
 URLS = "dataset_urls_exploded.json"
-# How the published files are obtained; the hint of errors. Their licence is CC BY-NC-SA 4.0.
-HOW_TO_GET = (
-    "pip install 'fer_bench[findingemo]' brings the authors' annotations and list of addresses, which are then found by"
-    " themselves."
-)
 
 # What is read; the published file also has index, tags, age, dec_factors and datetime.
 COLUMNS = ("user", "image_path", "valence", "arousal", "emotion", "ambiguity")
@@ -137,13 +133,13 @@ def read_annotations(path: Path) -> list[Annotation]:
     """
     if not path.is_file():
         problem = f"{path}: no such annotation file."
-        raise MissingDataError(problem, HOW_TO_GET)
+        raise MissingDataError(problem, FINDINGEMO.how_to_get)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(_rows(path, file))
     except (UnicodeDecodeError, csv.Error) as error:
         problem = f"{path} is not a CSV of annotations: {error}."
-        raise BadDataError(problem, HOW_TO_GET) from error
+        raise BadDataError(problem, FINDINGEMO.how_to_get) from error
     except OSError as error:
         problem = f"{path} cannot be read: {error.strerror or error}."
         raise BadDataError(problem, "Check the disk and the permissions.") from error
@@ -165,7 +161,7 @@ def _rows(path: Path, file: TextIO) -> Iterator[Annotation]:
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         if None in row or None in row.values():
-            problem = f"{where}: the header has {len(names)} columns, this row has another number."
+            problem = f"{where}: the header has {len(names)} columns, this row has a different number."
             raise BadDataError(problem)
         if any(row.values()):
             yield _annotation(row, reader.line_num, where)

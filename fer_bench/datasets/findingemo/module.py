@@ -15,13 +15,12 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
 from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
-from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, HOW_TO_GET, published
+from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, published
 from fer_bench.datasets.findingemo.reader import TASKS, FindingEmoIndex, clean_split, index_findingemo
-from fer_bench.errors import BadDataError, SpecError
+from fer_bench.errors import BadDataError
 from fer_bench.image_files import UnreadableImageError, read_content
+from fer_bench.protocols.findingemo import FINDINGEMO, FindingEmoOptions
 
-_OPTIONS = {"width": 800, "height": 600, "fit": "letterbox", "split_seed": 0}
-_FITS = ("letterbox", "stretch")
 MAX_BAD_SHARE = 0.01
 
 
@@ -31,33 +30,24 @@ class FindingEmoDataModule(AffectDataModule):
 
     Where there is no such file, the annotations of the installed package ``findingemo-light`` are taken.
 
-    Options: ``width`` and ``height`` of the frame (800 x 600, as in the paper), ``fit`` (``letterbox`` keeps the
-    proportions, ``stretch`` fills the frame, as Places365 and EmoNet do) and ``split_seed``.
+    Its options are :class:`fer_bench.protocols.findingemo.FindingEmoOptions`.
     """
 
     dataset = "findingemo"
 
     def read(self) -> Samples:
         """Match annotations and images; nothing is decoded but once per copy, to find unreadable files."""
-        options = {**_OPTIONS, **self.options}
-        unknown = sorted(set(options) - set(_OPTIONS))
-        if unknown or options["fit"] not in _FITS:
-            problem = (
-                f"dataset_options of findingemo: {unknown[0]!r} is unknown."
-                if unknown
-                else f"dataset_options of findingemo: fit = {options['fit']!r}."
-            )
-            raise SpecError(problem, f"There are {', '.join(_OPTIONS)}; fit is {' or '.join(_FITS)}.")
+        options = self.chosen(FindingEmoOptions)
         folders = cache.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
         samples = read_findingemo(
             index,
             folder,
-            int(options["width"]),
-            int(options["height"]),
-            str(options["fit"]),
-            int(options["split_seed"]),
+            options.width,
+            options.height,
+            options.fit,
+            options.split_seed,
         )
         if annotations.parent != folder:
             samples.notes.append("annotations of the installed package findingemo-light")
@@ -78,7 +68,7 @@ class FindingEmoDataModule(AffectDataModule):
                 folders,
                 "The annotations are installed; `fer-bench download findingemo` fetches the images.",
             )
-        how = f"{HOW_TO_GET} `fer-bench download findingemo` fetches the images."
+        how = f"{FINDINGEMO.how_to_get} `fer-bench download findingemo` fetches the images."
         raise cache.missing(self.name, (ANNOTATIONS,), folders, how)
 
 

@@ -1,7 +1,7 @@
 """SEMAINE (McKeown et al. 2012): conversations in a laboratory, rated continuously; every tenth frame of each video,
 cropped to the face.
 
-There are no official splits: folds go by subject. Videos are decoded and faces found once; crops lie in the cache
+There are no official splits: folds go by subject. Videos are decoded and faces found once; crops are in the cache
 afterwards.
 """
 
@@ -24,48 +24,33 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import carry, crop, face_box, pixels_of
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.semaine.sessions import Recording, find_recordings
-from fer_bench.errors import BadDataError, SpecError
+from fer_bench.errors import BadDataError
 from fer_bench.faces.detector import Face, FaceDetector, landmarker_file, open_detector
+from fer_bench.protocols.video import SemaineOptions
 
 READER_VERSION = "1"
 SIDE = 224
 FRAMES_PER_SECOND = 50.0
-HOW_TO_GET = "SEMAINE is given to researchers on request (semaine-db.eu)."
 Opener = Callable[[], AbstractContextManager[FaceDetector]]
 
 
 class SemaineDataModule(AffectDataModule):
-    """SEMAINE or its AVEC variant.
-
-    Options: ``every``, one frame of so many is kept (10); ``merge``, how raters are merged (``mean`` or ``ccc``);
-    ``margin`` around the landmarks (0.1); ``landmarker``, path of the face landmarker's model; and those of folds.
-    """
+    """SEMAINE or its AVEC variant; its options are :class:`fer_bench.protocols.video.SemaineOptions`."""
 
     dataset = "semaine"
     default_folding = Folding("identity", 5, 0)
 
     def read(self) -> Samples:
         """Read ratings and videos, or the crops that were made before."""
-        options = dict(self.options)
-        defaults = {"every": 10, "merge": "mean", "margin": 0.1, "landmarker": None}
-        every, merge, margin, landmarker = (options.pop(key, default) for key, default in defaults.items())
-        if options:
-            problem = f"dataset 'semaine' has no option {sorted(options)[0]!r}."
-            raise SpecError(problem, "It has every, merge, margin, landmarker, fold, folds and fold_by.")
-        if not isinstance(every, int) or every < 1:
-            problem = f"dataset_options.every = {every!r} must be a whole number from 1."
-            raise SpecError(problem, "The thesis keeps every 10th frame.")
-        if not isinstance(margin, int | float) or not 0 <= margin <= 2:
-            problem = f"dataset_options.margin = {margin!r} is outside 0 to 2."
-            raise SpecError(problem, "For example 0.1.")
+        options = self.chosen(SemaineOptions)
         return read_semaine(
             self.data_dir,
             size=self.image_size or SIDE,
-            every=every,
-            merge=str(merge),
-            margin=float(margin),
-            open_faces=lambda: open_detector(landmarker, self.data_dir),
-            model=lambda: landmarker_file(landmarker, self.data_dir),
+            every=options.every,
+            merge=options.merge,
+            margin=options.margin,
+            open_faces=lambda: open_detector(options.landmarker, self.data_dir),
+            model=lambda: landmarker_file(options.landmarker, self.data_dir),
         )
 
 
@@ -108,7 +93,6 @@ def read_semaine(
             "semaine",
             ("Sessions/<id>/*.xml", "TrainingInput/<id>/TU_VA.csv with the media in sessions/<id>/"),
             folders,
-            HOW_TO_GET,
         )
     clips = list(_clips(recordings, size, every, margin, open_faces, model, left_out))
     if not clips:
@@ -144,7 +128,7 @@ def read_semaine(
                 if n_missing
                 else []
             ),
-            *(["no subject ids: every session stands for a person of its own"] if unnamed else []),
+            *(["no subject ids: every session counts as a separate person"] if unnamed else []),
             *(f"{where} left out: {why}" for where, why in left_out),
         ],
         quarantined=left_out,

@@ -1,4 +1,4 @@
-"""What lies in SEMAINE's folders: sessions, their XML, raters' FeelTrace files; and the AVEC variant with one CSV per
+"""What is in SEMAINE's folders: sessions, their XML, raters' FeelTrace files; and the AVEC variant with one CSV per
 session. No video is opened here.
 """
 
@@ -275,7 +275,7 @@ def merge_traces(traces: Sequence[Float], how: str) -> Float:
 def _avec_session(
     folder: Path, merge: str, left_out: list[tuple[str, str]], media: Path | None = None
 ) -> Iterator[Recording]:
-    """One session of AVEC's variant, whose media and XML are in ``sessions/<id>/`` beside ``TrainingInput/``, or with
+    """One session of AVEC's variant, whose media and XML are in ``sessions/<id>/`` next to ``TrainingInput/``, or with
     the ratings.
     """
     beside = None if media is None else _of_session(media, folder.name)

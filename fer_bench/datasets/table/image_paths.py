@@ -36,7 +36,7 @@ def roots(file: Path, data_dir: str | None, images: Any) -> list[Path]:
         found = [folder for folder in named if folder.is_dir()]
         if not found:
             problem = (
-                f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or beside it."
+                f"dataset_options.images = {images!r}: there is no such folder here, in {file.parent} or next to it."
             )
             raise MissingDataError(problem, "Name the folder that the table's paths are relative to.")
         return found[:1]

@@ -19,16 +19,16 @@ from fer_bench.data.native import decode_images
 from fer_bench.data.samples import ATTRIBUTE, SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
 from fer_bench.datasets.class_folders import check_classes, repeated
-from fer_bench.datasets.table.file import COLUMNS, Table, read_table
+from fer_bench.datasets.table.file import Table, read_table
 from fer_bench.datasets.table.image_paths import common_folder, likeliest, roots, sample_names
-from fer_bench.datasets.user_files import check_options, complete_splits, found_in, people, share
+from fer_bench.datasets.user_files import complete_splits, found_in, people
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
 from fer_bench.protocols import Protocol, Task, protocol_for
+from fer_bench.protocols.brought import TableOptions
 
 READER_VERSION = "1"
-OPTIONS = ("classes", "identity", "images", "validation", "test", *(name for name in COLUMNS if name != "identity"))
 VALUES = ("valence", "arousal")
 _SPLITS = ("", *SPLITS)
 _SHOWN = 5
@@ -59,12 +59,12 @@ _WHOLE = re.compile(r"([0-9]+)\.0+")
 
 
 class TableDataModule(AffectDataModule):
-    """A table of your own: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
+    """Your own table: ``--dataset table:FILE``, CSV or Parquet, with one image a row.
 
     Columns are ``image`` and ``label`` (or ``valence`` and ``arousal``), and, where they are there, ``split`` and
     ``identity``; other names that are common are known too, and the options ``image``, ``label``, ``split`` and
     ``identity`` name any; those of a list without a header are called ``1``, ``2`` and so on. Paths of images are
-    relative to the table, to a folder ``images`` beside it, to the data root, or to the option ``images``. ``split``
+    relative to the table, to a folder ``images`` next to it, to the data root, or to the option ``images``. ``split``
     and ``identity`` may also be regular expressions, whose first group in the path is meant; ``classes``,
     ``validation`` and ``test`` are those of class folders.
 
@@ -81,22 +81,18 @@ class TableDataModule(AffectDataModule):
 
     def read(self) -> Samples:
         """Read the table and its images."""
-        check_options(self.dataset, self.options, OPTIONS)
-        shares = (
-            share("validation", self.options.get("validation", 0.1)),
-            share("test", self.options.get("test", 0.2)),
-        )
+        options = self.chosen(TableOptions)
         file = self.file or _find(self.name, self.data_dir)
         table = read_table(file, self.options)
         protocol = protocol_for(f"table:{self.name}", self.task)
-        folders = roots(file, self.data_dir, self.options.get("images"))
+        folders = roots(file, self.data_dir, options.images)
         return read_images(
             self.name,
             table,
             protocol,
             folders,
             self.options,
-            shares,
+            (options.validation, options.test),
             side=self.image_size,
             gray={1: True, 3: False}.get(self.channels or 0),
             folds=self.folding is not None,
@@ -153,7 +149,7 @@ def read_images(
         shares: validation and test shares to hold out where the table names no splits.
         side: as of :func:`fer_bench.data.native.decode_images`.
         gray: likewise.
-        folds: the samples will be dealt out to folds: no split is made here.
+        folds: the samples will be assigned to folds: no split is made here.
 
     Returns:
         Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once
@@ -230,7 +226,7 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
             f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         )
         named = "dataset_options.classes" if classes.folders else classes.labels.name
-        problem = f"{table.path}: these labels are no class of {named}: {listed}."
+        problem = f"{table.path}: these labels are not classes of {named}: {listed}."
         named_once = set(map(plain, filter(None, found)))
         fits = next((known for known in LABEL_SETS if same_classes(LABEL_SETS[known], named_once)), None)
         hint = (
@@ -256,23 +252,26 @@ def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.floa
     """Values of all rows, (N, D), in the order of the task's dimensions."""
     columns = []
     for name in task.dimensions:
-        if name not in table.columns:
+        # Values that users name have a column of their own name.
+        cells = table.columns.get(name) or next(
+            (column for header, column in table.others.items() if plain(header) == name), None
+        )
+        if cells is None:
             problem = f"{table.path}: there is no column {name!r}; the columns are {', '.join(table.header)}."
-            raise BadDataError(
-                problem, f"Name it, for example --set dataset_options.{name}=V, or choose a task of classes."
-            )
+            how = f"Name it, for example --set dataset_options.{name}=V" if name in VALUES else f"Call it {name}"
+            raise BadDataError(problem, f"{how}, or choose a task of classes.")
         values = np.full(len(table), np.nan)
-        for row, cell in enumerate(table.columns[name]):
+        for row, cell in enumerate(cells):
             try:
                 values[row] = float(cell)
             except ValueError:
                 values[row] = np.nan
             if not protocol.scale[0] <= values[row] <= protocol.scale[1]:
                 problem = (
-                    f"{table.path}, row {row + 1}: {name} = {cell!r} is no number from {protocol.scale[0]:g} to"
+                    f"{table.path}, row {row + 1}: {name} = {cell!r} is not a number from {protocol.scale[0]:g} to"
                     f" {protocol.scale[1]:g}."
                 )
-                raise BadDataError(problem, "Correct it, leave the row out, or carry the values to that scale.")
+                raise BadDataError(problem, "Correct it, leave the row out, or rescale the values to that range.")
         columns.append(values)
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -326,7 +325,7 @@ def _splits(table: Table, ids: list[str], pattern: str) -> list[str]:
             if "split" in table.names
             else f"as dataset_options.split = {pattern!r} finds it"
         )
-        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is no split."
+        problem = f"{table.path}: {', '.join(map(repr, unknown[:_SHOWN]))} {where} is not a split."
         raise BadDataError(
             problem, "Splits are train, validation and test; name another column with --set dataset_options.split=NAME."
         )

@@ -19,7 +19,7 @@ from fer_bench.studies.reannotation.raters import (
 )
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import max_vote_labels, vote_estimates
-from fer_bench.studies.reannotation.study import AFFECT, Int, NetworkOutputs, Study
+from fer_bench.studies.reannotation.study import AFFECT, Int, NetworkOutputs, Reannotation
 
 Estimates = dict[str, Estimate]
 
@@ -46,7 +46,7 @@ class Analysis:
         n_resamples: of every bootstrap interval.
     """
 
-    study: Study
+    study: Reannotation
     networks: tuple[Network, ...]
     max_vote: Int
     votes: Estimates
@@ -63,7 +63,7 @@ class Analysis:
 
 
 def analyse(
-    study: Study, outputs: Mapping[str, NetworkOutputs] | None = None, n_resamples: int = 1000, seed: int = 0
+    study: Reannotation, outputs: Mapping[str, NetworkOutputs] | None = None, n_resamples: int = 1000, seed: int = 0
 ) -> Analysis:
     """Compute everything.
 
@@ -110,7 +110,7 @@ def analyse(
     )
 
 
-def _fleiss(study: Study) -> tuple[float, int, int] | None:
+def _fleiss(study: Reannotation) -> tuple[float, int, int] | None:
     per_image = study.counts.sum(axis=1)
     sizes, images = np.unique(per_image[per_image > 1], return_counts=True)
     if not len(sizes):

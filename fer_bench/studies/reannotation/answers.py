@@ -11,7 +11,7 @@ import pandas as pd
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
 from fer_bench.labels import FER7, FER8, LABEL_SETS, LabelSet
-from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, Study, count_votes
+from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Reannotation, Repeats, count_votes
 
 Scale = Literal["sam9", "unit"]
 
@@ -34,7 +34,7 @@ KINDS = {"item": "item", "main": "item", "": "item", "repeat": "repeat", "catch"
 _TRUE, _FALSE = {"1", "true", "yes", "skipped"}, {"", "0", "false", "no", "answered"}
 
 
-def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Study:
+def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Reannotation:
     """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``valence``,
     ``arousal``.
 
@@ -46,7 +46,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
         path: CSV (UTF-8, one header line) or Parquet.
         label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that
             knows all labels.
-        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default told by looking.
+        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default inferred.
 
     Returns:
         The study.
@@ -66,7 +66,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
         if len(empty):
             _fail(path, table.index[empty[0]], f"{column} is empty")
     if table.empty:
-        problem = f"{path}: no answers in it beside practice and skipped images."
+        problem = f"{path}: no answers in it other than to practice and skipped images."
         raise BadDataError(problem, "Export the answers again when raters have answered.")
     labels = label_set or _fitting_set(path, table)
     categories, expression = _categories(path, table["expression"], labels)
@@ -98,7 +98,7 @@ def _assemble(
     affect: Float,
     catch: tuple[int, int],
     notes: list[str],
-) -> Study:
+) -> Reannotation:
     ids, image = np.unique(table["image"].to_numpy(dtype=str), return_inverse=True)
     raters, rater = np.unique(table["rater"].to_numpy(dtype=str), return_inverse=True)
     presentation = pd.to_numeric(table["presentation"], errors="coerce").fillna(1).to_numpy()
@@ -118,7 +118,7 @@ def _assemble(
     per_image[image[::-1]] = original[::-1]
     expressions = np.asarray(matrix(expression, -1), dtype=np.int64)
     pairs = np.stack([before, again], axis=1) if len(again) else np.empty((0, 2), dtype=np.int64)
-    return Study(
+    return Reannotation(
         title=title,
         ids=tuple(ids.tolist()),
         label_set=labels,
@@ -256,7 +256,7 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
         _fail(
             path,
             table.index[row],
-            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither whole numbers 1 to 9 nor -1"
+            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither integers from 1 to 9 nor -1"
             " to 1",
         )
     if chosen == "sam9":

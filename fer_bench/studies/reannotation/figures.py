@@ -59,7 +59,7 @@ def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
 
 
 def votes_per_category(analysis: Analysis) -> Figure | None:
-    """Share of each category among people's votes (box plots over raters, if known) beside the original labels (the
+    """Share of each category among people's votes (box plots over raters, if known) next to the original labels (the
     paper's figure 3a).
     """
     if not analysis.votes:
@@ -263,7 +263,7 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
     name_ticks(left, analysis.study.label_set.names)
     left.set_ylabel("share of answers")
     left.set_ylim(0)
-    # Names of networks are long: beside the curves they would cover them.
+    # Names of networks are long: next to the curves they would cover them.
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=8)
     matrix = pattern_correlations(patterns)
     heatmap(

@@ -1,4 +1,4 @@
-"""Figures of valence and arousal: where images lie, how ratings scatter, networks against people."""
+"""Figures of valence and arousal: where images are, how ratings scatter, networks against people."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from fer_bench.escaping import csv_text
 from fer_bench.scoring.intervals import wilson
 from fer_bench.studies.consensus import Consensus
 from fer_bench.studies.reannotation.networks import Network
-from fer_bench.studies.reannotation.study import Float, Int, Study
+from fer_bench.studies.reannotation.study import Float, Int, Reannotation
 
 _COLUMNS = (
     "rank",
@@ -58,7 +58,7 @@ class LabelErrors:
         return int(self.flagged.sum()) / max(1, n), low, high
 
 
-def find_label_errors(study: Study, consensus: Consensus) -> LabelErrors:
+def find_label_errors(study: Reannotation, consensus: Consensus) -> LabelErrors:
     """Compare the original labels with the consensus of people.
 
     Args:
@@ -94,7 +94,7 @@ def find_label_errors(study: Study, consensus: Consensus) -> LabelErrors:
 
 
 def error_table(
-    study: Study, consensus: Consensus, errors: LabelErrors, networks: tuple[Network, ...] = ()
+    study: Reannotation, consensus: Consensus, errors: LabelErrors, networks: tuple[Network, ...] = ()
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the list, for the page and for ``label_errors.csv``.
 

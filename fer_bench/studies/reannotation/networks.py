@@ -1,4 +1,4 @@
-"""Networks as further raters: their voting patterns and their valence and arousal beside those of people."""
+"""Networks as further raters: their voting patterns and their valence and arousal next to those of people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer_bench.scoring.undefined import divide
 from fer_bench.studies.reannotation.raters import with_nan
 from fer_bench.studies.reannotation.resample import Estimate, Sums, resample_rows, resample_sums
 from fer_bench.studies.reannotation.shift import _correlation, max_vote
-from fer_bench.studies.reannotation.study import AFFECT, Float, Int, NetworkOutputs, Study, mean_over_raters
+from fer_bench.studies.reannotation.study import AFFECT, Float, Int, NetworkOutputs, Reannotation, mean_over_raters
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Network:
         return self.valence if name == "valence" else self.arousal
 
 
-def join(study: Study, outputs: Mapping[str, NetworkOutputs]) -> tuple[Network, ...]:
-    """Bring networks' outputs into the order of the study.
+def join(study: Reannotation, outputs: Mapping[str, NetworkOutputs]) -> tuple[Network, ...]:
+    """Put networks' outputs into the order of the study.
 
     Args:
         study: gives ids and classes.
@@ -63,7 +63,7 @@ def join(study: Study, outputs: Mapping[str, NetworkOutputs]) -> tuple[Network, 
     return tuple(_join(study, name, NetworkOutputs(*entry)) for name, entry in outputs.items())
 
 
-def _join(study: Study, name: str, outputs: NetworkOutputs) -> Network:
+def _join(study: Reannotation, name: str, outputs: NetworkOutputs) -> Network:
     known = [str(i) for i in outputs.ids]
     rows = find_samples(study.ids, known)
     if not (rows >= 0).any():
@@ -102,7 +102,9 @@ def pattern(network: Network, n_classes: int) -> Float:
     return divide(np.bincount(known, minlength=n_classes), len(known))
 
 
-def expression_agreement(study: Study, network: Network, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+def expression_agreement(
+    study: Reannotation, network: Network, n_resamples: int = 1000, seed: int = 0
+) -> dict[str, Estimate]:
     """A classifying network against labels and people, with bootstrap intervals over the images that it classified.
 
     Args:
@@ -151,7 +153,7 @@ def expression_agreement(study: Study, network: Network, n_resamples: int = 1000
 
 
 def affect_agreement(
-    study: Study, network: Network, name: str, n_resamples: int = 1000, seed: int = 0
+    study: Reannotation, network: Network, name: str, n_resamples: int = 1000, seed: int = 0
 ) -> dict[str, Estimate] | None:
     """A network of valence or arousal against people, with bootstrap intervals over images.
 
@@ -193,7 +195,7 @@ def affect_agreement(
     return resample_rows(statistic, (network.affect(name)[rows], ratings[:, rows].T), n_resamples, seed)
 
 
-def rater_matrix(study: Study, networks: tuple[Network, ...], what: str) -> tuple[list[str], Float] | None:
+def rater_matrix(study: Reannotation, networks: tuple[Network, ...], what: str) -> tuple[list[str], Float] | None:
     """Correlations between raters, networks as further raters (figure 7 of the paper).
 
     Args:

@@ -22,7 +22,7 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
 
     Args:
         analysis: the numbers.
-        figures: figure name to file name, beside the page.
+        figures: figure name to file name, next to the page.
         extra: further sections in Markdown, put after the first one.
 
     Returns:
@@ -127,7 +127,7 @@ def _labels(analysis: Analysis, figures: dict[str, str]) -> str:
         rows.append(row)
     parts = [
         "## Votes against labels",
-        _figure(figures, "votes", "Share of each category among the votes, beside the original labels"),
+        _figure(figures, "votes", "Share of each category among the votes, next to the original labels"),
         table(header, rows),
     ]
     if labelled:
@@ -317,10 +317,10 @@ def _errors(analysis: Analysis) -> str:
     rows = _varied(rows)
     text = (
         f"The consensus is another category than the label for {len(errors.rows):,} of {errors.n_labelled:,} labelled"
-        f" images; for {int(errors.not_a_class.sum()):,} of them it is no class at all. Confident learning (cleanlab,"
-        f" the consensus as probabilities) holds {int(errors.flagged.sum()):,} labels for wrong: {100 * share:.1f} %"
-        f" [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. The command writes them all to"
-        " `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
+        f" images; for {int(errors.not_a_class.sum()):,} of them it is not a class at all. Confident learning"
+        f" (cleanlab, the consensus as probabilities) considers {int(errors.flagged.sum()):,} labels wrong:"
+        f" {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. The command writes them all"
+        " to `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
     )
     return f"## Likely label errors\n\n{text}\n\n{table(header, rows)}"
 

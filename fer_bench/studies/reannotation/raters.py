@@ -18,7 +18,7 @@ from fer_bench.scoring.agreement import (
 from fer_bench.scoring.regression import pcc
 from fer_bench.scoring.undefined import divide, mean_where_defined
 from fer_bench.studies.reannotation.resample import Estimate, Sums, resample_rows, resample_sums
-from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Repeats, Study
+from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Reannotation, Repeats
 
 
 def with_nan(expression: Int) -> Float:
@@ -26,7 +26,7 @@ def with_nan(expression: Int) -> Float:
     return np.where(expression >= 0, expression, np.nan).T.astype(np.float64)
 
 
-def expression_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+def expression_estimates(study: Reannotation, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
     """Agreement of identified raters on expression, with bootstrap intervals over images.
 
     Args:
@@ -135,7 +135,7 @@ def repeat_estimates(repeats: Repeats, n_resamples: int = 1000, seed: int = 0) -
     return resample_rows(statistic, (repeats.expression, repeats.valence, repeats.arousal), n_resamples, seed)
 
 
-def same_per_rater(study: Study) -> Float:
+def same_per_rater(study: Reannotation) -> Float:
     """Share of repeated images to which each rater gave the same expression again, shape (R,), NaN where none was
     repeated.
     """

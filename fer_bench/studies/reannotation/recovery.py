@@ -38,7 +38,7 @@ _NAMES |= {f"{name}_{key}": f"{text}, {name}" for name in AFFECT for key, text i
 
 
 def study_simulated(out: Path, n_raters: int = 13, n_images: int = 800, n_resamples: int = 1000, seed: int = 0) -> Path:
-    """Simulate a study, analyse it from its answers file on, and show planted beside recovered values.
+    """Simulate a study, analyse it from its answers file on, and show planted next to recovered values.
 
     Args:
         out: folder for the results.

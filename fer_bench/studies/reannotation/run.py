@@ -21,7 +21,7 @@ from fer_bench.studies.reannotation.figures import draw_all
 from fer_bench.studies.reannotation.label_errors import error_table, write_error_table
 from fer_bench.studies.reannotation.page import render
 from fer_bench.studies.reannotation.resample import Estimate
-from fer_bench.studies.reannotation.study import NetworkOutputs, Study
+from fer_bench.studies.reannotation.study import NetworkOutputs, Reannotation
 from fer_bench.studies.reannotation.votes import is_vote_file, read_ferplus
 
 PAGE = "README.md"
@@ -44,13 +44,13 @@ def study_reannotation(
     or none.
 
     Args:
-        answers: answers in the long format (CSV, Parquet), or FER+'s ``fer2013new.csv`` or a folder with it beside
+        answers: answers in the long format (CSV, Parquet), or FER+'s ``fer2013new.csv`` or a folder with it next to
             ``fer2013.csv``.
         out: folder for the results, made if needed.
         predictions: name of each network to (ids, values, names); names are classes, or "valence" and "arousal".
-        label_set: classes of the answers; by default told by looking. Not for vote counts.
-        scale: "sam9" or "unit" for valence and arousal; by default told by looking.
-        reference: class name to number of images in the whole dataset, drawn beside the votes.
+        label_set: classes of the answers; by default inferred. Not for vote counts.
+        scale: "sam9" or "unit" for valence and arousal; by default inferred.
+        reference: class name to number of images in the whole dataset, plotted next to the votes.
         n_resamples: of every bootstrap interval.
         seed: of resampling and random ties.
         extra: gives further sections of the page.
@@ -122,7 +122,7 @@ def _plain(values: npt.NDArray[np.float64]) -> object:
     return json.loads(json.dumps(rounded.tolist()).replace("NaN", "null"))
 
 
-def _shares(study: Study, reference: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def _shares(study: Reannotation, reference: Mapping[str, float]) -> npt.NDArray[np.float64]:
     counts = np.zeros(len(study.label_set))
     for name, count in reference.items():
         if count < 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fer_bench.scoring.undefined import divide
 from fer_bench.studies.reannotation.resample import Estimate, Sums, resample_sums
-from fer_bench.studies.reannotation.study import Float, Int, Study
+from fer_bench.studies.reannotation.study import Float, Int, Reannotation
 
 TieRule = Literal["split", "first", "random", "original", "drop"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
@@ -57,13 +57,13 @@ def max_vote(counts: Int, rule: TieRule = "split", original: Int | None = None, 
     return np.where(ties[:, None] > 0, np.eye(counts.shape[1])[chosen], 0.0)
 
 
-def max_vote_labels(study: Study, seed: int = 0) -> Int:
+def max_vote_labels(study: Reannotation, seed: int = 0) -> Int:
     """One category per image for colouring figures, ties at random, shape (N,), -1 where nobody voted."""
     votes = max_vote(study.counts, "random", seed=seed)
     return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), -1)
 
 
-def confusion(study: Study, rule: TieRule = "split", seed: int = 0) -> Float:
+def confusion(study: Reannotation, rule: TieRule = "split", seed: int = 0) -> Float:
     """Original label to max vote, shape (C, K): number of images, fractions where a tie is shared."""
     known = study.original >= 0
     votes = max_vote(study.counts, rule, study.original, seed)
@@ -71,7 +71,7 @@ def confusion(study: Study, rule: TieRule = "split", seed: int = 0) -> Float:
     return np.asarray(one_hot.T @ votes[known])
 
 
-def vote_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+def vote_estimates(study: Reannotation, n_resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
     """Everything about the votes that needs no rater identities, with bootstrap intervals over images.
 
     Args:
@@ -128,7 +128,7 @@ def vote_estimates(study: Study, n_resamples: int = 1000, seed: int = 0) -> dict
     return resample_sums(features, statistic, n_resamples, seed)
 
 
-def _features(study: Study, seed: int) -> dict[str, Float]:
+def _features(study: Reannotation, seed: int) -> dict[str, Float]:
     counts, original = study.counts.astype(np.float64), study.original
     per_image = counts.sum(axis=1)
     comparable = per_image > 1

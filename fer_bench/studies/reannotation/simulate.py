@@ -17,7 +17,7 @@ from fer_bench.studies.reannotation.study import AFFECT, Float, Int, NetworkOutp
 
 K = len(FER8)
 _NEUTRAL, _HAPPY = FER8.index("neutral"), FER8.index("happiness")
-# Where each class lies on average, in FER8's order, and how far its images scatter.
+# Where each class is on average, in FER8's order, and how far its images scatter.
 _CENTRES = {
     "valence": np.array([0.0, 0.7, 0.1, -0.6, -0.6, -0.5, -0.5, -0.1]),
     "arousal": np.array([-0.3, 0.2, 0.6, -0.3, 0.5, 0.1, 0.6, -0.1]),
@@ -114,7 +114,7 @@ class Simulation:
 def simulate(
     n_raters: int = 13, n_images: int = 800, seed: int = 0, n_repeats: int = 40, skip_rate: float = 0.005
 ) -> Simulation:
-    """Draw a study: labels, truth, and everybody's answers.
+    """Simulate a study: labels, truth, and everybody's answers.
 
     Args:
         n_raters: R.
@@ -212,12 +212,12 @@ def networks(simulation: Simulation, seed: int = 0) -> dict[str, NetworkOutputs]
 def planted(crowd: Crowd, seed: int = 0, n_drawn: int = 50_000) -> dict[str, Float]:
     """What the analysis should find with these raters and endlessly many images.
 
-    All but the ceilings of expressions are exact; those come from many drawn images.
+    All but the ceilings of expressions are exact; those come from many sampled images.
 
     Args:
         crowd: the raters.
-        seed: of the drawn images.
-        n_drawn: number of drawn images.
+        seed: of the sampled images.
+        n_drawn: number of sampled images.
 
     Returns:
         By the names of the estimates: ``alpha``, ``correlation``, ``bias`` (R, K), ``same``, ``kept_votes``,

@@ -48,7 +48,7 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class Study:
+class Reannotation:
     """A re-annotation study.
 
     Args:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8, class_map
-from fer_bench.studies.reannotation.study import Study
+from fer_bench.studies.reannotation.study import Reannotation
 
 VOTES_FILE = "fer2013new.csv"
 LABEL_FILES = ("fer2013.csv", "icml_face_data.csv")
@@ -43,8 +43,8 @@ def is_vote_file(path: Path) -> bool:
         return tuple(c.strip() for c in next(csv.reader(stream), [])) == HEADER
 
 
-def read_ferplus(path: Path) -> Study:
-    """Read FER+'s votes and, row by row beside them, FER2013's labels.
+def read_ferplus(path: Path) -> Reannotation:
+    """Read FER+'s votes and, row by row next to them, FER2013's labels.
 
     Args:
         path: ``fer2013new.csv`` or the folder that holds it together with ``fer2013.csv`` (or ``icml_face_data.csv``).
@@ -54,7 +54,7 @@ def read_ferplus(path: Path) -> Study:
         datasets.
 
     Raises:
-        MissingDataError: the labels are not beside the votes.
+        MissingDataError: the labels are not next to the votes.
         BadDataError: the two files do not list the same rows, or a line is wrong.
     """
     file = path / VOTES_FILE if path.is_dir() else path
@@ -66,7 +66,7 @@ def read_ferplus(path: Path) -> Study:
         raise BadDataError(problem, "Use the file as its owners distribute it.")
     labels_file = next((file.parent / name for name in LABEL_FILES if (file.parent / name).is_file()), None)
     if labels_file is None:
-        problem = f"FER2013's labels are not beside {file}: looked for {' and '.join(LABEL_FILES)}."
+        problem = f"FER2013's labels are not next to {file}: looked for {' and '.join(LABEL_FILES)}."
         raise MissingDataError(problem, "Put fer2013.csv into the same folder: the votes are joined to it row by row.")
     # The header may carry blanks; the pixels are not read.
     labels = pd.read_csv(labels_file, usecols=lambda c: c.strip() in ("emotion", "Usage")).rename(columns=str.strip)
@@ -79,7 +79,7 @@ def read_ferplus(path: Path) -> Study:
         raise BadDataError(problem, "Use both files as their owners distribute them.")
     table = counts.to_numpy(dtype=np.int64)
     sizes, images = np.unique(table.sum(axis=1), return_counts=True)
-    return Study(
+    return Reannotation(
         title="FER+ votes against FER2013 labels",
         ids=tuple(f"{i:05d}" for i in range(len(table))),
         label_set=FER8,

@@ -1,0 +1,280 @@
+"""The verb that carries out suites: ``suite``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fer_bench.cli.flags import CONTEXT, Grouped, typed, with_fields
+from fer_bench.cli.probe import described, run_grids
+from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
+from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
+from fer_bench.registry import unmatched
+from fer_bench.spec import Execution, RunSpec
+
+if TYPE_CHECKING:
+    from fer_bench.probes.settings import ProbeSettings
+    from fer_bench.results.store import Store
+    from fer_bench.sweeps.grid import Plan, Suite
+    from fer_bench.sweeps.todo import Todo
+
+Opt = typer.Option
+ONLY = Annotated[str | None, Opt(metavar="TEXT", help="Only what has this in its recipe, model or protocol.")]
+SEEDS = Annotated[str | None, Opt(metavar="A,B,...", help="Replace the suite's seeds: 0,1,2.")]
+DRY = Annotated[bool, Opt("--dry-run", help="Only list what there is to do, and what is done.")]
+FORCE = Annotated[bool, Opt("--force", help="Repeat what has a record.")]
+# What heads are trained on is chosen by these two.
+_OF_HEADS = ("data_dir", "accelerator")
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Register the verb."""
+    app.command("suite", cls=Grouped, context_settings=CONTEXT)(suite_verb)
+
+
+@with_fields(Execution, EXECUTION, leave=PLACES)
+def suite_verb(
+    file: Annotated[Path, typer.Argument(help="A suite: a YAML file, or the name of one in benchmarks/suites.")],
+    only: ONLY = None,
+    seeds: SEEDS = None,
+    dry_run: DRY = False,
+    force: FORCE = False,
+    **execution: Any,
+) -> None:
+    """Do everything of a suite that the store lacks: its trainings, their tests on other datasets, its grids of heads
+    on frozen networks, and the networks that these need.
+    """
+    carry_out_suite(file, typed(Execution, execution), only, seeds, dry_run=dry_run, force=force)
+
+
+def carry_out_suite(
+    file: Path,
+    execution: dict[str, Any] | None = None,
+    only: str | None = None,
+    seeds: str | None = None,
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+) -> None:
+    """Carry out a suite; one thing that fails does not cost the others.
+
+    Args:
+        file: path or name.
+        execution: where and how.
+        only: a part of a recipe's, model's or protocol's name.
+        seeds: with commas between them; None: the suite's own.
+        dry_run: only list it.
+        force: repeat what has a record.
+    """
+    from fer_bench.results.store import Store
+    from fer_bench.sweeps.grid import read
+    from fer_bench.sweeps.todo import todo
+
+    execution = execution or {}
+    suite, store = read(file, execution, _seeds(seeds)), Store()
+    plan, grids = _chosen(suite, file, only)
+    if not plan and not suite.networks and (extra := [key for key in execution if key not in _OF_HEADS]):
+        problem = f"{file} has grids of heads alone, which are trained on one device."
+        raise SpecError(problem, f"Leave --{extra[0].replace('_', '-')} out.")
+    networks = list(suite.networks.values())
+    found = todo(plan, store, grids, networks, execution.get("data_dir"))
+    _list(file, plan, grids, found, every=dry_run)
+    if dry_run:
+        return
+    if force:
+        found.runs, found.grids = [spec for spec, _ in plan], list(grids)
+    _check_all(found.runs, file)
+    done = _Done(found.unread)
+    _train(found.runs, done, force)
+    _test_abroad(found.tests, done)
+    _probe(found, networks, store, done, execution, force)
+    done.end(file)
+
+
+class _Done:
+    """What was carried out of a suite, what failed, and what could not begin because its dataset is not here."""
+
+    def __init__(self, unread: Mapping[str, MissingDataError]) -> None:
+        self.unread = unread
+        self.n_done = self.n_failed = 0
+        self.left_out: dict[str, int] = {}
+        self._said: set[str] = set()
+
+    def lacks(self, *datasets: str) -> bool:
+        """Whether something is left out; which datasets are missing is said already."""
+        missing = next((name for name in datasets if name in self.unread), None)
+        if missing is not None:
+            self.left_out[missing] = self.left_out.get(missing, 0) + 1
+        return missing is not None
+
+    def failed(self, error: FerBenchError, what: str = "") -> None:
+        """Say why something failed, once; interruption ends the suite."""
+        if error.exit_code > 2:
+            raise error
+        self.n_failed += 1
+        # A run whose loss became NaN has run, and has a record.
+        self.n_done += error.exit_code == 1
+        text = str(error)
+        typer.echo(f"  {what}failed: {'for the same reason' if text in self._said else text}", err=True)
+        self._said.add(text)
+
+    def end(self, file: Path) -> None:
+        """Say what was left out, and with which code the command ends."""
+        for dataset, n in self.left_out.items():
+            typer.echo(f"  {n} left out, for {dataset} is not here", err=True)
+        if self.left_out and not self.n_done and not self.n_failed:
+            problem = f"{file}: nothing of it can be done without {' and '.join(self.left_out)}."
+            raise MissingDataError(problem, "Put the data where they are looked for (above), or name it by --data-dir.")
+        if self.left_out or self.n_failed:
+            raise typer.Exit(1 if self.n_done else 2)
+
+
+def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[ProbeSettings]]:
+    plan = [(spec, on) for spec, on in suite.trainings if not only or only in spec.recipe or only in spec.model]
+    grids = [grid for grid in suite.grids if not only or only in grid.model or only in grid.protocol]
+    if plan or grids:
+        return plan, grids
+    trained = [name for spec, _ in suite.trainings for name in (spec.model, spec.recipe) if name]
+    probed = [name for grid in suite.grids for name in (grid.model, grid.protocol)]
+    raise unmatched("--only", str(only), str(file), "run" if trained else "grid", [*trained, *probed])
+
+
+def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, every: bool) -> None:
+    """Say how much is done; and each thing, with whether it is."""
+    from fer_bench.sweeps.grid import names_of
+
+    counted = [(len(plan), len(found.runs), "runs"), (len(grids), len(found.grids), "grids of heads")]
+    parts = [f"{n} {what}, {n - todo} done, {todo} to do." for n, todo, what in counted if n]
+    parts += [f"{len(found.networks)} networks to be trained for them."] if found.networks else []
+    parts += [f"{len(found.tests)} tests on other datasets to do."] if found.tests else []
+    typer.echo(f"{file}: {' '.join(parts)}")
+    for dataset, error in found.unread.items():
+        typer.echo(f"  {dataset} is not here, so its runs are judged by their settings alone: {error}")
+    if not every:
+        return
+    chosen = [spec for spec, _ in plan]
+    for spec, name in zip(chosen, names_of(chosen), strict=True):
+        typer.echo(f"  {_state(spec in found.runs)}  {spec.run_id()}  {spec.protocol}  seed {spec.seed}  {name}")
+    for spec, dataset in found.tests:
+        typer.echo(f"  {_state(True)}  {spec.run_id()}  tested on {dataset}")
+    for spec in found.networks:
+        typer.echo(f"  {_state(True)}  {spec.run_id()}  {spec.protocol}  seed {spec.seed}  {spec.model} (network)")
+    for grid in grids:
+        typer.echo(f"  {_state(grid in found.grids)}  {described(grid)}")
+
+
+def _state(lacks: bool) -> str:
+    return "to do" if lacks else "done "
+
+
+def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
+    """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights,
+    must not cost the others.
+    """
+    for spec in specs:
+        from fer_bench.training.build import check_names
+
+        try:
+            check_names(spec)
+        except UnknownNameError as error:
+            problem = f"{file}, {spec.model}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
+            raise UnknownNameError(problem, error.hint) from None
+        except FerBenchError:
+            continue
+
+
+def _train(specs: list[RunSpec], done: _Done, force: bool) -> None:
+    from fer_bench.sweeps.grid import names_of
+
+    for number, (spec, name) in enumerate(zip(specs, names_of(specs), strict=True), start=1):
+        if done.lacks(spec.dataset):
+            continue
+        typer.echo(f"[{number}/{len(specs)}] {name} seed {spec.seed}")
+        try:
+            run_and_say(spec, force)
+        except FerBenchError as error:
+            done.failed(error)
+        else:
+            done.n_done += 1
+
+
+def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done) -> None:
+    """Test networks on other datasets."""
+    if not tests:
+        return
+    from fer_bench.leaderboard.render import render_all
+    from fer_bench.results.store import Store, folder_name
+    from fer_bench.sweeps.todo import DataInPlace, done_on_present
+    from fer_bench.training.evaluate import evaluate
+
+    store, data = Store(), DataInPlace()
+    for spec, dataset in tests:
+        if done.lacks(spec.dataset, dataset):
+            continue
+        # The network that was trained on the data that are there, not any of these settings.
+        trained = done_on_present(spec, store, data)
+        if trained is None or trained.status != "finished":
+            typer.echo(f"  {spec.run_id()} not tested on {dataset}: it is not trained", err=True)
+            continue
+        reference = f"{trained.protocol}/{folder_name(trained.model)}/{trained.run_id}"
+        try:
+            record = evaluate(store, reference, dataset, execution=spec.execution)
+        except FerBenchError as error:
+            done.failed(error, f"{spec.run_id()} on {dataset} ")
+        else:
+            done.n_done += 1
+            typer.echo(f"  {record.run_id}: {record.protocol} on {record.n_scored} samples")
+    render_all(store)
+
+
+def _probe(
+    found: Todo, networks: list[RunSpec], store: Store, done: _Done, execution: Mapping[str, Any], force: bool
+) -> None:
+    """Train the networks that grids need and that are not on this machine, and then the grids."""
+    if not found.grids:
+        return
+    from fer_bench.sweeps.todo import renamed
+
+    grids = [grid for grid in found.grids if not done.lacks(grid.dataset)]
+    run_ids: dict[str, str] = {}
+    for spec in networks:
+        name = f"run:{spec.run_id()}"
+        needing = [grid for grid in grids if any(name in stream for stream in grid.streams)]
+        if not needing:
+            continue
+        if spec.dataset in done.unread:
+            grids = [grid for grid in grids if grid not in needing or not done.lacks(spec.dataset)]
+            continue
+        typer.echo(f"network {spec.run_id()}: {spec.protocol} {spec.model}")
+        try:
+            run_ids[name] = _network_here(spec, store)
+        except FerBenchError as error:
+            done.failed(error, f"{len(needing)} grids need it: ")
+            grids = [grid for grid in grids if grid not in needing]
+    place = (execution.get("data_dir"), execution.get("accelerator"))
+    done.n_done += run_grids([renamed(grid, run_ids) for grid in grids], *place, force, failed=done.failed)
+
+
+def _network_here(spec: RunSpec, store: Store) -> str:
+    """Train a network, if it is not on this machine; returns the id of its record."""
+    from fer_bench.results.begin import run_folder
+    from fer_bench.training.run import run
+
+    record = run(spec, store)
+    if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
+        # A record without its checkpoint came with the repository: the network has to be trained here once more.
+        record = run(spec, store, force=True)
+    return record.run_id
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        problem = f"--seeds {text!r}: expected integers with commas between them."
+        raise SpecError(problem, "For example --seeds 0,1,2.") from None

@@ -1,0 +1,104 @@
+"""The embedded datasets, drawn by the package itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fer_bench.protocols.dataset import DatasetInfo, declare
+from fer_bench.protocols.options import DatasetOptions
+from fer_bench.protocols.protocol import Protocol
+from fer_bench.protocols.tasks import TASKS
+
+_LICENCE = "that of this package (Apache-2.0)"
+_HOW_TO_GET = "It is drawn by the package when it is first used."
+_SHOWS = "Synthetic {}; a smoke test, not a benchmark."
+
+
+class SynthConfig(DatasetOptions):
+    """A population of drawn faces."""
+
+    n_train: int = Field(6000, ge=0, description="how many pictures the training split has")
+    n_validation: int = Field(1000, ge=0, description="how many pictures the validation split has")
+    n_test: int = Field(1500, ge=0, description="how many pictures the test split has")
+    size: int = Field(48, ge=16, description="the side of the pictures in pixels")
+    seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
+    difficulty: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="0 (posed, full expressions in clean pictures) to 1 (weak and mixed ones in bad pictures)",
+    )
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Pictures of each of the splits train, validation, test."""
+        return (self.n_train, self.n_validation, self.n_test)
+
+
+class SceneConfig(DatasetOptions):
+    """A set of drawn scenes."""
+
+    n_train: int = Field(1200, ge=0, description="how many scenes the training split has")
+    n_validation: int = Field(200, ge=0, description="how many scenes the validation split has")
+    n_test: int = Field(400, ge=0, description="how many scenes the test split has")
+    width: int = Field(400, ge=64, description="the width of the pictures, as they are drawn, in pixels")
+    height: int = Field(300, ge=64, description="the height of the pictures, as they are drawn, in pixels")
+    seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
+    difficulty: float = Field(0.4, ge=0, le=1, description="0 (all show the scene's emotion fully, in good light) to 1")
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Scenes of each of the splits train, validation, test."""
+        return (self.n_train, self.n_validation, self.n_test)
+
+
+class SynthScenesOptions(SceneConfig):
+    """What ``dataset_options`` may hold for drawn scenes."""
+
+    shrink: int = Field(2, ge=1, le=8, description="by how much pictures are smaller than they were drawn")
+
+    @property
+    def frame_width(self) -> int | None:
+        """Of the pictures as they are kept."""
+        return self.width // self.shrink
+
+
+SYNTHFACES = declare(
+    DatasetInfo(
+        name="synthfaces",
+        title="synthfaces",
+        about="synthetic grey faces of 48 px with every label that the suite knows",
+        licence=_LICENCE,
+        how_to_get=_HOW_TO_GET,
+        datamodule="fer_bench.datasets.synthfaces:SynthFacesDataModule",
+        options=SynthConfig,
+        default_task="fer7",
+        channels=1,
+        # Medians over 196 of 200 drawn faces: those in which MediaPipe's landmarker finds its points.
+        margins=(0.26, 0.485, 0.27, 0.07),
+        square=True,
+        own_landmarks=True,
+    ),
+    *(
+        Protocol("synthfaces", TASKS[task], about=_SHOWS.format("faces"))
+        for task in ("fer7", "fer8", "emo8", "emo24", "arousal3", "valence3", "va", "valence", "arousal")
+    ),
+)
+SYNTHSCENES = declare(
+    DatasetInfo(
+        name="synthscenes",
+        title="synthscenes",
+        about="synthetic scenes with one to five people, in colour, with FindingEmo's labels",
+        licence=_LICENCE,
+        how_to_get=_HOW_TO_GET,
+        datamodule="fer_bench.datasets.synthscenes:SynthScenesDataModule",
+        options=SynthScenesOptions,
+        default_task="emo8",
+        picture="scene",
+        channels=3,
+    ),
+    *(
+        Protocol("synthscenes", TASKS[task], n_test=400, about=_SHOWS.format("scenes"))
+        for task in ("emo8", "emo24", "arousal3", "valence3")
+    ),
+)

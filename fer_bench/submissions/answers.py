@@ -1,0 +1,198 @@
+"""From the columns of a file to answers: probabilities, classes or values, by the names of the columns alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_bench.errors import BadDataError
+from fer_bench.labels import LabelSet, plain
+from fer_bench.protocols import Protocol
+from fer_bench.submissions.tables import Table, is_empty, is_finite, number
+from fer_bench.untrusted import shown
+
+# Names of the column that says which image a row is about.
+NAMED_BY = ("id", "ids", "sample", "sample_id", "image", "images", "image_id", "file", "filename", "file_name", "path")
+DIGESTS = ("sha256", "digest", "image_sha256")
+# Columns of `fer-bench predict --csv` and of `fer-bench template` that are no answers.
+ASIDE = ("prediction", "error", "class")
+_ANSWER = ("class", "prediction")
+# What rows of probabilities may lose to rounding; the scores allow the same.
+SUM_TOLERANCE = 1e-2
+_TEMPLATE = "`fer-bench template` writes a file with the right columns."
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a file answers, row by row.
+
+    Args:
+        table: the file.
+        names: by which each row names its image.
+        by_digest: whether these are digests.
+        outputs: shape (N, C) probabilities, or (N, D) values; NaN in a row that names an image and answers nothing.
+        what: ``probabilities``, ``classes`` or ``values``.
+    """
+
+    table: Table
+    names: list[str]
+    by_digest: bool
+    outputs: npt.NDArray[np.float32]
+    what: str
+
+
+def read_answers(table: Table, protocol: Protocol) -> Answers:
+    """Find the answers that a protocol asks for among the columns of a file.
+
+    Args:
+        table: as :func:`fer_bench.submissions.tables.read_table` gives it. Of classes it has one column per class, in
+            any order and in any spelling that is known, or one column ``class``; of values one per dimension.
+        protocol: says which.
+
+    Raises:
+        BadDataError: a column is missing, unknown or there twice, or a cell is no answer; names the first such row.
+    """
+    key = _id_column(table)
+    names = [_name(table, i, cell) for i, cell in enumerate(table.columns[key])]
+    others = {name: cells for name, cells in table.columns.items() if name != key}
+    others = {name: cells for name, cells in others.items() if plain(name) not in (*NAMED_BY, *DIGESTS)}
+    labels = protocol.task.labels
+    outputs, what = (
+        (_values(table, others, protocol), "values")
+        if labels is None
+        else _classes(table, others, labels, protocol.name)
+    )
+    if np.isnan(outputs).all():
+        problem = f"{table.path}: none of its {len(table)} rows answers anything."
+        raise BadDataError(problem, "Fill in the columns beside the ids.")
+    return Answers(table, names, plain(key) in DIGESTS, outputs.astype(np.float32), what)
+
+
+def _id_column(table: Table) -> str:
+    known = {plain(name): name for name in table.columns}
+    found = next((known[name] for name in (*NAMED_BY, *DIGESTS) if name in known), None)
+    if found is None:
+        has = ", ".join(shown(name, 40) for name in list(table.columns)[:8])
+        problem = f"{table.path}: no column says which image a row is about; the columns are {has}."
+        raise BadDataError(
+            problem, f"Call it id, file or sha256, and separate columns by commas, semicolons or tabs. {_TEMPLATE}"
+        )
+    return found
+
+
+def _name(table: Table, i: int, cell: Any) -> str:
+    if is_empty(cell) or (isinstance(cell, float) and not is_finite(cell)):
+        problem = f"{table.where(i)}: the row names no image."
+        raise BadDataError(problem, "Give every row the id of its image.")
+    # Programs that read ids as numbers write 17 as 17.0.
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _classes(
+    table: Table, others: dict[str, list[Any]], labels: LabelSet, protocol: str
+) -> tuple[npt.NDArray[np.float64], str]:
+    places: dict[int, str] = {}
+    aside: dict[str, list[Any]] = {}
+    for name, cells in others.items():
+        at = labels.find(name)
+        if at is None and plain(name) in ASIDE:
+            aside[plain(name)] = cells
+        elif at is None:
+            problem = (
+                f"{table.path}: the column {shown(name, 40)!r} is no class of {protocol} ({', '.join(labels.names)})."
+            )
+            raise BadDataError(
+                problem, "Predictions of another label set cannot be scored here; remove columns that are no classes."
+            )
+        elif at in places:
+            problem = f"{table.path}: the columns {places[at]!r} and {name!r} both mean {labels.names[at]}."
+            raise BadDataError(problem, "Leave one of them out.")
+        else:
+            places[at] = name
+    if not places:
+        single = next((aside[name] for name in _ANSWER if name in aside), None)
+        if single is None:
+            problem = f"{table.path}: there is no column of a class, and none called 'class'."
+            raise BadDataError(problem, f"{protocol} asks for {', '.join(labels.names)}. {_TEMPLATE}")
+        return _one_hot(table, single, labels, protocol), "classes"
+    missing = [name for i, name in enumerate(labels.names) if i not in places]
+    if missing:
+        problem = f"{table.path}: no column for {', '.join(missing)}; {protocol} has {len(labels)} classes."
+        raise BadDataError(problem, f"Give the probability of every class. {_TEMPLATE}")
+    outputs = _numbers(table, [(name, others[name]) for _, name in sorted(places.items())])
+    _check_probabilities(table, outputs)
+    return outputs, "probabilities"
+
+
+def _one_hot(table: Table, cells: list[Any], labels: LabelSet, protocol: str) -> npt.NDArray[np.float64]:
+    outputs = np.full((len(cells), len(labels)), np.nan)
+    for i, cell in enumerate(cells):
+        if is_empty(cell):
+            continue
+        at = labels.find(str(cell))
+        if at is None:
+            problem = f"{table.where(i)}: {shown(str(cell), 40)!r} is no class of {protocol}."
+            raise BadDataError(problem, f"Its classes, by name and not by number, are {', '.join(labels.names)}.")
+        outputs[i] = 0.0
+        outputs[i, at] = 1.0
+    return outputs
+
+
+def _check_probabilities(table: Table, outputs: npt.NDArray[np.float64]) -> None:
+    answered = ~np.isnan(outputs).all(axis=1)
+    negative = np.asarray(answered & (outputs < 0).any(axis=1))
+    total = outputs.sum(axis=1)
+    wrong = np.asarray(negative | (answered & (np.abs(total - 1) > SUM_TOLERANCE)))
+    if not wrong.any():
+        return
+    i = int(wrong.argmax())
+    what = f"holds {outputs[i].min():.4g}, less than 0" if negative[i] else f"sums to {total[i]:.6g}, not to 1"
+    problem = f"{table.where(i)}: the row of probabilities {what}{_more(wrong)}."
+    raise BadDataError(problem, "Give probabilities (a softmax's outputs), not scores, logits or per cent.")
+
+
+def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> npt.NDArray[np.float64]:
+    wanted = protocol.task.dimensions
+    found = {plain(name): name for name in others}
+    unknown = [name for key, name in found.items() if key not in (*wanted, *ASIDE)]
+    missing = [name for name in wanted if name not in found]
+    if missing or unknown:
+        what = f"no column {missing[0]!r}" if missing else f"the column {shown(unknown[0], 40)!r} is not asked for"
+        problem = f"{table.path}: {what}; {protocol.name} asks for {', '.join(wanted)}."
+        raise BadDataError(problem, f"Leave other columns out. {_TEMPLATE}")
+    outputs = _numbers(table, [(found[name], others[found[name]]) for name in wanted])
+    low, high = protocol.scale
+    slack = (high - low) / 2
+    wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
+    if wrong.any():
+        i = int(wrong.argmax())
+        problem = (
+            f"{table.where(i)}: a value is far outside the scale of {protocol.name}, {low:g} to {high:g}{_more(wrong)}."
+        )
+        raise BadDataError(problem, "Give values in the units of the dataset.")
+    return outputs
+
+
+def _numbers(table: Table, columns: list[tuple[str, list[Any]]]) -> npt.NDArray[np.float64]:
+    """Cells as numbers, shape (N, len(columns)); a row that is empty in all of them is NaN."""
+    outputs = np.full((len(table), len(columns)), np.nan)
+    for i in range(len(table)):
+        cells = [cells[i] for _, cells in columns]
+        if all(is_empty(cell) for cell in cells):
+            continue
+        for j, cell in enumerate(cells):
+            value = number(cell)
+            if value is None or not is_finite(value):
+                text = "empty" if is_empty(cell) else f"{shown(str(cell), 40)}, not a number"
+                problem = f"{table.where(i)}: {columns[j][0]} is {text}."
+                raise BadDataError(problem, "An image without an answer has no row, or an empty cell in every column.")
+            outputs[i, j] = value
+    return outputs
+
+
+def _more(wrong: npt.NDArray[np.bool_]) -> str:
+    n = int(wrong.sum()) - 1
+    return f" ({n} more such row{'' if n == 1 else 's'})" if n else ""
