@@ -268,7 +268,7 @@ def score(protocol: str | Protocol, predictions: Predictions | str | os.PathLike
         Traceback (most recent call last):
         fer_bench.errors.UnknownNameError: unknown protocol 'fer2031-fer7'. Did you mean 'fer2013-fer7'...
     """
-    from fer_bench.leaderboard.table import named_protocol
+    from fer_bench.results.protocol import named_protocol
     from fer_bench.scoring.score import score as scored
 
     judge = named_protocol(protocol, Store())

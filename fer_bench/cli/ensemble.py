@@ -212,15 +212,14 @@ def human_baseline_verb(
 
 def _protocol(store: Store, name: str) -> Protocol:
     """A declared protocol, or that of the records of a user's own dataset."""
-    from fer_bench.protocols import PROTOCOLS, protocol_named
+    from fer_bench.protocols import PROTOCOLS
+    from fer_bench.results.protocol import named_protocol
 
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    record = next(store.records(name), None)
-    if record is None:
-        error: UnknownNameError = unknown_name("protocol", name, [*PROTOCOLS, *store.protocols()])
+    known = [*PROTOCOLS, *store.protocols()]
+    if name not in known:
+        error: UnknownNameError = unknown_name("protocol", name, known)
         raise error
-    return protocol_named(name, record.dataset, record.task)
+    return named_protocol(name, store)
 
 
 def _top_k(text: str | None) -> Any:

@@ -108,7 +108,7 @@ def _folder(name: str) -> Path:
 
 
 def _networks(references: list[str]) -> dict[str, Any]:
-    from fer_bench.leaderboard.rows import protocol_of
+    from fer_bench.results.protocol import protocol_of
     from fer_bench.results.store import Store
 
     store = Store()

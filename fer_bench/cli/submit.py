@@ -43,8 +43,8 @@ def submit_verb(
     """Score predictions of any program, write their record, and render the leaderboard."""
     from fer_bench.assignments import dataset_options
     from fer_bench.leaderboard.render import render_all
-    from fer_bench.leaderboard.rows import protocol_of
     from fer_bench.metrics import in_units, in_words
+    from fer_bench.results.protocol import protocol_of
     from fer_bench.results.store import Store
     from fer_bench.submissions.questions import named
     from fer_bench.submissions.submit import Statement, submit

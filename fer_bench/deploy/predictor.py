@@ -186,10 +186,11 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
 
 def card_of(trained: Trained | TrainedEnsemble) -> Card:
     """The description of a run's network, or of an ensemble, whose members are all fed the same way."""
+    from fer_bench.models.weights import weights_digest
     from fer_bench.training.loading import TrainedEnsemble
 
     if isinstance(trained, TrainedEnsemble):
-        digests = "\n".join(weights_digest(network) for network in trained.task.networks)  # type: ignore[arg-type]
+        digests = "\n".join(weights_digest(task.network) for task in trained.task.networks)  # type: ignore[arg-type]
         changes = {
             "run_id": trained.record.run_id,
             "model": trained.record.model,
@@ -217,19 +218,9 @@ def card_of(trained: Trained | TrainedEnsemble) -> Card:
         fit="letterbox" if info.read_options(spec.dataset_options).letterboxed else "stretch",
         margins=framing.margins,
         square=framing.square,
-        weights_sha256=weights_digest(trained.task),
+        weights_sha256=weights_digest(trained.task.network),
         input_format=(
             f"uint8 (batch, {channels}, {height}, {width}), {'RGB' if channels == 3 else 'grey'}, 0 to 255; scaling and"
             " normalisation are inside"
         ),
     )
-
-
-def weights_digest(task: AffectTask) -> str:
-    """SHA-256 over names, types, shapes and values of the network's weights and statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(task.network.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.numpy().tobytes())
-    return digest.hexdigest()

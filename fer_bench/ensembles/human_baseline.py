@@ -176,18 +176,6 @@ def build_human_rows(
     return done
 
 
-def recompute_agreement(store: Store, record: Record, n_classes: int) -> list[str]:
-    """Names of the entries of ``training.agreement`` that do not follow from the stored votes; empty if all do."""
-    expected = agreement_of(store.predictions(record, "votes"), n_classes)
-    stored = record.training.get("agreement", {})
-    return [
-        f"{images}.{key}"
-        for images, values in expected.items()
-        for key, value in values.items()
-        if not _close(stored.get(images, {}).get(key), value)
-    ]
-
-
 def _seat(
     split: TaggedSplit, kept: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64], n_classes: int
 ) -> Predictions:
@@ -244,13 +232,3 @@ def _draft(protocol: Protocol, data: Mapping[str, Any], found: Mapping[str, Any]
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f} %"
-
-
-def _close(stored: Any, expected: Any) -> bool:
-    if isinstance(expected, dict) and isinstance(stored, dict):
-        return stored.keys() == expected.keys() and all(_close(stored[key], expected[key]) for key in expected)
-    if isinstance(expected, list) and isinstance(stored, list):
-        return len(stored) == len(expected) and all(_close(a, b) for a, b in zip(stored, expected, strict=True))
-    if isinstance(expected, float) and isinstance(stored, int | float):
-        return abs(stored - expected) <= 1e-9
-    return bool(stored == expected)

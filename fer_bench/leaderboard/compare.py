@@ -12,12 +12,11 @@ import numpy as np
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.formatting import title
 from fer_bench.leaderboard.generalization_gap import GapComparison, compare_gaps
-from fer_bench.leaderboard.rows import Row, protocol_of, row_names
+from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
     ByOutcomes,
     ByReplicates,
-    Float,
     align,
     choose_test,
     joint_table,
@@ -28,9 +27,13 @@ from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.scoring.resampling import percentiles
+from fer_bench.scoring.rows import Row, by_seed, rows_of
 from fer_bench.scoring.score import correct
+from fer_bench.scoring.undefined import Float
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
     by_outcomes = isinstance(choose_test(protocol, store.predictions), ByOutcomes)
     p, drawn, test, n = _by_outcomes(store, rows) if by_outcomes else _by_replicates(store, rows, protocol)
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    interval = percentiles(drawn)
+    assert interval is not None
     return Comparison(
         a=names[0],
         b=names[1],
@@ -115,8 +119,8 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         value_a=values[0],
         value_b=values[1],
         difference=values[0] - values[1],
-        low=low,
-        high=high,
+        low=interval[0],
+        high=interval[1],
         p=p,
         test=test,
         n=n,
@@ -141,14 +145,11 @@ def find_row(store: Store, reference: str) -> Row:
     if len(found) > 1:
         problem = f"{len(found)} rows begin with {reference!r}: {', '.join('/'.join(row) for row in sorted(found))}."
         raise RecordError(problem, "Give more of the digest, or a run id.")
-    finished = sorted(
-        (record for record in records if record.status == "finished"),
-        key=lambda record: (-1 if record.seed is None else record.seed, record.run_id),
-    )
+    finished = sorted((record for record in records if record.status == "finished"), key=by_seed)
     if not finished:
         problem = f"{reference}: none of its runs has finished."
         raise RecordError(problem, "Only finished runs can be compared.")
-    return Row(finished[0].row, tuple(finished))
+    return rows_of(finished)[0]
 
 
 def _by_outcomes(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:
@@ -166,7 +167,7 @@ def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tup
         problem = f"{protocol.name}: no test is known for {protocol.primary}, or it is undefined on most resamples."
         raise RecordError(problem)
     drawn = test.replicates(rows[0]) - test.replicates(rows[1])
-    return p, drawn[~np.isnan(drawn)], "paired bootstrap", rows[0].records[0].n_scored
+    return p, drawn, "paired bootstrap", rows[0].records[0].n_scored
 
 
 def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:

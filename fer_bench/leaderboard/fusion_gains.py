@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fer_bench.leaderboard.rows import Row
 from fer_bench.leaderboard.significance import ALPHA, PairedTest
 from fer_bench.protocols import Protocol
+from fer_bench.scoring.rows import Row
 
 
 @dataclass(frozen=True)

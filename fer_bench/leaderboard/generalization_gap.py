@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from fer_bench.leaderboard.rows import Row
-from fer_bench.leaderboard.significance import ALPHA, SEED, joint_table, replicates_p, resampled_gain, right_counts
+from fer_bench.leaderboard.significance import ALPHA, SEED, joint_table, resampled_gain, right_counts
 from fer_bench.results.record import Record
+from fer_bench.scoring.resampling import percentiles, two_sided_p
+from fer_bench.scoring.rows import Row
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,12 @@ def compare_gaps(a: Row, b: Row) -> GapComparison | None:
         for right, seed in ((train, SEED), (test, SEED + 1))
     ]
     drawn = draws[0] - draws[1]
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    interval = percentiles(drawn)
+    assert interval is not None
     gap_a, gap_b = (
         float(on_train.mean() - on_test.mean()) / n for on_train, on_test, n in zip(train, test, seeds, strict=True)
     )
-    return GapComparison(gap_a, gap_b, low, high, replicates_p(drawn) or 1.0)
+    return GapComparison(gap_a, gap_b, *interval, two_sided_p(drawn) or 1.0)
 
 
 def _on_train(record: Record) -> tuple[str, int]:

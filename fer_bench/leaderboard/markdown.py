@@ -27,12 +27,13 @@ from fer_bench.leaderboard.formatting import (
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
-from fer_bench.leaderboard.rows import metric, row_names
+from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
 from fer_bench.metrics import METRICS, NONE, is_share, number, shown_of, unit_sign
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
+from fer_bench.scoring.rows import metric
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fer_bench.leaderboard.rows import Row
+from fer_bench.scoring.rows import Row
 
 STATISTICS = ("recall", "precision", "f1")
 

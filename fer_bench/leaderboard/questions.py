@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fer_bench.leaderboard.rows import Row, metric
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
+from fer_bench.scoring.rows import Row, metric
 
 # Inputs and outcomes of building an ensemble, not its method.
 _OUTCOMES = frozenset({"n_members", "n_candidates"})

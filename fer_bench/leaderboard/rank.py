@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
-from fer_bench.leaderboard.rows import Row, Unranked, sort_records
+from fer_bench.leaderboard.rows import Unranked, sort_records
 from fer_bench.leaderboard.significance import ALPHA, Load, PairedTest, choose_test
 from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import by_copy
 from fer_bench.results.corruptions import Corrupted
 from fer_bench.results.record import Record
+from fer_bench.scoring.rows import Row
 
 
 @dataclass(frozen=True)

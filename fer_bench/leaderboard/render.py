@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from fer_bench.errors import HardwareError, RecordError
 from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown, place_between_markers
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
-from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.split_comparison import Sibling
-from fer_bench.protocols import PROTOCOLS, TASKS, VARIANTS, Protocol, Task, protocol_for
+from fer_bench.protocols import Protocol, Task
 from fer_bench.results import corruptions
 from fer_bench.results.copies import read_present
+from fer_bench.results.protocol import find_protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -86,7 +86,7 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
     names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
     boards = [
         rank(
-            find_protocol(name, records, reported),
+            find_protocol(name, records.get(name, ())) or _claimed(name, reported),
             records.get(name, []),
             store.predictions,
             present=read_present(store, name),
@@ -120,19 +120,9 @@ def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
     return tuple(Sibling(other.protocol, tuple(placed.row for placed in other.placed)) for other in others)
 
 
-def find_protocol(name: str, records: Mapping[str, Sequence[Record]], reported: Sequence[Reported]) -> Protocol:
-    """The protocol of a name: declared, or of a user's own dataset, or one that only papers have claims on."""
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    if records.get(name):
-        return protocol_of(records[name][0])
-    for fold_by, variant in VARIANTS.items():
-        dataset, _, task = name.removesuffix(f"-{variant}").rpartition("-")
-        if name.endswith(f"-{variant}") and dataset and task in TASKS:
-            return protocol_for(dataset, task, fold_by)
+def _claimed(name: str, reported: Sequence[Reported]) -> Protocol:
+    """A protocol that only papers have claims on."""
     dataset, _, task = name.rpartition("-")
-    if dataset and task in TASKS:
-        return protocol_for(dataset, task)
     metrics = [metric for paper in reported for row in paper.rows if row.protocol == name for metric in row.metrics]
     return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
 

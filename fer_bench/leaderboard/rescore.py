@@ -9,11 +9,11 @@ from typing import Any
 
 from fer_bench import metric_plugins, metrics
 from fer_bench.errors import FerBenchError, RecordError
-from fer_bench.leaderboard.rows import protocol_of
 from fer_bench.leaderboard.verify import verify_record
 from fer_bench.metric_plugins import STATED
 from fer_bench.registry import unknown_name
 from fer_bench.results.grids import SUFFIX, load_grid, record_file
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.newer import lacking, newer_than, with_newer

@@ -1,123 +1,17 @@
-"""From records to rows: which records are ranked, and the scores of a row over its seeds; pure."""
+"""Which records are ranked, as which rows, and which are not; pure."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fer_bench.errors import RecordError, SpecError
-from fer_bench.protocols import Protocol, protocol_named
+from fer_bench.protocols import Protocol
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.naming import Named, unique_names
-from fer_bench.results.record import Kind, Record
-from fer_bench.scoring.intervals import Interval, mean_std
-
-
-def metric(metrics: Mapping[str, Any], name: str) -> float | None:
-    """A number among metrics, by name or by path (``clean/accuracy``); None where it is undefined or not there."""
-    value: Any = metrics.get(name)
-    if value is None and "/" in name:
-        value = metrics
-        for part in name.split("/"):
-            value = value.get(part) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def protocol_of(record: Record) -> Protocol:
-    """The protocol under which a record was scored.
-
-    Raises:
-        UnknownNameError: its task does not exist.
-        RecordError: its protocol is not that of its dataset and task.
-    """
-    try:
-        return protocol_named(record.protocol, record.dataset, record.task)
-    except SpecError:
-        problem = (
-            f"record {record.run_id}: protocol {record.protocol!r} is not that of dataset {record.dataset!r} and task"
-            f" {record.task!r}."
-        )
-        raise RecordError(problem, "Use the version of fer_bench that wrote it.") from None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a leaderboard: the same settings under one or more seeds.
-
-    Args:
-        key: digest of the settings without the seed.
-        records: at least one, by seed.
-        n_unranked: records of the same settings that are not ranked; the row is marked as incomplete.
-    """
-
-    key: str
-    records: tuple[Record, ...]
-    n_unranked: int = 0
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return self.records[0].model
-
-    @property
-    def recipe(self) -> str:
-        """Short name of the settings; may be empty."""
-        return self.records[0].recipe
-
-    @property
-    def kind(self) -> Kind:
-        """How its predictions were made."""
-        return self.records[0].kind
-
-    @cached_property
-    def caveats(self) -> tuple[str, ...]:
-        """Caveats of all its records, and of incomplete rows."""
-        found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
-        unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
-        if any(unanswered):
-            values = "ccc" in self.records[0].metrics
-            counted = "the middle of the scale" if values else "wrong"
-            found[f"{_range(unanswered)} unanswered, counted as {counted}"] = None
-        if self.n_unranked:
-            found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None
-        return tuple(found)
-
-    def value(self, name: str) -> float | None:
-        """Mean over seeds; None where a seed has no such value."""
-        values = [metric(record.metrics, name) for record in self.records]
-        known = [value for value in values if value is not None]
-        return math.fsum(known) / len(known) if len(known) == len(values) else None
-
-    def by_own_labels(self, name: str) -> float | None:
-        """Mean over seeds on the same images by the dataset's own labels, where other labels are used for scoring; None
-        elsewhere.
-        """
-        values = [
-            (record.data.get("judged_by") or {}).get("scores_by_own_labels", {}).get(name) for record in self.records
-        ]
-        return None if None in values else mean_std([float(value) for value in values if value is not None])[0]
-
-    def std(self, name: str) -> float | None:
-        """Standard deviation over seeds (ddof 1); None for one seed."""
-        values = [metric(record.metrics, name) for record in self.records]
-        return (
-            None if len(values) < 2 or None in values else mean_std([value for value in values if value is not None])[1]
-        )
-
-    def interval(self, name: str) -> Interval:
-        """95 % bootstrap interval over test samples; of several seeds, the mean of their lower and of their upper
-        ends.
-        """
-        pairs = [
-            pair for record in self.records if (pair := (record.metrics.get("intervals") or {}).get(name)) is not None
-        ]
-        if len(pairs) < len(self.records):
-            return None
-        return math.fsum(pair[0] for pair in pairs) / len(pairs), math.fsum(pair[1] for pair in pairs) / len(pairs)
+from fer_bench.results.record import Record
+from fer_bench.scoring.rows import Row, by_seed, metric, rows_of
 
 
 def row_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
@@ -163,13 +57,7 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     """
     ordered = sorted(
         _without_parts(record for record in records if record.ranked),
-        key=lambda record: (
-            record.model,
-            record.recipe,
-            record.row,
-            -1 if record.seed is None else record.seed,
-            record.run_id,
-        ),
+        key=lambda record: (record.model, record.recipe, record.row, by_seed(record)),
     )
     candidates = [
         record
@@ -179,15 +67,15 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
-    unranked, groups = [], dict[tuple[str, str], list[Record]]()
+    unranked, ranked = list[Unranked](), list[Record]()
     for record in ordered:
         reason = _why_apart(record, protocol, copy, n_test)
         if reason:
             unranked.append(Unranked(record, reason))
         else:
-            groups.setdefault((record.model, record.row), []).append(record)
+            ranked.append(record)
     n_unranked = Counter((entry.record.model, entry.record.row) for entry in unranked)
-    rows = tuple(Row(key[1], tuple(members), n_unranked[key]) for key, members in groups.items())
+    rows = tuple(replace(row, n_unranked=n_unranked[row.model, row.key]) for row in rows_of(ranked))
     duplicates = _most_common(
         r.data["n_test_duplicates"]
         for row in rows
@@ -236,8 +124,3 @@ def _most_common(values: Iterable[Any]) -> Any:
     """The most frequent value, the smallest of several; None without any."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value)) if counts else None
-
-
-def _range(numbers: list[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low}–{high}"

@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import RecordError
-from fer_bench.leaderboard.rows import Row
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
 from fer_bench.results.record import Record, unpack_outcomes
-from fer_bench.scoring.classification import confusion_statistic, predicted_classes
-from fer_bench.scoring.moments import mean_replicates
-from fer_bench.scoring.regression import Range, answer_missing
+from fer_bench.scoring.additive import of_predictions
+from fer_bench.scoring.resampling import Units, multinomial_blocks, two_sided_p
+from fer_bench.scoring.rows import Row
+from fer_bench.scoring.undefined import Float
 
 ALPHA = 0.05
 N_RESAMPLES = 1000
@@ -33,12 +33,8 @@ SEED = 0
 # bootstrap is indistinguishable from it; a board's many clear cases then cost nothing.
 _ENOUGH = 100
 _UNCLEAR = (0.005, 0.2)
-_TIE = 1e-12
-_BLOCK = 100
 
 Load = Callable[[Record, str], Predictions]
-Float = npt.NDArray[np.float64]
-Replicate = Callable[[Predictions, npt.NDArray[np.uint8]], Float]
 
 
 class PairedTest(Interface):
@@ -92,11 +88,11 @@ class ByOutcomes:
 
 
 class ByReplicates:
-    """Tests of any statistic of the predictions: all rows are scored on the same resamples of the test samples (or of
+    """Tests of any score that follows from sums: all rows are scored on the same resamples of the test samples (or of
     whole groups).
 
     Args:
-        replicate: the statistic on each resample, shape (B,), of predictions and resample weights (B, N).
+        protocol: by whose primary metric.
         load: gives a record's predictions of a split.
     """
 
@@ -105,19 +101,18 @@ class ByReplicates:
         f" ({N_RESAMPLES:,} resamples)"
     )
 
-    def __init__(self, replicate: Replicate, load: Load) -> None:
-        self.replicate, self.load = replicate, load
+    def __init__(self, protocol: Protocol, load: Load) -> None:
+        self.protocol, self.load = protocol, load
         self._replicates: dict[tuple[str, str], Float] = {}
-        self._reference: Predictions | None = None
-        self._first: Record | None = None
-        self._weights: npt.NDArray[np.uint8] | None = None
+        self._reference: tuple[Record, Predictions, Units] | None = None
+        self._blocks: list[npt.NDArray[np.uint8]] = []
 
     def p(self, a: Row, b: Row) -> float | None:
         """See :class:`PairedTest`."""
-        return replicates_p(self.replicates(a) - self.replicates(b))
+        return two_sided_p(self.replicates(a) - self.replicates(b))
 
     def replicates(self, row: Row) -> Float:
-        """A row's statistic on each resample, averaged over seeds, shape (B,).
+        """A row's score on each resample, averaged over seeds, shape (B,).
 
         Raises:
             RecordError: its predictions are missing or altered, or are of other samples than those of the rows before.
@@ -129,49 +124,16 @@ class ByReplicates:
 
     def _of(self, record: Record) -> Float:
         predictions = self.load(record, "test")
-        if self._reference is None or self._weights is None:
-            self._reference, self._weights, self._first = (
-                predictions,
-                resample_weights(len(predictions), predictions.groups),
-                record,
-            )
-        same = self._first is not None and same_order(record, self._first, "test")
-        return self.replicate(
-            align(predictions, self._reference, f"record {record.protocol}/{record.model}/{record.run_id}", same=same),
-            self._weights,
-        )
-
-
-def confusion_replicates(statistic: str, n_classes: int) -> Replicate:
-    """Replicates of a metric that a confusion matrix holds, for :class:`ByReplicates`."""
-
-    def replicate(predictions: Predictions, weights: npt.NDArray[np.uint8]) -> Float:
-        width = n_classes + 1
-        predicted = predicted_classes(predictions.outputs)
-        cells = predictions.targets.astype(np.int64) * width + np.where(predicted < 0, n_classes, predicted)
-        one_hot = np.zeros((len(cells), n_classes * width), dtype=np.float32)
-        one_hot[np.arange(len(cells)), cells] = 1
-        blocks = (
-            weights[start : start + _BLOCK].astype(np.float32) @ one_hot for start in range(0, len(weights), _BLOCK)
-        )
-        return np.concatenate([confusion_statistic(block.reshape(-1, n_classes, width), statistic) for block in blocks])
-
-    return replicate
-
-
-def value_replicates(statistic: str, scale: Range) -> Replicate:
-    """Replicates of one of :func:`fer_bench.scoring.moments.of_sums`, averaged over dimensions, for
-    :class:`ByReplicates`.
-
-    Args:
-        statistic: its name.
-        scale: (low, high) of the dataset; missing answers count as its middle, as in the score.
-    """
-
-    def replicate(predictions: Predictions, weights: npt.NDArray[np.uint8]) -> Float:
-        return mean_replicates(predictions.targets, answer_missing(predictions.outputs, scale), weights, statistic)
-
-    return replicate
+        if self._reference is None:
+            units = Units.of(len(predictions), predictions.groups)
+            self._reference = record, predictions, units
+            self._blocks = [block.astype(np.uint8) for block in units.blocks(N_RESAMPLES, SEED)]
+        first, reference, units = self._reference
+        same = same_order(record, first, "test")
+        where = f"record {record.protocol}/{record.model}/{record.run_id}"
+        score, answers = of_predictions(self.protocol, align(predictions, reference, where, same=same))
+        per_unit = units.total(score.terms(answers))
+        return np.concatenate([score.value(block.astype(np.float64) @ per_unit) for block in self._blocks])
 
 
 def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
@@ -181,11 +143,7 @@ def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
         return Untested()
     if metric.test == "outcomes":
         return ByOutcomes()
-    if metric.test != "resampling" or load is None:
-        return Untested()
-    if protocol.task.labels is not None:
-        return ByReplicates(confusion_replicates(metric.name, len(protocol.task.labels)), load)
-    return ByReplicates(value_replicates(metric.name, protocol.scale), load)
+    return Untested() if metric.test != "resampling" or load is None else ByReplicates(protocol, load)
 
 
 def align(predictions: Predictions, reference: Predictions, where: str, *, same: bool = False) -> Predictions:
@@ -264,13 +222,20 @@ def table_p(table: npt.NDArray[np.int64]) -> float:
         approximate = math.erfc(abs(mean) / math.sqrt(2 * variance / n)) if variance > 0 else 0.0
         if not _UNCLEAR[0] <= approximate <= _UNCLEAR[1]:
             return approximate
-    p = replicates_p(resampled_gain(table))
+    p = two_sided_p(resampled_gain(table))
     return 1.0 if p is None else p
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
-    """As :func:`fer_bench.scoring.intervals.mcnemar`, from the two discordant counts and without SciPy's costly scalar
-    calls.
+    """McNemar's test of two models on the same samples (McNemar 1947), two-sided.
+
+    Args:
+        only_a: samples that only a answered rightly.
+        only_b: samples that only b answered rightly.
+
+    Returns:
+        With fewer than 25 such samples the exact binomial test; otherwise chi-squared with the continuity correction.
+        Without SciPy, whose scalar calls are costly on a board of thousands of rows.
     """
     discordant = only_a + only_b
     if discordant < 25:
@@ -291,34 +256,7 @@ def gain_counts(table: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], np
 
 
 def resampled_gain(table: npt.NDArray[np.int64], seed: int = SEED) -> Float:
-    """Difference in accuracy on each bootstrap resample, shape (B,).
-
-    To draw samples with replacement is to draw the number of samples of each distinct gain from a multinomial: exact,
-    and independent of N in cost.
-    """
+    """Difference in accuracy on each bootstrap resample, shape (B,)."""
     gains, counts, unit = gain_counts(table)
-    n = int(counts.sum())
-    drawn = np.random.RandomState(seed).multinomial(n, counts / n, size=N_RESAMPLES)
-    return np.asarray(drawn @ gains / (n * unit), dtype=np.float64)
-
-
-def replicates_p(drawn: Float) -> float | None:
-    """Two-sided p value 2 (k + 1) / (B + 1), at most 1, where k counts the resampled differences on the rarer side of
-    zero; None if half are undefined.
-    """
-    known = drawn[~np.isnan(drawn)]
-    if 2 * known.size < drawn.size or not known.size:
-        return None
-    rarer = min(int((known <= _TIE).sum()), int((known >= -_TIE).sum()))
-    return min(1.0, 2 * (rarer + 1) / (known.size + 1))
-
-
-def resample_weights(n: int, groups: npt.NDArray[np.str_] | None) -> npt.NDArray[np.uint8]:
-    """How often each of N samples is in each resample, shape (B, N); with groups, whole groups are drawn."""
-    generator = np.random.RandomState(SEED)
-    names, member = (np.arange(n), np.arange(n)) if groups is None else np.unique(groups, return_inverse=True)
-    drawn = [
-        np.bincount(generator.randint(len(names), size=len(names)), minlength=len(names)).astype(np.uint8)
-        for _ in range(N_RESAMPLES)
-    ]
-    return np.stack(drawn)[:, member]
+    drawn = np.concatenate([block @ gains for block in multinomial_blocks(counts, N_RESAMPLES, seed)])
+    return np.asarray(drawn / (int(counts.sum()) * unit), dtype=np.float64)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fer_bench.cross_validation import KEYS
-from fer_bench.leaderboard.rows import Row
 from fer_bench.protocols import Protocol
+from fer_bench.scoring.rows import Row
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from fer_bench.leaderboard.rank import Board, rank
-from fer_bench.leaderboard.rows import protocol_of, row_names
-from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for
-from fer_bench.registry import unknown_name
+from fer_bench.leaderboard.rows import row_names
+from fer_bench.protocols import Protocol
 from fer_bench.results.copies import read_present
+from fer_bench.results.protocol import named_protocol
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
-    """A protocol by name: declared, of records in a store, or of a user dataset.
-
-    Raises:
-        UnknownNameError: it is none of these, with suggestions.
-    """
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol in PROTOCOLS:
-        return PROTOCOLS[protocol]
-    if protocol in store.protocols():
-        return protocol_of(next(store.records(protocol)))
-    dataset, _, task = protocol.rpartition("-")
-    if not dataset or task not in TASKS or difflib.get_close_matches(protocol, list(PROTOCOLS), cutoff=0.85):
-        kind = "protocol"
-        raise unknown_name(kind, protocol, PROTOCOLS)
-    return protocol_for(dataset, task)
 
 
 def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.ensembles.human_baseline import agreement_of
 from fer_bench.ensembles.recompute import recompute_from_members
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.leaderboard.differences import (
@@ -20,7 +21,7 @@ from fer_bench.leaderboard.differences import (
     compare_values,
     equal_values,
 )
-from fer_bench.leaderboard.rows import protocol_of
+from fer_bench.metrics import table
 from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -28,6 +29,7 @@ from fer_bench.registry import unknown_name
 from fer_bench.results import corruptions
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.newer import is_newer_version
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store, require_place
 from fer_bench.scoring.corrupted import score_corrupted
@@ -166,6 +168,8 @@ def verify_record(
         yield from (
             Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record)
         )
+    if "votes" in record.predictions and protocol.task.labels is not None:
+        yield from _agreement(store, record, path, len(protocol.task.labels))
     checksum = (record.data.get("checksums") or {}).get("test", "")
     if order is not None and checksum:
         # Files with other names on another machine are the same copy, but only records with the same names can be
@@ -179,6 +183,30 @@ def verify_record(
                 "other samples, another order or other targets",
                 f"as in {first}, on the same copy of the data",
             )
+
+
+def _agreement(store: Store, record: Record, path: Path, n_classes: int) -> Iterator[Difference]:
+    """Differences of how far people agree, which follows from their votes; of its metrics some are newer than it, or
+    those of plugins.
+    """
+    stored = record.training.get("agreement") or {}
+    recomputed = agreement_of(store.predictions(record, "votes"), n_classes)
+    others = not_here(record)
+    stated = without(stored, others)
+    if is_newer_version(record.code.get("version")):
+        stated = _shared(stated, recomputed)
+    wanted = without(expected(recomputed, stored, [metric.name for metric in table()]), others)
+    for difference in compare_values(stated, wanted, "training.agreement"):
+        yield Difference(path, *difference)
+
+
+def _shared(stated: Mapping[str, Any], recomputed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated of all that this version computes, at any depth."""
+    return {
+        name: _shared(value, recomputed[name]) if isinstance(value, Mapping) else value
+        for name, value in stated.items()
+        if name in recomputed
+    }
 
 
 def _corrupted(store: Store, path: Path) -> Iterator[Difference]:

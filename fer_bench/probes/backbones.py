@@ -13,22 +13,20 @@ import torch
 from torch import nn
 
 from fer_bench import paths
-from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.converting import current_name
 from fer_bench.models.initial import Initial
-from fer_bench.models.weights import FOLDED, load_file, read_file, require_weights, weights_digest
-from fer_bench.models.zoo import Network, build_network, build_specified, in_channels_last, normalization_of
+from fer_bench.models.trained import load_network, spec_of
+from fer_bench.models.weights import FOLDED, read_file, weights_digest
+from fer_bench.models.zoo import Network, build_network, in_channels_last, normalization_of
 from fer_bench.probes.kragel import KragelEmoNet, KragelInput
 from fer_bench.probes.settings import EMONET
-from fer_bench.protocols import find_task, protocol_for
+from fer_bench.protocols import find_task
 from fer_bench.registry import unknown_name
-from fer_bench.results.begin import run_folder
-from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.spec import RunSpec
+from fer_bench.spec import Execution
 
 PLACES = ("alexnet", "resnet18", "resnet50", "densenet161")
 N_PLACES = 365
@@ -236,29 +234,6 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     return nn.Sequential(KragelInput(), network)
 
 
-def trained_run(reference: str, store: Store, data_dir: str | None = None) -> tuple[Record, RunSpec]:
-    """Record and settings of a trained network.
-
-    Args:
-        reference: run id, or its beginning.
-        store: where it is looked up.
-        data_dir: data root.
-
-    Raises:
-        RecordError: no such run, or more than one.
-        SpecError: it is no trained network.
-    """
-    record = store.get(reference)
-    settings: dict[str, Any] = {**record.spec, "execution": {"data_dir": data_dir}}
-    if record.kind != "trained":
-        problem = f"run {reference!r} is not a trained network but of kind {record.kind}."
-        raise SpecError(problem, "Choose a run that `fer-bench run` made.")
-    if folds := record.data.get("folds"):
-        problem = f"run {reference!r} is a cross-validation: it has {len(folds)} networks, one per fold."
-        raise SpecError(problem, f"Choose one of its folds: {', '.join(folds)}.")
-    return record, RunSpec.model_validate(settings)
-
-
 def _require_classes(reference: str, store: Store) -> None:
     """Refuse a run whose outputs are no probabilities."""
     record = store.get(reference)
@@ -267,20 +242,8 @@ def _require_classes(reference: str, store: Store) -> None:
         raise SpecError(problem, f"Use its features: features:run:{reference}.")
 
 
-def native_size(record: Record, spec: RunSpec) -> int:
-    """Side of the images that a run was trained on; older records do not say it."""
-    return int(record.data.get("image_size") or build_datamodule(spec).read_samples.images[0].shape[0])
-
-
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
-    record, spec = trained_run(reference, store, data_dir)
-    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
-    if not checkpoint.is_file():
-        problem = f"run {reference!r}: its checkpoint {checkpoint} is not on this machine."
-        raise WeightsError(problem, "Repeat the run here with --force, or copy its folder.")
-    # Networks that take any size were trained on their dataset's own.
-    outputs = protocol_for(spec.dataset, spec.task).task.n_outputs
-    network = build_specified(spec, outputs, native_size=native_size(record, spec), pretrained=False)
-    load_file(network, str(checkpoint))
-    require_weights(network, record.training.get("weights_sha256"), checkpoint, record.run_id)
+    record = store.get(reference)
+    spec = spec_of(record, Execution(data_dir=data_dir))
+    network = load_network(record, spec)
     return network, f"{network.adapter.size} px, {normalization_of(spec)}"

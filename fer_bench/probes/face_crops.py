@@ -17,11 +17,12 @@ from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
 from fer_bench.errors import SpecError
 from fer_bench.faces.crops import Framing, framing_of, image_shape
+from fer_bench.faces.detection import DETECTORS, as_rgb, detect_faces
 from fer_bench.faces.detector import Face
-from fer_bench.probes.backbones import native_size, trained_run
-from fer_bench.probes.face_detection import DETECTORS, as_rgb, detect_faces
+from fer_bench.models.trained import native_size, spec_of
 from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
+from fer_bench.spec import Execution
 
 _PHOTOGRAPHS = 224
 # A dataset's own boxes are those of faces, not of landmarks.
@@ -144,7 +145,8 @@ def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
     """
     if not name.startswith("run:"):
         return FaceInput(Framing(), _PHOTOGRAPHS, gray=False)
-    record, spec = trained_run(name.removeprefix("run:"), store, data_dir)
+    record = store.get(name.removeprefix("run:"))
+    spec = spec_of(record, Execution(data_dir=data_dir))
     picture = info_at_hand(spec.dataset).picture
     if picture != "face":
         problem = f"run {record.run_id!r} was trained on {spec.dataset}: it knows {picture}s, not faces."
@@ -162,7 +164,7 @@ def find_faces(
         datamodule: of the dataset. Its columns ``faces`` (crops) or ``boxes``, with ``n_faces``, count more than the
             detector.
         network: name of the backbone that will see them.
-        detector: name of one of :data:`~fer_bench.probes.face_detection.DETECTORS`.
+        detector: name of one of :data:`~fer_bench.faces.detection.DETECTORS`.
         store: where runs are looked up.
         data_dir: data root.
 

@@ -1,12 +1,11 @@
 """Features of a dataset under a frozen network: computed once, kept on disk, and never mistaken for another's.
 
 A cache's name is a hash of everything that decides its content: the images (checksums and ids of the dataset, its
-options), the weights, the preprocessing and the precision; see :mod:`fer_bench.probes.cache`.
+options), the weights, the preprocessing and the precision; see :mod:`fer_bench.data.computed`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +16,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from fer_bench.data.batches import SplitDataset, whole_batch
-from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.computed import BLOCK, read_or_compute
 from fer_bench.data.samples import Images
 from fer_bench.errors import BadDataError
 from fer_bench.probes.backbones import Backbone
-from fer_bench.probes.cache import BLOCK, read_or_compute
 
 VERSION = 1
 # Pixels per batch: activations of the widest networks stay below a gigabyte on a CPU.
@@ -66,28 +64,6 @@ class Features:
         return int(self.values.shape[1])
 
 
-def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
-    """What decides a dataset's images and their order.
-
-    Raises:
-        BadDataError: the dataset does not say what its images are.
-    """
-    samples = datamodule.read_samples
-    if not samples.checksums:
-        problem = (
-            f"dataset {datamodule.name!r} has no checksums, so features of different copies cannot be distinguished."
-        )
-        raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
-    ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()
-    return {
-        "dataset": datamodule.name,
-        "options": datamodule.options,
-        "checksums": samples.checksums,
-        "key": samples.key,
-        "ids": ids,
-    }
-
-
 def extract(
     backbone: Backbone, images: Images, identity: dict[str, Any], place: Place | None = None, block: int = BLOCK
 ) -> Features:
@@ -96,7 +72,7 @@ def extract(
     Args:
         backbone: the frozen network.
         images: N images of one size.
-        identity: what decides the images, as :func:`dataset_identity`.
+        identity: what decides the images, as :func:`~fer_bench.data.computed.dataset_identity`.
         place: device and precision.
         block: images between two marks of progress.
 

@@ -17,13 +17,13 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import RecordError, SpecError, WeightsError
+from fer_bench.faces.detection import DETECTORS
 from fer_bench.models.catalog import MODELS
 from fer_bench.models.trial import try_network
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.probes.backbones import Backbone, trained_run
+from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.face_crops import detector_digests
-from fer_bench.probes.face_detection import DETECTORS
 from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
@@ -263,9 +263,9 @@ def _networks(settings: ProbeSettings, store: Store) -> dict[str, str]:
     for stream in settings.streams:
         name = check_stream(stream)[1]
         # What is no run, or none of the store's, is said when the backbone is opened.
-        with contextlib.suppress(RecordError, SpecError):
+        with contextlib.suppress(RecordError):
             if name.startswith("run:") and (
-                known := trained_run(name.removeprefix("run:"), store)[0].training.get("weights_sha256")
+                known := store.get(name.removeprefix("run:")).training.get("weights_sha256")
             ):
                 found[_NETWORK + stream] = str(known)[:16]
     return found

@@ -26,12 +26,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fer_bench.data.computed import dataset_identity
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import SpecError
 from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone
 from fer_bench.probes.face_crops import Faces, find_faces
-from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
+from fer_bench.probes.features import Place, extract, run_batch
 from fer_bench.probes.heads import Head, Split, train_heads
 from fer_bench.probes.settings import EMONET, ProbeSettings
 from fer_bench.protocols import find_task

@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from fer_bench.ensembles.curve import png_of
 from fer_bench.metrics import in_words
 from fer_bench.scoring.classification import confusion_statistics, reliability
+from fer_bench.scoring.intervals import resampled_confusions
+from fer_bench.scoring.resampling import percentiles
 
 Float = npt.NDArray[np.float64]
 Curves = Mapping[str, Sequence[float | None]]
@@ -304,14 +306,9 @@ def _matrix(
 
 
 def _f1_interval(matrix: npt.NDArray[np.int64]) -> Float:
-    total = int(matrix.sum())
-    drawn = (
-        np.random.RandomState(0)
-        .multinomial(total, matrix.ravel() / total, size=_N_RESAMPLES)
-        .reshape(-1, *matrix.shape)
-    )
-    f1 = np.nan_to_num(confusion_statistics(drawn)["f1"])
-    return np.asarray(np.quantile(f1, [0.025, 0.975], axis=0), dtype=np.float64)
+    """Ends of the interval of each class, shape (2, C); 0 stands for an undefined F1."""
+    drawn = np.concatenate([confusion_statistics(block)["f1"] for block in resampled_confusions(matrix, _N_RESAMPLES)])
+    return np.array([percentiles(of_class) for of_class in np.nan_to_num(drawn).T]).T
 
 
 def _mean(values: Sequence[Any]) -> Float:

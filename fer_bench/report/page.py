@@ -12,13 +12,14 @@ from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
 from fer_bench.escaping import visible
 from fer_bench.metrics import NONE, is_share, title_of
-from fer_bench.protocols import PROTOCOLS, Protocol, protocol_named
+from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.report import figures
 from fer_bench.report.robustness import draw_corrupted
-from fer_bench.report.rows import Section, Shown, build_section, group, mean_of, name_of_row
+from fer_bench.report.rows import Section, Shown, build_section, finished_rows, name_of_row
 from fer_bench.results import corruptions
-from fer_bench.results.record import Record
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.store import Store
+from fer_bench.scoring.rows import Row
 
 PAGE = "report.html"
 MOST_ROWS = 10
@@ -88,9 +89,11 @@ def _of_run(store: Store, reference: str) -> tuple[dict[str, Any], list[Section]
     if record.status != "finished":
         problem = f"run {record.run_id} has the status {record.status}: there is nothing to report."
         raise RecordError(problem, record.message)
-    protocol = protocol_named(record.protocol, record.dataset, record.task)
+    protocol = protocol_of(record)
     siblings = next(
-        row for row in group(store.records(record.protocol)) if (row[0].model, row[0].row) == (record.model, record.row)
+        row.records
+        for row in finished_rows(store.records(record.protocol))
+        if (row.model, row.key) == (record.model, record.row)
     )
     content = _heading(protocol) | {
         "title": f"{name_of_row(record)}, run {record.run_id}",
@@ -112,19 +115,19 @@ def _with_corrupted(store: Store, section: Section) -> Section:
 
 
 def _of_protocol(store: Store, name: str, most_rows: int) -> tuple[dict[str, Any], list[Section]]:
-    rows = group(store.records(name))
+    rows = finished_rows(store.records(name))
     if not rows:
         problem = f"protocol {name} has no finished run in {store.results}."
         raise RecordError(problem, "`fer-bench list runs` shows what there is.")
-    protocol = PROTOCOLS[name] if name in PROTOCOLS else protocol_named(name, rows[0][0].dataset, rows[0][0].task)
+    protocol = PROTOCOLS[name] if name in PROTOCOLS else protocol_of(rows[0].records[0])
     sign = -1.0 if protocol.higher_is_better else 1.0
 
-    def place(row: tuple[Record, ...]) -> tuple[bool, float, str]:
-        value = mean_of(row, protocol.primary)
-        return value is None, 0.0 if value is None else sign * value, name_of_row(row[0])
+    def place(row: Row) -> tuple[bool, float, str]:
+        value = row.value(protocol.primary)
+        return value is None, 0.0 if value is None else sign * value, name_of_row(row.records[0])
 
     rows.sort(key=place)
-    sections = [_with_corrupted(store, build_section(store, protocol, row)) for row in rows[:most_rows]]
+    sections = [_with_corrupted(store, build_section(store, protocol, row.records)) for row in rows[:most_rows]]
     figure = _comparison(protocol, rows[:most_rows])
     content = _heading(protocol) | {
         "title": protocol.title or protocol.name,
@@ -149,31 +152,14 @@ def _heading(protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _comparison(protocol: Protocol, rows: Sequence[tuple[Record, ...]]) -> bytes | None:
-    from fer_bench.scoring.intervals import mean_std
-
-    lines = []
-    for row in rows:
-        mean = mean_of(row, protocol.primary)
-        if mean is None:
-            continue
-        pairs: list[Any] = [(record.metrics.get("intervals") or {}).get(protocol.primary) for record in row]
-        interval = (
-            (sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs))
-            if all(pairs)
-            else None
-        )
-        lines.append(
-            (
-                name_of_row(row[0]),
-                mean,
-                mean_std([float(record.metrics[protocol.primary]) for record in row])[1],
-                interval,
-            )
-        )
-    return (
-        figures.comparison(lines, _primary(protocol), per_cent=is_share(protocol.primary)) if len(lines) > 1 else None
-    )
+def _comparison(protocol: Protocol, rows: Sequence[Row]) -> bytes | None:
+    name = protocol.primary
+    lines = [
+        (name_of_row(row.records[0]), value, row.std(name), row.interval(name))
+        for row in rows
+        if (value := row.value(name)) is not None
+    ]
+    return figures.comparison(lines, _primary(protocol), per_cent=is_share(name)) if len(lines) > 1 else None
 
 
 def _primary(protocol: Protocol) -> str:

@@ -17,7 +17,7 @@ from fer_bench.report.values import dimension_table, fold_rows, predicted_agains
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.intervals import mean_std
+from fer_bench.scoring.rows import Row, by_seed, mean, mean_interval, rows_of, std
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,9 @@ class Section:
     figures: list[Shown] = field(default_factory=list)
 
 
-def group(records: Iterable[Record]) -> list[tuple[Record, ...]]:
+def finished_rows(records: Iterable[Record]) -> list[Row]:
     """Finished records by row, each by seed."""
-    rows: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record.status == "finished":
-            rows.setdefault((record.model, record.row), []).append(record)
-    return [tuple(sorted(row, key=lambda record: (record.seed or 0, record.run_id))) for row in rows.values()]
-
-
-def mean_of(records: Sequence[Record], name: str) -> float | None:
-    """Mean over runs of a test score; None where one lacks it."""
-    values = [record.metrics.get(name) for record in records]
-    known = [float(value) for value in values if isinstance(value, int | float)]
-    return mean_std(known)[0] if len(known) == len(values) else None
+    return rows_of(sorted((record for record in records if record.status == "finished"), key=by_seed))
 
 
 def name_of_row(record: Record) -> str:
@@ -179,16 +168,12 @@ def _metrics(record: Record, split: str) -> dict[str, Any]:
 
 
 def _score(records: Sequence[Record], name: str, split: str) -> str:
-    values = [_metrics(record, split).get(name) for record in records]
-    known = [float(value) for value in values if isinstance(value, int | float)]
-    if len(known) != len(values):
+    each = [_metrics(record, split) for record in records]
+    value, deviation, interval = mean(each, name), std(each, name), mean_interval(each, name)
+    if value is None:
         return NONE
-    mean, deviation = mean_std(known)
-    text = in_units(mean, name) + ("" if deviation is None else f" ± {in_units(deviation, name)}")
-    pairs: list[Any] = [(_metrics(record, split).get("intervals") or {}).get(name) for record in records]
-    if all(pairs):
-        text += f" [{', '.join(in_units(float(np.mean([pair[end] for pair in pairs])), name) for end in (0, 1))}]"
-    return text
+    text = in_units(value, name) + ("" if deviation is None else f" ± {in_units(deviation, name)}")
+    return text if interval is None else f"{text} [{', '.join(in_units(end, name) for end in interval)}]"
 
 
 def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]:
@@ -202,15 +187,8 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
     )
     clean = first.metrics.get("clean")
     if clean:
-        values = [
-            record.metrics["clean"][main.name]
-            for record in records
-            if record.metrics.get("clean", {}).get(main.name) is not None
-        ]
-        yield (
-            "without duplicates",
-            f"{main.in_words} {in_units(mean_std(values)[0] if values else None, main.name)} on {clean['n']}",
-        )
+        value = mean([record.metrics for record in records], f"clean/{main.name}")
+        yield "without duplicates", f"{main.in_words} {in_units(value, main.name)} on {clean['n']}"
     yield from fold_rows(first)
     if first.parameters.get("total"):
         yield "parameters", f"{first.parameters['total'] / 1e6:.2f} M"

@@ -4,7 +4,7 @@ many corruptions, have in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,7 @@ import numpy.typing as npt
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.classification import confusion_statistic, predicted_classes
-from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
-from fer_bench.scoring.moments import group_weights, statistics, sums
+from fer_bench.scoring.moments import statistics, sums
 from fer_bench.scoring.regression import answer_missing
 from fer_bench.scoring.undefined import Float
 
@@ -85,43 +84,10 @@ def of_predictions(
     return score, score.answers(predictions.outputs)
 
 
-def resamples(
-    n_samples: int, groups: npt.NDArray[np.str_] | None = None, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> Iterator[tuple[Float, Gather]]:
-    """Blocks of a bootstrap: weights (B, G) of groups, and what sums terms of samples over groups.
-
-    Args:
-        n_samples: N.
-        groups: shape (N,), clip or person: whole groups are drawn; None: every sample for itself.
-        n_resamples: in all blocks together.
-        seed: of the resampling.
-    """
-    member = np.arange(n_samples) if groups is None else np.unique(groups, return_inverse=True)[1]
-    n_groups = int(member.max()) + 1
-
-    def gather(terms: Float) -> Float:
-        if groups is None:
-            return terms
-        total = np.zeros((n_groups, terms.shape[1]))
-        np.add.at(total, member, terms)
-        return total
-
-    for weights in group_weights(n_groups, n_resamples, seed):
-        yield weights.astype(np.float64), gather
-
-
-Gather = Callable[[Float], Float]
-
-
 def known(value: npt.ArrayLike) -> float | None:
     """A score as a number; None where it is undefined."""
     number = float(np.asarray(value))
     return None if np.isnan(number) else number
-
-
-def interval(drawn: Float) -> Interval:
-    """The 95 % percentile interval of resampled values; None where fewer than half are defined."""
-    return percentiles(drawn, 0.95)
 
 
 def _of_values(protocol: Protocol, targets: npt.NDArray[np.generic]) -> Additive:

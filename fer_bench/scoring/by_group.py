@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.additive import interval, known, of_predictions, resamples
-from fer_bench.scoring.intervals import Interval
+from fer_bench.scoring.additive import known, of_predictions
+from fer_bench.scoring.resampling import Interval, Units, percentiles
 from fer_bench.scoring.undefined import Float
 
 # Fewer say nothing about a group.
@@ -103,21 +103,23 @@ def score_groups(
     if together is not None and any(len(np.unique(together[at[name]])) < 2 for name in large):
         together = None
     drawn: dict[str, list[Float]] = {name: [] for name in large}
-    for weights, gather in resamples(len(terms), together) if large else ():
+    units = Units.of(len(terms), together)
+    for block in units.blocks() if large else ():
+        weights = block.astype(np.float64)
         for name in large:
             if together is None:
                 drawn[name].append(score.value(weights[:, at[name]] @ terms[at[name]]))
             else:
                 own = np.zeros_like(terms)
                 own[at[name]] = terms[at[name]]
-                drawn[name].append(score.value(weights @ gather(own)))
+                drawn[name].append(score.value(weights @ units.total(own)))
     replicates = {name: np.concatenate(blocks) for name, blocks in drawn.items()}
     groups = tuple(
         GroupScore(
             name,
             len(at[name]),
             values[name],
-            interval(replicates[name]) if name in replicates else None,
+            percentiles(replicates[name]) if name in replicates else None,
             name in replicates,
         )
         for name in names
@@ -127,7 +129,7 @@ def score_groups(
     if len(compared) > 1:
         best = max(compared, key=lambda group: group.value or 0.0)
         worst = min(compared, key=lambda group: group.value or 0.0)
-        between = interval(replicates[best.name] - replicates[worst.name])
+        between = percentiles(replicates[best.name] - replicates[worst.name])
         gap = Gap(best.name, worst.name, float(best.value or 0.0) - float(worst.value or 0.0), between)
     whole = known(score.value(terms.sum(axis=0)))
     return GroupScores(score.name, whole, groups, gap, "samples" if together is None else "clips or people")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.additive import Additive, interval, known, of_predictions, resamples
+from fer_bench.scoring.additive import Additive, known, of_predictions
+from fer_bench.scoring.resampling import Units, percentiles
 from fer_bench.scoring.undefined import Float
 
 
@@ -59,19 +60,21 @@ def _intervals(
     score: Additive, own: npt.NDArray[Any], clean: Predictions, answers: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, Any]:
     names = [*answers, "mean", "drop"]
-    if clean.groups is not None and len(np.unique(clean.groups)) < 2:
+    units = Units.of(len(clean), clean.groups)
+    if clean.groups is not None and units.n < 2:
         return dict.fromkeys(names)
     drawn: dict[str, list[Float]] = {name: [] for name in names}
-    for weights, gather in resamples(len(clean), clean.groups):
-        value = score.value(weights @ gather(score.terms(own)))
+    for block in units.blocks():
+        weights = block.astype(np.float64)
+        value = score.value(weights @ units.total(score.terms(own)))
         means = {
-            name: np.mean([score.value(weights @ gather(score.terms(answer))) for answer in each], axis=0)
+            name: np.mean([score.value(weights @ units.total(score.terms(answer))) for answer in each], axis=0)
             for name, each in answers.items()
         }
         overall = np.mean(list(means.values()), axis=0)
-        for name, block in {**means, "mean": overall, "drop": _drop(value, overall)}.items():
-            drawn[name].append(block)
-    found = {name: interval(np.concatenate(blocks)) for name, blocks in drawn.items()}
+        for name, replicates in {**means, "mean": overall, "drop": _drop(value, overall)}.items():
+            drawn[name].append(replicates)
+    found = {name: percentiles(np.concatenate(blocks)) for name, blocks in drawn.items()}
     return {name: None if pair is None else list(pair) for name, pair in found.items()}
 
 

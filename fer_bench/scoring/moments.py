@@ -6,8 +6,6 @@ groups' sums, so its cost depends on the number of groups alone, and weights of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,10 +13,9 @@ from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.metric_entry import METRICS
 from fer_bench.metric_plugins import function
-from fer_bench.scoring.intervals import N_RESAMPLES, Interval, percentiles
+from fer_bench.scoring.resampling import N_RESAMPLES, Interval, Units, percentiles
 from fer_bench.scoring.undefined import Float, divide
 
-_BLOCK = 8_000_000
 # Variances of equal numbers that rounding leaves, relative to the largest of the resamples.
 _CONSTANT = 1e-12
 
@@ -33,8 +30,7 @@ def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike |
 
     Returns:
         Shape (G, D, 7): n, t, o, tt, oo, to, |t - o|, groups in the order of ``np.unique``; t and o are taken about the
-            mean of all targets, which
-        changes no score and keeps the sums small.
+        mean of all targets, which changes no score and keeps the sums small.
 
     Raises:
         RecordError: shapes do not fit.
@@ -49,12 +45,7 @@ def sums(targets: npt.ArrayLike, outputs: npt.ArrayLike, groups: npt.ArrayLike |
     centre = t.mean(axis=0) if len(t) else 0.0
     t, o = t - centre, o - centre
     terms = np.stack([np.ones_like(t), t, o, t * t, o * o, t * o, np.abs(t - o)], axis=2)
-    if groups is None:
-        return terms
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    out = np.zeros((len(names), *terms.shape[1:]))
-    np.add.at(out, member, terms)
-    return out
+    return Units.of(len(t), groups).total(terms)
 
 
 class Sums:
@@ -156,7 +147,7 @@ def bootstrap_values(
     if len(per_group) < 2:
         return dict.fromkeys(keys)
     drawn = statistics(
-        np.concatenate([_weighted(block, per_group) for block in group_weights(len(per_group), n_resamples, seed)])
+        np.concatenate([_weighted(block, per_group) for block in Units(len(per_group)).blocks(n_resamples, seed)])
     )
     intervals = {
         f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in scores
@@ -164,45 +155,10 @@ def bootstrap_values(
     return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in scores}
 
 
-def group_weights(n_groups: int, n_resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Blocks (b, G) of how often each group is in each resample; the draws are those of
-    :func:`fer_bench.scoring.intervals.bootstrap`.
-    """
-    generator = np.random.RandomState(seed)
-    size = max(1, _BLOCK // n_groups)
-    for start in range(0, n_resamples, size):
-        draws = [
-            generator.randint(n_groups, size=n_groups, dtype=np.int64) for _ in range(min(size, n_resamples - start))
-        ]
-        yield np.stack([np.bincount(draw, minlength=n_groups) for draw in draws])
-
-
 def _weighted(weights: npt.NDArray[np.generic], per_group: Float) -> Float:
     """Sums of each resample, shape (B, D, 7), of weights (B, G)."""
     flat = per_group.reshape(len(per_group), -1)
     return np.asarray(weights.astype(np.float64) @ flat).reshape(len(weights), *per_group.shape[1:])
-
-
-def mean_replicates(
-    targets: npt.ArrayLike, outputs: npt.ArrayLike, weights: npt.NDArray[np.generic], name: str
-) -> Float:
-    """A statistic, averaged over dimensions, on each resample.
-
-    Args:
-        targets: shape (N, D).
-        outputs: shape (N, D), without NaN.
-        weights: shape (B, N), how often each sample is in each resample.
-        name: one of :func:`of_sums`.
-
-    Returns:
-        Shape (B,); NaN where undefined.
-    """
-    per_sample = sums(targets, outputs)
-    size = max(1, _BLOCK // max(1, len(per_sample)))
-    total = np.concatenate(
-        [_weighted(weights[start : start + size], per_sample) for start in range(0, len(weights), size)]
-    )
-    return np.asarray(statistics(total)[name].mean(axis=1), dtype=np.float64)
 
 
 def _exact_zero(variance: Float, scale: Float) -> Float:

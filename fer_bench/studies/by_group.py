@@ -23,9 +23,10 @@ from fer_bench.faces.attributes import (
     columns_of,
 )
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import VIA, Protocol, find_task, protocol_named
+from fer_bench.protocols import VIA, Protocol, find_task
 from fer_bench.registry import unknown_name
 from fer_bench.results.copies import checksums_of
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.by_group import GroupScores, score_groups
@@ -69,7 +70,7 @@ def score_by(store: Store, reference: str, name: str, execution: Execution | Non
     if record.status != "finished":
         problem = f"run {record.run_id} has the status {record.status}: there are no scores to group."
         raise RecordError(problem, record.message)
-    protocol, predictions = protocol_named(record.protocol, record.dataset, record.task), store.predictions(record)
+    protocol, predictions = protocol_of(record), store.predictions(record)
     stored = _stored(protocol, predictions)
     attribute = (
         stored[name]

@@ -13,8 +13,9 @@ from fer_bench.data.cache import file_sha256
 from fer_bench.data.label_file import match_ids, read_labels
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import protocol_named, relabelled
+from fer_bench.protocols import relabelled
 from fer_bench.results import provenance
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored
@@ -44,7 +45,7 @@ def score_relabelled(store: Store, reference: str, path: Path) -> Record:
     if judged_by := source.data.get("judged_by"):
         problem = f"run {source.run_id} is judged by the labels of {judged_by['labels']} already."
         raise SpecError(problem, "Choose the run that it came from.")
-    own = protocol_named(source.protocol, source.dataset, source.task)
+    own = protocol_of(source)
     protocol = relabelled(own, path.stem)
     assert own.task.labels is not None
     predictions = store.predictions(source)

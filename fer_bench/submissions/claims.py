@@ -10,10 +10,11 @@ from typing import Any
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.escaping import markdown
 from fer_bench.leaderboard.formatting import markdown_table
-from fer_bench.leaderboard.rows import metric, protocol_of
 from fer_bench.metrics import METRICS, NONE, in_units
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, plain_name
 from fer_bench.results.store import Store
+from fer_bench.scoring.rows import metric
 from fer_bench.spec import read_yaml
 from fer_bench.submissions.submit import Statement, judge, submit
 from fer_bench.untrusted import shown

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from fer_bench.data.samples import Images
 from fer_bench.errors import MissingDataError, MissingPackageError, RecordError
-from fer_bench.leaderboard.rows import protocol_of, sort_records
-from fer_bench.leaderboard.table import named_protocol
+from fer_bench.leaderboard.rows import sort_records
 from fer_bench.own_data import BROUGHT
 from fer_bench.packages import explain
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
 from fer_bench.results.copies import by_copy
+from fer_bench.results.protocol import named_protocol, protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import build

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from fer_bench.errors import SpecError, WeightsError
+from fer_bench.errors import SpecError
 from fer_bench.metric_plugins import require_plugins
 from fer_bench.models.catalog import find_model
 from fer_bench.models.initial import Initial
 from fer_bench.models.trial import try_sides, try_specified
-from fer_bench.models.weights import read_file
 from fer_bench.models.zoo import Network, build_specified
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
@@ -162,42 +161,3 @@ def _task_of(
         return DistillingTask(spec, network, protocol.task.labels, class_counts, taught)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
     return kind(spec, network, protocol.task.labels, class_counts)
-
-
-def load_weights(task: AffectTask, path: Path) -> None:
-    """Load a checkpoint of this suite into a task built from the same spec.
-
-    Raises:
-        WeightsError: damaged, or of another network.
-    """
-    state = read_checkpoint(path)["state_dict"]
-    own = task.state_dict()
-    wanted = {key: value for key, value in state.items() if key in own and isinstance(value, torch.Tensor)}
-    if any(
-        key not in wanted or wanted[key].shape != value.shape
-        for key, value in own.items()
-        if key.startswith("network.")
-    ):
-        problem = f"{path}: the checkpoint is of another network."
-        raise WeightsError(problem, f"Delete {path.parent} and train again.")
-    task.load_state_dict(wanted, strict=False)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that training has written.
-
-    Raises:
-        WeightsError: missing, damaged, or something else; names the folder to delete.
-    """
-    hint = f"Delete {path.parent} to train from the start."
-    if not path.is_file():
-        problem = f"{path}: the checkpoint is missing."
-        raise WeightsError(problem, hint)
-    try:
-        content = read_file(str(path))
-    except WeightsError as error:
-        raise WeightsError(error.problem, hint) from None
-    if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("epoch"), int):
-        problem = f"{path}: not a checkpoint of this suite."
-        raise WeightsError(problem, hint)
-    return content

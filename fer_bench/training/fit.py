@@ -15,12 +15,12 @@ import torch
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import HardwareError, Interrupted, WeightsError
+from fer_bench.models.trained import read_checkpoint
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tracking.session import Session
-from fer_bench.training.build import read_checkpoint
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.distributed import is_first
 from fer_bench.training.hardware import Device

@@ -4,7 +4,6 @@ its members.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,15 @@ from fer_bench.ensembles.choice import join
 from fer_bench.ensembles.ensemble_record import read_choice
 from fer_bench.ensembles.members import name_of
 from fer_bench.errors import RecordError, WeightsError
-from fer_bench.models.weights import require_weights
+from fer_bench.models.trained import checkpoint_of, load_recorded, native_size, recall, spec_of
 from fer_bench.protocols import Protocol
-from fer_bench.results.begin import run_folder
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.spec import Execution, RunSpec, build
+from fer_bench.spec import Execution, RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.ensemble import EnsembleTask, Member, View
-from fer_bench.training.build import build_task, load_weights
+from fer_bench.training.build import build_task
 from fer_bench.training.inference import fixed_views, random_views
-from fer_bench.training.outside import recall
 
 
 @dataclass(frozen=True)
@@ -89,13 +86,12 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
 
 def load_record(record: Record, execution: Execution | None = None) -> Trained:
     """As :func:`load_run`, of a record."""
-    spec, checkpoint = _locate(record, execution)
+    spec = spec_of(record, execution)
+    checkpoint = checkpoint_of(record, spec)
     recall(record)
-    protocol = spec.judge
-    native = int(record.data.get("image_size") or spec.image_size or 48)
+    protocol, native = spec.judge, native_size(record, spec)
     task = build_task(spec, protocol, native_size=native, pretrained=False)
-    load_weights(task, checkpoint)
-    require_weights(task.network, record.training.get("weights_sha256"), checkpoint, record.run_id)
+    load_recorded(task, task.network, record, checkpoint)
     return Trained(record, spec, protocol, task.eval(), native)
 
 
@@ -121,7 +117,8 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
             problem = f"ensemble {record.run_id}: its member {entry['model']}/{entry['run_id']} is not in the store."
             raise RecordError(problem, "Restore the member from version control, or build the ensemble again.")
         try:
-            spec, checkpoint = _locate(found, execution)
+            spec = spec_of(found, execution)
+            checkpoint = checkpoint_of(found, spec)
             if checkpoint not in loaded:
                 loaded[checkpoint] = load_record(found, execution)
         except WeightsError as error:
@@ -156,33 +153,3 @@ def _views(spec: RunSpec) -> list[View]:
     if spec.tta and spec.tta_kind == "random":
         return list(random_views(spec))
     return [lambda images, first, change=change: change(images) for change in fixed_views(spec)]  # type: ignore[misc]
-
-
-def _with_network(record: Record) -> str:
-    """What to use instead of a record without a network."""
-    source = re.split(r"-on-|-by-", record.run_id)[0]
-    return (
-        f"Choose the run that it tests, {source}."
-        if record.kind == "evaluated" and source != record.run_id
-        else "Choose a run of kind 'trained'."
-    )
-
-
-def _locate(record: Record, execution: Execution | None) -> tuple[RunSpec, Path]:
-    """The spec of a trained record, and where its checkpoint is."""
-    if record.kind != "trained" or not record.spec:
-        problem = f"run {record.run_id} is of kind {record.kind!r}: it has no trained network."
-        raise WeightsError(problem, _with_network(record))
-    if folds := record.data.get("folds"):
-        problem = f"run {record.run_id} is a cross-validation: it has {len(folds)} networks, one per fold."
-        raise WeightsError(problem, f"Choose one of its folds: {', '.join(folds)}.")
-    spec = build({**record.spec, "execution": execution or Execution()}, f"the record of {record.run_id}")
-    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
-    if not checkpoint.is_file():
-        problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
-        raise WeightsError(
-            problem,
-            "Checkpoints are not part of the repository: copy it there, set FER_BENCH_RUNS, or repeat the run with"
-            " --force.",
-        )
-    return spec, checkpoint

@@ -7,13 +7,10 @@ from typing import Any
 
 from fer_bench import plugins
 from fer_bench.data.augmentation import AUGMENTATIONS
-from fer_bench.errors import PluginError, WeightsError
-from fer_bench.metric_plugins import STATED
 from fer_bench.models.catalog import MODELS
 from fer_bench.plugins import CODE, Plugin
 from fer_bench.protocols import DATASETS
 from fer_bench.results.inputs import Inputs
-from fer_bench.results.record import Record
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.losses import LOSSES
 from fer_bench.tasks.value_losses import VALUE_LOSSES
@@ -46,42 +43,3 @@ def plugin_facts(spec: RunSpec) -> dict[str, Any]:
     """Facts about plugins for a record; empty without any."""
     found = {key: plugin.facts() for key, plugin in plugins_of(spec).items()}
     return {"plugins": found} if found else {}
-
-
-def recall(record: Record) -> None:
-    """Register the plugins that a record names, so that its network can be built.
-
-    Raises:
-        WeightsError: the network's code is not here, or is not what the run was trained with.
-    """
-    stated = record.code.get("plugins") or {}
-    for key, facts in stated.items():
-        # What a metric is computed by is a matter of who runs it, never of what a record says.
-        if key.startswith(STATED):
-            continue
-        kind, name = key.partition(" ")[0], str(facts.get("name", ""))
-        # `module:attribute` is found by itself.
-        if ":" not in name and plugins.find(kind, name) is None:
-            plugins.register(kind, name, str(facts.get("object", "")))
-    facts = stated.get("model")
-    if facts is None:
-        return
-    plugin = plugins.find("model", record.model)
-    source = (
-        " ".join(str(facts[part]) for part in ("package", "version") if facts.get(part))
-        or str(facts.get("object", "")).partition(":")[0]
-    )
-    try:
-        found = plugin.digest if plugin is not None else ""
-    except PluginError as error:
-        raise WeightsError(
-            error.problem,
-            f"Run {record.run_id} was trained with it: install {source}, or go to the folder that it is in.",
-        ) from None
-    if found != facts.get("sha256"):
-        digests = f"sha256 {found[:12]}, not {str(facts.get('sha256'))[:12]}"
-        problem = (
-            f"run {record.run_id}: the code of its network, {facts.get('object')}, is not what it was trained with"
-            f" ({digests})."
-        )
-        raise WeightsError(problem, f"Restore {source} as it was, or train again.")

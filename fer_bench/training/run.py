@@ -17,6 +17,7 @@ from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RecordError, RunNanError
 from fer_bench.models.initial import Initial, initial_weights
+from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -44,7 +45,7 @@ from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_
 from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
-from fer_bench.training.build import build_task, check_names, load_weights
+from fer_bench.training.build import build_task, check_names
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit

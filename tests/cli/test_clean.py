@@ -13,8 +13,8 @@ from fer_bench import paths
 from fer_bench.apps import clean, disk
 from fer_bench.atomic import write_atomically
 from fer_bench.data import cache
+from fer_bench.data.computed import read_or_compute
 from fer_bench.errors import SpecError
-from fer_bench.probes.cache import read_or_compute
 from fer_bench.results.store import Store
 from tests.leaderboard.fake_records import put, run
 

@@ -185,7 +185,7 @@ CASES = {
         refused("--dataset=fer2013", "--backbone=resnet18", "--loss=cross", says="unknown loss of a probe"),
         refused("--dataset=fer2013", "--run={folds}", says="cross-validation"),
         *(
-            refused("--dataset=fer2013", f"--run={{{kind}}}", says="is not a trained network")
+            refused("--dataset=fer2013", f"--run={{{kind}}}", says="has no trained network")
             for kind in ("ensemble", "probe", "evaluated", "human")
         ),
         refused(says="probe needs a backbone"),

@@ -10,7 +10,9 @@ from fer_bench.metrics import revision
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import Record, pack_outcomes
+from fer_bench.scoring.classification import confusion_matrix, confusion_statistic, predicted_classes
 from fer_bench.scoring.score import correct, score
+from tests.plain_bootstrap import paired_bootstrap
 
 N = 400
 CHECKSUMS = {"train": "a" * 8, "validation": "b" * 8, "test": "c" * 8}
@@ -74,3 +76,12 @@ def run(accuracy, model="net", row="r0", seed=0, protocol=PROTOCOL, n=N, duplica
 
 def put(store, *runs):
     return [store.put(made, splits) for made, splits in runs]
+
+
+def paired_weighted_f1(a, b):
+    """Predictions a against b, one resample at a time."""
+
+    def weighted_f1(targets, predicted):
+        return float(confusion_statistic(confusion_matrix(targets, predicted, 8), "weighted_f1"))
+
+    return paired_bootstrap(weighted_f1, *([p.targets, predicted_classes(p.outputs)] for p in (a, b)))

@@ -5,9 +5,9 @@ import pytest
 
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.generalization_gap import compare_gaps
-from fer_bench.leaderboard.rows import Row
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.rows import Row
 from tests.leaderboard.fake_records import put, record, run
 
 N_TRAIN, N_TEST = 4000, 1000

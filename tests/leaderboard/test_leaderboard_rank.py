@@ -2,30 +2,29 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar
 
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.rank import rank
-from fer_bench.leaderboard.rows import Row, row_names
+from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import (
     ByReplicates,
     align,
     choose_test,
-    confusion_replicates,
     joint_table,
     mcnemar_p,
-    replicates_p,
-    resample_weights,
     resampled_gain,
     table_p,
 )
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
-from fer_bench.scoring.classification import predicted_classes
-from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
-from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, predictions, put, record, run
+from fer_bench.scoring.resampling import two_sided_p
+from fer_bench.scoring.rows import Row
+from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
+from tests.plain_bootstrap import paired_bootstrap
 
 PINNED = dataclasses.replace(PROTOCOL, n_test=N, checksums=CHECKSUMS, version=2)
 
@@ -163,14 +162,32 @@ def test_order_of_records_does_not_matter(order):
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
+@example(12, 12)
+@example(13, 12)
+@example(0, 4)
+@example(0, 0)
 @settings(max_examples=80, deadline=None)
-def test_mcnemar_equals_the_scoring_rooms(only_a, only_b):
+def test_mcnemar_equals_statsmodels(only_a, only_b):
     a = np.arange(130) < only_a
     b = (np.arange(130) >= 60) & (np.arange(130) < 60 + only_b)
-    assert mcnemar_p(only_a, only_b) == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
-    assert table_p(joint_table(a.astype(np.uint16), 1, b.astype(np.uint16), 1)) == pytest.approx(
-        mcnemar(a, b)[1], abs=1e-12
-    )
+    expected = mcnemar([[50, only_a], [only_b, 7]], exact=only_a + only_b < 25, correction=True).pvalue
+    # The continuity correction must not turn no difference into one.
+    expected = 1.0 if only_a == only_b else expected
+    assert mcnemar_p(only_a, only_b) == pytest.approx(expected, abs=1e-12)
+    assert table_p(joint_table(a.astype(np.uint16), 1, b.astype(np.uint16), 1)) == mcnemar_p(only_a, only_b)
+
+
+def test_resampled_gains_agree_with_mcnemar_and_hold_their_level():
+    p_bootstrap, p_mcnemar = [], []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        a, b = ((generator.random(200) < 0.7).astype(np.uint16) for _ in range(2))
+        table = joint_table(a, 1, b, 1)
+        p_bootstrap.append(two_sided_p(resampled_gain(table, seed)))
+        p_mcnemar.append(table_p(table))
+    assert np.corrcoef(p_bootstrap, p_mcnemar)[0, 1] > 0.97
+    assert 0.015 <= np.mean(np.array(p_bootstrap) < 0.05) <= 0.095
+    assert 0.4 < np.mean(p_bootstrap) < 0.65
 
 
 @pytest.mark.parametrize(
@@ -181,7 +198,7 @@ def test_seeded_rows_agree_with_the_row_by_row_bootstrap(gain, n):
     a = (generator.random((3, n)) < 0.70 + gain).sum(axis=0).astype(np.uint16)
     b = (generator.random((2, n)) < 0.70).sum(axis=0).astype(np.uint16)
     table = joint_table(a, 3, b, 2)
-    reference = paired_bootstrap(a / 3, b / 2, n_resamples=3000, seed=1)
+    reference = paired_bootstrap(np.mean, [a / 3], [b / 2], n_resamples=3000, seed=1)
     p = reference.p
     assert table_p(table) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 1000) + 0.004)
     assert np.quantile(resampled_gain(table), [0.025, 0.975]) == pytest.approx(
@@ -201,9 +218,7 @@ def test_other_statistics_agree_with_the_paired_confusion_bootstrap(tmp_path):
     a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
     board = rank(protocol, [a, b], store.predictions)
     pa, pb = store.predictions(a), store.predictions(b)
-    reference = paired_bootstrap_confusion(
-        pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000
-    )
+    reference = paired_weighted_f1(pa, pb)
     assert board.placed[1].p_above == pytest.approx(reference.p, abs=4 * np.sqrt(reference.p / 1000))
     drawn = choose_test(protocol, store.predictions)
     difference = drawn.replicates(Row("a", (a,))) - drawn.replicates(Row("b", (b,)))
@@ -216,23 +231,13 @@ def test_replicates_follow_ids_not_places(tmp_path):
     made, splits = run(0.66, row="a", protocol=protocol)
     turned = made.model_copy(update={"run_id": "b-s0", "row": "b"}), {"test": splits["test"].select(np.arange(N)[::-1])}
     a, b = put(store, (made, splits), turned)
-    test = ByReplicates(confusion_replicates("weighted_f1", 8), store.predictions)
+    test = ByReplicates(protocol, store.predictions)
     assert test.p(Row("a", (a,)), Row("b", (b,))) == 1.0
     foreign = predictions(0.6, 1, N, 8)
     foreign.ids[3] = "stranger"
     c = store.put(made.model_copy(update={"run_id": "c-s0", "row": "c"}), {"test": foreign})
     with pytest.raises(RecordError, match=r"c-s0: 2 test ids are not in both, 's00003'"):
         test.p(Row("a", (a,)), Row("c", (c,)))
-
-
-@pytest.mark.parametrize(
-    ("below", "ties", "p"),
-    [(0, 0, 2 / 1001), (24, 0, 50 / 1001), (20, 4, 50 / 1001), (500, 0, 1.0), (990, 0, 22 / 1001)],
-)
-def test_p_counts_the_rarer_side_twice(below, ties, p):
-    drawn = np.concatenate([np.full(below, -0.1), np.zeros(ties), np.full(1000 - below - ties, 0.1)])
-    assert replicates_p(drawn) == pytest.approx(p, abs=1e-12)
-    assert replicates_p(np.where(np.arange(1000) < 501, np.nan, drawn)) is None
 
 
 def test_align_any_order_to_any_other():
@@ -242,14 +247,6 @@ def test_align_any_order_to_any_other():
     aligned = align(one, other, "here")
     assert (aligned.ids == other.ids).all()
     assert (aligned.outputs == other.outputs).all()
-
-
-def test_groups_are_resampled_whole():
-    groups = np.repeat(["x", "y", "z", "w"], 5)
-    weights = resample_weights(20, groups)
-    assert (weights.reshape(1000, 4, 5) == weights.reshape(1000, 4, 5)[:, :, :1]).all()
-    assert (weights.sum(axis=1) == 20).all()
-    assert len(np.unique(resample_weights(20, None)[0])) > 1
 
 
 def test_damaged_outcomes_name_the_record():

@@ -6,15 +6,15 @@ import pytest
 
 from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
+from fer_bench.leaderboard.significance import mcnemar_p
 from fer_bench.leaderboard.verify import compare_values, verify
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
-from fer_bench.scoring.classification import predicted_classes
-from fer_bench.scoring.intervals import mcnemar, paired_bootstrap, paired_bootstrap_confusion
 from fer_bench.scoring.score import correct
-from tests.leaderboard.fake_records import N, put, record, run
+from tests.leaderboard.fake_records import N, paired_weighted_f1, put, record, run
+from tests.plain_bootstrap import paired_bootstrap
 
 
 @pytest.fixture
@@ -142,9 +142,9 @@ def test_compare_values(stored, recomputed, same):
 def test_compare_runs_by_mcnemar(store):
     found = compare(store, "aaa-s0", "bbb-s0")
     a, b = (correct(store.predictions(store.get(name))) for name in ("aaa-s0", "bbb-s0"))
-    assert found.p == pytest.approx(mcnemar(a, b)[1], abs=1e-12)
+    assert found.p == mcnemar_p(int((a & ~b).sum()), int((b & ~a).sum()))
     assert found.difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
-    assert (found.low, found.high) == pytest.approx(paired_bootstrap(a, b)[1:3], abs=0.006)
+    assert (found.low, found.high) == pytest.approx(paired_bootstrap(np.mean, [a], [b])[1:3], abs=0.006)
     assert found.significant
     assert found.text().startswith(
         "net is better than other: Accuracy 70.00 % and 60.00 % (difference 10.00 %, 95 % interval"
@@ -169,9 +169,7 @@ def test_compare_weighted_f1(tmp_path):
     a, b = put(store, run(0.66, row="a", protocol=protocol), run(0.62, row="b", protocol=protocol))
     found = compare(store, "a-s0", "b-s0")
     pa, pb = store.predictions(a), store.predictions(b)
-    reference = paired_bootstrap_confusion(
-        pa.targets, predicted_classes(pa.outputs), predicted_classes(pb.outputs), 8, "weighted_f1", 4000
-    )
+    reference = paired_weighted_f1(pa, pb)
     assert found.difference == pytest.approx(reference.difference, abs=1e-12)
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.01)
 

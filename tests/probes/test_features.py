@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from fer_bench.data.computed import dataset_identity
 from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import BadDataError, DamagedFileWarning
 from fer_bench.probes.backbones import Backbone
-from fer_bench.probes.features import Place, batch_size_for, dataset_identity, extract
+from fer_bench.probes.features import Place, batch_size_for, extract
 
 N = 700
 

@@ -9,11 +9,12 @@ import torch
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
+from fer_bench.data.computed import dataset_identity
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.probes.backbones import build_backbone
-from fer_bench.probes.features import Place, dataset_identity, extract, run_batch
+from fer_bench.probes.features import Place, extract, run_batch
 from fer_bench.probes.grid import run_grid
 from fer_bench.probes.settings import build_probe, with_dataset_defaults
 from fer_bench.results.begin import run_folder
@@ -99,11 +100,18 @@ def test_runs_that_cannot_be_used_are_named(here):
     record, store = here
     with pytest.raises(RecordError, match="no record"):
         build_backbone("run:ffff", store=store)
+    code = {"plugins": {"model": {"name": "my_pkg.net:Net", "object": "my_pkg.net:Net", "sha256": "f" * 64}}}
+    changed = record.model_copy(update={"run_id": "c-s0", "code": code, "inputs": {}})
+    (run_folder(SPEC, changed)).mkdir(parents=True, exist_ok=True)
+    shutil.copy(run_folder(SPEC, record) / "best.ckpt", run_folder(SPEC, changed) / "best.ckpt")
+    store.put(changed)
+    with pytest.raises(WeightsError, match=r"code of its network, my_pkg\.net:Net, is not what it was trained with"):
+        build_backbone("run:c-s0", store=store)
     shutil.rmtree(run_folder(SPEC, record))
-    with pytest.raises(WeightsError, match="not on this machine"):
+    with pytest.raises(WeightsError, match=r"the checkpoint of run .* is not at"):
         build_backbone(f"run:{record.run_id}", store=store)
     store.put(record.model_copy(update={"kind": "evaluated", "run_id": "e-s0"}))
-    with pytest.raises(SpecError, match="kind evaluated"):
+    with pytest.raises(WeightsError, match="kind 'evaluated'"):
         build_backbone("run:e-s0", store=store)
 
 

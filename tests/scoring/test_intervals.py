@@ -7,23 +7,14 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from fer_bench.errors import RecordError
 from fer_bench.metrics import names
 from fer_bench.scoring.classification import confusion_matrix, confusion_statistics
-from fer_bench.scoring.intervals import (
-    bootstrap,
-    bootstrap_confusion,
-    mcnemar,
-    mean_std,
-    paired_bootstrap,
-    paired_bootstrap_confusion,
-    paired_bootstrap_statistic,
-    wilson,
-)
+from fer_bench.scoring.intervals import bootstrap_confusion, mean_std, wilson
 from fer_bench.scoring.regression import ccc
+from fer_bench.scoring.resampling import Units, draw_of, draws, percentiles, two_sided_p
+from tests.plain_bootstrap import bootstrap, resamples
 
 GOLDEN_CONFUSION = (0.7604166666666666, 0.90625)
 GOLDEN_BOOTSTRAP = (20.2845, 28.7505)
@@ -64,26 +55,6 @@ def test_wilson_equals_statsmodels(counts, confidence):
 
 def test_wilson_of_nothing():
     assert wilson(0, 0) is None
-
-
-@pytest.mark.parametrize(
-    ("only_a", "only_b"), [(3, 9), (0, 4), (12, 12), (1, 0), (5, 20), (20, 4), (24, 0), (121, 59), (13, 12)]
-)
-def test_mcnemar_equals_statsmodels(only_a, only_b):
-    a = np.r_[np.ones(only_a), np.zeros(only_b), np.ones(50), np.zeros(7)]
-    b = np.r_[np.zeros(only_a), np.ones(only_b), np.ones(50), np.zeros(7)]
-    expected = reference_mcnemar([[50, only_a], [only_b, 7]], exact=only_a + only_b < 25, correction=True)
-    statistic, p = mcnemar(a, b)
-    assert statistic == pytest.approx(expected.statistic)
-    assert p == pytest.approx(expected.pvalue)
-
-
-def test_mcnemar_of_equal_and_of_evenly_different_models():
-    assert mcnemar([True, False], [True, False]) == (0.0, 1.0)
-    # The continuity correction must not turn no difference into one.
-    assert mcnemar([1] * 20 + [0] * 20, [0] * 20 + [1] * 20) == (0.0, 1.0)
-    with pytest.raises(RecordError):
-        mcnemar([True], [True, False])
 
 
 def test_resampled_confusion_matrices_equal_resampled_samples():
@@ -129,16 +100,19 @@ def test_one_seed_gives_one_interval_for_ever():
         GOLDEN_CONFUSION, abs=1e-12
     )
     values = np.arange(50.0)
-    assert bootstrap(np.mean, [values], 500, seed=7) == pytest.approx(GOLDEN_BOOTSTRAP, abs=1e-12)
-    assert bootstrap(np.mean, [values], 500, seed=7, groups=values // 5) == pytest.approx(GOLDEN_GROUPED, abs=1e-12)
+    for groups, golden in ((None, GOLDEN_BOOTSTRAP), (values // 5, GOLDEN_GROUPED)):
+        units = Units.of(50, groups)
+        weights = np.concatenate(list(units.blocks(500, seed=7)))
+        assert percentiles(weights @ units.total(values) / 50) == pytest.approx(golden, abs=1e-12)
+        assert bootstrap(np.mean, [values], 500, seed=7, groups=groups) == pytest.approx(golden, abs=1e-12)
 
 
 def test_blocks_cover_every_resample(monkeypatch):
-    from fer_bench.scoring import intervals
+    from fer_bench.scoring import resampling
 
     confusion = np.array([[50, 10, 0], [5, 30, 1]])
     whole = bootstrap_confusion(confusion, ["macro_f1"], 500)
-    monkeypatch.setattr(intervals, "_BLOCK", 35)
+    monkeypatch.setattr(resampling, "_BLOCK", 35)
     assert bootstrap_confusion(confusion, ["macro_f1"], 500) == whole
 
 
@@ -153,17 +127,25 @@ def test_coverage_of_the_bootstrap():
 
 
 def test_frames_of_a_clip_are_resampled_together():
-    groups = np.repeat(["b", "a", "c", "d"], [3, 1, 5, 2])
-    order = np.random.default_rng(0).permutation(len(groups))
-    seen = []
-    bootstrap(lambda rows: seen.append(rows.copy()) or 0.0, [order], n_resamples=200, groups=groups[order])
-    sizes = {"b": 3, "a": 1, "c": 5, "d": 2}
-    for rows in seen:
-        rows_per_group = {name: [int((rows == r).sum()) for r in np.flatnonzero(groups == name)] for name in sizes}
-        assert all(len(set(times)) == 1 for times in rows_per_group.values())
-        assert sum(times[0] for times in rows_per_group.values()) == 4
-    drawn = {tuple(sorted(rows)) for rows in seen}
-    assert len(drawn) > 20
+    groups = np.repeat(["b", "a", "c", "d"], [3, 1, 5, 2])[np.random.default_rng(0).permutation(11)]
+    units = Units.of(len(groups), groups)
+    weights = np.concatenate(list(units.blocks(200)))
+    assert (weights.sum(axis=1) == 4).all()
+    assert len(np.unique(weights, axis=0)) > 20
+    plain = np.stack([np.bincount(rows, minlength=11) for rows in resamples(11, 200, 0, groups)])
+    assert (weights[:, units.member] == plain).all()
+    assert (units.total(np.ones((11, 2))) == np.array([1, 3, 5, 2])[:, None]).all()
+
+
+def test_blocks_count_what_draws_draw(monkeypatch):
+    from fer_bench.scoring import resampling
+
+    expected = [np.bincount(rows, minlength=7).tolist() for rows in draws(7, draw_of(3), 20)]
+    monkeypatch.setattr(resampling, "_BLOCK", 30)
+    blocks = list(Units(7).blocks(20, seed=3))
+    assert [len(block) for block in blocks] == [4] * 5
+    assert np.concatenate(blocks).tolist() == expected
+    assert list(Units(0).blocks(20)) == []
 
 
 def test_repeated_frames_do_not_narrow_a_grouped_interval():
@@ -180,88 +162,32 @@ def test_repeated_frames_do_not_narrow_a_grouped_interval():
 
 
 def test_undefined_resamples():
-    assert bootstrap(lambda x: None, [np.arange(5.0)], 50) is None
-    assert bootstrap(np.mean, [np.empty(0)], 50) is None
     assert bootstrap_confusion(np.zeros((3, 4)), ["accuracy"], 50) == {"accuracy": None}
     # Undefined now and then: the interval is that of the rest.
-    low, high = bootstrap(lambda x: x.mean() if (x > 0).any() else math.nan, [np.array([0.0, 0, 0, 1, 1, 1])], 500)
-    assert 0 < low < high <= 1
-    with pytest.raises(RecordError):
-        bootstrap(np.mean, [np.zeros(3), np.zeros(4)], 10)
+    half = np.r_[np.full(50, math.nan), np.linspace(0, 1, 50)]
+    assert percentiles(half) == pytest.approx(percentiles(half[50:]))
+    for drawn in (np.empty(0), np.full(9, math.nan), half[:-1]):
+        assert percentiles(drawn) is None
+        assert two_sided_p(drawn) is None
 
 
-def test_paired_bootstrap_tells_a_difference_and_its_absence():
-    generator = np.random.default_rng(2)
-    hard = generator.random(2000)
-    a, b = hard < 0.72, hard < 0.68
-    found = paired_bootstrap(a, b)
-    assert found.difference == pytest.approx(a.mean() - b.mean())
-    assert 0 < found.low < found.difference < found.high
-    assert found.p == 2 / 2001
-    assert paired_bootstrap(a, a) == (0.0, 0.0, 0.0, 1.0)
-    back = paired_bootstrap(b, a)
-    assert (back.difference, back.low, back.high, back.p) == pytest.approx(
-        (-found.difference, -found.high, -found.low, found.p)
-    )
-    with pytest.raises(RecordError):
-        paired_bootstrap([], [])
+@pytest.mark.parametrize(
+    ("below", "ties", "p"),
+    [(0, 0, 2 / 1001), (24, 0, 50 / 1001), (20, 4, 50 / 1001), (500, 0, 1.0), (990, 0, 22 / 1001)],
+)
+def test_p_counts_the_rarer_side_twice(below, ties, p):
+    drawn = np.concatenate([np.full(below, -0.1), np.zeros(ties), np.full(1000 - below - ties, 0.1)])
+    assert two_sided_p(drawn) == pytest.approx(p, abs=1e-12)
 
 
-def test_paired_bootstrap_agrees_with_mcnemar_and_holds_its_level():
-    p_bootstrap, p_mcnemar = [], []
-    for seed in range(200):
-        generator = np.random.default_rng(seed)
-        a, b = generator.random(200) < 0.7, generator.random(200) < 0.7
-        p_bootstrap.append(paired_bootstrap(a, b, n_resamples=300, seed=seed).p)
-        p_mcnemar.append(mcnemar(a, b)[1])
-    assert np.corrcoef(p_bootstrap, p_mcnemar)[0, 1] > 0.97
-    assert 0.015 <= np.mean(np.array(p_bootstrap) < 0.05) <= 0.095
-    assert 0.4 < np.mean(p_bootstrap) < 0.65
-
-
-def test_ties_of_averages_over_seeds_count_as_ties():
-    third = np.array([0.1 + 0.2, 0.3] * 50)
-    assert paired_bootstrap(third, third[::-1], 200).p > 0.5
-    assert paired_bootstrap(np.full(100, 0.1 + 0.2), np.full(100, 0.3), 200).p == 1.0
-
-
-@pytest.mark.parametrize("name", ["accuracy", "macro_f1"])
-def test_paired_forms_agree(name):
-    targets, a = answers(400, 4, 0.62, 1, lowest=-1)
-    b = np.where(targets == 2, -1, np.where(np.random.default_rng(9).random(400) < 0.85, a, 0))
-
-    def statistic(t, p):
-        return confusion_statistics(confusion_matrix(t, p, 4))[name].item()
-
-    fast = paired_bootstrap_confusion(targets, a, b, 4, name, n_resamples=2000)
-    slow = paired_bootstrap_statistic(statistic, targets, a, b, n_resamples=2000)
-    assert fast.difference == pytest.approx(statistic(targets, a) - statistic(targets, b))
-    assert fast.difference == slow.difference
-    assert (fast.low, fast.high, fast.p) == pytest.approx((slow.low, slow.high, slow.p), abs=0.006)
-    if name == "accuracy":
-        by_values = paired_bootstrap(targets == a, targets == b, n_resamples=2000)
-        assert fast == pytest.approx(by_values, abs=0.006)
-
-
-def test_paired_statistic_with_groups_and_undefined():
-    generator = np.random.default_rng(4)
-    targets = generator.normal(size=(200, 2))
-    good, bad = targets + 0.3 * generator.normal(size=(200, 2)), targets + generator.normal(size=(200, 2))
-
-    def mean_ccc(t, o):
-        return (ccc(t[:, 0], o[:, 0]) + ccc(t[:, 1], o[:, 1])) / 2
-
-    found = paired_bootstrap_statistic(mean_ccc, targets, good, bad, 300, groups=np.repeat(np.arange(20), 10))
-    assert found.low > 0
-    assert found.p == 2 / 301
-    assert paired_bootstrap_statistic(lambda t, o: None, targets, good, bad, 20) is None
-    assert paired_bootstrap_confusion(np.empty(0, int), np.empty(0, int), np.empty(0, int), 3, "accuracy") is None
+def test_what_rounding_leaves_of_a_difference_is_a_tie():
+    assert two_sided_p(np.full(200, 0.1 + 0.2 - 0.3)) == 1.0
 
 
 def test_p_and_interval_tell_the_same_story():
     for seed in range(40):
-        generator = np.random.default_rng(seed)
-        found = paired_bootstrap(generator.normal(0.14, 1, 100), np.zeros(100), 999, seed)
-        if not 0.04 < found.p < 0.06:
-            assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
-        assert 0 < found.p <= 1
+        drawn = np.random.default_rng(seed).normal(0.14, 0.07, 999)
+        p, (low, high) = two_sided_p(drawn), percentiles(drawn)
+        if not 0.04 < p < 0.06:
+            assert (p < 0.05) == (low > 0 or high < 0)
+        assert 0 < p <= 1

@@ -16,7 +16,6 @@ from sklearn import metrics
 from fer_bench.errors import RecordError
 from fer_bench.metrics import names
 from fer_bench.scoring import agreement
-from fer_bench.scoring.intervals import bootstrap
 from fer_bench.scoring.regression import (
     answer_missing,
     ccc,
@@ -28,6 +27,7 @@ from fer_bench.scoring.regression import (
     sagr,
     va_scores,
 )
+from tests.plain_bootstrap import bootstrap
 
 NUMBERS = st.lists(st.tuples(st.integers(-10, 10), st.integers(-10, 10)), min_size=2, max_size=40)
 

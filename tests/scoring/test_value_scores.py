@@ -11,8 +11,8 @@ from fer_bench.errors import RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for, protocol_named
 from fer_bench.scoring import moments, regression
-from fer_bench.scoring.intervals import bootstrap
 from fer_bench.scoring.score import score
+from tests.plain_bootstrap import bootstrap
 
 PROTOCOL = Protocol("toy", TASKS["va"], scale=(-10.0, 10.0))
 FUNCTIONS = {

@@ -6,9 +6,9 @@ from fer_bench.datasets.load import build_datamodule
 from fer_bench.deploy.predictor import RunPredictor
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
+from fer_bench.models import trained
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
-from fer_bench.training import loading as trained_room
 from fer_bench.training.inference import RandomView, random_views
 from fer_bench.training.loading import load_any, load_ensemble
 from fer_bench.training.run import run
@@ -98,8 +98,8 @@ def test_a_single_run_predicts_with_its_own_views(stored, row):
 def test_each_network_is_loaded_once(stored, monkeypatch):
     store, _, ensembles = stored
     read = []
-    real = trained_room.load_weights
-    monkeypatch.setattr(trained_room, "load_weights", lambda task, path: read.append(path) or real(task, path))
+    real = trained.load_weights
+    monkeypatch.setattr(trained, "load_weights", lambda task, path: read.append(path) or real(task, path))
     loaded = load_ensemble(store, ensembles["soft"])
     assert len(loaded.task.members) == len(ROWS)
     assert len(read) == len(set(read)) == len(loaded.task.networks) == 2

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError
+from fer_bench.models.trained import read_checkpoint
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.finetuning import FineTuning
 from fer_bench.tasks.schedules import build_optimizer, build_schedule
-from fer_bench.training.build import build_task, read_checkpoint
+from fer_bench.training.build import build_task
 from fer_bench.training.run import run
 
 

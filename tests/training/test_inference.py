@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.models.trained import load_weights
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.training import fit as fit_room
 from fer_bench.training import hardware, inference
-from fer_bench.training.build import build_task, load_weights
+from fer_bench.training.build import build_task
 from fer_bench.training.inference import predict
 from fer_bench.training.run import run
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from fer_bench.models.trained import load_weights
 from fer_bench.results.store import Store
 from fer_bench.tasks.expression import ExpressionTask
-from fer_bench.training.build import build_task, load_weights
+from fer_bench.training.build import build_task
 from fer_bench.training.run import run
 from tests.training.test_run import fake_validation
 

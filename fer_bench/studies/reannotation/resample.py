@@ -6,16 +6,14 @@ said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.scoring.resampling import Draw, count_blocks, draws, percentiles
 from fer_bench.studies.reannotation.study import Float
-
-# Cells of one block of weights: some 30 MB.
-_BLOCK = 4_000_000
 
 
 class Estimate(NamedTuple):
@@ -65,7 +63,8 @@ def resample_sums(
         return {name: part.reshape(len(sums), *shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
 
     value = statistic(split(table.sum(axis=0, keepdims=True)))
-    drawn = [statistic(split(weights @ table)) for weights in _weights(len(table), n_resamples, seed)]
+    blocks = count_blocks(len(table), _draw_of(seed), n_resamples)
+    drawn = [statistic(split(block.astype(np.float64) @ table)) for block in blocks]
     return {
         name: _estimate(np.asarray(value[name][0]), np.concatenate([block[name] for block in drawn]), confidence)
         for name in value
@@ -92,11 +91,7 @@ def resample_rows(
         Name to estimate.
     """
     value = statistic(*arrays)
-    generator = np.random.default_rng(seed)
-    n = len(arrays[0])
-    drawn = [
-        statistic(*(a[rows] for a in arrays)) for rows in (generator.integers(n, size=n) for _ in range(n_resamples))
-    ]
+    drawn = [statistic(*(a[rows] for a in arrays)) for rows in draws(len(arrays[0]), _draw_of(seed), n_resamples)]
     return {
         name: _estimate(
             np.asarray(value[name], dtype=np.float64), np.array([d[name] for d in drawn], dtype=np.float64), confidence
@@ -105,27 +100,15 @@ def resample_rows(
     }
 
 
-def _weights(n: int, n_resamples: int, seed: int) -> Iterator[Float]:
-    """How often each of n images is drawn, shape (b, n), block by block."""
+def _draw_of(seed: int) -> Draw:
+    """Draws from the random stream with which studies were published."""
     generator = np.random.default_rng(seed)
-    block = max(1, min(n_resamples, _BLOCK // max(1, n)))
-    for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        yield np.stack([np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(size)]).astype(
-            np.float64
-        )
+    return lambda n: generator.integers(n, size=n)
 
 
 def _estimate(value: Float, drawn: Float, confidence: float) -> Estimate:
     """Percentiles over the leading axis; NaN where the value or half of the resamples are undefined."""
-    undefined = np.isnan(drawn).mean(axis=0) > 0.5
-    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    if np.isnan(drawn).any():
-        low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
-        for at in np.argwhere(~np.atleast_1d(undefined)):
-            index = tuple(at) if value.ndim else ()
-            low[index], high[index] = np.nanquantile(drawn[(slice(None), *index)], ends)
-    else:
-        low, high = np.quantile(drawn, ends, axis=0)
-    unknown = np.isnan(value)
-    return Estimate(value, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high))
+    ends = np.full((2, *value.shape), np.nan)
+    for at in np.argwhere(~np.isnan(value)) if value.ndim else [()]:
+        ends[(slice(None), *at)] = percentiles(drawn[(slice(None), *at)], confidence) or np.nan
+    return Estimate(value, *np.where(np.isnan(value), np.nan, ends))

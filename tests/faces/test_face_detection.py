@@ -14,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import fer_bench.probes.face_detection as detection
+import fer_bench.faces.detection as detection
 from fer_bench.cli.main import app
 from fer_bench.data.cache import file_sha256
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
@@ -22,18 +22,18 @@ from fer_bench.datasets.synthfaces import SynthFacesDataModule
 from fer_bench.datasets.synthscenes import SynthScenesDataModule
 from fer_bench.errors import MissingDataError, UnknownNameError
 from fer_bench.faces.crops import Framing, framing_of
-from fer_bench.faces.detector import Face
-from fer_bench.leaderboard.verify import verify
-from fer_bench.models.zoo import build_network
-from fer_bench.probes.backbones import build_backbone
-from fer_bench.probes.face_crops import BoxCrops, FaceInput, find_faces
-from fer_bench.probes.face_detection import (
+from fer_bench.faces.detection import (
     DETECTORS,
     BoxDetector,
     boxes_of,
     detect_faces,
     in_windows,
 )
+from fer_bench.faces.detector import Face
+from fer_bench.leaderboard.verify import verify
+from fer_bench.models.zoo import build_network
+from fer_bench.probes.backbones import build_backbone
+from fer_bench.probes.face_crops import BoxCrops, FaceInput, find_faces
 from fer_bench.probes.features import Place, run_batch
 from fer_bench.probes.grid import run_grid
 from fer_bench.probes.settings import build_probe
@@ -167,7 +167,7 @@ def here():
     folder = run_folder(SPEC, record)
     folder.mkdir(parents=True)
     torch.save(
-        {"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}},
+        {"state_dict": {f"network.{key}": value for key, value in network.state_dict().items()}, "epoch": 0},
         folder / f"{SPEC.snapshot}.ckpt",
     )
     return run_id
@@ -324,7 +324,7 @@ def test_boxes_are_those_of_the_landmarks():
 _IN_A_PICTURE = """
 import json, os, sys
 import numpy as np
-import fer_bench.probes.face_detection as detection
+import fer_bench.faces.detection as detection
 from fer_bench.faces.detector import open_detector
 detection.WINDOWS = (1, 3)
 image = np.load("image.npy")

@@ -26,12 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.cache import file_sha256
+from fer_bench.data.computed import dataset_identity, read_or_compute
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import pixels_of
 from fer_bench.data.samples import Images
 from fer_bench.faces.detector import Face, landmarker_file, open_detector
-from fer_bench.probes.cache import read_or_compute
-from fer_bench.probes.features import dataset_identity
 from fer_bench.registry import Registry
 
 VERSION = 1

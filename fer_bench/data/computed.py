@@ -21,7 +21,8 @@ from filelock import FileLock
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import DamagedFileWarning, HardwareError
+from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError
 
 BLOCK = 512
 Rows = Callable[[int], Iterator[npt.NDArray[Any]]]
@@ -40,6 +41,28 @@ class Cached:
     values: npt.NDArray[Any]
     key: str
     n_computed: int
+
+
+def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
+    """What decides a dataset's images and their order.
+
+    Raises:
+        BadDataError: the dataset does not say what its images are.
+    """
+    samples = datamodule.read_samples
+    if not samples.checksums:
+        problem = (
+            f"dataset {datamodule.name!r} has no checksums, so features of different copies cannot be distinguished."
+        )
+        raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
+    ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()
+    return {
+        "dataset": datamodule.name,
+        "options": datamodule.options,
+        "checksums": samples.checksums,
+        "key": samples.key,
+        "ids": ids,
+    }
 
 
 def read_or_compute(about: dict[str, Any], n: int, rows: Rows, kind: npt.DTypeLike, block: int = BLOCK) -> Cached:
