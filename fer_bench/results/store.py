@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fer_bench import paths
-from fer_bench.atomic import write_atomically
 from fer_bench.errors import FerBenchError, HardwareError, NewerRecordError, RecordError
 from fer_bench.npz import is_intact
 from fer_bench.predictions import Predictions
@@ -272,7 +271,7 @@ class Store:
             done = with_classes(record).model_copy(update={"predictions": entries})
             place.record(name, done.to_json(), entries.values())
             for picture, content in pictures.items():
-                write_atomically(place.folder / picture, content)
+                place.figure(picture, content)
         return done
 
     def amend(self, record: Record) -> Record:

@@ -38,6 +38,10 @@ class OpenFolder:
         write_atomically(self.folder / name, content.encode())
         self.names[name] = {entry.file: entry.sha256 for entry in entries}
 
+    def figure(self, name: str, content: bytes) -> None:
+        """Write a figure that shows a record."""
+        write_atomically(self.folder / name, content)
+
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[OpenFolder]:
