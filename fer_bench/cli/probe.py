@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.assignments import parse_assignments
-from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, typed, with_fields
+from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, agreed, typed, with_fields
 from fer_bench.errors import FerBenchError, SpecError
-from fer_bench.layering import merge
 from fer_bench.own_data import TABLE, find_table
 from fer_bench.probes.settings import ProbeSettings, build_probe, with_dataset_defaults
 from fer_bench.spec import Execution
@@ -129,7 +128,7 @@ def _settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a grid that were typed, and where it is carried out."""
     place = typed(Execution, {key: flags.pop(key) for key in ("data_dir", "accelerator")})
-    found = merge(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
+    found = agreed(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
     if str(found.get("dataset", "")).startswith(TABLE):
         name, path = find_table(found["dataset"], place.get("data_dir"))
         found |= {"dataset": name, "table_file": None if path is None else str(path)}

@@ -193,3 +193,9 @@ def test_the_suites_verb_has_the_execution_alone():
     shown = " ".join(options("suite"))
     assert re.search(r"--wandb\b", shown)
     assert "--epochs" not in shown
+
+
+def test_a_grid_refuses_two_values_too(fer_bench, own_folders):
+    done = fer_bench("probe", "--dry-run", "--backbone", "resnet18", "--lr", "0.1", "--set", "lr=0.2")
+    assert done.code == 2
+    assert "lr is given twice" in done.err
