@@ -36,6 +36,19 @@ def store(tmp_path):
     return made
 
 
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Figures are drawn only where they are looked at."""
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(build_module, "draw_curve", lambda *_: b"")
+
+
+@pytest.fixture
+def figures():
+    """Asked for by a test that looks at them."""
+
+
+@pytest.mark.usefixtures("figures")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, options):
     record = build_ensemble(store, PROTOCOL, **options)
