@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,33 @@ def circumplex(truth: Float, found: Float, names: Sequence[str], scale: Scale, t
     for axes, values, label in zip(panels, (truth, found), ("labels", "predictions"), strict=True):
         draw_density(axes, values, names, scale)
         axes.set_title(label, fontsize=10)
+    return png_of(figure)
+
+
+def label_distributions(splits: Mapping[str, npt.ArrayLike], names: Sequence[str], scale: Scale, title: str) -> bytes:
+    """Where the labels of each split are: of two dimensions their joint density, of others a histogram of each.
+
+    Args:
+        splits: labels (N, D) by name of the split, N at least 1, in the dataset's units.
+        names: of the D dimensions.
+        scale: (low, high).
+        title: above.
+    """
+    joint = len(names) == 2
+    rows, columns = (1, len(splits)) if joint else (len(names), len(splits))
+    figure = Figure(figsize=(4.2 * columns + 0.4, (4.4 if joint else 2.9) * rows + 0.3), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for column, (split, given) in enumerate(splits.items()):
+        values = np.asarray(given, dtype=np.float64).clip(*scale)
+        panels[0, column].set_title(f"{split} ({len(values):,})", fontsize=10)
+        if joint:
+            draw_density(panels[0, column], values, names, scale)
+            continue
+        for d, name in enumerate(names):
+            panels[d, column].hist(values[:, d], bins=_BINS, range=scale, color=BLUE)
+            panels[d, column].set_xlabel(name)
+            panels[d, column].set_ylabel("samples")
     return png_of(figure)
 
 
