@@ -87,7 +87,7 @@ def draft_record(protocol: Protocol, records: Sequence[Record], parts: Sequence[
         data=_shared_data(chosen),
         code=provenance.code(),
         hardware=provenance.machine(),
-        training=_training(protocol, chosen, parts, listed),
+        training=_training(protocol, records, used, parts, listed),
         parameters={
             key: sum(value for value in values if value is not None)
             for key, values in counts.items()
@@ -116,7 +116,11 @@ def _members(protocol: Protocol, part: Part) -> list[dict[str, Any]]:
 
 
 def _training(
-    protocol: Protocol, chosen: Sequence[Record], parts: Sequence[Part], listed: Sequence[list[dict[str, Any]]]
+    protocol: Protocol,
+    records: Sequence[Record],
+    used: Sequence[int],
+    parts: Sequence[Part],
+    listed: Sequence[list[dict[str, Any]]],
 ) -> dict[str, Any]:
     each = [
         {"members": members, **({"stacker": part.choice.stacker.to_json()} if part.choice.stacker else {})}
@@ -128,15 +132,16 @@ def _training(
     headline = metrics.HEADLINE[protocol.task.kind]
     folds = [{entry["run_id"]: entry for entry in members} for members in listed]
     members = []
-    for record in chosen:
+    for i in used:
+        record = records[i]
         own = [fold.get(run_id) for fold, run_id in zip(folds, record.data["folds"], strict=True)]
-        scores = [entry[f"validation_{headline}"] for entry in own if entry]
         members.append(
             {
                 "model": record.model,
                 "run_id": record.run_id,
+                # A fold that does without it gives it no weight.
                 "weight": sum(entry["weight"] for entry in own if entry) / len(parts),
-                f"validation_{headline}": None if None in scores else sum(scores) / len(scores),
+                f"validation_{headline}": defined(np.mean([part.validation.scores()[i] for part in parts])),
                 f"test_{headline}": record.metrics.get(headline),
             }
         )

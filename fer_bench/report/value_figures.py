@@ -264,6 +264,7 @@ def _circle(axes: Axes, scale: Scale) -> None:
     axes.set_aspect("equal")
     axes.set_xlim(*scale)
     axes.set_ylim(*scale)
+    axes.set_xticks(np.linspace(*scale, 5))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -185,6 +185,11 @@ def test_cross_validations_are_chosen_and_joined_fold_by_fold(tmp_path):
         expected.append(np.mean([store.predictions(run).outputs for run in best], axis=0))
     assert [[entry["run_id"] for entry in fold["members"]] for fold in made.training["folds"]] == chosen
     np.testing.assert_allclose(store.predictions(made).outputs, np.concatenate(expected), atol=1e-5)
+    for entry in made.training["members"]:
+        folds = [store.get(name) for name in store.get(entry["run_id"]).data["folds"]]
+        mean = np.mean([fold.validation_metrics["ccc"] for fold in folds])
+        assert entry["validation_ccc"] == pytest.approx(mean, abs=1e-9)
+        assert entry["weight"] == sum(fold.run_id in ids for fold, ids in zip(folds, chosen, strict=True)) / N_FOLDS
     render_all(store)
     assert f"ensemble ({made.recipe})" in (store.root / "toy-va.md").read_text()
     # A fold that was tampered with, or a mean that does not follow, is found.
