@@ -20,8 +20,9 @@ from fer_bench.labels import LabelSet
 from fer_bench.layering import layered
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol, own_task, own_values
+from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store, folder_name
+from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec, build
 from fer_bench.value_sets import ValueSet, read_values
 

@@ -44,3 +44,8 @@ def paired_bootstrap(statistic, arrays_a, arrays_b, n_resamples=2000, seed=0):
     rarer = min(int((drawn <= 1e-12).sum()), int((drawn >= -1e-12).sum()))
     p = min(1.0, 2 * (rarer + 1) / (n_resamples + 1))
     return Paired(statistic(*a) - statistic(*b), *interval(drawn), p)
+
+
+def mean_over_dimensions(score, targets, outputs):
+    """Mean of a score of two arrays (N,) over the D dimensions of arrays (N, D)."""
+    return float(np.mean([score(targets[:, d], outputs[:, d]) for d in range(targets.shape[1])]))

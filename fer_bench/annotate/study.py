@@ -31,7 +31,6 @@ FINDINGEMO_REASONS = (
     "text",
     "not applicable",
 )
-FINDINGEMO_FACTORS = ("neutral", "body language", "conflict context vs. person", "facial expression", "staging")
 
 
 def _one_line(value: str) -> str:

@@ -124,7 +124,7 @@ def _data() -> Iterator[str]:
                 found = find_csv(None)
             else:
                 from fer_bench.datasets.ferplus.generated import find_generated
-                from fer_bench.datasets.ferplus.module import VOTES_NAME
+                from fer_bench.datasets.ferplus.votes import VOTES_NAME
 
                 found = next(
                     (p for d in ("ferplus", "fer2013", ".") if (p := root / d / VOTES_NAME).is_file()), None

@@ -138,7 +138,7 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
     """One line: how far the ensemble is ahead of its best member on test. It is said after the record is written, and
     decides nothing.
     """
-    from fer_bench.results.store import folder_name
+    from fer_bench.results.places import folder_name
 
     asked = [entry for entry in record.training["members"] if entry["weight"]]
     members = [store.get(f"{record.protocol}/{folder_name(entry['model'])}/{entry['run_id']}") for entry in asked]

@@ -217,7 +217,8 @@ def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done, progress: Progre
         return
     from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
-    from fer_bench.results.store import Store, folder_name
+    from fer_bench.results.places import folder_name
+    from fer_bench.results.store import Store
     from fer_bench.sweeps.todo import DataInPlace, done_on_present
     from fer_bench.training.evaluate import evaluate
 

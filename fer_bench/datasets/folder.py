@@ -79,11 +79,6 @@ def _is_dataset(root: Path, classes: Classes, *, own: bool) -> bool:
     return bool(own and inner) or any(split_of(child.name) for child in inner) or _has_classes(root, classes)
 
 
-def has_class_folders(root: Path, label_set: LabelSet) -> bool:
-    """Whether some folder here, or inside a split folder here, is named like a class."""
-    return root.is_dir() and _has_classes(root, Classes(label_set))
-
-
 def _has_classes(root: Path, classes: Classes) -> bool:
     inner = subfolders(root)
     deeper = [c for child in inner if split_of(child.name) for c in subfolders(child)]

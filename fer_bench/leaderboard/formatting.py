@@ -11,8 +11,8 @@ from fer_bench.metrics import METRICS, NONE, get, number
 from fer_bench.protocols import own_dimensions
 from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
+from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
-from fer_bench.results.store import folder_name
 from fer_bench.scoring.rows import Row, metric
 
 _LONGEST_REASON = 160

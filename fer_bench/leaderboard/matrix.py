@@ -18,8 +18,9 @@ from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
 from fer_bench.escaping import markdown
 from fer_bench.protocols import VIA, find_task
+from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store, folder_name
+from fer_bench.results.store import Store
 from fer_bench.scoring.intervals import mean_std
 
 KINDS = ("classes", "values")

@@ -13,9 +13,10 @@ from fer_bench.leaderboard.verify import verify_record
 from fer_bench.metric_plugins import STATED
 from fer_bench.registry import unknown_name
 from fer_bench.results.grids import SUFFIX, load_grid, record_file
+from fer_bench.results.places import require_place
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store, require_place
+from fer_bench.results.store import Store
 from fer_bench.scoring.newer import lacking, newer_than, with_newer
 from fer_bench.scoring.score import score
 

@@ -29,9 +29,10 @@ from fer_bench.registry import unknown_name
 from fer_bench.results import corruptions
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.newer import is_newer_version
+from fer_bench.results.places import require_place
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, unpack_outcomes
-from fer_bench.results.store import Store, require_place
+from fer_bench.results.store import Store
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc

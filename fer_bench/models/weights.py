@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from fer_bench.errors import WeightsError
-from fer_bench.models.converting import Fitted, fitting
+from fer_bench.models.converting import fitting
 from fer_bench.models.hub import hub_or_explain
 from fer_bench.packages import require
 
-__all__ = ["fitting", "hub_or_explain", "load_file", "read_file", "require_weights", "tensors_digest", "weights_digest"]
+__all__ = ["fitting", "hub_or_explain", "read_file", "require_weights", "tensors_digest", "weights_digest"]
 
 # Suffix of files in which the norms are part of the convolutions.
 FOLDED = ".json"
@@ -68,23 +68,6 @@ def read_file(path: str) -> dict[str, Any]:
         problem = f"{file}: holds a {type(content).__name__}, not a state dict."
         raise WeightsError(problem, "Save model.state_dict() and use that.")
     return content
-
-
-def load_file(network: nn.Module, path: str) -> Fitted:
-    """Load a checkpoint of this suite, a whole network's state dict, or a body's state dict, however wrapped
-    (:mod:`fer_bench.models.converting`).
-
-    A final layer of another size is left fresh; every other mismatch is an error that names the tensor and both shapes.
-
-    Returns:
-        What was taken of it.
-
-    Raises:
-        WeightsError: unreadable, or not of this architecture.
-    """
-    found = fitting(network, read_file(path), path)
-    network.load_state_dict(found.state, strict=False)
-    return found
 
 
 def weights_digest(network: nn.Module) -> str:

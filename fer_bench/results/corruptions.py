@@ -24,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
 from fer_bench.results.inputs import digest
+from fer_bench.results.places import folder_name
 from fer_bench.results.record import FileName, Record, first_finding
-from fer_bench.results.store import Store, folder_name
+from fer_bench.results.store import Store
 from fer_bench.untrusted import read_regular, shown, strict_json
 
 # Raised when a corruption or a strength changes; files of another version are not shown next to those of this one.

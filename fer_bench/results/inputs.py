@@ -24,8 +24,9 @@ from typing import Any
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import NewerRecordError, RecordError
 from fer_bench.plugins import CODE
+from fer_bench.results.places import is_misplaced
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store, is_misplaced
+from fer_bench.results.store import Store
 
 Inputs = dict[str, str]
 FILE = "inputs.json"

@@ -1,4 +1,4 @@
-"""The store: records and predictions in plain files; the only module that writes them.
+"""The store: records and predictions in plain files.
 
 ``<root>/results/<protocol>/<model>/<run_id>.json`` with ``<run_id>.test.npz`` and ``<run_id>.validation.npz`` next to
 it. Predictions are written first, under names that no record has, and the record last, each atomically: at any time a
@@ -10,61 +10,22 @@ A writer holds the folder's lock, and removes what killed processes left there, 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer_bench import paths
-from fer_bench.atomic import locked, write_atomically
 from fer_bench.errors import FerBenchError, HardwareError, NewerRecordError, RecordError
 from fer_bench.npz import is_intact
 from fer_bench.predictions import Predictions
+from fer_bench.results.borrowing import borrow, lender_of
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
-from fer_bench.results.leftovers import Names, leftovers, names_in_folder, sweep, sweep_folder
+from fer_bench.results.leftovers import Names, leftovers, sweep_folder
 from fer_bench.results.newer import Notice
-from fer_bench.results.record import PredictionsFile, Record, plain_name, with_classes
-from fer_bench.untrusted import shown
-
-
-def folder_name(model: str) -> str:
-    """A model's name as a folder name (``timm:x`` becomes ``timm_x``)."""
-    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in model)
-    return f"_{name[1:]}" if name.startswith(".") or not name else name
-
-
-def is_misplaced(record: Record, path: Path) -> bool:
-    """Whether a record is in the file of another protocol, model or run."""
-    place = (path.parent.parent.name, path.parent.name)
-    return (record.protocol, folder_name(record.model)) != place or (
-        not path.name.endswith(SUFFIX) and record.run_id != path.stem
-    )
-
-
-@dataclass
-class _Open:
-    """A folder that is being written."""
-
-    folder: Path
-    names: dict[str, Names] = field(default_factory=dict)
-
-    def place(self, stem: str, split: str, content: bytes, n: int) -> PredictionsFile:
-        """Write predictions under a name that no record uses for another file."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        others = {name for names in self.names.values() for name, stated in (names or {}).items() if stated != sha256}
-        candidates = (f"{stem}.{split}.npz", *(f"{stem}.{sha256[:digits]}.{split}.npz" for digits in (8, 16, 64)))
-        name = next(name for name in candidates if name not in others)
-        path = self.folder / name
-        if path.is_symlink() or not is_intact(path, sha256, n):
-            write_atomically(path, content)
-        return PredictionsFile(file=name, sha256=sha256, n=n)
-
-    def record(self, name: str, content: str, entries: Iterable[PredictionsFile]) -> None:
-        """Write the file of a record or of a grid."""
-        write_atomically(self.folder / name, content.encode())
-        self.names[name] = {entry.file: entry.sha256 for entry in entries}
+from fer_bench.results.places import checked, folder_name, is_misplaced, require_place
+from fer_bench.results.record import Record, with_classes
+from fer_bench.results.writing import writing
 
 
 class Store:
@@ -96,7 +57,7 @@ class Store:
         Raises:
             RecordError: a name that would lead out of the folder.
         """
-        return self._folder(protocol, model) / f"{_checked(run_id)}.json"
+        return self._folder(protocol, model) / f"{checked(run_id)}.json"
 
     def find(self, protocol: str, model: str, run_id: str) -> Record | None:
         """A record, or None.
@@ -169,7 +130,7 @@ class Store:
         Raises:
             RecordError: a name that would lead out of the folder.
         """
-        return self._folder(protocol, model) / f"{_checked(grid)}{SUFFIX}"
+        return self._folder(protocol, model) / f"{checked(grid)}{SUFFIX}"
 
     def records(self, protocol: str | None = None) -> Iterator[Record]:
         """All records, in the order of their file names, those of grids last; fields that this version does not know
@@ -224,9 +185,9 @@ class Store:
             heads = heads or [r for path in self.grids() for r in load_grid(path) if r.run_id.startswith(reference)]
             if len(heads) == 1:
                 return heads[0]
-            if not heads and (lender := self._lender()) is not None:
+            if not heads and (lender := lender_of(self)) is not None:
                 with contextlib.suppress(RecordError):
-                    return self._borrow(lender, lender.get(reference))
+                    return borrow(self, lender, lender.get(reference))
         problem = (
             f"{'no record matches' if not found else f'{len(found)} records match'} {reference!r} in {self.results}."
         )
@@ -235,40 +196,16 @@ class Store:
 
     def borrow(self, protocol: str) -> None:
         """In scratch mode, copy the project's records of a protocol (grids excepted); otherwise do nothing."""
-        if (lender := self._lender()) is not None:
+        if (lender := lender_of(self)) is not None:
             for path in lender.files(protocol):
-                self._borrow(lender, Record.load(path))
-
-    def _lender(self) -> Store | None:
-        """In scratch mode, the project's store: its records are copied here, with their predictions, before they are
-        used.
-        """
-        if not paths.in_scratch() or self.root != paths.leaderboards_dir():
-            return None
-        with paths.scratch(on=False):
-            return Store()
-
-    def _borrow(self, lender: Store, record: Record) -> Record:
-        path = self.path(record.protocol, record.model, record.run_id)
-        if any(entry.head is not None for entry in record.predictions.values()) or path.is_file():
-            return record
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for entry in record.predictions.values():
-            write_atomically(path.parent / entry.file, (lender.folder(record) / entry.file).read_bytes())
-        write_atomically(path, record.to_json().encode())
-        parts = [(record.model, str(fold)) for fold in record.data.get("folds") or ()]
-        parts += [(str(member["model"]), str(member["run_id"])) for member in record.training.get("members") or ()]
-        for model, run_id in parts:
-            if (part := lender.find_intact(record.protocol, model, run_id)) is not None:
-                self._borrow(lender, part)
-        return record
+                borrow(self, lender, Record.load(path))
 
     def folder(self, record: Record) -> Path:
         """The folder of a record and its predictions."""
         return self._folder(record.protocol, record.model)
 
     def _folder(self, protocol: str, model: str) -> Path:
-        return self.results / _checked(protocol) / folder_name(model)
+        return self.results / checked(protocol) / folder_name(model)
 
     @staticmethod
     def _leads_inside(path: Path) -> bool:
@@ -323,7 +260,7 @@ class Store:
             HardwareError: the disk is full or read-only; nothing half-written stays.
         """
         contents = {split: (content.to_bytes(), len(content)) for split, content in (predictions or {}).items()}
-        with self._writing(self.folder(record)) as place:
+        with writing(self.folder(record)) as place:
             if called is not None and (run_id := called()) != record.run_id:
                 record = under_id(record, run_id)
             pictures = {f"{record.run_id}.{end}": content for end, content in (figures or {}).items()}
@@ -334,7 +271,7 @@ class Store:
             done = with_classes(record).model_copy(update={"predictions": entries})
             place.record(name, done.to_json(), entries.values())
             for picture, content in pictures.items():
-                write_atomically(place.folder / picture, content)
+                place.figure(picture, content)
         return done
 
     def amend(self, record: Record) -> Record:
@@ -350,15 +287,8 @@ class Store:
             RecordError: its predictions are no longer there: it was rewritten meanwhile.
             HardwareError: the disk is full or read-only; the former record stays.
         """
-        name = self.path(record.protocol, record.model, record.run_id).name
-        with self._writing(self.folder(record)) as place:
-            if not self.intact(record):
-                problem = (
-                    f"record {record.run_id}: the predictions that it names are not there; it was rewritten"
-                    " meanwhile, or is damaged."
-                )
-                raise RecordError(problem, "Run the same command again.")
-            place.record(name, record.to_json(), record.predictions.values())
+        path = self.path(record.protocol, record.model, record.run_id)
+        self._amend(path, f"record {record.run_id}: the predictions that it names", [record], record.to_json())
         return record
 
     def amend_grid(self, path: Path, records: Sequence[Record]) -> None:
@@ -372,16 +302,14 @@ class Store:
             RecordError: their predictions are no longer there.
             HardwareError: the disk is full or read-only; the former grid stays.
         """
-        with self._writing(path.parent) as place:
+        self._amend(path, f"{path}: the predictions that the grid names", records, grid_to_json(records))
+
+    def _amend(self, path: Path, what: str, records: Sequence[Record], content: str) -> None:
+        with writing(path.parent) as place:
             if not self.intact(*records):
-                problem = (
-                    f"{path}: the predictions that the grid names are not there; it was rewritten meanwhile, or is"
-                    " damaged."
-                )
+                problem = f"{what} are not there; it was rewritten meanwhile, or is damaged."
                 raise RecordError(problem, "Run the same command again.")
-            place.record(
-                path.name, grid_to_json(records), [entry for record in records for entry in record.predictions.values()]
-            )
+            place.record(path.name, content, [entry for record in records for entry in record.predictions.values()])
 
     def put_grid(
         self, grid: str, records: Sequence[Record], predictions: Mapping[str, StackedPredictions]
@@ -402,7 +330,7 @@ class Store:
         """
         contents = {split: (content.to_bytes(), len(content)) for split, content in predictions.items()}
         path = self.grid_path(records[0].protocol, records[0].model, grid)
-        with self._writing(path.parent) as place:
+        with writing(path.parent) as place:
             entries = {split: place.place(f"{grid}.grid", split, *content) for split, content in contents.items()}
             done = [
                 with_classes(record).model_copy(
@@ -432,29 +360,6 @@ class Store:
             if leftovers(folder, *names.get(folder, ([], set()))):
                 sweep_folder(folder)
 
-    @contextlib.contextmanager
-    def _writing(self, folder: Path) -> Iterator[_Open]:
-        """Hold a folder, know what its records name, and leave nothing behind that none of them does."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder) as alone:
-                place = _Open(folder, names_in_folder(folder))
-                try:
-                    yield place
-                except BaseException:
-                    # How far it came, the disk knows.
-                    place.names = names_in_folder(folder)
-                    raise
-                finally:
-                    if alone:
-                        sweep(folder, place.names)
-        except OSError as error:
-            problem = f"the result cannot be written to {folder}: {error.strerror or error}."
-            raise HardwareError(
-                problem,
-                "Free some space or fix the permissions, and run the same command again; training is not repeated.",
-            ) from None
-
     def require_space(self, n_bytes: int = 64 * 2**20) -> None:
         """Refuse to begin what could not be written down in the end.
 
@@ -475,22 +380,3 @@ class Store:
 def under_id(record: Record, run_id: str) -> Record:
     """A run's record under another id, and in the row of that."""
     return record.model_copy(update={"run_id": run_id, "row": run_id.replace(f"-s{record.seed}", "", 1)})
-
-
-def require_place(record: Record, path: Path) -> None:
-    """Refuse a record that is not where it says it belongs.
-
-    Raises:
-        RecordError: it is of another protocol, model or run than its path.
-    """
-    if is_misplaced(record, path):
-        problem = f"{path}: the record says it is {record.protocol}/{folder_name(record.model)}/{record.run_id}."
-        raise RecordError(problem, "Move it back to where it belongs.")
-
-
-def _checked(name: str) -> str:
-    try:
-        return plain_name(name)
-    except ValueError as error:
-        problem = f"{shown(repr(name))} cannot be the name of a record or a protocol: it {error}."
-        raise RecordError(problem) from None

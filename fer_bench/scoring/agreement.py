@@ -94,23 +94,6 @@ def nominal_rater_correlations(answers: npt.ArrayLike, n_classes: int) -> Float:
     return (n_classes * divide(equal, shared) - 1) / (n_classes - 1)
 
 
-def profile_correlations(answers: npt.ArrayLike, n_classes: int) -> Float:
-    """Pearson correlation of each pair of raters' voting profiles: how often each used each class, whatever the item.
-
-    Raters with equal profiles may still disagree about every item, so this is consistency of use, not agreement.
-
-    Args:
-        answers: shape (N, R), class ids.
-        n_classes: K.
-
-    Returns:
-        Shape (R, R), symmetric; NaN for a rater without answers or with an even profile.
-    """
-    ratings = _answers(answers)
-    profiles = np.stack([(ratings == k).sum(axis=0) for k in range(n_classes)], axis=0)
-    return rater_correlations(divide(profiles, profiles.sum(axis=0)))
-
-
 def mean_upper_triangle(matrix: npt.ArrayLike) -> float:
     """Mean of the defined entries above the diagonal of a rater-rater matrix (R, R)."""
     values = np.asarray(matrix, dtype=np.float64)
@@ -159,22 +142,6 @@ def leave_one_out_numeric(answers: npt.ArrayLike, score: Literal["ccc", "pcc", "
         rest = ratings[np.ix_(judged, others)]
         scores[r] = function(mean_where_defined(rest), ratings[judged, r])
     return LeaveOneOut(scores, float(mean_where_defined(scores)))
-
-
-def leave_one_out_from_votes(counts: npt.ArrayLike) -> float:
-    """Expected accuracy of one vote, drawn at random from each item, against the majority of that item's remaining
-    votes.
-
-    Exact, no sampling: the trace of :func:`leave_one_out_confusion` over its sum. Ties share the credit.
-
-    Args:
-        counts: shape (N, K); items with fewer than two votes are left out.
-
-    Returns:
-        In [0, 1]; NaN without items.
-    """
-    confusion = leave_one_out_confusion(counts)
-    return float(divide(np.trace(confusion), confusion.sum()))
 
 
 def leave_one_out_confusion(counts: npt.ArrayLike) -> Float:

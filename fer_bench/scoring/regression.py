@@ -5,7 +5,7 @@ Moments are population moments (ddof 0). :func:`va_scores` puts the scores of al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,23 +65,6 @@ def sagr(targets: npt.ArrayLike, outputs: npt.ArrayLike) -> float:
     """
     t, o, *_ = _moments(targets, outputs)
     return float(np.mean(np.sign(t) == np.sign(o))) if t.size else float("nan")
-
-
-def mean_over_dimensions(
-    score: Callable[[Float, Float], float], targets: npt.ArrayLike, outputs: npt.ArrayLike
-) -> float:
-    """Mean over dimensions of a score of this module; with ``functools.partial`` a statistic to bootstrap.
-
-    Args:
-        score: takes two arrays of shape (N,).
-        targets: shape (N, D).
-        outputs: shape (N, D), without NaN: see :func:`answer_missing`.
-
-    Returns:
-        NaN where any dimension's score is undefined.
-    """
-    t, o = np.asarray(targets, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
-    return float(np.mean([score(t[:, d], o[:, d]) for d in range(t.shape[1])]))
 
 
 def answer_missing(outputs: npt.ArrayLike, scale: Range | Sequence[Range] = (-1.0, 1.0)) -> Float:

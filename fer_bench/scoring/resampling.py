@@ -103,10 +103,6 @@ class Units:
         np.add.at(out, self.member, terms)
         return out
 
-    def of_samples(self, weights: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Weights (b, n) as those of samples, (b, N)."""
-        return weights if self.member is None else weights[:, self.member]
-
     def blocks(self, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[Int]:
         """How often each is in each resample, blocks of shape (b, n)."""
         return count_blocks(self.n, draw_of(seed), n_resamples)

@@ -11,8 +11,9 @@ from fer_bench.errors import FerBenchError, MissingDataError, NewerRecordError
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import dataset_name
 from fer_bench.results.inputs import Inputs, data_inputs, find_done, stated
+from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
-from fer_bench.results.store import Store, folder_name
+from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.sweeps.folds import experiment_inputs, fold_specs, is_experiment
 from fer_bench.sweeps.grid import Plan

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fer_bench.labels import FER7, FER8, class_map
 from fer_bench.protocols.synthetic import SynthConfig
-from fer_bench.synthetic.face_model import FaceParams, Identity
+from fer_bench.synthetic.face_model import BACKGROUNDS, OCCLUDERS, FaceParams, Identity
 from fer_bench.synthetic.identities import (
     EMO8_OF,
     EXPRESSIONS,
@@ -34,7 +34,6 @@ VERSION = 1
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 FRAMES_PER_CLIP = 5
 CLIPS_PER_IDENTITY = 2
-VOTE_COLUMNS: tuple[str, ...] = (*FER8.names, "unknown", "NF")
 
 _FER7_OF = class_map(FER8, FER7)
 # Twenty clips in a row show each emotion this often, in FER+'s order; the first eight of them show each one once.
@@ -85,7 +84,8 @@ class SynthFaces:
         clip: int64 (N,), the clip the picture is a frame of.
         frame: int64 (N,), number of the frame in its clip.
         intensity: float32 (N,), how strongly the emotion is shown, 0 to 1.
-        votes: int64 (N, 10), ten simulated taggers' votes by :data:`VOTE_COLUMNS`; rows sum to ten.
+        votes: int64 (N, 10), ten simulated taggers' votes for the classes of Fer8, unknown and not a face; rows
+            sum to ten.
     """
 
     images: npt.NDArray[np.uint8]
@@ -197,8 +197,7 @@ def draw_look(rng: np.random.Generator, identity: Identity, difficulty: float) -
     d = difficulty
     z = np.clip(rng.standard_normal(8), -2, 2)
     occluded = rng.random() < 0.1 * d
-    occluder = str(rng.choice(["hand", "bar", "strand", "mask", "corner"], p=(0.3, 0.15, 0.3, 0.1, 0.15)))
-    backgrounds = ("plain", "gradient", "window", "blobs", "stripes")
+    occluder = str(rng.choice(OCCLUDERS[1:], p=(0.3, 0.15, 0.3, 0.1, 0.15)))
     return FaceParams(
         identity=identity,
         roll=(2 + 7 * d) * z[0],
@@ -210,7 +209,7 @@ def draw_look(rng: np.random.Generator, identity: Identity, difficulty: float) -
         light_strength=float(rng.uniform(0.05, 0.3 + 0.8 * d)),
         brightness=1.0 + 0.2 * d * z[6],
         contrast=float(np.clip(1.0 + 0.24 * d * z[7], 0.55, 1.3)),
-        background=backgrounds[int(rng.integers(5))],
+        background=BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))],
         background_colours=_colours(rng),
         occluder=occluder if occluded else "none",
         occluder_at=(float(rng.uniform(-0.45, 0.45)), float(rng.uniform(0.1, 0.7))),

@@ -11,7 +11,7 @@ import pytest
 from fer_bench.datasets.afew_va import find_clips, read_afew_va
 from fer_bench.datasets.affectnet.index import COLUMNS, raw_index
 from fer_bench.datasets.ferplus.generated import _read_labels
-from fer_bench.datasets.ferplus.module import read_votes
+from fer_bench.datasets.ferplus.votes import read_votes
 from fer_bench.datasets.semaine.sessions import find_recordings
 from fer_bench.errors import BadDataError, MissingDataError
 from tests.datasets.fakes_va import write_afew_va, write_avec, write_semaine

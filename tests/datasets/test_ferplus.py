@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_bench.data.samples import SPLITS
-from fer_bench.datasets.ferplus.module import FERPlusDataModule, read_ferplus, read_votes
-from fer_bench.datasets.ferplus.votes import process_votes
+from fer_bench.datasets.ferplus.module import FERPlusDataModule, read_ferplus
+from fer_bench.datasets.ferplus.votes import process_votes, read_votes
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.protocols import PROTOCOLS
 from tests.fakes import Faces, make_faces, make_votes, write_csv, write_folders, write_icml, write_votes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF, image_id, published, read_annotations
-from fer_bench.datasets.findingemo.reader import clean_split, index_findingemo, paper_split
+from fer_bench.datasets.findingemo.reader import clean_split, index_findingemo
 from fer_bench.errors import BadDataError, MissingDataError, UnknownNameError
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
 from tests.datasets import findingemo_lines
@@ -337,18 +337,18 @@ def population():
     return [f"folder/{i}.jpg" for i in range(len(emo8))], emo8
 
 
-def test_paper_split_keeps_each_class(population):
+def test_split_keeps_the_shares_of_each_class(population):
     ids, emo8 = population
-    split = paper_split(ids, emo8, seed=3)
-    assert set(split) == {"train", "test"}
+    split = clean_split(ids, emo8, seed=3)
     assert np.bincount(emo8[split == "test"], minlength=8).tolist() == [20, 10, 6, 1, 8, 2, 0, 13]
+    assert np.bincount(emo8[split == "validation"], minlength=8).tolist() == [10, 5, 3, 1, 4, 1, 0, 6]
 
 
-def test_clean_split_has_the_same_test_part(population):
+def test_validation_is_held_out_of_train_alone(population):
     ids, emo8 = population
-    paper, clean = paper_split(ids, emo8, seed=3), clean_split(ids, emo8, seed=3)
-    assert ((paper == "test") == (clean == "test")).all()
-    assert np.bincount(emo8[clean == "validation"], minlength=8).tolist() == [10, 5, 3, 1, 4, 1, 0, 6]
+    without, held_out = clean_split(ids, emo8, seed=3, validation=0.0), clean_split(ids, emo8, seed=3)
+    assert set(without) == {"train", "test"}
+    assert ((without == "test") == (held_out == "test")).all()
 
 
 def test_splits_depend_on_ids_and_seed_only(population):

@@ -155,8 +155,7 @@ def test_another_copy_does_not_pass_for_the_known_one(rows):
     "FER_BENCH_TEST_FER2013" not in os.environ, reason="FER_BENCH_TEST_FER2013 names no folder with the real data"
 )
 def test_the_real_votes(tmp_path):
-    from fer_bench.datasets.ferplus.module import read_votes
-    from fer_bench.datasets.ferplus.votes import process_votes
+    from fer_bench.datasets.ferplus.votes import process_votes, read_votes
 
     votes, usage = read_votes(Path(os.environ["FER_BENCH_TEST_FER2013"]) / "fer2013new.csv")
     splits = {}

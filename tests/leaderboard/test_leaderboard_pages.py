@@ -195,7 +195,7 @@ def test_own_claims():
     papers = {paper.source.short: paper.rows for paper in read_reported(OWN_CLAIMS)}
     rows = papers["cnn_ensembles"]
     assert len([row for row in rows if row.location == "Table 5"]) == 17
-    from fer_bench.models.catalog import SEVENTEEN
+    from tests.paper_models import SEVENTEEN
 
     assert tuple(row.model for row in rows[:17]) == SEVENTEEN
     assert max(rows[:17], key=lambda row: row.metrics["accuracy"].mean).model == "resnext101"

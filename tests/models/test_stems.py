@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError
-from fer_bench.models.catalog import MODELS, SEVENTEEN
+from fer_bench.models.catalog import MODELS
 from fer_bench.models.zoo import build_network
+from tests.paper_models import SEVENTEEN
 
 TORCHVISION = [name for name in MODELS if MODELS[name].source == "torchvision"]
 # Positions before global pooling of a 48 px face, with stride 1 and 2, by the beginning of the name.

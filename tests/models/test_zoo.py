@@ -6,8 +6,9 @@ from torch import nn
 
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.models.adapter import InputAdapter, default_normalization
-from fer_bench.models.catalog import MODELS, SEVENTEEN, find_model
+from fer_bench.models.catalog import MODELS, find_model
 from fer_bench.models.zoo import build_network
+from tests.paper_models import SEVENTEEN
 
 
 def built_on_meta(name, n=7, **settings):

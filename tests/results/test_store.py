@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import fer_bench.results.store as stores
+import fer_bench.results.writing as writing
 from fer_bench.atomic import LOCK, locked, sweep_parts, write_atomically
 from fer_bench.errors import HardwareError, RecordError
 from fer_bench.leaderboard.render import render_all
@@ -61,15 +61,15 @@ class Killed(BaseException):
 
 def killed_at(monkeypatch, call):
     """Let the process die just before a file is put in place, counted from 1, leaving all as it is."""
-    real, calls = stores.write_atomically, iter(range(1, 100))
+    real, calls = writing.write_atomically, iter(range(1, 100))
 
     def write(path, content):
         if next(calls) == call:
             raise Killed
         real(path, content)
 
-    monkeypatch.setattr(stores, "write_atomically", write)
-    monkeypatch.setattr(stores, "sweep", lambda *_: None)
+    monkeypatch.setattr(writing, "write_atomically", write)
+    monkeypatch.setattr(writing, "sweep", lambda *_: None)
 
 
 def test_the_first_writing_has_plain_names_and_the_same_again_changes_nothing(store):
@@ -171,14 +171,14 @@ def test_amending_what_was_written_anew_meanwhile_is_refused(store):
 
 def test_a_disk_that_fills_up_leaves_the_old_record_and_nothing_else(store, monkeypatch):
     first = put(store, 1)
-    real, calls = stores.write_atomically, iter(range(100))
+    real, calls = writing.write_atomically, iter(range(100))
 
     def full(path, content):
         if next(calls) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content)
 
-    monkeypatch.setattr(stores, "write_atomically", full)
+    monkeypatch.setattr(writing, "write_atomically", full)
     with pytest.raises(HardwareError, match="No space left"):
         put(store, 2)
     assert files(store) == FIRST

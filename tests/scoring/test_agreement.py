@@ -24,11 +24,9 @@ from fer_bench.scoring.agreement import (
     krippendorff_alpha_from_counts,
     leave_one_out,
     leave_one_out_confusion,
-    leave_one_out_from_votes,
     leave_one_out_numeric,
     mean_upper_triangle,
     nominal_rater_correlations,
-    profile_correlations,
     rater_correlations,
     vote_counts,
 )
@@ -232,13 +230,8 @@ def test_correlations_of_labels_are_those_of_the_indicators():
     assert np.diagonal(matrix) == pytest.approx(1.0)
 
 
-def test_correlations_of_profiles():
-    answers = labels(missing=0.1)
-    counts = [np.bincount(answers[~np.isnan(answers[:, r]), r].astype(int), minlength=5) for r in range(6)]
-    np.testing.assert_allclose(profile_correlations(answers, 5), np.corrcoef(counts), atol=1e-12)
-    # Two raters who never agree, with one profile.
+def test_raters_who_never_agree_are_correlated_negatively():
     opposite = np.array([[0, 1], [1, 0], [0, 1], [1, 0], [0, 0.0]])
-    assert profile_correlations(opposite, 3)[0, 1] == pytest.approx(1.0)
     assert nominal_rater_correlations(opposite, 3)[0, 1] < 0
 
 
@@ -274,7 +267,7 @@ def test_leave_one_out_of_numbers():
     assert alone.mean == pytest.approx(found.mean)
 
 
-def test_leave_one_out_from_votes_equals_drawing_every_vote():
+def test_leave_one_out_confusion_equals_drawing_every_vote():
     counts = vote_counts(labels(n=50, raters=9, missing=0.3), 5)
     counts[0], counts[1] = [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]
     credits = []
@@ -286,7 +279,6 @@ def test_leave_one_out_from_votes_equals_drawing_every_vote():
             remaining = [v - (j == k) for j, v in enumerate(votes)]
             drawn.append(plain_majority(remaining).get(k, 0.0))
         credits.append(np.mean(drawn))
-    assert leave_one_out_from_votes(counts) == pytest.approx(np.mean(credits))
     confusion = leave_one_out_confusion(counts)
     assert confusion.sum() == pytest.approx(len(credits))
     assert scores_from_confusion(confusion)["accuracy"] == pytest.approx(np.mean(credits))
@@ -305,8 +297,8 @@ def test_leave_one_out_from_votes_equals_drawing_every_vote():
         ([2, 1, 1], 1 / 2 * 1 / 3),
     ],
 )
-def test_leave_one_out_from_votes_by_hand(votes, expected):
-    assert leave_one_out_from_votes([votes]) == pytest.approx(expected)
+def test_leave_one_out_confusion_by_hand(votes, expected):
+    assert np.trace(leave_one_out_confusion([votes])) == pytest.approx(expected)
 
 
 def test_leave_one_out_confusion_equals_simulation():
@@ -322,7 +314,7 @@ def test_leave_one_out_confusion_equals_simulation():
 
 
 def test_nobody_to_compare_with():
-    assert math.isnan(leave_one_out_from_votes([[1, 0], [0, 1]]))
+    assert leave_one_out_confusion([[1, 0], [0, 1]]).sum() == 0
     assert math.isnan(leave_one_out([[0.0], [1.0]], 2).mean)
     assert math.isnan(agreement.krippendorff_alpha_from_counts([[1, 0], [0, 1]], "nominal"))
 
@@ -340,4 +332,4 @@ def test_vote_counts():
             vote_counts(wrong, 5)
     for wrong in ([[1, -1]], [[0.5, 1]], [[NAN, 1]], [1, 2]):
         with pytest.raises(BadDataError):
-            leave_one_out_from_votes(wrong)
+            leave_one_out_confusion(wrong)

@@ -9,9 +9,9 @@ from fer_bench.protocols import TASKS, Protocol
 from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.by_group import score_groups
 from fer_bench.scoring.corrupted import score_corrupted
-from fer_bench.scoring.regression import ccc, mean_over_dimensions
+from fer_bench.scoring.regression import ccc
 from fer_bench.scoring.score import correct, score
-from tests.plain_bootstrap import bootstrap
+from tests.plain_bootstrap import bootstrap, mean_over_dimensions
 
 N = 200
 CLASSES = Protocol("toy", TASKS["fer7"])

@@ -21,13 +21,12 @@ from fer_bench.scoring.regression import (
     ccc,
     icc31,
     mae,
-    mean_over_dimensions,
     pcc,
     rmse,
     sagr,
     va_scores,
 )
-from tests.plain_bootstrap import bootstrap
+from tests.plain_bootstrap import bootstrap, mean_over_dimensions
 
 NUMBERS = st.lists(st.tuples(st.integers(-10, 10), st.integers(-10, 10)), min_size=2, max_size=40)
 

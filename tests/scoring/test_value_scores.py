@@ -12,7 +12,7 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import PROTOCOLS, TASKS, Protocol, protocol_for, protocol_named
 from fer_bench.scoring import moments, regression
 from fer_bench.scoring.score import score
-from tests.plain_bootstrap import bootstrap
+from tests.plain_bootstrap import bootstrap, mean_over_dimensions
 
 PROTOCOL = Protocol("toy", TASKS["va"], scale=(-10.0, 10.0))
 FUNCTIONS = {
@@ -54,7 +54,7 @@ def test_intervals_are_those_of_resampling_the_samples_themselves(name, grouped)
     slow = bootstrap(FUNCTIONS[name], [p.targets[:, 1], p.outputs[:, 1]], n_resamples=200, groups=groups)
     assert fast[f"arousal/{name}"] == pytest.approx(slow, abs=1e-9)
     mean = bootstrap(
-        partial(regression.mean_over_dimensions, FUNCTIONS[name]),
+        partial(mean_over_dimensions, FUNCTIONS[name]),
         [p.targets, p.outputs],
         n_resamples=200,
         groups=groups,

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_bench.datasets.ferplus.votes import COLUMNS
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8
 from fer_bench.studies.reannotation.answers import read_answers
-from fer_bench.studies.reannotation.votes import HEADER, is_vote_file, read_ferplus
+from fer_bench.studies.reannotation.votes import is_vote_file, read_ferplus
 
 LONG = """study,study_version,rater,item,image,original_label,presentation,kind,expression,valence,arousal,response_ms,skipped
 s,1,anna,i1,a.jpg,happy,1,practice,fear,1,1,900,0
@@ -125,7 +126,7 @@ def write_ferplus(
     cells = [{"emotion": str(label), "pixels": "0 1 2", "Usage": usage} for usage, label, _ in rows]
     (folder / labels).write_text("\n".join([header, *(",".join(cell[c] for c in order) for cell in cells)]) + "\n")
     lines = [f"{usage},fer{i:07d}.png,{','.join(map(str, votes))}" for i, (usage, _, votes) in enumerate(rows)]
-    (folder / "fer2013new.csv").write_text("\n".join([",".join(HEADER), *lines]) + "\n")
+    (folder / "fer2013new.csv").write_text("\n".join([",".join(("Usage", "Image name", *COLUMNS)), *lines]) + "\n")
 
 
 FER_ROWS = [
@@ -153,7 +154,7 @@ def test_ferplus_errors(tmp_path: Path) -> None:
     write_ferplus(tmp_path, FER_ROWS)
     votes = (tmp_path / "fer2013new.csv").read_text()
     (tmp_path / "fer2013new.csv").write_text(votes.replace("PublicTest,fer0000001.png,4", "PublicTest,fer0000001.png,"))
-    with pytest.raises(BadDataError, match="line 3: a vote count is missing"):
+    with pytest.raises(BadDataError, match="line 3: a count of votes is not an integer"):
         read_ferplus(tmp_path)
     (tmp_path / "fer2013new.csv").write_text(votes.replace("PublicTest", "Training"))
     with pytest.raises(BadDataError, match="do not list the same faces"):

@@ -8,13 +8,13 @@ from fer_bench import spec as specs
 from fer_bench.cli.main import app
 from fer_bench.data.augmentation import AUGMENTATIONS
 from fer_bench.layering import layered
-from fer_bench.models.catalog import SEVENTEEN
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import read_yaml
 from fer_bench.sweeps.grid import read_suite
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.training import build as build_module
 from fer_bench.training.build import build_task, check_names
+from tests.paper_models import SEVENTEEN
 from tests.training.conftest import ROOT
 
 

@@ -14,10 +14,11 @@ from fer_bench.leaderboard.verify import verify
 from fer_bench.report.rows import build_section
 from fer_bench.results.record import Record, unpack_outcomes
 from fer_bench.results.store import Store
-from fer_bench.scoring.regression import ccc, mean_over_dimensions
+from fer_bench.scoring.regression import ccc
 from fer_bench.training.loading import load_run
 from fer_bench.training.run import run
 from fer_bench.training.train_accuracy import score_on_train
+from tests.plain_bootstrap import mean_over_dimensions
 
 
 def test_the_accuracy_is_that_of_the_kept_network_on_plain_images(finished):

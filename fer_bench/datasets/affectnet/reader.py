@@ -37,7 +37,6 @@ AFFECTNET_CODES = (
     "no-face",
 )
 NO_VALUE = -2.0
-N_LANDMARKS = 68
 # Held out where a copy does not say what is train and what is validation.
 TEST_SHARE = 0.2
 
@@ -204,13 +203,3 @@ def _clip(
     out = np.concatenate([start, size], axis=1)
     out[none] = -1
     return out.astype(np.float32), clipped, empty
-
-
-def describe(index: AffectNet) -> str:
-    """One line for the log: release, rows per split, rows dropped by reason, boxes clipped."""
-    splits = ", ".join(f"{name} {int((index.split == name).sum())}" for name in ("train", "validation", "test"))
-    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(index.dropped.items())) or "none"
-    return (
-        f"AffectNet release {index.release!r} in {index.root}: {splits}; dropped: {dropped}; boxes clipped:"
-        f" {index.clipped}."
-    )

@@ -9,6 +9,7 @@ text". None of them changes the data.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import re
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,14 @@ class _Header:
     quoted: bool
 
 
+class _Row(NamedTuple):
+    emotion: str
+    pixels: str
+    usage: str
+    where: str
+    quoted: bool
+
+
 def split_of(usage: str) -> str | None:
     """The split of a ``Usage`` in any case, with or without blanks and underscores (``Public Test``, ``private_test``);
     None for anything else.
@@ -95,9 +104,26 @@ def parse(path: Path) -> Table:
     Raises:
         BadDataError: columns are missing, or a row is malformed, with its line number.
     """
+    with _explained(path), _open(path) as file:
+        return _parse(file, path)
+
+
+def parse_labels(path: Path) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.str_]]:
+    """Labels (N,), FER2013's ids, and splits (N,) of the table, whose pixels are not looked at; errors as of
+    :func:`parse`.
+    """
+    with _explained(path), _open(path) as file:
+        rows = [
+            (_label(row.emotion, row.where), _split(row.usage, row.where)) for row in _read(file, _header(file), path)
+        ]
+    labels, split = zip(*rows, strict=True)
+    return np.array(labels, dtype=np.int8), np.array(SPLITS)[list(split)]
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with _open(path) as file:
-            return _parse(file, path)
+        yield
     except (EOFError, gzip.BadGzipFile) as error:
         problem = f"{path}: the compressed file is truncated or damaged ({error})."
         raise BadDataError(problem, _HINT) from None
@@ -135,31 +161,39 @@ def _header(file: IO[str]) -> _Header:
 
 def _parse(file: IO[str], path: Path) -> Table:
     header = _header(file)
-    _check_header(header, path)
-    at = [header.names.index(name) for name in _COLUMNS]
-    width, first, quoted = 0, 0, header.quoted
+    quoted = header.quoted
     pixels: list[npt.NDArray[np.uint8]] = []
     labels: list[int] = []
     split: list[int] = []
-    for number, cells, in_quotes in _rows(file, header, path):
-        where = f"{path}, line {number}"
-        if not width:
-            width, first, quoted = *_shape(cells, header), quoted or in_quotes
-        if len(cells) != width:
-            problem = f"{where}: {len(cells)} columns instead of {width}; the file is truncated or malformed."
-            raise BadDataError(problem, _HINT)
-        emotion, face, usage = (cells[first + i] for i in at)
-        labels.append(_label(emotion, where))
-        pixels.append(_pixels(face, where))
-        split.append(_split(usage, where))
-    if not labels:
-        problem = f"{path}: the file has a header and no rows."
-        raise BadDataError(problem, _HINT)
+    for row in _read(file, header, path):
+        quoted = quoted or (row.quoted and not labels)
+        labels.append(_label(row.emotion, row.where))
+        pixels.append(_pixels(row.pixels, row.where))
+        split.append(_split(row.usage, row.where))
     spelling = [
         *(["quoted"] if quoted else []),
         *([f"columns separated by {header.delimiter!r}"] if header.delimiter != "," else []),
     ]
     return Table(np.stack(pixels), np.array(labels, dtype=np.int8), np.array(split, dtype=np.int8), ", ".join(spelling))
+
+
+def _read(file: IO[str], header: _Header, path: Path) -> Iterator[_Row]:
+    """Rows that have as many cells as the first, at least one."""
+    _check_header(header, path)
+    at = [header.names.index(name) for name in _COLUMNS]
+    width, first = 0, 0
+    for number, cells, quoted in _rows(file, header, path):
+        where = f"{path}, line {number}"
+        if not width:
+            width, first = _shape(cells, header)
+        if len(cells) != width:
+            problem = f"{where}: {len(cells)} columns instead of {width}; the file is truncated or malformed."
+            raise BadDataError(problem, _HINT)
+        emotion, pixels, usage = (cells[first + i] for i in at)
+        yield _Row(emotion, pixels, usage, where, quoted)
+    if not width:
+        problem = f"{path}: the file has a header and no rows."
+        raise BadDataError(problem, _HINT)
 
 
 def _check_header(header: _Header, path: Path) -> None:

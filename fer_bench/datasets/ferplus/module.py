@@ -7,8 +7,6 @@ it say nothing about the row.
 
 from __future__ import annotations
 
-import csv
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +15,12 @@ import numpy.typing as npt
 from fer_bench import paths
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
-from fer_bench.datasets.fer2013.csv_file import USAGES, split_of
 from fer_bench.datasets.fer2013.location import CSV_NAMES, explain, find_csv
 from fer_bench.datasets.fer2013.module import read_fer2013
 from fer_bench.datasets.ferplus.generated import WHICH, find_generated
-from fer_bench.datasets.ferplus.votes import COLUMNS, check_votes, targets_of, whole_number
+from fer_bench.datasets.ferplus.votes import VOTES_NAME, read_votes, targets_of
 from fer_bench.errors import BadDataError, MissingDataError
-
-VOTES_NAME = "fer2013new.csv"
-HINT = "Download it again."
 
 
 class FERPlusDataModule(AffectDataModule):
@@ -116,47 +109,3 @@ def _join(faces: Samples, votes: npt.NDArray[np.int64], path: Path) -> Samples:
     }
     faces.layout = f"{faces.layout} + {path.name}"
     return faces
-
-
-def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
-    """Read ``fer2013new.csv``.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Votes (N, 10) in the order of ``COLUMNS``, and the split of each row (N,).
-
-    Raises:
-        BadDataError: another header, a count that is not an integer, a row without votes or with more than twenty, with
-            the line number.
-    """
-    votes, usage = [], []
-    with readable(path, HINT), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        first = file.readline()
-        delimiter = max((",", ";", "\t"), key=first.count)
-        reader = csv.reader(chain([first], file), delimiter=delimiter, skipinitialspace=True)
-        header = [cell.strip() for cell in next(reader, [])]
-        absent = [name for name in ("Usage", *COLUMNS) if name not in header]
-        if absent:
-            problem = f"{path}, line 1: the column {absent[0]!r} is missing."
-            raise BadDataError(problem, HINT)
-        at = [header.index(name) for name in COLUMNS]
-        for number, row in enumerate(reader, start=2):
-            if not any(cell.strip() for cell in row):
-                continue
-            where = f"{path}, line {number}"
-            if len(row) != len(header):
-                problem = f"{where}: {len(row)} columns instead of {len(header)}; the file is truncated or malformed."
-                raise BadDataError(problem, HINT)
-            counts = check_votes([whole_number(row[i]) for i in at], where, HINT)
-            split = split_of(row[header.index("Usage")])
-            if split is None:
-                problem = f"{where}: Usage {row[header.index('Usage')]!r} is none of {', '.join(USAGES)}."
-                raise BadDataError(problem, HINT)
-            votes.append(counts)
-            usage.append(split)
-    if not votes:
-        problem = f"{path}: the file has a header and no rows."
-        raise BadDataError(problem, HINT)
-    return np.array(votes, dtype=np.int64), np.array(usage)

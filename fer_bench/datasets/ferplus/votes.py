@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.data.readable import readable
+from fer_bench.datasets.fer2013.csv_file import USAGES, split_of
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8
 
+VOTES_NAME = "fer2013new.csv"
+HINT = "Download it again."
 COLUMNS = (*FER8.names, "unknown", "NF")
 N_EMOTIONS = len(FER8)
 
@@ -42,6 +50,68 @@ def check_votes(counts: list[int | None], where: str, hint: str) -> list[int]:
         problem = f"{where}: the votes {votes} cannot be those of ten taggers."
         raise BadDataError(problem, hint)
     return votes
+
+
+def read_votes(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+    """Read ``fer2013new.csv``.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Votes (N, 10) in the order of ``COLUMNS``, and the split of each row (N,).
+
+    Raises:
+        BadDataError: another header, a count that is not an integer, a row without votes or with more than twenty, with
+            the line number.
+    """
+    votes, usage = [], []
+    with readable(path, HINT), path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader, header = _begin(file)
+        absent = _absent(header)
+        if absent:
+            problem = f"{path}, line 1: the column {absent[0]!r} is missing."
+            raise BadDataError(problem, HINT)
+        at = [header.index(name) for name in COLUMNS]
+        for number, row in enumerate(reader, start=2):
+            if not any(cell.strip() for cell in row):
+                continue
+            where = f"{path}, line {number}"
+            if len(row) != len(header):
+                problem = f"{where}: {len(row)} columns instead of {len(header)}; the file is truncated or malformed."
+                raise BadDataError(problem, HINT)
+            counts = check_votes([whole_number(row[i]) for i in at], where, HINT)
+            split = split_of(row[header.index("Usage")])
+            if split is None:
+                problem = f"{where}: Usage {row[header.index('Usage')]!r} is none of {', '.join(USAGES)}."
+                raise BadDataError(problem, HINT)
+            votes.append(counts)
+            usage.append(split)
+    if not votes:
+        problem = f"{path}: the file has a header and no rows."
+        raise BadDataError(problem, HINT)
+    return np.array(votes, dtype=np.int64), np.array(usage)
+
+
+def is_votes(path: Path) -> bool:
+    """Whether a file has the columns of ``fer2013new.csv``."""
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        try:
+            return not _absent(_begin(file)[1])
+        except csv.Error:
+            return False
+
+
+def _begin(file: TextIO) -> tuple[Iterator[list[str]], list[str]]:
+    """The rows of a file, and its header."""
+    first = file.readline()
+    delimiter = max((",", ";", "\t"), key=first.count)
+    reader = csv.reader(chain([first], file), delimiter=delimiter, skipinitialspace=True)
+    return reader, [cell.strip() for cell in next(reader, [])]
+
+
+def _absent(header: Sequence[str]) -> list[str]:
+    return [name for name in ("Usage", *COLUMNS) if name not in header]
 
 
 def targets_of(votes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic]]:

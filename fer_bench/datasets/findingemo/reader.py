@@ -243,29 +243,14 @@ def manifest_hash(entries: Iterable[tuple[str, int]]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def paper_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2) -> npt.NDArray[np.str_]:
-    """The paper's split: random, 80 % train and 20 % test, in each Emo8 class (section 3).
-
-    There is no validation part: the paper selects on its test set. Within a class, ids are ordered by a hash of seed
-    and id and the first become the test part, so that the split does not depend on the order of the ids, and a missing
-    image moves few others.
-
-    Args:
-        ids: N ids.
-        emo8: class ids, shape (N,).
-        seed: another seed, another split.
-        test: fraction of each class.
-
-    Returns:
-        Shape (N,): "train" or "test".
-    """
-    return _split(ids, emo8, seed, {TEST: test})
-
-
 def clean_split(
     ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2, validation: float = 0.1
 ) -> npt.NDArray[np.str_]:
-    """The paper's split with a validation part held out of its train part, to select on; the test part stays the same.
+    """The paper's random split of each Emo8 class (80 % train, 20 % test; section 3), with a validation part held out
+    of its train part, to select on, which the paper does on its test set.
+
+    Within a class, ids are ordered by a hash of seed and id and the first become the test part, so that the split does
+    not depend on the order of the ids, and a missing image moves few others.
 
     Args:
         ids: N ids.

@@ -30,7 +30,6 @@ from fer_bench.protocols.brought import TableOptions
 
 READER_VERSION = "1"
 VALUES = ("valence", "arousal")
-_SPLITS = ("", *SPLITS)
 _SHOWN = 5
 # Words in the names of columns that hold the box of a face.
 _BOX = frozenset(

@@ -1,46 +1,28 @@
-"""Read vote counts without rater identities: FER+'s ten taggers per FER2013 face.
+"""Vote counts without rater identities: FER+'s ten taggers per FER2013 face, as a study.
 
-Only votes and labels are read: no pixels, and none of the packages that the FER+ datamodule needs.
+Only votes and labels are read, no pixels.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from fer_bench.datasets.fer2013.csv_file import parse_labels
+from fer_bench.datasets.fer2013.location import CSV_NAMES, find_csv
+from fer_bench.datasets.ferplus.votes import VOTES_NAME, is_votes, read_votes
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8, class_map
 from fer_bench.studies.reannotation.study import Reannotation
 
-VOTES_FILE = "fer2013new.csv"
-LABEL_FILES = ("fer2013.csv", "icml_face_data.csv")
-HEADER = (
-    "Usage",
-    "Image name",
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
-    "unknown",
-    "NF",
-)
 CATEGORIES = (*FER8.names, "unknown", "not a face")
 
 
 def is_vote_file(path: Path) -> bool:
     """Whether a path holds FER+'s votes: the file, or a folder with it."""
-    file = path / VOTES_FILE if path.is_dir() else path
-    if file.suffix != ".csv" or not file.is_file():
-        return False
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        return tuple(c.strip() for c in next(csv.reader(stream), [])) == HEADER
+    file = _file(path)
+    return file.suffix == ".csv" and file.is_file() and is_votes(file)
 
 
 def read_ferplus(path: Path) -> Reannotation:
@@ -57,35 +39,27 @@ def read_ferplus(path: Path) -> Reannotation:
         MissingDataError: the labels are not next to the votes.
         BadDataError: the two files do not list the same rows, or a line is wrong.
     """
-    file = path / VOTES_FILE if path.is_dir() else path
-    votes = pd.read_csv(file, encoding="utf-8-sig").rename(columns=str.strip)
-    counts = votes[list(HEADER[2:])].apply(pd.to_numeric, errors="coerce")
-    wrong = np.flatnonzero(counts.isna().any(axis=1) | (counts < 0).any(axis=1))
-    if len(wrong):
-        problem = f"{file}, line {wrong[0] + 2}: a vote count is missing, negative or not a number."
-        raise BadDataError(problem, "Use the file as its owners distribute it.")
-    labels_file = next((file.parent / name for name in LABEL_FILES if (file.parent / name).is_file()), None)
+    file = _file(path)
+    counts, usage = read_votes(file)
+    labels_file = find_csv(str(file.parent))
     if labels_file is None:
-        problem = f"FER2013's labels are not next to {file}: looked for {' and '.join(LABEL_FILES)}."
+        problem = f"FER2013's labels are not next to {file}: looked for {' and '.join(CSV_NAMES)}."
         raise MissingDataError(problem, "Put fer2013.csv into the same folder: the votes are joined to it row by row.")
-    # The header may carry blanks; the pixels are not read.
-    labels = pd.read_csv(labels_file, usecols=lambda c: c.strip() in ("emotion", "Usage")).rename(columns=str.strip)
-    different = len(labels) != len(votes) or bool((labels["Usage"].to_numpy() != votes["Usage"].to_numpy()).any())
-    if different or not labels["emotion"].between(0, len(FER7) - 1).all():
+    labels, split = parse_labels(labels_file)
+    if not np.array_equal(usage, split):
         problem = (
-            f"{labels_file} ({len(labels)} rows) and {file} ({len(votes)} rows) do not list the same faces in the same"
+            f"{labels_file} ({len(labels)} rows) and {file} ({len(counts)} rows) do not list the same faces in the same"
             " order."
         )
         raise BadDataError(problem, "Use both files as their owners distribute them.")
-    table = counts.to_numpy(dtype=np.int64)
-    sizes, images = np.unique(table.sum(axis=1), return_counts=True)
+    sizes, images = np.unique(counts.sum(axis=1), return_counts=True)
     return Reannotation(
         title="FER+ votes against FER2013 labels",
-        ids=tuple(f"{i:05d}" for i in range(len(table))),
+        ids=tuple(f"{i:05d}" for i in range(len(counts))),
         label_set=FER8,
         categories=CATEGORIES,
-        original=class_map(FER7, FER8)[labels["emotion"].to_numpy(dtype=np.int64)],
-        counts=table,
+        original=class_map(FER7, FER8)[labels],
+        counts=counts,
         notes=(
             (
                 f"Read as vote counts from `{file.name}`, joined to `{labels_file.name}` by row; ids are row numbers"
@@ -100,3 +74,7 @@ def read_ferplus(path: Path) -> Reannotation:
             ),
         ),
     )
+
+
+def _file(path: Path) -> Path:
+    return path / VOTES_NAME if path.is_dir() else path
