@@ -20,9 +20,10 @@ from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.results.store import Store
-from fer_bench.scoring.regression import answer_missing, ccc, mean_over_dimensions, rmse
+from fer_bench.scoring.regression import answer_missing, ccc, rmse
 from fer_bench.scoring.score import score
 from tests.ensembles.stored_values import N_FOLDS, PROTOCOL, SIZES, fill, fill_folds, predictions, record
+from tests.plain_bootstrap import mean_over_dimensions
 
 OPTIONS = [
     {},
