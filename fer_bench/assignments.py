@@ -50,15 +50,18 @@ def read_setting(model: type[BaseModel], name: str, text: str) -> Any:
         text: as it was typed.
 
     Raises:
-        SpecError: it cannot be read.
+        SpecError: it cannot be read, or is empty where a text is not meant.
     """
     kinds = kinds_of(model.model_fields[name].annotation) if name in model.model_fields else ()
     if any(kind is str or get_origin(kind) is Literal for kind in kinds):
         return text
+    if kinds and not text.strip():
+        problem = f"{name}: no value is given."
+        raise SpecError(problem, "Give one, or leave the setting out.")
     if tuple in kinds and not text.lstrip().startswith("["):
         return [_scalar(part, name) for part in text.split(",")]
     value = _scalar(text, name)
-    if value == "none" and type(None) in kinds:
+    if isinstance(value, str) and value.lower() == "none" and type(None) in kinds:
         return None
     return float(value) if float in kinds and isinstance(value, int) and not isinstance(value, bool) else value
 

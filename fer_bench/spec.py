@@ -13,7 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fer_bench import yaml_lines
 from fer_bench.cross_validation import Folding, folding_of
@@ -39,7 +48,19 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[^\r\n,]+$", max_length=64)]
 _LONGEST = 120
 
 
-class Execution(BaseModel):
+class Settings(BaseModel):
+    """Settings whose numbers are numbers: YAML reads ``yes`` and ``on`` as true, which Python counts as 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            message = "input should not be true or false"
+            raise ValueError(message)
+        return value
+
+
+class Execution(Settings):
     """How and where a run is executed; does not affect the result, so it is not part of the digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,7 +109,7 @@ class Execution(BaseModel):
         return self.files[pinned]
 
 
-class RunSpec(BaseModel):
+class RunSpec(Settings):
     """One run: dataset, task, model, seed, and how it is trained and tested. Frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

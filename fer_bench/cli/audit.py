@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.errors import BadDataError
+from fer_bench.atomic import write_atomically
+from fer_bench.errors import BadDataError, HardwareError, SpecError
 from fer_bench.escaping import one_line
 
 if TYPE_CHECKING:
     from fer_bench.data.samples import Images
+    from fer_bench.protocols import Protocol
 
 
 def report(
-    dataset: str, task: str | None, data_dir: str | None, pairs: int, options: Mapping[str, Any] | None = None
+    dataset: str,
+    task: str | None,
+    data_dir: str | None,
+    pairs: int,
+    options: Mapping[str, Any] | None = None,
+    figure: Path | None = None,
 ) -> Iterator[str]:
     """Lines about one copy of a dataset.
 
@@ -26,8 +34,14 @@ def report(
         data_dir: dataset root directory.
         pairs: how many duplicate pairs are listed.
         options: of the dataset; of all its folds the first is looked at.
+        figure: PNG file for the distribution of the labels; of values only.
+
+    Raises:
+        SpecError: a figure is asked for where the labels are classes.
+        HardwareError: it cannot be written.
     """
     from fer_bench.data.duplicates import find_duplicates
+    from fer_bench.data.joint_distribution import joint_lines
     from fer_bench.data.samples import SPLITS
     from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
@@ -48,6 +62,9 @@ def report(
     }
     spec = RunSpec.model_validate(settings)
     dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    if figure is not None and protocol.task.kind != "values":
+        problem = f"--figure {figure}: task {task} has classes, and the figure shows values."
+        raise SpecError(problem, "Leave it out: classes are counted in the text. Or give --task va.")
     datamodule = build_datamodule(spec, reading=True)
     splits = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
@@ -55,7 +72,7 @@ def report(
     datamodule.setup()
     samples = datamodule.read_samples
     yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
-    labels = protocol.task.labels
+    labels, labelled = protocol.task.labels, dict[str, npt.NDArray[Any]]()
     for split in SPLITS:
         known = protocol.checksums.get(split)
         checksum = samples.checksums.get(split, "-")
@@ -74,11 +91,20 @@ def report(
             )
             continue
         values = datamodule.targets(split)
+        if not len(values):
+            continue
+        labelled[split] = values
         for name, column in zip(protocol.task.dimensions, values.T, strict=True):
             yield (
                 f"             {name} {column.min():.3f} to {column.max():.3f}, mean {column.mean():.3f}, standard"
                 f" deviation {column.std():.3f}"
             )
+        if len(protocol.task.dimensions) == 2:
+            for line in joint_lines(values, protocol.task.dimensions, protocol.scale):
+                yield f"             {line}"
+    if figure is not None:
+        _draw(figure, dataset, labelled, protocol)
+        yield f"  figure: {figure}"
     if unverified := info_of(dataset).unverified:
         yield f"  unverified: {unverified}"
     for note in samples.notes:
@@ -96,6 +122,17 @@ def report(
         yield "  duplicates: there are no train and validation images to compare the test images with"
         return
     yield from _duplicates(datamodule, found, task, pairs)
+
+
+def _draw(figure: Path, dataset: str, labelled: Mapping[str, npt.NDArray[Any]], protocol: Protocol) -> None:
+    from fer_bench.report.value_figures import label_distributions
+
+    png = label_distributions(labelled, protocol.task.dimensions, protocol.scale, f"{dataset}: labels by split")
+    try:
+        write_atomically(figure, png)
+    except OSError as error:
+        problem = f"the figure cannot be written to {figure}: {error.strerror or error}."
+        raise HardwareError(problem, "Check free space and permissions, or name another file.") from None
 
 
 class _Readable:

@@ -8,6 +8,7 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.metrics import HEADLINE, NONE
 from fer_bench.registry import unknown_name
 from fer_bench.spec import Execution
 
@@ -37,7 +38,10 @@ def ensemble_verb(
     top_k: Annotated[
         str | None, Opt(help="Only this many of the best, or 'best': the number that scores best together.")
     ] = None,
-    rule: Annotated[str, Opt(help="majority, weighted or soft.")] = "soft",
+    rule: Annotated[
+        str | None,
+        Opt(help="Of classes: majority, weighted or soft (default). Of values: mean (default) or weighted_mean."),
+    ] = None,
     order: Annotated[
         str, Opt(help="Split whose score orders members: validation, or test (marked: selected on test).")
     ] = "validation",
@@ -45,8 +49,8 @@ def ensemble_verb(
         str | None,
         Opt(
             help=(
-                "greedy (Caruana et al. 2004), mixture (weights by likelihood) or stack (logistic regression), on"
-                " validation."
+                "greedy (Caruana et al. 2004), mixture (of classes: weights by likelihood) or stack (logistic"
+                " regression, of values ridge regression), on validation."
             )
         ),
     ] = None,
@@ -67,6 +71,7 @@ def ensemble_verb(
     """Combine stored predictions into an ensemble, score it, and render the leaderboard. Trains nothing."""
     from fer_bench.apps.tracking import publish_records
     from fer_bench.ensembles.build import build_ensemble, check_protocol
+    from fer_bench.ensembles.ensemble_record import validation_score_of
     from fer_bench.ensembles.members import Pool
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
@@ -87,20 +92,25 @@ def ensemble_verb(
     record = build_ensemble(store, chosen, named or None, _top_k(top_k), **options, pool=pool, bags=bags)
     render_all(store)
     publish_records([record], store, execution)
-    value, before = record.metrics[chosen.primary], record.validation_metrics[chosen.primary]
+    value, before = record.metrics[chosen.primary], validation_score_of(record, chosen.primary)
     typer.echo(
-        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {value:.4f} on {record.n_scored} test"
-        f" samples, {before:.4f} on validation"
+        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {_number(value)} on {record.n_scored}"
+        f" test samples, {_number(before)} on validation"
     )
+    headline = HEADLINE[chosen.task.kind]
     for entry in record.training["members"]:
         typer.echo(
             f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation"
-            f" {entry['validation_accuracy']:.4f}"
+            f" {_number(entry[f'validation_{headline}'])}"
         )
     _say_gain(store, record, chosen)
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
 
 
 def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
@@ -132,7 +142,10 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
 
     asked = [entry for entry in record.training["members"] if entry["weight"]]
     members = [store.get(f"{record.protocol}/{folder_name(entry['model'])}/{entry['run_id']}") for entry in asked]
-    best = max(members, key=lambda member: float(member.metrics[protocol.primary]))
+    sign = 1 if protocol.higher_is_better else -1
+    best = max(members, key=lambda member: sign * float(member.metrics[protocol.primary]))
+    if record.metrics[protocol.primary] is None:
+        return
     gain = record.metrics[protocol.primary] - best.metrics[protocol.primary]
     typer.echo(
         f"gain        {gain:+.4f} over its best member on test, {best.model}/{best.run_id}"
@@ -142,17 +155,19 @@ def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:
 
 def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Pool) -> None:
     """One line for each way of joining the members, and its score on held-out validation samples."""
-    from fer_bench.ensembles.members import find_members, load_validation
-    from fer_bench.ensembles.strategies import WAYS, held_out_score
+    from fer_bench.ensembles.members import find_members, load_validation, parts_of
+    from fer_bench.ensembles.strategies import held_out_score, ways_of
 
     records = find_members(store, protocol, named, pool)
-    validation = load_validation(store, records)
+    sets = [load_validation(store, protocol, part) for part in parts_of(store, protocol, records)]
+    folds = "" if len(sets) == 1 else f" of each of the {len(sets)} folds"
     typer.echo(
-        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples held out from the choice"
-        " (mean of three times five folds)"
+        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples{folds} held out from the"
+        " choice (mean of three times five parts)"
     )
-    for way in WAYS:
-        typer.echo(f"  {held_out_score(validation, protocol.primary, way, repeats=3):.4f}  {way.flags}")
+    for way in ways_of(protocol.task.kind):
+        scores = [held_out_score(validation, protocol.primary, way, repeats=3) for validation in sets]
+        typer.echo(f"  {sum(scores) / len(scores):.4f}  {way.flags}")
 
 
 def human_baseline_verb(

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from fer_bench.assignments import kinds_of, parse_assignments, read_setting
+from fer_bench.errors import SpecError
+from fer_bench.layering import merge
 from fer_bench.spec import Execution, build
 
 # Title and fields of the flags of trackers, in verbs that train nothing with epochs.
@@ -144,6 +146,27 @@ def typed(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = text if isinstance(text, bool) else read_setting(model, name, text)
     return found
+
+
+def agreed(flags: Mapping[str, Any], sets: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """The settings of flags and of ``--set`` together.
+
+    Args:
+        flags: settings that were typed as flags.
+        sets: settings that were typed with ``--set``.
+        within: name of the setting whose options these are, with a dot.
+
+    Raises:
+        SpecError: one setting has two values.
+    """
+    for name in flags.keys() & sets.keys():
+        one, other = flags[name], sets[name]
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            agreed(one, other, f"{within}{name}.")
+        elif one != other:
+            problem = f"{within}{name} is given twice: {one!r} by its flag, and {other!r} by --set."
+            raise SpecError(problem, "Give it once.")
+    return merge(flags, sets)
 
 
 def _within(name: str, text: str) -> str:

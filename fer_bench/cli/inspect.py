@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,9 @@ def audit_verb(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG file for the distribution of valence and arousal in each split.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Read every file again, ignoring what is cached.")] = False,
 ) -> None:
     """Show what a copy of a dataset contains: layout, splits, classes, identity, duplicates across splits, unreadable
@@ -90,7 +94,7 @@ def audit_verb(
 
     dataset_class(dataset)
     with distrust(everything):
-        for line in report(dataset, task, data_dir, pairs, dataset_options(sets)):
+        for line in report(dataset, task, data_dir, pairs, dataset_options(sets), figure):
             typer.echo(line)
 
 

@@ -4,23 +4,18 @@ has to be trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fer_bench.assignments import parse_assignments
-from fer_bench.cli.flags import CONTEXT, FIELDS, SETTINGS, Grouped, tracking_of, typed, with_fields
-from fer_bench.errors import FerBenchError, SpecError
-from fer_bench.layering import merge
+from fer_bench.cli.flags import CONTEXT, FIELDS, SETTINGS, Grouped, agreed, typed, with_fields
+from fer_bench.cli.grids import described, run_grids
+from fer_bench.errors import SpecError
 from fer_bench.own_data import TABLE, find_table
 from fer_bench.probes.settings import ProbeSettings, build_probe, with_dataset_defaults
 from fer_bench.spec import Execution
-from fer_bench.sweeps.progress import Progress, grid_step
-
-if TYPE_CHECKING:
-    pass
 
 Opt = typer.Option
 # Those of a backbone's weights have a form of their own.
@@ -132,7 +127,7 @@ def _settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a grid that were typed, and where it is carried out."""
     place = typed(Execution, {key: flags.pop(key) for key in _PLACE_FIELDS})
-    found = merge(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
+    found = agreed(typed(ProbeSettings, flags), parse_assignments(sets or [], ProbeSettings))
     if str(found.get("dataset", "")).startswith(TABLE):
         name, path = find_table(found["dataset"], place.get("data_dir"))
         found |= {"dataset": name, "table_file": None if path is None else str(path)}
@@ -151,81 +146,6 @@ def _carry_out(settings: dict[str, Any], place: dict[str, Any], *, dry_run: bool
     run_grids([grid], place, force)
 
 
-def described(grid: ProbeSettings) -> str:
-    """A grid of heads in one line."""
-    heads = len(grid.lr) * len(grid.loss) * len(grid.seeds)
-    return f"{grid.protocol}  {grid.model}  {heads} heads  {grid.recipe}".rstrip()
-
-
-def run_grids(
-    grids: list[ProbeSettings],
-    place: Mapping[str, Any],
-    force: bool,
-    failed: Callable[[FerBenchError], None] | None = None,
-    progress: Progress | None = None,
-) -> int:
-    """Train the heads of grids, and say what they score.
-
-    Args:
-        grids: one after the other.
-        place: fields of :class:`Execution` that were given: where the data are, what computes, how it is tracked.
-        force: repeat a grid whose records exist.
-        failed: is told of a grid that fails, and then the next begins; None: its error is raised.
-        progress: of the suite that they are a part of; None: they are counted by themselves.
-
-    Returns:
-        How many have been done.
-    """
-    if not grids:
-        return 0
-    from fer_bench.apps.tracking import publish_records
-    from fer_bench.leaderboard.render import render_all
-    from fer_bench.probes.grid import run_grid, table
-    from fer_bench.protocols import protocol_for
-    from fer_bench.results.provenance import now
-    from fer_bench.results.store import Store
-    from fer_bench.training.hardware import keep_freed_memory
-
-    keep_freed_memory()
-    tracking = tracking_of({key: place[key] for key in FIELDS if key in place})
-    store, device, n_done = Store(), _place(place.get("accelerator")), 0
-    steps = progress or Progress([grid_step(grid) for grid in grids])
-    for grid in grids:
-        typer.echo(steps.begin(grid_step(grid), f"{grid.protocol} {grid.model}"))
-        try:
-            began = now()
-            records = run_grid(grid, store, place=device, data_dir=place.get("data_dir"), force=force)
-        except FerBenchError as error:
-            if failed is None:
-                raise
-            failed(error)
-            continue
-        steps.done()
-        n_done += 1
-        primary = protocol_for(grid.dataset, grid.task).primary
-        for lr, loss, validation, test, std, n in table(records, primary):
-            typer.echo(
-                f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ±"
-                f" {_number(std)} over {n} seeds"
-            )
-        chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
-        typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
-        typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
-        # Of a grid only the heads that were chosen, and none that was there before.
-        publish_records([one for one in records if one.ranked and one.created >= began], store, tracking)
-    render_all(store)
-    return n_done
-
-
-def _place(accelerator: str | None) -> Any:
-    from fer_bench.probes.features import Place
-    from fer_bench.spec import RunSpec
-    from fer_bench.training import hardware
-
-    device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
-    return Place(device.device, device.precision, device.workers)
-
-
 def _check_weights(settings: dict[str, Any], backbones: list[str]) -> None:
     """Refuse weights for a backbone that is not asked for."""
     from fer_bench.registry import unknown_name
@@ -234,7 +154,3 @@ def _check_weights(settings: dict[str, Any], backbones: list[str]) -> None:
         if name not in backbones:
             kind = "backbone of --weights"
             raise unknown_name(kind, name, backbones)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

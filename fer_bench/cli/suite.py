@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, Grouped, typed, with_fields
-from fer_bench.cli.probe import described, run_grids
+from fer_bench.cli.grids import described, run_grids
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
@@ -87,6 +88,9 @@ def carry_out_suite(
     found = todo(plan, store, grids, networks, execution.get("data_dir"))
     _list(file, plan, grids, found, every=dry_run)
     if dry_run:
+        # Records can be compared with a suite without PyTorch; names cannot be looked up.
+        with contextlib.suppress(ImportError):
+            _check_all(found.runs, file)
         return
     if force:
         found.runs, found.grids = [spec for spec, _ in plan], list(grids)

@@ -8,8 +8,7 @@ import typer
 
 from fer_bench.apps.runs import carry_out, compose, gathered
 from fer_bench.assignments import parse_assignments
-from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, typed, with_fields
-from fer_bench.layering import merge
+from fer_bench.cli.flags import CONTEXT, SETTINGS, Grouped, agreed, typed, with_fields
 from fer_bench.spec import Execution, RunSpec
 
 Opt = typer.Option
@@ -67,7 +66,7 @@ def run_verb(
     given = typed(RunSpec, {key: flags[key] for key in RunSpec.model_fields if key in flags})
     given |= typed(Execution, {key: flags[key] for key in Execution.model_fields if key in flags})
     given |= parse_assignments(f"{key}={text}" for key, text in (("folds", folds), ("fold_by", fold_by)) if text)
-    asked = compose(merge(gathered(given), parse_assignments(sets or [], RunSpec)), use=use, say=typer.echo)
+    asked = compose(agreed(gathered(given), parse_assignments(sets or [], RunSpec)), use=use, say=typer.echo)
     if dry_run:
         _describe(asked.spec)
         return

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from fer_bench.ensembles.curve import best_size, rule_curves
 from fer_bench.ensembles.mixture import mixture_weights
-from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of, order_by_validation
+from fer_bench.ensembles.ridge import RidgeStacker, fit_ridge_stacker
+from fer_bench.ensembles.selection import ValidationSet, greedy, kind_of, order_by_validation
 from fer_bench.ensembles.stacking import Stacker, fit_stacker
-from fer_bench.ensembles.votes import Float, Rule, combine
+from fer_bench.ensembles.votes import Float, Rule, combine, is_weighted
 
 Order = Literal["validation", "test"]
 Selection = Literal["greedy", "mixture", "stack"]
@@ -24,15 +27,15 @@ class Choice:
     Args:
         order: positions of the candidates, best first.
         members: positions of the chosen ones, in the order in which they are joined.
-        weights: of the chosen ones: 1 for ``majority`` and ``soft``, validation accuracy for ``weighted``, times taken
-            for ``greedy``, shares of the mixture for ``mixture``.
+        weights: of the chosen ones: 1 for ``majority``, ``soft`` and ``mean``, :func:`weights_of` for ``weighted`` and
+            ``weighted_mean``, times taken for ``greedy``, shares of the mixture for ``mixture``.
         stacker: of the selection ``stack``.
     """
 
     order: list[int]
     members: list[int]
     weights: list[float]
-    stacker: Stacker | None = None
+    stacker: Stacker | RidgeStacker | None = None
 
 
 def choose(
@@ -58,12 +61,11 @@ def choose(
         seed: as :func:`build_ensemble`.
     """
     order = order_by_validation(validation, metric) if ranks is None else list(ranks)
-    accuracy = metric_of(validation.outputs, validation.targets)
+    own = weights_of(validation)
     if top_k == "best":
-        curves = rule_curves(
-            list(validation.outputs[order]), validation.targets, [float(accuracy[i]) for i in order], metric
-        )
-        top_k = best_size(curves[rule])
+        in_order = list(validation.outputs[order])
+        curves = rule_curves(in_order, validation.targets, [own[i] for i in order], metric, validation.middle)
+        top_k = best_size(curves[rule], metric)
     chosen = order if top_k is None else order[:top_k]
     if selection in ("greedy", "mixture"):
         library = validation.subset(chosen)
@@ -71,8 +73,25 @@ def choose(
         taken = [i for i in range(len(chosen)) if weights[i]]
         return Choice(order, [chosen[i] for i in taken], [float(weights[i]) for i in taken])
     if selection == "stack":
-        return Choice(order, chosen, [1.0] * len(chosen), fit_stacker(validation.subset(chosen), seed))
-    return Choice(order, chosen, [float(accuracy[i]) if rule == "weighted" else 1.0 for i in chosen])
+        return Choice(order, chosen, [1.0] * len(chosen), _fit_stacker(validation.subset(chosen), metric, seed))
+    return Choice(order, chosen, weights_of(validation.subset(chosen)) if is_weighted(rule) else [1.0] * len(chosen))
+
+
+def weights_of(validation: ValidationSet) -> list[float]:
+    """What members count under the rules that weigh: accuracy, or the mean CCC over dimensions; a member whose CCC is
+    undefined or below 0 counts nothing, and all count alike where no member has one above 0.
+    """
+    scores = validation.scores()
+    if kind_of(validation.targets) == "values":
+        scores = np.nan_to_num(scores, nan=0.0).clip(min=0.0)
+        scores = scores if scores.any() else np.ones_like(scores)
+    return [float(value) for value in scores]
+
+
+def _fit_stacker(validation: ValidationSet, metric: str, seed: int) -> Stacker | RidgeStacker:
+    if kind_of(validation.targets) == "values":
+        return fit_ridge_stacker(validation, metric, seed)
+    return fit_stacker(validation, seed)
 
 
 def join(choice: Choice, rule: Rule, outputs: Float) -> Float:

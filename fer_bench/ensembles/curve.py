@@ -12,41 +12,53 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import metrics
-from fer_bench.ensembles.selection import metric_of
-from fer_bench.ensembles.votes import RULES, Float, Rule, prefixes
+from fer_bench.ensembles.selection import as_gain, kind_of, metric_of
+from fer_bench.ensembles.votes import RULES, VALUE_RULES, Float, Rule, is_weighted, prefixes, rules_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS: dict[Rule, str] = {"majority": "#0072B2", "weighted": "#E69F00", "soft": "#009E73"}
-_MARKERS: dict[Rule, str] = {"majority": "o", "weighted": "s", "soft": "^"}
+_COLOURS: dict[Rule, str] = {
+    "majority": "#0072B2",
+    "weighted": "#E69F00",
+    "soft": "#009E73",
+    "mean": "#009E73",
+    "weighted_mean": "#E69F00",
+}
+_MARKERS: dict[Rule, str] = {"majority": "o", "weighted": "s", "soft": "^", "mean": "^", "weighted_mean": "s"}
 
 
 def rule_curves(
-    outputs: Sequence[npt.ArrayLike], targets: npt.NDArray[np.int64], weights: Sequence[float], metric: str = "accuracy"
+    outputs: Sequence[npt.ArrayLike],
+    targets: npt.NDArray[Any],
+    weights: Sequence[float],
+    metric: str = "",
+    middle: float = 0.0,
 ) -> dict[str, list[float]]:
     """Score of the first member, the first two, ... and all M, by every rule.
 
     Args:
         outputs: M arrays (N, C), in the order in which members are added.
-        targets: shape (N,).
-        weights: M numbers, of the rule ``weighted``.
-        metric: a statistic of the confusion matrix.
+        targets: shape (N,), or (N, D) of values, whose rules are others.
+        weights: M numbers, of the rules that weigh.
+        metric: as :func:`~fer_bench.ensembles.selection.metric_of` takes it.
+        middle: of the scale of values.
 
     Returns:
         M scores of each rule.
     """
     return {
         rule: [
-            _score(joint, targets, metric) for joint in prefixes(rule, outputs, weights if rule == "weighted" else None)
+            _score(joint, targets, metric, middle)
+            for joint in prefixes(rule, outputs, weights if is_weighted(rule) else None)
         ]
-        for rule in RULES
+        for rule in rules_of(kind_of(targets))
     }
 
 
-def best_size(scores: Sequence[float]) -> int:
-    """The number of members, at least two, with the highest score; the smallest of equal ones."""
-    return 2 + int(np.argmax(scores[1:]))
+def best_size(scores: Sequence[float], metric: str = "") -> int:
+    """The number of members, at least two, with the best score; the smallest of equal ones."""
+    return 2 + int(np.argmax(as_gain(scores, metric)[1:]))
 
 
 def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Mapping[str, float | None]) -> bytes:
@@ -67,10 +79,11 @@ def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Map
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     name = str(curve["metric"])
+    rules = [each for each in (*RULES, *VALUE_RULES) if each in curve["test"]]
     factor = 100 if metrics.is_share(name) else 1
     for axes, split in zip(panels, ("validation", "test"), strict=True):
-        numbers = np.arange(1, len(curve[split][RULES[0]]) + 1)
-        for each in RULES:
+        numbers = np.arange(1, len(curve[split][rules[0]]) + 1)
+        for each in rules:
             width = 2.0 if each == rule else 1.1
             axes.plot(
                 numbers,
@@ -79,7 +92,7 @@ def draw_curve(curve: Mapping[str, Any], rule: Rule, n_members: int, scores: Map
                 markersize=4,
                 linewidth=width,
                 color=_COLOURS[each],
-                label=each,
+                label=each.replace("_", " "),
             )
         own = scores.get(split)
         if own is not None:
@@ -120,6 +133,6 @@ def png_of(figure: Figure, dpi: int = 100, colours: int = 128) -> bytes:
     return png.getvalue()
 
 
-def _score(joint: Float, targets: npt.NDArray[np.int64], metric: str) -> float:
+def _score(joint: Float, targets: npt.NDArray[Any], metric: str, middle: float) -> float:
     # As it would be stored: in single precision.
-    return float(metric_of(joint.astype(np.float32).astype(np.float64)[None], targets, metric)[0])
+    return float(metric_of(joint.astype(np.float32).astype(np.float64)[None], targets, metric, middle)[0])

@@ -7,11 +7,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_bench.ensembles.selection import ValidationSet
-from fer_bench.ensembles.votes import as_probabilities
+from fer_bench.ensembles.votes import checked
 from fer_bench.errors import FerBenchError, RecordError, SpecError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -67,7 +69,7 @@ def find_members(
         protocol: theirs.
         references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished ``trained``
             records of the current protocol version on the copy of the data that the protocol ranks, or whose table is
-            the board's first.
+            the board's first; cross-validations rather than single folds of them.
         pool: narrows the latter.
 
     Raises:
@@ -81,6 +83,7 @@ def find_members(
             if record.kind == "trained"
             and not _unfit(record, protocol)
             and _on_copy(record, protocol)
+            and not record.data.get("fold")
             and (pool or Pool()).holds(record)
         ]
         # Where no copy is declared, those of the board's first table.
@@ -105,7 +108,45 @@ def find_members(
     return chosen
 
 
-def load_validation(store: Store, records: Sequence[Record]) -> ValidationSet:
+def parts_of(store: Store, protocol: Protocol, records: Sequence[Record]) -> list[list[Record]]:
+    """What is chosen and joined at one time: the members themselves or, of cross-validations, their runs of each fold.
+
+    Args:
+        store: of the folds' records.
+        protocol: theirs.
+        records: members, of :func:`find_members`.
+
+    Returns:
+        One list per fold, in the order of the members; a single one of members without folds.
+
+    Raises:
+        RecordError: cross-validations with different folds, or one of whose runs has no record; by name.
+    """
+    folds = [[str(name) for name in record.data.get("folds") or ()] for record in records]
+    for record, names in zip(records, folds, strict=True):
+        if len(names) != len(folds[0]):
+            problem = f"member {name_of(record)} has {len(names)} folds, {name_of(records[0])} has {len(folds[0])}."
+            raise RecordError(problem, "Members must have been tested on the same folds.")
+    if not folds[0]:
+        return [list(records)]
+    parts = []
+    for number in range(len(folds[0])):
+        part = [_fold_of(store, record, names[number]) for record, names in zip(records, folds, strict=True)]
+        for found in part:
+            _check_record(found, protocol, part[0])
+        parts.append(part)
+    return parts
+
+
+def _fold_of(store: Store, record: Record, run_id: str) -> Record:
+    found = store.find(record.protocol, record.model, run_id)
+    if found is None:
+        problem = f"member {name_of(record)}: its fold {run_id} is not in the store."
+        raise RecordError(problem, "Restore it from version control, or repeat the cross-validation.")
+    return found
+
+
+def load_validation(store: Store, protocol: Protocol, records: Sequence[Record]) -> ValidationSet:
     """The members' validation predictions: all that a selection may see.
 
     Raises:
@@ -118,13 +159,20 @@ def load_validation(store: Store, records: Sequence[Record]) -> ValidationSet:
                 problem, "Members are selected and weighted on validation: leave it out, or run it again."
             )
     loaded = load_split(store, records, "validation")
+    kind = protocol.task.kind
     outputs = np.stack(
         [
-            as_probabilities(predictions.outputs, f"member {name_of(r)}")
+            checked(kind, predictions.outputs, f"member {name_of(r)}")
             for r, predictions in zip(records, loaded, strict=True)
         ]
     )
-    return ValidationSet(tuple(map(name_of, records)), loaded[0].targets.astype(np.int64), outputs)
+    targets = targets_of(protocol, loaded[0])
+    return ValidationSet(tuple(map(name_of, records)), targets, outputs, sum(protocol.scale) / 2, loaded[0].groups)
+
+
+def targets_of(protocol: Protocol, predictions: Predictions) -> npt.NDArray[Any]:
+    """Class ids, or values in float64."""
+    return predictions.targets.astype(np.int64 if protocol.task.kind == "classes" else np.float64)
 
 
 def load_split(store: Store, records: Sequence[Record], split: str) -> list[Predictions]:
@@ -149,7 +197,8 @@ def _unfit(record: Record, protocol: Protocol) -> str:
     if record.protocol != protocol.name:
         return f"is of the protocol {record.protocol}, not {protocol.name}"
     if record.task != protocol.task.name:
-        return f"has the label set {record.task}, the protocol {protocol.task.name}"
+        what = "label set" if protocol.task.kind == "classes" else "task"
+        return f"has the {what} {record.task}, the protocol {protocol.task.name}"
     if record.status != "finished":
         return f"has the status {record.status}"
     if record.protocol_version != protocol.version:

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.ensembles.selection import ValidationSet
+from fer_bench.ensembles.validation_folds import FOLDS, validation_folds
 from fer_bench.errors import RecordError, SpecError
 
 Float = npt.NDArray[np.float64]
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-FOLDS = 5
 # A probability of 0 has no logarithm; what is smaller than this counts as this.
 _SMALLEST = 1e-6
 
@@ -105,7 +105,7 @@ def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
     if len(np.unique(y)) < 2 or len(y) < 2 * FOLDS:
         problem = f"a stacker cannot be learned from {len(y)} validation samples of {len(np.unique(y))} classes."
         raise SpecError(problem, "Use a vote.")
-    folds = stratified_folds(y, seed)
+    folds = validation_folds(validation, seed)
     losses = [
         np.mean([_held_out_loss(x, y, folds == fold, n_classes, penalty) for fold in range(FOLDS)])
         for penalty in PENALTIES
@@ -113,24 +113,6 @@ def fit_stacker(validation: ValidationSet, seed: int = 0) -> Stacker:
     penalty = PENALTIES[int(np.argmin(losses))]
     coefficients, intercept = _fit(x, y, n_classes, penalty)
     return Stacker(coefficients, intercept, penalty)
-
-
-def stratified_folds(y: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to FOLDS - 1, of each sample: each class is assigned to the folds in random order, also one with
-    fewer samples than folds.
-
-    Args:
-        y: shape (N,), class ids.
-        seed: of the order.
-    """
-    generator = np.random.RandomState(seed)
-    folds = np.empty(len(y), dtype=np.int64)
-    dealt = 0
-    for label in np.unique(y):
-        members = generator.permutation(np.flatnonzero(y == label))
-        folds[members] = (np.arange(len(members)) + dealt) % FOLDS
-        dealt += len(members)
-    return folds
 
 
 def _held_out_loss(

@@ -3,8 +3,8 @@ fifths of it and is scored on the last fifth.
 
 The score that an ensemble reaches on the very samples that it was chosen on flatters it, the more the freer its way of
 choosing: a greedy selection always looks better there than a plain mean. Held out, they can be compared without a look
-at the test set. The stacker is not among the ways: it chooses its penalty by its own cross-validation, which would
-take minutes.
+at the test set. The stacker of classes is not among the ways: it chooses its penalty by its own cross-validation, which
+would take minutes; that of values has a closed form.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_bench.ensembles.choice import Selection, TopK, choose, join
-from fer_bench.ensembles.selection import ValidationSet, metric_of
-from fer_bench.ensembles.stacking import FOLDS, stratified_folds
+from fer_bench.ensembles.selection import ValidationSet
+from fer_bench.ensembles.validation_folds import FOLDS, validation_folds
 from fer_bench.ensembles.votes import Rule
 
 
@@ -61,6 +61,20 @@ WAYS = (
     Way("soft", selection="greedy"),
     Way("soft", selection="greedy", bags=20),
 )
+VALUE_WAYS = (
+    Way("mean"),
+    Way("mean", "best"),
+    Way("weighted_mean"),
+    Way("weighted_mean", "best"),
+    Way("mean", selection="greedy"),
+    Way("mean", selection="greedy", bags=20),
+    Way("mean", selection="stack"),
+)
+
+
+def ways_of(kind: str) -> tuple[Way, ...]:
+    """The ways that are compared for ``classes``, or for ``values``."""
+    return VALUE_WAYS if kind == "values" else WAYS
 
 
 def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int = 0, repeats: int = 1) -> float:
@@ -75,7 +89,7 @@ def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int =
     """
     scores = []
     for repeat in range(repeats):
-        folds = stratified_folds(validation.targets, seed + repeat)
+        folds = validation_folds(validation, seed + repeat)
         joint = np.empty_like(validation.outputs[0])
         for fold in range(FOLDS):
             held_out = folds == fold
@@ -83,5 +97,5 @@ def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int =
                 validation.rows(~held_out), metric, way.top_k, way.rule, None, way.selection, way.bags, seed
             )
             joint[held_out] = join(choice, way.rule, validation.outputs[choice.members][:, held_out])
-        scores.append(float(metric_of(joint[None], validation.targets, metric)[0]))
+        scores.append(float(validation.scores(metric, joint[None])[0]))
     return float(np.mean(scores))

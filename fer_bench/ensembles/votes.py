@@ -2,7 +2,8 @@
 
 ``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much
 as the member's weight, its accuracy on validation. ``soft``: mean of the probabilities. Tied classes of the first two:
-the one with the highest mean probability over members, then the lower id. A member without an answer (a row of NaN)
+the one with the highest mean probability over members, then the lower id. Of values there are ``mean`` and
+``weighted_mean``, which weighs each member by its CCC on validation. A member without an answer (a row of NaN)
 abstains; where all do, the ensemble has no answer either.
 """
 
@@ -16,10 +17,16 @@ import numpy.typing as npt
 
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.scoring.classification import NO_ANSWER, predicted_classes
+from fer_bench.scoring.undefined import divide
 
 Float = npt.NDArray[np.float64]
-Rule = Literal["majority", "weighted", "soft"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+ClassRule = Literal["majority", "weighted", "soft"]
+ValueRule = Literal["mean", "weighted_mean"]
+Rule = ClassRule | ValueRule
+RULES: tuple[Rule, ...] = get_args(ClassRule)
+VALUE_RULES: tuple[Rule, ...] = get_args(ValueRule)
+# The plain mean, which selections that give weights build on.
+PLAIN: dict[str, Rule] = {"classes": "soft", "values": "mean"}
 # What the winner of a vote gets on top of its share, so that argmax follows the rule also in the single precision of
 # the predictions file.
 TIE_BREAK = 1e-6
@@ -28,18 +35,25 @@ _SAME = 1e-9
 _SUM_TOLERANCE = 1e-2
 
 
+def rules_of(kind: str) -> tuple[Rule, ...]:
+    """The rules for ``classes``, or for ``values``."""
+    return VALUE_RULES if kind == "values" else RULES
+
+
+def is_weighted(rule: Rule) -> bool:
+    """Whether a rule weighs members by their score on validation."""
+    return rule in ("weighted", "weighted_mean")
+
+
 class Tally:
     """Running sums over members: adding one costs the same whatever came before.
 
     Args:
-        rule: the rule.
+        rule: of classes.
         shape: (N, C).
     """
 
     def __init__(self, rule: Rule, shape: tuple[int, int]) -> None:
-        if rule not in RULES:
-            problem = f"unknown rule {rule!r}."
-            raise SpecError(problem, f"Known: {', '.join(RULES)}.")
         self.rule = rule
         self._votes = np.zeros(shape)
         self._probability = np.zeros(shape)
@@ -75,21 +89,45 @@ class Tally:
         return np.where(answered[:, None], joint, np.nan)
 
 
+class ValueTally:
+    """As :class:`Tally`, of values: a mean over the members that answer.
+
+    Args:
+        shape: (N, D).
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum = np.zeros(shape)
+        self._weight = np.zeros(shape[0])
+
+    def add(self, values: Float, weight: float = 1.0) -> None:
+        """Add a member: values (N, D), of :func:`as_values`, and what they count."""
+        answered: npt.NDArray[np.bool_] = np.asarray(~np.isnan(values).any(axis=1))
+        self._sum += weight * np.where(answered[:, None], values, 0.0)
+        self._weight += weight * answered
+
+    def outputs(self) -> Float:
+        """Shape (N, D); NaN where no member with a weight answered."""
+        return divide(self._sum, self._weight[:, None])
+
+
 def combine(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[float] | None = None) -> Float:
     """Join the outputs of members.
 
     Args:
-        rule: ``majority``, ``weighted`` or ``soft``.
-        members: M arrays (N, C) of probabilities, of the same samples in the same order; a row of NaN is no answer.
-        weights: M numbers, none negative; needed by ``weighted``, possible for ``soft``, unknown to ``majority``.
+        rule: of classes ``majority``, ``weighted`` or ``soft``, of values ``mean`` or ``weighted_mean``.
+        members: M arrays (N, C) of probabilities, or (N, D) of values, of the same samples in the same order; a row of
+            NaN is no answer.
+        weights: M numbers, none negative; needed by ``weighted`` and ``weighted_mean``, possible for ``soft`` and
+            ``mean``, unknown to ``majority``.
 
     Returns:
-        Shape (N, C), float64: for ``soft`` the mean; for votes each class' share of them, shrunk by a millionth that
-            goes to the winner, so that argmax
-        follows the rule. Rows sum to 1, or are NaN where no member answered.
+        float64. Of values shape (N, D), in their units. Of classes shape (N, C): for ``soft`` the mean; for votes each
+        class' share of them, shrunk by a millionth that goes to the winner, so that argmax follows the rule; rows sum
+        to 1. NaN where no member answered.
 
     Raises:
-        RecordError: outputs are not probabilities, or of different shapes.
+        RecordError: outputs are not probabilities, or not values, or of different shapes.
         SpecError: weights are missing, useless or too many.
     """
     *_, last = prefixes(rule, members, weights)
@@ -101,19 +139,44 @@ def prefixes(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[flo
     if len(members) == 0:
         problem = "an ensemble needs members."
         raise SpecError(problem)
-    checked = _weights(rule, weights, len(members))
-    tally: Tally | None = None
+    if rule not in (*RULES, *VALUE_RULES):
+        problem = f"unknown rule {rule!r}."
+        raise SpecError(problem, f"Known: {', '.join((*RULES, *VALUE_RULES))}.")
+    kind = "values" if rule in VALUE_RULES else "classes"
+    numbers = _weights(rule, weights, len(members))
+    tally: Tally | ValueTally | None = None
     shape: tuple[int, int] | None = None
-    for i, outputs in enumerate(members):
-        probabilities = as_probabilities(outputs, f"member {i}")
+    for i, given in enumerate(members):
+        outputs = checked(kind, given, f"member {i}")
         if tally is None or shape is None:
-            shape = (probabilities.shape[0], probabilities.shape[1])
-            tally = Tally(rule, shape)
-        if probabilities.shape != shape:
-            problem = f"member {i} has outputs of shape {probabilities.shape}, the first {shape}."
+            shape = (outputs.shape[0], outputs.shape[1])
+            tally = ValueTally(shape) if kind == "values" else Tally(rule, shape)
+        if outputs.shape != shape:
+            problem = f"member {i} has outputs of shape {outputs.shape}, the first {shape}."
             raise RecordError(problem)
-        tally.add(probabilities, checked[i])
+        tally.add(outputs, numbers[i])
         yield tally.outputs()
+
+
+def checked(kind: str, outputs: npt.ArrayLike, who: str) -> Float:
+    """:func:`as_probabilities` of classes, :func:`as_values` of values."""
+    return as_values(outputs, who) if kind == "values" else as_probabilities(outputs, who)
+
+
+def as_values(outputs: npt.ArrayLike, who: str) -> Float:
+    """Outputs (N, D) in float64; each row finite, or all NaN where a value of it is missing.
+
+    Raises:
+        RecordError: another shape, or an infinite value.
+    """
+    values = np.array(outputs, dtype=np.float64)
+    if values.ndim != 2:
+        problem = f"{who}: outputs of shape {values.shape} are not (samples, values)."
+        raise RecordError(problem)
+    if np.isinf(values).any():
+        problem = f"{who}: row {int(np.isinf(values).any(axis=1).argmax())} of its outputs is infinite."
+        raise RecordError(problem, "Leave it out.")
+    return np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values)
 
 
 def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
@@ -146,8 +209,8 @@ def _winners(share: Float, mean: Float) -> npt.NDArray[np.int64]:
 
 def _weights(rule: Rule, weights: Sequence[float] | None, n: int) -> list[float]:
     if weights is None:
-        if rule == "weighted":
-            problem = "the rule 'weighted' needs a weight for each member."
+        if is_weighted(rule):
+            problem = f"the rule {rule!r} needs a weight for each member."
             raise SpecError(problem)
         return [1.0] * n
     values = np.asarray(weights, dtype=np.float64)
@@ -158,7 +221,7 @@ def _weights(rule: Rule, weights: Sequence[float] | None, n: int) -> list[float]
         values.shape != (n,)
         or not np.isfinite(values).all()
         or (values < 0).any()
-        or (rule == "soft" and not values.any())
+        or (rule not in RULES[:2] and not values.any())
     ):
         problem = f"weights must be {n} finite numbers, none negative and not all 0."
         raise SpecError(problem)

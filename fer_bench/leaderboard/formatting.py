@@ -46,6 +46,20 @@ def interval(row: Row, name: str) -> str:
     return NONE if pair is None else f"{number(pair[0], name)} to {number(pair[1], name)}"
 
 
+def fold_mean(row: Row, name: str) -> str:
+    """A row's mean over folds of a score (``ccc``, ``valence/ccc``), with its standard deviation over folds; of several
+    seeds, the means of both.
+    """
+    folds = [record.metrics.get("folds") or {} for record in row.records]
+    mean, std = (_mean([(fold.get(key) or {}).get(name) for fold in folds]) for key in ("averaged", "std"))
+    return number(mean, name) + ("" if std is None else f" ± {number(std, name)}")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if isinstance(value, int | float)]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
 def clean(row: Row, primary: str) -> str:
     """A row's score without duplicates, and of how many samples."""
     value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")

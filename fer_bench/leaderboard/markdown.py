@@ -13,6 +13,7 @@ from fer_bench.leaderboard.formatting import (
     clean,
     corrupted,
     epochs,
+    fold_mean,
     interval,
     link,
     markdown_table,
@@ -40,7 +41,7 @@ END = "<!-- fer_bench:end -->"
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 # For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 _UNEVEN = "weighted_f1"
-_BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc")
+_BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
 _UNIT = (-1.0, 1.0)
 _MARKS = {
     "trained": "",
@@ -82,6 +83,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _folded(board)
     parts += _gains(board, names)
     parts += _per_class(board, names)
+    parts += _over_folds(board, names)
     parts += _siblings(board, names)
     parts += _unranked(board)
     for other in board.others:
@@ -236,7 +238,6 @@ def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
 
 def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
     primary, kind = board.protocol.primary, board.protocol.task.kind
-    averaged = f"folds/averaged/{primary}"
     sign = unit_sign(primary)
     beside = [
         name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary
@@ -248,7 +249,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
         ),
         Column(f"{title(primary)}{sign}", lambda p: f"**{mean_std(p.row, primary)}**", keep=True),
         Column("95 % interval", lambda p: interval(p.row, primary)),
-        Column(f"Mean of folds{sign}", lambda p: number(p.row.value(averaged), primary)),
+        Column(f"Mean of folds{sign}", lambda p: fold_mean(p.row, primary)),
         Column(f"By the dataset's own labels{sign}", lambda p: number(p.row.by_own_labels(primary), primary)),
         Column(f"Without duplicates{sign} (n)", lambda p: clean(p.row, primary)),
         Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
@@ -354,6 +355,27 @@ def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         about,
         markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels)),
     ]
+
+
+def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """The other reading of every measure of a cross-validation: mean over folds."""
+    primary = board.protocol.primary
+    if board.protocol.task.kind != "values":
+        return []
+    shown = [primary, *(name for name in _of_values(board.protocol) if name != primary)]
+    rows = [
+        [escape(names[placed.row.model, placed.row.key]), *(fold_mean(placed.row, name) for name in shown)]
+        for placed in board.placed
+        if fold_mean(placed.row, primary) != NONE
+    ]
+    if not rows:
+        return []
+    about = (
+        "Each fold scored by itself: mean over folds ± standard deviation (ddof 1). The ranking is of all samples"
+        " together; papers that print means over folds are to be compared with this table."
+    )
+    table = markdown_table(["Model", *(title(name) for name in shown)], rows, [False] + [True] * len(shown))
+    return ["## Mean over folds", about, table]
 
 
 def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:

@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fer_bench.ensembles.ensemble_record import validation_score_of
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
-from fer_bench.scoring.rows import Row, metric
+from fer_bench.scoring.rows import Row
 
 # Inputs and outcomes of building an ensemble, not its method.
 _OUTCOMES = frozenset({"n_members", "n_candidates"})
@@ -55,6 +56,6 @@ def _question(record: Record, views: dict[str, bool]) -> str:
 
 
 def _on_validation(protocol: Protocol, row: Row) -> float:
-    values = [metric(record.validation_metrics, protocol.primary) for record in row.records]
+    values = [validation_score_of(record, protocol.primary) for record in row.records]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else float("-inf" if protocol.higher_is_better else "inf")

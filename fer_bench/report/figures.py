@@ -23,12 +23,17 @@ Curves = Mapping[str, Sequence[float | None]]
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 _SPLITS = {"train": BLUE, "validation": ORANGE}
 _N_RESAMPLES = 1000
+# A loss that is so many times the median is off the panel.
+_EXPLODED = 20
 # From this many classes on, a figure in every cell cannot be read.
 _MANY_CLASSES = 12
 
 
 def learning_curves(
-    runs: Sequence[Curves], best_epochs: Sequence[int | None], metrics: Sequence[str] = ("loss", "accuracy")
+    runs: Sequence[Curves],
+    best_epochs: Sequence[int | None],
+    metrics: Sequence[str] = ("loss", "accuracy"),
+    each: str = "seeds",
 ) -> bytes | None:
     """Loss and scores by epoch: the mean over runs, a band of one standard deviation (ddof 1), and every run as a thin
     line.
@@ -37,6 +42,7 @@ def learning_curves(
         runs: the curves of each seed, ``train/loss`` and so on, one value an epoch; None where it is unknown.
         best_epochs: which epoch each run kept, from 1.
         metrics: one panel each; those that no run has are left out.
+        each: what the runs are: seeds or folds.
 
     Returns:
         A PNG file; None where no run has curves.
@@ -51,7 +57,7 @@ def learning_curves(
     figure = Figure(figsize=(4.9 * len(shown), 3.9), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for split, colour in _SPLITS.items():
-            _band(axes, [run[f"{split}/{metric}"] for run in runs if run.get(f"{split}/{metric}")], split, colour)
+            _band(axes, [run[f"{split}/{metric}"] for run in runs if run.get(f"{split}/{metric}")], split, colour, each)
         kept = [epoch for epoch in best_epochs if epoch]
         for i, epoch in enumerate(kept):
             axes.axvline(
@@ -65,9 +71,22 @@ def learning_curves(
         axes.set_xlabel("epoch")
         axes.set_ylabel(in_words(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        if metric == "loss":
+            _keep_readable(
+                axes, [value for run in runs for split in _SPLITS for value in run.get(f"{split}/loss") or ()]
+            )
         _plain(axes)
         axes.legend(fontsize=8, frameon=False)
     return png_of(figure)
+
+
+def _keep_readable(axes: Axes, values: Sequence[float | None]) -> None:
+    """An epoch in which a loss exploded would flatten all others into a line."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(known) or known.min() < 0 or known.max() <= _EXPLODED * np.median(known):
+        return
+    axes.set_ylim(0, 4 * float(np.median(known)))
+    axes.set_ylabel(f"loss (the largest, {known.max():.3g}, is not shown)")
 
 
 def confusion(matrix: npt.ArrayLike, names: Sequence[str], title: str) -> bytes:
@@ -258,7 +277,7 @@ def comparison(
     return png_of(figure)
 
 
-def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour: str) -> None:
+def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour: str, each: str) -> None:
     if not lines:
         return
     length = max(map(len, lines))
@@ -274,7 +293,7 @@ def _band(axes: Axes, lines: Sequence[Sequence[float | None]], name: str, colour
         color=colour,
         linewidth=1.9,
         marker=marker,
-        label=name if len(lines) == 1 else f"{name}, mean of {len(lines)} seeds ± sd",
+        label=name if len(lines) == 1 else f"{name}, mean of {len(lines)} {each} ± sd",
     )
     if len(lines) == 1:
         return

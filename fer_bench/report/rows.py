@@ -12,7 +12,7 @@ from fer_bench import metrics
 from fer_bench.ensembles.curve import draw_curve
 from fer_bench.metrics import NONE, Metric, in_units
 from fer_bench.protocols import Protocol
-from fer_bench.report import figures
+from fer_bench.report import figures, value_figures
 from fer_bench.report.values import dimension_table, fold_rows, predicted_against_true
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
@@ -88,7 +88,8 @@ def build_section(
             )
     section.facts.extend(_facts(records, metrics.headline(protocol.task.kind)))
     section.tables.extend(_tables(first))
-    section.figures.extend(_curves(protocol, siblings or records))
+    section.figures.extend(_curves(store, protocol, siblings or records))
+    section.figures.extend(_members(protocol, first))
     if labels is None:
         section.tables.append(dimension_table(records, protocol.task.dimensions))
         section.figures.extend(_figures_of_values(store, protocol, records))
@@ -97,40 +98,95 @@ def build_section(
     return section
 
 
-def _curves(protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
+def _curves(store: Store, protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
+    siblings, each, many = _with_curves(store, siblings)
     runs = [record.training.get("curves") or {} for record in siblings]
     best = [record.training.get("best_epoch") for record in siblings]
-    curves = figures.learning_curves([run for run in runs if run], best, ("loss", "accuracy", protocol.primary))
+    shown = dict.fromkeys(("loss", metrics.HEADLINE[protocol.task.kind], protocol.primary))
+    curves = figures.learning_curves([run for run in runs if run], best, tuple(shown), each)
     if curves:
-        seeds = "one seed" if len(siblings) == 1 else f"mean of {len(siblings)} seeds ± standard deviation"
         yield Shown(
-            "learning_curves", f"Learning curves, {seeds}; dotted: the epoch that was kept, best on validation.", curves
+            "learning_curves", f"Learning curves, {many}; dotted: the epoch that was kept, best on validation.", curves
         )
+
+
+def _with_curves(store: Store, siblings: Sequence[Record]) -> tuple[Sequence[Record], str, str]:
+    """The runs that were trained, what they are, and how many in words: of cross-validations those of their folds."""
+    folds = [
+        found
+        for record in siblings
+        for run_id in record.data.get("folds") or ()
+        if (found := store.find(record.protocol, record.model, str(run_id))) is not None
+    ]
+    if folds:
+        return folds, "folds", f"mean of {len(folds)} folds ± standard deviation"
+    return (
+        siblings,
+        "seeds",
+        "one seed" if len(siblings) == 1 else f"mean of {len(siblings)} seeds ± standard deviation",
+    )
+
+
+def _members(protocol: Protocol, record: Record) -> Iterable[Shown]:
+    """How much another member helps an ensemble."""
+    if "curve" not in record.training:
+        return
+    folds = record.training.get("folds")
+    # What is scored over all folds together is no point of a mean over folds.
+    scores = (
+        {}
+        if folds
+        else {
+            "validation": record.validation_metrics.get(protocol.primary),
+            "test": record.metrics.get(protocol.primary),
+        }
+    )
+    curve = draw_curve(record.training["curve"], record.spec["rule"], record.spec["n_members"], scores)
+    over = ", means over folds" if folds else ""
+    yield Shown("members", f"Number of members against score, by every rule{over}.", curve)
 
 
 def _figures_of_values(store: Store, protocol: Protocol, records: Sequence[Record]) -> Iterable[Shown]:
     over = "" if len(records) == 1 else f", {len(records)} runs together"
+    names, scale = protocol.task.dimensions, protocol.scale
     for split in ("validation", "test"):
         loaded = [store.predictions(record, split) for record in records if split in record.predictions]
-        if loaded:
-            targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
-            title = f"{split}{over}"
-            caption = f"Predicted against true values on {title}; the darker, the more samples."
-            yield Shown(
-                f"values_{split}",
-                caption,
-                predicted_against_true(targets, outputs, protocol.task.dimensions, protocol.scale, title),
+        if not loaded:
+            continue
+        targets, outputs = np.concatenate([p.targets for p in loaded]), np.concatenate([p.outputs for p in loaded])
+        title = f"{split}{over}"
+        caption = f"Predicted against true values on {title}; the darker, the more samples."
+        yield Shown(f"values_{split}", caption, predicted_against_true(targets, outputs, names, scale, title))
+        pair = value_figures.answered(targets, outputs)
+        if split == "validation" or not len(pair[0]):
+            continue
+        what = "Where labels and predictions are" if len(names) != 2 else "Labels and predictions on the circumplex"
+        yield Shown("circumplex", f"{what}, {title}.", value_figures.circumplex(*pair, names, scale, title))
+        caption = f"Error by the region of the label, {title}" + (
+            "; arrows lead from the mean label to the mean prediction, numbers count samples."
+            if len(names) == 2
+            else "."
+        )
+        yield Shown("error_by_region", caption, value_figures.error_by_region(*pair, names, scale, title))
+        caption = f"Predicted minus true value against the true one, {title}; below 0 the prediction is too low."
+        yield Shown("residuals", caption, value_figures.residuals(*pair, names, scale, title))
+        first = loaded[0]
+        if first.groups is not None:
+            traces = value_figures.clip_traces(
+                first.targets.astype(np.float64),
+                first.outputs.astype(np.float64),
+                first.ids,
+                first.groups,
+                names,
+                scale,
+                f"{split}, clips from the smallest to the largest error",
             )
+            if traces:
+                run = "" if len(records) == 1 else f", run {records[0].run_id}"
+                yield Shown("clips", f"Clips frame by frame{run}: labels and predictions.", traces)
 
 
 def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names: Sequence[str]) -> Iterable[Shown]:
-    if "curve" in records[0].training:
-        scores = {
-            "validation": records[0].validation_metrics.get(protocol.primary),
-            "test": records[0].metrics.get(protocol.primary),
-        }
-        curve = draw_curve(records[0].training["curve"], records[0].spec["rule"], records[0].spec["n_members"], scores)
-        yield Shown("members", "Number of members against score, by every rule.", curve)
     over = "" if len(records) == 1 else f", summed over {len(records)} runs"
     for split in ("validation", "test"):
         matrices = [
@@ -237,16 +293,17 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
 def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
     members = record.training.get("members")
     if record.kind == "ensemble" and members:
+        score = next(name for name in metrics.HEADLINE.values() if f"validation_{name}" in members[0])
         rows = [
             [
                 f"{entry['model']}/{entry['run_id']}",
                 f"{entry['weight']:.4g}",
-                in_units(entry["validation_accuracy"], "accuracy"),
-                in_units(entry["test_accuracy"], "accuracy"),
+                *(in_units(entry[f"{split}_{score}"], score) for split in ("validation", "test")),
             ]
             for entry in members
         ]
-        yield "Members", ["member", "weight", "accuracy on validation", "on test"], rows
+        over = ", means over folds" if record.training.get("folds") else ""
+        yield f"Members{over}", ["member", "weight", f"{metrics.in_words(score)} on validation", "on test"], rows
     found = record.training.get("agreement")
     if record.kind == "human" and found:
         names = {

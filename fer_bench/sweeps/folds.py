@@ -21,8 +21,8 @@ from fer_bench.results.begin import begin_record
 from fer_bench.results.inputs import Inputs, digest, find_done, run_id_for, stated
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.scoring.folds import pooled
 from fer_bench.scoring.record import scored, without_scores
-from fer_bench.scoring.value_scores import FOLD_FLAG
 from fer_bench.spec import RunSpec
 
 Run = Callable[..., Record]
@@ -159,26 +159,6 @@ def joined(
     )
     together = {"test": test}
     return scored(draft, protocol, together), together
-
-
-def pooled(predictions: Sequence[Predictions]) -> Predictions:
-    """Predictions of all folds together, by id, with a flag per fold; every sample is in one fold, or the folds overlap
-    and this raises a RecordError.
-    """
-    order = np.argsort(np.concatenate([part.ids for part in predictions]), kind="stable")
-    fold = np.repeat(np.arange(len(predictions)), [len(part) for part in predictions])[order]
-    groups = (
-        None
-        if any(part.groups is None for part in predictions)
-        else np.concatenate([part.groups for part in predictions if part.groups is not None])
-    )
-    return Predictions(
-        np.concatenate([part.ids for part in predictions])[order],
-        np.concatenate([part.targets for part in predictions])[order],
-        np.concatenate([part.outputs for part in predictions])[order],
-        {f"{FOLD_FLAG}{number}": fold == number for number in range(len(predictions))},
-        None if groups is None else groups[order],
-    )
 
 
 def _folding(spec: RunSpec) -> Folding:

@@ -58,6 +58,10 @@ class FineTuning:
         if frozen > len(stages.backbone):
             problem = f"freeze = {spec.freeze!r}: {spec.model} has {len(stages.backbone)} stages before its head."
             raise SpecError(problem, "Use a smaller number, or freeze=backbone.")
+        rates = [name for name in ("backbone_lr", "layer_decay") if getattr(spec, name) != _DEFAULTS[name]]
+        if rates and frozen == len(stages.backbone) and not spec.unfreeze_every:
+            problem = f"{rates[0]} with freeze = {spec.freeze!r}: all but the head is frozen, and has no learning rate."
+            raise SpecError(problem, f"Leave {rates[0]} out, freeze less, or set unfreeze_every.")
         backbone = 1.0 if spec.backbone_lr is None else spec.backbone_lr / spec.lr
         return cls(stages, frozen, spec.unfreeze_every, backbone, spec.layer_decay)
 

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 import typer
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from fer_bench.assignments import parse_assignments
 from fer_bench.cli import train
-from fer_bench.cli.flags import flag_of, typed
+from fer_bench.cli.flags import agreed, flag_of, typed
 from fer_bench.cli.main import app
 from fer_bench.errors import SpecError
 from fer_bench.probes.settings import ProbeSettings
@@ -92,6 +93,11 @@ def test_help_needs_no_pytorch():
         ("seed", "[1"),
         ("recipe", "x" * 300),
         ("class_weights", "1"),
+        ("epochs", "yes"),
+        ("lr", "on"),
+        ("gradient_clip", "true"),
+        ("epochs", ""),
+        ("image_size", " "),
     ],
 )
 def test_a_flag_and_set_end_in_the_same_error(fer_bench, own_folders, field, text):
@@ -107,6 +113,7 @@ def test_a_flag_and_set_end_in_the_same_error(fer_bench, own_folders, field, tex
     [
         ("image_size", "none", None),
         ("image_size", "null", None),
+        ("backbone_lr", "None", None),
         ("progressive_from", "32", 32),
         ("lr", "1e-3", 0.001),
         ("lr", "1", 1.0),
@@ -154,7 +161,41 @@ def test_flags_reach_the_run(fer_bench, own_folders, monkeypatch):
     assert (spec.folding.folds, spec.folding.by) == (3, "frame")
 
 
+@pytest.mark.parametrize(
+    ("flag", "assignment", "named"),
+    [
+        ("--epochs 1", "epochs=2", "epochs is given twice"),
+        ("--model-options width=4", "model_options.width=8", "model_options.width is given twice"),
+        ("--folds 3", "dataset_options.folds=5", "dataset_options.folds is given twice"),
+        ("--workers 0", "execution.workers=2", "execution.workers is given twice"),
+    ],
+)
+def test_a_setting_with_two_values_is_refused(fer_bench, own_folders, flag, assignment, named):
+    done = fer_bench("run", "--dry-run", *flag.split(), "--set", assignment)
+    assert done.code == 2
+    assert named in done.err
+
+
+def test_a_setting_may_be_given_twice_with_one_value():
+    assert agreed({"epochs": 1, "model_options": {"a": 1}}, {"epochs": 1, "model_options": {"b": 2}}) == {
+        "epochs": 1,
+        "model_options": {"a": 1, "b": 2},
+    }
+
+
+@pytest.mark.parametrize("settings", [{"epochs": True}, {"lr": True}, {"tta": False}, {"execution": {"workers": True}}])
+def test_true_is_no_number(settings):
+    with pytest.raises(ValidationError, match="should not be true or false"):
+        RunSpec(**settings)
+
+
 def test_the_suites_verb_has_the_execution_alone():
     shown = " ".join(options("suite"))
     assert re.search(r"--wandb\b", shown)
     assert "--epochs" not in shown
+
+
+def test_a_grid_refuses_two_values_too(fer_bench, own_folders):
+    done = fer_bench("probe", "--dry-run", "--backbone", "resnet18", "--lr", "0.1", "--set", "lr=0.2")
+    assert done.code == 2
+    assert "lr is given twice" in done.err

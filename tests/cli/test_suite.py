@@ -159,3 +159,11 @@ def test_no_suite_says_which_verb_to_use(monkeypatch):
 
     monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
     assert "run with" not in CliRunner().invoke(app, ["list", "suites"]).output
+
+
+def test_a_wrong_name_is_found_without_carrying_the_suite_out(fer_bench, suite):
+    path = suite(f"seeds: [0]\nruns:\n  - {{{TINY}, recipe: plain, augment: flop}}\n")
+    asked = fer_bench("suite", path, "--dry-run")
+    assert asked.code == 2
+    assert "flop" in asked.err
+    assert "(plain)" in asked.err

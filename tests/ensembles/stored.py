@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from fer_bench.predictions import Predictions
@@ -27,9 +29,29 @@ def predictions(seed, split="test", skill=1.2, n=None, n_classes=7):
     )
 
 
+def _predictions(protocol, seed, split, skill):
+    return predictions(seed, split, skill, n_classes=len(protocol.task.labels))
+
+
+_SCORED = {}
+
+
+def _scores(protocol, seed, split, skill):
+    """Computed once: most members are stored again by the next test."""
+    key = repr((protocol, seed, split, skill))
+    if key not in _SCORED:
+        _SCORED[key] = score(protocol, _predictions(protocol, seed, split, skill))
+    return copy.deepcopy(_SCORED[key])
+
+
 def member(seed, skill=1.2, *, model=None, splits=None, protocol=PROTOCOL, **fields):
     """A finished record and its predictions."""
-    splits = splits or {split: predictions(seed, split, skill, n_classes=len(protocol.task.labels)) for split in SIZES}
+    scores = (
+        (lambda split: score(protocol, splits[split]))
+        if splits
+        else (lambda split: _scores(protocol, seed, split, skill))
+    )
+    splits = splits or {split: _predictions(protocol, seed, split, skill) for split in SIZES}
     test = splits["test"]
     content = {
         "run_id": f"r{seed}-s{seed}",
@@ -39,14 +61,14 @@ def member(seed, skill=1.2, *, model=None, splits=None, protocol=PROTOCOL, **fie
         "dataset": protocol.dataset,
         "model": model or f"net{seed}",
         "seed": seed,
-        "metrics": score(protocol, test),
+        "metrics": scores("test"),
         "n_scored": len(test),
         "outcomes": pack_outcomes(correct(test)),
         "data": {"checksums": CHECKSUMS},
         "parameters": {"trainable": 10, "total": 12},
     }
     if "validation" in splits:
-        content["validation_metrics"] = score(protocol, splits["validation"])
+        content["validation_metrics"] = scores("validation")
     return Record(**(content | fields)), splits
 
 

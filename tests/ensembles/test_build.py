@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fer_bench.ensembles import build as build_module
+from fer_bench.ensembles import part as part_module
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.ensembles.curve import best_size
 from fer_bench.ensembles.members import Pool, find_members
@@ -36,6 +37,19 @@ def store(tmp_path):
     return made
 
 
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Figures are drawn only where they are looked at."""
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(build_module, "draw_curve", lambda *_: b"")
+
+
+@pytest.fixture
+def figures():
+    """Asked for by a test that looks at them."""
+
+
+@pytest.mark.usefixtures("figures")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, options):
     record = build_ensemble(store, PROTOCOL, **options)
@@ -170,11 +184,11 @@ def test_other_test_labels_lead_to_the_same_selection(tmp_path, options):
 @pytest.mark.parametrize("options", [{}, {"top_k": "best"}, {"selection": "greedy"}, {"selection": "stack"}], ids=str)
 def test_no_test_prediction_is_opened_before_the_choice_is_made(store, monkeypatch, options):
     events = []
-    real_load, real_choose = Store.predictions, build_module.choose
+    real_load, real_choose = Store.predictions, part_module.choose
     monkeypatch.setattr(
         Store, "predictions", lambda self, record, split="test": events.append(split) or real_load(self, record, split)
     )
-    monkeypatch.setattr(build_module, "choose", lambda *args: [real_choose(*args), events.append("chosen")][0])
+    monkeypatch.setattr(part_module, "choose", lambda *args: [real_choose(*args), events.append("chosen")][0])
     build_ensemble(store, PROTOCOL, **options)
     assert "test" not in events[: events.index("chosen")]
     assert "test" in events
@@ -244,7 +258,7 @@ def test_logits_and_damaged_files_are_refused_by_name(store):
 
 def test_options_that_make_no_sense(store):
     cases = [
-        ({"rule": "mean"}, "unknown rule 'mean'"),
+        ({"rule": "mean"}, "unknown rule 'mean'.*Known for classes: majority, weighted, soft"),
         ({"order": "train"}, "unknown order"),
         ({"selection": "best"}, "unknown selection"),
         ({"selection": "greedy", "rule": "majority"}, "works on probabilities"),
@@ -259,8 +273,8 @@ def test_options_that_make_no_sense(store):
     for options, message in cases:
         with pytest.raises(FerBenchError, match=message):
             build_ensemble(store, PROTOCOL, **options)
-    with pytest.raises(SpecError, match="ensembles of classes only"):
-        build_ensemble(store, Protocol("toy", TASKS["fer7"].__class__("va", "values", "ccc")))
+    with pytest.raises(SpecError, match="ranked by sagr, by which members cannot be chosen"):
+        build_ensemble(store, Protocol("toy", TASKS["fer7"].__class__("va", "values", "sagr")))
 
 
 def test_the_pool_holds_what_can_be_ranked(store):

@@ -6,8 +6,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from fer_bench.ensembles import choice, selection, stacking, strategies
+from fer_bench.ensembles import choice, ridge, selection, stacking, strategies
 from fer_bench.ensembles.choice import choose, join
+from fer_bench.ensembles.ridge import fit_ridge_stacker
 from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of, order_by_validation
 from fer_bench.ensembles.stacking import PENALTIES, Stacker, features, fit_stacker
 from fer_bench.ensembles.votes import combine
@@ -85,8 +86,9 @@ def test_metric_of_and_order():
 def test_no_selection_can_be_handed_test_predictions():
     """Every selection takes a ValidationSet and, besides options, nothing that could hold predictions; none can open a
     store."""
-    assert {field.name for field in dataclasses.fields(ValidationSet)} == {"names", "targets", "outputs"}
-    for function in (greedy, order_by_validation, fit_stacker, choice.choose):
+    fields = {field.name for field in dataclasses.fields(ValidationSet)}
+    assert fields == {"names", "targets", "outputs", "middle", "groups"}
+    for function in (greedy, order_by_validation, fit_stacker, fit_ridge_stacker, choice.choose):
         parameters = list(inspect.signature(function).parameters.values())
         assert parameters[0].annotation == "ValidationSet"
         for parameter in parameters[1:]:
@@ -100,7 +102,7 @@ def test_no_selection_can_be_handed_test_predictions():
                 "Sequence[int] | None",
                 "Selection | None",
             }, parameter
-    for module in (selection, stacking, choice):
+    for module in (selection, stacking, ridge, choice):
         names = set(vars(module))
         assert not names & {"Store", "Predictions", "load_split", "load_validation"}, module
 

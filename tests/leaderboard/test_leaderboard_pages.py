@@ -234,3 +234,21 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.part"))
     assert render_all(store, check=True) == []
     assert np.array_equal(sorted(path.name for path in tmp_path.glob("*.md")), ["README.md", "toy-fer7.md"])
+
+
+def test_boards_of_values_show_both_readings_of_every_measure(tmp_path):
+    from tests.ensembles import stored_values
+
+    store = Store(tmp_path)
+    whole = stored_values.fill_folds(store, 1)[0]
+    render_all(store)
+    page = (tmp_path / "toy-va.md").read_text()
+    pooled, averaged = page.split("## Mean over folds")
+    header = next(line for line in pooled.splitlines() if line.startswith("| Rank"))
+    assert "| Valence CCC | Valence RMSE | Valence PCC | Valence ICC(3,1) | Arousal CCC |" in header
+    assert f"{whole.metrics['valence']['icc31']:.3f}" in pooled
+    folds = whole.metrics["folds"]
+    row = next(line for line in averaged.splitlines() if line.startswith("| net0"))
+    for name in ("ccc", "valence/icc31", "arousal/rmse", "arousal/pcc"):
+        assert f"{folds['averaged'][name]:.3f} ± {folds['std'][name]:.3f}" in row
+    assert f"{folds['averaged']['ccc']:.3f} ± {folds['std']['ccc']:.3f}" in pooled

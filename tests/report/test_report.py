@@ -85,6 +85,15 @@ def store(tmp_path):
     return made
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Nothing of what follows looks at a figure."""
+    return lambda: monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig",
+        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
+    )
+
+
 def test_a_run(store, tmp_path):
     page = report(store, "r0-s0", tmp_path / "out")
     text = check_self_contained(page)
@@ -97,13 +106,14 @@ def test_a_run(store, tmp_path):
     assert {file.name: file.read_bytes() for file in again.parent.iterdir()} == first
 
 
-def test_a_protocol_with_an_ensemble(store, tmp_path):
+def test_a_protocol_with_an_ensemble(store, tmp_path, undrawn):
     ensemble = build_ensemble(store, PROTOCOL, rule="majority")
     page = report(store, PROTOCOL.name, tmp_path / "out")
     text = check_self_contained(page)
     ours = {f"{ensemble.row}-{name}" for name in (FIGURES - {"learning_curves"}) | {"members"}}
     assert {file.stem for file in page.parent.glob("*.png")} == {"rows"} | {f"r-{name}" for name in FIGURES} | ours
     assert "five_layer_cnn/r1-s1" in text
+    undrawn()
     shorter = report(store, PROTOCOL.name, tmp_path / "short", most_rows=1).read_text()
     assert "1 more row is not shown" in shorter
 
@@ -120,7 +130,8 @@ def test_people_and_rows_without_an_answer(tmp_path):
     assert {file.stem for file in page.parent.glob("*.png")} == {"confusion_validation", "confusion_test", "per_class"}
 
 
-def test_what_cannot_be_reported(store, tmp_path):
+def test_what_cannot_be_reported(store, tmp_path, undrawn):
+    undrawn()
     store.put(*member(5, status="nan", message="the loss became NaN"))
     with pytest.raises(RecordError, match="status nan"):
         report(store, "r5-s5", tmp_path / "out")

@@ -220,6 +220,22 @@ def test_bins_are_closed_above():
     assert diagram["confidence"].tolist() == [0.5, 1.0]
 
 
+@pytest.mark.parametrize("decimals", [1, 2, 16])
+@pytest.mark.parametrize("n", [1, 2, 7, 150, 3000])
+def test_average_precision_is_scikit_learns_bit_for_bit(n, decimals):
+    """With ties and with samples without an answer."""
+    rng = np.random.default_rng(n)
+    targets, probabilities = rng.integers(3, size=n), rng.dirichlet(np.ones(3), size=n)
+    probabilities[:, :2] = np.round(probabilities[:, :2] / 2, decimals)
+    probabilities[:, 2] = 1 - probabilities[:, :2].sum(axis=1)
+    probabilities[5::9] = np.nan
+    ranking = np.where(np.isnan(probabilities), -1, probabilities)
+    expected = [
+        metrics.average_precision_score(targets == c, ranking[:, c]) if (targets == c).any() else None for c in range(3)
+    ]
+    assert probability_scores(targets, probabilities)["average_precision"] == expected
+
+
 def test_average_precision_leaves_out_classes_without_samples():
     targets, probabilities = np.array([0, 0, 1]), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.4, 0.3]])
     scores = probability_scores(targets, probabilities)

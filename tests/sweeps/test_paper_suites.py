@@ -12,6 +12,7 @@ from fer_bench.protocols import protocol_for
 from fer_bench.spec import read_yaml
 from fer_bench.sweeps.grid import read_suite
 from fer_bench.tasks.autoencoding import AutoencodingTask
+from fer_bench.training import build as build_module
 from fer_bench.training.build import build_task, check_names
 from tests.paper_models import SEVENTEEN
 from tests.training.conftest import ROOT
@@ -29,6 +30,22 @@ def by_recipe(suite):
     return found
 
 
+@pytest.fixture
+def each_network_once(monkeypatch):
+    """A network is tried once, whatever the seed and the recipe of the runs that name it."""
+    real, tried = build_module.try_specified, {}
+
+    def once(spec, n_outputs):
+        shape = {"model", "model_options", "weights", "image_size", "progressive_from", "normalization", "execution"}
+        key = spec.model_dump_json(include=shape), n_outputs
+        if key not in tried:
+            tried[key] = real(spec, n_outputs)
+        return tried[key]
+
+    monkeypatch.setattr(build_module, "try_specified", once)
+
+
+@pytest.mark.usefixtures("each_network_once")
 @pytest.mark.parametrize("suite", ["cnn_ensembles", "fer2013_scratch", "autoencoder"])
 def test_every_name_is_known_and_the_command_line_lists_the_suite(suite):
     chosen = read_suite(Path(suite))

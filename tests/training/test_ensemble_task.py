@@ -198,3 +198,19 @@ def test_members_trained_on_images_of_other_sizes_are_refused(stored, tmp_path):
         other.put(found.model_copy(update={"data": found.data | {"image_size": 48 if i else 64}}))
     with pytest.raises(WeightsError, match="images of different sizes"):
         load_ensemble(other, record)
+
+
+def test_an_ensemble_of_values_predicts_as_it_is_stored(home, tiny):
+    store, protocol = Store(home / "boards"), protocol_for("synthfaces", "va")
+    specs = [tiny(task="va", loss="mse", epochs=2, batch_size=8, lr=0.003, seed=seed) for seed in range(2)]
+    for spec in specs:
+        run(spec, store)
+    (batch,) = build_datamodule(specs[0]).predict_loader("test")
+    for options in ({}, {"rule": "weighted_mean"}, {"selection": "stack"}):
+        record = build_ensemble(store, protocol, **options)
+        expected = store.predictions(record).outputs
+        outputs = load_any(store, record.run_id).task.predict_step(batch).numpy()
+        np.testing.assert_allclose(outputs, expected, atol=2e-6)
+        predictor = RunPredictor.load(store, record.run_id, "cpu")
+        assert predictor.card.names == ("valence", "arousal")
+        np.testing.assert_allclose(predictor.predict(batch["image"].numpy()), expected, atol=2e-6)

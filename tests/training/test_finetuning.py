@@ -94,6 +94,8 @@ def test_a_run_leaves_frozen_weights_and_statistics_as_they_were(home, tiny):
     ("settings", "problem"),
     [
         ({"unfreeze_every": 1}, "nothing is frozen"),
+        ({"freeze": "backbone", "backbone_lr": 0.1}, "backbone_lr with freeze = 'backbone'"),
+        ({"freeze": "5", "layer_decay": 0.5}, "layer_decay with freeze = '5'"),
         ({"freeze": "9"}, "five_layer_cnn has 5 stages before its head"),
         ({"freeze": "2", "method": "multitask", "model": "autoencoder", "model_options": {}}, "trains all of its"),
         ({"freeze": "2", "unfreeze_every": 1, "execution": {"devices": 2}}, "on several devices"),
