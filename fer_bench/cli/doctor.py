@@ -18,6 +18,7 @@ from fer_bench.results import provenance
 USES = {
     "train": "training, evaluation and prediction",
     "wandb": "--wandb",
+    "tensorboard": "--logger tensorboard",
     "study": "study reannotation, and Parquet files",
     "faces": "live, and faces of whole scenes",
     "onnx": "export, and exported networks",

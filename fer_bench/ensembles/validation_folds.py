@@ -14,25 +14,27 @@ FOLDS = 5
 def validation_folds(validation: ValidationSet, seed: int) -> npt.NDArray[np.int64]:
     """The fold, 0 to FOLDS - 1, of each sample.
 
-    Frames of one clip are alike: where samples have groups, a group is in one fold. Otherwise classes are stratified,
-    and values are assigned at random.
+    Frames of one clip are alike: where samples have groups, a group is in one fold. Without groups, or where those of
+    classes are fewer than folds, classes are stratified; values are assigned at random.
 
     Args:
         validation: the samples.
         seed: of the order.
 
     Raises:
-        SpecError: fewer groups than folds.
+        SpecError: fewer groups of values than folds.
     """
+    is_values = kind_of(validation.targets) == "values"
     if validation.groups is not None:
         names, member = np.unique(validation.groups, return_inverse=True)
-        if len(names) < FOLDS:
+        if len(names) >= FOLDS:
+            return _dealt(len(names), seed)[member]
+        if is_values:
             problem = (
                 f"validation has samples of {len(names)} groups (clips or people), and {FOLDS} folds need {FOLDS}."
             )
-            raise SpecError(problem, "Choose members by a rule that needs no samples held out: mean or soft.")
-        return _dealt(len(names), seed)[member]
-    if kind_of(validation.targets) == "values":
+            raise SpecError(problem, "Choose members by a rule that needs no samples held out: mean.")
+    if is_values:
         return _dealt(len(validation.targets), seed)
     return stratified_folds(validation.targets, seed)
 

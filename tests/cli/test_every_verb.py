@@ -324,8 +324,8 @@ CASES = {
     "ensemble": [
         case("--protocol=synthfaces-fer7", "--members={fer7},{second}", says="gain "),
         case("--protocol=synthfaces-fer7", says="validation"),
-        refused("--protocol=synthfaces-va", says="ensembles of classes only"),
-        refused("--protocol=synthfaces-va", "--compare", says="ensembles of classes only"),
+        refused("--protocol=synthfaces-va", says="at least two members"),
+        refused("--protocol=synthfaces-va", "--compare", says="at least two members"),
         case("--protocol=synthfaces-fer7", "--compare", says="members; accuracy on validation"),
         refused("--protocol=synthfaces-fer7", "--members={fer7},{va}", says="is of the protocol synthfaces-va"),
         refused(

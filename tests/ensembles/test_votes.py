@@ -148,5 +148,5 @@ def test_refusals():
         combine("soft", [good], [-1.0])
     with pytest.raises(SpecError, match="needs members"):
         combine("soft", [])
-    with pytest.raises(SpecError, match="unknown rule 'mean'"):
-        combine("mean", [good])
+    with pytest.raises(SpecError, match="unknown rule 'median'"):
+        combine("median", [good])

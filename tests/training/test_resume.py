@@ -327,7 +327,7 @@ def test_force_does_not_go_on_from_the_old_training(finished, monkeypatch):
     calls = []
     original = run_room.fit
     monkeypatch.setattr(
-        run_room, "fit", lambda *a: calls.append(sorted(p.name for p in a[-1].iterdir())) or original(*a)
+        run_room, "fit", lambda *a: calls.append(sorted(p.name for p in a[5].iterdir())) or original(*a)
     )
     record = run(spec, force=True)
     assert "last.ckpt" not in calls[0]
