@@ -21,6 +21,8 @@ from fer_bench.spec import read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 SLOW = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import atexit, sys, time
 class Slow:
     def __del__(self):
