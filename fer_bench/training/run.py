@@ -16,7 +16,7 @@ from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RecordError, RunNanError
-from fer_bench.models.initial import Initial, initial_weights
+from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
@@ -120,7 +120,7 @@ def run(
     if gone:
         raise gone[0]
     initial = initial or initial_weights(spec)
-    inputs = fingerprint(spec, facts, initial, teachers, votes)
+    inputs |= weights_inputs(initial)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)
 
     def called() -> str:
