@@ -11,7 +11,7 @@ Opt = typer.Option
 _PROTOCOL = (
     "Protocol: fer2013-fer7, ...; `fer-bench list protocols`; folder:NAME-TASK and table:FILE-TASK of one's own."
 )
-_DATA_DIR = "Where the data lies."
+_DATA_DIR = "Dataset root directory."
 _SET = "dataset_options of the dataset, such as its classes."
 
 

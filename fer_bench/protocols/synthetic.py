@@ -15,7 +15,7 @@ _SHOWS = "Synthetic {}; a smoke test, not a benchmark."
 
 
 class SynthConfig(DatasetOptions):
-    """A population of drawn faces."""
+    """A population of synthetic faces."""
 
     n_train: int = Field(6000, ge=0, description="how many pictures the training split has")
     n_validation: int = Field(1000, ge=0, description="how many pictures the validation split has")
@@ -36,7 +36,7 @@ class SynthConfig(DatasetOptions):
 
 
 class SceneConfig(DatasetOptions):
-    """A set of drawn scenes."""
+    """A set of synthetic scenes."""
 
     n_train: int = Field(1200, ge=0, description="how many scenes the training split has")
     n_validation: int = Field(200, ge=0, description="how many scenes the validation split has")
@@ -53,7 +53,7 @@ class SceneConfig(DatasetOptions):
 
 
 class SynthScenesOptions(SceneConfig):
-    """What ``dataset_options`` may hold for drawn scenes."""
+    """What ``dataset_options`` may hold for synthetic scenes."""
 
     shrink: int = Field(2, ge=1, le=8, description="by how much pictures are smaller than they were drawn")
 
