@@ -8,6 +8,7 @@ Later layers win::
     datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
+    models/temporal.yaml               for temporal models, and temporal_frozen.yaml where the network below is frozen
     tasks/<task>.yaml                  ``values.yaml`` for tasks of values that users have named
     the flags
 
@@ -50,7 +51,7 @@ _ONLY_WITH = {
     "mix_probability": ("mixup", "cutmix"),
     "mix_until": ("mixup", "cutmix"),
 }
-_OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
+_OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method", "temporal")
 
 
 def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
@@ -167,6 +168,12 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     of_model = folder / "models" / f"{model.replace(':', '_')}.yaml"
     if of_model.is_file():
         yield _Layer(of_model, read_yaml(of_model), dataset, small)
+    if given.get("temporal", "none") != "none":
+        frozen = given.get("freeze") == "backbone" and not given.get("unfreeze_every")
+        for of_clips in ("temporal", "temporal_frozen") if frozen else ("temporal",):
+            path = folder / "models" / f"{of_clips}.yaml"
+            if path.is_file():
+                yield _Layer(path, read_yaml(path), dataset, small)
     # Last: what datasets and models advise on losses is meant for classes.
     task = str(given.get("task", task))
     of_task = folder / "tasks" / f"{'values' if is_of_values(task) else task}.yaml"

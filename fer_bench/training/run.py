@@ -46,11 +46,13 @@ from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
 from fer_bench.training.build import build_task, check_names
+from fer_bench.training.clip_features import attach_features
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.loggers import log_result
+from fer_bench.training.origin import find_origin, placed, require_unseen
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
@@ -101,6 +103,7 @@ def run(
         print(announced(spec, protocol, device, anew=force, recorded=recorded), flush=True)
     gone: list[RecordError] = []
     teachers = find_teachers(spec, store, None if anew else gone)
+    origin = find_origin(spec, store, None if anew else gone)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
     initial = initial_weights(spec, hub=anew)
     datamodule = build_datamodule(
@@ -109,8 +112,9 @@ def run(
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
+    require_unseen(spec, origin, data_inputs(facts))
     votes = votes_for(spec, datamodule)
-    inputs = fingerprint(spec, facts, initial, teachers, votes)
+    inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
         begun()
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
@@ -119,6 +123,7 @@ def run(
         return existing
     if gone:
         raise gone[0]
+    spec = placed(spec, origin)
     initial = initial or initial_weights(spec)
     inputs |= weights_inputs(initial)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)
@@ -140,6 +145,7 @@ def run(
         task = build_task(
             spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught
         )
+        attach_features(spec, task, datamodule, device)
         began_with: Initial | None = getattr(task.network, "initial", None)
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
@@ -170,7 +176,7 @@ def run(
             load_weights(task, folder / f"{spec.snapshot}.ckpt")
             training["weights_sha256"] = weights_digest(task.network)
             if began_with is not None:
-                training["initial_weights"] = began_with.facts()
+                training["initial_weights"] = began_with.facts() | ({} if origin is None else {"run": origin.run_id})
             if taught is not None:
                 training["teachers"] = teachers_facts(teachers, protocol, votes)
             began = time.perf_counter()
