@@ -51,6 +51,11 @@ class ClipNetwork(Network):
         """Whether the features of a frame are always the same."""
         return self.body.frozen
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether a frame's output depends on no later frame."""
+        return self.body.head.model.causal
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Features (N, D) of uint8 images (N, 1 or 3, H, W)."""
         frozen = self.body.frozen

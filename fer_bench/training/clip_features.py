@@ -45,7 +45,11 @@ def attach_features(spec: RunSpec, task: AffectTask, datamodule: AffectDataModul
         "what": "frames",
         "version": _VERSION,
         "weights": weights_digest(network.body.trunk),
-        "input": [network.adapter.size, network.adapter.mean.flatten().tolist(), network.adapter.std.flatten().tolist()],
+        "input": [
+            network.adapter.size,
+            network.adapter.mean.flatten().tolist(),
+            network.adapter.std.flatten().tolist(),
+        ],
         "images": [datamodule.image_size, datamodule.channels],
         "accelerator": device.accelerator,
         "precision": device.precision,

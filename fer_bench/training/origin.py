@@ -44,7 +44,9 @@ def find_origin(spec: RunSpec, store: Store, gone: list[RecordError] | None = No
         gone.append(missing)
         return None
     if record.status != "finished" or record.kind != "trained" or not record.training.get("weights_sha256"):
-        problem = f"{_WHERE}run {record.run_id} (kind {record.kind}, status {record.status}) has no weights to begin with."
+        problem = (
+            f"{_WHERE}run {record.run_id} (kind {record.kind}, status {record.status}) has no weights to begin with."
+        )
         raise SpecError(problem, "Choose a finished run of kind 'trained'.")
     if record.model != spec.model:
         problem = f"{_WHERE}run {record.run_id} is of {record.model}, this run of {spec.model}."
@@ -55,8 +57,12 @@ def find_origin(spec: RunSpec, store: Store, gone: list[RecordError] | None = No
 def _same_fold(spec: RunSpec, record: Record, folds: list[str]) -> str:
     folding = spec.folding
     if folding is None or folding.fold is None or folding.folds != len(folds):
-        problem = f"{_WHERE}run {record.run_id} is a cross-validation of {len(folds)} folds; this run is in none of them."
-        raise SpecError(problem, f"Cross-validate this one too (--folds {len(folds)}), or choose one of {', '.join(folds)}.")
+        problem = (
+            f"{_WHERE}run {record.run_id} is a cross-validation of {len(folds)} folds; this run is in none of them."
+        )
+        raise SpecError(
+            problem, f"Cross-validate this one too (--folds {len(folds)}), or choose one of {', '.join(folds)}."
+        )
     return folds[folding.fold]
 
 
