@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import paths, plugins
+from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import PluginError, SpecError
 from fer_bench.own_data import is_of_values
-from fer_bench.protocols import DatasetInfo, info_of
+from fer_bench.protocols import DatasetInfo, declared, info_of
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -82,11 +83,24 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     if outside:
         # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
-    done = {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    done = {
+        **_without_folds(merge(settings, given), given),
+        **({"weights": weights} if "weights" in settings or "weights" in given else {}),
+    }
     if done.get("augment") == "none" and not done.get("augment_options") and "augment_on" not in given:
         # Images that nobody changes are the same images wherever that would happen.
         done.pop("augment_on", None)
     return done
+
+
+def _without_folds(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the folds that are usual for a dataset where its options choose a split that has none."""
+    info, options = declared(str(settings.get("dataset"))), settings.get("dataset_options")
+    if info is None or not isinstance(options, Mapping) or not info.variant_of(options):
+        return settings
+    asked = given.get("dataset_options") or {}
+    kept = {key: value for key, value in options.items() if key not in FOLDING_KEYS or key in asked}
+    return {**settings, "dataset_options": kept}
 
 
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:

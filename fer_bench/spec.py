@@ -286,7 +286,9 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+        info = declared(self.dataset)
+        variant = "" if info is None else info.variant_of(self.dataset_options)
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", variant)
 
     @property
     def protocol(self) -> str:

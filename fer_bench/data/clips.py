@@ -41,9 +41,7 @@ def clips_of(samples: Samples, split: str, dataset: str) -> list[Clip]:
         SpecError: the dataset does not say which clip a sample is of, and which frame of it.
     """
     if lacking := [name for name in COLUMNS if name not in samples.columns]:
-        problem = (
-            f"dataset {dataset!r} has no clips: it lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}."
-        )
+        problem = f"dataset {dataset!r} has no clips: its samples do not have {' and '.join(lacking)}."
         raise SpecError(problem, "A temporal model needs frames of videos in their order; use temporal=none here.")
     at = samples.where(split)
     _, first, inverse = np.unique(samples.columns["clip"][at].astype(str), return_index=True, return_inverse=True)

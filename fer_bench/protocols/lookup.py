@@ -27,7 +27,7 @@ def dataset_name(dataset: str) -> str:
     return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
 
-def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
+def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
@@ -35,6 +35,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
             protocol, with its own name.
+        variant: of a dataset that is split in more than one way without folds, see
+            :attr:`fer_bench.protocols.options.DatasetOptions.variant`.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -46,6 +48,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         problem = f"dataset name {name!r}: only letters, digits, '_', '-', '+' and '.' can be used."
         raise SpecError(problem, f"Rename the {'table' if dataset.startswith('table:') else 'folder'}.")
     key = f"{name}-{task}"
+    if variant and f"{key}-{variant}" in PROTOCOLS:
+        return PROTOCOLS[f"{key}-{variant}"]
     target, via, source = task.partition(VIA)
     if via:
         declared = PROTOCOLS.get(f"{name}-{target}")

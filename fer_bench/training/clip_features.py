@@ -40,16 +40,12 @@ def attach_features(spec: RunSpec, task: AffectTask, datamodule: AffectDataModul
     network = task.network
     if not isinstance(network, ClipNetwork) or not network.is_frozen or not _same_images(spec):
         return
-    samples = datamodule.read_samples
+    samples, adapter = datamodule.read_samples, network.adapter
     about = {
         "what": "frames",
         "version": _VERSION,
         "weights": weights_digest(network.body.trunk),
-        "input": [
-            network.adapter.size,
-            network.adapter.mean.flatten().tolist(),
-            network.adapter.std.flatten().tolist(),
-        ],
+        "input": [adapter.size, adapter.mean.flatten().tolist(), adapter.std.flatten().tolist()],
         "images": [datamodule.image_size, datamodule.channels],
         "accelerator": device.accelerator,
         "precision": device.precision,

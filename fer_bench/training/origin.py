@@ -104,8 +104,3 @@ def placed(spec: RunSpec, origin: Record | None) -> RunSpec:
         raise WeightsError(_WHERE + error.problem, error.hint) from None
     files = {**spec.execution.files, spec.weights: str(checkpoint)}
     return spec.model_copy(update={"execution": spec.execution.model_copy(update={"files": files})})
-
-
-def unplaced(spec: RunSpec) -> bool:
-    """Whether a spec begins with a run whose checkpoint has not been looked for."""
-    return spec.weights.startswith(RUN) and spec.weights not in spec.execution.files
