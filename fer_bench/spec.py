@@ -29,7 +29,7 @@ from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
-from fer_bench.protocols import Protocol, declared, protocol_for
+from fer_bench.protocols import Protocol, declared, protocol_for, variant_of
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -286,8 +286,7 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        info = declared(self.dataset)
-        variant = "" if info is None else info.variant_of(self.dataset_options)
+        variant = variant_of(self.dataset, self.dataset_options)
         return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", variant)
 
     @property

@@ -1,6 +1,7 @@
 """Batches of clips: their frames one after the other, with the lengths of the clips.
 
-A dataset has clips where its samples have the columns ``clip`` and ``frame``. To the batch contract of
+A dataset has clips where its samples have the columns ``clip`` and ``frame``, a number that rises with time; a user's
+table may have columns of these names. To the batch contract of
 :mod:`fer_bench.data.batches` comes ``"lengths": int64 (B,)``, which sum to the N frames of the batch; there is no
 padding in a batch. Where features were computed before, ``"image"`` holds them instead: float32 (N, D).
 """
@@ -17,8 +18,8 @@ from torch.utils.data import Dataset
 from fer_bench.data.augmentation import Augmenter
 from fer_bench.data.batch_augmentation import BatchAugmenter
 from fer_bench.data.batches import Batch, SplitDataset, batch_seed
-from fer_bench.data.samples import Samples
-from fer_bench.errors import SpecError
+from fer_bench.data.samples import ATTRIBUTE, Samples
+from fer_bench.errors import BadDataError, SpecError
 
 Clip = npt.NDArray[np.int64]
 COLUMNS = ("clip", "frame")
@@ -40,12 +41,18 @@ def clips_of(samples: Samples, split: str, dataset: str) -> list[Clip]:
     Raises:
         SpecError: the dataset does not say which clip a sample is of, and which frame of it.
     """
-    if lacking := [name for name in COLUMNS if name not in samples.columns]:
+    found = [samples.columns.get(name, samples.columns.get(ATTRIBUTE + name)) for name in COLUMNS]
+    if lacking := [name for name, column in zip(COLUMNS, found, strict=True) if column is None]:
         problem = f"dataset {dataset!r} has no clips: its samples do not have {' and '.join(lacking)}."
         raise SpecError(problem, "A temporal model needs frames of videos in their order; use temporal=none here.")
     at = samples.where(split)
-    _, first, inverse = np.unique(samples.columns["clip"][at].astype(str), return_index=True, return_inverse=True)
-    frames = samples.columns["frame"][at].astype(np.int64)
+    clip, frame = (np.asarray(column)[at] for column in found)
+    _, first, inverse = np.unique(clip.astype(str), return_index=True, return_inverse=True)
+    try:
+        frames = frame.astype(np.float64)
+    except ValueError as error:
+        problem = f"dataset {dataset!r}: the column frame holds something that is not a number ({error})."
+        raise BadDataError(problem, "Number the frames of each clip in the order of time.") from None
     order = np.lexsort((frames, first[inverse]))
     bounds = np.flatnonzero(np.diff(first[inverse][order])) + 1
     return [part for part in np.split(order.astype(np.int64), bounds) if len(part)]

@@ -20,6 +20,7 @@ from fer_bench.protocols.lookup import dataset_name as dataset_name
 from fer_bench.protocols.lookup import protocol_for as protocol_for
 from fer_bench.protocols.lookup import protocol_named as protocol_named
 from fer_bench.protocols.lookup import relabelled as relabelled
+from fer_bench.protocols.lookup import variant_of as variant_of
 from fer_bench.protocols.options import DatasetOptions as DatasetOptions
 from fer_bench.protocols.options import read_options as read_options
 from fer_bench.protocols.protocol import LABELS as LABELS

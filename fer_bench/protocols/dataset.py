@@ -78,15 +78,6 @@ class DatasetInfo:
         """
         return DatasetOptions() if self.options is None else read_options(self.options, given, self.name)
 
-    def variant_of(self, given: Mapping[str, Any]) -> str:
-        """Which of its splits without folds options choose; empty: the plain one, or options that are refused where
-        they are checked.
-        """
-        try:
-            return self.read_options(given).variant
-        except SpecError:
-            return ""
-
 
 DATASETS: Registry[DatasetInfo] = Registry("dataset")
 # Whose absence was said.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
@@ -35,8 +37,7 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
             protocol, with its own name.
-        variant: of a dataset that is split in more than one way without folds, see
-            :attr:`fer_bench.protocols.options.DatasetOptions.variant`.
+        variant: as of :func:`variant_of`.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -81,6 +82,13 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
         fold_by=fold_by,
         variant=VARIANTS[fold_by],
     )
+
+
+def variant_of(dataset: str, options: Mapping[str, Any]) -> str:
+    """Which of a dataset's splits without folds its options choose; empty: the plain one."""
+    name = dataset_name(dataset)
+    several = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == name and protocol.chosen_by)
+    return next((one.variant for one in several if one.chosen_by.items() <= options.items()), "")
 
 
 def _brought(name: str, task: Task) -> Protocol:

@@ -35,13 +35,6 @@ class DatasetOptions(BaseModel):
         return None
 
     @property
-    def variant(self) -> str:
-        """End of the name of the protocol that the options choose, where the dataset is split in more than one way
-        without folds; empty: the plain one.
-        """
-        return ""
-
-    @property
     def letterboxed(self) -> bool:
         """Whether images keep their proportions, between bars, instead of being stretched to the frame."""
         return False

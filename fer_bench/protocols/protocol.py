@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fer_bench import metrics
 from fer_bench.protocols.tasks import Task
@@ -28,6 +29,7 @@ class Protocol:
         scale: (low, high) of the dataset's values; predictions and errors are in these units.
         fold_by: what its folds keep together; empty where the splits are given.
         variant: end of the name where the same dataset and task are judged in more than one way.
+        chosen_by: the dataset's options that choose it, where it is one of several without folds.
     """
 
     dataset: str
@@ -41,6 +43,7 @@ class Protocol:
     scale: tuple[float, float] = (-1.0, 1.0)
     fold_by: str = ""
     variant: str = ""
+    chosen_by: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

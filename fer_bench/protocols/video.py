@@ -30,11 +30,6 @@ class AfewVaOptions(DatasetOptions):
         ),
     )
 
-    @property
-    def variant(self) -> str:
-        """The split by numbers has boards of its own."""
-        return NUMBERS if self.split == NUMBERS else ""
-
 
 AFEW_VA = declare(
     DatasetInfo(
@@ -87,6 +82,7 @@ AFEW_VA = declare(
             caveats=("a person can be in train and in test",),
             scale=(-10.0, 10.0),
             variant=NUMBERS,
+            chosen_by={"split": NUMBERS},
         )
         for task in _TASKS
     ),

@@ -99,7 +99,9 @@ def ask(
     protocol, dataset, known = named(store, name, data_dir, options)
     if known is None or not (protocol.is_relabelled or VIA in protocol.task.name):
         try:
-            return _of_dataset(protocol, dataset, data_dir, {**_options(known), **(options or {})})
+            return _of_dataset(
+                protocol, dataset, data_dir, {**_options(known), **protocol.chosen_by, **(options or {})}
+            )
         except (MissingDataError, MissingPackageError, ImportError) as error:
             why = explain(error) if isinstance(error, ImportError) else error
             if why is None or data_dir or images or (found := _of_records(store, protocol)) is None:

@@ -9,7 +9,7 @@ import torch
 from fer_bench.data.clips import clips_of, pieces
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.synthfaces import SynthFacesDataModule
-from fer_bench.errors import SpecError
+from fer_bench.errors import BadDataError, SpecError
 
 
 def samples_of(clip, frame, split=None):
@@ -37,6 +37,15 @@ def test_a_dataset_without_clips_says_so():
     samples = samples_of([0, 0], [0, 1])
     del samples.columns["frame"]
     with pytest.raises(SpecError, match="'toy' has no clips: its samples do not have frame"):
+        clips_of(samples, "train", "toy")
+
+
+def test_columns_of_a_table_say_it_too():
+    samples = samples_of(["b", "b"], ["0010", "0009"])
+    samples.columns = {f"attribute:{name}": column for name, column in samples.columns.items()}
+    assert [clip.tolist() for clip in clips_of(samples, "train", "toy")] == [[1, 0]]
+    samples.columns["attribute:frame"] = np.array(["first", "second"])
+    with pytest.raises(BadDataError, match="not a number"):
         clips_of(samples, "train", "toy")
 
 
