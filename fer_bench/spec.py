@@ -147,7 +147,9 @@ class RunSpec(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
     epochs: int = Field(30, gt=0, description="how often all training images are seen")
-    batch_size: int = Field(128, gt=1, description="effective batch over all devices")
+    batch_size: int = Field(
+        128, gt=1, description="effective batch over all devices; of clips where a model is temporal"
+    )
     optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
     lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
     weight_decay: float = Field(0.01, ge=0, description="decay of the weights")

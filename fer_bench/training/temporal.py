@@ -32,7 +32,6 @@ def check_temporal(spec: RunSpec) -> None:
             "a frozen network sees images of one side",
             "Leave progressive_from out.",
         ),
-        ("labels", bool(spec.labels), "a label file names single images", "Leave labels out, or use temporal=none."),
     ):
         if wrong:
             problem = f"{setting} = {getattr(spec, setting)!r} with temporal = {spec.temporal!r}: {why}."
