@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ def run(
         )
         attach_features(spec, task, datamodule, device)
         began_with: Initial | None = getattr(task.network, "initial", None)
+        if began_with is not None and origin is not None:
+            began_with = replace(began_with, source=f"run {origin.run_id}")
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
         draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(
@@ -176,7 +179,7 @@ def run(
             load_weights(task, folder / f"{spec.snapshot}.ckpt")
             training["weights_sha256"] = weights_digest(task.network)
             if began_with is not None:
-                training["initial_weights"] = began_with.facts() | ({} if origin is None else {"run": origin.run_id})
+                training["initial_weights"] = began_with.facts()
             if taught is not None:
                 training["teachers"] = teachers_facts(teachers, protocol, votes)
             began = time.perf_counter()

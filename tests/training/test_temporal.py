@@ -35,7 +35,7 @@ def test_from_frozen_features_to_answers_frame_by_frame(over, finished, home, mo
     spec, below = make(), finished[1]
     record = run(spec, store)
     assert record.inputs[WEIGHTS] == below.training["weights_sha256"][:16]
-    assert record.training["initial_weights"]["run"] == below.run_id
+    assert record.training["initial_weights"]["source"] == f"run {below.run_id}"
     assert record.parameters["trainable"] < record.parameters["total"]
     # Features were computed once, and a second run finds them.
     monkeypatch.setattr(clip_features, "_rows", None)
