@@ -80,7 +80,9 @@ class Convolutions(nn.Module):
     def __init__(self, options: TcnOptions) -> None:
         super().__init__()
         dilations = [2**layer for layer in range(options.layers)]
-        self.reach = 1 + sum((options.kernel - 1) * dilation for dilation in dilations)
+        # Frames before and after, together, that each layer adds to what is seen.
+        self.spans = [(options.kernel - 1) * dilation for dilation in dilations]
+        self.reach = 1 + sum(self.spans)
         self.causal, width = options.causal, options.width
         # Norms of single frames: statistics over time would mix in what is padded, and later frames.
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in dilations)
@@ -91,12 +93,11 @@ class Convolutions(nn.Module):
 
     def forward(self, clips: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T, W) of (B, T, W)."""
-        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
-            after = 0 if self.causal else before // 2
+        for norm, convolution, span in zip(self.norms, self.convolutions, self.spans, strict=True):
+            after = 0 if self.causal else span // 2
             # Zeros behind a short clip, as there are behind the longest.
             there = (norm(clips) * mask[..., None]).transpose(1, 2)
-            found = convolution(nn.functional.pad(there, (before - after, after)))
+            found = convolution(nn.functional.pad(there, (span - after, after)))
             clips = clips + self.dropout(nn.functional.gelu(found)).transpose(1, 2)
         return clips
 
@@ -116,7 +117,8 @@ class _Attention(nn.Module):
         n, time, width = clips.shape
         parts = self.joined(self.norm(clips)).view(n, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         weights = self.weights[:, distance].expand(n, -1, -1, -1).masked_fill(~seen[:, None], float("-inf"))
-        found = nn.functional.scaled_dot_product_attention(*parts, attn_mask=weights.to(parts.dtype))
+        query, key, value = parts.unbind(0)
+        found = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=weights.to(parts.dtype))
         clips = clips + self.dropout(self.leave(found.transpose(1, 2).reshape(n, time, width)))
         return clips + self.dropout(self.further(clips))
 
