@@ -79,7 +79,7 @@ def test_kdefs_names_angles_and_crops(tmp_path):
 
 @pytest.mark.parametrize(("module", "read"), [(JaffeDataModule, read_jaffe), (KdefDataModule, read_kdef)])
 def test_wrong_folders_copies_and_damage(tmp_path, module, read):
-    with pytest.raises(MissingDataError, match=f"{module.dataset!r}: found no pictures such as .* on request|researchers"):
+    with pytest.raises(MissingDataError, match=rf"{module.dataset!r}: found no pictures such as .*researchers"):
         read(str(tmp_path))
     name = "KA.AN1.39.tiff" if read is read_jaffe else "AF01AFS.JPG"
     write_picture(tmp_path / "a" / name)
@@ -88,7 +88,7 @@ def test_wrong_folders_copies_and_damage(tmp_path, module, read):
         read(str(tmp_path))
     (tmp_path / "b" / name).unlink()
     (tmp_path / "a" / name).write_bytes(b"II*\x00")
-    with pytest.raises(BadDataError, match="1 of 1 pictures cannot be used, more than 1 %|more than 1%"):
+    with pytest.raises(BadDataError, match="1 of 1 pictures cannot be used, more than 1%"):
         read(str(tmp_path))
 
 
