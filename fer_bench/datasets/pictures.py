@@ -81,7 +81,14 @@ class Rows:
 
 
 def picture_samples(
-    dataset: str, rows: Rows, size: int, *, square: bool = False, video: bool = False, keep_crops: bool = True
+    dataset: str,
+    rows: Rows,
+    size: int,
+    *,
+    square: bool = False,
+    video: bool = False,
+    keep_crops: bool = True,
+    hint: str = "Unpack the pictures next to their labels.",
 ) -> Samples:
     """Samples of pictures that are decoded when they are asked for.
 
@@ -93,6 +100,7 @@ def picture_samples(
         video: frames of videos: too many to be decoded once before, and alike from one to the next, so that they are
             not compared with each other.
         keep_crops: keep what was cut on disk.
+        hint: what to do where none of the files is there.
 
     Returns:
         Samples; checksums are over ids, labels, face boxes and the content of the files.
@@ -106,7 +114,7 @@ def picture_samples(
     there = np.array([(rows.root / name).is_file() for name in rows.files], dtype=bool)
     if not there.any():
         problem = f"{rows.root}: {n} pictures are listed, and none is there (the first is {_first(rows)})."
-        raise MissingDataError(problem, "Unpack the pictures next to their labels.")
+        raise MissingDataError(problem, hint)
     quarantined = [(rows.files[i], ABSENT) for i in np.flatnonzero(~there)]
     rows = rows.kept(there)
     if not video:
