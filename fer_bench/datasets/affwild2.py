@@ -17,7 +17,6 @@ Unverified: written from what the challenges describe, and not yet tried on real
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import subfolders
+from fer_bench.datasets.class_folders import names_in, subfolders
 from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EXPR8, FER7
@@ -271,9 +270,7 @@ def _pictures(folder: Path | None) -> dict[int, str]:
     """Names of the frames of a video, by number."""
     if folder is None:
         return {}
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    stems = ((name, name.rpartition(".")[0]) for name in names if Path(name).suffix.lower() in SUFFIXES)
+    stems = ((name, name.rpartition(".")[0]) for name in names_in(folder) if Path(name).suffix.lower() in SUFFIXES)
     return {int(stem): name for name, stem in stems if stem.isascii() and stem.isdigit() and len(stem) <= 9}
 
 

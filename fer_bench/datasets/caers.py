@@ -23,7 +23,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import check_found, find_images
+from fer_bench.datasets.class_folders import check_found, find_images, names_in, subfolders
 from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples, widened
 from fer_bench.errors import MissingDataError
 from fer_bench.labels import FER7
@@ -31,6 +31,8 @@ from fer_bench.protocols.caers import CAERS, CaersOptions
 
 SIDE = 224
 SPLITS = ("train", "test")
+# As papers on it count them.
+OFFICIAL = {"train": 48995, "test": 20987}
 CODES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 COPIES = ("", "CAER-S", "CAER_S")
 EXAMPLE = "'test/Sad/0157.png,5,191,109,293,211'"
@@ -72,7 +74,7 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     if root is None:
         looked_for = ("train/ and test/ with class folders of pictures such as 0001.png",)
         raise cache.missing("caers", looked_for, places)
-    ids, files, labels, split = [], [], [], []
+    files, labels, split = [], [], []
     broken: list[tuple[str, str]] = []
     classes = Classes(FER7)
     for name in SPLITS:
@@ -85,6 +87,7 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     ids = [name.rpartition(".")[0] for name in files]
     targets, parts = np.array(labels, dtype=np.int64), np.array(split, dtype="<U10")
     rows = Rows(root, "class folders, whole pictures", ids, files, {"fer7": targets}, parts, quarantined=broken)
+    rows.official = OFFICIAL
     if options.images == "face":
         rows = _faces(rows, options.margin)
     assert rows.split is not None
@@ -97,8 +100,9 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
 def _is_copy(root: Path) -> bool:
     """Whether both splits are there, with pictures that are called by numbers: others have class folders too."""
     for name in SPLITS:
-        folders = [child for child in (root / name).glob("*/") if FER7.find(child.name) is not None]
-        if not folders or not any(_NAME.fullmatch(path.name) for path in folders[0].iterdir()):
+        inner = subfolders(root / name) if (root / name).is_dir() else []
+        folders = [child for child in inner if FER7.find(child.name) is not None]
+        if not folders or not any(map(_NAME.fullmatch, names_in(folders[0]))):
             return False
     return True
 
@@ -113,7 +117,7 @@ def _faces(rows: Rows, margin: float) -> Rows:
     for path in lists:
         boxes |= read_boxes(path, labels)
     kept = rows.kept(np.array([name in boxes for name in rows.files], dtype=bool))
-    kept.layout = "class folders, faces by a list of boxes"
+    kept.layout, kept.official = "class folders, faces by a list of boxes", {}
     kept.boxes = widened(np.array([boxes[name] for name in kept.files], dtype=np.float64).reshape(-1, 4), margin)
     if dropped := len(rows.ids) - len(kept.ids):
         kept.notes = [*kept.notes, f"{dropped} pictures have no face box, and are left out"]

@@ -30,7 +30,7 @@ from fer_bench.data.decoding import images_below
 from fer_bench.data.images import face_box
 from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
-from fer_bench.datasets.class_folders import check_found, find_images
+from fer_bench.datasets.class_folders import check_found, find_images, subfolders
 from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples
 from fer_bench.errors import BadDataError
 from fer_bench.labels import CK7, FER7, FER8
@@ -96,7 +96,8 @@ def read_ckplus(data_dir: str | None, options: CkPlusOptions | None = None, *, s
         if emotions is not None:
             return picture_samples("ckplus", _official(root, emotions, options), size)
         for name in COPIES:
-            if any(CK7.find(child.name) is not None for child in (root / name).glob("*/")):
+            inner = subfolders(root / name) if (root / name).is_dir() else []
+            if any(CK7.find(child.name) is not None for child in inner):
                 return picture_samples("ckplus", _copy(root / name), size)
     for root in places:
         if (root / TABLE).is_file():

@@ -23,7 +23,7 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import check_found, find_images, subfolders
+from fer_bench.datasets.class_folders import check_found, find_images, names_in, subfolders
 from fer_bench.datasets.pictures import Rows, picture_samples
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
@@ -148,4 +148,4 @@ def _split_folders(root: Path) -> list[_Folder]:
 
 
 def _is_named(folder: Path) -> bool:
-    return any(_NAME.fullmatch(path.stem) for path in folder.iterdir())
+    return any(_NAME.fullmatch(name.rpartition(".")[0]) for name in names_in(folder))

@@ -27,7 +27,7 @@ CAERS = declare(
     DatasetInfo(
         name="caers",
         title="CAER-S",
-        about="about 70,000 stills from 79 television series, people in their surroundings, seven emotions",
+        about="69,982 stills from 79 television series, people in their surroundings, seven emotions",
         licence="non-commercial research only; the stills belong to their owners",
         homepage="https://caer-dataset.github.io",
         citation="""@inproceedings{lee2019context,
