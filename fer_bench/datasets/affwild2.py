@@ -30,14 +30,14 @@ from fer_bench.clutter import is_clutter_name
 from fer_bench.data import cache
 from fer_bench.data.datamodule import VA, AffectDataModule
 from fer_bench.data.decoding import SUFFIXES
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
 from fer_bench.datasets.class_folders import names_in, subfolders
-from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples
+from fer_bench.datasets.list_lines import not_read, text_of
+from fer_bench.datasets.pictures import Rows, class_ids, picture_samples
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EXPR8, FER7
-from fer_bench.protocols.affwild2 import AFFWILD2, AffWild2Options
+from fer_bench.protocols.affwild2 import AffWild2Options
 
 SIDE = 112
 KINDS = {"EXPR": "expressions", "VA": "valence and arousal"}
@@ -169,8 +169,7 @@ def read_labels(path: Path, kind: str) -> tuple[int, list[Any]]:
     Raises:
         BadDataError: the first line is that of another task or of none, or a label is none or out of range.
     """
-    with readable(path, AFFWILD2.how_to_get):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = text_of("affwild2", path).splitlines()
     header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
     expected = (VA,) if kind == "VA" else (_CLASSES[:-1], _CLASSES)
     if tuple(header) not in expected:

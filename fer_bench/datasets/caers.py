@@ -20,11 +20,11 @@ import numpy.typing as npt
 from fer_bench.class_sets import Classes
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
 from fer_bench.datasets.class_folders import check_found, find_images, names_in, subfolders
-from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples, widened
+from fer_bench.datasets.list_lines import lines_of, not_read
+from fer_bench.datasets.pictures import Rows, class_ids, picture_samples, widened
 from fer_bench.errors import MissingDataError
 from fer_bench.labels import FER7
 from fer_bench.protocols.caers import CAERS, CaersOptions
@@ -134,14 +134,10 @@ def read_boxes(path: Path, labels: dict[str, int]) -> Boxes:
     Raises:
         BadDataError: a line that is none, a picture that stands twice, or a class that is not that of its folder.
     """
-    with readable(path, CAERS.how_to_get):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
     to_fer7: npt.NDArray[np.int64] = class_ids(FER7, list(CODES))
     boxes: Boxes = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where, cells = f"{path}, line {number}", [cell.strip() for cell in line.split(",")]
+    for where, line in lines_of("caers", path):
+        cells = [cell.strip() for cell in line.split(",")]
         try:
             name, code, box = cells[0], int(cells[1]), [float(cell) for cell in cells[2:]]
         except (ValueError, IndexError):

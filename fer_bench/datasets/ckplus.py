@@ -28,10 +28,10 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import images_below
 from fer_bench.data.images import face_box
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.class_folders import check_found, find_images, subfolders
-from fer_bench.datasets.pictures import Rows, class_ids, not_read, picture_samples
+from fer_bench.datasets.list_lines import not_read, text_of
+from fer_bench.datasets.pictures import Rows, class_ids, picture_samples
 from fer_bench.errors import BadDataError
 from fer_bench.labels import CK7, FER7, FER8
 from fer_bench.protocols.ckplus import CKPLUS, CkPlusOptions
@@ -182,8 +182,7 @@ def read_emotion(path: Path) -> int:
     Raises:
         BadDataError: it holds no number, several, or one out of range.
     """
-    with readable(path, CKPLUS.how_to_get):
-        cells = path.read_text(encoding="utf-8-sig").split()
+    cells = text_of("ckplus", path).split()
     if len(cells) != 1:
         raise not_read("ckplus", str(path), f"{len(cells)} values, where one code is expected")
     try:

@@ -19,11 +19,11 @@ import numpy as np
 from fer_bench.cross_validation import Folding
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
-from fer_bench.datasets.pictures import Rows, not_read, picture_samples, widened
+from fer_bench.datasets.list_lines import lines_of, not_read
+from fer_bench.datasets.pictures import Rows, picture_samples, widened
 from fer_bench.labels import FER7
-from fer_bench.protocols.expw import EXPW, ExpwOptions
+from fer_bench.protocols.expw import ExpwOptions
 
 SIDE = 48
 LISTS = ("label.lst", "label/label.lst")
@@ -108,19 +108,12 @@ def read_list(path: Path) -> list[Face]:
     Raises:
         BadDataError: a line that is none, a face that stands twice, a label out of range, or no line at all.
     """
-    with readable(path, EXPW.how_to_get):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
     faces: dict[str, Face] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
+    for where, line in lines_of("expw", path):
         face = _face(line, where)
         if face.id in faces:
             raise not_read("expw", where, f"face {face.number} of {face.photo[:60]} stands twice")
         faces[face.id] = face
-    if not faces:
-        raise not_read("expw", str(path), "the list is empty")
     return list(faces.values())
 
 

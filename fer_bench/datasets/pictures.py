@@ -21,7 +21,6 @@ from fer_bench.datasets.class_folders import MAX_BAD_SHARE, repeated
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.image_files import UnreadableImageError
 from fer_bench.labels import LABEL_SETS, LabelSet
-from fer_bench.protocols import info_of
 
 _VERSION = "1"
 _THREADS = 4
@@ -206,18 +205,6 @@ def widened(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.flo
     """Boxes with a share of their width and height added on each side; shape (N, 4), left, top, right, bottom."""
     added = np.maximum(boxes[:, 2:] - boxes[:, :2], 0) * margin
     return np.concatenate([boxes[:, :2] - added, boxes[:, 2:] + added], axis=1)
-
-
-def not_read(dataset: str, where: str, found: str, hint: str = "") -> BadDataError:
-    """Compose the error for a line, or a name, that does not follow the dataset's format.
-
-    Args:
-        dataset: its name.
-        where: file, and line.
-        found: what is there, and what should be.
-        hint: what to do; empty: how the dataset is got.
-    """
-    return BadDataError(f"{where}: {found}.", hint or info_of(dataset).how_to_get)
 
 
 def _looked_at(dataset: str, rows: Rows) -> tuple[npt.NDArray[np.int64], dict[str, str]]:

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.readable import readable
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
+from fer_bench.datasets.list_lines import lines_of, not_read
 from fer_bench.datasets.pictures import Rows, picture_samples
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
-from fer_bench.protocols.raf_db import RAF_DB, RafDbOptions
+from fer_bench.protocols.raf_db import RafDbOptions
 
 SIDE = 100
 # Codes 1 to 7.
@@ -119,16 +119,13 @@ def read_list(path: Path, images: str = "aligned") -> list[_Row]:
     """
     rows: dict[str, _Row] = {}
     folder = path.parents[1] / "Image" / images
-    with readable(path, RAF_DB.how_to_get):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        cells, where = line.split(), f"{path}, line {number}"
-        if not cells:
-            continue
+    for where, line in lines_of("raf_db", path):
+        cells = line.split()
         named, code = _NAME.match(cells[0]), cells[-1]
         if len(cells) != 2 or named is None or named[0] in rows or not (code.isascii() and code.isdigit()):
-            problem = f"{where}: {line[:60]!r} is no new picture and its code, such as 'train_00001.jpg 5'."
-            raise BadDataError(problem, RAF_DB.how_to_get)
+            raise not_read(
+                "raf_db", where, f"{line[:60]!r} is no new picture and its code, such as 'train_00001.jpg 5'"
+            )
         if not 1 <= int(code[:3]) <= len(CODES):
             compound = "; this is the list of the compound set" if int(code[:3]) > len(CODES) else ""
             problem = f"{where}: the code {code[:20]} is none of the basic set's, 1 to {len(CODES)}{compound}."
@@ -136,9 +133,6 @@ def read_list(path: Path, images: str = "aligned") -> list[_Row]:
         name = named[0]
         file = f"{name}_aligned" if images == "aligned" else name
         rows[name] = _Row(name, int(code), folder / f"{file}{Path(cells[0]).suffix}")
-    if not rows:
-        problem = f"{path}: the list is empty."
-        raise BadDataError(problem, RAF_DB.how_to_get)
     return list(rows.values())
 
 
