@@ -328,7 +328,8 @@ def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.Data
 
     Returns:
         One ranked row per line: ``rank`` and ``last_rank``, the range that the rank is in (missing for people),
-        ``name``, ``model``, ``recipe``, ``kind``, the primary metric under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``,
+        ``name``, ``model``, ``recipe``, ``kind``, the primary metric under its own name with ``std`` over seeds and the
+        95 % interval ``low`` and ``high``, ``seeds``,
         ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
