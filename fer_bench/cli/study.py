@@ -68,26 +68,52 @@ def download_verb(
     data_dir: Annotated[
         str | None, typer.Option(help="Folder for the images [default: <data root>/findingemo].")
     ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Only the images of this manifest.csv, first from where it has them.")
+    ] = None,
+    wayback: Annotated[
+        bool, typer.Option("--wayback", help="Ask the Wayback Machine for links that lead to no image any more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many images, of how many hosts, in how many hours; ask nobody.")
+    ] = False,
     retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Retry images that were gone.")] = False,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")
     ] = False,
 ) -> None:
-    """Download a dataset's images from their list of URLs; resumes where it was stopped."""
+    """Download a dataset's images from their list of URLs; resumes where it was stopped. Exit code 1: none came."""
     from fer_bench import paths
-    from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
-    from fer_bench.datasets.findingemo.annotations import URLS
+    from fer_bench.datasets.download.images import download_findingemo, wanted_images
+    from fer_bench.datasets.download.limits import DownloadLimits
+    from fer_bench.datasets.download.plan import plan_download
+    from fer_bench.datasets.download.wayback import WAYBACK
+    from fer_bench.datasets.findingemo.annotations import URLS, published
+    from fer_bench.datasets.findingemo.manifest import read_manifest
     from fer_bench.registry import unknown_name
 
     if dataset != "findingemo":
         raise unknown_name("downloadable dataset", dataset, ["findingemo"])
     limits = DownloadLimits(allow_private=allow_private)
-    report = download_findingemo(
-        urls or _published(URLS), paths.data_root(data_dir) / "findingemo", limits, retry_gone=retry_gone
-    )
-    for outcome, count in sorted(report.counts.items()):
+    listed = urls or (published(URLS) if manifest else _published(URLS))
+    root = paths.data_root(data_dir) / "findingemo"
+    archive = WAYBACK if wayback else None
+    if dry_run:
+        wanted = wanted_images(listed, read_manifest(manifest) if manifest else {})
+        for line in plan_download(wanted, root, limits, retry_gone, archive).lines():
+            typer.echo(line)
+        return
+    report = download_findingemo(listed, root, limits, retry_gone, archive=archive, manifest=manifest)
+    for outcome, count in report.counts.items():
         typer.echo(f"{outcome:16s} {count}")
-    typer.echo(f"what is gone: {report.gone_csv}")
+    if manifest:
+        typer.echo(f"{'other content':16s} {report.differ}")
+    typer.echo(f"what is missing: {report.gone_csv}")
+    if report.manifest:
+        typer.echo(f"what is there: {report.manifest}; --manifest and the dataset's option manifest repeat it")
+    if not report.there or (report.asked and not report.came and report.counts["failed"] == report.asked):
+        typer.echo("no image came", err=True)
+        raise typer.Exit(1)
 
 
 def _published(name: str) -> Path:

@@ -22,8 +22,10 @@ from PIL import Image
 
 from fer_bench.data.file_names import unfit
 from fer_bench.datasets.download.body import BodyDecoder, BodyError, image_defect
-from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
+from fer_bench.datasets.download.images import download_findingemo
+from fer_bench.datasets.download.limits import DownloadLimits
 from fer_bench.datasets.download.links import read_url_list, safe_target
+from fer_bench.datasets.findingemo.manifest import MANIFEST
 from fer_bench.errors import BadDataError, FerBenchError, HardwareError, MissingDataError, SpecError
 from tests.datasets import findingemo_lines
 
@@ -233,7 +235,9 @@ def fetch(server, tmp_path):
 def files(tmp_path):
     root = tmp_path / "images"
     return sorted(
-        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and ".fer_bench-download" not in p.parts
+        p.relative_to(root).as_posix()
+        for p in root.rglob("*")
+        if p.is_file() and ".fer_bench-download" not in p.parts and p.name != MANIFEST
     )
 
 
@@ -276,7 +280,7 @@ def test_a_damaged_file_is_fetched_again(fetch, tmp_path):
         ("not-gzipped", "gone", "damaged content encoding"),
         ("postscript", "gone", "not an image"),
         ("long-length", "failed", "Error"),
-        ("forbidden", "failed", "HTTP 403"),
+        ("forbidden", "forbidden", "HTTP 403"),
         ("busy", "failed", "HTTP 503"),
         ("cut", "failed", "RemoteProtocolError"),
         ("hang", "failed", "Timeout"),
@@ -297,7 +301,7 @@ def test_bad_answers_leave_nothing(server, fetch, tmp_path, page, outcome, reaso
     # What is gone is not asked for again, unless told so or the list has a new link; what failed is.
     asked = len(server.hits)
     assert fetch({"x/a.jpg": [page]}, limits)[0] == {outcome: 1}
-    assert (len(server.hits) > asked) == (outcome == "failed" and "127.0.0.1:1/" not in page)
+    assert (len(server.hits) > asked) == (outcome in ("failed", "forbidden") and "127.0.0.1:1/" not in page)
     if outcome == "gone":
         assert fetch({"x/a.jpg": [page]}, retry_gone=True)[0] == {"gone": 1}
         assert (len(server.hits) > asked) == ("://" not in page)

@@ -152,3 +152,24 @@ def test_findingemo_says_what_is_missing(copy, tmp_path):
             module(copy, **wrong).read()
     assert dataset_class("findingemo") is FindingEmoDataModule
     assert dataset_class("synthscenes") is SynthScenesDataModule
+
+
+def test_findingemo_reads_the_images_of_a_manifest_alone(copy):
+    """All of them must be there; the record has the manifest's digest."""
+    root = copy / "findingemo"
+    whole = FindingEmoDataModule(data_dir=str(copy)).read()
+    there = [str(name) for name in whole.ids]
+    paths = {name: next(root.rglob(name.rsplit("/", 1)[-1])) for name in there[:3]}
+    kept = [Kept(name, *content_of(path)) for name, path in paths.items()]
+    path = copy / "subset.csv"
+    write_manifest(path, [*kept[:2], replace(kept[2], sha256="0" * 64)])
+    samples = FindingEmoDataModule(data_dir=str(copy), dataset_options={"manifest": str(path)}).read()
+    assert samples.ids.tolist() == sorted(paths)
+    assert samples.facts["manifest"] == {"digest": manifest_digest(read_manifest(path)), "images": 3, "differ": 1}
+    assert samples.facts["coverage"]["matched"] == 3
+    assert "1 of them with another content" in samples.notes[-1]
+    assert samples.checksums != whole.checksums
+    missing = index_findingemo(root / "annotations_single.ann", root).missing
+    write_manifest(path, [*kept, Kept(missing[0], 1, "0" * 64)])
+    with pytest.raises(MissingDataError, match=r"1 of its images are not there.*--manifest"):
+        FindingEmoDataModule(data_dir=str(copy), dataset_options={"manifest": str(path)}).read()
