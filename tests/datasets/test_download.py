@@ -190,6 +190,25 @@ class Misbehaving(BaseHTTPRequestHandler):
     def postscript(self):
         self.answer(200, POSTSCRIPT)
 
+    def status(self):
+        self.answer(int(self.path.split("/")[2]))
+
+    def later(self):
+        """Too many requests, once for each path; then the image."""
+        if sum(path == self.path for path, _ in self.server.hits) == 1:
+            self.answer(429, Retry_After="1")
+        else:
+            self.image()
+
+    def web(self):
+        """As the Wayback Machine: the nearest capture of a link, by a redirect to it; none of others."""
+        if "captured" not in self.path:
+            self.answer(404)
+        elif "/web/2019" in self.path:
+            self.image()
+        else:
+            self.answer(302, Location=self.path.replace("20230101000000if_", "20190203040506if_"))
+
     def to(self):
         """Redirect to what follows in the path, quoted."""
         self.answer(302, Location=urllib.parse.unquote(self.path.split("/", 2)[2]))

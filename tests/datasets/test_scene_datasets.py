@@ -1,10 +1,13 @@
 """The two scene datasets as datamodules: drawn scenes, and FindingEmo in its real layout."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.datasets.findingemo.manifest import Kept, content_of, manifest_digest, read_manifest, write_manifest
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
 from fer_bench.datasets.load import dataset_class
 from fer_bench.datasets.synthscenes import SynthScenesDataModule, crop_face
@@ -156,20 +159,17 @@ def test_findingemo_says_what_is_missing(copy, tmp_path):
 
 def test_findingemo_reads_the_images_of_a_manifest_alone(copy):
     """All of them must be there; the record has the manifest's digest."""
-    root = copy / "findingemo"
-    whole = FindingEmoDataModule(data_dir=str(copy)).read()
+    whole = module(copy).read()
     there = [str(name) for name in whole.ids]
-    paths = {name: next(root.rglob(name.rsplit("/", 1)[-1])) for name in there[:3]}
-    kept = [Kept(name, *content_of(path)) for name, path in paths.items()]
+    kept = [Kept(name, *content_of(copy / name)) for name in there[:3]]
     path = copy / "subset.csv"
     write_manifest(path, [*kept[:2], replace(kept[2], sha256="0" * 64)])
-    samples = FindingEmoDataModule(data_dir=str(copy), dataset_options={"manifest": str(path)}).read()
-    assert samples.ids.tolist() == sorted(paths)
+    samples = module(copy, manifest=str(path)).read()
+    assert samples.ids.tolist() == there[:3]
     assert samples.facts["manifest"] == {"digest": manifest_digest(read_manifest(path)), "images": 3, "differ": 1}
     assert samples.facts["coverage"]["matched"] == 3
     assert "1 of them with another content" in samples.notes[-1]
     assert samples.checksums != whole.checksums
-    missing = index_findingemo(root / "annotations_single.ann", root).missing
-    write_manifest(path, [*kept, Kept(missing[0], 1, "0" * 64)])
+    (copy / there[0]).unlink()
     with pytest.raises(MissingDataError, match=r"1 of its images are not there.*--manifest"):
-        FindingEmoDataModule(data_dir=str(copy), dataset_options={"manifest": str(path)}).read()
+        module(copy, manifest=str(path)).read()
