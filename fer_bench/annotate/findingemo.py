@@ -67,7 +67,7 @@ def write_findingemo(answers: pd.DataFrame, path: Path) -> int:
         SpecError: the study does not ask what the format needs, or on other scales.
         FerBenchError: the file cannot be written.
     """
-    chosen = answers[
+    chosen: list[dict[Any, Any]] = answers[
         (answers["status"] == "answered") & (answers["kind"] == "main") & (answers["presentation"] == 1)
     ].to_dict("records")
     _check(answers)
@@ -89,7 +89,7 @@ def _check(answers: pd.DataFrame) -> None:
         raise SpecError(problem, "Use form: findingemo in the study file, or --format long.")
 
 
-def _row(index: int, row: Mapping[str, Any]) -> Iterable[object]:
+def _row(index: int, row: Mapping[Any, Any]) -> Iterable[object]:
     emotion = row["wheel"]
     known = isinstance(emotion, str) and emotion != NO_EMOTION
     day, _, clock = str(row["saved_at"]).partition("T")
