@@ -62,11 +62,32 @@ class ReportedRow(_Strict):
     location: str = Field(min_length=1)
 
 
+class Finding(_Strict):
+    """A number of a study of labels, which has no leaderboard.
+
+    Args:
+        study: by its name in ``fer-bench study``.
+        measure: what it is to be compared with, as that study names it.
+        text: what it is, in words.
+        value: as printed; a share between 0 and 1.
+        notes: what a reader must know before comparing.
+        location: table, figure or section of the paper.
+    """
+
+    study: str = Field(min_length=1)
+    measure: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    value: float
+    notes: str = ""
+    location: str = Field(min_length=1)
+
+
 class Reported(_Strict):
     """All claims of one paper, in the paper's order."""
 
     source: Source
     rows: tuple[ReportedRow, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def read_reported(folder: Path) -> list[Reported]:
@@ -88,8 +109,14 @@ def _read(path: Path) -> Reported:
         problem = f"{path}: rows: expected a list of claims."
         raise SpecError(problem, "Each has protocol, model, metrics and location.")
     source = _check(Source, content.get("source"), f"{path}, source")
+    findings = content.get("findings", [])
+    if not isinstance(findings, list):
+        problem = f"{path}: findings: expected a list."
+        raise SpecError(problem, "Each has study, measure, text, value and location.")
     return Reported(
-        source=source, rows=tuple(_check(ReportedRow, row, f"{path}, row {i}") for i, row in enumerate(rows, start=1))
+        source=source,
+        rows=tuple(_check(ReportedRow, row, f"{path}, row {i}") for i, row in enumerate(rows, start=1)),
+        findings=tuple(_check(Finding, row, f"{path}, finding {i}") for i, row in enumerate(findings, start=1)),
     )
 
 
