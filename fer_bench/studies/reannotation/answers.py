@@ -248,7 +248,7 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
             _fail(path, table.index[wrong[0]], f"{name} is {table[name].iloc[wrong[0]]!r}, not a number")
         values[k] = numbers
     rated = ~np.isnan(values).all(axis=0)
-    stated = np.array([scale or ""] * len(table) if scale else table["scale"].str.lower().to_numpy(dtype=str))
+    stated = np.array([scale] * len(table) if scale else table["scale"].str.lower().to_numpy(dtype=str))
     out, notes = values.copy(), []
     for name in sorted(set(stated[rated])):
         rows = np.flatnonzero(rated & (stated == name))

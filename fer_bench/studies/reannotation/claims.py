@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fer_bench.studies.reannotation.analysis import Analysis
 from fer_bench.studies.reannotation.figures import named_patterns, pattern_correlations
+from fer_bench.studies.reannotation.networks import EARLIER
 from fer_bench.studies.reannotation.page import shown, table
 from fer_bench.studies.reannotation.resample import Estimate
 
@@ -50,7 +51,10 @@ def measured(analysis: Analysis, measure: str) -> list[str]:
     if kind in analysis.affect and name in analysis.affect[kind]:
         return [shown(analysis.affect[kind][name])]
     if kind == "network":
-        return [f"{net}: {shown(e['raters'])}" for (net, what), e in analysis.network_affect.items() if what == name]
+        of_networks = (
+            (net, e) for (net, what), e in analysis.network_affect.items() if what == name and net != EARLIER
+        )
+        return [f"{net}: {shown(e['raters'])}" for net, e in of_networks]
     if measure == "pattern.whole_dataset":
         patterns = named_patterns(analysis)
         if "whole dataset" in patterns:

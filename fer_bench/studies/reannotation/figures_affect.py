@@ -49,7 +49,7 @@ def affect_distributions(analysis: Analysis) -> Figure | None:
             values = ratings[(study.expression == k) & ~np.isnan(ratings)]
             _histogram_beside(axis, place, values, colours(len(study.categories))[k])
         name_ticks(axis, [study.categories[k] for k in chosen])
-        axis.set_ylim(-1.1, 1.1)
+        axis.set_ylim(-1.18, 1.18)
         axis.set_ylabel(name)
         axis.set_title(f"{name} per chosen expression")
     return figure
@@ -129,10 +129,13 @@ def _legend(figure: Figure, axis: Axes, analysis: Analysis, used: list[Int]) -> 
 
 def _histogram_beside(axis: Axes, place: int, values: Float, colour: str) -> None:
     """A vertical histogram, widest bar 0.8, and the mean as a line."""
-    edges = np.linspace(-1.125, 1.125, 10)
+    # A bar for each point of a scale of seven, else of nine.
+    points = 7 if np.allclose(values * 3, np.round(values * 3)) else 9
+    step = 2 / (points - 1)
+    edges = np.linspace(-1 - step / 2, 1 + step / 2, points + 1)
     shares = np.histogram(values, edges)[0].astype(np.float64)
     if not shares.any():
         return
     widths = 0.8 * shares / shares.max()
-    axis.barh((edges[1:] + edges[:-1]) / 2, widths, height=0.23, left=place - widths / 2, color=colour)
+    axis.barh((edges[1:] + edges[:-1]) / 2, widths, height=0.92 * step, left=place - widths / 2, color=colour)
     axis.plot([place - 0.4, place + 0.4], [values.mean()] * 2, color="black", linewidth=1)

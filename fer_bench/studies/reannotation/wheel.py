@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 N_EMOTIONS = len(EMO24)
 MOST = 4  # leaves between opposite emotions
-LEAVES: npt.NDArray[np.int64] = np.array(
-    [[wheel_distance(a // 3, b // 3) for b in range(N_EMOTIONS)] for a in range(N_EMOTIONS)]
-)
-RINGS = np.array([[abs(a % 3 - b % 3) for b in range(N_EMOTIONS)] for a in range(N_EMOTIONS)])
+_ALL = range(N_EMOTIONS)
+LEAVES: npt.NDArray[np.int64] = np.array([[wheel_distance(a // 3, b // 3) for b in _ALL] for a in _ALL])
+RINGS = np.array([[abs(a % 3 - b % 3) for b in _ALL] for a in _ALL])
 # Of FindingEmo's figure 13: leaves, plus a third for each ring.
 DISTANCES: Float = LEAVES + RINGS / 3
 
