@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import csv
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_bench.cli.study import _claims
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO8, EMO24, FER8
-from fer_bench.scoring.agreement import rater_correlations
+from fer_bench.scoring.agreement import mean_upper_triangle, rater_correlations
+from fer_bench.studies import reannotation
 from fer_bench.studies.reannotation import NetworkOutputs
 from fer_bench.studies.reannotation.analysis import analyse
 from fer_bench.studies.reannotation.answers import read_answers
 from fer_bench.studies.reannotation.claims import beside_the_paper, measured
-from fer_bench.studies.reannotation.networks import EARLIER, join, rater_matrix
+from fer_bench.studies.reannotation.networks import EARLIER, affect_agreement, join, rater_matrix
 from fer_bench.studies.reannotation.outputs import read_outputs
 from fer_bench.studies.reannotation.people import _Table, over_people
 from fer_bench.studies.reannotation.references import read_references
 from fer_bench.studies.reannotation.run import _with_references
 from fer_bench.studies.reannotation.wheel import distance_of_raters, leaf_pairs, wheel_estimates
+from tests.cli.conftest import fer_bench
 from tests.studies.test_reannotation_votes import random_study
+
+__all__ = ["fer_bench"]
+OURS = Path(__file__).parents[2] / "leaderboards"
 
 # The header of AffectNet's lists, and lines in their form; class 2 is sad, 9 and -2 are no class and no value.
 AFFECTNET = """subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal
@@ -33,6 +38,19 @@ AFFECTNET = """subDirectory_filePath,face_x,face_y,face_width,face_height,facial
 1/c.jpg,11,11,176,176,30.52;87.33,9,-2,-2
 1/d.jpg,11,11,176,176,30.52;87.33,2,-0.017253,0.004313
 """
+
+
+@pytest.fixture
+def shell(fer_bench, monkeypatch):
+    """The command line with few resamples and pictures of no size: what they look like is tested elsewhere."""
+    whole = reannotation.study_reannotation
+    monkeypatch.setattr(reannotation, "study_reannotation", lambda *a, **more: whole(*a, **more, n_resamples=5))
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig",
+        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
+    )
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(OURS))
+    return fer_bench
 
 
 def write(path: Path, text: str) -> Path:
@@ -105,8 +123,8 @@ def test_networks_of_one_value_and_of_longer_paths(tmp_path: Path) -> None:
     (network,) = join(study, {"v": outputs})
     assert network.valence[5] == 0.005
     assert np.isnan(network.arousal).all()
-    analysis = analyse(study, {"v": outputs}, n_resamples=5)
-    assert list(analysis.network_affect) == [("v", "valence")]
+    assert affect_agreement(study, network, "valence", n_resamples=5) is not None
+    assert affect_agreement(study, network, "arousal", n_resamples=5) is None
     with pytest.raises(BadDataError, match="predict FOLDER --run RUN --csv FILE"):
         read_outputs(write(tmp_path / "w.csv", "image,prediction\na,happy\n"))
 
@@ -172,14 +190,14 @@ def test_a_wheel_study_counts_distances(wheel: Path) -> None:
     assert read_answers(wheel, EMO24).categories[:3] == ("ecstasy", "joy", "serenity")
 
 
-def test_a_wheel_study_from_the_command_line(wheel: Path, tmp_path: Path, fer_bench) -> None:
+def test_a_wheel_study_from_the_command_line(wheel: Path, tmp_path: Path, shell) -> None:
     for more in ((), ("--label-set", "emo24")):
-        done = fer_bench("study", "reannotation", wheel, "--out", tmp_path / "out", *more)
+        done = shell("study", "reannotation", wheel, "--out", tmp_path / "out", *more)
         assert (done.code, done.err) == (0, "")
         page = (tmp_path / "out/README.md").read_text(encoding="utf-8")
         assert "## Distance on Plutchik's wheel" in page
         assert "![Answers on the wheel by distance](wheel.png)" in page
-    done = fer_bench("study", "reannotation", wheel, "--label-set", "emo9")
+    done = shell("study", "reannotation", wheel, "--label-set", "emo9")
     assert done.code == 2
     assert "unknown label set 'emo9'" in done.err
 
@@ -204,20 +222,22 @@ def test_intervals_over_raters_and_images() -> None:
     study = random_study(n=300, raters=8)
     study.valence[0] = np.random.default_rng(1).permutation(study.valence[0])
     outputs = {"net": NetworkOutputs(np.array(study.ids), study.valence[1:2].T, ("valence",))}
-    analysis = analyse(study, outputs, n_resamples=200)
-    found = analysis.people["rater-rater correlation of valence"]
-    assert found.value == pytest.approx(float(analysis.affect["valence"]["correlation"].value))
+    networks = join(study, outputs)
+    people = over_people(study, networks, n_resamples=200)
+    found = people["rater-rater correlation of valence"]
+    assert found.value == pytest.approx(mean_upper_triangle(rater_correlations(study.valence.T)))
     widths = [high - low for low, high in found[1:]]
+    assert all(low < found.value < high for low, high in found[1:])
     assert widths[1] > 2 * widths[0]
     assert widths[2] > 0.9 * widths[1]
-    for low, high in pairwise(e for ends in found[1:] for e in (ends[0], found.value, ends[1])):
-        assert low <= high or (low, high) == (found.images[1], found.raters[0]) or high < low
-    network = analysis.people["correlation of net with raters, valence"]
-    assert network.value == pytest.approx(float(analysis.network_affect["net", "valence"]["raters"].value))
+    agreement = affect_agreement(study, networks[0], "valence", n_resamples=2)
+    assert agreement is not None
+    assert people["correlation of net with raters, valence"].value == pytest.approx(float(agreement["raters"].value))
     assert over_people(random_study(n=20, raters=1)) == {}
 
 
-def test_the_papers_numbers_stand_beside_the_results() -> None:
+def test_the_papers_numbers_stand_beside_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(OURS))
     claims = {claim.measure: claim.value for claim in _claims("reannotation")}
     assert claims == {
         "changed_votes": 0.8325,
@@ -240,7 +260,7 @@ def test_the_papers_numbers_stand_beside_the_results() -> None:
     assert "8,658 of 10,400 votes" in section
 
 
-def test_everything_from_the_command_line(tmp_path: Path, fer_bench) -> None:
+def test_everything_from_the_command_line(tmp_path: Path, shell) -> None:
     study = random_study(n=40)
     with (tmp_path / "answers.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -262,7 +282,7 @@ def test_everything_from_the_command_line(tmp_path: Path, fer_bench) -> None:
         (tmp_path / name).write_text(text)
     references = [f"--reference={tmp_path / name}" for name in ("classes.csv", "original.csv")]
     networks = [f"--predictions={tmp_path / name}" for name in ("valence.csv", "one/arousal.csv", "valence.csv")]
-    done = fer_bench(
+    done = shell(
         "study", "reannotation", tmp_path / "answers.csv", *references, *networks, "--scale=unit", "--label-set=fer8",
         "--out", tmp_path / "out",
     )  # fmt: skip

@@ -250,7 +250,7 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
     rated = ~np.isnan(values).all(axis=0)
     stated = np.array([scale] * len(table) if scale else table["scale"].str.lower().to_numpy(dtype=str))
     out, notes = values.copy(), []
-    for name in sorted(set(stated[rated])):
+    for name in sorted(set(stated[rated].tolist())):
         rows = np.flatnonzero(rated & (stated == name))
         if name and name not in SCALES:
             _fail(path, table.index[rows[0]], f"scale is {name!r}, not one of {', '.join(SCALES)}")

@@ -51,10 +51,8 @@ def measured(analysis: Analysis, measure: str) -> list[str]:
     if kind in analysis.affect and name in analysis.affect[kind]:
         return [shown(analysis.affect[kind][name])]
     if kind == "network":
-        of_networks = (
-            (net, e) for (net, what), e in analysis.network_affect.items() if what == name and net != EARLIER
-        )
-        return [f"{net}: {shown(e['raters'])}" for net, e in of_networks]
+        found = {net: e for (net, what), e in analysis.network_affect.items() if what == name and net != EARLIER}
+        return [f"{net}: {shown(e['raters'])}" for net, e in found.items()]
     if measure == "pattern.whole_dataset":
         patterns = named_patterns(analysis)
         if "whole dataset" in patterns:
