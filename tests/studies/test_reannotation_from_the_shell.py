@@ -15,6 +15,7 @@ from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO8, EMO24, FER8
 from fer_bench.scoring.agreement import mean_upper_triangle, rater_correlations
 from fer_bench.studies import reannotation
+from fer_bench.studies.consensus import vote_posterior
 from fer_bench.studies.reannotation import NetworkOutputs
 from fer_bench.studies.reannotation.analysis import analyse
 from fer_bench.studies.reannotation.answers import read_answers
@@ -24,6 +25,7 @@ from fer_bench.studies.reannotation.outputs import read_outputs
 from fer_bench.studies.reannotation.people import _Table, over_people
 from fer_bench.studies.reannotation.references import read_references
 from fer_bench.studies.reannotation.run import _with_references
+from fer_bench.studies.reannotation.study import count_votes
 from fer_bench.studies.reannotation.wheel import distance_of_raters, leaf_pairs, wheel_estimates
 from tests.cli.conftest import fer_bench
 from tests.studies.test_reannotation_votes import random_study
@@ -41,7 +43,16 @@ AFFECTNET = """subDirectory_filePath,face_x,face_y,face_width,face_height,facial
 
 
 @pytest.fixture
-def shell(fer_bench, monkeypatch):
+def voted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consensus by votes: Dawid and Skene's takes long, and is tested elsewhere."""
+    monkeypatch.setattr(
+        "fer_bench.studies.reannotation.analysis.dawid_skene",
+        lambda answers, n: vote_posterior(count_votes(answers, n)),
+    )
+
+
+@pytest.fixture
+def shell(fer_bench, voted, monkeypatch):
     """The command line with few resamples and pictures of no size: what they look like is tested elsewhere."""
     whole = reannotation.study_reannotation
     monkeypatch.setattr(reannotation, "study_reannotation", lambda *a, **more: whole(*a, **more, n_resamples=5))
@@ -236,7 +247,7 @@ def test_intervals_over_raters_and_images() -> None:
     assert over_people(random_study(n=20, raters=1)) == {}
 
 
-def test_the_papers_numbers_stand_beside_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_papers_numbers_stand_beside_the_results(monkeypatch: pytest.MonkeyPatch, voted: None) -> None:
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(OURS))
     claims = {claim.measure: claim.value for claim in _claims("reannotation")}
     assert claims == {
