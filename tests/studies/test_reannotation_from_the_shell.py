@@ -45,10 +45,8 @@ AFFECTNET = """subDirectory_filePath,face_x,face_y,face_width,face_height,facial
 @pytest.fixture
 def voted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Consensus by votes: Dawid and Skene's takes long, and is tested elsewhere."""
-    monkeypatch.setattr(
-        "fer_bench.studies.reannotation.analysis.dawid_skene",
-        lambda answers, n: vote_posterior(count_votes(answers, n)),
-    )
+    place = "fer_bench.studies.reannotation.analysis.dawid_skene"
+    monkeypatch.setattr(place, lambda answers, n: vote_posterior(count_votes(answers, n)))
 
 
 @pytest.fixture
