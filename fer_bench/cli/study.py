@@ -67,6 +67,9 @@ def reannotation_verb(
     label_set: Annotated[
         str | None, typer.Option(help="Classes of the answers: fer8, emo24, ... or a list of names with commas.")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the study's images: some whose label was not shared are shown.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Compare people with labels, with each other and with networks: figures and a page."""
@@ -81,6 +84,7 @@ def reannotation_verb(
         scale=scale,
         references=read_references(reference) if reference else None,
         claims=_claims("reannotation"),
+        images=images,
     )
     typer.echo(f"page {page}")
 

@@ -289,15 +289,27 @@ def test_everything_from_the_command_line(tmp_path: Path, shell) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    for image in study.ids:
+        Image.new("L", (8, 8)).save(tmp_path / image, format="png")
     references = [f"--reference={tmp_path / name}" for name in ("classes.csv", "original.csv")]
     networks = [f"--predictions={tmp_path / name}" for name in ("valence.csv", "one/arousal.csv", "valence.csv")]
     done = shell(
         "study", "reannotation", tmp_path / "answers.csv", *references, *networks, "--scale=unit", "--label-set=fer8",
+        f"--images={tmp_path}",
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     figures = {path.stem for path in (tmp_path / "out").glob("*.png")}
-    assert figures >= {"votes", "confusion", "raters", "patterns", "affect", "affect_networks", "affect_spread"}
+    assert figures >= {
+        "examples",
+        "votes",
+        "confusion",
+        "raters",
+        "patterns",
+        "affect",
+        "affect_networks",
+        "affect_spread",
+    }
     stored = json.loads((tmp_path / "out/results.json").read_text())
     assert stored["correlations"]["voting patterns"]["names"] == ["people", "original labels", "whole dataset"]
     names = stored["correlations"]["raters, valence"]["names"]

@@ -19,6 +19,7 @@ from fer_bench.studies.reannotation.figures_affect import (
     affect_scatter,
     affect_spread,
 )
+from fer_bench.studies.reannotation.figures_examples import examples
 from fer_bench.studies.reannotation.networks import pattern, rater_matrix
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import confusion
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
+def draw_all(analysis: Analysis, folder: Path, images: Path | None = None) -> dict[str, str]:
     """Draw every figure that the study has data for.
 
     Args:
         analysis: the numbers.
         folder: where the PNG files go.
+        images: folder with the study's images, for examples of them; None: no examples.
 
     Returns:
         Figure name to file name.
@@ -51,6 +53,7 @@ def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
         "affect_spread": affect_spread,
         "affect_networks": affect_networks,
         "wheel": lambda analysis: draw_wheel(analysis.study, analysis.wheel),
+        "examples": lambda analysis: examples(analysis, images) if images else None,
     }
     drawn = {}
     for name, draw in figures.items():

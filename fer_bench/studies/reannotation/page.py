@@ -39,7 +39,7 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
         page_tables.wheel(analysis, table, shown, _figure(figures, "wheel", "Answers on the wheel by distance")),
         page_tables.people(analysis, table),
     ]
-    sections += [_networks(analysis, figures), _consensus(analysis), _errors(analysis), _method(analysis)]
+    sections += [_networks(analysis, figures), _consensus(analysis), _errors(analysis, figures), _method(analysis)]
     return "\n\n".join(s for s in sections if s) + "\n"
 
 
@@ -324,7 +324,7 @@ def _consensus(analysis: Analysis) -> str:
     )
 
 
-def _errors(analysis: Analysis) -> str:
+def _errors(analysis: Analysis, figures: dict[str, str]) -> str:
     errors, consensus = analysis.errors, analysis.consensus
     if errors is None or consensus is None:
         return ""
@@ -338,7 +338,8 @@ def _errors(analysis: Analysis) -> str:
         f" {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. The command writes them all"
         " to `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
     )
-    return f"## Likely label errors\n\n{text}\n\n{table(header, rows)}"
+    shown_images = _figure(figures, "examples", "Images whose original label the raters did not share")
+    return "\n\n".join(part for part in ("## Likely label errors", shown_images, text, table(header, rows)) if part)
 
 
 def _varied(rows: list[list[str]]) -> list[list[str]]:

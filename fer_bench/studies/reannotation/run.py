@@ -46,6 +46,7 @@ def study_reannotation(
     extra: Callable[[Analysis], Sequence[str]] = lambda analysis: (),
     references: References | None = None,
     claims: Sequence[Claim] = (),
+    images: Path | None = None,
 ) -> Path:
     """Analyse a re-annotation study.
 
@@ -66,6 +67,7 @@ def study_reannotation(
         references: what was known of the images before: see
             :func:`~fer_bench.studies.reannotation.references.read_references`.
         claims: numbers of a paper, shown next to the study's.
+        images: folder with the study's images, of which some are shown.
 
     Returns:
         The page.
@@ -87,17 +89,17 @@ def study_reannotation(
     analysis = analyse(study, outputs, n_resamples, seed)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".part-") as part:
-        write_results(analysis, Path(part), [*extra(analysis), *beside_the_paper(analysis, claims)])
+        write_results(analysis, Path(part), [*extra(analysis), *beside_the_paper(analysis, claims)], images)
         # The page goes last: where it is new, everything it shows is.
         for file in sorted(Path(part).iterdir(), key=lambda f: f.name == PAGE):
             file.replace(out / file.name)
     return out / PAGE
 
 
-def write_results(analysis: Analysis, folder: Path, extra: Sequence[str] = ()) -> None:
+def write_results(analysis: Analysis, folder: Path, extra: Sequence[str] = (), images: Path | None = None) -> None:
     """Write figures, tables and page of an analysis into an existing folder."""
     study, consensus, errors = analysis.study, analysis.consensus, analysis.errors
-    figures = draw_all(analysis, folder)
+    figures = draw_all(analysis, folder, images)
     if consensus is not None:
         write_consensus(folder / "consensus.csv", study.ids, consensus, study.label_set)
     if consensus is not None and errors is not None:
