@@ -13,6 +13,7 @@ from fer_bench.datasets.load import dataset_class
 from fer_bench.datasets.synthscenes import SynthScenesDataModule, crop_face
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import LABEL_SETS
+from fer_bench.pinning import pinned
 
 OPTIONS = {"n_train": 20, "n_validation": 6, "n_test": 8, "width": 160, "height": 120}
 HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
@@ -173,3 +174,14 @@ def test_findingemo_reads_the_images_of_a_manifest_alone(copy):
     (copy / there[0]).unlink()
     with pytest.raises(MissingDataError, match=r"1 of its images are not there.*--manifest"):
         module(copy, manifest=str(path)).read()
+
+
+def test_a_manifest_is_pinned_by_its_content(tmp_path):
+    """No path is in a run's settings; other content is another run."""
+    (tmp_path / "a.csv").write_text("rel_path,sha256\n")
+    settings = {"dataset": "findingemo", "dataset_options": {"manifest": str(tmp_path / "a.csv")}}
+    done = pinned(settings)
+    assert done["dataset_options"]["manifest"].startswith("sha256:")
+    assert done["execution"]["files"] == {done["dataset_options"]["manifest"]: str(tmp_path / "a.csv")}
+    (tmp_path / "a.csv").write_text("rel_path,sha256,url\n")
+    assert pinned(settings)["dataset_options"] != done["dataset_options"]
