@@ -1,7 +1,6 @@
 """Slow hosts, hosts that refuse, the Wayback Machine, plans and manifests, against servers of the loopback network."""
 
 import hashlib
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -23,17 +22,15 @@ def test_a_slow_host_holds_only_its_own_images(server, fetch):
     """Two workers: one hangs at the slow host, whose other images wait; the other host is not kept waiting."""
     slow = server.url.replace("127.0.0.1", "localhost")
     images = {f"slow/{i}.jpg": [f"{slow}/hang"] for i in range(6)} | {f"x/{i}.jpg": ["image"] for i in range(12)}
-    limits = replace(LIMITS, concurrency=2, idle_timeout=0.6, host_failures=2)
-    start = time.monotonic()
+    limits = replace(LIMITS, concurrency=2, idle_timeout=2.0, host_failures=1)
     counts, table = fetch(images, limits)
     assert counts == {"downloaded": 12, "failed": 6}
-    # Two timeouts, not six: it is given up.
-    assert time.monotonic() - start < 4
-    assert sum("left 2 requests in a row unanswered" in said for _, said in table.values()) == 4
+    assert sum("left requests unanswered (1 in a row)" in said for _, said in table.values()) == 5
     hung = [at for path, at in server.hits if path == "/hang"]
     others = [at for path, at in server.hits if path == "/image"]
-    assert len(hung) == 2
-    assert max(others) < hung[0] + 0.6
+    # One timeout, not six: it is given up. Meanwhile the others came.
+    assert len(hung) == 1
+    assert max(others) < hung[0] + 2.0
 
 
 def test_no_two_requests_to_one_host_at_a_time(server, fetch):

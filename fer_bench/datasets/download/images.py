@@ -313,7 +313,7 @@ class _Run:
         assert attempt.url is not None
         assert attempt.listed is not None
         if self.queues.given_up(host):
-            reason = f"{host} left {self.limits.host_failures} requests in a row unanswered, and is asked no more"
+            reason = f"{host} left requests unanswered ({self.limits.host_failures} in a row), and is asked no more"
             raise LinkError(reason, silent=True)
         self.asked.add(attempt.image.rel_path)
         elsewhere = await self.fetcher.ask(attempt.url, attempt.target)
