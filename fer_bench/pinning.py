@@ -20,7 +20,7 @@ PINNED = "sha256:"
 RUN = "run:"
 NAMED_WEIGHTS = ("none", "auto", "imagenet")
 # Options of datasets that name a file.
-_FILE_OPTIONS = ("landmarker",)
+_FILE_OPTIONS = ("landmarker", "manifest")
 # Labels are pinned without a prefix.
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 
