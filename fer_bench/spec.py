@@ -275,7 +275,7 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", self.dataset_options)
 
     @property
     def protocol(self) -> str:

@@ -391,7 +391,10 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     header = [
         "Model",
         f"{title(primary)} here",
-        *(f"{title(primary)}, {escape(s.protocol.variant or 'declared folds')}" for s in board.siblings),
+        *(
+            f"{title(primary)}, {escape(s.protocol.variant or ('declared folds' if s.protocol.fold_by else 'plain split'))}"
+            for s in board.siblings
+        ),
     ]
     rows = [
         [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]
@@ -427,7 +430,8 @@ def _unranked(board: Board) -> list[str]:
 
 def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     primary = board.protocol.primary
-    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol == board.protocol.name]
+    shown = (board.protocol.name, board.protocol.plain_name)
+    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol in shown]
     if not claims:
         return []
     rows = [

@@ -28,7 +28,7 @@ from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
 from fer_bench.probes.streams import Stream, check_backbone, check_stream, full_name, fuse, load_stream, open_backbone
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import SUFFIX, StackedPredictions
@@ -38,7 +38,6 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import RunSpec
 
-SELECTED_ON_TEST = "selected on test"
 ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
 _TESTED = ("validation", "test")
 _NETWORK, _WEIGHTS = "network of ", "weights of "
@@ -110,10 +109,7 @@ def run_grid(
     Raises:
         FerBenchError: whatever the user can act on.
     """
-    protocol, labels = (
-        protocol_for(settings.dataset, settings.task),
-        protocol_for(settings.dataset, settings.task).task.labels,
-    )
+    protocol, labels = settings.judge, settings.judge.task.labels
     if labels is None:
         problem = f"task {settings.task!r} has no classes."
         raise SpecError(problem, "Probes are for class tasks.")
@@ -330,7 +326,9 @@ def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[R
     done = []
     for record in records:
         updates: dict[str, Any] = {"recipe": recipe, "ranked": best["validation"] is None}
-        if record.row == best["validation"]:
+        if record.row == best["validation"] and SELECTED_ON_TEST in protocol.caveats:
+            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_TEST}"}
+        elif record.row == best["validation"]:
             also = ", also best on test" if record.row == best["test"] else ""
             updates |= {"ranked": True, "recipe": f"{recipe}, {ON_VALIDATION}{also}"}
         elif record.row == best["test"]:
