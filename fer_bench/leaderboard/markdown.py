@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
+from fer_bench.leaderboard.by_class import UNEVEN, Claim, by_class, on_train, printed, where
 from fer_bench.leaderboard.formatting import (
     clean,
     corrupted,
@@ -25,9 +26,8 @@ from fer_bench.leaderboard.formatting import (
     shorten,
     title,
 )
-from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board, Placed
-from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
+from fer_bench.leaderboard.reported import Reported, ReportedRow, Source
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
@@ -39,8 +39,6 @@ from fer_bench.scoring.rows import metric
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
-# For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
-_UNEVEN = "weighted_f1"
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
 _UNIT = (-1.0, 1.0)
 _MARKS = {
@@ -82,13 +80,15 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _folded(board)
     parts += _gains(board, names)
-    parts += _per_class(board, names)
+    claims = _claims_on(board.protocol, reported)
+    parts += by_class(board, names, claims)
+    parts += on_train(board, names, claims)
     parts += _over_folds(board, names)
     parts += _siblings(board, names)
     parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
-    parts += _claims(board, reported)
+    parts += _claims(board, claims)
     return "\n\n".join(parts) + "\n"
 
 
@@ -274,7 +274,7 @@ def _mark(record: Record) -> str:
 
 
 def _of_classes(primary: str) -> tuple[str, ...]:
-    return ("macro_ap", *_BESIDE) if primary == _UNEVEN else _BESIDE
+    return ("macro_ap", *_BESIDE) if primary == UNEVEN else _BESIDE
 
 
 def _of_plugins(board: Board) -> list[str]:
@@ -336,27 +336,6 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     ]
 
 
-def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Recall, precision and F1 of each class, where the classes are imbalanced."""
-    labels = board.protocol.task.labels
-    if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
-        return []
-    rows = [
-        [
-            escape(names[placed.row.model, placed.row.key]),
-            *(" / ".join(number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found),
-        ]
-        for placed in board.placed
-        if (found := per_class(placed.row, len(labels)))
-    ]
-    about = "Recall / precision / F1 in %, means over seeds."
-    return [
-        "## By class",
-        about,
-        markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels)),
-    ]
-
-
 def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     """The other reading of every measure of a cross-validation: mean over folds."""
     primary = board.protocol.primary
@@ -391,16 +370,17 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     header = [
         "Model",
         f"{title(primary)} here",
-        *(
-            f"{title(primary)}, {escape(s.protocol.variant or ('declared folds' if s.protocol.fold_by else 'plain split'))}"
-            for s in board.siblings
-        ),
+        *(f"{title(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
     ]
     rows = [
         [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]
         for e in found
     ]
     return ["## Under other splits", about, markdown_table(header, rows, [False] + [True] * (len(header) - 1))]
+
+
+def _split_of(protocol: Protocol) -> str:
+    return protocol.variant or ("declared folds" if protocol.fold_by else "plain split")
 
 
 def _remark(protocol: Protocol) -> str:
@@ -428,10 +408,14 @@ def _unranked(board: Board) -> list[str]:
     ]
 
 
-def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
+def _claims_on(protocol: Protocol, reported: Sequence[Reported]) -> list[Claim]:
+    """What papers claim on a protocol, or on the plain one that it is a declared variant of."""
+    names = (protocol.name, protocol.plain_name)
+    return [(paper.source, row) for paper in reported for row in paper.rows if row.protocol in names]
+
+
+def _claims(board: Board, claims: Sequence[Claim]) -> list[str]:
     primary = board.protocol.primary
-    shown = (board.protocol.name, board.protocol.plain_name)
-    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol in shown]
     if not claims:
         return []
     rows = [
@@ -440,10 +424,12 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
             escape(row.setting) or NONE,
             _claimed(row, primary),
             _others(row, primary),
-            _where(source, row),
+            where(source, row),
             escape(row.notes) or NONE,
         ]
         for source, row in claims
+        # Scores of single classes are shown by class.
+        if row.metrics or not (row.per_class or row.train_per_class)
     ]
     header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
     sources = {source.short: source for source, _ in claims}
@@ -461,13 +447,13 @@ def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
 
 
 def _claimed(row: ReportedRow, name: str) -> str:
-    return _value(row.metrics[name], name) if name in row.metrics else NONE
+    return printed(row.metrics[name], name) if name in row.metrics else NONE
 
 
 def _others(row: ReportedRow, primary: str) -> str:
     return (
         ", ".join(
-            f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}"
+            f"{_claim_title(name)} {printed(value, name)}{unit_sign(name)}"
             for name, value in row.metrics.items()
             if name != primary
         )
@@ -481,14 +467,6 @@ def _claim_title(name: str) -> str:
     return (
         f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
     )
-
-
-def _value(value: Value, name: str) -> str:
-    return number(value.mean, name) + ("" if value.std is None else f" ± {number(value.std, name)}")
-
-
-def _where(source: Source, row: ReportedRow) -> str:
-    return f"{escape(source.short)}, {escape(row.location)}"
 
 
 def _citation(source: Source) -> str:

@@ -35,7 +35,7 @@ from fer_bench.results.grids import SUFFIX, StackedPredictions
 from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.record import scored, without_scores
+from fer_bench.scoring.record import scored, scored_on_train, without_scores
 from fer_bench.spec import RunSpec
 
 ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
@@ -161,7 +161,8 @@ def run_grid(
     draft = _draft(settings, protocol, facts, inputs, place, grid, seconds).model_copy(update={"inputs": fingerprint})
     if began_with:
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
-    records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
+    seen_in_training = _stack(inputs, trained, "train", place.device)
+    records = [_record(draft, protocol, trained, stacked, seen_in_training, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
 
 
@@ -452,7 +453,12 @@ def _draft(
 
 
 def _record(
-    draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int
+    draft: Record,
+    protocol: Protocol,
+    trained: TrainedHeads,
+    stacked: Mapping[str, StackedPredictions],
+    train: StackedPredictions,
+    h: int,
 ) -> Record:
     head = trained.heads[h]
     row = row_id(draft.row, head.lr, head.loss)
@@ -466,4 +472,6 @@ def _record(
     record = draft.model_copy(update=own)
     if trained.chosen_epoch[h] < 0:
         return without_scores(record, "the loss was never finite", created=draft.created)
+    on_train = scored_on_train(protocol, train.of(h))
+    record = record.model_copy(update={"training": {**record.training, "on_train": on_train}})
     return scored(record, protocol, {split: stacked[split].of(h) for split in _TESTED}, created=draft.created)
