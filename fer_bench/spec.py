@@ -130,6 +130,13 @@ class RunSpec(Settings):
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
     )
+    aspect: Literal["square", "keep"] = Field(
+        "square",
+        description=(
+            "of images that are not square: square stretches them to image_size; keep keeps their proportions, and"
+            " image_size is the shorter side"
+        ),
+    )
     normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
         "auto", description="constants by which pixels are scaled"
     )

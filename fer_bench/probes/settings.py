@@ -43,7 +43,12 @@ class ProbeSettings(BaseModel):
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.
     table_file: str | None = Field(None, exclude=True)
-    image_size: int | None = Field(None, ge=8, le=1024, description="side to which images are stretched, in pixels")
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="side of the backbones' input, in pixels; None: timm's as designed, others as images are",
+    )
     detector: str = Field("mediapipe", description="finds faces where the dataset does not say where they are")
     standardise: bool = Field(False, description="scale each input to mean 0 and standard deviation 1 on train")
     lr: tuple[float, ...] = Field(RATES, description="learning rates")
