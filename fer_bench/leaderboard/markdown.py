@@ -121,7 +121,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
-        claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+        claims = len(_claims_on(protocol, reported))
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
