@@ -5,44 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fer_bench.escaping import markdown as escape
+from fer_bench.leaderboard.claims import Claim, claims_on, where
 from fer_bench.leaderboard.formatting import markdown_table, title
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board
-from fer_bench.leaderboard.reported import ReportedRow, Source, Statistic, Value
+from fer_bench.leaderboard.reported import Reported, ReportedRow, Statistic, Value
 from fer_bench.metrics import NONE, number, unit_sign
 from fer_bench.scoring.rows import mean, std
 
 # For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 UNEVEN = "weighted_f1"
 _ON_TRAIN = (UNEVEN, "accuracy", "macro_f1", "macro_ap")
-Claim = tuple[Source, ReportedRow]
 Names = Mapping[tuple[str, str], str]
 
 
-def by_class(board: Board, names: Names, claims: Sequence[Claim]) -> list[str]:
+def by_class(board: Board, names: Names, reported: Sequence[Reported]) -> list[str]:
     """Recall, precision and F1 of each class on test, measured and as papers print them, where the classes are
     imbalanced.
 
     Args:
         board: the ranking.
         names: of its rows, by model and key.
-        claims: of papers on it.
+        reported: claims of all papers.
 
     Returns:
         Paragraphs; none where there is nothing to show.
     """
     if board.protocol.task.labels is None or board.protocol.primary != UNEVEN:
         return []
-    tables = [*_measured(board, names, on_train=False), *_printed(board, claims, on_train=False)]
+    printed = _printed(board, claims_on(board.protocol, reported), on_train=False)
+    tables = [*_measured(board, names, on_train=False), *printed]
     return ["## By class", *tables] if tables else []
 
 
-def on_train(board: Board, names: Names, claims: Sequence[Claim]) -> list[str]:
+def on_train(board: Board, names: Names, reported: Sequence[Reported]) -> list[str]:
     """Scores of the training split, of all classes together and of each; arguments and result as of
     :func:`by_class`.
     """
     if board.protocol.task.labels is None or board.protocol.primary != UNEVEN:
         return []
+    printed = _printed(board, claims_on(board.protocol, reported), on_train=True)
     rows = []
     for placed in board.placed:
         found = [record.training.get("on_train") or {} for record in placed.row.records]
@@ -51,22 +53,12 @@ def on_train(board: Board, names: Names, claims: Sequence[Claim]) -> list[str]:
             rows.append([escape(names[placed.row.model, placed.row.key]), *cells])
     header = ["Model", *(f"{title(name)}{unit_sign(name)}" for name in _ON_TRAIN)]
     measured = [markdown_table(header, rows, [False] + [True] * len(_ON_TRAIN))] if rows else []
-    tables = [*measured, *_measured(board, names, on_train=True), *_printed(board, claims, on_train=True)]
+    tables = [*measured, *_measured(board, names, on_train=True), *printed]
     about = (
         "Scores of the images that were trained on, as they are, at the epoch that is tested: how far above the test"
         " they are says how much was learned by heart. Nothing is ranked by them."
     )
     return ["## On the training split", about, *tables] if tables else []
-
-
-def printed(value: Value, name: str) -> str:
-    """A number of a paper, with its deviation where it has one."""
-    return _mean_std(value.mean, value.std, name)
-
-
-def where(source: Source, row: ReportedRow) -> str:
-    """Where a claim is printed."""
-    return f"{escape(source.short)}, {escape(row.location)}"
 
 
 def _measured(board: Board, names: Names, *, on_train: bool) -> list[str]:

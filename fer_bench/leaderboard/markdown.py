@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
-from fer_bench.leaderboard.by_class import UNEVEN, Claim, by_class, on_train, printed, where
+from fer_bench.leaderboard.by_class import UNEVEN, by_class, on_train
+from fer_bench.leaderboard.claims import claims, claims_on
 from fer_bench.leaderboard.formatting import (
+    URL,
     clean,
     corrupted,
     epochs,
@@ -27,7 +28,7 @@ from fer_bench.leaderboard.formatting import (
     title,
 )
 from fer_bench.leaderboard.rank import Board, Placed
-from fer_bench.leaderboard.reported import Reported, ReportedRow, Source
+from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
@@ -50,7 +51,6 @@ _MARKS = {
     "external": " *external*",
 }
 _PAIRS_NAMED = 10
-_URL = re.compile(r"https?://[!-;=?-~]+")
 # What an address keeps within a link in a table; brackets and bars would end either.
 _IN_LINKS = ":/?#@!$&*+,;=%~"
 
@@ -80,15 +80,14 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _folded(board)
     parts += _gains(board, names)
-    claims = _claims_on(board.protocol, reported)
-    parts += by_class(board, names, claims)
-    parts += on_train(board, names, claims)
+    parts += by_class(board, names, reported)
+    parts += on_train(board, names, reported)
     parts += _over_folds(board, names)
     parts += _siblings(board, names)
     parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
-    parts += _claims(board, claims)
+    parts += claims(board, reported)
     return "\n\n".join(parts) + "\n"
 
 
@@ -121,14 +120,14 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
-        claims = len(_claims_on(protocol, reported))
+        n_claims = len(claims_on(protocol, reported))
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
@@ -268,7 +267,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
 def _mark(record: Record) -> str:
     """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
     mark, reference = _MARKS[record.kind], record.training.get("reference")
-    if record.kind == "external" and isinstance(reference, str) and _URL.fullmatch(reference):
+    if record.kind == "external" and isinstance(reference, str) and URL.fullmatch(reference):
         return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"
     return mark
 
@@ -406,71 +405,3 @@ def _unranked(board: Board) -> list[str]:
             ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
         ),
     ]
-
-
-def _claims_on(protocol: Protocol, reported: Sequence[Reported]) -> list[Claim]:
-    """What papers claim on a protocol, or on the plain one that it is a declared variant of."""
-    names = (protocol.name, protocol.plain_name)
-    return [(paper.source, row) for paper in reported for row in paper.rows if row.protocol in names]
-
-
-def _claims(board: Board, claims: Sequence[Claim]) -> list[str]:
-    primary = board.protocol.primary
-    if not claims:
-        return []
-    rows = [
-        [
-            escape(row.model),
-            escape(row.setting) or NONE,
-            _claimed(row, primary),
-            _others(row, primary),
-            where(source, row),
-            escape(row.notes) or NONE,
-        ]
-        for source, row in claims
-        # Scores of single classes are shown by class.
-        if row.metrics or not (row.per_class or row.train_per_class)
-    ]
-    header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
-    sources = {source.short: source for source, _ in claims}
-    listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
-    said = (
-        "As printed in the papers; not measured here, and not ranked. Settings differ from this board's wherever the"
-        " notes say so."
-    )
-    return [
-        "## Claims of papers",
-        said,
-        markdown_table(header, rows, [False, False, True, False, False, False]),
-        listed,
-    ]
-
-
-def _claimed(row: ReportedRow, name: str) -> str:
-    return printed(row.metrics[name], name) if name in row.metrics else NONE
-
-
-def _others(row: ReportedRow, primary: str) -> str:
-    return (
-        ", ".join(
-            f"{_claim_title(name)} {printed(value, name)}{unit_sign(name)}"
-            for name, value in row.metrics.items()
-            if name != primary
-        )
-        or NONE
-    )
-
-
-def _claim_title(name: str) -> str:
-    """Papers also give scores of other splits (``train_accuracy``)."""
-    split, _, rest = name.partition("_")
-    return (
-        f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
-    )
-
-
-def _citation(source: Source) -> str:
-    text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
-    if not source.url:
-        return escape(text)
-    return f"{escape(text)} " + (f"<{source.url}>" if _URL.fullmatch(source.url) else escape(source.url))
