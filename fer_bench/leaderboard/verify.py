@@ -330,19 +330,21 @@ def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
     if not equal_values(stated.get("accuracy"), accuracy):
         yield Difference(path, key, stated.get("accuracy"), accuracy)
     if "confusion" in stated:
-        yield from _classes_on_train(stated, path)
+        yield from _classes_on_train(stated, accuracy, path)
 
 
-def _classes_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+def _classes_on_train(stated: Mapping[str, Any], accuracy: float, path: Path) -> Iterator[Difference]:
+    """The scores of the training split that follow from its confusion matrix, which must fit the outcomes."""
     key = "training.on_train"
     try:
         confusion = np.asarray(stated["confusion"], dtype=np.int64)
         found = scores_on_train(confusion)
-        counted = {"n": int(confusion.sum()), "accuracy": float(np.trace(confusion[:, :-1]) / max(confusion.sum(), 1))}
+        right = float(np.trace(confusion[:, :-1]) / max(confusion.sum(), 1))
     except (FerBenchError, ValueError, TypeError, IndexError) as error:
         yield Difference(path, f"{key}.confusion", None, f"cannot be read: {error}")
         return
-    found |= counted
+    if not equal_values(right, accuracy) or not equal_values(stated["n"], int(confusion.sum())):
+        yield Difference(path, f"{key}.confusion", f"{int(confusion.sum())} samples, accuracy {right}", accuracy)
     for difference in compare_values({name: stated.get(name) for name in found}, found, key):
         yield Difference(path, *difference)
 

@@ -90,10 +90,10 @@ class InputAdapter(nn.Module):
         if self.channels == 1 and x.shape[1] == 3:
             x = (x * self.luma).sum(dim=1, keepdim=True)
         if self.size is not None:
-            shorter = min(x.shape[2], x.shape[3]) if self.keep else 0
-            sides = [round(n * self.size / shorter) if shorter else self.size for n in x.shape[2:]]
-            if sides != [x.shape[2], x.shape[3]]:
-                smaller = x.shape[2] > sides[0]
+            given = [int(n) for n in x.shape[2:]]
+            sides = [round(n * self.size / min(given)) if self.keep else self.size for n in given]
+            if sides != given:
+                smaller = given[0] > sides[0]
                 x = nn.functional.interpolate(x, sides, mode="bilinear", align_corners=False, antialias=smaller)
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
