@@ -8,8 +8,10 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from fer_bench.errors import SpecError
+from fer_bench.models.adapter import InputAdapter
 from fer_bench.models.designed import Design, DesignedInput, design_of
-from fer_bench.models.zoo import build_network
+from fer_bench.models.trial import try_network
+from fer_bench.models.zoo import Network, build_network
 from fer_bench.probes.backbones import build_backbone
 
 NAMES = [
@@ -19,6 +21,11 @@ NAMES = [
     "convnext_tiny.in12k_ft_in1k",
     "test_resnet",
 ]
+
+
+class SquareOnly(torch.nn.Module):
+    def forward(self, x):
+        return (x @ x).flatten(1)[:, :3]
 
 
 def picture(height, width):
@@ -80,6 +87,8 @@ def test_images_that_keep_their_proportions():
     assert network.adapter(frames.transpose(2, 3)).shape == (1, 3, 32, 24)
     with torch.inference_mode():
         assert network(frames).shape == (1, 3)
+    with pytest.raises(SpecError, match="30 x 40 px"):
+        try_network(Network(InputAdapter("unit", 30, keep=True), SquareOnly()), "square", n_outputs=3)
     for name in ("five_layer_cnn", "timm:test_vit"):
         with pytest.raises(SpecError, match="takes square images only"):
             build_network(name, 3, aspect="keep")

@@ -11,6 +11,8 @@ from torch import nn
 import fer_bench.probes.grid as grid_module
 import fer_bench.probes.streams as streams_module
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
+from fer_bench.ensembles.build import build_ensemble
+from fer_bench.errors import SpecError
 from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
 from fer_bench.probes.backbones import Backbone
@@ -112,6 +114,8 @@ def test_both_splits_side_by_side(copy, seen, tmp_path):
     assert protocol_of(chosen) is PROTOCOLS["findingemo-emo8-paper"]
     assert {record.protocol for record in clean} == {"findingemo-emo8"}
     assert verify(store).ok
+    with pytest.raises(SpecError, match="trained on validation, which is the test set"):
+        build_ensemble(store, protocol_of(chosen), selection="stack")
 
     pages = {path.stem: text for path, text in render(store).items()}
     plain, other = pages["findingemo-emo8"], pages["findingemo-emo8-paper"]
