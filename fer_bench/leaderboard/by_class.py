@@ -9,12 +9,11 @@ from fer_bench.leaderboard.claims import Claim, claims_on, where
 from fer_bench.leaderboard.formatting import markdown_table, title
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
 from fer_bench.leaderboard.rank import Board
+from fer_bench.leaderboard.ranking import UNEVEN
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Statistic, Value
 from fer_bench.metrics import NONE, number, unit_sign
 from fer_bench.scoring.rows import mean, std
 
-# For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
-UNEVEN = "weighted_f1"
 _ON_TRAIN = (UNEVEN, "accuracy", "macro_f1", "macro_ap")
 Names = Mapping[tuple[str, str], str]
 
