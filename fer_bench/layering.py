@@ -33,7 +33,7 @@ from fer_bench import paths, plugins
 from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import PluginError, SpecError
 from fer_bench.own_data import is_of_values
-from fer_bench.protocols import DatasetInfo, info_of, variant_of
+from fer_bench.protocols import DatasetInfo, info_of, is_split_otherwise
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -96,7 +96,7 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
 def _without_folds(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without the folds that are usual for a dataset where its options choose a split that has none."""
     options = settings.get("dataset_options")
-    if not isinstance(options, Mapping) or not variant_of(str(settings.get("dataset")), options):
+    if not isinstance(options, Mapping) or not is_split_otherwise(str(settings.get("dataset")), options):
         return settings
     asked = given.get("dataset_options") or {}
     kept = {key: value for key, value in options.items() if key not in FOLDING_KEYS or key in asked}

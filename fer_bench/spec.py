@@ -29,7 +29,7 @@ from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
-from fer_bench.protocols import Protocol, declared, protocol_for, variant_of
+from fer_bench.protocols import Protocol, declared, protocol_for
 from fer_bench.registry import unknown_name
 
 Scalar = bool | int | float | str | None
@@ -140,6 +140,13 @@ class RunSpec(Settings):
     )
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
+    )
+    aspect: Literal["square", "keep"] = Field(
+        "square",
+        description=(
+            "of images that are not square: square stretches them to image_size; keep keeps their proportions, and"
+            " image_size is the shorter side"
+        ),
     )
     normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
         "auto", description="constants by which pixels are scaled"
@@ -288,8 +295,7 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        variant = variant_of(self.dataset, self.dataset_options)
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", variant)
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", self.dataset_options)
 
     @property
     def protocol(self) -> str:

@@ -30,7 +30,7 @@ def dataset_name(dataset: str) -> str:
     return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
 
-def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") -> Protocol:
+def protocol_for(dataset: str, task: str, fold_by: str = "", options: Mapping[str, Any] | None = None) -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
@@ -38,7 +38,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
             protocol, with its own name.
-        variant: as of :func:`variant_of`.
+        options: ``dataset_options``; where no folds are cut, those of a dataset that is split in several ways say which
+            protocol is meant.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -50,8 +51,6 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
         problem = f"dataset name {name!r}: only letters, digits, '_', '-', '+' and '.' can be used."
         raise SpecError(problem, f"Rename the {'table' if dataset.startswith('table:') else 'folder'}.")
     key = f"{name}-{task}"
-    if variant and f"{key}-{variant}" in PROTOCOLS:
-        return PROTOCOLS[f"{key}-{variant}"]
     target, via, source = task.partition(VIA)
     if via:
         declared = PROTOCOLS.get(f"{name}-{target}")
@@ -66,6 +65,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
             ),
         )
     plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
+    if not fold_by and options:
+        return next((variant for variant in _declared_variants(plain) if _chosen(variant, options)), plain)
     if fold_by in ("", plain.fold_by):
         return plain
     return replace(
@@ -85,11 +86,23 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", variant: str = "") 
     )
 
 
-def variant_of(dataset: str, options: Mapping[str, Any]) -> str:
-    """Which of a dataset's splits without folds its options choose; empty: the plain one."""
-    name = dataset_name(dataset)
-    several = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == name and protocol.chosen_by)
-    return next((one.variant for one in several if one.chosen_by.items() <= options.items()), "")
+def _declared_variants(plain: Protocol) -> list[Protocol]:
+    """Other ways of splitting the same dataset for the same task that it declares."""
+    return [
+        known
+        for known in PROTOCOLS.in_order()
+        if known.options and (known.dataset, known.task) == (plain.dataset, plain.task)
+    ]
+
+
+def _chosen(variant: Protocol, options: Mapping[str, Any]) -> bool:
+    return all(options.get(key) == value for key, value in variant.options.items())
+
+
+def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
+    """Whether options choose one of the other ways of splitting a dataset that it declares."""
+    known = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == dataset_name(dataset))
+    return any(protocol.options and _chosen(protocol, options) for protocol in known)
 
 
 def _brought(name: str, task: Task) -> Protocol:
@@ -139,6 +152,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         protocol,
         n_test=None,
         checksums={},
+        options={},
         title=f"{protocol.title}: labels {labels}",
         about=(
             f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test"

@@ -11,6 +11,8 @@ from fer_bench.registry import Registry
 
 # Infix of a protocol's name whose predictions are scored against other labels than the dataset's own.
 LABELS = "-labels-"
+# Caveat of scores on a test set on which something was chosen.
+SELECTED_ON_TEST = "selected on test"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Protocol:
         scale: (low, high) of the dataset's values; predictions and errors are in these units.
         fold_by: what its folds keep together; empty where the splits are given.
         variant: end of the name where the same dataset and task are judged in more than one way.
-        chosen_by: the dataset's options that choose it, where it is one of several without folds.
+        options: ``dataset_options`` that choose it, where a dataset declares more than one way of being split.
     """
 
     dataset: str
@@ -43,12 +45,17 @@ class Protocol:
     scale: tuple[float, float] = (-1.0, 1.0)
     fold_by: str = ""
     variant: str = ""
-    chosen_by: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """``<dataset>-<task>``, and the variant where there is one."""
         return f"{self.dataset}-{self.task.name}" + (f"-{self.variant}" if self.variant else "")
+
+    @property
+    def plain_name(self) -> str:
+        """That of the dataset's plain protocol of the task: papers' claims on it are shown on declared variants too."""
+        return f"{self.dataset}-{self.task.name}" if self.options else self.name
 
     @property
     def is_relabelled(self) -> bool:

@@ -82,7 +82,7 @@ AFEW_VA = declare(
             caveats=("a person can be in train and in test",),
             scale=(-10.0, 10.0),
             variant=NUMBERS,
-            chosen_by={"split": NUMBERS},
+            options={"split": NUMBERS},
         )
         for task in _TASKS
     ),
