@@ -179,18 +179,24 @@ def _of_recipes(
 
 
 def _beside(store: Store, rows: Sequence[Row]) -> list[Row]:
-    """Other rows of the same board that were scored on the same samples: they say how much training varies."""
+    """Rows of the same boards that were scored on the same samples: they say how much training varies. Of runs that
+    are compared by themselves, the whole row is among them.
+    """
     first = rows[0].records[0]
-    checksum = _checksum(rows[0])
-    own = {(row.model, row.key) for row in rows}
+    versions = {row.records[0].protocol: row.records[0].protocol_version for row in rows}
+    samples = _checksum(rows[0]), first.n_scored
+    compared = {run_ids(row) for row in rows}
+    found = rows_of(
+        record
+        for protocol, version in versions.items()
+        for record in store.records(protocol)
+        if record.status == "finished"
+        and record.ranked
+        and record.protocol_version == version
+        and not record.data.get("fold")
+    )
     return [
-        row
-        for row in rows_of(
-            record
-            for record in store.records(first.protocol)
-            if record.status == "finished" and record.ranked and not record.data.get("fold")
-        )
-        if (row.model, row.key) not in own and _checksum(row) == checksum and row.records[0].n_scored == first.n_scored
+        row for row in found if run_ids(row) not in compared and (_checksum(row), row.records[0].n_scored) == samples
     ]
 
 

@@ -1,4 +1,4 @@
-"""The order of rows and their shared ranks; pure."""
+"""The order of rows, and the ranges of their ranks; pure."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None)
     valued.sort(key=lambda pair: (sign * pair[0], pair[1].model, pair[1].recipe, pair[1].key))
     uncertainty = Uncertainty(protocol, found.rows, load)
     competitors = [row for _, row in valued if row.kind != "human"]
-    ranges = uncertainty.ranges(competitors) or _places([value for value, row in valued if row.kind != "human"])
+    tested = uncertainty.ranges(competitors)
+    ranges = tested or _places([value for value, row in valued if row.kind != "human"])
     of_row = {(row.model, row.key): pair for row, pair in zip(competitors, ranges, strict=True)}
     placed = []
     for i, (value, row) in enumerate(valued):
@@ -132,7 +133,7 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None)
         found.unranked,
         found.n_test,
         found.n_duplicates,
-        uncertainty.about,
+        uncertainty.about if tested or not competitors else "",
         noise=uncertainty.noise("trained"),
         gains=gains(protocol, [entry.row for entry in placed], uncertainty),
         folded=folded,

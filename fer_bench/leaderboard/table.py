@@ -32,10 +32,25 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
         UnknownNameError: no such protocol.
         RecordError: a damaged record.
     """
+    return as_table(board_of(store, protocol))
+
+
+def board_of(store: Store, protocol: str | Protocol) -> Board:
+    """The board of a protocol, itself or its name.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        RecordError: a damaged record.
+    """
+    chosen = named_protocol(protocol, store)
+    return rank(chosen, store.records(chosen.name), store.predictions, present=read_present(store, chosen.name))
+
+
+def as_table(board: Board) -> pd.DataFrame:
+    """See :func:`table`."""
     import pandas as pd
 
-    protocol = named_protocol(protocol, store)
-    board = rank(protocol, store.records(protocol.name), store.predictions, present=read_present(store, protocol.name))
+    protocol = board.protocol
     columns = [
         "rank",
         "last_rank",
@@ -55,9 +70,9 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
         "row",
     ]
     lines = [line for one in (board, *board.others) for line in _lines(one)]
-    return pd.DataFrame(lines, columns=columns).astype(
-        {"rank": "Int64", "last_rank": "Int64", "seeds": "Int64", "parameters": "Int64"}
-    )
+    counts = dict.fromkeys(("rank", "last_rank", "seeds", "parameters"), "Int64")
+    scores = dict.fromkeys((protocol.primary, "std", "low", "high", "p_above"), "float64")
+    return pd.DataFrame(lines, columns=columns).astype(counts | scores)
 
 
 def _lines(board: Board) -> list[list[object]]:

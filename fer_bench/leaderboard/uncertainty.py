@@ -21,6 +21,7 @@ from fer_bench.scoring.training_noise import (
 )
 from fer_bench.scoring.undefined import Float
 
+_UNTRAINED = frozenset({"human"})
 # Settings of a test, not of a training.
 _OF_TEST = frozenset({"tta", "tta_kind", "seed", "execution"})
 _FIRST, _SECOND = np.array([0]), np.array([1])
@@ -54,7 +55,7 @@ class Uncertainty:
         self._noise: dict[str, TrainingNoise | None] = {}
         if not self.tests:
             return
-        several = _one_per_training([row for row in rows if len(row.records) > 1 and row.kind != "human"])
+        several = _one_per_training([row for row in rows if len(row.records) > 1 and row.kind not in _UNTRAINED])
         parts: dict[str, list[tuple[Float, Float]]] = {row.kind: [] for row in several}
         for row in several:
             if (found := self._of(row)) is not None:
@@ -83,8 +84,8 @@ class Uncertainty:
         )
 
     def noise(self, kind: str) -> TrainingNoise | None:
-        """What is known, or assumed, of rows of a kind."""
-        return self._noise.get(kind) or self._noise.get("")
+        """What is known, or assumed, of rows of a kind; None of people, whom nobody trains again."""
+        return None if kind in _UNTRAINED else self._noise.get(kind) or self._noise.get("")
 
     def p(self, a: Row, b: Row) -> float | None:
         """Two-sided p value of the difference of two rows; None where it cannot be computed."""
@@ -116,16 +117,21 @@ class Uncertainty:
         return values[0] - values[1], float(variance[0]), float(df[0])
 
     def ranges(self, rows: Sequence[Row]) -> list[tuple[int, int]] | None:
-        """Of each row the first and the last rank, with 95 % confidence for all of them together; None where rows
-        cannot be tested.
+        """Of each row the first and the last rank, with 95 % confidence for all of them together; None where no row can
+        be tested. One that cannot, among others that can, may have any rank.
         """
-        parts = [self._of(row) for row in rows]
-        if any(part is None for part in parts) or not parts:
+        parts = {i: part for i, row in enumerate(rows) if (part := self._of(row)) is not None}
+        if not parts:
             return None
-        deviations = np.stack([part[0] for part in parts if part is not None])
+        deviations = np.stack([part[0] for part in parts.values()])
+        tested = [rows[i] for i in parts]
         sign = 1.0 if self.protocol.higher_is_better else -1.0
-        values = np.array([sign * (row.value(self.protocol.primary) or 0.0) for row in rows])
-        return rank_ranges(values, deviations @ deviations.T, self._noises(rows))
+        values = np.array([sign * (row.value(self.protocol.primary) or 0.0) for row in tested])
+        found = rank_ranges(values, deviations @ deviations.T, self._noises(tested))
+        ranges = [(1, len(rows))] * len(rows)
+        for i, (first, last) in zip(parts, found, strict=True):
+            ranges[i] = first, last + len(rows) - len(parts)
+        return ranges
 
     def _noises(self, rows: Sequence[Row]) -> Noises:
         return Noises.of([self.noise(row.kind) for row in rows], [len(row.records) for row in rows])

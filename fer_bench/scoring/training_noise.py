@@ -23,6 +23,8 @@ from fer_bench.scoring.undefined import Float
 N_DRAWS = 1000
 # Of a variance: what rounding leaves of sums that cancel.
 _NOTHING = 1e-18
+# Far below what one sample adds to the variance of a difference, above what numerical jitter does.
+_JITTERS = 10.0
 # The cells of one block of draws: some 30 MB.
 _BLOCK = 4_000_000
 
@@ -195,12 +197,15 @@ def _largest_by_chance(covariance: Float, noises: Noises, over_samples: Float, c
     # The noise of training is itself an estimate: it varies as chi squared over its degrees of freedom.
     scales = np.column_stack([random.chisquare(n, N_DRAWS) / n if np.isfinite(n) else np.ones(N_DRAWS) for n in df])
     recipes = np.maximum(over_samples - noises.flips[a] - noises.flips[b], 0.0)
+    # Rows with the same answers are equal for certain: what is left of them is the jitter, and no difference.
+    differ = recipes + noises.trained[a] + noises.trained[b] > _JITTERS * jitter
     size = max(1, _BLOCK // len(a))
     largest = []
     for start in range(0, N_DRAWS, size):
         drawn = normal[start : start + size] @ root.T
         trained = noises.trained * scales[start : start + size][:, which]
         variance = recipes + trained[:, a] + trained[:, b]
-        largest.append((np.abs(drawn[:, a] - drawn[:, b]) / np.sqrt(np.maximum(variance, jitter))).max(axis=1))
+        size_of = np.abs(drawn[:, a] - drawn[:, b]) / np.sqrt(np.maximum(variance, jitter))
+        largest.append(np.where(differ, size_of, 0.0).max(axis=1))
     # Rounded, so that the last bits of a linear algebra library decide nothing.
     return round(float(np.quantile(np.concatenate(largest), confidence)), 3)
