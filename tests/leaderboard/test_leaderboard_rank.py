@@ -282,3 +282,32 @@ def test_names_say_what_differs():
     ]
     same = [row("0123456789abc"), row("x")]
     assert list(row_names(same).values()) == ["net: 0123456789", "net: x"]
+
+
+def test_rows_that_cannot_be_tested_leave_the_others_their_ranges():
+    def first(k):
+        return np.arange(1000) < k
+
+    made = [outcomes(first(k), row=name, model=name) for name, k in (("a", 700), ("b", 600), ("c", 500))]
+    silent = made[1].model_copy(update={"outcomes": ""})
+    board = rank(PROTOCOL, [made[0], silent, made[2]])
+    assert [(p.row.model, p.rank, p.last) for p in board.placed] == [("a", 1, 2), ("b", 1, 3), ("c", 2, 3)]
+    assert board.test
+    none = rank(PROTOCOL, [record.model_copy(update={"outcomes": ""}) for record in made])
+    assert [(p.rank, p.last) for p in none.placed] == [(1, 1), (2, 2), (3, 3)]
+    assert none.test == ""
+
+
+def test_equal_rows_do_not_widen_the_ranges_of_others():
+    made = records(run(0.7), run(0.6, "c", "c"))
+    copies = [made[0].model_copy(update={"row": f"e{i}", "run_id": f"e{i}", "model": f"e{i}"}) for i in range(20)]
+    board = rank(PROTOCOL, [*made, *copies])
+    assert {(p.rank, p.last) for p in board.placed[:-1]} == {(1, 21)}
+    assert (board.placed[-1].rank, board.placed[-1].last) == (22, 22)
+
+
+def test_people_are_not_trained_again():
+    trained = records(run(0.70, seed=0), run(0.75, seed=1))
+    people = records(run(0.69, "h1", "h1", kind="human"), run(0.68, "h2", "h2", kind="human"))
+    alone, beside = rank(PROTOCOL, people), rank(PROTOCOL, [*trained, *people])
+    assert beside.placed[2].p_above == alone.placed[1].p_above

@@ -164,6 +164,14 @@ def test_compare_rows_averages_seeds(store):
     assert same.text().startswith("aaa-s0 and aaa-s1 are not significantly different")
 
 
+def test_runs_of_a_row_are_compared_with_all_its_trainings_in_mind(tmp_path):
+    store = Store(tmp_path)
+    put(store, *(run(accuracy, row="aaa", seed=seed) for seed, accuracy in enumerate((0.70, 0.64, 0.67))))
+    found = compare(store, "aaa-s0", "aaa-s1")
+    assert "pooled over 1 row" in found.test
+    assert not found.significant
+
+
 def test_compare_weighted_f1(tmp_path):
     protocol = Protocol("toy", TASKS["emo8"])
     store = Store(tmp_path)
@@ -179,7 +187,7 @@ def test_compare_follows_ids(store):
     made, splits = run(0.70, row="aaa", seed=0, duplicates=30)
     turned = splits["test"].select(np.arange(N)[::-1])
     store.put(made.model_copy(update={"run_id": "ddd-s0", "row": "ddd"}), {"test": turned})
-    found = compare(store, "aaa-s0", "ddd")
+    found = compare(store, "aaa-s0", "ddd", given_networks=True)
     assert (found.difference, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
 
 
