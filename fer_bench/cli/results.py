@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,11 +28,19 @@ def leaderboard_verb(
     out: Annotated[Path | None, typer.Option(help="The file; without it, the terminal.")] = None,
 ) -> None:
     """Render every leaderboard from the records; with --format and --protocol, write one as a file."""
+    from fer_bench.errors import SpecError
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
 
     store = Store()
-    if kind is not None or protocol is not None:
+    as_file = kind is not None or protocol is not None
+    if check and as_file:
+        problem = "--check compares pages; --format and --protocol are of a file."
+        raise SpecError(problem, "Leave out --check, or both of the others.")
+    if not as_file and not (columns is None and top is None and out is None):
+        problem = "--columns, --top and --out are of a board that is written as a file."
+        raise SpecError(problem, "Add --protocol NAME and --format.")
+    if as_file:
         _as_file(store, protocol, kind or "csv", columns, top, out)
         return
     changed = render_all(store, check=check)
@@ -57,7 +66,10 @@ def _as_file(
     if protocol is None:
         problem = "--format needs the board that is to be written."
         raise SpecError(problem, "Add --protocol NAME; `fer-bench list protocols` names them.")
-    named = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    if kind == "parquet" and out is None and sys.stdout.isatty():
+        problem = "a Parquet file is no text for a terminal."
+        raise SpecError(problem, "Add --out FILE.")
+    named = [] if columns is None else [name.strip() for name in columns.split(",")]
     content = export(store, protocol, kind, columns=named, top=top)
     if out is not None:
         write_atomically(out, content)

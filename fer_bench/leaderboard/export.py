@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from fer_bench.escaping import csv_cell
+from fer_bench.errors import SpecError
+from fer_bench.escaping import csv_cell, one_line
 from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.claims import claims_on
 from fer_bench.leaderboard.formatting import markdown_table, title
+from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.reported import Source, read_reported
-from fer_bench.leaderboard.table import table
+from fer_bench.leaderboard.table import as_table, board_of
 from fer_bench.metrics import is_share, number
 from fer_bench.protocols import Protocol, info_at_hand
 from fer_bench.registry import unknown_name
@@ -26,7 +30,13 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
+    # Not a backslash in front: BibTeX counts such braces, too.
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: f"\\{character}" for character in "&%$#_"},
 }
 
 
@@ -37,22 +47,26 @@ def export(store: Store, protocol: str, kind: str, *, columns: Sequence[str] = (
         store: of the records.
         protocol: its name.
         kind: of the file, one of :data:`FORMATS`. LaTeX has rank, name, score and parameters, the best score bold, the
-            second underlined, and
-            a dagger at rows that may be the best; BibTeX has the dataset and the papers with claims on the board.
+            second underlined, and a dagger at rows that may be the best, of one copy of the data; BibTeX has the
+            dataset and the papers with claims on the board.
         columns: of the table, in this order; all where none is named. LaTeX and BibTeX have their own.
         top: only so many rows.
 
     Raises:
         UnknownNameError: no such protocol, or no such column.
+        SpecError: a column that is named twice; columns or rows of a file that has its own.
         RecordError: a damaged record.
     """
+    _check(kind, columns, top)
     chosen = named_protocol(protocol, store)
     if kind == "bibtex":
         return _bibtex(store, chosen).encode()
-    found = table(store, chosen)
-    found = found if top is None else found.head(top)
+    board = board_of(store, chosen)
     if kind == "latex":
-        return _latex(found, chosen).encode()
+        # Ranks on different copies of the data say nothing of each other.
+        return _latex(as_table(replace(board, others=())).head(top or len(board.placed)), board).encode()
+    found = as_table(board)
+    found = found if top is None else found.head(top)
     for column in columns:
         if column not in found.columns:
             raise unknown_name("column", column, list(found.columns))
@@ -63,10 +77,32 @@ def export(store: Store, protocol: str, kind: str, *, columns: Sequence[str] = (
         named = found.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
         return bytes(named.to_csv(index=False).encode())
     if kind == "json":
-        return (found.to_json(orient="records", indent=1, force_ascii=False) + "\n").encode()
+        # Not to_json, which rounds to ten digits.
+        lines = [{name: _plain(value) for name, value in line.items()} for line in found.to_dict("records")]
+        return (json.dumps(lines, indent=1, ensure_ascii=False) + "\n").encode()
     if kind == "html":
-        return (found.to_html(index=False, na_rep="", border=0) + "\n").encode()
+        shown = found.map(lambda value: one_line(value) if isinstance(value, str) else value)
+        return (shown.to_html(index=False, na_rep="", border=0) + "\n").encode()
     return (_markdown(found) + "\n").encode()
+
+
+def _check(kind: str, columns: Sequence[str], top: int | None) -> None:
+    twice = [column for i, column in enumerate(columns) if column in columns[:i]]
+    if twice:
+        problem = f"column {twice[0]!r} is named twice."
+        raise SpecError(problem, "Name every column once.")
+    own = ["columns"] if columns and kind in ("latex", "bibtex") else []
+    own += ["top"] if top is not None and kind == "bibtex" else []
+    if own:
+        problem = f"--{own[0]} changes nothing in a file of format {kind}."
+        raise SpecError(problem, f"Leave out --{own[0]}, or choose csv, json, parquet, html or md.")
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON has it."""
+    import pandas as pd
+
+    return None if pd.isna(value) else value
 
 
 def _markdown(found: pd.DataFrame) -> str:
@@ -80,10 +116,10 @@ def _markdown(found: pd.DataFrame) -> str:
     return markdown_table([escape(column) for column in found.columns], cells, right)
 
 
-def _latex(found: pd.DataFrame, protocol: Protocol) -> str:
+def _latex(found: pd.DataFrame, board: Board) -> str:
     import pandas as pd
 
-    primary = protocol.primary
+    protocol, primary = board.protocol, board.protocol.primary
     values = found[primary].tolist()
     competing = [value for value, first in zip(values, found["rank"].isna(), strict=True) if not first]
     best = dict.fromkeys(sorted(competing, reverse=protocol.higher_is_better))
@@ -98,20 +134,28 @@ def _latex(found: pd.DataFrame, protocol: Protocol) -> str:
             score = rf"\underline{{{score}}}"
         if not pd.isna(row["std"]):
             score += rf" $\pm$ {number(row['std'], primary)}"
-        if not people and row["rank"] == 1 and row[primary] != order[0]:
+        if board.test and not people and row["rank"] == 1 and row[primary] != order[0]:
             score += r"$^\dagger$"
         parameters = "" if pd.isna(row["parameters"]) else f"{row['parameters'] / 1e6:.2f}"
         rank = "" if people else _range(row["rank"], row["last_rank"])
         lines.append(f"{rank} & {_latex_text(row['name'])} & {score} & {parameters} \\\\")
     unit = r" (\%)" if is_share(primary) else ""
-    about = _latex_text(protocol.title or protocol.name)
+    about = _latex_text(protocol.title or protocol.name) + "."
+    if any(r"$^\dagger$" in line for line in lines):
+        about += r" $\dagger$: not significantly different from the best."
+    tested = (
+        f"Ranks are ranges that hold together with 95 % confidence, {board.test}."
+        if board.test
+        else "Differences were not tested: the order may be due to chance."
+    )
+    copy = f", copy {board.copy}" if board.copy else ""
     return "\n".join(
         [
-            f"% {protocol.name}: needs the package booktabs. The dagger marks rows that may be the best: ranks are",
-            "% ranges that hold together with 95 % confidence, over test samples and over training again.",
+            f"% {one_line(protocol.name)}{copy}: needs the package booktabs.",
+            f"% {tested}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{about}. $\dagger$: not significantly different from the best.}}",
+            rf"\caption{{{about}}}",
             r"\begin{tabular}{rlrr}",
             r"\toprule",
             rf"Rank & Model & {_latex_text(title(primary))}{unit} & Parameters (M) \\",
@@ -130,24 +174,30 @@ def _range(first: object, last: object) -> str:
 
 
 def _latex_text(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def _bibtex(store: Store, protocol: Protocol) -> str:
     info = info_at_hand(protocol.dataset)
     entries = [info.citation.strip()] if info is not None and info.citation else []
-    for paper in read_reported(store.root / "reported"):
-        if claims_on(protocol, [paper]):
-            entries.append(_entry(paper.source))
-    return "\n\n".join(dict.fromkeys(entries)) + "\n" if entries else ""
+    papers = read_reported(store.root / "reported")
+    sources = [paper.source for paper in papers if claims_on(protocol, [paper])]
+    keys: dict[str, int] = {}
+    for source in dict.fromkeys(sources):
+        key = re.sub(r"[^A-Za-z0-9:.+/-]", "_", source.short)
+        keys[key] = keys.get(key, 0) + 1
+        entries.append(_entry(source, key if keys[key] == 1 else f"{key}_{keys[key]}"))
+    # Outside of entries, BibTeX skips what it reads.
+    return "\n\n".join(entries or [f"{protocol.name}: no dataset and no paper is known."]) + "\n"
 
 
-def _entry(source: Source) -> str:
+def _entry(source: Source, key: str) -> str:
+    authors = source.authors if " and " in source.authors else " and ".join(re.split(r",\s+", source.authors))
     fields = {
-        "title": f"{{{source.title}}}",
-        "author": " and ".join(re.split(r",\s+", source.authors)),
+        "title": f"{{{_latex_text(source.title)}}}",
+        "author": _latex_text(authors),
         "year": str(source.year) if source.year else "",
-        "url": source.url,
+        "url": re.sub(r"[{}\s]+", "", source.url),
     }
     inner = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
-    return f"@misc{{{source.short},\n{inner}\n}}"
+    return f"@misc{{{key},\n{inner}\n}}"

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
-from fer_bench.errors import UnknownNameError
+from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.leaderboard.export import FORMATS, export
 from fer_bench.leaderboard.table import table
 from fer_bench.results.store import Store
@@ -55,6 +55,55 @@ def test_latex_is_as_a_paper_prints_it(store):
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
 
 
+def test_what_is_read_back_has_every_digit(store):
+    rows = json.loads(export(store, PROTOCOL.name, "json"))
+    assert [row["low"] for row in rows] == table(store, PROTOCOL.name)["low"].tolist()
+
+
+def test_latex_of_any_name_and_of_one_copy_of_the_data(tmp_path):
+    made = Store(tmp_path)
+    name = "a|b <i>\n\n {x} $y$ \\input{z} 5 %"
+    put(made, run(0.7, "net", "y0", recipe=name, data={"checksums": {"test": "y"}}, created="2026-02-01"))
+    put(made, run(0.9, "net", "x0", data={"checksums": {"test": "x"}}, created="2026-01-01"))
+    lines = export(made, PROTOCOL.name, "latex").decode().splitlines()
+    (row,) = (line for line in lines if line.endswith(r"\\") and not line.startswith("Rank"))
+    assert r"net (a\textbar{}b \textless{}i\textgreater{} \textbraceleft{}x\textbraceright{}" in row
+    assert r"\textbf{70.00}" in row
+    assert not any("dagger" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "problem"),
+    [
+        ("csv", {"columns": ["name", "name"]}, "twice"),
+        ("latex", {"columns": ["name"]}, "--columns changes nothing"),
+        ("bibtex", {"top": 1}, "--top changes nothing"),
+    ],
+)
+def test_options_that_change_nothing_are_refused(store, kind, options, problem):
+    with pytest.raises(SpecError, match=problem):
+        export(store, PROTOCOL.name, kind, **options)
+
+
+def test_bibtex_of_any_paper(tmp_path):
+    folder = tmp_path / "reported"
+    folder.mkdir()
+    for i in range(2):
+        source = (
+            f"{{title: 'A & B {{{i}', authors: 'Doe, Jane and Roe, Max', short: 'Doe et al.', url: 'https://x.y/_'}}"
+        )
+        row = f"{{protocol: {PROTOCOL.name}, model: net, location: 'Table 1'}}"
+        (folder / f"{i}.yaml").write_text(f"source: {source}\nrows: [{row}]\n")
+    made = Store(tmp_path)
+    put(made, run(0.7))
+    text = export(made, PROTOCOL.name, "bibtex").decode()
+    assert "@misc{Doe_et_al.," in text
+    assert "@misc{Doe_et_al._2," in text
+    assert r"title = {{A \& B \textbraceleft{}0}}" in text
+    assert "author = {Doe, Jane and Roe, Max}" in text
+    assert text.count("{") == text.count("}")
+
+
 def test_bibtex_names_the_dataset_and_the_papers():
     text = export(Store(Path(__file__).parents[2] / "leaderboards"), "fer2013-fer7", "bibtex").decode()
     assert "@misc{vggnet_2021," in text
@@ -74,6 +123,14 @@ def test_the_verb(store, monkeypatch, tmp_path):
         done = runner.invoke(app, ["leaderboard", "--format", kind, "--protocol", PROTOCOL.name, "--out", str(written)])
         assert done.exit_code == 0, done.output
         assert written.exists()
-    for wrong in (["--format", "cvs", "--protocol", PROTOCOL.name], ["--format", "csv"]):
+    of_board = ["--protocol", PROTOCOL.name]
+    for wrong in (
+        ["--format", "cvs", *of_board],
+        ["--format", "csv"],
+        ["--top", "1"],
+        ["--out", str(tmp_path / "x")],
+        ["--check", *of_board],
+        ["--columns", ",", *of_board],
+    ):
         assert runner.invoke(app, ["leaderboard", *wrong]).exit_code != 0
     assert not list(store.root.glob("*.md"))
