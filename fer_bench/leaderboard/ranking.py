@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from fer_bench.escaping import markdown as escape
+from fer_bench.escaping import one_line
 from fer_bench.leaderboard.formatting import (
     NBSP,
     URL,
@@ -38,6 +42,8 @@ _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
 _UNIT = (-1.0, 1.0)
 # What an address keeps within a link in a table; brackets and bars would end either.
 _IN_LINKS = ":/?#@!$&*+,;=%~"
+_LIVE_IN_TITLES = re.compile(r"""[\\"'`*<>|$@\[\]{}~&#!^]""")
+_DIGEST_SHOWN = 10
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Names = Mapping[tuple[str, str], str]
@@ -151,12 +157,9 @@ def _sections(board: Board, names: Names, notes: _Notes) -> list[str]:
             parts.append(_table(shown, columns))
             if len(shown) < len(rows):
                 everything = _table([placed for group in groups for placed in group], columns)
-                parts.append(
-                    _details(
-                        f"All {len(rows)} rows, by network; above is the one of each that is best on validation",
-                        everything,
-                    )
-                )
+                how = _how(groups, board.protocol)
+                summary = f"All {len(rows)} rows, by network; above is the one of each that {how}"
+                parts.append(_details(summary, everything))
         elif section == "Ensembles":
             parts.append(
                 _details(f"{len(rows)} {'ensemble' if len(rows) == 1 else 'ensembles'}", _table(rows, columns))
@@ -177,13 +180,20 @@ def _by_model(rows: Sequence[Placed]) -> list[list[Placed]]:
 def _chosen(group: Sequence[Placed], protocol: Protocol) -> Placed:
     """The row that is best on validation; the first of them where none says how it did there."""
     sign = 1.0 if protocol.higher_is_better else -1.0
+    known = {id(placed): _on_validation(placed, protocol) for placed in group}
+    return max(group, key=lambda placed: -math.inf if (value := known[id(placed)]) is None else sign * value)
 
-    def on_validation(placed: Placed) -> float:
-        values = [metric(record.validation_metrics or {}, protocol.primary) for record in placed.row.records]
-        known = [value for value in values if value is not None]
-        return sign * sum(known) / len(known) if known else float("-inf")
 
-    return max(group, key=on_validation)
+def _how(groups: Sequence[Sequence[Placed]], protocol: Protocol) -> str:
+    several = [group for group in groups if len(group) > 1]
+    known = all(any(_on_validation(placed, protocol) is not None for placed in group) for group in several)
+    return "is best on validation" + ("" if known else "; where none is known, the one that is best on test")
+
+
+def _on_validation(placed: Placed, protocol: Protocol) -> float | None:
+    """Mean over the seeds of a row; None where one has none."""
+    values = [metric(record.validation_metrics or {}, protocol.primary) for record in placed.row.records]
+    return None if None in values else math.fsum(value for value in values if value is not None) / len(values)
 
 
 def _folded(board: Board) -> list[str]:
@@ -216,9 +226,11 @@ def _columns(board: Board, names: Names, notes: _Notes, *, marked: bool = True) 
     protocol, primary = board.protocol, board.protocol.primary
     sign = unit_sign(primary)
 
+    short = _short_names(names)
+
     def name(placed: Placed) -> str:
-        record = placed.row.records[0]
-        text = _named(names[placed.row.model, placed.row.key], record_link(record))
+        record, key = placed.row.records[0], (placed.row.model, placed.row.key)
+        text = _named(names[key], short[key], record_link(record))
         return text + (mark(record) if marked else "") + notes.of(placed.row.caveats)
 
     beside = [_second(protocol)] if protocol.task.kind == "classes" else []
@@ -243,12 +255,20 @@ def _head(name: str) -> str:
     return f"{title(name)}{unit_sign(name)}"
 
 
-def _named(name: str, target: str) -> str:
-    """A link to a record under a name that fits its column; the whole name where one points at it."""
-    short = shortened_name(name)
+def _short_names(names: Names) -> dict[tuple[str, str], str]:
+    """Names that fit their column, no two of them equal."""
+    short = {key: shortened_name(name) for key, name in names.items()}
+    times = Counter(short.values())
+    return {key: name if times[name] == 1 else f"{name}: {key[1][:_DIGEST_SHOWN]}" for key, name in short.items()}
+
+
+def _named(name: str, short: str, target: str) -> str:
+    """A link to a record under a short name; the whole name where one points at it."""
     if short == name:
         return link(name, target)
-    return link(short, target)[:-1] + f' "{escape(name).replace(chr(34), "&quot;")}")'
+    # In an attribute, the elements that part what is alive elsewhere would be shown.
+    whole = _LIVE_IN_TITLES.sub(lambda found: f"&#{ord(found.group())};", one_line(name))
+    return f'{link(short, target)[:-1]} "{whole}")'
 
 
 def _range(placed: Placed) -> str:

@@ -8,14 +8,16 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
+from fer_bench.escaping import one_line
 from fer_bench.leaderboard.claims import _citation, claims
 from fer_bench.leaderboard.formatting import link, title
-from fer_bench.leaderboard.markdown import BEGIN, END, index_markdown, place_between_markers
+from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
-from fer_bench.leaderboard.rank import Board
+from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.protocols import Protocol, Task
 from fer_bench.studies.reannotation.page import table
+from tests.leaderboard.fake_records import PROTOCOL, run
 
 NAME = f"~~a~~ @user #1 $x$ www.evil.example | <b>{END} [x](y) `c` \u202e :x: https://evil.example"
 
@@ -31,6 +33,22 @@ def links(page):
 def board(name):
     protocol = Protocol(name, Task("t", "values", "ccc"), title=name, about=name, caveats=(name,))
     return Board(protocol=protocol, placed=(), unranked=(), n_test=None, n_duplicates=None, test="")
+
+
+def test_short_names_stay_apart_and_whole_ones_stay_text():
+    alike = ["a" * 30 + middle + "b" * 30 for middle in "xy"]
+    recipes = dict.fromkeys([*alike, f"{NAME} {'z' * 40}", '"quoted" ' + "q" * 40])
+    made = [run(0.7 - 0.01 * i, "net", f"row{i}", recipe=recipe)[0] for i, recipe in enumerate(recipes)]
+    page = board_markdown(rank(PROTOCOL, made), [])
+    inline = [c for t in MarkdownIt("commonmark").enable("table").parse(page) for c in t.children or []]
+    texts, titles = [], []
+    for at, token in enumerate(inline):
+        if token.type == "link_open" and "title" in token.attrs:
+            titles.append(token.attrs["title"])
+            end = next(i for i in range(at, len(inline)) if inline[i].type == "link_close")
+            texts.append("".join(each.content for each in inline[at:end]))
+    assert len(set(texts)) == len(texts) == len(recipes)
+    assert titles == [f"net ({one_line(recipe)})" for recipe in recipes]
 
 
 def test_claims_and_index():
