@@ -45,6 +45,7 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
     Raises:
         PluginError: there is no such module.
     """
+    refuse_paths(module, what)
     importlib.invalidate_caches()
     top = module.partition(".")[0]
     first = _find(top, None)
@@ -65,6 +66,18 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
                 found[part] = path
                 waiting += _imported(part, path)
     return found
+
+
+def refuse_paths(name: str, what: str) -> None:
+    """Refuse the path of a file where the name of a module is asked for.
+
+    Raises:
+        PluginError: it is one; the hint has the module's name.
+    """
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        dotted = name.removesuffix(".py").replace("\\", "/").removeprefix("./").strip("/").replace("/", ".")
+        problem = f"{what}: {name} is the path of a file, not the name of a module."
+        raise PluginError(problem, f"Write {dotted}, as Python's import does.")
 
 
 def is_installed(module: str) -> bool:

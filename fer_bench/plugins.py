@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.errors import PluginError
-from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module
+from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module, refuse_paths
 from fer_bench.registry import unknown_name
 
 # What a setting of a run names, by the setting; metrics no setting names: all that are installed or registered count.
@@ -242,8 +242,9 @@ def import_module(name: str, what: str = "") -> Any:
     Raises:
         PluginError: there is none, or it raises.
     """
-    _find_from_here()
     said = what or f"--import {name}"
+    refuse_paths(name, said)
+    _find_from_here()
     try:
         with _registering(name if not what else None):
             return importlib.import_module(name)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from fer_bench.annotate.images import StudyImage, list_images
 from fer_bench.errors import SpecError
+from fer_bench.findings import like, reason
 from fer_bench.labels import EMO24
 from fer_bench.yaml_lines import YamlFile, read_yaml
 
@@ -137,10 +138,10 @@ class Prescreen(_Strict):
 class StudyFile(_Strict):
     """The study file as written; see ``example.yaml`` for what each key does."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
+    name: Annotated[str, like(r"[a-z0-9][a-z0-9-]{0,39}", "1 to 40 lower-case letters, digits and hyphens")]
+    version: Annotated[str, like(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}", "1 to 40 letters, digits and . + -")]
     title: Name
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    language: Annotated[str, like(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a code such as en or pt-BR")] = "en"
     seed: StrictInt = 0
     images: ImageSource
     form: Form = Form()
@@ -154,7 +155,7 @@ class StudyFile(_Strict):
     consent: Annotated[str, Field(min_length=1)]
     instructions: Annotated[str, Field(min_length=1)]
     finished: str = "Thank you. All your answers have been saved; you can close this page."
-    completion_url: Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$")] | None = None
+    completion_url: Annotated[str, like(r"https?://[^\s\"'<>]+", "an address such as https://...")] | None = None
 
 
 @dataclass(frozen=True)
@@ -298,8 +299,7 @@ def _explain(source: YamlFile, error: pydantic.ValidationError) -> SpecError:
         if first["type"] == "string_type" and isinstance(first["input"], int | float | bool)
         else "Correct it and start again."
     )
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return SpecError(f"{source.where(keys)}: {key}: {message} (found {_short(first['input'])}).", hint)
+    return SpecError(f"{source.where(keys)}: {key}: {reason(first)} (found {_short(first['input'])}).", hint)
 
 
 def _short(value: Any) -> str:

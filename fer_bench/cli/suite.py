@@ -28,6 +28,8 @@ ONLY = Annotated[str | None, Opt(metavar="TEXT", help="Only what has this in its
 SEEDS = Annotated[str | None, Opt(metavar="A,B,...", help="Replace the suite's seeds: 0,1,2.")]
 DRY = Annotated[bool, Opt("--dry-run", help="Only list what there is to do, and what is done.")]
 FORCE = Annotated[bool, Opt("--force", help="Repeat what has a record.")]
+# Of names that are not known: the setting, where it is called otherwise.
+_SETTINGS = {"augmentation": "augment"}
 # What heads are trained on is chosen by these two.
 _OF_HEADS = ("data_dir", "accelerator", *FIELDS)
 
@@ -90,11 +92,11 @@ def carry_out_suite(
     if dry_run:
         # Records can be compared with a suite without PyTorch; names cannot be looked up.
         with contextlib.suppress(ImportError):
-            _check_all(found.runs, file)
+            _check_all(found.runs, suite)
         return
     if force:
         found.runs, found.grids = [spec for spec, _ in plan], list(grids)
-    _check_all(found.runs, file)
+    _check_all(found.runs, suite)
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
     _train(found.runs, done, progress, force)
@@ -179,7 +181,7 @@ def _state(lacks: bool) -> str:
     return "to do" if lacks else "done "
 
 
-def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
+def _check_all(specs: Iterable[RunSpec], suite: Suite) -> None:
     """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights,
     must not cost the others.
     """
@@ -189,8 +191,9 @@ def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
         try:
             check_names(spec)
         except UnknownNameError as error:
-            problem = f"{file}, {spec.model}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
-            raise UnknownNameError(problem, error.hint) from None
+            where = suite.where(spec, _SETTINGS.get(error.kind, error.kind))
+            problem = f"{where}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
+            raise UnknownNameError(problem, error.hint, error.kind) from None
         except FerBenchError:
             continue
 

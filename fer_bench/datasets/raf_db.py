@@ -79,6 +79,9 @@ def read_raf_db(data_dir: str | None, options: RafDbOptions | None = None, *, si
     """
     options = options or RafDbOptions()
     root, layout, rows = _find(data_dir, options.images)
+    counts = {name: sum(row.split == name for row in rows) for name in OFFICIAL}
+    notes = [] if counts == OFFICIAL else [f"this copy lists {counts}, not the official {OFFICIAL}"]
+    notes += _contradictions(root, layout, rows)
     there = [row for row in rows if row.file.is_file()]
     absent = [row for row in rows if not row.file.is_file()]
     if not there:
@@ -94,14 +97,13 @@ def read_raf_db(data_dir: str | None, options: RafDbOptions | None = None, *, si
     digests = [_digest(*row) for row in zip(ids, labels, boxes, content, strict=True)]
     train = np.flatnonzero(split == "train")
     split[train[carve(ids[train], labels[train], options.validation)]] = "validation"
-    counts = {name: sum(row.split == name for row in rows) for name in OFFICIAL}
     return Samples(
         ids=ids,
         images=FileImages(root, [row.file.relative_to(root).as_posix() for row in there], size, boxes),
         split=split,
         targets={"fer7": labels},
         layout=f"{layout}, {options.images} pictures",
-        notes=[] if counts == OFFICIAL else [f"this copy lists {counts}, not the official {OFFICIAL}"],
+        notes=notes,
         quarantined=[(row.file.relative_to(root).as_posix(), "listed, and not there") for row in absent],
         checksums={name: split_checksum(np.stack(digests)[split == name]) for name in SPLITS if (split == name).any()},
     )
@@ -117,6 +119,23 @@ def _find(data_dir: str | None, images: str) -> tuple[Path, str, list[_Row]]:
         if rows := [_Row(named[0], int(path.parent.name), path) for path in found if (named := _NAME.match(path.name))]:
             return root, "class folders 1 to 7", rows
     raise cache.missing("raf_db", (LISTS[0], "train/1 to train/7 and test/1 to test/7"), places)
+
+
+def _contradictions(root: Path, layout: str, rows: list[_Row]) -> list[str]:
+    """What the other list of the same folder says otherwise, if both spellings are there."""
+    said = {row.name: row.code for row in rows}
+    notes = []
+    for other in LISTS:
+        if layout not in LISTS or other == layout or not (root / other).is_file():
+            continue
+        try:
+            codes = {row.name: row.code for row in read_list(root / other)}
+        except BadDataError as error:
+            notes.append(f"{layout} was read; next to it, {error.problem}")
+            continue
+        if n := sum(said.get(name) != codes.get(name) for name in said.keys() | codes.keys()):
+            notes.append(f"{layout} was read; {other} next to it contradicts it on {n} pictures")
+    return notes
 
 
 def read_list(path: Path, images: str = "aligned") -> list[_Row]:

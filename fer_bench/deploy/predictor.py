@@ -179,7 +179,7 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
         first = error.errors()[0]
         problem = (
             f"{path}: metadata that this version (format {FORMAT}) cannot read:"
-            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {reason(first)}."
         )
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 
