@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a setting, in plain words: nobody who mistypes a name is shown a regular expression."""
+"""What pydantic finds wrong with a setting, in plain words: nobody is shown a regular expression."""
 
 from __future__ import annotations
 

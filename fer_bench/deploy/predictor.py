@@ -17,6 +17,7 @@ from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.faces.crops import framing_of, image_shape
+from fer_bench.findings import reason
 from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 

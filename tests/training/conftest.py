@@ -1,4 +1,4 @@
-"""Runs of half a second: 48 synthetic faces of 32 px, three batches an epoch, a narrow network, folders of their own."""
+"""Runs of half a second: 48 synthetic faces of 32 px, a narrow network, folders of their own."""
 
 import shutil
 import time
