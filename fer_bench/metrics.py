@@ -179,6 +179,11 @@ def number(value: float | None, name: str) -> str:
     return found.text(value) if found else f"{value:.3f}"
 
 
+def decimals(value: float | None) -> str:
+    """A score with four decimals, whatever its unit; a dash where it is undefined."""
+    return NONE if value is None else f"{value:.4f}"
+
+
 def in_units(value: float | None, name: str) -> str:
     """A score as text, with its unit."""
     return NONE if value is None else number(value, name) + unit_sign(name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fer_bench.cli.tables import aligned
+from fer_bench.metrics import NONE, in_words, is_share, number, title_of
 
 if TYPE_CHECKING:
     from fer_bench.results.corruptions import Corrupted
@@ -63,7 +64,6 @@ def _figure(store: Store, record: Record, found: Corrupted) -> bytes:
 
 def lines_of(found: Corrupted) -> list[str]:
     """What a terminal shows."""
-    from fer_bench.metrics import in_words, is_share
     from fer_bench.results.corruptions import N_STRENGTHS, TITLES
     from fer_bench.scoring.corrupted import mean_of, relative_drop
 
@@ -72,16 +72,16 @@ def lines_of(found: Corrupted) -> list[str]:
     for name, scores in found.scores.items():
         mean = mean_of(scores)
         cells = [
-            *(_number(score, share) for score in scores),
-            _number(mean, share),
-            _pair(found.intervals.get(name), share),
+            *(number(score, found.metric) for score in scores),
+            number(mean, found.metric),
+            _pair(found.intervals.get(name), found.metric),
         ]
         rows.append([TITLES.get(name, name), *cells, _percent(relative_drop(found.clean, mean))])
     overall = [
         "all",
         *[""] * N_STRENGTHS,
-        _number(found.mean, share),
-        _pair(found.intervals.get("mean"), share),
+        number(found.mean, found.metric),
+        _pair(found.intervals.get("mean"), found.metric),
         _percent(found.drop),
     ]
     title = in_words(found.metric)
@@ -96,8 +96,8 @@ def lines_of(found: Corrupted) -> list[str]:
     lines = [
         *table,
         (
-            f"{found.run_id}: {title} {_number(found.clean, share)} clean, {_number(found.mean, share)} corrupted:"
-            f" {drop}; {found.n} test samples"
+            f"{found.run_id}: {title} {number(found.clean, found.metric)} clean,"
+            f" {number(found.mean, found.metric)} corrupted: {drop}; {found.n} test samples"
         ),
     ]
     places = [
@@ -143,7 +143,6 @@ def evaluate_by(
 
 
 def _lines_by_group(found: ByGroup) -> list[str]:
-    from fer_bench.metrics import is_share, title_of
     from fer_bench.scoring.by_group import LEAST
 
     scores, share = found.scores, is_share(found.scores.metric)
@@ -160,8 +159,8 @@ def _lines_by_group(found: ByGroup) -> list[str]:
         [
             group.name,
             str(group.n),
-            _number(group.value, share),
-            _pair(group.interval, share),
+            number(group.value, scores.metric),
+            _pair(group.interval, scores.metric),
             "" if group.large else f"n < {LEAST}",
         ]
         for group in listed
@@ -170,13 +169,13 @@ def _lines_by_group(found: ByGroup) -> list[str]:
     if len(listed) < len(scores.groups):
         lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
     whole = sum(group.n for group in scores.groups)
-    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {whole} test samples")
+    lines.append(f"{found.record.run_id}: {title} {number(scores.whole, scores.metric)} on all {whole} test samples")
     lines.append(f"  {found.attribute.about}")
     if scores.gap is None:
         return [*lines, f"gap: fewer than two groups have {LEAST} samples and a score"]
     gap = scores.gap
     points = f"{100 * gap.difference:.2f} points" if share else f"{gap.difference:.3f}"
-    reach = f"95 % interval {_pair(gap.interval, share)}, bootstrap over {scores.unit}"
+    reach = f"95 % interval {_pair(gap.interval, scores.metric)}, bootstrap over {scores.unit}"
     return [*lines, f"gap: {points} between {gap.best} and {gap.worst} ({reach})"]
 
 
@@ -189,7 +188,6 @@ def _cells_by_group(found: ByGroup) -> list[list[str]]:
 
 
 def _figure_by_group(found: ByGroup) -> bytes:
-    from fer_bench.metrics import is_share, title_of
     from fer_bench.report.robustness import draw_groups
     from fer_bench.report.rows import name_of_row
 
@@ -227,13 +225,9 @@ def _plain(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _number(value: float | None, share: bool) -> str:
-    return "–" if value is None else f"{100 * value:.2f}" if share else f"{value:.3f}"
-
-
-def _pair(pair: tuple[float, float] | None, share: bool) -> str:
-    return "–" if pair is None else f"{_number(pair[0], share)} to {_number(pair[1], share)}"
+def _pair(pair: tuple[float, float] | None, metric: str) -> str:
+    return NONE if pair is None else f"{number(pair[0], metric)} to {number(pair[1], metric)}"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return NONE if value is None else f"{100 * value:.1f} %"

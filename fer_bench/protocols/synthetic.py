@@ -14,7 +14,34 @@ _HOW_TO_GET = "It is drawn by the package when it is first used."
 _SHOWS = "Synthetic {}; a smoke test, not a benchmark."
 
 
-class SynthConfig(DatasetOptions):
+class _Counted(DatasetOptions):
+    """How many samples a synthetic dataset has."""
+
+    n_train: int = Field(0, ge=0)
+    n_validation: int = Field(0, ge=0)
+    n_test: int = Field(0, ge=0)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Samples of each of the splits train, validation, test."""
+        return (self.n_train, self.n_validation, self.n_test)
+
+    def place_of(self, index: int) -> tuple[int, int]:
+        """The number of a sample's split, and its position in it.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        position = index
+        for split, count in enumerate(self.counts):
+            if 0 <= position < count:
+                return split, position
+            position -= count
+        problem = f"there are {sum(self.counts)} samples; there is no sample {index}."
+        raise IndexError(problem)
+
+
+class SynthConfig(_Counted):
     """A population of synthetic faces."""
 
     n_train: int = Field(6000, ge=0, description="how many pictures the training split has")
@@ -29,13 +56,8 @@ class SynthConfig(DatasetOptions):
         description="0 (posed, full expressions in clean pictures) to 1 (weak and mixed ones in bad pictures)",
     )
 
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Pictures of each of the splits train, validation, test."""
-        return (self.n_train, self.n_validation, self.n_test)
 
-
-class SceneConfig(DatasetOptions):
+class SceneConfig(_Counted):
     """A set of synthetic scenes."""
 
     n_train: int = Field(1200, ge=0, description="how many scenes the training split has")
@@ -45,11 +67,6 @@ class SceneConfig(DatasetOptions):
     height: int = Field(300, ge=64, description="the height of the pictures, as they are drawn, in pixels")
     seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
     difficulty: float = Field(0.4, ge=0, le=1, description="0 (all show the scene's emotion fully, in good light) to 1")
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Scenes of each of the splits train, validation, test."""
-        return (self.n_train, self.n_validation, self.n_test)
 
 
 class SynthScenesOptions(SceneConfig):

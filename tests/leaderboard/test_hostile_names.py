@@ -8,8 +8,9 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
+from fer_bench.leaderboard.claims import citation, claims_of
 from fer_bench.leaderboard.formatting import link, title
-from fer_bench.leaderboard.markdown import BEGIN, END, _citation, _claims, index_markdown, place_between_markers
+from fer_bench.leaderboard.markdown import BEGIN, END, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
@@ -44,11 +45,11 @@ def test_claims_and_index():
     )
     shown = board("p")
     page = "\n\n".join(
-        _claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
+        claims_of(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
     )
     assert links(page) == []
     assert "\u202e" not in page
-    assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
+    assert citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
         " <https://doi.example/10.1>"
     )
     whole = index_markdown([board(NAME)], [])

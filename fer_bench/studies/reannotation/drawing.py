@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from fer_bench.atomic import write_atomically
+from fer_bench.ensembles.curve import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,19 +52,11 @@ def new_figure(
 
 def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure as a PNG with a palette, replaced as a whole; the same figure gives the same bytes."""
-    from PIL import Image
-
     for axis in figure.axes:
         axis.title.set_fontsize(10)
         axis.xaxis.label.set_fontsize(9)
         axis.yaxis.label.set_fontsize(9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    with Image.open(buffer, formats=("PNG",)) as image:
-        small = image.convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    small.save(part, format="png", optimize=True)
-    part.replace(path)
+    write_atomically(path, png_of(figure, _DPI, _PALETTE))
     return path
 
 
