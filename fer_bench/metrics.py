@@ -4,7 +4,7 @@ Scores, boards, reports, curves and figures read it. A new metric is one entry b
 its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
 and ``fer-bench rescore`` mends.
 
-Metrics of plugins (:mod:`fer_bench.plugins`) count behind the package's own: a function with :func:`metric` above it.
+Metrics of plugins (:mod:`fer_bench.plugins`) come after the package's own: a function with :func:`metric` above it.
 A record states how those are shown that it holds, so that boards are the same where the plugin is not installed.
 """
 

@@ -98,7 +98,7 @@ def _with_parents(name: str) -> list[str]:
 
 def _find(name: str, where: list[str] | None) -> ModuleSpec | None:
     try:
-        # The current folder behind everything else, as where a plugin is imported.
+        # The current folder after everything else, as where a plugin is imported.
         return PathFinder.find_spec(name, [*sys.path, str(Path.cwd())] if where is None else where)
     except (ImportError, ValueError):
         return None

@@ -103,7 +103,7 @@ class Plugin:
                 problem = f"{self.described}: module {module} has no {attribute!r}."
                 near = unknown_name("attribute", part, [name for name in dir(found) if not name.startswith("_")])
                 raise PluginError(
-                    problem, near.hint if near.hint.startswith("Did") else "Correct the name behind the colon."
+                    problem, near.hint if near.hint.startswith("Did") else "Correct the name after the colon."
                 ) from None
         return found
 
@@ -270,7 +270,7 @@ def _registering(name: str | None) -> Iterator[None]:
 
 
 def _find_from_here() -> None:
-    """The current folder behind everything else, so that no file there takes the place of a library."""
+    """The current folder after everything else, so that no file there takes the place of a library."""
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.append(str(Path.cwd()))
     importlib.invalidate_caches()

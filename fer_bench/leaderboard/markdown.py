@@ -265,7 +265,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
 
 
 def _mark(record: Record) -> str:
-    """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
+    """The kind of a record, after its name; of predictions from elsewhere, a link to where they are described."""
     mark, reference = _MARKS[record.kind], record.training.get("reference")
     if record.kind == "external" and isinstance(reference, str) and URL.fullmatch(reference):
         return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"

@@ -1,4 +1,4 @@
-"""The embedded datasets, drawn by the package itself."""
+"""The embedded datasets, rendered by the package itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fer_bench.protocols.protocol import Protocol
 from fer_bench.protocols.tasks import TASKS
 
 _LICENCE = "that of this package (Apache-2.0)"
-_HOW_TO_GET = "It is drawn by the package when it is first used."
+_HOW_TO_GET = "The package renders it when it is first used."
 _SHOWS = "Synthetic {}; a smoke test, not a benchmark."
 
 
@@ -63,8 +63,8 @@ class SceneConfig(_Counted):
     n_train: int = Field(1200, ge=0, description="how many scenes the training split has")
     n_validation: int = Field(200, ge=0, description="how many scenes the validation split has")
     n_test: int = Field(400, ge=0, description="how many scenes the test split has")
-    width: int = Field(400, ge=64, description="the width of the pictures, as they are drawn, in pixels")
-    height: int = Field(300, ge=64, description="the height of the pictures, as they are drawn, in pixels")
+    width: int = Field(400, ge=64, description="the width of the pictures, as they are rendered, in pixels")
+    height: int = Field(300, ge=64, description="the height of the pictures, as they are rendered, in pixels")
     seed: int = Field(0, ge=0, description="the seed of the random numbers, from which everything follows")
     difficulty: float = Field(0.4, ge=0, le=1, description="0 (all show the scene's emotion fully, in good light) to 1")
 
@@ -72,7 +72,7 @@ class SceneConfig(_Counted):
 class SynthScenesOptions(SceneConfig):
     """What ``dataset_options`` may hold for synthetic scenes."""
 
-    shrink: int = Field(2, ge=1, le=8, description="by how much pictures are smaller than they were drawn")
+    shrink: int = Field(2, ge=1, le=8, description="by how much pictures are smaller than they were rendered")
 
     @property
     def frame_width(self) -> int | None:

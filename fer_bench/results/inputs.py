@@ -104,7 +104,7 @@ def run_id_for(
     """The id under which a run on these inputs is recorded.
 
     The plain id is that of the copy which the protocol ranks or, where none is declared, of the first on which any seed
-    was run; every other has its fingerprint behind it, so that no record ever overwrites one on other data, and no row
+    was run; every other has its fingerprint after it, so that no record ever overwrites one on other data, and no row
     has seeds of two copies.
 
     Args:
