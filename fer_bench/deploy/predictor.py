@@ -79,8 +79,15 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Load a run's network, with its test-time augmentation; see
-        :func:`fer_bench.training.loading.load_any`.
+        """Load a run's network, with its test-time augmentation; see :func:`fer_bench.training.loading.load_any`.
+
+        Args:
+            store: where the record is.
+            reference: run id.
+            accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            RecordError, WeightsError: no such run, or its weights are not here.
         """
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import hardware

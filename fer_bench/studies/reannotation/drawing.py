@@ -37,7 +37,9 @@ _PALETTE = 96
 def new_figure(
     width: float, height: float, columns: int = 1, rows: int = 1, **grid: object
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
-    """A figure and its axes, shape (rows, columns); sizes in inches."""
+    """A figure and its axes, shape (rows, columns); width and height in inches; ``grid`` goes to matplotlib's
+    ``gridspec_kw``.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,7 +78,16 @@ def heatmap(
     colours: str,
     texts: npt.NDArray[np.str_] | None = None,
 ) -> None:
-    """A matrix as coloured cells, with texts where given."""
+    """A matrix as coloured cells.
+
+    Args:
+        axis: drawn on.
+        values: shape (R, C).
+        low: value of the first colour.
+        high: value of the last colour.
+        colours: name of a colour map of matplotlib.
+        texts: shape (R, C), written into the cells.
+    """
     image = axis.imshow(values, vmin=low, vmax=high, cmap=colours, aspect="auto", interpolation="nearest")
     axis.spines[:].set_visible(False)
     if texts is not None:
