@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
-from fer_bench.leaderboard.claims import URL, claims_of
+from fer_bench.leaderboard.claims import claims
 from fer_bench.leaderboard.formatting import (
+    URL,
     clean,
     corrupted,
     epochs,
@@ -87,7 +88,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
-    parts += claims_of(board, reported)
+    parts += claims(board, reported)
     return "\n\n".join(parts) + "\n"
 
 
@@ -120,14 +121,14 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
-        claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+        n_claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
-from fer_bench.leaderboard.claims import citation, claims_of
+from fer_bench.leaderboard.claims import _citation, claims
 from fer_bench.leaderboard.formatting import link, title
 from fer_bench.leaderboard.markdown import BEGIN, END, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
@@ -45,11 +45,11 @@ def test_claims_and_index():
     )
     shown = board("p")
     page = "\n\n".join(
-        claims_of(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
+        claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
     )
     assert links(page) == []
     assert "\u202e" not in page
-    assert citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
+    assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
         " <https://doi.example/10.1>"
     )
     whole = index_markdown([board(NAME)], [])
