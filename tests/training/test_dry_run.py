@@ -35,7 +35,7 @@ def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
 
 @pytest.mark.parametrize("epochs", [2, 5])
 def test_a_few_epochs_have_a_schedule_too(home, tiny, epochs):
-    assert f"{epochs} epochs of 12 steps" in list(describe_run(tiny(epochs=epochs, batch_size=8), Store()))[-1]
+    assert f"{epochs} epochs of 6 steps" in list(describe_run(tiny(epochs=epochs, batch_size=8), Store()))[-1]
 
 
 def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, monkeypatch):

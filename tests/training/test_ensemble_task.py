@@ -40,7 +40,7 @@ def members(tmp_path_factory, cache, tiny):
         patch.setenv("FER_BENCH_CACHE", str(cache))
         patch.setenv("FER_BENCH_RUNS", str(folder / "runs"))
         store = Store(folder / "boards")
-        specs = [tiny(epochs=3, batch_size=8, lr=0.003, augment="standard", **row) for row in ROWS]
+        specs = [tiny(epochs=3, batch_size=4, lr=0.003, augment="standard", **row) for row in ROWS]
         for spec in specs:
             run(spec, store)
         ensembles = {name: build_ensemble(store, PROTOCOL, **options) for name, options in RULES.items()}
@@ -104,7 +104,7 @@ def test_each_network_is_loaded_once(stored, monkeypatch):
     assert len(loaded.task.members) == len(ROWS)
     assert len(read) == len(set(read)) == len(loaded.task.networks) == 2
     assert not any(module.training for module in loaded.task.modules())
-    assert loaded.native_size == 48
+    assert loaded.native_size == SMALL["size"]
 
 
 def test_members_see_their_own_views(stored):
