@@ -320,7 +320,7 @@ def test_the_project_is_found_from_a_folder_inside_it(benchmarks, monkeypatch):
 def test_torch_free_rooms_import_no_torch():
     rooms = (
         "spec, protocols, predictions, registry, labels, paths, results.store, scoring.score, leaderboard.render,"
-        " sweeps.grid, cli.main"
+        " sweeps.suite, cli.main"
     )
     lines = "; ".join(f"import fer_bench.{room}" for room in rooms.split(", "))
     code = (

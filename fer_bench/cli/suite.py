@@ -20,7 +20,7 @@ from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 if TYPE_CHECKING:
     from fer_bench.probes.settings import ProbeSettings
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import Plan, Suite
+    from fer_bench.sweeps.suite import Plan, Suite
     from fer_bench.sweeps.todo import Todo
 
 Opt = typer.Option
@@ -74,7 +74,7 @@ def carry_out_suite(
         force: repeat what has a record.
     """
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import read
+    from fer_bench.sweeps.suite import read
     from fer_bench.sweeps.todo import todo
 
     execution = execution or {}
@@ -155,7 +155,7 @@ def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[Prob
 
 def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, every: bool) -> None:
     """Say how much is done; and each thing, with whether it is."""
-    from fer_bench.sweeps.grid import names_of
+    from fer_bench.sweeps.suite import names_of
 
     counted = [(len(plan), len(found.runs), "runs"), (len(grids), len(found.grids), "grids of heads")]
     parts = [f"{n} {what}, {n - todo} done, {todo} to do." for n, todo, what in counted if n]
@@ -199,7 +199,7 @@ def _check_all(specs: Iterable[RunSpec], suite: Suite) -> None:
 
 
 def _train(specs: list[RunSpec], done: _Done, progress: Progress, force: bool) -> None:
-    from fer_bench.sweeps.grid import names_of
+    from fer_bench.sweeps.suite import names_of
 
     for spec, name in zip(specs, names_of(specs), strict=True):
         if done.lacks(spec.dataset):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.errors import SpecError
-from fer_bench.sweeps.grid import read
+from fer_bench.sweeps.suite import read
 from tests.cli.every_kind import SIZES
 
 FACES = f"dataset: synthfaces, dataset_options: {SIZES}"
