@@ -28,7 +28,7 @@ def watched(self, batch, batch_idx):
 ExpressionTask.training_step = watched
 """
 
-# The second test starts its second process as a user's does, in an interpreter of its own: that takes ten seconds.
+# A user's second process is an interpreter of its own, which takes ten seconds: `make proofs` starts one.
 FORKED = """
 from tests.forks import relaunch_by_forking
 relaunch_by_forking()
@@ -95,7 +95,8 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_mixed_images_and_flat_minima_on_two_processes(home, start):
+@pytest.mark.parametrize("again", [FORKED, pytest.param("", marks=pytest.mark.proof)], ids=["forked", "interpreter"])
+def test_mixed_images_and_flat_minima_on_two_processes(home, start, again):
     """Each mixes its own images and goes uphill by itself; the weights are the same in the end."""
     (home / "runs").mkdir()
     options = [
@@ -112,7 +113,7 @@ def test_mixed_images_and_flat_minima_on_two_processes(home, start):
         "cpu",
         "--devices",
         "2",
-        before=WEIGHTS,
+        before=again + WEIGHTS,
     )
     _, error = process.communicate(timeout=450)
     assert process.returncode == 0, error
