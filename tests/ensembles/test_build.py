@@ -69,8 +69,9 @@ def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, op
     page = (store.root / "toy-fer7.md").read_text()
     assert f"ensemble ({record.recipe})" in page
     # What was selected says so, and nothing is written twice. One figure is drawn again.
+    drawn = figure.read_bytes()
     if options:
-        monkeypatch.setattr(build_module, "draw_curve", lambda *_, png=figure.read_bytes(): png)
+        monkeypatch.setattr(build_module, "draw_curve", lambda *_: drawn)
     first = {path.name: path.read_bytes() for path in store.folder(record).iterdir() if path.suffix != ".json"}
     assert build_ensemble(store, PROTOCOL, **options).run_id == record.run_id
     assert {path.name: path.read_bytes() for path in store.folder(record).iterdir() if path.suffix != ".json"} == first
