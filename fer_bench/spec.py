@@ -115,7 +115,8 @@ class Execution(Settings):
 class RunSpec(Settings):
     """One run: dataset, task, model, seed, and how it is trained and tested. Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Older pydantic warns of `model_options` otherwise.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     # what
     dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
