@@ -40,8 +40,8 @@ def test_a_few_epochs_have_a_schedule_too(home, tiny, epochs):
 
 def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, monkeypatch):
     monkeypatch.setattr(forecast, "_PATIENCE", 0.0)
-    monkeypatch.setattr(forecast, "_FEW", 8)
-    assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 8 images")
+    monkeypatch.setattr(forecast, "_FEW", 4)
+    assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 4 images")
 
 
 def test_what_is_done_is_said_to_be(home, tiny):

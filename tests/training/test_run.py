@@ -298,7 +298,7 @@ def test_a_failed_attempt_leaves_no_trace_in_the_weights(home, tiny, monkeypatch
 
 def test_out_of_memory_ends_with_a_clear_message(home, tiny, monkeypatch):
     out_of_memory(monkeypatch, 100, at_batch=0)
-    with pytest.raises(HardwareError, match="out of memory on cpu with batches of 4") as caught:
+    with pytest.raises(HardwareError, match="out of memory on cpu with batches of 2") as caught:
         run(tiny())
     assert "--batch-size" in caught.value.hint
     assert not list((home / "boards").rglob("*.json"))
