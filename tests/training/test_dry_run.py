@@ -82,7 +82,7 @@ def test_a_cross_validation_is_the_whole_of_it_and_done_when_every_fold_is(home,
 
 def test_the_work_of_a_run(tiny):
     counts = {"train": 100, "validation": 60, "test": 61}
-    assert work_of(tiny(epochs=3), counts, 20) == Work(3, 4, 3, 7)
+    assert work_of(tiny(epochs=3, batch_size=32), counts, 20) == Work(3, 4, 3, 7)
     assert work_of(tiny(epochs=3, tta=5), counts, 20).last_batches == 35
     assert work_of(tiny(epochs=3, tta=1, tta_kind="ten_crop"), counts, 20).last_batches == 70
     assert work_of(tiny(epochs=3, tta=1, tta_kind="five_crop"), counts, 20).last_batches == 35
