@@ -4,7 +4,7 @@ Scores, boards, reports, curves and figures read it. A new metric is one entry b
 its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
 and ``fer-bench rescore`` mends.
 
-Metrics of plugins (:mod:`fer_bench.plugins`) count behind the package's own: a function with :func:`metric` above it.
+Metrics of plugins (:mod:`fer_bench.plugins`) come after the package's own: a function with :func:`metric` above it.
 A record states how those are shown that it holds, so that boards are the same where the plugin is not installed.
 """
 
@@ -177,6 +177,11 @@ def number(value: float | None, name: str) -> str:
         return NONE
     found = find(name)
     return found.text(value) if found else f"{value:.3f}"
+
+
+def decimals(value: float | None) -> str:
+    """A score with four decimals, whatever its unit; a dash where it is undefined."""
+    return NONE if value is None else f"{value:.4f}"
 
 
 def in_units(value: float | None, name: str) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
 from fer_bench.errors import SpecError, UnknownNameError
-from fer_bench.metrics import HEADLINE, NONE
+from fer_bench.metrics import HEADLINE, decimals
 from fer_bench.registry import unknown_name
 from fer_bench.spec import Execution
 
@@ -94,23 +94,19 @@ def ensemble_verb(
     publish_records([record], store, execution)
     value, before = record.metrics[chosen.primary], validation_score_of(record, chosen.primary)
     typer.echo(
-        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {_number(value)} on {record.n_scored}"
-        f" test samples, {_number(before)} on validation"
+        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {decimals(value)} on {record.n_scored}"
+        f" test samples, {decimals(before)} on validation"
     )
     headline = HEADLINE[chosen.task.kind]
     for entry in record.training["members"]:
         typer.echo(
             f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation"
-            f" {_number(entry[f'validation_{headline}'])}"
+            f" {decimals(entry[f'validation_{headline}'])}"
         )
     _say_gain(store, record, chosen)
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
     typer.echo(f"figure      {store.folder(record) / (record.run_id + '.curve.png')}")
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
 
 
 def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from fer_bench.cli.flags import FIELDS, tracking_of
 from fer_bench.errors import FerBenchError
+from fer_bench.metrics import decimals
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.sweeps.progress import Progress, grid_step
 
@@ -66,8 +67,8 @@ def run_grids(
         primary = grid.judge.primary
         for lr, loss, validation, test, std, n in table(records, primary):
             typer.echo(
-                f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ±"
-                f" {_number(std)} over {n} seeds"
+                f"  lr {lr:<7g} {loss:25s} {primary}: validation {decimals(validation)}, test {decimals(test)} ±"
+                f" {decimals(std)} over {n} seeds"
             )
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
@@ -85,7 +86,3 @@ def _place(accelerator: str | None) -> Any:
 
     device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
     return Place(device.device, device.precision, device.workers)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

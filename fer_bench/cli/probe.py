@@ -86,7 +86,7 @@ def _forward(
 ) -> None:
     """Carry out a suite of grids, as this verb did before `suite` could."""
     from fer_bench.cli.suite import carry_out_suite
-    from fer_bench.sweeps.grid import read
+    from fer_bench.sweeps.suite import read
 
     if not read(suite).grids:
         problem = f"{suite} is a suite of runs, not of probes."

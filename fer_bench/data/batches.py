@@ -98,7 +98,7 @@ def whole_batch(batch: Any) -> Any:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
+    """(epoch, index) pairs, shuffled from (seed, epoch), assigned to the ranks without padding when not shuffled.
 
     Args:
         n: samples in the split.

@@ -18,6 +18,7 @@ from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.faces.crops import framing_of, image_shape
+from fer_bench.findings import reason
 from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 
@@ -97,8 +98,15 @@ class RunPredictor:
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Load a run's network, with its test-time augmentation; see
-        :func:`fer_bench.training.loading.load_any`.
+        """Load a run's network, with its test-time augmentation; see :func:`fer_bench.training.loading.load_any`.
+
+        Args:
+            store: where the record is.
+            reference: run id.
+            accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            RecordError, WeightsError: no such run, or its weights are not here.
         """
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import hardware
@@ -203,7 +211,7 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
         first = error.errors()[0]
         problem = (
             f"{path}: metadata that this version (format {FORMAT}) cannot read:"
-            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {reason(first)}."
         )
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 

@@ -95,7 +95,16 @@ def _fit_stacker(validation: ValidationSet, metric: str, seed: int) -> Stacker |
 
 
 def join(choice: Choice, rule: Rule, outputs: Float) -> Float:
-    """Outputs (M, N, C) of the chosen members, in their order, to those of the ensemble, (N, C)."""
+    """Join the outputs of the chosen members.
+
+    Args:
+        choice: members, their weights, and a stacker if one was fitted.
+        rule: joins them where there is no stacker.
+        outputs: shape (M, N, C), probabilities, or (M, N, D), values in the dataset's units, in the members' order.
+
+    Returns:
+        Shape (N, C), probabilities, or (N, D), values; NaN where no member answers.
+    """
     if choice.stacker is not None:
         return choice.stacker.apply(outputs)
     return combine(rule, list(outputs), None if rule == "majority" else choice.weights)

@@ -149,6 +149,11 @@ def _fold_of(store: Store, record: Record, run_id: str) -> Record:
 def load_validation(store: Store, protocol: Protocol, records: Sequence[Record]) -> ValidationSet:
     """The members' validation predictions: all that a selection may see.
 
+    Args:
+        store: where the predictions are.
+        protocol: gives task and scale.
+        records: of the M members.
+
     Raises:
         RecordError: a member without them, or whose samples, targets or classes are others; by name.
     """
@@ -171,12 +176,17 @@ def load_validation(store: Store, protocol: Protocol, records: Sequence[Record])
 
 
 def targets_of(protocol: Protocol, predictions: Predictions) -> npt.NDArray[Any]:
-    """Class ids, or values in float64."""
+    """Targets of N samples: class ids, int64 (N,), or values in the dataset's units, float64 (N, D)."""
     return predictions.targets.astype(np.int64 if protocol.task.kind == "classes" else np.float64)
 
 
 def load_split(store: Store, records: Sequence[Record], split: str) -> list[Predictions]:
     """The members' predictions of one split, all in the order of the first one's samples.
+
+    Args:
+        store: where the predictions are.
+        records: of the M members.
+        split: train, validation or test.
 
     Raises:
         RecordError: missing, altered, or of other samples, targets or classes than the first one's; by name.

@@ -47,12 +47,12 @@ class ValidationSet:
         return replace(self, names=tuple(self.names[i] for i in members), outputs=self.outputs[list(members)])
 
     def rows(self, keep: npt.NDArray[np.bool_]) -> ValidationSet:
-        """Some samples."""
+        """The samples where ``keep``, shape (N,), is true."""
         groups = None if self.groups is None else self.groups[keep]
         return replace(self, targets=self.targets[keep], outputs=self.outputs[:, keep], groups=groups)
 
     def scores(self, metric: str = "", outputs: Float | None = None) -> Float:
-        """:func:`metric_of` each member, or other outputs for the same samples."""
+        """:func:`metric_of` each member, shape (M,), or of other outputs for the same samples, (K, N, C) to (K,)."""
         return metric_of(self.outputs if outputs is None else outputs, self.targets, metric, self.middle)
 
     def gains(self, metric: str = "", outputs: Float | None = None) -> Float:
@@ -84,7 +84,7 @@ def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middl
 
 
 def as_gain(scores: npt.ArrayLike, metric: str) -> Float:
-    """Scores turned so that more is better; minus infinity where they are undefined."""
+    """Scores of any shape turned so that more is better; minus infinity where they are undefined."""
     found = metrics.get(metric) if metric else None
     turned = np.asarray(scores, dtype=np.float64) * (-1.0 if found is not None and found.lower_is_better else 1.0)
     return np.where(np.isnan(turned), -np.inf, turned)
@@ -114,7 +114,7 @@ def _of_classes(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> 
 
 
 def order_by_score(names: Sequence[str], scores: Sequence[float] | Float) -> list[int]:
-    """Positions of members, best score first; equal ones by name."""
+    """Positions of the M members, by scores of shape (M,), the highest first; equal ones by name."""
     return sorted(range(len(names)), key=lambda i: (-float(scores[i]), names[i]))
 
 

@@ -12,7 +12,7 @@ FOLDS = 5
 
 
 def validation_folds(validation: ValidationSet, seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to FOLDS - 1, of each sample.
+    """The fold of each sample, shape (N,), 0 to FOLDS - 1.
 
     Frames of one clip are alike: where samples have groups, a group is in one fold. Without groups, or where those of
     classes are fewer than folds, classes are stratified; values are assigned at random.

@@ -135,7 +135,9 @@ def combine(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[floa
 
 
 def prefixes(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[float] | None = None) -> Iterator[Float]:
-    """As :func:`combine`, of the first member, the first two, ... and all M; M arrays."""
+    """As :func:`combine`, of the first member, the first two, ... and all M: M arrays of shape (N, C) or (N, D);
+    arguments and errors as there.
+    """
     if len(members) == 0:
         problem = "an ensemble needs members."
         raise SpecError(problem)
@@ -159,7 +161,7 @@ def prefixes(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[flo
 
 
 def checked(kind: str, outputs: npt.ArrayLike, who: str) -> Float:
-    """:func:`as_probabilities` of classes, :func:`as_values` of values."""
+    """Outputs (N, C) by :func:`as_probabilities`, or (N, D) of values by :func:`as_values`; errors as there."""
     return as_values(outputs, who) if kind == "values" else as_probabilities(outputs, who)
 
 
@@ -180,7 +182,7 @@ def as_values(outputs: npt.ArrayLike, who: str) -> Float:
 
 
 def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
-    """Outputs in float64 with rows that sum to 1 exactly, or are all NaN.
+    """Outputs (N, C) in float64 with rows that sum to 1 exactly, or are all NaN.
 
     Raises:
         RecordError: they are no probabilities.

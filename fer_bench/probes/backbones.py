@@ -166,7 +166,11 @@ def _file(name: str, weights: str, file: str, source: str, data_dir: str | None)
 
 
 def read_state(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of a checkpoint by the names that torchvision gives them today."""
+    """Tensors of a checkpoint, each of its own shape, by the names that torchvision gives them today.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     content = read_file(path)
     state = content.get("state_dict", content)
     return {current_name(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
@@ -210,7 +214,7 @@ class CentreCrop(nn.Module):
         self.side = side
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Crop (B, C, H, W)."""
+        """Crop images (B, C, H, W) to (B, C, side, side)."""
         top, left = (images.shape[2] - self.side) // 2, (images.shape[3] - self.side) // 2
         return images[:, :, top : top + self.side, left : left + self.side]
 

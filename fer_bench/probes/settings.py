@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fer_bench.layering import layered
 from fer_bench.own_data import settle
 from fer_bench.pinning import NAMED_WEIGHTS, pin
 from fer_bench.protocols import Protocol, find_task, protocol_for
-from fer_bench.spec import DatasetOptions, Execution, Where, spec_error
+from fer_bench.spec import DatasetOptions, Execution, Settings, Where, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
 # The paper's grid (Mertens et al. 2024, section 3).
@@ -22,7 +22,7 @@ BOTH_LOSSES = ("cross_entropy", "unbalanced_cross_entropy")
 EMONET = "emonet-kragel"
 
 
-class ProbeSettings(BaseModel):
+class ProbeSettings(Settings):
     """A grid of heads on one input, which is one stream or several put side by side.
 
     Args:
@@ -38,7 +38,7 @@ class ProbeSettings(BaseModel):
     dataset_options: DatasetOptions = Field({}, description="options of the dataset")
     task: str = Field("emo8", description="task: emo8, arousal3, valence3, ...")
     streams: tuple[str, ...] = Field(min_length=1)
-    weights: dict[str, str] = {}
+    weights: dict[str, str] = Field({})
     # Where the files are that digests in ``weights`` stand for; part of no identity and of no record.
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.

@@ -23,7 +23,7 @@ from fer_bench.results.borrowing import borrow, lender_of
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.leftovers import Names, leftovers, sweep_folder
 from fer_bench.results.newer import Notice
-from fer_bench.results.places import checked, folder_name, is_misplaced, require_place
+from fer_bench.results.places import checked, folder_name, in_place, is_misplaced, require_place
 from fer_bench.results.record import Record, with_classes
 from fer_bench.results.writing import writing
 
@@ -76,14 +76,8 @@ class Store:
         Raises:
             NewerRecordError: it is of a schema that only newer versions read.
         """
-        path = self.path(protocol, model, run_id)
-        try:
-            record = Record.load(path)
-        except NewerRecordError:
-            raise
-        except RecordError:
-            return None
-        return record if not is_misplaced(record, path) and self.intact(record) else None
+        record = in_place(self.path(protocol, model, run_id))
+        return record if record is not None and self.intact(record) else None
 
     def find_intact_grid(self, protocol: str, model: str, grid: str) -> list[Record] | None:
         """The records of a grid, as :meth:`find_intact` finds one."""

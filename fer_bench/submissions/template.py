@@ -87,8 +87,7 @@ def write_images(questions: Questions, out: Path) -> int:
         content = io.BytesIO()
         Image.fromarray(image).save(content, "PNG")
         path = out / IMAGES / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.getvalue())
+        write_atomically(path, content.getvalue())
         lines.append([identifier, f"{IMAGES}/{file}", image_digest(image)])
     # Last, so that a folder with it is whole.
     write_atomically(out / TABLE, csv_text(["id", "file", "sha256"], *lines).encode())

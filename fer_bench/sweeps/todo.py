@@ -16,7 +16,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.sweeps.folds import experiment_inputs, fold_specs, is_experiment
-from fer_bench.sweeps.grid import Plan
+from fer_bench.sweeps.suite import Plan
 
 if TYPE_CHECKING:
     from fer_bench.data.datamodule import AffectDataModule

@@ -23,6 +23,8 @@ RULES = {
     "stacking": {"selection": "stack"},
 }
 PROTOCOL = protocol_for("synthfaces", "fer7")
+# Enough of each class for the stacker's folds.
+FACES = {"n_train": 96, "n_validation": 40, "n_test": 48, "difficulty": 0.2}
 # Two trainings and four rows; a batch of random views holds the whole split.
 ROWS = [
     {"seed": 0},
@@ -40,7 +42,9 @@ def members(tmp_path_factory, cache, tiny):
         patch.setenv("FER_BENCH_CACHE", str(cache))
         patch.setenv("FER_BENCH_RUNS", str(folder / "runs"))
         store = Store(folder / "boards")
-        specs = [tiny(epochs=3, batch_size=8, lr=0.003, augment="standard", **row) for row in ROWS]
+        specs = [
+            tiny(epochs=3, batch_size=8, lr=0.003, augment="standard", dataset_options=FACES, **row) for row in ROWS
+        ]
         for spec in specs:
             run(spec, store)
         ensembles = {name: build_ensemble(store, PROTOCOL, **options) for name, options in RULES.items()}
@@ -203,7 +207,7 @@ def test_members_trained_on_images_of_other_sizes_are_refused(stored, tmp_path):
 def test_an_ensemble_of_values_predicts_as_it_is_stored(home, tiny):
     store, protocol = Store(home / "boards"), protocol_for("synthfaces", "va")
     # As many people in validation as the stacker has folds.
-    faces = {"n_train": 96, "n_validation": 120, "n_test": 48, "difficulty": 0.2}
+    faces = FACES | {"n_validation": 120}
     settings = {"task": "va", "loss": "mse", "epochs": 2, "batch_size": 8, "lr": 0.003, "dataset_options": faces}
     specs = [tiny(**settings, seed=seed) for seed in range(2)]
     for spec in specs:
