@@ -357,7 +357,7 @@ CASES = {
         case("fer2013-fer7", "{out}/a.csv", says="28 images to answer, by angry, disgust"),
         case("afew_va-va", "{out}/b.csv", says="12 images to answer, by valence, arousal"),
         case("synthfaces-fer7-labels-crowd", "{out}/c.csv", says="ids from    the record"),
-        refused("ferplus-fer8-via-fer7", "{out}/d.csv", says="cannot be read from a dataset alone"),
+        case("ferplus-fer8-via-fer7", "{out}/d.csv", says="images to answer, by angry, disgust"),
         refused("fer2013-fer7", "{out}/a.csv", says="exists"),
         refused("zzz", says="unknown protocol 'zzz'"),
         refused("semaine-va", says="dataset 'semaine': found no"),
@@ -365,7 +365,7 @@ CASES = {
     "images": [
         case("fer2013-fer7", "{out}/images", says="28 images"),
         refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
-        refused("ferplus-fer8-via-fer7", "{out}/more", says="Use ferplus-fer8"),
+        case("ferplus-fer8-via-fer7", "{out}/more", says="images, and their ids in"),
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
@@ -493,7 +493,7 @@ EMPTY = {
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
-    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
+    "template": [case("ferplus-fer8-via-fer7", says="25 images to answer, by angry, disgust")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
