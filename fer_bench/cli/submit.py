@@ -55,7 +55,7 @@ def submit_verb(
     from fer_bench.submissions.questions import named
     from fer_bench.submissions.submit import Statement, submit
 
-    statement = Statement(name, reference, _listed(trained_on), parameters)
+    statement = Statement(name, reference, listed(trained_on), parameters)
     store = Store()
     chosen, _, _ = named(store, protocol, data_dir, dataset_options(sets))
     store.borrow(chosen.name)
@@ -138,5 +138,6 @@ def images_verb(
     _say_reading(questions, "images from")
 
 
-def _listed(values: list[str] | None) -> tuple[str, ...]:
+def listed(values: list[str] | None) -> tuple[str, ...]:
+    """The parts of a repeatable option whose values may be separated by commas."""
     return tuple(part.strip() for entry in values or [] for part in entry.split(",") if part.strip())

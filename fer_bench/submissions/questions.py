@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.class_sets import NAMED
 from fer_bench.data.samples import Images
 from fer_bench.errors import MissingDataError, MissingPackageError, RecordError
 from fer_bench.labels import LabelSet
@@ -171,7 +172,7 @@ def named(
         return protocol_of(known), known.dataset, known
     if name.startswith(BROUGHT):
         dataset, _, task = name.rpartition("-")
-        dataset, task = (dataset, task) if task in TASKS else (name, "")
+        dataset, task = (dataset, task) if task in TASKS or NAMED.fullmatch(task) else (name, "")
         execution = {"data_dir": data_dir} if data_dir else {}
         settings = {"dataset": dataset, "dataset_options": dict(options or {}), "execution": execution}
         spec = build(settings | ({"task": task} if task else {}), "the command line")
@@ -184,14 +185,20 @@ def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, reading:
     target, via, source = protocol.task.name.partition(VIA)
     own, samples, facts = dataset_samples(protocol, target, dataset, data_dir, reading.options)
     test = samples.select(samples.where("test"))
-    targets = test.targets[target]
+    targets, left_out = test.targets[target], tuple[str, ...]()
     if via:
         labels, asked, shared = find_task(target).labels, find_task(source).labels, protocol.task.labels
         assert labels is not None
         assert asked is not None
         assert shared is not None
-        targets = map_labels(asked, labels, shared).rows[targets.astype(np.int64)]
-        test, targets = test.select(np.flatnonzero(targets >= 0)), targets[targets >= 0]
+        mapping = map_labels(asked, labels, shared)
+        targets = mapping.rows[targets.astype(np.int64)]
+        n_all, test, targets = len(test), test.select(np.flatnonzero(targets >= 0)), targets[targets >= 0]
+        classes, outputs = (", ".join(part) for part in (mapping.dropped_target, mapping.dropped_source))
+        left_out = (
+            f"left out: {n_all - len(test)} of {n_all} test samples ({classes or 'no class'}), and the outputs"
+            f" {outputs or 'none'}",
+        )
     whole = np.issubdtype(targets.dtype, np.integer)
     flags = {"duplicate": test.columns["duplicate"].astype(bool)} if "duplicate" in test.columns else {}
     found = Questions(
@@ -206,7 +213,7 @@ def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, reading:
         test.images,
         reading.options,
     )
-    return replace(found, notes=_borrowed(found, reading))
+    return replace(found, notes=(*left_out, *_borrowed(found, reading)))
 
 
 def _borrowed(found: Questions, reading: Reading) -> tuple[str, ...]:

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench import plugins
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import MissingDataError, RecordError, SpecError
-from fer_bench.layering import layered
-from fer_bench.own_data import BROUGHT, settle
+from fer_bench.layering import default_task
+from fer_bench.own_data import settle
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, VIA, Protocol, find_task, protocol_for
+from fer_bench.protocols import VIA, Protocol, find_task, protocol_for
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
@@ -87,7 +86,7 @@ def evaluate(
     trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
     values = source.task.labels is None
-    target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
+    target_task = task or (trained.spec.task if values else default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
     protocol = protocol_for(dataset, name)
     if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
@@ -209,7 +208,7 @@ def _check_own(asked: Record, options: dict[str, Any]) -> None:
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
-    chosen = task or (spec.task if find_task(spec.task).labels is None else _default_task(dataset, spec.task))
+    chosen = task or (spec.task if find_task(spec.task).labels is None else default_task(dataset, spec.task))
     return spec.model_copy(
         update={
             "dataset": dataset,
@@ -253,14 +252,3 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
     assert target is not None
     assert shared is not None
     return map_labels(source, target, shared)
-
-
-def _default_task(dataset: str, source_task: str) -> str:
-    """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if (
-        f"{dataset}-{source_task}" in PROTOCOLS
-        or dataset.startswith(BROUGHT)
-        or plugins.find("dataset", dataset) is not None
-    ):
-        return source_task
-    return str(layered({"dataset": dataset}).get("task", source_task))

@@ -1,5 +1,5 @@
-"""A network that Keras has saved as HDF5, on grey faces that are scaled to its size and to -1 to 1, as the package `fer`
-does (FER.detect_emotions).
+"""A network that Keras has saved as HDF5, on grey faces that are scaled to its size and to -1 to 1, as `fer` does it
+(FER.detect_emotions).
 
     python keras_network.py PACKAGE WEIGHTS FACES ANSWERS HEIGHT WIDTH
 """
