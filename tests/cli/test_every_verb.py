@@ -206,6 +206,12 @@ CASES = {
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
     "evaluate": [
+        refused("--model=onnx:none.onnx", "--dataset=fer2013", says=r"there is no file none\.onnx"),
+        refused("--model=tf:net", "--on=fer2013", says="no model from outside.*onnx:FILE"),
+        refused("--model=onnx:none.onnx", says="is tested on a dataset.*--dataset"),
+        refused("--on=fer2013", says="needs a run id, or --model"),
+        refused("{fer7}", "--model=onnx:none.onnx", "--on=fer2013", says="both a run"),
+        refused("{fer7}", "--on=fer2013", "--normalization=unit", says="belong to --model"),
         *(
             case(f"{{{kind}}}", "--on=synthfaces", CPU, says="its own record")
             for kind in (*NETWORKS, "folds", "vafolds")
