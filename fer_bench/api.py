@@ -319,7 +319,7 @@ def submit(
         >>> import fer_bench
         >>> asked = fer_bench.template("synthfaces-fer7", dataset_options={"n_train": 42, "n_validation": 21,
         ...                                                               "n_test": 28})
-        >>> record, = fer_bench.submit(asked[["id"]].assign(**{"class": "neutral"}), "synthfaces-fer7", "Always neutral",
+        >>> record, = fer_bench.submit(asked[["id"]].assign(**{"class": "neutral"}), "synthfaces-fer7", "Neutral",
         ...                            dataset_options={"n_train": 42, "n_validation": 21, "n_test": 28})
         >>> record.kind, record.n_scored, round(record.metrics["accuracy"], 4)
         ('external', 28, 0.2857)

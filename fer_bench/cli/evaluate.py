@@ -106,12 +106,10 @@ def evaluate_verb(
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
     from fer_bench.spec import build
-    from fer_bench.submissions.submit import Statement
 
     if model is not None or run is None or is_outside(run):
         chosen = _outside(run, model, on, (train, corruptions, by is not None, csv is not None, png is not None))
         store, feeding = Store(), Feeding(_names(labels), image_size, normalization, accelerator)
-        stated = Statement(name or "unnamed", reference, listed(trained_on))
         done = evaluate_outside(
             store,
             chosen,
@@ -119,7 +117,8 @@ def evaluate_verb(
             feeding,
             task=task,
             name=name,
-            stated=stated,
+            address=reference,
+            trained_on=listed(trained_on),
             data_dir=data_dir,
             options=dataset_options(sets),
             force=force,

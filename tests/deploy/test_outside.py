@@ -16,7 +16,6 @@ from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from fer_bench.submissions.questions import ask
-from fer_bench.submissions.submit import Statement
 from tests.submissions.files import PROTOCOL, faces_at
 
 # In another order and other spellings than the dataset has them.
@@ -189,8 +188,9 @@ def test_names_beside_an_onnx_file(tmp_path):
 
 def test_a_function(store, module):
     name = module()
-    stated = Statement("x", trained_on=("AffectNet",))
-    done = evaluate_outside(store, f"python:{name}:answer", "fer2013", Feeding(), stated=stated, name="Mine")
+    done = evaluate_outside(
+        store, f"python:{name}:answer", "fer2013", Feeding(), trained_on=("AffectNet",), name="Mine"
+    )
     assert done.record.model == "Mine"
     assert done.record.caveats == ["trained on AffectNet", "test faces possibly seen"]
     assert done.record.training["source"]["object"] == f"{name}:answer"

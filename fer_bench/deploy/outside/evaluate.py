@@ -29,7 +29,8 @@ def evaluate_outside(
     *,
     task: str | None = None,
     name: str = "",
-    stated: Statement | None = None,
+    address: str = "",
+    trained_on: tuple[str, ...] = (),
     data_dir: str | None = None,
     options: dict[str, Any] | None = None,
     batch_size: int = BATCH,
@@ -47,7 +48,8 @@ def evaluate_outside(
         feeding: how the model is fed, where it does not say it.
         task: of the dataset; None: the one that fits.
         name: of the model, as the board shows it; empty: its own.
-        stated: reference, training data and number of parameters, as the user says them.
+        address: of a paper, a repository or a page, as the user says it.
+        trained_on: names of the data that it was trained on, as the user says them.
         data_dir: where the dataset is.
         options: of the dataset.
         batch_size: images at a time.
@@ -71,15 +73,13 @@ def evaluate_outside(
         found.append(model.predict(images))
     what = "values" if questions.asked is None else "probabilities"
     outputs, how = _checked(np.concatenate(found), reference, values=questions.asked is None)
-    given = stated or Statement(name or model.name)
     kind = reference.partition(":")[0]
     statement = Statement(
         name or model.name,
-        given.reference,
-        given.trained_on,
-        given.parameters or model.parameters,
+        address,
+        trained_on,
+        model.parameters,
         {"model": kind, **model.facts, "labels": list(model.labels), "outputs": how},
-        given.caveats,
     )
     (done,) = put(store, [judge_outputs(questions, outputs[:, columns], what, statement)], force=force)
     return done
