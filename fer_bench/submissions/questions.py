@@ -132,7 +132,9 @@ def ask(
     if not protocol.is_relabelled:
         try:
             reading = Reading(dict(options or {})) if known is None else reading_of(store, protocol_of(known), options)
-            return _of_dataset(protocol, dataset, data_dir, reading)
+            return _of_dataset(
+                protocol, dataset, data_dir, replace(reading, options={**protocol.options, **reading.options})
+            )
         except (MissingDataError, MissingPackageError, ImportError) as error:
             why = explain(error) if isinstance(error, ImportError) else error
             if why is None or data_dir or images or (found := _of_records(store, protocol)) is None:
@@ -176,7 +178,7 @@ def named(
         execution = {"data_dir": data_dir} if data_dir else {}
         settings = {"dataset": dataset, "dataset_options": dict(options or {}), "execution": execution}
         spec = build(settings | ({"task": task} if task else {}), "the command line")
-        return protocol_for(spec.dataset, spec.task), dataset, None
+        return spec.judge, dataset, None
     found = named_protocol(name, store)
     return found, found.dataset, None
 
