@@ -152,13 +152,13 @@ class OnnxPredictor:
         if not path.is_file():
             problem = f"there is no file {path}."
             raise MissingDataError(problem, "Check the name; `fer-bench export RUN --onnx FILE` writes one.")
-        providers = _providers(runtime, accelerator)
+        chosen = providers(runtime, accelerator)
         options = runtime.SessionOptions()
         options.log_severity_level = 4
         # Alongside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=providers)
+            self._session = runtime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime's errors have no common base
             problem = f"{path}: not a usable ONNX file ({str(error).strip().splitlines()[0][:120]})."
             raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
@@ -178,7 +178,12 @@ class OnnxPredictor:
         return np.asarray(self._session.run(None, {self._input.name: images})[0], dtype=np.float32)
 
 
-def _providers(runtime: Any, accelerator: str) -> list[str]:
+def providers(runtime: Any, accelerator: str) -> list[str]:
+    """What ONNX Runtime is to run on, in its words.
+
+    Raises:
+        HardwareError: it has no such accelerator here.
+    """
     here = runtime.get_available_providers()
     wanted = {
         "cpu": [],

@@ -31,10 +31,10 @@ class Answers:
     """What a file answers, row by row.
 
     Args:
-        table: the file.
+        table: the rows of the file that answer anything: an image that could not be read may be any image.
         names: by which each row names its image.
         by_digest: whether these are digests.
-        outputs: shape (N, C) probabilities, or (N, D) values; NaN in a row that names an image and answers nothing.
+        outputs: shape (N, C) probabilities, or (N, D) values.
         what: ``probabilities``, ``classes`` or ``values``.
         also: names of the images in further columns, by column; empty where a row has none.
     """
@@ -47,18 +47,19 @@ class Answers:
     also: dict[str, list[str]]
 
 
-def read_answers(table: Table, protocol: Protocol) -> Answers:
+def read_answers(table: Table, protocol: Protocol, asked: LabelSet | None = None) -> Answers:
     """Find the answers that a protocol asks for among the columns of a file.
 
     Args:
         table: as :func:`fer_bench.submissions.tables.read_table` gives it. Of classes it has one column per class, in
             any order and in any spelling that is known, or one column ``class``; of values one per dimension.
         protocol: says which.
+        asked: the classes, where answers have others than the protocol; None: its own.
 
     Raises:
         BadDataError: a column is missing, unknown or there twice, or a cell is no answer; names the first such row.
     """
-    labels = protocol.task.labels
+    labels = asked or protocol.task.labels
     taken = labels.find if labels is not None else (lambda name: 0 if plain(name) in protocol.task.dimensions else None)
     keys = _id_columns(table, [name for name in table.columns if taken(name) is None])
     key = keys[0]
@@ -69,11 +70,14 @@ def read_answers(table: Table, protocol: Protocol) -> Answers:
         if labels is None
         else _classes(table, others, labels, protocol.name)
     )
-    if np.isnan(outputs).all():
+    answered = np.flatnonzero(~np.isnan(outputs).all(axis=1)).tolist()
+    if not answered:
         problem = f"{table.path}: none of its {len(table)} rows answers anything."
         raise BadDataError(problem, "Fill in the columns beside the ids.")
-    also = {name: [_text(cell) for cell in table.columns[name]] for name in keys[1:] if plain(name) not in DIGESTS}
-    return Answers(table, names, plain(key) in DIGESTS, outputs.astype(np.float32), what, also)
+    kept = table.select(answered)
+    also = {name: [_text(cell) for cell in kept.columns[name]] for name in keys[1:] if plain(name) not in DIGESTS}
+    names = [names[i] for i in answered]
+    return Answers(kept, names, plain(key) in DIGESTS, outputs[answered].astype(np.float32), what, also)
 
 
 def id_column(names: Iterable[str]) -> str:

@@ -206,6 +206,12 @@ CASES = {
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
     "evaluate": [
+        refused("--model=onnx:none.onnx", "--dataset=fer2013", says=r"there is no file none\.onnx"),
+        refused("--model=tf:net", "--on=fer2013", says="no model from outside.*onnx:FILE"),
+        refused("--model=onnx:none.onnx", says="is tested on a dataset.*--dataset"),
+        refused("--on=fer2013", says="needs a run id, or --model"),
+        refused("{fer7}", "--model=onnx:none.onnx", "--on=fer2013", says="both a run"),
+        refused("{fer7}", "--on=fer2013", "--normalization=unit", says="belong to --model"),
         *(
             case(f"{{{kind}}}", "--on=synthfaces", CPU, says="its own record")
             for kind in (*NETWORKS, "folds", "vafolds")
@@ -357,7 +363,7 @@ CASES = {
         case("fer2013-fer7", "{out}/a.csv", says="28 images to answer, by angry, disgust"),
         case("afew_va-va", "{out}/b.csv", says="12 images to answer, by valence, arousal"),
         case("synthfaces-fer7-labels-crowd", "{out}/c.csv", says="ids from    the record"),
-        refused("ferplus-fer8-via-fer7", "{out}/d.csv", says="cannot be read from a dataset alone"),
+        case("ferplus-fer8-via-fer7", "{out}/d.csv", says="images to answer, by angry, disgust"),
         refused("fer2013-fer7", "{out}/a.csv", says="exists"),
         refused("zzz", says="unknown protocol 'zzz'"),
         refused("semaine-va", says="dataset 'semaine': found no"),
@@ -365,7 +371,7 @@ CASES = {
     "images": [
         case("fer2013-fer7", "{out}/images", says="28 images"),
         refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
-        refused("ferplus-fer8-via-fer7", "{out}/more", says="Use ferplus-fer8"),
+        case("ferplus-fer8-via-fer7", "{out}/more", says="images, and their ids in"),
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
@@ -501,7 +507,7 @@ EMPTY = {
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
-    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
+    "template": [case("ferplus-fer8-via-fer7", says="25 images to answer, by angry, disgust")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
