@@ -145,6 +145,7 @@ def _metrics() -> Iterable[tuple[str, str]]:
     of = {
         "confusion": "of classes",
         "probabilities": "of classes",
+        "labels": "of several labels",
         "values": "of values",
         "signs": "of values",
         "training": "in training",

@@ -171,8 +171,8 @@ def load_validation(store: Store, protocol: Protocol, records: Sequence[Record])
 
 
 def targets_of(protocol: Protocol, predictions: Predictions) -> npt.NDArray[Any]:
-    """Class ids, or values in float64."""
-    return predictions.targets.astype(np.int64 if protocol.task.kind == "classes" else np.float64)
+    """Class ids or categories, or values in float64."""
+    return predictions.targets.astype(np.float64 if protocol.task.kind == "values" else np.int64)
 
 
 def load_split(store: Store, records: Sequence[Record], split: str) -> list[Predictions]:

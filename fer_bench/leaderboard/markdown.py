@@ -25,7 +25,7 @@ from fer_bench.leaderboard.formatting import (
     shorten,
     title,
 )
-from fer_bench.leaderboard.per_class import STATISTICS, per_class
+from fer_bench.leaderboard.per_class import STATISTICS, category_means, per_class
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.leaderboard.rows import row_names
@@ -41,6 +41,7 @@ END = "<!-- fer_bench:end -->"
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 # For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 _UNEVEN = "weighted_f1"
+_BESIDE_OF_LABELS = ("map", "mean_auc", "binary_nll")
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
 _UNIT = (-1.0, 1.0)
 _MARKS = {
@@ -239,9 +240,8 @@ def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
 def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
     primary, kind = board.protocol.primary, board.protocol.task.kind
     sign = unit_sign(primary)
-    beside = [
-        name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary
-    ]
+    shown = {"classes": _of_classes(primary), "labels": _BESIDE_OF_LABELS}.get(kind) or _of_values(board.protocol)
+    beside = [name for name in shown if name != primary]
     return [
         Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
         Column(
@@ -337,7 +337,11 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
 
 
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Recall, precision and F1 of each class, where the classes are imbalanced."""
+    """Recall, precision and F1 of each class, where the classes are imbalanced; of several labels the average precision
+    of each.
+    """
+    if board.protocol.task.kind == "labels":
+        return _by_category(board, names)
     labels = board.protocol.task.labels
     if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
         return []
@@ -355,6 +359,17 @@ def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         about,
         markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels)),
     ]
+
+
+def _by_category(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    if not board.placed:
+        return []
+    categories = board.protocol.task.dimensions
+    found = [category_means(placed.row, len(categories)) for placed in board.placed]
+    header = ["Category", *(escape(names[placed.row.model, placed.row.key]) for placed in board.placed)]
+    rows = [[escape(name), *(number(values[k], "map") for values in found)] for k, name in enumerate(categories)]
+    about = "Average precision in %, means over seeds."
+    return ["## By category", about, markdown_table(header, rows, [False] + [True] * len(found))]
 
 
 def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:

@@ -1,10 +1,8 @@
-"""Recall, precision and F1 of each class, means over seeds; pure."""
+"""Recall, precision and F1 of each class, and average precision of each category, means over seeds; pure."""
 
 from __future__ import annotations
 
-import math
-
-from fer_bench.scoring.rows import Row
+from fer_bench.scoring.rows import Row, mean_at
 
 STATISTICS = ("recall", "precision", "f1")
 
@@ -22,10 +20,10 @@ def per_class(row: Row, n_classes: int) -> list[dict[str, float | None]]:
     return [{name: _mean(row, name, c) for name in STATISTICS} for c in range(n_classes)]
 
 
+def category_means(row: Row, n: int) -> list[float | None]:
+    """Average precision of each of n categories, of a row of several labels."""
+    return [mean_at([record.metrics.get("average_precision") or [] for record in row.records], k) for k in range(n)]
+
+
 def _mean(row: Row, name: str, c: int) -> float | None:
-    values = []
-    for record in row.records:
-        found = (record.metrics.get("per_class") or {}).get(name) or []
-        values.append(found[c] if c < len(found) else None)
-    known = [float(value) for value in values if value is not None]
-    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+    return mean_at([(record.metrics.get("per_class") or {}).get(name) or [] for record in row.records], c)

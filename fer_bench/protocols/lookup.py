@@ -117,7 +117,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         SpecError: the name cannot be part of a file name, or the protocol is not one of classes.
     """
     if protocol.task.labels is None:
-        problem = f"protocol {protocol.name!r} is one of values: only classes can be relabelled."
+        problem = f"protocol {protocol.name!r} is one of {protocol.task.kind}: only classes can be relabelled."
         raise SpecError(problem)
     if not labels.replace("_", "").replace("-", "").replace(".", "").isalnum() or labels.startswith("."):
         problem = f"labels {labels!r}: only letters, digits, '_', '-' and '.' can be used in the name of a label file."
