@@ -237,18 +237,24 @@ class AffectDataModule(_Base):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
-        from fer_bench.data.batches import EpochSampler, SplitDataset
+        from fer_bench.data.batches import SplitDataset
 
         targets = self.targets("train", training=True)
         samples = self.read_samples
         augmenter = None if self.augmenter.is_identity else self.augmenter
         dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
         rank, world = self._place()
-        sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
+        sampler = self._train_sampler(len(dataset), rank, world)
         # Loader processes are handed their first batches before the Trainer calls set_epoch.
         sampler.set_epoch(self.first_epoch)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
+
+    def _train_sampler(self, n: int, rank: int, world: int) -> EpochSampler:
+        """The order of n training samples."""
+        from fer_bench.data.batches import EpochSampler
+
+        return EpochSampler(n, self.seed, shuffle=True, rank=rank, world=world)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation, in order; ranks share it without padding."""

@@ -9,6 +9,7 @@ from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
 from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
 from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
+from fer_bench.protocols.union import parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
@@ -81,6 +82,13 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
 
 def _brought(name: str, task: Task) -> Protocol:
     """Of a user dataset."""
+    if parts := parts_of(name):
+        about = (
+            f"Trained on {' and '.join(parts)} together, labels mapped by name; near-duplicates of test faces of any of"
+            " them are left out of training. Scored are the test faces of all; each source's own board has the score on"
+            " its own."
+        )
+        return Protocol(name, task, title=f"{union_info(parts).title}, {task.title or task.name}", about=about)
     if task.scale is not None:
         return _of_values(name, task, task.scale)
     if task.labels is None or not is_own(task):

@@ -41,8 +41,8 @@ MUXSPACE = declare(
         TASKS["fer8"],
         about=(
             "There are no official splits: a fifth of the faces is the test and a tenth of the rest is held out to"
-            " select on, chosen by a hash of the person's name in the file name, so that nobody is in two of them. Classes are"
-            " very uneven: contempt has nine faces."
+            " select on, chosen by a hash of the person's name in the file name, so that nobody is in two of them."
+            " Classes are very uneven: contempt has nine faces."
         ),
     ),
 )

@@ -24,6 +24,8 @@ LEGEND = """user.id,image,emotion
 628,facial-expressions_2868584k.jpg,disgust
 628,facial-expressions_2868582k.jpg,fear
 """
+# And its one contradiction.
+OPPOSED = "jhamski,Avinash_30.jpg,SURPRISE\njhamski,Avinash_30.jpg,SADNESS\n"
 REAL = os.environ.get("FER_BENCH_TEST_MUXSPACE")
 
 
@@ -53,22 +55,20 @@ def test_the_person_is_the_beginning_of_the_file_name(name, person):
 def test_labels_people_and_splits(tmp_path, monkeypatch):
     monkeypatch.setenv("FER_BENCH_CACHE", str(tmp_path / "cache"))
     names = ("anger", "HAPPINESS", "Neutral", "sadness", "surprise", "disgust", "fear", "contempt")
-    made = "".join(f"906,Person{'ABCDEFGHIJKLMNOPQRST'[i % 20]}_{i:04d}.jpg,{names[i % 8]}\n" for i in range(80))
-    # Twice with one label, and twice with two of them.
-    again = "906,PersonA_0000.jpg,Anger\n906,PersonB_0001.jpg,fear\n"
-    write(tmp_path / "muxspace", LEGEND + made)
-    (tmp_path / "muxspace" / "data" / "legend.csv").write_text(LEGEND + made + again.splitlines()[0] + "\n")
+    made = "".join(f"906,Person{'ABCDEFGHIJKLMNOPQRST'[i % 20]}_{i:04d}.jpg,{names[i % 8]}\n" for i in range(160))
+    write(tmp_path / "muxspace", LEGEND + made + "906,PersonA_0000.jpg,Anger\n" + OPPOSED)
     module = MuxspaceDataModule("fer8", data_dir=str(tmp_path))
     module.setup()
     samples = module.read_samples
-    assert len(samples) == 84
+    assert len(samples) == 164
+    assert ("Avinash_30.jpg", "rows that contradict each other") in samples.quarantined
     labels = dict(zip(samples.ids.tolist(), samples.targets["fer8"].tolist(), strict=True))
     assert FER8.names[labels["facial-expressions_2868585k.jpg"]] == "surprise"
     assert FER8.names[labels["PersonB_0001.jpg"]] == "happiness"
     people = samples.columns["identity"].astype(str)
     assert all(len(set(samples.split[people == person])) == 1 for person in np.unique(people))
     assert (samples.split == "test")[carve(samples.ids, samples.targets["fer8"], 0.2, people, salt="test")].all()
-    assert "1 rows name an image that an earlier row names too" in samples.notes
+    assert "2 rows name an image that an earlier row names too" in samples.notes
     assert "duplicate" in samples.columns
     assert samples.images[0].shape[:2] == (96, 96)
 

@@ -22,7 +22,7 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored
 from fer_bench.spec import build
 from fer_bench.studies.by_group import score_by
-from fer_bench.submissions.submit import submit
+from fer_bench.submissions.submit import Statement, submit
 from fer_bench.training.run import run
 from fer_bench.training.train_accuracy import score_on_train
 from tests.datasets.test_emotic import HEADER
@@ -161,7 +161,7 @@ def test_predictions_of_files_go_to_a_table_that_submit_reads(trained, tmp_path)
     lines += [f"{i}," + ",".join(f"{v:.7f}" for v in row) for i, row in zip(test.ids, test.outputs, strict=True)]
     file = tmp_path / "answers.csv"
     file.write_text("\n".join(lines) + "\n")
-    external = submit(store, file, "emotic-emotic26", "mine").record
+    external = submit(store, file, "emotic-emotic26", Statement("mine")).record
     assert external.metrics["map"] == pytest.approx(record.metrics["map"], abs=1e-4)
     # The run, the other one, both ensembles, and what was submitted.
     found = verify(store)
