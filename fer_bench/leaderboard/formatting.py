@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from fer_bench.results.grids import record_file
 from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
 from fer_bench.scoring.rows import Row, metric
+
+URL = re.compile(r"https?://[!-;=?-~]+")
+"""An address that may be written between angle brackets as it is."""
 
 _LONGEST_REASON = 160
 

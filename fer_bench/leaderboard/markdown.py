@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
+from fer_bench.leaderboard.claims import claims
 from fer_bench.leaderboard.formatting import (
+    URL,
     clean,
     corrupted,
     epochs,
@@ -27,7 +28,7 @@ from fer_bench.leaderboard.formatting import (
 )
 from fer_bench.leaderboard.per_class import STATISTICS, category_means, per_class
 from fer_bench.leaderboard.rank import Board, Placed
-from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
+from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
@@ -53,7 +54,6 @@ _MARKS = {
     "external": " *external*",
 }
 _PAIRS_NAMED = 10
-_URL = re.compile(r"https?://[!-;=?-~]+")
 # What an address keeps within a link in a table; brackets and bars would end either.
 _IN_LINKS = ":/?#@!$&*+,;=%~"
 
@@ -89,7 +89,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
-    parts += _claims(board, reported)
+    parts += claims(board, reported)
     return "\n\n".join(parts) + "\n"
 
 
@@ -122,14 +122,14 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
             label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
-        claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+        n_claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
@@ -268,7 +268,7 @@ def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]
 def _mark(record: Record) -> str:
     """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
     mark, reference = _MARKS[record.kind], record.training.get("reference")
-    if record.kind == "external" and isinstance(reference, str) and _URL.fullmatch(reference):
+    if record.kind == "external" and isinstance(reference, str) and URL.fullmatch(reference):
         return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"
     return mark
 
@@ -438,72 +438,3 @@ def _unranked(board: Board) -> list[str]:
             ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
         ),
     ]
-
-
-def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
-    primary = board.protocol.primary
-    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol == board.protocol.name]
-    if not claims:
-        return []
-    rows = [
-        [
-            escape(row.model),
-            escape(row.setting) or NONE,
-            _claimed(row, primary),
-            _others(row, primary),
-            _where(source, row),
-            escape(row.notes) or NONE,
-        ]
-        for source, row in claims
-    ]
-    header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
-    sources = {source.short: source for source, _ in claims}
-    listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
-    said = (
-        "As printed in the papers; not measured here, and not ranked. Settings differ from this board's wherever the"
-        " notes say so."
-    )
-    return [
-        "## Claims of papers",
-        said,
-        markdown_table(header, rows, [False, False, True, False, False, False]),
-        listed,
-    ]
-
-
-def _claimed(row: ReportedRow, name: str) -> str:
-    return _value(row.metrics[name], name) if name in row.metrics else NONE
-
-
-def _others(row: ReportedRow, primary: str) -> str:
-    return (
-        ", ".join(
-            f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}"
-            for name, value in row.metrics.items()
-            if name != primary
-        )
-        or NONE
-    )
-
-
-def _claim_title(name: str) -> str:
-    """Papers also give scores of other splits (``train_accuracy``)."""
-    split, _, rest = name.partition("_")
-    return (
-        f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
-    )
-
-
-def _value(value: Value, name: str) -> str:
-    return number(value.mean, name) + ("" if value.std is None else f" ± {number(value.std, name)}")
-
-
-def _where(source: Source, row: ReportedRow) -> str:
-    return f"{escape(source.short)}, {escape(row.location)}"
-
-
-def _citation(source: Source) -> str:
-    text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
-    if not source.url:
-        return escape(text)
-    return f"{escape(text)} " + (f"<{source.url}>" if _URL.fullmatch(source.url) else escape(source.url))

@@ -252,3 +252,57 @@ def test_boards_of_values_show_both_readings_of_every_measure(tmp_path):
     for name in ("ccc", "valence/icc31", "arousal/rmse", "arousal/pcc"):
         assert f"{folds['averaged'][name]:.3f} ± {folds['std'][name]:.3f}" in row
     assert f"{folds['averaged']['ccc']:.3f} ± {folds['std']['ccc']:.3f}" in pooled
+
+
+def test_claims_say_what_is_known_of_them(store):
+    known = {
+        "papers": [
+            {
+                "source": {"title": "A", "authors": "A. A.", "short": "a"},
+                "rows": [
+                    {"protocol": "toy-fer7", "model": "low", "metrics": {"accuracy": {"mean": 0.6}}, "location": "T1"}
+                ],
+            },
+            {
+                "source": {"title": "B", "authors": "B. B.", "short": "b"},
+                "rows": [
+                    {
+                        "protocol": "toy-fer7",
+                        "model": "high",
+                        "views": 10,
+                        "members": 7,
+                        "image_size": 40,
+                        "pretraining": "nothing",
+                        "metrics": {"accuracy": {"mean": 0.9}},
+                        "location": "T2",
+                        "status": ["splits exchanged"],
+                        "evidence": [{"says": "Test is validated on.", "url": "https://x.example/data.py"}],
+                    }
+                ],
+            },
+        ]
+    }
+    claim(store, known, name="literature")
+    render_all(store)
+    text = (store.root / "toy-fer7.md").read_text()
+    claims = tables(text)[-1]
+    assert claims[0][:4] == ["Model", "Setting", "Accuracy %", "Status"]
+    assert [row[0] for row in claims[2:]] == ["high", "low"]
+    assert claims[2][1:4] == ["pretrained on nothing; 10 views; 7 networks; 40 px", "90.00", "splits exchanged"]
+    assert claims[3][3] == "not checked"
+    assert "- high (b), splits exchanged: Test is validated on. <https://x.example/data.py>" in text
+    del known["papers"][1]["rows"][0]["evidence"]
+    claim(store, known, name="literature")
+    with pytest.raises(SpecError, match=r"literature\.yaml, paper 2, row 1: status: nothing shows"):
+        render_all(store)
+
+
+def test_the_literature_names_its_sources():
+    rows = [
+        (paper.source, row) for paper in read_reported(OWN_CLAIMS) for row in paper.rows if row.status or row.evidence
+    ]
+    assert {row.protocol for _, row in rows} <= {*PROTOCOLS}
+    assert all(source.url.startswith("https://") for source, _ in rows)
+    assert all(evidence.url.startswith("https://") for _, row in rows for evidence in row.evidence)
+    at = {round(100 * row.metrics["accuracy"].mean, 2) for _, row in rows if row.protocol == "fer2013-fer7"}
+    assert {76.82, 76.12, 75.97, 75.42, 74.14, 73.70, 73.28, 79.79} <= at
