@@ -106,6 +106,15 @@ def subfolders(root: Path) -> list[Path]:
     return [root / entry.name for entry in _entries(root) if _is_folder(entry)]
 
 
+def names_in(root: Path) -> list[str]:
+    """What is called how within a folder, by name, without what file managers leave behind.
+
+    Raises:
+        BadDataError: it may not be read.
+    """
+    return [entry.name for entry in _entries(root) if not is_clutter_name(entry.name)]
+
+
 def _entries(root: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(root) as entries:

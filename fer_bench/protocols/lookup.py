@@ -12,10 +12,11 @@ from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
 from fer_bench.protocols.union import parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
-VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
+VARIANTS = {"identity": "identities", "clip": "clips", "photo": "photos", "frame": "frames"}
 _CAVEATS = {
     "identity": (),
     "clip": ("a person can be in train and in test",),
+    "photo": ("a person can be in train and in test",),
     "frame": ("leaky: frames of one clip are in train and in test",),
 }
 
