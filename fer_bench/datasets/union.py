@@ -1,8 +1,8 @@
 """Several datasets as one, to be trained on together: ``--dataset fer2013+expw``.
 
-Labels are mapped by name, and samples without a counterpart are left out. All images get one form, which says nothing of their
-sources: grey where a source is grey, and the smallest side of them unless another is asked for.
-Before anything else, faces of train and validation that are near-duplicates of a test face of *any* source are found: a
+Labels are mapped by name, and samples without a counterpart are left out. All images get one form, which says nothing
+of their sources: grey where a source is grey, and the smallest side of them unless another is asked for. Before
+anything else, faces of train and validation that are near-duplicates of a test face of *any* source are found: a
 network that is tested on one source must not have seen its faces through another.
 """
 
