@@ -32,7 +32,7 @@ from fer_bench.data.datamodule import VA, AffectDataModule
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import names_in, subfolders
+from fer_bench.datasets.class_folders import names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import not_read, text_of
 from fer_bench.datasets.pictures import Rows, class_ids, picture_samples
 from fer_bench.errors import BadDataError, MissingDataError
@@ -115,7 +115,7 @@ def read_affwild2(
         rows = [n for n in rows if n + 1 in pictures]
         folder = faces[video].relative_to(root).as_posix()
         frames.files += [f"{folder}/{pictures[n + 1]}" for n in rows]
-        frames.clips += [video] * len(rows)
+        frames.clips += [readable_name(video)] * len(rows)
         frames.numbers += [n + 1 for n in rows]
         frames.split += [split] * len(rows)
         frames.values += [values[n] for n in rows]

@@ -22,7 +22,7 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import check_found, find_images, names_in, subfolders
+from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import lines_of, not_read
 from fer_bench.datasets.pictures import Rows, class_ids, picture_samples, widened
 from fer_bench.errors import MissingDataError
@@ -84,7 +84,7 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
         files += [path.relative_to(root).as_posix() for path in found.files]
         labels += found.labels
         split += [name] * len(found.files)
-    ids = [name.rpartition(".")[0] for name in files]
+    ids = [readable_name(name.rpartition(".")[0]) for name in files]
     targets, parts = np.array(labels, dtype=np.int64), np.array(split, dtype="<U10")
     rows = Rows(root, "class folders, whole pictures", ids, files, {"fer7": targets}, parts, quarantined=broken)
     rows.official = OFFICIAL

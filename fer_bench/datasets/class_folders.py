@@ -55,7 +55,11 @@ def sample_id(path: Path, root: Path) -> str:
     """What an image is called in predictions: its path below the folder, composed (NFC), and readable whatever bytes it
     is made of.
     """
-    name = path.relative_to(root).as_posix()
+    return readable_name(path.relative_to(root).as_posix())
+
+
+def readable_name(name: str) -> str:
+    """The name of a file, of whatever bytes it is made, as composed text that can be written anywhere."""
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 

@@ -35,7 +35,7 @@ class Rows:
     Args:
         root: the folder that files are relative to.
         layout: which of the known layouts it is.
-        ids: N names; must be unique.
+        ids: N names that can be written; must be unique.
         files: N paths, relative, with slashes.
         targets: per task, shape (N,) class ids with -1 for "has none", or (N, D) values.
         split: shape (N,); None: all of them are ``train`` until folds are cut.

@@ -23,7 +23,7 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.datasets.class_folders import check_found, find_images, names_in, subfolders
+from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.pictures import Rows, picture_samples
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
@@ -103,9 +103,10 @@ def _rows(root: Path, folders: list[_Folder], validation: float) -> Rows:
         check_found(first, found, classes, own=False)
         broken += found.broken
         for path, label in zip(found.files, found.labels, strict=True):
-            named = _NAME.fullmatch(path.stem)
-            films.append(named["film"] if named else path.stem)
-            ids.append(f"{name}/{FER7.names[label]}/{path.stem}")
+            stem = readable_name(path.stem)
+            named = _NAME.fullmatch(stem)
+            films.append(named["film"] if named else stem)
+            ids.append(f"{name}/{FER7.names[label]}/{stem}")
             files.append(path.relative_to(root).as_posix())
             labels.append(label)
             split.append(name)
@@ -121,7 +122,8 @@ def _rows(root: Path, folders: list[_Folder], validation: float) -> Rows:
         split=parts,
         columns={"film": film},
         groups="film",
-        official=OFFICIAL,
+        # Of some stills the authors give no aligned face.
+        official={} if folders[0].aligned else OFFICIAL,
         quarantined=broken,
     )
 

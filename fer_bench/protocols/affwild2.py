@@ -14,7 +14,12 @@ class AffWild2Options(DatasetOptions):
     """What ``dataset_options`` may hold for Aff-Wild2."""
 
     every: int = Field(
-        1, ge=1, description="the distance of the frames of a video that are kept: one of so many, in all splits"
+        1,
+        ge=1,
+        description=(
+            "the distance of the frames of a video that are kept: one of so many, in all splits; for a quick look, such"
+            " as an audit, 50"
+        ),
     )
     validation: float = Field(
         0.1, gt=0, lt=1, description="the share of train, by whole videos, that is held out for validation"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from fer_bench.cli.audit import report
@@ -53,7 +55,7 @@ def test_layouts(tmp_path, layout):
     # Whole films are held out.
     assert not set(samples.groups[samples.split == "train"]) & set(samples.groups[samples.split == "validation"])
     assert samples.images[0].shape == (16, 16, 3)
-    assert any("958 to train, 436 to test" in note for note in samples.notes)
+    assert any("958 to train, 436 to test" in note for note in samples.notes) != aligned
 
 
 def test_quoted_names(tmp_path):
@@ -88,6 +90,16 @@ def test_what_is_not_sfew(tmp_path):
         write_picture(tmp_path / "fer" / part / "angry" / "Training_3908.jpg")
     with pytest.raises(MissingDataError, match=r"such as Airheads_000519240_00000005\.png.* on request"):
         read_sfew(str(tmp_path / "fer"))
+
+
+def test_a_name_of_any_bytes_can_be_written(tmp_path):
+    write(tmp_path / "sfew", "Train", "Val")
+    path = tmp_path / "sfew/Train/Angry/Film0_000000000_00000000.png"
+    path.rename(path.with_name(os.fsdecode(b"Am\xe9lie_000000001_00000001.png")))
+    samples = read_sfew(str(tmp_path), size=16)
+    (name,) = (name for name in samples.ids.tolist() if "Am" in name)
+    assert name.encode() == rb"train/angry/Am\xe9lie_000000001_00000001"
+    assert samples.images[samples.ids.tolist().index(name)].shape == (16, 16, 3)
 
 
 def test_as_a_dataset(tmp_path):

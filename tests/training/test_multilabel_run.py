@@ -110,9 +110,10 @@ def test_it_is_ranked_and_reported(trained):
     render_all(store)
     page = (store.root / "emotic-emotic26.md").read_text()
     assert "| mAP % |" in page
+    assert "| Mean ROC AUC % |" in page
     assert "## By category" in page
     assert "doubt/confusion" in page
-    assert "a paired bootstrap over the test samples, or over whole groups" in page
+    assert "over whole" in page
     assert compare(store, record.run_id, "other-s0").metric == "map"
     html = report(store, record.run_id, home / "report").read_text()
     assert "By category, on test" in html
