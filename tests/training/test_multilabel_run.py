@@ -113,7 +113,7 @@ def test_it_is_ranked_and_reported(trained):
     assert "| Mean ROC AUC % |" in page
     assert "## By category" in page
     assert "doubt/confusion" in page
-    assert "over whole" in page
+    assert "Rows were compared" in page
     assert compare(store, record.run_id, "other-s0").metric == "map"
     html = report(store, record.run_id, home / "report").read_text()
     assert "By category, on test" in html
