@@ -43,7 +43,6 @@ def run_grids(
     from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
     from fer_bench.probes.grid import run_grid, table
-    from fer_bench.protocols import protocol_for
     from fer_bench.results.provenance import now
     from fer_bench.results.store import Store
     from fer_bench.training.hardware import keep_freed_memory
@@ -64,7 +63,7 @@ def run_grids(
             continue
         steps.done()
         n_done += 1
-        primary = protocol_for(grid.dataset, grid.task).primary
+        primary = grid.judge.primary
         for lr, loss, validation, test, std, n in table(records, primary):
             typer.echo(
                 f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ±"

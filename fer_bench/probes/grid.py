@@ -28,17 +28,16 @@ from fer_bench.probes.features import Place
 from fer_bench.probes.heads import Head, Split, TrainedHeads, train_heads
 from fer_bench.probes.settings import ProbeSettings, row_id
 from fer_bench.probes.streams import Stream, check_backbone, check_stream, full_name, fuse, load_stream, open_backbone
-from fer_bench.protocols import Protocol, protocol_for
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import SUFFIX, StackedPredictions
 from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.record import scored, without_scores
+from fer_bench.scoring.record import scored, scored_on_train, without_scores
 from fer_bench.spec import RunSpec
 
-SELECTED_ON_TEST = "selected on test"
 ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
 _TESTED = ("validation", "test")
 _NETWORK, _WEIGHTS = "network of ", "weights of "
@@ -110,10 +109,7 @@ def run_grid(
     Raises:
         FerBenchError: whatever the user can act on.
     """
-    protocol, labels = (
-        protocol_for(settings.dataset, settings.task),
-        protocol_for(settings.dataset, settings.task).task.labels,
-    )
+    protocol, labels = settings.judge, settings.judge.task.labels
     if labels is None:
         problem = f"task {settings.task!r} has no classes."
         raise SpecError(problem, "Probes are for class tasks.")
@@ -165,7 +161,8 @@ def run_grid(
     draft = _draft(settings, protocol, facts, inputs, place, grid, seconds).model_copy(update={"inputs": fingerprint})
     if began_with:
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
-    records = [_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
+    seen_in_training = _stack(inputs, trained, "train", place.device)
+    records = [_record(draft, protocol, trained, stacked, seen_in_training, h) for h in range(len(heads))]
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
 
 
@@ -330,7 +327,9 @@ def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[R
     done = []
     for record in records:
         updates: dict[str, Any] = {"recipe": recipe, "ranked": best["validation"] is None}
-        if record.row == best["validation"]:
+        if record.row == best["validation"] and SELECTED_ON_TEST in protocol.caveats:
+            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_TEST}"}
+        elif record.row == best["validation"]:
             also = ", also best on test" if record.row == best["test"] else ""
             updates |= {"ranked": True, "recipe": f"{recipe}, {ON_VALIDATION}{also}"}
         elif record.row == best["test"]:
@@ -454,7 +453,12 @@ def _draft(
 
 
 def _record(
-    draft: Record, protocol: Protocol, trained: TrainedHeads, stacked: Mapping[str, StackedPredictions], h: int
+    draft: Record,
+    protocol: Protocol,
+    trained: TrainedHeads,
+    stacked: Mapping[str, StackedPredictions],
+    train: StackedPredictions,
+    h: int,
 ) -> Record:
     head = trained.heads[h]
     row = row_id(draft.row, head.lr, head.loss)
@@ -468,4 +472,6 @@ def _record(
     record = draft.model_copy(update=own)
     if trained.chosen_epoch[h] < 0:
         return without_scores(record, "the loss was never finite", created=draft.created)
+    on_train = scored_on_train(protocol, train.of(h))
+    record = record.model_copy(update={"training": {**record.training, "on_train": on_train}})
     return scored(record, protocol, {split: stacked[split].of(h) for split in _TESTED}, created=draft.created)

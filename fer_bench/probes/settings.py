@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fer_bench.layering import layered
 from fer_bench.own_data import settle
 from fer_bench.pinning import NAMED_WEIGHTS, pin
-from fer_bench.protocols import dataset_name, find_task
+from fer_bench.protocols import Protocol, find_task, protocol_for
 from fer_bench.spec import DatasetOptions, Execution, Where, spec_error
 from fer_bench.tasks.rules_findingemo import MAX_EPOCHS, PATIENCE
 
@@ -43,7 +43,12 @@ class ProbeSettings(BaseModel):
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.
     table_file: str | None = Field(None, exclude=True)
-    image_size: int | None = Field(None, ge=8, le=1024, description="side to which images are stretched, in pixels")
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="side of the backbones' input, in pixels; None: timm's as designed, others as images are",
+    )
     detector: str = Field("mediapipe", description="finds faces where the dataset does not say where they are")
     standardise: bool = Field(False, description="scale each input to mean 0 and standard deviation 1 on train")
     lr: tuple[float, ...] = Field(RATES, description="learning rates")
@@ -78,9 +83,14 @@ class ProbeSettings(BaseModel):
         return Execution(files=self.weights_files).place_of(self.weights.get(backbone, "auto"))
 
     @property
+    def judge(self) -> Protocol:
+        """The protocol by which the heads are judged."""
+        return protocol_for(self.dataset, self.task, options=self.dataset_options)
+
+    @property
     def protocol(self) -> str:
-        """Name of the protocol by which the heads are judged."""
-        return f"{dataset_name(self.dataset)}-{self.task}"
+        """Name of that protocol."""
+        return self.judge.name
 
     @property
     def model(self) -> str:
