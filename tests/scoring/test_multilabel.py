@@ -135,7 +135,7 @@ def test_the_score_of_resamples_is_the_score():
 def test_groups_and_corruptions_are_scored_too():
     predictions = made()
     member = np.where(np.arange(150) < 70, "a", "b")
-    found = score_groups(PROTOCOL, predictions, member, ("a", "b"))
+    found = score_groups(PROTOCOL, predictions, {name: np.flatnonzero(member == name) for name in "ab"})
     assert [group.value for group in found.groups] == [
         pytest.approx(score(PROTOCOL, predictions.select(member == name))["map"]) for name in "ab"
     ]
