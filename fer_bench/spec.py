@@ -96,13 +96,14 @@ class Execution(Settings):
     )
 
     def place_of(self, pinned: str) -> str:
-        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to; any other setting unchanged.
+        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to, or of the checkpoint of ``run:ID``
+        once it has been looked for; any other setting unchanged.
 
         Raises:
             MissingDataError: the path of that file is not known.
         """
         if not pinned.startswith(PINNED):
-            return pinned
+            return self.files.get(pinned, pinned)
         if pinned not in self.files:
             problem = f"the file {pinned} is not known on this machine."
             raise MissingDataError(problem, "Run the command again with the path of the file.")
@@ -120,11 +121,21 @@ class RunSpec(Settings):
     task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
     model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
     model_options: Options = Field({}, description="options of the network")
+    temporal: Literal["none", "gru", "tcn", "transformer"] = Field(
+        "none",
+        description=(
+            "over the network's features of a clip's frames, in their order: none: each frame by itself; gru; tcn:"
+            " temporal convolutions; transformer: attention within a window"
+        ),
+    )
+    temporal_options: Options = Field(
+        {}, description="options of the temporal model, such as width, layers, causal; batches are of whole clips"
+    )
     weights: str = Field(
         "none",
         description=(
             "weights to begin with: imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be"
-            " had), or a file"
+            " had), a file, or run:ID (of a cross-validation the run of the same fold)"
         ),
     )
     image_size: int | None = Field(
@@ -143,7 +154,9 @@ class RunSpec(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
     epochs: int = Field(30, gt=0, description="how often all training images are seen")
-    batch_size: int = Field(128, gt=1, description="effective batch over all devices")
+    batch_size: int = Field(
+        128, gt=1, description="effective batch over all devices; of clips where a model is temporal"
+    )
     optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
     lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
     weight_decay: float = Field(0.01, ge=0, description="decay of the weights")

@@ -154,6 +154,8 @@ def test_every_other_field_is_part_of_the_identity(name):
         "mix_until": 0.5,
         "dropout_schedule": "late",
         "value_scale": "dataset",
+        "temporal": "gru",
+        "temporal_options": {"width": 32},
         "freeze": "backbone",
         "unfreeze_every": 3,
         "backbone_lr": 0.5,

@@ -54,16 +54,22 @@ class SplitDataset(Dataset[Batch]):
                 drawn = {"drawn": self.augmenter.draw(seed, len(index))}
             else:
                 self.augmenter.seed(seed)
-        stacked = torch.from_numpy(self._stacked(index))
         at = torch.tensor(index)
         return {
-            "image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2),
+            "image": self.channels_first(self.stacked(index)),
             "target": self.targets[at],
             "index": at,
             **drawn,
         }
 
-    def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
+    @staticmethod
+    def channels_first(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """(N, C, H, W) of images (N, H, W) or (N, H, W, 3)."""
+        stacked = torch.from_numpy(images)
+        return stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2)
+
+    def stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
+        """Images at these positions, augmented where that happens image by image."""
         if isinstance(self.augmenter, Augmenter):
             return np.stack([self.augmenter(np.asarray(self.images[i])) for i in index])
         return stack_images(self.images, index)

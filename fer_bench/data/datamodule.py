@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from fer_bench.data.batches import AnyAugmenter, Batch, EpochSampler, SplitDataset
+    from fer_bench.data.clips import Clip, ClipDataset
 else:
     _Base = object
 
@@ -136,6 +137,10 @@ class AffectDataModule(_Base):
         self.test_only = False
         # Where a resumed run continues.
         self.first_epoch = 0
+        # Batches are of clips, in training of pieces of so many frames (0: whole clips); None: of single images.
+        self.clip_frames: int | None = None
+        # Of all samples, (N, D), where a temporal model is given no images.
+        self.features: npt.NDArray[np.float32] | None = None
 
     def chosen(self, model: type[OptionsT]) -> OptionsT:
         """The dataset's own options.
@@ -235,6 +240,35 @@ class AffectDataModule(_Base):
             images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed
         )
 
+    def clips(self, split: str, *, training: bool = False) -> list[Clip]:
+        """The clips of a split, positions within it; for training, cut into pieces of ``clip_frames``."""
+        from fer_bench.data.clips import clips_of, pieces
+
+        whole = clips_of(self.read_samples, split, self.name)
+        return pieces(whole, self.clip_frames or 0) if training else whole
+
+    def items(self, split: str) -> int:
+        """What batches count: images, or clips (of the training split their pieces)."""
+        if self.clip_frames is None:
+            return len(self.read_samples.where(split))
+        return len(self.clips(split, training=split == "train"))
+
+    def eval_batch(self, split: str) -> int:
+        """Items in a batch of validation or test."""
+        if self.clip_frames is None:
+            return self.eval_batch_size
+        from fer_bench.data.clips import clips_at_once
+
+        return min(clips_at_once(self.clips(split)), self.eval_batch_size)
+
+    def _in_batches(self, frames: SplitDataset, split: str, *, training: bool = False) -> SplitDataset | ClipDataset:
+        if self.clip_frames is None:
+            return frames
+        from fer_bench.data.clips import ClipDataset
+
+        features = None if self.features is None else self.features[self.read_samples.where(split)]
+        return ClipDataset(frames, self.clips(split, training=training), features)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
         from fer_bench.data.batches import SplitDataset
@@ -242,7 +276,8 @@ class AffectDataModule(_Base):
         targets = self.targets("train", training=True)
         samples = self.read_samples
         augmenter = None if self.augmenter.is_identity else self.augmenter
-        dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
+        frames = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
+        dataset = self._in_batches(frames, "train", training=True)
         rank, world = self._place()
         sampler = self._train_sampler(len(dataset), rank, world)
         # Loader processes are handed their first batches before the Trainer calls set_epoch.
@@ -260,20 +295,22 @@ class AffectDataModule(_Base):
         """Validation, in order; ranks share it without padding."""
         from fer_bench.data.batches import EpochSampler
 
-        dataset = self.split_dataset("validation")
+        dataset = self._in_batches(self.split_dataset("validation"), "validation")
         rank, world = self._place()
-        return self._loader(
-            dataset, EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world), self.eval_batch_size
-        )
+        sampler = EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world)
+        return self._loader(dataset, sampler, self.eval_batch("validation"))
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
-        """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
+        """A whole split, in order (of clips: one after the other), on one device; ``augmented`` views differ by their
+        number and by nothing else.
+        """
         from fer_bench.data.batches import EpochSampler, view_seed
 
-        dataset = self.split_dataset(split, seed=view_seed(self.seed, view))
+        frames = self.split_dataset(split, seed=view_seed(self.seed, view))
         if augmented:
-            dataset.augmenter = self.augmenter
-        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
+            frames.augmenter = self.augmenter
+        dataset = self._in_batches(frames, split)
+        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch(split))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Change the images of a batch that carries what was sampled for it."""
@@ -290,7 +327,7 @@ class AffectDataModule(_Base):
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
     def _loader(
-        self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
+        self, dataset: SplitDataset | ClipDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
     ) -> DataLoader[Batch]:
         import torch
         from torch.utils.data import DataLoader

@@ -88,6 +88,14 @@ def export_run(
         raise SpecError(problem, "Call it something.onnx.")
     require(("onnx", "onnxscript", "onnxruntime"))
     trained = load_run(store, reference, Execution(data_dir=data_dir, accelerator="cpu"))
+    if trained.spec.temporal != "none":
+        below = trained.spec.weights.removeprefix("run:")
+        of_run = f" `fer-bench export {below}` writes the network below it." if below != trained.spec.weights else ""
+        problem = (
+            f"run {trained.record.run_id} is a temporal model ({trained.spec.temporal}): an exported file answers"
+            " single images, and remembers none."
+        )
+        raise SpecError(problem, f"`fer-bench live` and `fer-bench predict` run it in PyTorch.{of_run}")
     card = card_of(trained)
     views = trained.spec.tta
     if views:

@@ -58,6 +58,8 @@ class TrainedModel(nn.Module):
         return network
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Probabilities (B, C), or values (B, D) in the dataset's units, of uint8 images (B, 1 or 3, H, W)."""
+        """Probabilities (B, C), or values (B, D) in the dataset's units, of uint8 images (B, 1 or 3, H, W); of a
+        temporal model these are the frames of one clip, in their order.
+        """
         outputs: torch.Tensor = self.task.predict_step({"image": images})
         return outputs.float()

@@ -5,8 +5,9 @@ has written.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fer_bench.training.loading import Trained, TrainedEnsemble
 
 METADATA = "fer_bench"
+Step = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 class Predictor(Protocol):
@@ -42,6 +44,23 @@ class Predictor(Protocol):
         """Predict a batch: uint8 (B, channels, height, width) to float32 (B, C), probabilities or values in the
         dataset's units. B may be 0.
         """
+        ...
+
+
+@runtime_checkable
+class OverClips(Protocol):
+    """What a temporal model does besides: see :class:`fer_bench.deploy.clip_predictor.ClipPredictor`."""
+
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Features of single frames, uint8 (B, channels, height, width)."""
+        ...
+
+    def clip(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Outputs (T, C) of the frames of one clip, from their features."""
+        ...
+
+    def memory(self) -> Step:
+        """A function from the features of the next frame of one face to its outputs (C,)."""
         ...
 
 
@@ -87,8 +106,13 @@ class RunPredictor:
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
         trained = load_any(store, reference, execution)
+        device = hardware.resolve(RunSpec(execution=execution)).device
+        if not isinstance(trained, TrainedEnsemble) and trained.spec.temporal != "none":
+            from fer_bench.deploy.clip_predictor import ClipPredictor
+
+            return ClipPredictor(trained, card_of(trained), device)
         task = trained.task if isinstance(trained, TrainedEnsemble) else with_views(trained)
-        return cls(task, card_of(trained), hardware.resolve(RunSpec(execution=execution)).device)
+        return cls(task, card_of(trained), device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See :class:`Predictor`."""

@@ -12,30 +12,13 @@ from torch import nn
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
+from fer_bench.models.clip_network import over_clips
 from fer_bench.models.initial import Initial, find_imagenet, from_file, require_imagenet
+from fer_bench.models.network import Network as Network
+from fer_bench.models.temporal_options import temporal_options
 from fer_bench.spec import RunSpec
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class Network(nn.Module):
-    """An input adapter and a body.
-
-    Args:
-        adapter: turns uint8 images into the body's input.
-        body: returns logits or values.
-    """
-
-    def __init__(self, adapter: InputAdapter, body: nn.Module) -> None:
-        super().__init__()
-        self.adapter = adapter
-        self.body = body
-        # Where its weights are from; None: from the random numbers.
-        self.initial: Initial | None = None
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, C) of images (B, 1 or 3, H, W), uint8 or 0..255."""
-        return self.body(self.adapter(images))
 
 
 def build_network(
@@ -135,7 +118,7 @@ def build_specified(
             stay theirs.
         initial: ImageNet's weights where they have been found already.
     """
-    return build_network(
+    network = build_network(
         spec.model,
         num_outputs,
         weights=spec.execution.place_of(spec.weights) if pretrained else "none",
@@ -147,6 +130,16 @@ def build_specified(
         data_dir=spec.execution.data_dir,
         aspect=spec.aspect,
     )
+    options = temporal_options(spec)
+    if options is None:
+        return network
+    frozen = spec.freeze == "backbone" and not spec.unfreeze_every
+    return in_channels_last(over_clips(network, num_outputs, options, frozen=frozen))
+
+
+def without_temporal(spec: RunSpec) -> RunSpec:
+    """The spec of the network below a temporal model."""
+    return spec.model_copy(update={"temporal": "none", "temporal_options": {}})
 
 
 def known_side(spec: RunSpec) -> int | None:

@@ -4,10 +4,8 @@ own runs.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +17,7 @@ from fer_bench.models.catalog import find_model
 from fer_bench.models.converting import current_name
 from fer_bench.models.designed import DesignedInput, design_of
 from fer_bench.models.initial import Initial
+from fer_bench.models.penultimate import penultimate as penultimate
 from fer_bench.models.trained import load_network, spec_of
 from fer_bench.models.weights import FOLDED, read_file, weights_digest
 from fer_bench.models.zoo import Network, build_network, in_channels_last, normalization_of
@@ -56,40 +55,6 @@ class Backbone:
     parameters: int
     initial: Initial | None = None
     side: int | None = None
-
-
-def penultimate(network: nn.Module) -> nn.Module:
-    """The network without its last layer: it returns what that layer would have been given, flattened to (B, D).
-
-    Args:
-        network: torchvision's, timm's, this suite's own, or a :class:`Network` around one of them. It is left as it is;
-            the result shares its weights, but for timm's, which are copied.
-
-    Raises:
-        SpecError: no last linear layer was found.
-    """
-    if isinstance(network, Network):
-        return _with(network, "body", penultimate(network.body))
-    if hasattr(network, "reset_classifier"):
-        body = copy.deepcopy(network)
-        reset: Any = body.reset_classifier
-        reset(0)
-        return body
-    for name in ("fc", "classifier"):
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Linear):
-            return _with(network, name, nn.Identity())
-        if isinstance(head, nn.Sequential) and len(head) and isinstance(head[-1], nn.Linear):
-            return _with(network, name, nn.Sequential(*list(head)[:-1]))
-    problem = f"{type(network).__name__} has no last linear layer that could be left out."
-    raise SpecError(problem, "Use its predictions, or another backbone.")
-
-
-def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
-    """A shallow copy of a module with one child replaced."""
-    copied = copy.copy(module)
-    copied.__dict__["_modules"] = {**module._modules, name: child}
-    return copied
 
 
 def build_backbone(

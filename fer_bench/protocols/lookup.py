@@ -100,6 +100,12 @@ def _chosen(variant: Protocol, options: Mapping[str, Any]) -> bool:
     return all(options.get(key) == value for key, value in variant.options.items())
 
 
+def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
+    """Whether options choose one of the other ways of splitting a dataset that it declares."""
+    known = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == dataset_name(dataset))
+    return any(protocol.options and _chosen(protocol, options) for protocol in known)
+
+
 def _brought(name: str, task: Task) -> Protocol:
     """Of a user dataset."""
     if parts := parts_of(name):

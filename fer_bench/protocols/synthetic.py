@@ -29,10 +29,30 @@ class SynthConfig(DatasetOptions):
         description="0 (posed, full expressions in clean pictures) to 1 (weak and mixed ones in bad pictures)",
     )
 
+    frames: int = Field(5, ge=2, le=1000, description="how many frames a clip has; a person has two clips")
+    video: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "how much each frame suffers from what video adds: noise, motion blur, flicker and passing occlusion, anew"
+            " from frame to frame; 0: as little as a photograph"
+        ),
+    )
+
     @property
     def counts(self) -> tuple[int, int, int]:
         """Pictures of each of the splits train, validation, test."""
         return (self.n_train, self.n_validation, self.n_test)
+
+    @property
+    def described(self) -> str:
+        """What identifies the population; options that came later count only where they are used."""
+        stated = {name: value for name, value in self if name not in _LATER or value != _LATER[name]}
+        return f"SynthConfig({', '.join(f'{name}={value!r}' for name, value in stated.items())})"
+
+
+_LATER = {"frames": 5, "video": 0.0}
 
 
 class SceneConfig(DatasetOptions):

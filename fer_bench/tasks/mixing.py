@@ -29,11 +29,13 @@ class Prepared:
         targets: named columns of B rows.
         share: of each image that is its own; the rest is of the image before it in the batch, the last one for the
             first.
+        lengths: (clips,), frames of each clip; None where the images are no clips.
     """
 
     images: torch.Tensor
     targets: Targets
     share: float = 1.0
+    lengths: torch.Tensor | None = None
 
     @property
     def partners(self) -> Targets:

@@ -37,6 +37,7 @@ from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.idle import check_idle
 from fer_bench.training.resizing import check_progressive
+from fer_bench.training.temporal import check_temporal
 
 # Strategies that shard the weights over the processes.
 SHARDED = ("fsdp", "deepspeed")
@@ -66,6 +67,7 @@ def check_names(spec: RunSpec) -> Protocol:
     settings = settings_of(spec.augment, spec.augment_options)
     check_progressive(spec)
     check_idle(spec)
+    check_temporal(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."

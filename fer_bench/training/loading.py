@@ -118,6 +118,9 @@ def load_ensemble(store: Store, record: Record, execution: Execution | None = No
             raise RecordError(problem, "Restore the member from version control, or build the ensemble again.")
         try:
             spec = spec_of(found, execution)
+            if spec.temporal != "none":
+                problem = f"is a temporal model ({spec.temporal}), which takes clips, not single images."
+                raise WeightsError(problem, "Predict with its members one by one.")
             checkpoint = checkpoint_of(found, spec)
             if checkpoint not in loaded:
                 loaded[checkpoint] = load_record(found, execution)
