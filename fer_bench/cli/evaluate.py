@@ -222,8 +222,16 @@ def _score(record: Record) -> str:
     return f"{metric.in_words} {value:.4f}" if isinstance(value, float | int) else f"{metric.in_words} undefined"
 
 
-def cross_dataset_verb(model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn") -> None:
-    """Render the scores of one network for all pairs of training and test dataset, as a table and a figure."""
+def cross_dataset_verb(
+    model: Annotated[str, typer.Option(help="The network.")] = "five_layer_cnn",
+    datasets: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Only these datasets, in this order: fer2013,ferplus,expw.")
+    ] = None,
+) -> None:
+    """Render the scores of one network for all pairs of training and test dataset, as a table and a figure.
+
+    Each cell says how many samples were scored and which classes were not; `suite cross_dataset` makes 4 x 4 of them.
+    """
     from fer_bench.leaderboard.matrix import write_matrix
     from fer_bench.models.catalog import find_model
     from fer_bench.results.store import Store
@@ -231,7 +239,8 @@ def cross_dataset_verb(model: Annotated[str, typer.Option(help="The network.")] 
     store = Store()
     if not any(record.model == model for record in store.records()):
         find_model(model)
-    typer.echo(f"page {write_matrix(store, model)}")
+    names = [name.strip() for name in (datasets or "").split(",") if name.strip()]
+    typer.echo(f"page {write_matrix(store, model, names)}")
 
 
 def predict_verb(

@@ -119,7 +119,7 @@ def export_run(
                         _ending_in_outputs(trained.task),
                         torch.from_numpy(images[:2]),
                         part,
-                        "probabilities" if card.classes else "values",
+                        "probabilities" if card.probabilities else "values",
                     )
                 _describe(part, card)
                 found = compare(card, expected, part, images)
@@ -165,7 +165,7 @@ def compare(
         difference = max(difference, float(np.abs(found - here).max())) if np.isfinite(found).all() else np.inf
         if card.classes:
             same = min(same, float((found.argmax(axis=1) == here.argmax(axis=1)).mean()))
-    unit = 1.0 if card.classes else (card.scale[1] - card.scale[0]) / 2
+    unit = 1.0 if card.probabilities else (card.scale[1] - card.scale[0]) / 2
     # NaN compares as false, and so is refused.
     if not difference <= TOLERANCE * unit:
         problem = (

@@ -78,11 +78,11 @@ def choose(
 
 
 def weights_of(validation: ValidationSet) -> list[float]:
-    """What members count under the rules that weigh: accuracy, or the mean CCC over dimensions; a member whose CCC is
-    undefined or below 0 counts nothing, and all count alike where no member has one above 0.
+    """What members count under the rules that weigh: accuracy, mAP, or the mean CCC over dimensions; a member whose
+    score is undefined or below 0 counts nothing, and all count alike where no member has one above 0.
     """
     scores = validation.scores()
-    if kind_of(validation.targets) == "values":
+    if kind_of(validation.targets) != "classes":
         scores = np.nan_to_num(scores, nan=0.0).clip(min=0.0)
         scores = scores if scores.any() else np.ones_like(scores)
     return [float(value) for value in scores]

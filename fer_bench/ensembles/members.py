@@ -176,8 +176,10 @@ def load_validation(store: Store, protocol: Protocol, records: Sequence[Record])
 
 
 def targets_of(protocol: Protocol, predictions: Predictions) -> npt.NDArray[Any]:
-    """Targets of N samples: class ids, int64 (N,), or values in the dataset's units, float64 (N, D)."""
-    return predictions.targets.astype(np.int64 if protocol.task.kind == "classes" else np.float64)
+    """Targets of N samples: class ids, int64 (N,), categories, int64 (N, K), or values in the dataset's units, float64
+    (N, D).
+    """
+    return predictions.targets.astype(np.float64 if protocol.task.kind == "values" else np.int64)
 
 
 def load_split(store: Store, records: Sequence[Record], split: str) -> list[Predictions]:

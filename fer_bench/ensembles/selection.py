@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import SpecError
-from fer_bench.metric_plugins import function
+from fer_bench.metric_entry import METRICS
+from fer_bench.metric_plugins import compute, function
 from fer_bench.scoring.classification import confusion_statistic
 from fer_bench.scoring.moments import Sums
+from fer_bench.scoring.multilabel import Categories
 from fer_bench.scoring.undefined import divide
 
 Float = npt.NDArray[np.float64]
@@ -30,7 +32,7 @@ class ValidationSet:
 
     Args:
         names: of the M members.
-        targets: shape (N,), class ids; or (N, D), values in the dataset's units.
+        targets: shape (N,), class ids; (N, K), categories, integers; or (N, D), values in the dataset's units.
         outputs: shape (M, N, C), probabilities, or (M, N, D), values as targets; a row of NaN is no answer.
         middle: of the scale of values, which scores a sample without an answer.
         groups: shape (N,), clip or person; None where every sample stands alone.
@@ -61,8 +63,10 @@ class ValidationSet:
 
 
 def kind_of(targets: npt.NDArray[Any]) -> str:
-    """``classes`` for targets (N,), ``values`` for targets (N, D)."""
-    return "values" if targets.ndim == 2 else "classes"
+    """``classes`` for targets (N,), ``labels`` for integers (N, K), ``values`` for targets (N, D)."""
+    if targets.ndim == 1:
+        return "classes"
+    return "labels" if np.issubdtype(targets.dtype, np.integer) else "values"
 
 
 def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middle: float = 0.0) -> Float:
@@ -71,8 +75,8 @@ def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middl
     Args:
         outputs: shape (M, N, C), or (M, N, D).
         targets: shape (N,), class ids; or (N, D), values.
-        metric: one that a confusion matrix holds, or one of :func:`fer_bench.scoring.moments.of_sums`; empty: accuracy
-            or CCC.
+        metric: one that a confusion matrix holds, one of several labels, or one of
+            :func:`fer_bench.scoring.moments.of_sums`; empty: accuracy, mAP or CCC.
         middle: stands for a missing answer of values, as in :func:`fer_bench.scoring.regression.answer_missing`.
 
     Returns:
@@ -80,6 +84,8 @@ def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middl
     """
     kind = kind_of(targets)
     metric = metric or metrics.HEADLINE[kind]
+    if kind == "labels":
+        return _of_labels(outputs, targets, metric)
     return _of_values(outputs, targets, metric, middle) if kind == "values" else _of_classes(outputs, targets, metric)
 
 
@@ -101,6 +107,11 @@ def _of_values(outputs: Float, targets: npt.NDArray[Any], metric: str, middle: f
     terms = (np.ones_like(t), t, o, t * t, o * o, t * o, np.abs(t - o))
     total = np.stack([term.sum(axis=1) for term in terms], axis=-1)
     return np.asarray(function(found.of_sums)(Sums(total)).mean(axis=-1), dtype=np.float64)
+
+
+def _of_labels(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> Float:
+    found = METRICS[metric]
+    return np.array([compute(found, Categories(targets, each)) for each in outputs], dtype=np.float64)
 
 
 def _of_classes(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> Float:
@@ -213,5 +224,5 @@ def _summands(outputs: Float) -> tuple[Float, Float]:
 
 def _gains(validation: ValidationSet, sums: Float, answered: Float, metric: str) -> Float:
     # Which class has the largest sum needs no mean.
-    joint = divide(sums, answered[:, :, None]) if kind_of(validation.targets) == "values" else sums
+    joint = divide(sums, answered[:, :, None]) if kind_of(validation.targets) != "classes" else sums
     return validation.gains(metric, np.where(answered[:, :, None] > 0, joint, np.nan))

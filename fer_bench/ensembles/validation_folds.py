@@ -24,7 +24,8 @@ def validation_folds(validation: ValidationSet, seed: int) -> npt.NDArray[np.int
     Raises:
         SpecError: fewer groups of values than folds.
     """
-    is_values = kind_of(validation.targets) == "values"
+    # Several labels make no strata either.
+    is_values = kind_of(validation.targets) != "classes"
     if validation.groups is not None:
         names, member = np.unique(validation.groups, return_inverse=True)
         if len(names) >= FOLDS:

@@ -34,7 +34,7 @@ class Answers:
         table: the rows of the file that answer anything: an image that could not be read may be any image.
         names: by which each row names its image.
         by_digest: whether these are digests.
-        outputs: shape (N, C) probabilities, or (N, D) values.
+        outputs: shape (N, C) probabilities, of classes or of each category, or (N, D) values.
         what: ``probabilities``, ``classes`` or ``values``.
         also: names of the images in further columns, by column; empty where a row has none.
     """
@@ -65,10 +65,9 @@ def read_answers(table: Table, protocol: Protocol, asked: LabelSet | None = None
     key = keys[0]
     names = [_name(table, i, cell) for i, cell in enumerate(table.columns[key])]
     others = {name: cells for name, cells in table.columns.items() if name not in keys}
+    kind = "probabilities" if protocol.task.kind == "labels" else "values"
     outputs, what = (
-        (_values(table, others, protocol), "values")
-        if labels is None
-        else _classes(table, others, labels, protocol.name)
+        (_values(table, others, protocol), kind) if labels is None else _classes(table, others, labels, protocol.name)
     )
     answered = np.flatnonzero(~np.isnan(outputs).all(axis=1)).tolist()
     if not answered:
@@ -210,6 +209,9 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         problem = f"{table.path}: {what}; {protocol.name} asks for {', '.join(wanted)}."
         raise BadDataError(problem, f"Leave other columns out. {_TEMPLATE}")
     outputs = _numbers(table, [(found[name], others[found[name]]) for name in wanted])
+    if protocol.task.kind == "labels":
+        _check_labels(table, outputs)
+        return outputs
     low, high = protocol.scale
     slack = (high - low) / 2
     wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
@@ -220,6 +222,15 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         )
         raise BadDataError(problem, "Give values in the units of the dataset.")
     return outputs
+
+
+def _check_labels(table: Table, outputs: npt.NDArray[np.float64]) -> None:
+    wrong = np.asarray(((outputs < 0) | (outputs > 1)).any(axis=1))
+    if wrong.any():
+        i = int(wrong.argmax())
+        value = next(value for value in outputs[i] if not 0 <= value <= 1)
+        problem = f"{table.where(i)}: {value:.4g} is not a probability{_more(wrong)}."
+        raise BadDataError(problem, "Give the probability of each category, from 0 to 1 (a sigmoid's outputs).")
 
 
 def _numbers(table: Table, columns: list[tuple[str, list[Any]]]) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fer_bench.labels import plain
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
+from fer_bench.scoring.rows import counted_as
 
 if TYPE_CHECKING:
     from fer_bench.submissions.questions import Questions
@@ -67,7 +68,7 @@ def notes(questions: Questions, what: str, n_missing: int) -> list[str]:
     """What is said of a record besides."""
     found = [f"targets are from {questions.source}", *questions.notes]
     if n_missing:
-        counted = "the middle of the scale" if questions.protocol.task.labels is None else "wrong"
+        counted = counted_as(questions.protocol.task.kind)
         found.append(f"{n_missing} of {len(questions.ids)} samples are not answered and count as {counted}")
     if what == "classes":
         found.append("classes without probabilities: NLL, Brier score, ECE and average precision say little")

@@ -15,7 +15,8 @@ from fer_bench.layering import default_task
 from fer_bench.own_data import settle
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import VIA, Protocol, find_task, protocol_for
+from fer_bench.protocols import VIA, Protocol, find_task, info_of, parts_of, protocol_for
+from fer_bench.protocols.union import UnionOptions
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
@@ -89,21 +90,22 @@ def evaluate(
     target_task = task or (trained.spec.task if values else default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
     protocol = protocol_for(dataset, name, options=own["dataset_options"])
-    if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
+    if protocol.task.kind != source.task.kind or not set(protocol.task.dimensions) <= set(source.task.dimensions):
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
     # Of its own dataset, under another task, a run may be tested on its test split alone.
-    same = dataset == trained.spec.dataset
-    spec = abroad_spec(
-        trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"]
-    )
+    same, within = dataset == trained.spec.dataset, dataset in parts_of(trained.spec.dataset)
+    options_there = trained.spec.dataset_options if same else own["dataset_options"]
+    if within:
+        options_there = _options_within(trained, dataset, own["dataset_options"])
+    spec = abroad_spec(trained.spec, dataset, target_task, options_there)
     device = hardware.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
-    datamodule.test_only = not same
+    datamodule.test_only = not same and not within
     datamodule.setup()
     predictions = predict(trained.task, datamodule, "test", device, spec)
     notes = [f"trained on {source.name} (run {trained.record.run_id})"]
-    if datamodule.folding is not None and not same:
+    if datamodule.test_only and datamodule.folding is not None:
         notes.append(f"tested on all {len(predictions)} samples of {dataset}: none of them was trained on")
     if values:
         left_out = [dimension for dimension in source.task.dimensions if dimension not in protocol.task.dimensions]
@@ -146,7 +148,7 @@ def evaluate(
             "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
-            "caveats": [],
+            "caveats": [f"trained on {trained.spec.dataset}"] if within else [],
             "predictions": {},
         }
     )
@@ -218,6 +220,17 @@ def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: d
             "labels": "",
         }
     )
+
+
+def _options_within(trained: Trained, dataset: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with which a run has read one of its sources: with others, test faces could be among its own."""
+    model = info_of(trained.spec.dataset).read_options(trained.spec.dataset_options)
+    assert isinstance(model, UnionOptions)
+    own = model.of(dataset)
+    if options and options != own:
+        problem = f"run {trained.record.run_id} was trained on {dataset} too, with the options {own or 'none'}."
+        raise SpecError(problem, "Leave --set out: of what it was trained on, a run is tested on the test split alone.")
+    return own
 
 
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:

@@ -119,6 +119,7 @@ LISTED = {
     "tasks": r"valence +valence\n",
     "losses": "cross_entropy",
     "metrics": "mcc +MCC, of classes, more is better",
+    "label-losses": "weighted_l2",
     "value-losses": "ccc",
     "optimizers": "adamw",
     "schedules": "cosine",
