@@ -44,6 +44,7 @@ class Backbone:
         preprocessing: image size and normalisation, in words that differ whenever they do.
         parameters: of the whole network.
         initial: where its weights are from; None where they are random, a run's, or those of Places365 and EmoNet.
+        of_values: whether it is the predictions of a run of values.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Backbone:
     preprocessing: str
     parameters: int
     initial: Initial | None = None
+    of_values: bool = False
 
 
 def penultimate(network: nn.Module) -> nn.Module:
@@ -105,7 +107,7 @@ def build_backbone(
             a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` for random weights (always the same);
             else the path of a file.
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
-            classes. EmoNet has predictions only.
+            classes, or the values that a run predicts. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
             to their own).
         store: where runs are looked up.
@@ -117,14 +119,15 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
-    if outputs == "predictions" and name.startswith("run:"):
-        _require_classes(name.removeprefix("run:"), store or Store())
+    of_values = outputs == "predictions" and name.startswith("run:") and _is_of_values(name, store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
     parameters = sum(p.numel() for p in network.parameters())
-    if outputs == "predictions" or name == EMONET:
-        module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
+    if of_values:
+        module: nn.Module = network
+    elif outputs == "predictions" or name == EMONET:
+        module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
     module = in_channels_last(module.eval().requires_grad_(False))
@@ -135,6 +138,7 @@ def build_backbone(
         f"{preprocessing}, {outputs}",
         parameters,
         getattr(network, "initial", None),
+        of_values,
     )
 
 
@@ -234,12 +238,9 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     return nn.Sequential(KragelInput(), network)
 
 
-def _require_classes(reference: str, store: Store) -> None:
-    """Refuse a run whose outputs are no probabilities."""
-    record = store.get(reference)
-    if find_task(record.task).kind != "classes":
-        problem = f"run {reference!r} predicts values, not classes: its predictions are not probabilities."
-        raise SpecError(problem, f"Use its features: features:run:{reference}.")
+def _is_of_values(name: str, store: Store) -> bool:
+    """Whether a run predicts values."""
+    return find_task(store.get(name.removeprefix("run:")).task).kind == "values"
 
 
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
