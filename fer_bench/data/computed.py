@@ -59,7 +59,7 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
     return {
         "dataset": datamodule.name,
         "options": datamodule.options,
-        "checksums": samples.checksums,
+        "checksums": samples.pictures or samples.checksums,
         "key": samples.key,
         "ids": ids,
     }

@@ -42,6 +42,8 @@ class Samples:
         checksums: identity of each split, by which rows on different copies are distinguished; ``all`` where the reader
             makes no splits.
         facts: further facts for the record, JSON-serialisable.
+        pictures: identity of each split's images, where ``checksums`` are also of values that nothing computed of the
+            images depends on; empty: as ``checksums``.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
@@ -55,6 +57,7 @@ class Samples:
     notes: list[str] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
     key: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -79,6 +82,7 @@ class Samples:
             notes=list(self.notes),
             quarantined=list(self.quarantined),
             checksums=dict(self.checksums),
+            pictures=dict(self.pictures),
             key=self.key,
             facts=dict(self.facts),
         )

@@ -169,6 +169,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
         samples,
         split=split,
         checksums=checksums,
+        pictures={},
         key=f"{samples.key}|{name}" if samples.key else "",
         facts={**kept, **facts},
     )

@@ -37,6 +37,10 @@ def stack(inputs: Inputs, trained: TrainedHeads, split: str, device: torch.devic
     limit = np.finfo(np.float32).max
     # What overflowed is as far off as can be; of a head that never was finite nothing is scored.
     kept = outputs.astype(np.float16) if trained.classes else outputs.clip(-limit, limit)
+    samples = inputs.datamodule.read_samples
+    if "no_face" in samples.columns:
+        # As of trained networks: such an image is one without an answer.
+        kept[:, samples.columns["no_face"][samples.where(split)].astype(bool)] = np.nan
     return StackedPredictions(inputs.common(split), kept)
 
 

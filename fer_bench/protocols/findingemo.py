@@ -9,6 +9,7 @@ from pydantic import Field
 from fer_bench.protocols.dataset import DatasetInfo, declare
 from fer_bench.protocols.options import DatasetOptions
 from fer_bench.protocols.protocol import Protocol
+from fer_bench.protocols.scene_values import scene_values
 from fer_bench.protocols.tasks import TASKS
 
 
@@ -34,6 +35,11 @@ class FindingEmoOptions(DatasetOptions):
         return self.fit == "letterbox"
 
 
+_ABOUT = (
+    "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is held out from the rest to select on;"
+    " the paper selected on test. Links to the images rot, so every copy is another subset: only rows of the same copy"
+    " are ranked against each other."
+)
 FINDINGEMO = declare(
     DatasetInfo(
         name="findingemo",
@@ -57,16 +63,6 @@ FINDINGEMO = declare(
         picture="scene",
         channels=3,
     ),
-    *(
-        Protocol(
-            "findingemo",
-            TASKS[task],
-            about=(
-                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is held out from the rest to"
-                " select on; the paper selected on test. Links to the images rot, so every copy is another subset: only"
-                " rows of the same copy are ranked against each other."
-            ),
-        )
-        for task in ("emo8", "emo24", "arousal3", "valence3")
-    ),
+    *(Protocol("findingemo", TASKS[task], about=_ABOUT) for task in ("emo8", "emo24", "arousal3", "valence3")),
+    *scene_values("findingemo", _ABOUT),
 )

@@ -28,6 +28,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 from fer_bench.sweeps.grid import read
+from tests.probes.coarse import build
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {
@@ -42,24 +43,6 @@ GRID = {
 
 @pytest.fixture(autouse=True)
 def _small_backbones(monkeypatch):
-    """Every backbone is a mean over a coarse grid of the picture."""
-    from torch import nn
-
-    class Coarse(nn.Module):
-        def __init__(self, width, probabilities):
-            super().__init__()
-            self.width, self.probabilities = width, probabilities
-
-        def forward(self, images):
-            values = (
-                nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), (1, self.width)).flatten(1) / 64
-            )
-            return values.softmax(1) if self.probabilities else values
-
-    def build(name, *, outputs="features", weights="auto", **_):
-        wide = {"features": 12, "predictions": 7}[outputs]
-        return Backbone(name, Coarse(wide, outputs == "predictions"), f"{name}{weights}", outputs, 1000)
-
     monkeypatch.setattr(streams_module, "build_backbone", build)
     monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
 
@@ -298,8 +281,6 @@ def test_a_backbone_that_cannot_take_the_images_is_one_line(store, monkeypatch):
 
 
 def test_other_weights_under_the_same_name_are_another_grid(store, monkeypatch):
-    build = streams_module.build_backbone
-
     def other(name, **options):
         return replace(build(name, **options), digest="another")
 

@@ -15,11 +15,12 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
 from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
-from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, published
+from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, published, value_targets
 from fer_bench.datasets.findingemo.reader import TASKS, FindingEmoIndex, clean_split, index_findingemo
 from fer_bench.errors import BadDataError
 from fer_bench.image_files import UnreadableImageError, read_content
 from fer_bench.protocols.findingemo import FINDINGEMO, FindingEmoOptions
+from fer_bench.protocols.scene_values import SCALES
 
 MAX_BAD_SHARE = 0.01
 
@@ -48,6 +49,7 @@ class FindingEmoDataModule(AffectDataModule):
             options.height,
             options.fit,
             options.split_seed,
+            values=self.task in SCALES,
         )
         if annotations.parent != folder:
             samples.notes.append("annotations of the installed package findingemo-light")
@@ -90,7 +92,14 @@ class Photographs:
 
 
 def read_findingemo(
-    index: FindingEmoIndex, root: Path, width: int, height: int, fit: str = "letterbox", split_seed: int = 0
+    index: FindingEmoIndex,
+    root: Path,
+    width: int,
+    height: int,
+    fit: str = "letterbox",
+    split_seed: int = 0,
+    *,
+    values: bool = False,
 ) -> Samples:
     """Samples of an indexed copy.
 
@@ -101,9 +110,11 @@ def read_findingemo(
         height: of the frame.
         fit: ``letterbox`` or ``stretch``.
         split_seed: of the split.
+        values: whether valence and arousal are wanted as they were annotated, and are part of what the copy is.
 
     Returns:
-        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part held
+        Samples with emo8, emo24, arousal3, valence3, and with valence, arousal and va where values are wanted; the
+        split is the paper's test share with a validation part held
         out of its train part.
 
     Raises:
@@ -122,6 +133,7 @@ def read_findingemo(
             problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`."
         )
     targets = {task: index.targets(task) for task in TASKS}
+    rated = np.array([(sample.annotation.valence, sample.annotation.arousal) for sample in index.samples])
     coverage = index.coverage
     notes = [
         f"{coverage.matched} of {coverage.annotated} annotated images are there",
@@ -143,7 +155,7 @@ def read_findingemo(
         ids=np.array(index.ids),
         images=Photographs(root, names, width, height, fit),
         split=clean_split(index.ids, targets["emo8"], split_seed),
-        targets={name: np.asarray(column) for name, column in targets.items()},
+        targets={**targets, **(value_targets(*rated.T) if values else {})},
         layout=f"{ANNOTATIONS} and images",
         columns={"digest": digests},
         notes=notes,
@@ -152,6 +164,12 @@ def read_findingemo(
     ).select(readable)
     kept = samples.columns.pop("digest").astype(np.uint8)
     samples.checksums = {name: split_checksum(kept[samples.where(name)]) for name in SPLITS}
+    if values:
+        # The classes are coarser than the values that they are made of.
+        samples.pictures = samples.checksums
+        own = rated.astype(np.int64)[readable]
+        exact = np.stack([_named(digest, "", row) for digest, row in zip(kept, own, strict=True)])
+        samples.checksums = {name: split_checksum(exact[samples.where(name)]) for name in SPLITS}
     return samples
 
 
