@@ -68,7 +68,7 @@ def run_grids(
         for line in table(records, primary):
             over = f" ± {_number(line.std)} over {line.n} seeds" if line.n > 1 else ""
             typer.echo(
-                f"  {line.knob} {line.value:<7g} {line.loss:25s} {primary}: validation {_number(line.validation)}, test"
+                f"  {f'{line.knob} {line.value:g}':13s} {line.loss:25s} {primary}: validation {_number(line.validation)}, test"
                 f" {_number(line.test)}{over}"
             )
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})

@@ -12,7 +12,7 @@ import torch
 from fer_bench.predictions import Predictions
 from fer_bench.probes.features import Place
 from fer_bench.probes.grid_inputs import Inputs
-from fer_bench.probes.head import RIDGE
+from fer_bench.probes.head import RIDGE, AnyHead, RidgeHead
 from fer_bench.probes.heads import TrainedHeads
 from fer_bench.probes.settings import ProbeSettings, row_id
 from fer_bench.protocols import Protocol
@@ -25,6 +25,7 @@ from fer_bench.scoring.record import scored, without_scores
 TESTED = ("validation", "test")
 # Settings that differ between the heads of a grid, or decide no result.
 _OWN = frozenset({"lr", "loss", "penalty", "seeds", "recipe", "max_epochs", "resample"})
+_OF_STEPS = frozenset({"epochs", "batch_size", "patience"})
 # What all folds of a copy share.
 _OF_COPY = ("layout", "image_size", "image_shape", "n_quarantined", "names")
 
@@ -159,7 +160,7 @@ def head_record(
         "run_id": f"{row}-s{head.seed}",
         "row": row,
         "seed": head.seed,
-        "spec": {**draft.spec, **head.settings(), "seed": head.seed},
+        "spec": {**_spec_of(draft, head), **head.settings(), "seed": head.seed},
         "training": {**draft.training, **_trained(parts, h)},
     }
     record = draft.model_copy(update=own)
@@ -167,6 +168,12 @@ def head_record(
         return without_scores(record, "the loss was never finite", created=draft.created)
     predictions: dict[str, Predictions] = {split: stacked[split].of(h) for split in TESTED}
     return scored(record, protocol, predictions, created=draft.created)
+
+
+def _spec_of(draft: Record, head: AnyHead) -> dict[str, Any]:
+    """The settings that decide a head: those of steps decide no closed form."""
+    without = _OF_STEPS if isinstance(head, RidgeHead) else frozenset()
+    return {key: value for key, value in draft.spec.items() if key not in without}
 
 
 def _trained(parts: Sequence[TrainedHeads], h: int) -> dict[str, Any]:
