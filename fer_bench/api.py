@@ -299,12 +299,13 @@ def verify(protocols: str | Iterable[str] | None = None, *, store: StoreLike = N
     return report
 
 
-def compare(a: str | Record, b: str | Record, *, store: StoreLike = None) -> Comparison:
-    """Test whether two rows, or two runs, differ on the same test samples.
+def compare(a: str | Record, b: str | Record, *, given_networks: bool = False, store: StoreLike = None) -> Comparison:
+    """Test whether two rows, or two runs, differ on the same test samples: over other samples and over training again.
 
     Args:
         a: a record, a row's digest, a run id, or the beginning of either.
         b: the other.
+        given_networks: test the trained networks as they are, over test samples alone.
         store: as for :func:`run`.
 
     Returns:
@@ -315,7 +316,7 @@ def compare(a: str | Record, b: str | Record, *, store: StoreLike = None) -> Com
     """
     from fer_bench.leaderboard.compare import compare as compared
 
-    return compared(Store.at(store), _reference(a), _reference(b))
+    return compared(Store.at(store), _reference(a), _reference(b), given_networks=given_networks)
 
 
 def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.DataFrame:
@@ -326,8 +327,9 @@ def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.Data
         store: as for :func:`run`.
 
     Returns:
-        One ranked row per line: ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary
-        metric under its own name with ``std`` over seeds and the 95 % interval ``low`` and ``high``, ``seeds``,
+        One ranked row per line: ``rank`` and ``last_rank``, the range that the rank is in (missing for people),
+        ``name``, ``model``, ``recipe``, ``kind``, the primary metric under its own name with ``std`` over seeds and the
+        95 % interval ``low`` and ``high``, ``seeds``,
         ``p_above``, ``parameters``, ``caveats``, ``copy`` and ``row``.
 
     Raises:
@@ -337,7 +339,7 @@ def leaderboard(protocol: str | Protocol, *, store: StoreLike = None) -> pd.Data
     Example:
         >>> import fer_bench
         >>> list(fer_bench.leaderboard("fer2013-fer7").columns[:6])
-        ['rank', 'name', 'model', 'recipe', 'kind', 'accuracy']
+        ['rank', 'last_rank', 'name', 'model', 'recipe', 'kind']
     """
     from fer_bench.leaderboard.table import table
 

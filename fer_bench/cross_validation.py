@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from fer_bench.errors import SpecError
 
-FoldBy = Literal["identity", "clip", "frame"]
-FOLD_BY: tuple[FoldBy, ...] = ("identity", "clip", "frame")
+FoldBy = Literal["identity", "clip", "photo", "frame"]
+FOLD_BY: tuple[FoldBy, ...] = ("identity", "clip", "photo", "frame")
 KEYS = ("fold", "folds", "fold_by")
 FOLDS = 5
 
@@ -21,7 +21,7 @@ class Folding:
     """A k-fold split.
 
     Args:
-        by: what is never split: a person, a clip, or nothing (frames, which leak).
+        by: what is never split: a person, a clip, a photograph of several faces, or nothing (frames, which leak).
         folds: how many.
         fold: which of them is tested, from 0; None stands for all, one after the other.
     """

@@ -155,6 +155,15 @@ EMO24 = LABEL_SETS.add(
 _STEPS3 = tuple(tuple(abs(a - b) for b in range(3)) for a in range(3))
 AROUSAL3 = LABEL_SETS.add("arousal3", LabelSet("arousal3", ("low", "medium", "high"), distances=_STEPS3))
 VALENCE3 = LABEL_SETS.add("valence3", LabelSet("valence3", ("negative", "neutral", "positive"), distances=_STEPS3))
+# CK+'s seven: contempt among them, neutral not.
+CK7 = LABEL_SETS.add(
+    "ck7", LabelSet("ck7", ("angry", "contempt", "disgust", "fear", "happy", "sad", "surprise"), _FER_SYNONYMS)
+)
+# Aff-Wild2's eight: "other" is every state besides the seven.
+EXPR8 = LABEL_SETS.add(
+    "expr8",
+    LabelSet("expr8", ("neutral", "angry", "disgust", "fear", "happy", "sad", "surprise", "other"), _FER_SYNONYMS),
+)
 
 EMO24_TO_EMO8: tuple[int, ...] = tuple(i // 3 for i in range(24))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +18,22 @@ def add_verbs(app: typer.Typer) -> None:
 
 def leaderboard_verb(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a board is out of date.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="One board, as a file instead of a page.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="Of the file: csv, json, parquet, latex, bibtex, html or md.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Of the file, separated by commas; all if not given.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; without it, the terminal.")] = None,
 ) -> None:
-    """Render every leaderboard from the records."""
+    """Render every leaderboard from the records; with --format and --protocol, write one as a file."""
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
 
     store = Store()
+    if kind is not None or protocol is not None:
+        _as_file(store, protocol, kind or "csv", columns, top, out)
+        return
     changed = render_all(store, check=check)
     if check and changed:
         for path in changed:
@@ -31,6 +42,28 @@ def leaderboard_verb(
     typer.echo(
         f"{len(changed)} boards changed in {store.root}." if changed else f"all boards in {store.root} are up to date."
     )
+
+
+def _as_file(
+    store: Any, protocol: str | None, kind: str, columns: str | None, top: int | None, out: Path | None
+) -> None:
+    from fer_bench.atomic import write_atomically
+    from fer_bench.errors import SpecError
+    from fer_bench.leaderboard.export import FORMATS, export
+    from fer_bench.registry import unknown_name
+
+    if kind not in FORMATS:
+        raise unknown_name("format", kind, FORMATS)
+    if protocol is None:
+        problem = "--format needs the board that is to be written."
+        raise SpecError(problem, "Add --protocol NAME; `fer-bench list protocols` names them.")
+    named = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    content = export(store, protocol, kind, columns=named, top=top)
+    if out is not None:
+        write_atomically(out, content)
+        typer.echo(f"wrote {out}")
+    else:
+        typer.echo(content, nl=False)
 
 
 def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None) -> None:
@@ -72,12 +105,15 @@ def rescore_verb(
 def compare_verb(
     a: Annotated[str, typer.Argument(help="A run id, a row, or the path of a record.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
+    given_networks: Annotated[
+        bool, typer.Option("--given-networks", help="Test the trained networks as they are, over test samples alone.")
+    ] = False,
 ) -> None:
-    """Test whether two rows differ, with an interval and a p-value."""
+    """Test whether two rows differ, with an interval and a p-value: over test samples and over training again."""
     from fer_bench.leaderboard.compare import compare
     from fer_bench.results.store import Store
 
-    found = compare(Store(), a, b)
+    found = compare(Store(), a, b, given_networks=given_networks)
     typer.echo(found.text())
     if found.gaps is not None:
         typer.echo(found.gaps.text())

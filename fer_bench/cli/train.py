@@ -42,7 +42,11 @@ def run_verb(
     ] = None,
     fold_by: Annotated[
         str | None,
-        Opt(metavar="TEXT", rich_help_panel=_DATA, help="What folds keep together: identity, clip or frame (leaky)."),
+        Opt(
+            metavar="TEXT",
+            rich_help_panel=_DATA,
+            help="What folds keep together: identity, clip, photo or frame (leaky).",
+        ),
     ] = None,
     use: Annotated[
         str | None,

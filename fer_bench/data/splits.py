@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.cross_validation import Folding
+from fer_bench.cross_validation import FOLD_BY, Folding
 from fer_bench.data.samples import Samples
 from fer_bench.errors import BadDataError, SpecError
 
@@ -127,7 +127,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
     """A dataset with the splits of one fold instead of its own.
 
     Args:
-        samples: with the columns ``identity`` and ``clip`` for folds that keep those together.
+        samples: with the columns ``identity``, ``clip`` and ``photo`` for folds that keep those together.
         folding: names the fold.
 
     Raises:
@@ -137,7 +137,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
         problem = f"dataset_options.folds = {folding.folds}: one training needs to know which fold it tests."
         raise SpecError(problem, "Run all of them with --folds, or name one with dataset_options.fold.")
     if folding.by != "frame" and folding.by not in samples.columns:
-        known = [name for name in ("identity", "clip") if name in samples.columns]
+        known = [name for name in FOLD_BY if name in samples.columns and name != "frame"]
         problem = (
             f"dataset_options.fold_by = {folding.by!r}: this dataset does not say which {folding.by} a sample is of."
         )

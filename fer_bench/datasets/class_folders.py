@@ -55,7 +55,11 @@ def sample_id(path: Path, root: Path) -> str:
     """What an image is called in predictions: its path below the folder, composed (NFC), and readable whatever bytes it
     is made of.
     """
-    name = path.relative_to(root).as_posix()
+    return readable_name(path.relative_to(root).as_posix())
+
+
+def readable_name(name: str) -> str:
+    """The name of a file, of whatever bytes it is made, as composed text that can be written anywhere."""
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
@@ -104,6 +108,15 @@ def subfolders(root: Path) -> list[Path]:
         BadDataError: it may not be read.
     """
     return [root / entry.name for entry in _entries(root) if _is_folder(entry)]
+
+
+def names_in(root: Path) -> list[str]:
+    """What is called how within a folder, by name, without what file managers leave behind.
+
+    Raises:
+        BadDataError: it may not be read.
+    """
+    return [entry.name for entry in _entries(root) if not is_clutter_name(entry.name)]
 
 
 def _entries(root: Path) -> list[os.DirEntry[str]]:

@@ -10,7 +10,6 @@ Unverified: written from descriptions of these layouts, and not yet tried on rea
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +19,20 @@ import numpy.typing as npt
 
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.images import FileImages
-from fer_bench.data.readable import readable
-from fer_bench.data.samples import SPLITS, Samples, split_checksum
+from fer_bench.data.samples import Samples
 from fer_bench.data.splits import carve
-from fer_bench.errors import BadDataError, MissingDataError
+from fer_bench.datasets.list_lines import lines_of, not_read
+from fer_bench.datasets.pictures import Rows, picture_samples
+from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
-from fer_bench.protocols.raf_db import RAF_DB, RafDbOptions
+from fer_bench.protocols.raf_db import RafDbOptions
 
 SIDE = 100
 # Codes 1 to 7.
 CODES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 OFFICIAL = {"train": 12271, "test": 3068}
 LISTS = ("EmoLabel/list_patition_label.txt", "EmoLabel/list_partition_label.txt")
-MAX_ABSENT_SHARE = 0.01
+OTHERS = "Unpack the pictures, or choose others: --set dataset_options.images=original."
 _NAME = re.compile(r"(train|test)_\d+(?=(_aligned)?\.\w+$)")
 
 
@@ -75,36 +74,25 @@ def read_raf_db(data_dir: str | None, options: RafDbOptions | None = None, *, si
     Raises:
         MissingDataError: no known layout is there, or a list without its pictures.
         BadDataError: a line that is none, the compound set's list, a face box that is none, or more than 1 % of the
-            listed pictures are absent.
+            listed pictures cannot be used.
     """
     options = options or RafDbOptions()
     root, layout, rows = _find(data_dir, options.images)
-    there = [row for row in rows if row.file.is_file()]
-    absent = [row for row in rows if not row.file.is_file()]
-    if not there:
-        problem = f"{root}: {len(rows)} faces are listed, and none of their pictures is there (first {rows[0].file})."
-        raise MissingDataError(problem, "Unpack the pictures, or choose others: --set dataset_options.images=original.")
-    if len(absent) > MAX_ABSENT_SHARE * len(rows):
-        problem = f"{root}: {len(absent)} of {len(rows)} listed pictures are absent, the first is {absent[0].file}."
-        raise BadDataError(problem, "Unpack the archive again.")
-    ids, split = np.array([row.name for row in there]), np.array([row.split for row in there], dtype="<U10")
-    labels = np.array([FER7.index(CODES[row.code - 1]) for row in there], dtype=np.int64)
-    boxes = _boxes(root, there) if options.images == "original" else np.full((len(there), 4), -1.0)
-    content = cache.file_digests(root, [row.file for row in there])
-    digests = [_digest(*row) for row in zip(ids, labels, boxes, content, strict=True)]
+    ids, split = [row.name for row in rows], np.array([row.split for row in rows], dtype="<U10")
+    labels = np.array([FER7.index(CODES[row.code - 1]) for row in rows], dtype=np.int64)
     train = np.flatnonzero(split == "train")
-    split[train[carve(ids[train], labels[train], options.validation)]] = "validation"
-    counts = {name: sum(row.split == name for row in rows) for name in OFFICIAL}
-    return Samples(
-        ids=ids,
-        images=FileImages(root, [row.file.relative_to(root).as_posix() for row in there], size, boxes),
+    split[train[carve(np.array(ids)[train], labels[train], options.validation)]] = "validation"
+    found = Rows(
+        root,
+        f"{layout}, {options.images} pictures",
+        ids,
+        [row.file.relative_to(root).as_posix() for row in rows],
+        {"fer7": labels},
         split=split,
-        targets={"fer7": labels},
-        layout=f"{layout}, {options.images} pictures",
-        notes=[] if counts == OFFICIAL else [f"this copy lists {counts}, not the official {OFFICIAL}"],
-        quarantined=[(row.file.relative_to(root).as_posix(), "listed, and not there") for row in absent],
-        checksums={name: split_checksum(np.stack(digests)[split == name]) for name in SPLITS if (split == name).any()},
+        boxes=_boxes(root, rows) if options.images == "original" else None,
+        official=OFFICIAL,
     )
+    return picture_samples("raf_db", found, size, hint=OTHERS)
 
 
 def _find(data_dir: str | None, images: str) -> tuple[Path, str, list[_Row]]:
@@ -131,16 +119,13 @@ def read_list(path: Path, images: str = "aligned") -> list[_Row]:
     """
     rows: dict[str, _Row] = {}
     folder = path.parents[1] / "Image" / images
-    with readable(path, RAF_DB.how_to_get):
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        cells, where = line.split(), f"{path}, line {number}"
-        if not cells:
-            continue
+    for where, line in lines_of("raf_db", path):
+        cells = line.split()
         named, code = _NAME.match(cells[0]), cells[-1]
         if len(cells) != 2 or named is None or named[0] in rows or not (code.isascii() and code.isdigit()):
-            problem = f"{where}: {line[:60]!r} is no new picture and its code, such as 'train_00001.jpg 5'."
-            raise BadDataError(problem, RAF_DB.how_to_get)
+            raise not_read(
+                "raf_db", where, f"{line[:60]!r} is no new picture and its code, such as 'train_00001.jpg 5'"
+            )
         if not 1 <= int(code[:3]) <= len(CODES):
             compound = "; this is the list of the compound set" if int(code[:3]) > len(CODES) else ""
             problem = f"{where}: the code {code[:20]} is none of the basic set's, 1 to {len(CODES)}{compound}."
@@ -148,9 +133,6 @@ def read_list(path: Path, images: str = "aligned") -> list[_Row]:
         name = named[0]
         file = f"{name}_aligned" if images == "aligned" else name
         rows[name] = _Row(name, int(code), folder / f"{file}{Path(cells[0]).suffix}")
-    if not rows:
-        problem = f"{path}: the list is empty."
-        raise BadDataError(problem, RAF_DB.how_to_get)
     return list(rows.values())
 
 
@@ -165,10 +147,3 @@ def _boxes(root: Path, rows: list[_Row]) -> npt.NDArray[np.float64]:
             problem = f"{path}: no face box of four numbers."
             raise BadDataError(problem, "Unpack Annotation/boundingbox, or read the aligned pictures.") from None
     return boxes
-
-
-def _digest(
-    name: str, label: int, box: npt.NDArray[np.float64], content: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.uint8]:
-    text = f"{name} {label} {box.tolist()} ".encode() + content.tobytes()
-    return np.frombuffer(hashlib.sha1(text, usedforsecurity=False).digest(), dtype=np.uint8)

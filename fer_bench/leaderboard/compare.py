@@ -19,10 +19,12 @@ from fer_bench.leaderboard.significance import (
     ByReplicates,
     align,
     choose_test,
+    deviations_of,
     joint_table,
     resampled_gain,
     table_p,
 )
+from fer_bench.leaderboard.uncertainty import Uncertainty, run_ids
 from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
@@ -47,10 +49,10 @@ class Comparison:
         value_a: mean over seeds.
         value_b: mean over seeds.
         difference: value_a - value_b.
-        low: lower end of its 95 % bootstrap interval.
+        low: lower end of its 95 % interval.
         high: upper end.
         p: two-sided.
-        test: name of the test.
+        test: what was tested, and how.
         n: test samples.
         higher_is_better: direction of the metric.
         gaps: how much each of them overfits, where it was measured.
@@ -89,13 +91,17 @@ class Comparison:
         return f"{self.a} and {self.b} are not significantly different: {values} ({numbers})."
 
 
-def compare(store: Store, a: str, b: str) -> Comparison:
+def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Comparison:
     """Compare two rows, or two runs, by their stored predictions.
+
+    The test is of the recipes: over other test samples and over training again, whose noise comes from the rows with
+    several seeds on the same board (see :mod:`fer_bench.scoring.training_noise`).
 
     Args:
         store: records and predictions.
         a: a row's digest, a run id, or the beginning of either.
         b: the other.
+        given_networks: test the trained networks themselves, over test samples alone: McNemar's test, or a bootstrap.
 
     Raises:
         RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ; the error names which.
@@ -108,10 +114,15 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     _require_same("checksum of the test split", names, [_checksum(row) for row in rows])
     protocol = protocols[0]
     values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
-    by_outcomes = isinstance(choose_test(protocol, store.predictions), ByOutcomes)
-    p, drawn, test, n = _by_outcomes(store, rows) if by_outcomes else _by_replicates(store, rows, protocol)
-    interval = percentiles(drawn)
-    assert interval is not None
+    chosen = choose_test(protocol, store.predictions)
+    splits = _aligned(store, rows) if isinstance(chosen, ByOutcomes) else []
+    if given_networks:
+        p, drawn, test, n = _by_outcomes(splits) if splits else _by_replicates(store, rows, protocol)
+        interval = percentiles(drawn)
+        assert interval is not None
+    else:
+        p, interval, test = _of_recipes(store, rows, protocol, splits)
+        n = rows[0].records[0].n_scored
     return Comparison(
         a=names[0],
         b=names[1],
@@ -152,22 +163,56 @@ def find_row(store: Store, reference: str) -> Row:
     return rows_of(finished)[0]
 
 
-def _by_outcomes(store: Store, rows: Sequence[Row]) -> tuple[float, Float, str, int]:
-    splits = _aligned(store, rows)
+def _of_recipes(
+    store: Store, rows: Sequence[Row], protocol: Protocol, splits: Sequence[Sequence[Predictions]]
+) -> tuple[float, tuple[float, float], str]:
+    """P value, interval and description of the test that takes training into account."""
+    known = {
+        run_ids(row): deviations_of(np.stack([correct(predictions) for predictions in split]))
+        for row, split in zip(rows, splits, strict=False)
+    }
+    uncertainty = Uncertainty(protocol, [*_beside(store, rows), *rows], store.predictions, known)
+    p, interval = uncertainty.p(*rows), uncertainty.interval(*rows)
+    if p is None or interval is None:
+        raise _untested(protocol)
+    return p, interval, f"tested {uncertainty.about}"
+
+
+def _beside(store: Store, rows: Sequence[Row]) -> list[Row]:
+    """Other rows of the same board that were scored on the same samples: they say how much training varies."""
+    first = rows[0].records[0]
+    checksum = _checksum(rows[0])
+    own = {(row.model, row.key) for row in rows}
+    return [
+        row
+        for row in rows_of(
+            record
+            for record in store.records(first.protocol)
+            if record.status == "finished" and record.ranked and not record.data.get("fold")
+        )
+        if (row.model, row.key) not in own and _checksum(row) == checksum and row.records[0].n_scored == first.n_scored
+    ]
+
+
+def _untested(protocol: Protocol) -> RecordError:
+    problem = f"{protocol.name}: no test is known for {protocol.primary}, or it is undefined on most resamples."
+    return RecordError(problem)
+
+
+def _by_outcomes(splits: Sequence[Sequence[Predictions]]) -> tuple[float, Float, str, int]:
     right = [np.sum([correct(predictions) for predictions in split], axis=0).astype(np.uint16) for split in splits]
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
     test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
-    return table_p(table), resampled_gain(table), test, int(table.sum())
+    return table_p(table), resampled_gain(table), f"{test} of the networks as they are", int(table.sum())
 
 
 def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tuple[float, Float, str, int]:
     test = choose_test(protocol, store.predictions)
     p = test.p(rows[0], rows[1])
     if not isinstance(test, ByReplicates) or p is None:
-        problem = f"{protocol.name}: no test is known for {protocol.primary}, or it is undefined on most resamples."
-        raise RecordError(problem)
+        raise _untested(protocol)
     drawn = test.replicates(rows[0]) - test.replicates(rows[1])
-    return p, drawn, "paired bootstrap", rows[0].records[0].n_scored
+    return p, drawn, "paired bootstrap of the networks as they are", rows[0].records[0].n_scored
 
 
 def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from fer_bench.escaping import markdown
-from fer_bench.metrics import METRICS, NONE, get, number
+from fer_bench.metrics import METRICS, NONE, get, is_share, number
 from fer_bench.protocols import own_dimensions
 from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
@@ -15,7 +16,40 @@ from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
 from fer_bench.scoring.rows import Row, metric
 
+URL = re.compile(r"https?://[!-;=?-~]+")
+"""An address that may be written between angle brackets as it is."""
+NBSP = "\u00a0"
+"""Between the parts of a number that a narrow column must not break."""
+
 _LONGEST_REASON = 160
+_LONGEST_NAME = 40
+_TAIL = 15
+# What a name says at length, or what other columns and the record say; the first are always shortened, the others one
+# after the other until the name fits.
+_SHORTER = tuple(
+    (re.compile(said), shorter)
+    for said, shorter in (
+        (r" \+ TTA (\d+) ten_crop", r", \1 crops"),
+        (r" \+ TTA (\d+) \w+", r", \1 views"),
+        (r"^ensemble \((.*)\)$", r"\1"),
+        (r", chosen on validation", ""),
+        (r", also best on test", ""),
+    )
+)
+_SHORTER_IF_LONG = tuple(
+    (re.compile(said), shorter)
+    for said, shorter in (
+        (r"mean of probabilities, ", ""),
+        (r" by validation\b", ""),
+        (r"\bstrong augmentation\b", "strong aug."),
+        (r"\bscratch, ", ""),
+        (r"^timm:", ""),
+        (r": weights imagenet\b", ", ImageNet"),
+        (r": weights none\b", ", scratch"),
+        (r"\bgrowing images\b", "growing"),
+        (r"\bone cycle, ", ""),
+    )
+)
 
 
 def title(name: str) -> str:
@@ -44,6 +78,40 @@ def interval(row: Row, name: str) -> str:
     """A row's 95 % interval."""
     pair = row.interval(name)
     return NONE if pair is None else f"{number(pair[0], name)} to {number(pair[1], name)}"
+
+
+def short(value: float | None, name: str) -> str:
+    """A score as a board's table has it: shares in per cent with one decimal."""
+    return f"{100 * value:.1f}" if value is not None and is_share(name) else number(value, name)
+
+
+def short_score(row: Row, name: str, *, seeds: bool = True) -> str:
+    """A row's mean over seeds, and its standard deviation where there are several and it is asked for."""
+    std = row.std(name) if seeds else None
+    return short(row.value(name), name) + ("" if std is None else f"{NBSP}±{NBSP}{short(std, name)}")
+
+
+def short_interval(row: Row, name: str) -> str:
+    """A row's 95 % interval, in brackets."""
+    pair = row.interval(name)
+    return NONE if pair is None else f"[{short(pair[0], name)},{NBSP}{short(pair[1], name)}]"
+
+
+def clean_value(row: Row, primary: str) -> str:
+    """A row's score without duplicates."""
+    return short(row.value(f"clean/{primary}"), primary)
+
+
+def shortened_name(name: str) -> str:
+    """A name of at most 40 characters: its beginning and its end, where rows of one network differ."""
+    for said, shorter in _SHORTER:
+        name = said.sub(shorter, name)
+    for said, shorter in _SHORTER_IF_LONG:
+        if len(name) > _LONGEST_NAME:
+            name = said.sub(shorter, name)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - _TAIL - 1].rstrip()}…{name[-_TAIL:].lstrip()}"
 
 
 def fold_mean(row: Row, name: str) -> str:
@@ -114,6 +182,11 @@ def record_links(records: Iterable[Record]) -> str:
     # The seeds of a grid share a file.
     links = [link(named[0] if len(named) == 1 else "all", file) for file, named in seeds.items()]
     return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
+
+
+def record_folder(record: Record) -> str:
+    """Path of the folder of a record, relative to the board."""
+    return str(PurePosixPath("results", record.protocol, folder_name(record.model)))
 
 
 def record_link(record: Record) -> str:

@@ -2,68 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
+from fer_bench.leaderboard.claims import claims
 from fer_bench.leaderboard.formatting import (
-    clean,
-    corrupted,
-    epochs,
     fold_mean,
-    interval,
     link,
     markdown_table,
     mean_std,
     p_value,
-    parameters,
     record_link,
-    record_links,
     shorten,
     title,
 )
 from fer_bench.leaderboard.per_class import STATISTICS, per_class
-from fer_bench.leaderboard.rank import Board, Placed
-from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
+from fer_bench.leaderboard.rank import Board
+from fer_bench.leaderboard.ranking import UNEVEN, mark, of_values, ranking
+from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
-from fer_bench.metrics import METRICS, NONE, is_share, number, shown_of, unit_sign
+from fer_bench.metrics import NONE, is_share, number, unit_sign
 from fer_bench.protocols import Protocol
-from fer_bench.results.record import Record
 from fer_bench.scoring.rows import metric
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
-_BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
-# For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
-_UNEVEN = "weighted_f1"
-_BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
-_UNIT = (-1.0, 1.0)
-_MARKS = {
-    "trained": "",
-    "ensemble": " *ensemble*",
-    "probe": " *probe*",
-    "human": " *human*",
-    "evaluated": " *evaluated*",
-    "external": " *external*",
-}
-_PAIRS_NAMED = 10
-_URL = re.compile(r"https?://[!-;=?-~]+")
-# What an address keeps within a link in a table; brackets and bars would end either.
-_IN_LINKS = ":/?#@!$&*+,;=%~"
-
-
-class Column(NamedTuple):
-    """A column of the ranking; omitted if it is empty in every row, unless ``keep`` is set."""
-
-    title: str
-    cell: Callable[[Placed], str]
-    right: bool = True
-    keep: bool = False
+_EXPLAINED = "../docs/scores.md"
 
 
 def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
@@ -79,8 +46,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [escape(protocol.about)] if protocol.about else []
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_copy_note(board)] if board.others else []
-    parts += [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
-    parts += _folded(board)
+    parts += [_reading(board), *ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _gains(board, names)
     parts += _per_class(board, names)
     parts += _over_folds(board, names)
@@ -88,7 +54,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += _unranked(board)
     for other in board.others:
         parts += _other_copy(other)
-    parts += _claims(board, reported)
+    parts += claims(board, reported)
     return "\n\n".join(parts) + "\n"
 
 
@@ -104,8 +70,8 @@ def _copy_note(board: Board) -> str:
 def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
     names = row_names([placed.row for placed in board.placed])
-    ranking = [_reading(board, names), _ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
-    return [f"## Copy `{board.copy}`", *ranking, *_folded(board), *_unranked(board)]
+    ranked = [_reading(board), *ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
+    return [f"## Copy `{board.copy}`", *ranked, *_unranked(board)]
 
 
 def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
@@ -120,15 +86,15 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
             remarks = "; ".join(
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
-            label = f"{escape(name)}{_MARKS[best.row.kind]}" + (f" ({escape(remarks)})" if remarks else "")
-        claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+            label = f"{escape(name)}{mark(best.row.records[0])}" + (f" ({escape(remarks)})" if remarks else "")
+        n_claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
             else NONE
         )
         cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(claims)])
+        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)])
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])
@@ -174,139 +140,30 @@ def place_between_markers(existing: str | None, generated: str, where: str) -> s
     return before + block.rstrip("\n") + after
 
 
-def _reading(board: Board, names: Mapping[tuple[str, str], str]) -> str:
+def _reading(board: Board) -> str:
+    """Three lines: what is scored, what a rank is, what stands in brackets."""
     primary = title(board.protocol.primary)
     samples = f"{board.n_test:,} test samples"
-    if board.n_duplicates:
-        samples += (
-            f", {board.n_duplicates:,} of which have a near-duplicate in another split; the column *without duplicates*"
-            " leaves those out"
-        )
+    clean = max((n for placed in board.placed if (n := placed.row.value("clean/n")) is not None), default=None)
+    if board.n_duplicates and clean:
+        samples += f"; *without duplicates*: the {int(clean):,} that have no near-duplicate in another split"
     grouped = (
-        " over whole clips or people"
+        " (whole clips or people)"
         if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records)
         else ""
     )
     lines = [
-        f"**How to read it.** Scored are {samples}. {primary} is the mean over seeds ± standard deviation (ddof 1); its"
-        f" 95 % interval shows how much it would vary over other test sets of this size (bootstrap{grouped}; of"
-        " several seeds, the mean of their ends)."
+        f"{primary} on {samples}. *67.7 ± 0.1 (3)*: mean and standard deviation of three seeds; without brackets, one"
+        f" seed. The interval is over test samples{grouped}."
     ]
-    if any(record.run_id in board.corrupted for placed in board.placed for record in placed.row.records):
-        lines.append(
-            "*Corrupted* is the mean over blurred, noisy, compressed, overexposed, low-contrast, small, rotated and"
-            " partly occluded images, at five strengths each, and how far that is below the score on clean ones"
-            " (`fer-bench evaluate RUN --corruptions`); rows without it were not measured."
-        )
     if board.test:
         lines.append(
-            f"*p* belongs to the difference from the row directly above, by {board.test}; it is not corrected for the"
-            f" number of rows. Rows share a rank if they do not differ significantly (p ≥ {ALPHA}) from the first row"
-            " of that rank: which of them is listed first means nothing."
+            "A rank is the range that it is in with 95 % confidence, for all rows together; **bold** may be the best."
         )
-        lines.append(_significant(board, names))
+        lines.append(f"Rows were compared {board.test}. [How scores and ranks are computed]({_EXPLAINED}).")
     else:
         lines.append("Differences were not tested: the order may be due to chance.")
-    return " ".join(lines)
-
-
-def _significant(board: Board, names: Mapping[tuple[str, str], str]) -> str:
-    """Which neighbouring rows differ, in words."""
-    if len(board.placed) < 2:
-        return "There is one row: nothing to compare it with."
-    pairs = [
-        f"{escape(names[above.row.model, above.row.key])} over {escape(names[below.row.model, below.row.key])}"
-        for above, below in zip(board.placed, board.placed[1:], strict=False)
-        if below.p_above is not None and below.p_above < ALPHA
-    ]
-    if not pairs:
-        return "No two neighbouring rows differ significantly."
-    more = f", and {len(pairs) - _PAIRS_NAMED} more" if len(pairs) > _PAIRS_NAMED else ""
-    return (
-        f"Of the {len(board.placed) - 1} differences between neighbouring rows, {len(pairs)} are significant:"
-        f" {'; '.join(pairs[:_PAIRS_NAMED])}{more}."
-    )
-
-
-def _ranking(board: Board, names: Mapping[tuple[str, str], str]) -> str:
-    columns = _columns(board, names)
-    cells = [[column.cell(placed) for placed in board.placed] for column in columns]
-    shown = [i for i, column in enumerate(columns) if column.keep or any(cell != NONE for cell in cells[i])]
-    rows = list(zip(*(cells[i] for i in shown), strict=True))
-    return markdown_table([columns[i].title for i in shown], rows, [columns[i].right for i in shown])
-
-
-def _columns(board: Board, names: Mapping[tuple[str, str], str]) -> list[Column]:
-    primary, kind = board.protocol.primary, board.protocol.task.kind
-    sign = unit_sign(primary)
-    beside = [
-        name for name in (_of_classes(primary) if kind == "classes" else _of_values(board.protocol)) if name != primary
-    ]
-    return [
-        Column("Rank", lambda p: NONE if p.rank is None else str(p.rank), keep=True),
-        Column(
-            "Model", lambda p: escape(names[p.row.model, p.row.key]) + _mark(p.row.records[0]), right=False, keep=True
-        ),
-        Column(f"{title(primary)}{sign}", lambda p: f"**{mean_std(p.row, primary)}**", keep=True),
-        Column("95 % interval", lambda p: interval(p.row, primary)),
-        Column(f"Mean of folds{sign}", lambda p: fold_mean(p.row, primary)),
-        Column(f"By the dataset's own labels{sign}", lambda p: number(p.row.by_own_labels(primary), primary)),
-        Column(f"Without duplicates{sign} (n)", lambda p: clean(p.row, primary)),
-        Column(f"Corrupted{sign} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
-        *(
-            Column(f"{title(name)}{unit_sign(name)}", lambda p, name=name: number(p.row.value(name), name))  # type: ignore[misc]
-            for name in (*beside, *_of_plugins(board))
-        ),
-        Column("Parameters (M)", lambda p: parameters(p.row)),
-        Column("Runs by seed", lambda p: record_links(p.row.records), right=False, keep=True),
-        Column("Epochs", lambda p: epochs(p.row)),
-        Column("p", lambda p: p_value(p.p_above)),
-        Column("Caveats", lambda p: escape("; ".join(p.row.caveats)) or NONE, right=False),
-    ]
-
-
-def _mark(record: Record) -> str:
-    """The kind of a record, behind its name; of predictions from elsewhere, a link to where they are described."""
-    mark, reference = _MARKS[record.kind], record.training.get("reference")
-    if record.kind == "external" and isinstance(reference, str) and _URL.fullmatch(reference):
-        return f" [{mark.strip()}]({quote(reference, safe=_IN_LINKS)})"
-    return mark
-
-
-def _of_classes(primary: str) -> tuple[str, ...]:
-    return ("macro_ap", *_BESIDE) if primary == _UNEVEN else _BESIDE
-
-
-def _of_plugins(board: Board) -> list[str]:
-    """The metrics of plugins that records of the board state."""
-    codes = [record.code for placed in board.placed for record in placed.row.records]
-    return [found.name for found in shown_of(board.protocol.task.kind, codes) if found.name not in METRICS]
-
-
-def _of_values(protocol: Protocol) -> list[str]:
-    """Each dimension's scores; errors in the dataset's units and, where those differ from it, on the common scale."""
-    names = [name for name in _BESIDE_OF_VALUES if name != "rmse_scaled" or protocol.scale != _UNIT]
-    single = len(protocol.task.dimensions) < 2
-    return [
-        f"{dimension}/{name}"
-        for dimension in protocol.task.dimensions
-        for name in names
-        if not (single and name == protocol.primary)
-    ]
-
-
-def _folded(board: Board) -> list[str]:
-    """Ensembles that the table omits."""
-    if not board.folded:
-        return []
-    primary, n = board.protocol.primary, len(board.folded)
-    ordered = sorted(board.folded, key=lambda row: (-(row.value(primary) or 0.0), row.key))
-    listed = ", ".join(link(number(row.value(primary), primary), record_link(row.records[0])) for row in ordered)
-    return [
-        "Of ensembles that were built in the same way from candidates of the same kind, the table shows the one that"
-        f" is best on validation. {n} more {'is' if n == 1 else 'are'} on record"
-        f" ({title(primary)}{unit_sign(primary)}): {listed}."
-    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -316,7 +173,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     primary = board.protocol.primary
     about = (
         "Late fusion against rows with some of its streams, each at the learning rate and loss that are best on"
-        f" validation; significant is p < {ALPHA}, by {board.test or 'no test'}."
+        f" validation; significant is p < {ALPHA}, {board.test or 'not tested'}."
     )
     header = ["With", "Without", f"{title(primary)}{unit_sign(primary)} with", "without", "Difference", "p", "Verdict"]
     rows = [
@@ -339,12 +196,12 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
 def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     """Recall, precision and F1 of each class, where the classes are imbalanced."""
     labels = board.protocol.task.labels
-    if labels is None or board.protocol.primary != _UNEVEN or not board.placed:
+    if labels is None or board.protocol.primary != UNEVEN or not board.placed:
         return []
     rows = [
         [
             escape(names[placed.row.model, placed.row.key]),
-            *(" / ".join(number(scores[name], _UNEVEN) for name in STATISTICS) for scores in found),
+            *(" / ".join(number(scores[name], UNEVEN) for name in STATISTICS) for scores in found),
         ]
         for placed in board.placed
         if (found := per_class(placed.row, len(labels)))
@@ -362,7 +219,7 @@ def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]
     primary = board.protocol.primary
     if board.protocol.task.kind != "values":
         return []
-    shown = [primary, *(name for name in _of_values(board.protocol) if name != primary)]
+    shown = [primary, *(name for name in of_values(board.protocol) if name != primary)]
     rows = [
         [escape(names[placed.row.model, placed.row.key]), *(fold_mean(placed.row, name) for name in shown)]
         for placed in board.placed
@@ -411,7 +268,7 @@ def _unranked(board: Board) -> list[str]:
     rows = []
     for entry in board.unranked:
         record = entry.record
-        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{_mark(record)}"
+        name = f"{escape(record.model + (f' ({record.recipe})' if record.recipe else ''))}{mark(record)}"
         value = metric(record.metrics, primary) if record.status == "finished" else None
         rows.append(
             [name, link(record.run_id, record_link(record)), number(value, primary), escape(shorten(entry.reason))]
@@ -423,72 +280,3 @@ def _unranked(board: Board) -> list[str]:
             ["Model", "Record", f"{title(primary)}{unit_sign(primary)}", "Reason"], rows, [False, False, True, False]
         ),
     ]
-
-
-def _claims(board: Board, reported: Sequence[Reported]) -> list[str]:
-    primary = board.protocol.primary
-    claims = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol == board.protocol.name]
-    if not claims:
-        return []
-    rows = [
-        [
-            escape(row.model),
-            escape(row.setting) or NONE,
-            _claimed(row, primary),
-            _others(row, primary),
-            _where(source, row),
-            escape(row.notes) or NONE,
-        ]
-        for source, row in claims
-    ]
-    header = ["Model", "Setting", f"{title(primary)}{unit_sign(primary)}", "Other scores", "Where", "Notes"]
-    sources = {source.short: source for source, _ in claims}
-    listed = "\n".join(f"- {_citation(source)}" for source in sources.values())
-    said = (
-        "As printed in the papers; not measured here, and not ranked. Settings differ from this board's wherever the"
-        " notes say so."
-    )
-    return [
-        "## Claims of papers",
-        said,
-        markdown_table(header, rows, [False, False, True, False, False, False]),
-        listed,
-    ]
-
-
-def _claimed(row: ReportedRow, name: str) -> str:
-    return _value(row.metrics[name], name) if name in row.metrics else NONE
-
-
-def _others(row: ReportedRow, primary: str) -> str:
-    return (
-        ", ".join(
-            f"{_claim_title(name)} {_value(value, name)}{unit_sign(name)}"
-            for name, value in row.metrics.items()
-            if name != primary
-        )
-        or NONE
-    )
-
-
-def _claim_title(name: str) -> str:
-    """Papers also give scores of other splits (``train_accuracy``)."""
-    split, _, rest = name.partition("_")
-    return (
-        f"{METRICS[rest].in_words} on {split}" if split in ("train", "validation") and rest in METRICS else title(name)
-    )
-
-
-def _value(value: Value, name: str) -> str:
-    return number(value.mean, name) + ("" if value.std is None else f" ± {number(value.std, name)}")
-
-
-def _where(source: Source, row: ReportedRow) -> str:
-    return f"{escape(source.short)}, {escape(row.location)}"
-
-
-def _citation(source: Source) -> str:
-    text = f"{source.short}: {source.authors} ({source.year or 'undated'}). {source.title}."
-    if not source.url:
-        return escape(text)
-    return f"{escape(text)} " + (f"<{source.url}>" if _URL.fullmatch(source.url) else escape(source.url))

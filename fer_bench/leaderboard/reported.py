@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +12,23 @@ from fer_bench.errors import SpecError
 from fer_bench.spec import read_yaml
 
 T = TypeVar("T", bound=BaseModel)
+
+Status = Literal[
+    "reproduced",
+    "reproduced lower",
+    "splits exchanged",
+    "selected on test",
+    "test faces in training",
+    "augmented copy",
+    "not reproducible",
+    "not checked",
+]
+"""What is known of a claim: repeated by others at the number that was printed, or at a lower one; validated on the
+official test split and tested on the validation split; the best epoch or model chosen by its score on test; faces of
+test, or copies of them, among those that it was trained on; made on a copy of the data that somebody had augmented;
+code, weights or data are missing that one would need; nothing known either way.
+"""
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 class _Strict(BaseModel):
@@ -41,6 +59,18 @@ class Source(_Strict):
     url: str = ""
 
 
+class Evidence(_Strict):
+    """What a status rests on, so that a reader can look.
+
+    Args:
+        says: what is found there, in neutral words.
+        url: where.
+    """
+
+    says: str = Field(min_length=1)
+    url: str = Field(min_length=1)
+
+
 class ReportedRow(_Strict):
     """One claim.
 
@@ -51,6 +81,13 @@ class ReportedRow(_Strict):
         metrics: on the paper's test set; empty where it gives none.
         notes: what a reader must know before comparing.
         location: table, figure or section of the paper.
+        pretraining: what the network was trained on before; empty where the source does not say.
+        extra_data: faces or labels beyond the dataset's own; likewise.
+        views: how many views of a face are averaged; None where it is not said.
+        members: networks that vote; 1 for a single one, None where it is not said.
+        image_size: of the input, in pixels; None where it is not said.
+        status: what is known of the claim; nothing known is ``not checked``.
+        evidence: of the status; every status but ``not checked`` has some.
     """
 
     # It names a page: nothing that leads out of the folder of pages.
@@ -60,6 +97,13 @@ class ReportedRow(_Strict):
     metrics: dict[str, Value] = {}
     notes: str = ""
     location: str = Field(min_length=1)
+    pretraining: str = ""
+    extra_data: str = ""
+    views: int | None = Field(None, ge=1)
+    members: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=1)
+    status: tuple[Status, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Reported(_Strict):
@@ -70,27 +114,51 @@ class Reported(_Strict):
 
 
 def read_reported(folder: Path) -> list[Reported]:
-    """Read the claims of all papers, by file name.
+    """Read the claims of all papers, by file name; a file is one paper, or a list of ``papers``.
 
     Raises:
-        SpecError: an invalid file; names file, row and key.
+        SpecError: an invalid file; names file, paper, row and key.
     """
-    return [_read(path) for path in sorted(folder.glob("*.yaml"))]
+    return [paper for path in sorted(folder.glob("*.yaml")) for paper in _read(path)]
 
 
-def _read(path: Path) -> Reported:
+def _read(path: Path) -> list[Reported]:
     content = read_yaml(path)
-    for key in sorted(content.keys() - Reported.model_fields.keys()):
-        problem = f"{path}: unknown key {key!r}."
-        raise SpecError(problem, f"Known: {', '.join(Reported.model_fields)}.")
+    if "papers" not in content:
+        return [_paper(content, str(path))]
+    papers = content["papers"]
+    _known(content, ("papers",), str(path))
+    if not isinstance(papers, list):
+        problem = f"{path}: papers: expected a list of papers."
+        raise SpecError(problem, "Each has source and rows.")
+    return [_paper(paper, f"{path}, paper {i}") for i, paper in enumerate(papers, start=1)]
+
+
+def _paper(content: Any, where: str) -> Reported:
+    if not isinstance(content, dict):
+        problem = f"{where}: expected source and rows, found {type(content).__name__}."
+        raise SpecError(problem, "Write them as keys of a mapping.")
+    _known(content, Reported.model_fields, where)
     rows = content.get("rows")
     if not isinstance(rows, list):
-        problem = f"{path}: rows: expected a list of claims."
+        problem = f"{where}: rows: expected a list of claims."
         raise SpecError(problem, "Each has protocol, model, metrics and location.")
-    source = _check(Source, content.get("source"), f"{path}, source")
-    return Reported(
-        source=source, rows=tuple(_check(ReportedRow, row, f"{path}, row {i}") for i, row in enumerate(rows, start=1))
-    )
+    source = _check(Source, content.get("source"), f"{where}, source")
+    return Reported(source=source, rows=tuple(_row(row, f"{where}, row {i}") for i, row in enumerate(rows, start=1)))
+
+
+def _row(content: Any, where: str) -> ReportedRow:
+    row = _check(ReportedRow, content, where)
+    if {*row.status} - {"not checked"} and not row.evidence:
+        problem = f"{where}: status: nothing shows that it is {', '.join(map(repr, row.status))}."
+        raise SpecError(problem, "Add evidence: what is found (says) and where (url).")
+    return row
+
+
+def _known(content: dict[str, Any], names: Collection[str], where: str) -> None:
+    for key in sorted(map(str, content.keys() - {*names})):
+        problem = f"{where}: unknown key {key!r}."
+        raise SpecError(problem, f"Known: {', '.join(names)}.")
 
 
 def _check(model: type[T], content: Any, where: str) -> T:

@@ -10,6 +10,7 @@ import binascii
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
@@ -38,13 +39,11 @@ Load = Callable[[Record, str], Predictions]
 
 
 class PairedTest(Interface):
-    """A way to test two rows against each other.
+    """A way to test two rows against each other."""
 
-    Args:
-        about: how it tests, as described on boards; empty if it cannot test.
-    """
-
-    about: str
+    @property
+    def about(self) -> str:
+        """Over what it tests, as said on boards; empty if it cannot test."""
 
     def p(self, a: Row, b: Row) -> float | None:
         """Two-sided p value of the difference of two rows; None where it cannot be computed."""
@@ -78,11 +77,19 @@ class ByOutcomes:
             return None
         return table_p(joint_table(self._of(a), len(a.records), self._of(b), len(b.records)))
 
+    def deviations(self, row: Row) -> Float | None:
+        """Deviations of each run's correctness from its mean, per sample, shape (S, N): their products are covariances
+        of the runs' accuracies over test samples. None where the records do not say what was right.
+        """
+        if not all(record.outcomes for record in row.records):
+            return None
+        return deviations_of(np.stack([right_counts([record], _stored) for record in row.records]))
+
     def _of(self, row: Row) -> npt.NDArray[np.uint16]:
         """How many of a row's seeds classified each sample correctly, shape (N,)."""
         found = self._counts.get((row.model, row.key))
         if found is None:
-            found = right_counts(row.records, lambda record: (record.outcomes, record.n_scored))
+            found = right_counts(row.records, _stored)
             self._counts[row.model, row.key] = found
         return found
 
@@ -122,6 +129,16 @@ class ByReplicates:
             self._replicates[key] = np.mean([self._of(record) for record in row.records], axis=0)
         return self._replicates[key]
 
+    def deviations(self, row: Row) -> Float | None:
+        """Deviations of each run's score from its mean over resamples, shape (S, B): their products are covariances of
+        the runs' scores over test samples. None where most resamples leave a score undefined.
+        """
+        drawn = np.stack([self._of(record) for record in row.records])
+        if np.isnan(drawn).mean() > 0.5:
+            return None
+        centred = drawn - np.nanmean(drawn, axis=1, keepdims=True)
+        return np.asarray(np.nan_to_num(centred) / np.sqrt(drawn.shape[1]))
+
     def _of(self, record: Record) -> Float:
         predictions = self.load(record, "test")
         if self._reference is None:
@@ -134,6 +151,10 @@ class ByReplicates:
         score, answers = of_predictions(self.protocol, align(predictions, reference, where, same=same))
         per_unit = units.total(score.terms(answers))
         return np.concatenate([score.value(block.astype(np.float64) @ per_unit) for block in self._blocks])
+
+
+def _stored(record: Record) -> tuple[str, int]:
+    return record.outcomes, record.n_scored
 
 
 def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
@@ -191,6 +212,14 @@ def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str
             problem = f"record {record.protocol}/{record.model}/{record.run_id}: outcomes cannot be read ({error})."
             raise RecordError(problem, "Restore it from version control, or repeat the run.") from None
     return found
+
+
+def deviations_of(right: npt.NDArray[Any]) -> Float:
+    """Deviations of which samples were right, shape (S, N), from each run's mean, such that their products are
+    covariances of the runs' accuracies over test samples.
+    """
+    numbers = right.astype(np.float64)
+    return np.asarray((numbers - numbers.mean(axis=1, keepdims=True)) / numbers.shape[1])
 
 
 def joint_table(

@@ -23,7 +23,8 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
         protocol: itself, or its name.
 
     Returns:
-        ``rank`` (missing for people), ``name``, ``model``, ``recipe``, ``kind``, the primary metric (mean over seeds)
+        ``rank`` and ``last_rank``, the range that the rank is in (missing for people), ``name``, ``model``,
+        ``recipe``, ``kind``, the primary metric (mean over seeds)
         with ``std``, ``low`` and ``high`` (95 % interval over test samples), ``seeds``, ``p_above``, ``parameters``,
         ``caveats``, ``copy`` and ``row``.
 
@@ -37,6 +38,7 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
     board = rank(protocol, store.records(protocol.name), store.predictions, present=read_present(store, protocol.name))
     columns = [
         "rank",
+        "last_rank",
         "name",
         "model",
         "recipe",
@@ -53,7 +55,9 @@ def table(store: Store, protocol: str | Protocol) -> pd.DataFrame:
         "row",
     ]
     lines = [line for one in (board, *board.others) for line in _lines(one)]
-    return pd.DataFrame(lines, columns=columns).astype({"rank": "Int64", "seeds": "Int64", "parameters": "Int64"})
+    return pd.DataFrame(lines, columns=columns).astype(
+        {"rank": "Int64", "last_rank": "Int64", "seeds": "Int64", "parameters": "Int64"}
+    )
 
 
 def _lines(board: Board) -> list[list[object]]:
@@ -64,7 +68,7 @@ def _lines(board: Board) -> list[list[object]]:
         low, high = row.interval(primary) or (None, None)
         first, caveats = row.records[0], "; ".join(row.caveats)
         name = names[(row.model, row.key)]
-        about = [placed.rank, name, row.model, row.recipe, row.kind]
+        about = [placed.rank, placed.last, name, row.model, row.recipe, row.kind]
         scores = [placed.value, row.std(primary), low, high, len(row.records), placed.p_above]
         lines.append([*about, *scores, first.parameters.get("total"), caveats, board.copy, row.key])
     return lines

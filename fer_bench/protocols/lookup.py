@@ -11,10 +11,11 @@ from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
 from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
-VARIANTS = {"identity": "identities", "clip": "clips", "frame": "frames"}
+VARIANTS = {"identity": "identities", "clip": "clips", "photo": "photos", "frame": "frames"}
 _CAVEATS = {
     "identity": (),
     "clip": ("a person can be in train and in test",),
+    "photo": ("a person can be in train and in test",),
     "frame": ("leaky: frames of one clip are in train and in test",),
 }
 

@@ -68,7 +68,7 @@ SYNTHFACES = declare(
     DatasetInfo(
         name="synthfaces",
         title="synthfaces",
-        about="synthetic grey faces of 48 px with every label that the suite knows",
+        about="synthetic grey faces of 48 px with the labels of FER2013, FER+ and FindingEmo, valence and arousal",
         licence=_LICENCE,
         how_to_get=_HOW_TO_GET,
         datamodule="fer_bench.datasets.synthfaces:SynthFacesDataModule",

@@ -52,6 +52,8 @@ _TITLES = {
     "emo24": "24 emotions",
     "arousal3": "three levels of arousal",
     "valence3": "three levels of valence",
+    "ck7": "seven expressions, contempt among them and neutral not",
+    "expr8": "seven expressions and others",
 }
 for _name in LABEL_SETS:
     TASKS.add(

@@ -48,7 +48,7 @@ def test_too_few_groups():
     [
         ({"folds": 1}, "at least two"),
         ({"fold": 5}, "numbered 0 to 4"),
-        ({"fold_by": "scene"}, "identity, clip, frame"),
+        ({"fold_by": "scene"}, "identity, clip, photo, frame"),
         ({"folds": "five"}, "at least two"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_fusion_that_helps_and_one_that_does_not():
     assert helps.verdict(False) == "significantly worse"
     assert gains["third", "alone"].verdict(True) == "not significant"
     page = board_markdown(found, [])
-    assert "| both *probe*" in page
+    assert "[both](results/" in page
     line = next(line for line in page.splitlines() if line.startswith("| both | alone |"))
     assert "**significantly better**" in line
     assert "| Macro-AP % |" in page

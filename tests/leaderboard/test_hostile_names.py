@@ -8,8 +8,9 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
+from fer_bench.leaderboard.claims import _citation, claims
 from fer_bench.leaderboard.formatting import link, title
-from fer_bench.leaderboard.markdown import BEGIN, END, _citation, _claims, index_markdown, place_between_markers
+from fer_bench.leaderboard.markdown import BEGIN, END, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
@@ -44,7 +45,7 @@ def test_claims_and_index():
     )
     shown = board("p")
     page = "\n\n".join(
-        _claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
+        claims(shown, [Reported(source=source, rows=(row.model_copy(update={"protocol": shown.protocol.name}),))])
     )
     assert links(page) == []
     assert "\u202e" not in page

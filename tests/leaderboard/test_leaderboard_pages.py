@@ -64,24 +64,22 @@ def test_board_shows_everything(store):
     claim(store, CLAIM)
     assert [path.name for path in render_all(store)] == ["toy-fer7.md", "unheard-of.md", "README.md"]
     text = (store.root / "toy-fer7.md").read_text()
-    ranking, unranked, claims = tables(text)
-    assert all(len(line) == len(table[0]) for table in (ranking, unranked, claims) for line in table)
+    ranking, others, unranked, claims = tables(text)
+    assert all(len(line) == len(table[0]) for table in (ranking, others, unranked, claims) for line in table)
     rows = [dict(zip(ranking[0], line, strict=True)) for line in ranking[2:]]
     assert [(row["Rank"], row["Model"]) for row in rows] == [
-        ("1", "timm:net_a"),
-        ("–", "tagger *human*"),
-        ("2", "vote *ensemble*"),
+        ("1", "[timm:net_a](results/toy-fer7/timm_net_a/a1-s0.json)"),
+        ("–", "[tagger](results/toy-fer7/tagger/h1-s0.json) *human*"),
+        ("2", "[vote](results/toy-fer7/vote/b1-s0.json) *ensemble* ¹"),
     ]
-    assert rows[0]["Accuracy %"] == "**70.50 ± 0.71**"
+    assert rows[0]["Accuracy %"].replace("\u00a0", " ") == "**70.5 ± 0.7** [(2)](results/toy-fer7/timm_net_a)"
+    assert re.fullmatch(r"\[\d\d\.\d,\u00a0\d\d\.\d\]", rows[0]["95 % interval"])
     assert rows[0]["Parameters (M)"] == "1.25"
-    assert rows[0]["Epochs"] == "3"
-    assert rows[0]["Without duplicates % (n)"].endswith("(360)")
-    assert rows[2]["Caveats"] == "selected on test"
-    assert "400 test samples, 40 of which" in text
-    assert (
-        "Of the 2 differences between neighbouring rows, 2 are significant: timm:net_a over tagger; tagger over vote."
-        in text
-    )
+    assert others[2][-1] == "3"
+    assert others[0][-1] == "Epochs"
+    assert "¹ selected on test." in text
+    assert "the 360 that have no near-duplicate in another split" in text
+    assert "pooled over 1 row with several seeds" in text
     assert unranked[2] == ["net\\|c", "[c1-s0](results/toy-fer7/net_c/c1-s0.json)", "–", "failed: no \\| space left"]
     assert claims[2][:3] == ["net", "as is", "50.00 ± 1.00"]
     assert "On \\| pipes" in text
@@ -89,9 +87,9 @@ def test_board_shows_everything(store):
 
 def test_every_link_leads_to_a_record(store):
     render_all(store)
-    links = re.findall(r"\]\((results/[^)]*)\)", (store.root / "toy-fer7.md").read_text())
+    links = re.findall(r"\]\((results/[^) ]*)", (store.root / "toy-fer7.md").read_text())
     assert len(links) == 5
-    assert all((store.root / link).is_file() for link in links)
+    assert all((store.root / link).exists() for link in links)
     assert "[toy, fer7](toy-fer7.md)" in (store.root / "README.md").read_text()
 
 
@@ -245,10 +243,65 @@ def test_boards_of_values_show_both_readings_of_every_measure(tmp_path):
     page = (tmp_path / "toy-va.md").read_text()
     pooled, averaged = page.split("## Mean over folds")
     header = next(line for line in pooled.splitlines() if line.startswith("| Rank"))
-    assert "| Valence CCC | Valence RMSE | Valence PCC | Valence ICC(3,1) | Arousal CCC |" in header
+    assert "| Valence CCC | Arousal CCC |" in header
+    assert "| Valence CCC | Valence RMSE | Valence PCC | Valence ICC(3,1) |" in pooled
+    assert "| Arousal CCC | Arousal RMSE | Arousal PCC | Arousal ICC(3,1) |" in pooled
     assert f"{whole.metrics['valence']['icc31']:.3f}" in pooled
     folds = whole.metrics["folds"]
     row = next(line for line in averaged.splitlines() if line.startswith("| net0"))
     for name in ("ccc", "valence/icc31", "arousal/rmse", "arousal/pcc"):
         assert f"{folds['averaged'][name]:.3f} ± {folds['std'][name]:.3f}" in row
-    assert f"{folds['averaged']['ccc']:.3f} ± {folds['std']['ccc']:.3f}" in pooled
+
+
+def test_claims_say_what_is_known_of_them(store):
+    known = {
+        "papers": [
+            {
+                "source": {"title": "A", "authors": "A. A.", "short": "a"},
+                "rows": [
+                    {"protocol": "toy-fer7", "model": "low", "metrics": {"accuracy": {"mean": 0.6}}, "location": "T1"}
+                ],
+            },
+            {
+                "source": {"title": "B", "authors": "B. B.", "short": "b"},
+                "rows": [
+                    {
+                        "protocol": "toy-fer7",
+                        "model": "high",
+                        "views": 10,
+                        "members": 7,
+                        "image_size": 40,
+                        "pretraining": "nothing",
+                        "metrics": {"accuracy": {"mean": 0.9}},
+                        "location": "T2",
+                        "status": ["splits exchanged"],
+                        "evidence": [{"says": "Test is validated on.", "url": "https://x.example/data.py"}],
+                    }
+                ],
+            },
+        ]
+    }
+    claim(store, known, name="literature")
+    render_all(store)
+    text = (store.root / "toy-fer7.md").read_text()
+    claims = tables(text)[-1]
+    assert claims[0][:4] == ["Model", "Setting", "Accuracy %", "Status"]
+    assert [row[0] for row in claims[2:]] == ["high", "low"]
+    assert claims[2][1:4] == ["pretrained on nothing; 10 views; 7 networks; 40 px", "90.00", "splits exchanged"]
+    assert claims[3][3] == "not checked"
+    assert "- high (b), splits exchanged: Test is validated on. <https://x.example/data.py>" in text
+    del known["papers"][1]["rows"][0]["evidence"]
+    claim(store, known, name="literature")
+    with pytest.raises(SpecError, match=r"literature\.yaml, paper 2, row 1: status: nothing shows"):
+        render_all(store)
+
+
+def test_the_literature_names_its_sources():
+    rows = [
+        (paper.source, row) for paper in read_reported(OWN_CLAIMS) for row in paper.rows if row.status or row.evidence
+    ]
+    assert {row.protocol for _, row in rows} <= {*PROTOCOLS}
+    assert all(source.url.startswith("https://") for source, _ in rows)
+    assert all(evidence.url.startswith("https://") for _, row in rows for evidence in row.evidence)
+    at = {round(100 * row.metrics["accuracy"].mean, 2) for _, row in rows if row.protocol == "fer2013-fer7"}
+    assert {76.82, 76.12, 75.97, 75.42, 74.14, 73.70, 73.28, 79.79} <= at

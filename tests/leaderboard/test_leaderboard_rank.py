@@ -57,16 +57,15 @@ def test_seeds_of_a_row_are_joined():
     assert board.placed[1].row.std("accuracy") is None
 
 
-def test_rows_that_cannot_be_told_apart_share_a_rank():
+def test_ranges_of_ranks_of_given_networks():
     # Nested sets of right answers: neighbours differ in four samples, the first and the third in eight.
     def first(k):
         return np.arange(1000) < k
 
     made = [outcomes(first(k), row=name, model=name) for name, k in (("a", 700), ("b", 696), ("c", 692), ("d", 600))]
     board = rank(PROTOCOL, made)
-    # a-b: 4 discordant, p = 0.125; b-c: the same; a-c: 8 discordant, p = 0.0078: c opens a rank though b is as near to
-    # it as to a.
-    assert [(p.row.model, p.rank) for p in board.placed] == [("a", 1), ("b", 1), ("c", 3), ("d", 4)]
+    # a-b: 4 discordant, p = 0.125; b-c: the same; a-c: 8 discordant, p = 0.0078, which holds for all pairs together.
+    assert [(p.row.model, p.rank, p.last) for p in board.placed] == [("a", 1, 2), ("b", 1, 3), ("c", 2, 3), ("d", 4, 4)]
     assert [p.p_above for p in board.placed[:3]] == [None, pytest.approx(0.125), pytest.approx(0.125)]
     assert board.placed[3].p_above < 1e-10
 

@@ -26,7 +26,8 @@ def test_the_best_on_validation_stands_for_its_question_whatever_it_has_on_test(
     assert kept == {"r0", "e2"}
     assert folded == ["e1", "e3"]
     text = board_markdown(board, [])
-    assert "2 more are on record (Accuracy %): [70.00](results/toy-fer7/ensemble/e1-s0.json)" in text
+    assert "2 more ensembles on record, not ranked" in text
+    assert "Accuracy % of the others: [70.00](results/toy-fer7/ensemble/e1-s0.json)" in text
     # Ranks and tests are those of the rows that are shown.
     assert [placed.p_above is None for placed in board.placed] == [True, False]
 

@@ -1,0 +1,162 @@
+"""What differences between the rows of a board say of their recipes: over test samples, and over training again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fer_bench.leaderboard.significance import ByOutcomes, ByReplicates, Load, choose_test
+from fer_bench.metrics import in_units
+from fer_bench.protocols import Protocol
+from fer_bench.scoring.rows import Row, metric
+from fer_bench.scoring.training_noise import (
+    Noises,
+    TrainingNoise,
+    half_width,
+    rank_ranges,
+    two_sided,
+    variance_of_difference,
+)
+from fer_bench.scoring.undefined import Float
+
+# Settings of a test, not of a training.
+_OF_TEST = frozenset({"tta", "tta_kind", "seed", "execution"})
+_FIRST, _SECOND = np.array([0]), np.array([1])
+
+
+class Uncertainty:
+    """Tests of the rows of one board that take test samples and trainings into account.
+
+    Rows with one seed are assumed to vary over seeds as the rows of their kind do that have several; without any of
+    their kind, as all that have; without any at all, their networks are taken as given.
+
+    Args:
+        protocol: names the metric.
+        rows: of one board; those with several seeds say how much training varies.
+        load: gives a record's predictions of a split; needed to test primary metrics other than accuracy.
+        known: deviations of rows, by the ids of their runs, that need not be asked of their records.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        rows: Sequence[Row],
+        load: Load | None,
+        known: Mapping[tuple[str, ...], Float] | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self._test = choose_test(protocol, load)
+        self._covered: dict[tuple[str, ...], tuple[Float, Float] | None] = {
+            key: _both(deviations) for key, deviations in (known or {}).items()
+        }
+        self._noise: dict[str, TrainingNoise | None] = {}
+        if not self.tests:
+            return
+        several = _one_per_training([row for row in rows if len(row.records) > 1 and row.kind != "human"])
+        parts: dict[str, list[tuple[Float, Float]]] = {row.kind: [] for row in several}
+        for row in several:
+            if (found := self._of(row)) is not None:
+                parts[row.kind].append((self._scores(row), found[1]))
+        for kind, members in parts.items():
+            self._noise[kind] = TrainingNoise.pooled(members)
+        self._noise[""] = TrainingNoise.pooled(pair for members in parts.values() for pair in members)
+
+    @property
+    def tests(self) -> bool:
+        """Whether there is a test for the primary metric."""
+        return isinstance(self._test, ByOutcomes | ByReplicates)
+
+    @property
+    def about(self) -> str:
+        """How it tests, as said on boards; empty if it cannot."""
+        if not self.tests:
+            return ""
+        noise = self.noise("trained")
+        if noise is None:
+            return "over test samples; no row has several seeds, so the networks are taken as given"
+        return (
+            f"over test samples and over training again; over seeds a score varies by ±"
+            f" {in_units(noise.std, self.protocol.primary)}, pooled over {noise.n_rows}"
+            f" {'row' if noise.n_rows == 1 else 'rows'} with several seeds and assumed of rows with one seed"
+        )
+
+    def noise(self, kind: str) -> TrainingNoise | None:
+        """What is known, or assumed, of rows of a kind."""
+        return self._noise.get(kind) or self._noise.get("")
+
+    def p(self, a: Row, b: Row) -> float | None:
+        """Two-sided p value of the difference of two rows; None where it cannot be computed."""
+        if self.noise(a.kind) is None and self.noise(b.kind) is None:
+            return self._test.p(a, b)
+        found = self.difference(a, b)
+        if found is None:
+            return None
+        difference, variance, df = found
+        return float(two_sided(np.array([difference]), np.array([variance]), np.array([df]))[0])
+
+    def interval(self, a: Row, b: Row) -> tuple[float, float] | None:
+        """95 % interval of the difference of two rows."""
+        found = self.difference(a, b)
+        if found is None:
+            return None
+        difference, variance, df = found
+        half = half_width(variance, df)
+        return difference - half, difference + half
+
+    def difference(self, a: Row, b: Row) -> tuple[float, float, float] | None:
+        """Of two rows: a's score minus b's, the variance of this difference, and its degrees of freedom."""
+        parts = self._of(a), self._of(b)
+        values = a.value(self.protocol.primary), b.value(self.protocol.primary)
+        if parts[0] is None or parts[1] is None or values[0] is None or values[1] is None:
+            return None
+        over_samples = np.array([float(((parts[0][0] - parts[1][0]) ** 2).sum())])
+        variance, df = variance_of_difference(over_samples, self._noises((a, b)), _FIRST, _SECOND)
+        return values[0] - values[1], float(variance[0]), float(df[0])
+
+    def ranges(self, rows: Sequence[Row]) -> list[tuple[int, int]] | None:
+        """Of each row the first and the last rank, with 95 % confidence for all of them together; None where rows
+        cannot be tested.
+        """
+        parts = [self._of(row) for row in rows]
+        if any(part is None for part in parts) or not parts:
+            return None
+        deviations = np.stack([part[0] for part in parts if part is not None])
+        sign = 1.0 if self.protocol.higher_is_better else -1.0
+        values = np.array([sign * (row.value(self.protocol.primary) or 0.0) for row in rows])
+        return rank_ranges(values, deviations @ deviations.T, self._noises(rows))
+
+    def _noises(self, rows: Sequence[Row]) -> Noises:
+        return Noises.of([self.noise(row.kind) for row in rows], [len(row.records) for row in rows])
+
+    def _of(self, row: Row) -> tuple[Float, Float] | None:
+        """Deviations of a row's mean score over test samples, whose products are covariances, shape (M,); and the
+        covariance of its runs' scores, shape (S, S). None where it cannot be tested.
+        """
+        key = run_ids(row)
+        if key not in self._covered:
+            deviations = self._test.deviations(row) if isinstance(self._test, ByOutcomes | ByReplicates) else None
+            self._covered[key] = None if deviations is None else _both(deviations)
+        return self._covered[key]
+
+    def _scores(self, row: Row) -> Float:
+        return np.array([metric(record.metrics, self.protocol.primary) or 0.0 for record in row.records])
+
+
+def run_ids(row: Row) -> tuple[str, ...]:
+    """The ids of a row's runs."""
+    return tuple(record.run_id for record in row.records)
+
+
+def _one_per_training(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the same networks, tested with other views, say the same of training twice: one of them counts."""
+    found: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: (bool(row.records[0].spec.get("tta")), row.model, row.key)):
+        settings = {name: value for name, value in row.records[0].spec.items() if name not in _OF_TEST}
+        found.setdefault(json.dumps([row.model, row.kind, settings], sort_keys=True, default=str), row)
+    return list(found.values())
+
+
+def _both(deviations: Float) -> tuple[Float, Float]:
+    return deviations.mean(axis=0), deviations @ deviations.T
