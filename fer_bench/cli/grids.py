@@ -67,10 +67,8 @@ def run_grids(
         primary = grid.judge.primary
         for line in table(records, primary):
             over = f" ± {_number(line.std)} over {line.n} seeds" if line.n > 1 else ""
-            typer.echo(
-                f"  {f'{line.knob} {line.value:g}':13s} {line.loss:25s} {primary}: validation {_number(line.validation)}, test"
-                f" {_number(line.test)}{over}"
-            )
+            scores = f"validation {_number(line.validation)}, test {_number(line.test)}{over}"
+            typer.echo(f"  {f'{line.knob} {line.value:g}':13s} {line.loss:25s} {primary}: {scores}")
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
         typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
