@@ -1,5 +1,7 @@
 """Heads of values: the losses and closed forms that everybody knows, and grids, fusions and predictions with them."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -298,6 +300,14 @@ def test_a_probe_and_an_ensemble_of_heads_predict_what_is_stored(store, tmp_path
     monkeypatch.setenv("FER_BENCH_RUNS", str(tmp_path / "elsewhere"))
     with pytest.raises(WeightsError, match="is not at"):
         load_any(store, "x")
+
+
+def test_faces_seen_by_a_network_of_values_say_whether_there_are_any(store, monkeypatch):
+    monkeypatch.setattr(
+        streams_module, "build_backbone", lambda *given, **named: replace(build(*given, **named), of_values=True)
+    )
+    records = run_grid(probe(streams=("faces:run:abc",), loss=("ridge",)), store)
+    assert records[0].spec["width"] == 2 * 7 + 1
 
 
 def test_faces_are_refused_where_nobody_finds_them(store):
