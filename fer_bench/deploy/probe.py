@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fer_bench.errors import WeightsError
+from fer_bench.errors import SpecError, WeightsError
 from fer_bench.faces.crops import image_shape
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.features import Place, run_batch
@@ -129,7 +129,15 @@ def load_probe(store: Store, record: Record, execution: Execution | None = None)
 
 
 def probe_of(record: Record) -> ProbeSettings:
-    """The settings of the grid that a probe is of, as far as they decide its inputs."""
+    """The settings of the grid that a probe is of, as far as they decide its inputs.
+
+    Raises:
+        WeightsError: the record has none.
+    """
     known = {key: value for key, value in record.spec.items() if key in ProbeSettings.model_fields}
     axes: dict[str, Any] = {key: [known[key]] for key in ("lr", "loss", "penalty") if key in known}
-    return build_probe({**known, **axes, "seeds": [record.seed or 0]}, f"the record of {record.run_id}")
+    try:
+        return build_probe({**known, **axes, "seeds": [record.seed or 0]}, f"the record of {record.run_id}")
+    except SpecError as error:
+        problem = f"run {record.run_id} is of kind 'probe', but has no settings of one: {error.problem}"
+        raise WeightsError(problem, "Restore it from version control, or repeat the grid.") from None
