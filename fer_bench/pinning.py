@@ -18,7 +18,7 @@ from fer_bench.errors import MissingDataError
 PINNED = "sha256:"
 NAMED_WEIGHTS = ("none", "auto", "imagenet")
 # Options of datasets that name a file.
-_FILE_OPTIONS = ("landmarker",)
+_FILE_OPTIONS = ("landmarker", "manifest")
 # Labels are pinned without a prefix.
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 

@@ -14,14 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fer_bench.annotate.access import BAD_LINK, require_staff, set_cookie, site_of
-from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.answers import LISTS, Answer
 from fer_bench.annotate.database import connect
 from fer_bench.annotate.export import csv_bytes, parquet_bytes, read_answers
 from fer_bench.annotate.quality import Consistency, Overlap, consistency, overlap_score
 from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import Study
-
-_LISTS = {"reject_reasons", "deciding_factors", "age_groups"}
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,9 @@ def _answer(row: dict[str, Any]) -> Answer:
         value = row[field.name]
         values[field.name] = (
             tuple(str(value).split(";"))
-            if field.name in _LISTS and value
+            if field.name in LISTS and value
             else ()
-            if field.name in _LISTS
+            if field.name in LISTS
             else None
             if pd.isna(value)
             else value

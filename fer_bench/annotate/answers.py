@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fer_bench.annotate.study import AMBIGUITY_MAX, NO_EMOTION, SAM_POINTS, WHEEL, Form
+from fer_bench.annotate.forms import AMBIGUITY_MAX, NO_EMOTION, WHEEL, Form
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
 
 MAX_RESPONSE_MS = 86_400_000
+# Fields of an answer that hold several values.
+LISTS = ("reject_reasons", "deciding_factors", "age_groups", "tags")
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,12 @@ class Answer:
         reject_reasons: tags of a rejected image.
         category: one of the study's categories.
         wheel: one of Plutchik's 24 emotions, or ``none``.
-        valence: self-assessment manikin, 1 (negative) to 9 (positive).
-        arousal: self-assessment manikin, 1 (calm) to 9 (excited).
+        valence: on the form's scale: 1 (negative) to 9 (positive), or -3 to 3.
+        arousal: likewise: 1 (calm) to 9 (excited), or 0 (not intense) to 6.
         ambiguity: 0 (clear) to 6 (unclear).
         deciding_factors: what the choice of emotion was based on.
         age_groups: groups present in the image.
+        tags: what else is to be said of it, also of a rejected one.
     """
 
     decision: str | None = None
@@ -36,6 +39,7 @@ class Answer:
     ambiguity: int | None = None
     deciding_factors: tuple[str, ...] = ()
     age_groups: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class Question:
 
 def questions(form: Form) -> tuple[Question, ...]:
     """The questions of a study, in the order of the page."""
-    sam = tuple(str(point) for point in range(1, SAM_POINTS + 1))
+
+    def points(dimension: str) -> tuple[str, ...]:
+        low, high = form.ends(dimension)
+        return tuple(str(point) for point in range(low, high + 1))
+
     everything = [
         (form.decision, Question("decision", ("keep", "reject"))),
         (
@@ -66,11 +74,12 @@ def questions(form: Form) -> tuple[Question, ...]:
         ),
         (bool(form.categories), Question("category", form.categories)),
         (form.wheel, Question("wheel", WHEEL)),
-        (form.valence, Question("valence", sam)),
-        (form.arousal, Question("arousal", sam)),
+        (form.valence, Question("valence", points("valence"))),
+        (form.arousal, Question("arousal", points("arousal"))),
         (form.ambiguity, Question("ambiguity", tuple(str(point) for point in range(AMBIGUITY_MAX + 1)))),
         (bool(form.deciding_factors), Question("deciding_factors", form.deciding_factors, many=True)),
         (bool(form.age_groups), Question("age_groups", form.age_groups, many=True)),
+        (bool(form.tags), Question("tags", form.tags, many=True, required=False)),
     ]
     return tuple(question for asked, question in everything if asked)
 
@@ -96,8 +105,8 @@ def parse_answer(form: Form, fields: Mapping[str, Sequence[str]]) -> tuple[Answe
         elif len(values) > 1 and not question.many:
             wrong[question.name] = "Please choose only one."
         # what was filled in before an image was rejected says nothing about it; reasons for rejecting a kept image
-        # neither
-        elif question.name != "decision" and rejected != (question.name == "reject_reasons"):
+        # neither; tags are of both
+        elif question.name not in ("decision", "tags") and rejected != (question.name == "reject_reasons"):
             continue
         elif not values and question.required:
             wrong[question.name] = "Please choose at least one." if question.many else "Please choose one."

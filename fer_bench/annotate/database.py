@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fer_bench.annotate.study import Study
 from fer_bench.errors import BadDataError, SpecError
+
+_SCHEMA = "2"
 
 
 def now() -> str:
@@ -63,17 +66,40 @@ def prepare(path: Path) -> bool:
         raise BadDataError(problem, "Name a writable file with --db.") from None
     try:
         db = connect(path)
-        db.executescript((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
-        db.execute("INSERT INTO meta VALUES ('schema', '1') ON CONFLICT DO NOTHING")
+        tables = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+        db.executescript(tables)
+        db.execute("INSERT INTO meta VALUES ('schema', ?) ON CONFLICT DO NOTHING", (_SCHEMA,))
+        _upgrade(db, tables)
         schema = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0]
         db.close()
     except sqlite3.Error as error:
         problem = f"{path}: cannot be used as a database: {error}."
         raise BadDataError(problem, "Name another file with --db.") from None
-    if schema != "1":
+    if schema != _SCHEMA:
         problem = f"{path}: written by a newer version of this program (schema {schema})."
         raise BadDataError(problem, "Update fer_bench.")
     return created
+
+
+def _upgrade(db: sqlite3.Connection, tables: str) -> None:
+    """Bring a database of schema 1 to schema 2: answers with tags, and on scales other than 1 to 9."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0] == "1":
+            # SQLite cannot change the checks of a table: it is written anew.
+            found = re.search(r"CREATE TABLE IF NOT EXISTS answers \(.*?\) WITHOUT ROWID;", tables, re.DOTALL)
+            assert found is not None
+            columns = ", ".join(row["name"] for row in db.execute("PRAGMA table_info(answers)").fetchall())
+            db.execute("ALTER TABLE versions ADD COLUMN scale TEXT NOT NULL DEFAULT 'sam9'")
+            db.execute("ALTER TABLE answers RENAME TO answers_1")
+            db.execute(found[0])
+            db.execute(f"INSERT INTO answers ({columns}) SELECT {columns} FROM answers_1")
+            db.execute("DROP TABLE answers_1")
+            db.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
 
 
 def enter_study(db: sqlite3.Connection, study: Study) -> None:
@@ -96,5 +122,8 @@ def enter_study(db: sqlite3.Connection, study: Study) -> None:
             f"{study.path}: the study changed, but its version is still {version!r}, under which answers were given."
         )
         raise SpecError(problem, "Raise the version, so that the export can distinguish the answers.")
-    statement = "INSERT INTO versions VALUES (?, ?, ?) ON CONFLICT (version) DO UPDATE SET digest = excluded.digest"
-    db.execute(statement, (version, digest, now()))
+    statement = (
+        "INSERT INTO versions (version, digest, opened_at, scale) VALUES (?, ?, ?, ?) ON CONFLICT (version) DO UPDATE"
+        " SET digest = excluded.digest, scale = excluded.scale"
+    )
+    db.execute(statement, (version, digest, now(), study.file.form.scale))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_bench.annotate.answers import leaf
+from fer_bench.annotate.answers import LISTS, leaf
 from fer_bench.annotate.database import connect
 from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
 from fer_bench.escaping import csv_text
@@ -20,14 +20,13 @@ from fer_bench.escaping import csv_text
 _QUERY = """
 SELECT (SELECT value FROM meta WHERE key = 'study') AS study, a.study_version, r.name AS rater, a.item_id, i.image,
        i.label AS original_label, p.kind, a.presentation, p.position, a.status, a.decision, a.reject_reasons,
-       a.category, a.wheel, a.valence, a.arousal, a.ambiguity, a.deciding_factors, a.age_groups, a.response_ms,
-       a.server_ms, a.revision, a.saved_at
+       a.category, a.wheel, a.valence, a.arousal, {scale} AS scale, a.ambiguity, a.deciding_factors, a.age_groups,
+       {tags} AS tags, a.response_ms, a.server_ms, a.revision, a.saved_at
 FROM answers a JOIN presentations p USING (rater_id, item_id, presentation)
-JOIN raters r USING (rater_id) JOIN items i USING (item_id)
+JOIN raters r USING (rater_id) JOIN items i USING (item_id) LEFT JOIN versions v ON v.version = a.study_version
 ORDER BY r.rater_id, p.position
 """
 _INTEGERS = ("presentation", "position", "valence", "arousal", "ambiguity", "response_ms", "server_ms", "revision")
-_LISTS = ("reject_reasons", "deciding_factors", "age_groups")
 
 
 def read_answers(database: Path) -> pd.DataFrame:
@@ -39,9 +38,10 @@ def read_answers(database: Path) -> pd.DataFrame:
     Returns:
         One row per (rater, image, presentation): study, study_version (under which the answer was given), rater,
         item_id, image, original_label, kind (practice, main, catch), presentation (2 for a repetition), position,
-        status (answered, skipped), decision, reject_reasons, category, wheel, wheel_leaf, valence (1..9), arousal
-        (1..9), ambiguity (0..6), deciding_factors, age_groups (several values parted by ``;``), response_ms (browser's
-        clock), server_ms (server's clock, since first shown), revision (1 unless changed later), saved_at (UTC).
+        status (answered, skipped), decision, reject_reasons, category, wheel, wheel_leaf, valence, arousal, scale
+        (theirs: ``sam9``, 1..9, or ``findingemo``, -3..3 and 0..6), ambiguity (0..6), deciding_factors, age_groups,
+        tags (several values parted by ``;``), response_ms (browser's clock), server_ms (server's clock, since first
+        shown), revision (1 unless changed later), saved_at (UTC).
 
     Raises:
         BadDataError: the file is no database of this program.
@@ -54,7 +54,10 @@ def read_answers(database: Path) -> pd.DataFrame:
     try:
         db = connect(database, read_only=True)
         try:
-            cursor = db.execute(_QUERY)
+            # A database that no newer version has served yet is read as it is.
+            known = {row["name"] for row in db.execute("PRAGMA table_info(answers)").fetchall()}
+            newer = {"scale": "v.scale", "tags": "a.tags"} if "tags" in known else {"scale": "'sam9'", "tags": "'[]'"}
+            cursor = db.execute(_QUERY.format(**newer))
             columns = [column[0] for column in cursor.description]
             table = pd.DataFrame([tuple(row) for row in cursor.fetchall()], columns=columns)
         finally:
@@ -62,7 +65,7 @@ def read_answers(database: Path) -> pd.DataFrame:
     except sqlite3.Error as error:
         problem = f"{database}: cannot be read: {error}."
         raise BadDataError(problem, "Is this the database of an annotation study?") from None
-    for name in _LISTS:
+    for name in LISTS:
         table[name] = [";".join(json.loads(values)) for values in table[name]]
     table.insert(
         columns.index("wheel") + 1,

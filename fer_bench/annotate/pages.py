@@ -10,8 +10,9 @@ import jinja2
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from fer_bench.annotate.forms import SAM_POINTS
 from fer_bench.annotate.sam import arousal_figure, arousal_word, valence_figure, valence_word
-from fer_bench.annotate.study import SAM_POINTS, StudyFile
+from fer_bench.annotate.study import StudyFile
 from fer_bench.annotate.wheel import wheel_svg
 from fer_bench.labels import EMO8, EMO24
 
@@ -32,6 +33,11 @@ def paragraphs(text: str) -> Markup:
     return Markup("\n").join(blocks)
 
 
+def signed(number: str) -> str:
+    """An integer with its sign, with a minus as wide as the plus."""
+    return f"{int(number):+d}".replace("-", "\N{MINUS SIGN}") if int(number) else "0"
+
+
 class Pages:
     """Renders the templates of one study.
 
@@ -49,6 +55,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters["paragraphs"] = paragraphs
+        self._environment.filters["signed"] = signed
         self._environment.globals.update(
             study=file,
             valence_scale=[(point, Markup(valence_figure(point)), valence_word(point)) for point in _POINTS],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from fer_bench.annotate.study import SAM_POINTS
+from fer_bench.annotate.forms import SAM_POINTS
 
 _VIEW = 'viewBox="-3 0 70 84" class="sam" aria-hidden="true" focusable="false"'
 _BODY = (

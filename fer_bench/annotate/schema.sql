@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS meta (
 CREATE TABLE IF NOT EXISTS versions (
   version   TEXT PRIMARY KEY,
   digest    TEXT NOT NULL,
-  opened_at TEXT NOT NULL
+  opened_at TEXT NOT NULL,
+  scale     TEXT NOT NULL DEFAULT 'sam9'
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS staff (
@@ -51,11 +52,12 @@ CREATE TABLE IF NOT EXISTS answers (
   reject_reasons   TEXT NOT NULL,
   category         TEXT,
   wheel            TEXT,
-  valence          INTEGER CHECK (valence BETWEEN 1 AND 9),
-  arousal          INTEGER CHECK (arousal BETWEEN 1 AND 9),
+  valence          INTEGER CHECK (valence BETWEEN -3 AND 9),
+  arousal          INTEGER CHECK (arousal BETWEEN 0 AND 9),
   ambiguity        INTEGER CHECK (ambiguity BETWEEN 0 AND 6),
   deciding_factors TEXT NOT NULL,
   age_groups       TEXT NOT NULL,
+  tags             TEXT NOT NULL DEFAULT '[]',
   response_ms      INTEGER,
   server_ms        INTEGER,
   saved_at         TEXT NOT NULL,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fer_bench.annotate.answers import Answer
+from fer_bench.annotate.answers import LISTS, Answer
 from fer_bench.annotate.database import connect, enter_study, now, prepare
 from fer_bench.annotate.images import StudyImage
 from fer_bench.annotate.order import session_order
@@ -30,7 +30,6 @@ Status = Literal["answered", "skipped"]
 Outcome = Literal["saved", "unchanged", "conflict"]
 NO_REVISION = -1
 _RATER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
-_LISTS = ("reject_reasons", "deciding_factors", "age_groups")
 _ANSWER_COLUMNS = tuple(field.name for field in fields(Answer))
 
 
@@ -359,7 +358,7 @@ _UPSERT = (
 
 def _columns(answer: Answer) -> tuple[str | int | None, ...]:
     values = asdict(answer)
-    return tuple(json.dumps(values[name]) if name in _LISTS else values[name] for name in _ANSWER_COLUMNS)
+    return tuple(json.dumps(values[name]) if name in LISTS else values[name] for name in _ANSWER_COLUMNS)
 
 
 def _slot(db: sqlite3.Connection, rater_id: int, position: int) -> Slot | None:
@@ -373,7 +372,7 @@ def _slot(db: sqlite3.Connection, rater_id: int, position: int) -> Slot | None:
     answer = Answer()
     if row["status"] is not None:
         values: dict[str, Any] = {
-            name: tuple(json.loads(row[name])) if name in _LISTS else row[name] for name in _ANSWER_COLUMNS
+            name: tuple(json.loads(row[name])) if name in LISTS else row[name] for name in _ANSWER_COLUMNS
         }
         answer = Answer(**values)
     return Slot(

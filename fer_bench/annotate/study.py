@@ -10,41 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt
 
+from fer_bench.annotate.forms import SAM_POINTS, WHEEL, Form, Name, Names, Strict
 from fer_bench.annotate.images import StudyImage, list_images
 from fer_bench.errors import SpecError
-from fer_bench.labels import EMO24
 from fer_bench.yaml_lines import YamlFile, read_yaml
-
-SAM_POINTS = 9
-AMBIGUITY_MAX = 6
-NO_EMOTION = "none"
-WHEEL = (*EMO24.names, NO_EMOTION)
-AFFECTNET8 = ("neutral", "happy", "sad", "disgust", "surprise", "contempt", "fear", "anger")
-FINDINGEMO_REASONS = (
-    "bad quality photo",
-    "copyright",
-    "watermark",
-    "no interaction",
-    "no people",
-    "text",
-    "not applicable",
-)
-
-
-def _one_line(value: str) -> str:
-    if not value.strip() or value != value.strip() or not value.isprintable() or ";" in value:
-        message = "must be one line of text without ';' and without blanks at its ends"
-        raise ValueError(message)
-    return value
-
-
-def _all_different(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len({v.casefold() for v in values}) != len(values):
-        message = "an entry is listed twice"
-        raise ValueError(message)
-    return values
 
 
 def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
@@ -54,17 +25,12 @@ def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
     return bounds
 
 
-Name = Annotated[str, Field(max_length=60), AfterValidator(_one_line)]
-Names = Annotated[tuple[Name, ...], Field(max_length=40), AfterValidator(_all_different)]
-SamPoint = Annotated[StrictInt, Field(ge=1, le=SAM_POINTS)]
-SamRange = Annotated[tuple[SamPoint, SamPoint], AfterValidator(_ordered)]
+# Of any scale; which one it is, the form says.
+ScalePoint = Annotated[StrictInt, Field(ge=-3, le=SAM_POINTS)]
+ScaleRange = Annotated[tuple[ScalePoint, ScalePoint], AfterValidator(_ordered)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageSource(_Strict):
+class ImageSource(Strict):
     """Where the images are: a folder, or the rows of a CSV (columns ``path`` and optionally ``label``) below that
     folder.
     """
@@ -74,31 +40,7 @@ class ImageSource(_Strict):
     per_rater: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
-class Form(_Strict):
-    """What is asked about an image; the questions appear in this order."""
-
-    decision: StrictBool = False
-    reject_reasons: Names = FINDINGEMO_REASONS
-    categories: Names = AFFECTNET8
-    wheel: StrictBool = False
-    valence: StrictBool = True
-    arousal: StrictBool = True
-    ambiguity: StrictBool = False
-    deciding_factors: Names = ()
-    age_groups: Names = ()
-
-    @model_validator(mode="after")
-    def _asks_something(self) -> Form:
-        if not (self.categories or self.wheel or self.valence or self.arousal or self.ambiguity or self.decision):
-            message = "asks nothing: switch on at least one of categories, wheel, valence, arousal, ambiguity, decision"
-            raise ValueError(message)
-        if len(self.categories) == 1:
-            message = "categories needs at least two entries, or none at all"
-            raise ValueError(message)
-        return self
-
-
-class Expected(_Strict):
+class Expected(Strict):
     """The reference answer of a catch item; every given field is one datapoint of the overlap score (FindingEmo,
     section 2.3.3).
     """
@@ -106,35 +48,35 @@ class Expected(_Strict):
     decision: Literal["keep", "reject"] | None = None
     category: Names | None = None
     wheel: Names | None = None
-    valence: SamRange | None = None
-    arousal: SamRange | None = None
+    valence: ScaleRange | None = None
+    arousal: ScaleRange | None = None
 
     def points(self) -> tuple[str, ...]:
         """Names of the fields that are expected."""
         return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
 
 
-class CatchItem(_Strict):
+class CatchItem(Strict):
     """An image whose answer is known, to distinguish attentive raters from others."""
 
     image: str
     expect: Expected
 
 
-class PracticeItem(_Strict):
+class PracticeItem(Strict):
     """An image shown before the study proper, with a note that explains the form."""
 
     image: str
     note: str = ""
 
 
-class Prescreen(_Strict):
+class Prescreen(Strict):
     """Choose ``per_class`` confusing images of every class."""
 
     per_class: Annotated[StrictInt, Field(ge=1)]
 
 
-class StudyFile(_Strict):
+class StudyFile(Strict):
     """The study file as written; see ``example.yaml`` for what each key does."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -178,6 +120,7 @@ class Study:
     def digest(self) -> str:
         """SHA-256 over everything that shapes answers (not over pixels); a changed digest calls for a new version."""
         settings = self.file.model_dump(mode="json")
+        settings["form"] = self.file.form.settings()
         settings["images"].pop("folder")
         settings["images"].pop("table")
         rows = [(image.name, image.label) for image in self.main]
@@ -249,6 +192,16 @@ def _check_names(source: YamlFile, file: StudyFile) -> None:
             if wrong:
                 problem = f"{source.where(at)}: catch.{index}.expect.{field}: {wrong[0]!r} is not one of the answers."
                 raise SpecError(problem, f"Answers are: {', '.join(allowed or ())}.")
+        for dimension in ("valence", "arousal"):
+            low, high = form.ends(dimension)
+            bounds = getattr(item.expect, dimension)
+            if bounds is not None and not (low <= bounds[0] and bounds[1] <= high):
+                at = ("catch", index, "expect", dimension)
+                problem = (
+                    f"{source.where(at)}: catch.{index}.expect.{dimension} is {list(bounds)}, but the form's scale is"
+                    f" {low} to {high}."
+                )
+                raise SpecError(problem, "Give the range on the scale that raters see.")
         if not item.expect.points():
             problem = f"{source.where(('catch', index))}: catch.{index}.expect is empty."
             raise SpecError(problem, "Give at least one of decision, category, wheel, valence, arousal.")
@@ -312,11 +265,12 @@ def _known_keys() -> list[str]:
     return sorted({key for model in models for key in model.model_fields})
 
 
-def write_example(path: Path | str) -> Path:
+def write_example(path: Path | str, form: Literal["faces", "findingemo"] = "faces") -> Path:
     """Write a commented example study file.
 
     Args:
         path: the file to write; its folder is made where it is missing.
+        form: faces with a word for the expression, or scenes with the form of FindingEmo.
 
     Returns:
         The file.
@@ -325,7 +279,8 @@ def write_example(path: Path | str) -> Path:
         SpecError: the file exists, or cannot be written.
     """
     target = Path(path)
-    text = (Path(__file__).parent / "example.yaml").read_text(encoding="utf-8")
+    name = "example.yaml" if form == "faces" else f"example_{form}.yaml"
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:

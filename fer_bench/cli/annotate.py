@@ -28,11 +28,17 @@ def _open(study_file: Path, database: Path | None) -> AnswerStore:
 
 
 @app.command()
-def init(path: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.yaml")) -> None:
+def init(
+    path: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.yaml"),
+    form: Annotated[
+        Literal["faces", "findingemo"],
+        typer.Option(help="faces: a word, valence and arousal; findingemo: that dataset's own form for photographs."),
+    ] = "faces",
+) -> None:
     """Write an example study file with every key."""
     from fer_bench.annotate.study import write_example
 
-    typer.echo(f"wrote {write_example(path)}")
+    typer.echo(f"wrote {write_example(path, form)}")
 
 
 @app.command()
@@ -138,15 +144,27 @@ def serve(
 @app.command()
 def export(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .csv or .parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .csv, .parquet or .ann.")],
+    layout: Annotated[
+        Literal["long", "findingemo"] | None,
+        typer.Option(
+            "--format",
+            help="long: every answer; findingemo: what FindingEmo's annotation files hold, for `study findingemo`"
+            " [default: findingemo for .ann, else long].",
+        ),
+    ] = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Write all answers in long format: one row per rater, image and presentation. The server may be running."""
+    """Write all answers: one row per rater, image and presentation. The server may be running."""
     from fer_bench.annotate.database import default_database
     from fer_bench.annotate.export import read_answers, write_table
+    from fer_bench.annotate.findingemo import write_findingemo
 
     table = read_answers(database or default_database(study))
-    typer.echo(f"wrote {len(table)} answers to {write_table(table, out)}")
+    if (layout or ("findingemo" if out.suffix.lower() == ".ann" else "long")) == "findingemo":
+        typer.echo(f"wrote {write_findingemo(table, out)} annotations to {out}")
+    else:
+        typer.echo(f"wrote {len(table)} answers to {write_table(table, out)}")
 
 
 @app.command()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from fer_bench.labels import LabelSet
+    from fer_bench.results.store import Store
+    from fer_bench.studies.reannotation import NetworkOutputs
+    from fer_bench.studies.reannotation.claims import Claim
 
 study = typer.Typer(help="Studies of datasets and of the people who annotate them.", no_args_is_help=True)
 
@@ -38,15 +45,48 @@ def reannotation_verb(
         typer.Argument(help="Answers in long format (CSV or Parquet), or FER+'s fer2013new.csv next to fer2013.csv."),
     ],
     predictions: Annotated[
-        list[str] | None, typer.Option(help="A run whose predictions count as one more rater; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="A run, or a table as `predict --csv` writes it, whose predictions count as one more rater; one value"
+            " (valence or arousal) is enough; repeatable."
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What was known before: a CSV of classes and their number of images in the whole dataset, or of images"
+            " with the earlier annotator's label, valence, arousal; AffectNet's lists are both; repeatable."
+        ),
+    ] = None,
+    scale: Annotated[
+        Literal["sam9", "unit", "findingemo"] | None,
+        typer.Option(
+            help="Of valence and arousal: 1 to 9, -1 to 1, or -3 to 3 and 0 to 6 [default: as the answers say]."
+        ),
+    ] = None,
+    label_set: Annotated[
+        str | None, typer.Option(help="Classes of the answers: fer8, emo24, ... or a list of names with commas.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the study's images: some whose label was not shared are shown.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Compare people with labels, with each other and with networks: figures and a page."""
     from fer_bench.studies.reannotation import study_reannotation
+    from fer_bench.studies.reannotation.references import read_references
 
-    networks = _networks(predictions or [])
-    typer.echo(f"page {study_reannotation(answers, out or _folder('reannotation'), predictions=networks or None)}")
+    page = study_reannotation(
+        answers,
+        out or _folder("reannotation"),
+        predictions=_networks(predictions or []) or None,
+        label_set=_label_set(label_set) if label_set else None,
+        scale=scale,
+        references=read_references(reference) if reference else None,
+        claims=_claims("reannotation"),
+        images=images,
+    )
+    typer.echo(f"page {page}")
 
 
 @study.command("simulated")
@@ -68,26 +108,52 @@ def download_verb(
     data_dir: Annotated[
         str | None, typer.Option(help="Folder for the images [default: <data root>/findingemo].")
     ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Only the images of this manifest.csv, first from where it has them.")
+    ] = None,
+    wayback: Annotated[
+        bool, typer.Option("--wayback", help="Ask the Wayback Machine for links that lead to no image any more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many images, of how many hosts, in how many hours; ask nobody.")
+    ] = False,
     retry_gone: Annotated[bool, typer.Option("--retry-gone", help="Retry images that were gone.")] = False,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Follow links and redirects into this machine's own network.")
     ] = False,
 ) -> None:
-    """Download a dataset's images from their list of URLs; resumes where it was stopped."""
+    """Download a dataset's images from their list of URLs; resumes where it was stopped. Exit code 1: none came."""
     from fer_bench import paths
-    from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
-    from fer_bench.datasets.findingemo.annotations import URLS
+    from fer_bench.datasets.download.images import download_findingemo, wanted_images
+    from fer_bench.datasets.download.limits import DownloadLimits
+    from fer_bench.datasets.download.plan import plan_download
+    from fer_bench.datasets.download.wayback import WAYBACK
+    from fer_bench.datasets.findingemo.annotations import URLS, published
+    from fer_bench.datasets.findingemo.manifest import read_manifest
     from fer_bench.registry import unknown_name
 
     if dataset != "findingemo":
         raise unknown_name("downloadable dataset", dataset, ["findingemo"])
     limits = DownloadLimits(allow_private=allow_private)
-    report = download_findingemo(
-        urls or _published(URLS), paths.data_root(data_dir) / "findingemo", limits, retry_gone=retry_gone
-    )
-    for outcome, count in sorted(report.counts.items()):
+    listed = urls or (published(URLS) if manifest else _published(URLS))
+    root = paths.data_root(data_dir) / "findingemo"
+    archive = WAYBACK if wayback else None
+    if dry_run:
+        wanted = wanted_images(listed, read_manifest(manifest) if manifest else {})
+        for line in plan_download(wanted, root, limits, retry_gone, archive).lines():
+            typer.echo(line)
+        return
+    report = download_findingemo(listed, root, limits, retry_gone, archive=archive, manifest=manifest)
+    for outcome, count in report.counts.items():
         typer.echo(f"{outcome:16s} {count}")
-    typer.echo(f"what is gone: {report.gone_csv}")
+    if manifest:
+        typer.echo(f"{'other content':16s} {report.differ}")
+    typer.echo(f"what is missing: {report.gone_csv}")
+    if report.manifest:
+        typer.echo(f"what is there: {report.manifest}; --manifest and the dataset's option manifest repeat it")
+    if not report.there or (report.asked and not report.came and report.counts["failed"] == report.asked):
+        typer.echo("no image came", err=True)
+        raise typer.Exit(1)
 
 
 def _published(name: str) -> Path:
@@ -107,24 +173,60 @@ def _folder(name: str) -> Path:
     return paths.leaderboards_dir() / "studies" / name
 
 
-def _networks(references: list[str]) -> dict[str, Any]:
-    from fer_bench.results.protocol import protocol_of
+def _label_set(name: str) -> LabelSet:
+    from fer_bench.labels import LABEL_SETS, LabelSet
+
+    if "," not in name:
+        return LABEL_SETS[name]
+    return LabelSet("own", tuple(part for text in name.split(",") if (part := " ".join(text.lower().split()))))
+
+
+def _claims(study_name: str) -> list[Claim]:
+    from fer_bench import paths
+    from fer_bench.leaderboard.reported import read_reported
+    from fer_bench.studies.reannotation.claims import Claim
+
+    return [
+        Claim(f.measure, f.text, f.value, f.location, f.notes, paper.source.short)
+        for paper in read_reported(paths.leaderboards_dir() / "reported")
+        for f in paper.findings
+        if f.study == study_name
+    ]
+
+
+def _networks(references: list[str]) -> dict[str, NetworkOutputs]:
     from fer_bench.results.store import Store
+    from fer_bench.studies.reannotation.outputs import read_outputs
 
     store = Store()
-    networks: dict[str, Any] = {}
+    networks: dict[str, NetworkOutputs] = {}
     for reference in references:
-        record = store.get(reference)
-        protocol = protocol_of(record)
-        labels = protocol.task.labels
-        predictions = store.predictions(record)
-        outputs = predictions.outputs
-        if labels is None:
-            # People's ratings are read on the scale -1 to 1.
-            low, high = protocol.scale
-            outputs = 2 * (outputs - low) / (high - low) - 1
-        name = f"{record.model} on {record.dataset}"
-        if name in networks:
-            name = f"{name}, {record.recipe or record.row}, seed {record.seed}"
-        networks[name] = (predictions.ids, outputs, labels.names if labels else protocol.task.dimensions)
+        path = Path(reference)
+        tabular = path.suffix.lower() == ".csv" and path.is_file()
+        short, long, outputs = (path.stem, str(path), read_outputs(path)) if tabular else _of_run(store, reference)
+        name = short if short not in networks else long
+        numbered = (f"{name} ({i})" for i in itertools.count(2))
+        while name in networks:
+            name = next(numbered)
+        networks[name] = outputs
     return networks
+
+
+def _of_run(store: Store, reference: str) -> tuple[str, str, NetworkOutputs]:
+    """A run's name, a longer one where another has that, and its predictions."""
+    from fer_bench.results.protocol import protocol_of
+    from fer_bench.studies.reannotation import NetworkOutputs
+
+    record = store.get(reference)
+    protocol = protocol_of(record)
+    labels = protocol.task.labels
+    predictions = store.predictions(record)
+    outputs = predictions.outputs
+    if labels is None:
+        # People's ratings are read on the scale -1 to 1.
+        low, high = protocol.scale
+        outputs = 2 * (outputs - low) / (high - low) - 1
+    name = f"{record.model} on {record.dataset}"
+    names = labels.names if labels else protocol.task.dimensions
+    long = f"{name}, {record.recipe or record.row}, seed {record.seed}"
+    return name, long, NetworkOutputs(predictions.ids, outputs, names)

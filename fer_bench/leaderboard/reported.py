@@ -106,11 +106,32 @@ class ReportedRow(_Strict):
     evidence: tuple[Evidence, ...] = ()
 
 
+class Finding(_Strict):
+    """A number of a study of labels, which has no leaderboard.
+
+    Args:
+        study: by its name in ``fer-bench study``.
+        measure: what it is to be compared with, as that study names it.
+        text: what it is, in words.
+        value: as printed; a share between 0 and 1.
+        notes: what a reader must know before comparing.
+        location: table, figure or section of the paper.
+    """
+
+    study: str = Field(min_length=1)
+    measure: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    value: float
+    notes: str = ""
+    location: str = Field(min_length=1)
+
+
 class Reported(_Strict):
     """All claims of one paper, in the paper's order."""
 
     source: Source
     rows: tuple[ReportedRow, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def read_reported(folder: Path) -> list[Reported]:
@@ -144,7 +165,15 @@ def _paper(content: Any, where: str) -> Reported:
         problem = f"{where}: rows: expected a list of claims."
         raise SpecError(problem, "Each has protocol, model, metrics and location.")
     source = _check(Source, content.get("source"), f"{where}, source")
-    return Reported(source=source, rows=tuple(_row(row, f"{where}, row {i}") for i, row in enumerate(rows, start=1)))
+    findings = content.get("findings", [])
+    if not isinstance(findings, list):
+        problem = f"{where}: findings: expected a list."
+        raise SpecError(problem, "Each has study, measure, text, value and location.")
+    return Reported(
+        source=source,
+        rows=tuple(_row(row, f"{where}, row {i}") for i, row in enumerate(rows, start=1)),
+        findings=tuple(_check(Finding, row, f"{where}, finding {i}") for i, row in enumerate(findings, start=1)),
+    )
 
 
 def _row(content: Any, where: str) -> ReportedRow:

@@ -23,6 +23,11 @@ class FindingEmoOptions(DatasetOptions):
         description="how an image is put into the frame: letterbox keeps its proportions, stretch fills the frame",
     )
     split_seed: int = Field(0, ge=0, description="the seed of the split")
+    manifest: str | None = Field(
+        None,
+        description="a manifest.csv of `fer-bench download findingemo`: only its images are read, all of them must be"
+        " there, and the record names its digest",
+    )
 
     @property
     def frame_width(self) -> int | None:

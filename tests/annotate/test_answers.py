@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fer_bench.annotate.answers import Answer, leaf, parse_answer, parse_response_ms, questions
-from fer_bench.annotate.study import Form
+from fer_bench.annotate.forms import Form
 from fer_bench.labels import EMO8, EMO24
 
 FINDINGEMO_FACTORS = ("neutral", "body language", "conflict context vs. person", "facial expression", "staging")

@@ -185,6 +185,35 @@ def test_the_full_form_by_keyboard(tmp_path: Path, page: Any) -> None:
     site.stop()
 
 
+def test_the_findingemo_form_by_keyboard_and_on_a_phone(tmp_path: Path, page: Any) -> None:
+    site = Site(tmp_path, form="findingemo", catch=None)
+    site.begin(page)
+    for key in "1" + "11" + "1" + "0" + "6":  # keep; ecstasy; -3, 0, 6
+        page.keyboard.press(key)
+    for key in "4", "Enter", "3", "Enter":  # context; young adults; tags may be left out
+        page.keyboard.press(key)
+    page.wait_for_url("**/task/1")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.reload()
+    page.click(".choice:has-text('reject')")
+    assert not page.is_visible("fieldset[data-question=wheel]")
+    page.click(".q-tags .choice:has-text('watermark')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.click("#save")
+    page.wait_for_url("**/task/2")
+    page.click(".choice:has-text('keep')")
+    page.click(".q-valence .choice:has-text('+3')")
+    page.click(".q-arousal label.choice:has(input[value='6'])")
+    assert page.is_checked("input[name=valence][value='3']")
+    assert page.is_checked("input[name=arousal][value='6']")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    first, second = read_answers(site.store.path).to_dict("records")
+    assert [first[name] for name in ("wheel", "valence", "arousal", "ambiguity")] == ["ecstasy", -3, 0, 6]
+    assert (first["deciding_factors"], first["age_groups"], first["tags"]) == ("context", "young adults", "")
+    assert (second["decision"], second["tags"]) == ("reject", "watermark")
+    site.stop()
+
+
 def test_without_scripts_and_on_a_phone(tmp_path: Path, browser: Any) -> None:
     site = Site(tmp_path)
     context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)

@@ -452,6 +452,8 @@ CASES = {
     "download": [
         refused("zzz", "--urls=x.json", says="unknown downloadable dataset 'zzz'"),
         refused("findingemo", "--urls=x.json", says=r"x\.json"),
+        refused("findingemo", "--urls=x.json", "--dry-run", says=r"x\.json"),
+        refused("findingemo", "--manifest=none.csv", says=r"none\.csv: no such manifest"),
     ],
     "study findingemo": [
         case("{annotations}", says="page"),
@@ -463,9 +465,15 @@ CASES = {
         ),
         refused("none.csv", says=r"none\.csv"),
         refused("{answers}", "--predictions=zzz", says="no record matches 'zzz'"),
+        refused("{answers}", "--reference=zzz.csv", says=r"zzz\.csv: no such reference"),
+        refused("{answers}", "--label-set=zzz", says="unknown label set 'zzz'"),
     ],
     "study simulated": [case(says="page")],
-    "annotate init": [case("{out}/study.yaml", says="wrote"), case("{out}/new/folder/study.yaml", says="wrote")],
+    "annotate init": [
+        case("{out}/study.yaml", says="wrote"),
+        case("{out}/new/folder/study.yaml", says="wrote"),
+        case("{out}/scenes.yaml", "--form=findingemo", says="wrote"),
+    ],
     "annotate images": [
         case("fer2013", "--out={out}/i", says="wrote 28 images"),
         refused("afew_va", "--out={out}/i", says="has no classes"),

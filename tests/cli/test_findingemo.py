@@ -31,7 +31,11 @@ def test_with_the_package(fer_bench, installed, tmp_path):
     done = fer_bench("study", "findingemo", "--out", str(tmp_path / "study"))
     assert (done.code, done.err) == (0, "")
     assert "10 annotations of 10 images" in next((tmp_path / "study").glob("*.md")).read_text(encoding="utf-8")
-    done = fer_bench("download", "findingemo", "--data-dir", str(tmp_path / "data"))
+    done = fer_bench("download", "findingemo", "--data-dir", str(tmp_path / "data"), "--dry-run")
     assert (done.code, done.err) == (0, "")
+    assert "no link left     1" in done.out
+    assert not (tmp_path / "data").exists()
+    done = fer_bench("download", "findingemo", "--data-dir", str(tmp_path / "data"))
+    assert (done.code, done.err) == (1, "no image came\n")
     assert "gone             1" in done.out
     assert "findingemo_light" not in sys.modules

@@ -22,8 +22,10 @@ from PIL import Image
 
 from fer_bench.data.file_names import unfit
 from fer_bench.datasets.download.body import BodyDecoder, BodyError, image_defect
-from fer_bench.datasets.download.images import DownloadLimits, download_findingemo
+from fer_bench.datasets.download.images import download_findingemo
+from fer_bench.datasets.download.limits import DownloadLimits
 from fer_bench.datasets.download.links import read_url_list, safe_target
+from fer_bench.datasets.findingemo.manifest import MANIFEST
 from fer_bench.errors import BadDataError, FerBenchError, HardwareError, MissingDataError, SpecError
 from tests.datasets import findingemo_lines
 
@@ -188,6 +190,25 @@ class Misbehaving(BaseHTTPRequestHandler):
     def postscript(self):
         self.answer(200, POSTSCRIPT)
 
+    def status(self):
+        self.answer(int(self.path.split("/")[2]))
+
+    def later(self):
+        """Too many requests, once for each path; then the image."""
+        if sum(path == self.path for path, _ in self.server.hits) == 1:
+            self.answer(429, Retry_After="1")
+        else:
+            self.image()
+
+    def web(self):
+        """As the Wayback Machine: the nearest capture of a link, by a redirect to it; none of others."""
+        if "captured" not in self.path:
+            self.answer(404)
+        elif "/web/2019" in self.path:
+            self.image()
+        else:
+            self.answer(302, Location=self.path.replace("20230101000000if_", "20190203040506if_"))
+
     def to(self):
         """Redirect to what follows in the path, quoted."""
         self.answer(302, Location=urllib.parse.unquote(self.path.split("/", 2)[2]))
@@ -233,7 +254,9 @@ def fetch(server, tmp_path):
 def files(tmp_path):
     root = tmp_path / "images"
     return sorted(
-        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file() and ".fer_bench-download" not in p.parts
+        p.relative_to(root).as_posix()
+        for p in root.rglob("*")
+        if p.is_file() and ".fer_bench-download" not in p.parts and p.name != MANIFEST
     )
 
 
@@ -276,7 +299,7 @@ def test_a_damaged_file_is_fetched_again(fetch, tmp_path):
         ("not-gzipped", "gone", "damaged content encoding"),
         ("postscript", "gone", "not an image"),
         ("long-length", "failed", "Error"),
-        ("forbidden", "failed", "HTTP 403"),
+        ("forbidden", "forbidden", "HTTP 403"),
         ("busy", "failed", "HTTP 503"),
         ("cut", "failed", "RemoteProtocolError"),
         ("hang", "failed", "Timeout"),
@@ -297,7 +320,7 @@ def test_bad_answers_leave_nothing(server, fetch, tmp_path, page, outcome, reaso
     # What is gone is not asked for again, unless told so or the list has a new link; what failed is.
     asked = len(server.hits)
     assert fetch({"x/a.jpg": [page]}, limits)[0] == {outcome: 1}
-    assert (len(server.hits) > asked) == (outcome == "failed" and "127.0.0.1:1/" not in page)
+    assert (len(server.hits) > asked) == (outcome in ("failed", "forbidden") and "127.0.0.1:1/" not in page)
     if outcome == "gone":
         assert fetch({"x/a.jpg": [page]}, retry_gone=True)[0] == {"gone": 1}
         assert (len(server.hits) > asked) == ("://" not in page)

@@ -1,5 +1,7 @@
 """The two scene datasets as datamodules: drawn scenes, and FindingEmo in its real layout."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,11 +9,13 @@ import pytest
 from fer_bench.data.computed import dataset_identity
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.datasets.findingemo.annotations import VALENCE3_OF
+from fer_bench.datasets.findingemo.manifest import Kept, content_of, manifest_digest, read_manifest, write_manifest
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
 from fer_bench.datasets.load import dataset_class
 from fer_bench.datasets.synthscenes import SynthScenesDataModule, crop_face
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import LABEL_SETS
+from fer_bench.pinning import pinned
 from fer_bench.protocols import protocol_for
 from fer_bench.protocols.scene_values import SCALES
 
@@ -189,3 +193,32 @@ def test_findingemo_says_what_is_missing(copy, tmp_path):
             module(copy, **wrong).read()
     assert dataset_class("findingemo") is FindingEmoDataModule
     assert dataset_class("synthscenes") is SynthScenesDataModule
+
+
+def test_findingemo_reads_the_images_of_a_manifest_alone(copy):
+    """All of them must be there; the record has the manifest's digest."""
+    whole = module(copy).read()
+    there = [str(name) for name in whole.ids]
+    kept = [Kept(name, *content_of(copy / name)) for name in there[:3]]
+    path = copy / "subset.csv"
+    write_manifest(path, [*kept[:2], replace(kept[2], sha256="0" * 64)])
+    samples = module(copy, manifest=str(path)).read()
+    assert samples.ids.tolist() == there[:3]
+    assert samples.facts["manifest"] == {"digest": manifest_digest(read_manifest(path)), "images": 3, "differ": 1}
+    assert samples.facts["coverage"]["matched"] == 3
+    assert "1 of them with another content" in samples.notes[-1]
+    assert samples.checksums != whole.checksums
+    (copy / there[0]).unlink()
+    with pytest.raises(MissingDataError, match=r"1 of its images are not there.*--manifest"):
+        module(copy, manifest=str(path)).read()
+
+
+def test_a_manifest_is_pinned_by_its_content(tmp_path):
+    """No path is in a run's settings; other content is another run."""
+    (tmp_path / "a.csv").write_text("rel_path,sha256\n")
+    settings = {"dataset": "findingemo", "dataset_options": {"manifest": str(tmp_path / "a.csv")}}
+    done = pinned(settings)
+    assert done["dataset_options"]["manifest"].startswith("sha256:")
+    assert done["execution"]["files"] == {done["dataset_options"]["manifest"]: str(tmp_path / "a.csv")}
+    (tmp_path / "a.csv").write_text("rel_path,sha256,url\n")
+    assert pinned(settings)["dataset_options"] != done["dataset_options"]

@@ -94,9 +94,9 @@ def test_label_set_is_told_by_the_labels(tmp_path: Path) -> None:
         ("rater,image,expression\na,x,happy\na,y,furious\n", r"no label set has all the labels found: furious, happy"),
         ("rater,image,expression,valence\na,x,practice,high\n", r"no label set|line 2"),
         ("rater,image,valence\na,x,5\na,y,high\n", r"line 3: valence is 'high', not a number"),
-        ("rater,image,valence\na,x,5\na,y,10\n", r"line 3: valence 10, arousal nan: ratings fit neither"),
-        ("rater,image,valence\na,x,5\na,y,-1\n", r"ratings fit neither"),
-        ("rater,image,valence\na,x,1\na,y,1\n", r"every rating is 1"),
+        ("rater,image,valence\na,x,5\na,y,10\n", r"line 3: valence 10: ratings fit no scale"),
+        ("rater,image,valence\na,x,5\na,y,-1\n", r"ratings fit no scale"),
+        ("rater,image,valence\na,x,1\na,y,1\n", r"every rating is 1, which is on several scales.*--scale sam9"),
         ("rater,image,kind,expression\na,x,practice,happy\n", r"no answers in it"),
     ],
 )

@@ -62,7 +62,7 @@
     const rejected = decision !== null && decision.value === "reject";
     for (const set of form.querySelectorAll("fieldset[data-question]")) {
       const name = set.dataset.question;
-      if (name === "decision") continue;
+      if (name === "decision" || name === "tags") continue;
       set.hidden = name === "reject_reasons" ? !rejected : rejected;
     }
   };

@@ -1,6 +1,6 @@
 """Download images from a list of links of which many are dead, slow or no images any more, and some may be malicious.
 
-Politely (a pause between requests to one host, few at once, honest user agent), resumably (what is there is verified
+Politely (a pause between requests to one host, one at a time, honest user agent), resumably (what is there is verified
 and kept, what is gone is remembered), never outside its own folder, and never to an address of this machine's network
 that the list does not name. One entry, whatever it holds, ends in the table of what is missing; only the machine (a
 full disk) ends the download.
@@ -10,117 +10,77 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
-import json
 import os
-import re
-import ssl
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench import __version__
-from fer_bench.datasets.download.body import BodyDecoder, BodyError, image_defect
-from fer_bench.datasets.download.journal import DownloadReport, Outcome, parts_folder, read_journal, sweep, write_report
+from fer_bench.datasets.download.journal import (
+    DownloadReport,
+    Outcome,
+    note_gone,
+    parts_folder,
+    read_journal,
+    sweep,
+    write_report,
+)
+from fer_bench.datasets.download.limits import DownloadLimits
 from fer_bench.datasets.download.links import CONTROL_FOLDER, Wanted, read_url_list, safe_target
-from fer_bench.errors import FerBenchError, HardwareError, MissingPackageError, SpecError
+from fer_bench.datasets.download.request import Fetcher, LinkError, certificates
+from fer_bench.datasets.download.schedule import HostQueues
+from fer_bench.datasets.download.wayback import archived
+from fer_bench.datasets.findingemo.annotations import image_id
+from fer_bench.datasets.findingemo.manifest import MANIFEST, Kept, content_of, read_manifest
+from fer_bench.errors import FerBenchError, HardwareError, MissingPackageError
 
 if TYPE_CHECKING:
     import httpx
 
-    from fer_bench.datasets.download.guard import Clients
-
-# Answers that may be another one tomorrow, or from another place: not remembered as gone.
-_TEMPORARY_STATUS = frozenset({401, 403, 406, 408, 425, 429, 451, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 # Faults of the machine, not of an entry.
 _MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 _DECODERS = min(4, os.cpu_count() or 1)  # images decoded at the same time: bounds the memory
 _MAX_LINKS = 200  # of one image; the published list has up to 58
+_RETRIES = 2  # of a link whose host asks for a pause
 _SHOWN = 200  # characters of a link in a reason
 _SAID = 4000  # characters of all reasons of an image
 
 
-@dataclass(frozen=True)
-class DownloadLimits:
-    """What a download may cost others and this machine.
-
-    Args:
-        concurrency: requests at the same time.
-        host_interval: seconds between the starts of two requests to one host.
-        idle_timeout: seconds to connect, or between two pieces of an answer.
-        total_timeout: seconds for one link, redirects included.
-        max_bytes: of one image, compressed or not.
-        max_redirects: of one link.
-        allow_private: also connect to addresses of this machine and its network; otherwise only those that the list
-            itself names plainly, never through a redirect.
-    """
-
-    concurrency: int = 8
-    host_interval: float = 1.0
-    idle_timeout: float = 20.0
-    total_timeout: float = 120.0
-    max_bytes: int = 50 * 2**20
-    max_redirects: int = 5
-    allow_private: bool = False
-
-    def __post_init__(self) -> None:
-        if (
-            min(self.concurrency, self.max_bytes) < 1
-            or min(self.idle_timeout, self.total_timeout) <= 0
-            or min(self.host_interval, self.max_redirects) < 0
-        ):
-            problem = f"download limits must be positive: {self}."
-            raise SpecError(problem)
-
-
-class _LinkError(Exception):
-    """A link that did not lead to an image."""
-
-    def __init__(self, reason: str, temporary: bool = False) -> None:
-        self.temporary = temporary
-        super().__init__(reason)
-
-
-@dataclass
-class _Pace:
-    """Lets requests to one host start no closer than an interval."""
-
-    interval: float
-    next_start: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    async def wait(self, host: str) -> None:
-        now = asyncio.get_running_loop().time()
-        start = max(now, self.next_start[host])
-        self.next_start[host] = start + self.interval
-        await asyncio.sleep(start - now)
-
-
 def download_findingemo(
-    urls_json: Path, root: Path, limits: DownloadLimits | None = None, retry_gone: bool = False, progress: bool = True
+    urls_json: Path | None,
+    root: Path,
+    limits: DownloadLimits | None = None,
+    retry_gone: bool = False,
+    progress: bool = True,
+    archive: str | None = None,
+    manifest: Path | None = None,
 ) -> DownloadReport:
     """Download FindingEmo's images; call it again to resume.
 
     Args:
-        urls_json: ``dataset_urls_exploded.json``.
-        root: folder for the images, made where it is missing. A sub-folder ``.fer_bench-download`` holds the journal.
+        urls_json: ``dataset_urls_exploded.json``; None: only the links of the manifest.
+        root: folder for the images, made where it is missing. A sub-folder ``.fer_bench-download`` holds the journal,
+            and ``manifest.csv`` says afterwards what is there.
         limits: rates, timeouts and sizes.
         retry_gone: ask again for images that an earlier run found gone.
         progress: show a bar, if the standard error is a terminal.
+        archive: also ask this Wayback Machine for links that do not lead to an image; see
+            :data:`~fer_bench.datasets.download.wayback.WAYBACK`.
+        manifest: download just the images of this manifest, first from where it has them.
 
     Returns:
-        Counts by outcome, and the table of what is missing.
+        Counts by outcome, the table of what is missing, and the manifest of what is there.
 
     Raises:
         MissingPackageError: httpx is not installed.
-        MissingDataError: there is no list.
-        BadDataError: the list is damaged.
+        MissingDataError: there is no list, or no such manifest.
+        BadDataError: the list or the manifest is damaged.
         HardwareError: files cannot be written.
         FerBenchError: another download into the same folder is running.
     """
@@ -129,17 +89,18 @@ def download_findingemo(
     except ImportError as error:
         problem = "downloading needs the package httpx."
         raise MissingPackageError(problem, "pip install 'fer_bench[download]'") from error
-    wanted = read_url_list(urls_json)
+    same_as = read_manifest(manifest) if manifest else {}
+    wanted = wanted_images(urls_json, same_as)
     try:
         control = root / CONTROL_FOLDER
         control.mkdir(parents=True, exist_ok=True)
         with _only_one(control), _bar(len(wanted), progress) as advance:
-            run = _Run(root.resolve(), limits or DownloadLimits(), retry_gone, advance)
+            run = _Run(root.resolve(), limits or DownloadLimits(), retry_gone, archive, advance)
             sweep(control)
             run.parts.mkdir()
             try:
                 asyncio.run(run.all(wanted))
-                return write_report(control, run.outcomes)
+                return write_report(root, run.outcomes, run.kept, len(run.asked), same_as)
             finally:
                 run.decoders.shutdown(cancel_futures=True)
                 sweep(control)
@@ -150,23 +111,70 @@ def download_findingemo(
         ) from error
 
 
+def wanted_images(urls_json: Path | None, same_as: dict[str, Kept]) -> list[Wanted]:
+    """The images to be had, with their links.
+
+    Args:
+        urls_json: the list; None: only the manifest.
+        same_as: a manifest by image id: just these images, its links first; empty: all of the list.
+
+    Raises:
+        MissingDataError: there is no such list.
+        BadDataError: it is damaged.
+    """
+    listed = read_url_list(urls_json) if urls_json else []
+    if not same_as:
+        return listed
+    by_path = {image.rel_path.lstrip("/"): image for image in listed}
+    wanted = []
+    for kept in same_as.values():
+        image = by_path.get(kept.rel_path) or Wanted(kept.rel_path, ())
+        urls = (kept.url, *image.urls) if kept.url else image.urls
+        wanted.append(replace(image, urls=tuple(dict.fromkeys(urls))))
+    return wanted
+
+
+@dataclass
+class _Attempt:
+    """One image on its way through its links."""
+
+    image: Wanted
+    target: Path
+    links: deque[str]
+    asked: set[str]
+    reasons: list[str]
+    in_archive: bool = False
+    temporary: bool = False
+    forbidden: bool = False
+    link: str = ""
+    listed: httpx.URL | None = None
+    url: httpx.URL | None = None
+    hops: int = 0
+    retries: int = 0
+
+    def note(self, error: LinkError) -> None:
+        self.reasons.append(f"{self.link[:_SHOWN]}: {error}")
+        self.temporary |= error.temporary
+        self.forbidden |= error.forbidden
+
+
 class _Run:
-    def __init__(self, root: Path, limits: DownloadLimits, retry_gone: bool, advance: Callable[[], None]) -> None:
-        self.root = root
-        self.limits = limits
-        self.advance = advance
-        self.pace = _Pace(limits.host_interval)
+    def __init__(
+        self, root: Path, limits: DownloadLimits, retry_gone: bool, archive: str | None, advance: Callable[[], None]
+    ) -> None:
+        self.root, self.limits, self.archive, self.advance = root, limits, archive, advance
         self.journal = root / CONTROL_FOLDER / "gone.jsonl"
         self.parts = parts_folder(root / CONTROL_FOLDER)
-        self.numbers = itertools.count()
         self.decoders = ThreadPoolExecutor(_DECODERS)
         self.known_gone = {} if retry_gone else read_journal(self.journal)
         self.outcomes: dict[str, tuple[Outcome, str]] = {}
+        self.before = _earlier(root / MANIFEST)
+        self.kept: list[Kept] = []
+        self.asked: set[str] = set()
 
     async def all(self, wanted: list[Wanted]) -> None:
         from fer_bench.datasets.download.guard import Clients
 
-        queue = iter(wanted)
         limits = self.limits
         own_names = {image.rel_path for image in wanted}
         headers = {
@@ -175,168 +183,165 @@ class _Run:
             "Accept-Encoding": "identity",
         }
         async with Clients(
-            limits.concurrency, limits.idle_timeout, headers, _certificates(), limits.allow_private
+            limits.concurrency, limits.idle_timeout, headers, certificates(), limits.allow_private
         ) as clients:
+            self.fetcher = Fetcher(clients, limits, self.parts, self.decoders)
+            self.queues: HostQueues[_Attempt] = HostQueues(limits.host_interval, limits.host_failures)
+            images = iter(wanted)
 
-            async def worker() -> None:
-                for image in queue:
-                    self.outcomes[image.rel_path] = await self.guarded(clients, image, own_names)
-                    self.advance()
+            async def prepare() -> None:
+                for image in images:
+                    try:
+                        await self.prepare(image, own_names)
+                    except Exception as error:
+                        self.fault(image, error)
 
-            workers = [asyncio.ensure_future(worker()) for _ in range(limits.concurrency)]
-            try:
-                await asyncio.gather(*workers)  # not a TaskGroup: a full disk should arrive as OSError, not in a group
-            finally:
-                for task in workers:
-                    task.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+            async def work() -> None:
+                while (taken := await self.queues.take()) is not None:
+                    host, attempt = taken
+                    await self.step(host, attempt)
 
-    async def guarded(self, clients: Clients, image: Wanted, own_names: set[str]) -> tuple[Outcome, str]:
-        """The outcome of one image; of all exceptions only the machine's faults leave."""
-        try:
-            return await self.one(clients, image, own_names)
-        except OSError as error:
-            if error.errno in _MACHINE:
-                raise
-            return "refused", f"cannot be stored: {error.strerror or error}"
-        except Exception as error:
-            return "failed", f"{type(error).__name__} {error}"[:_SHOWN]
+            # What is there is looked through first: it costs nobody anything.
+            for what in (prepare, work):
+                tasks = [asyncio.ensure_future(what()) for _ in range(limits.concurrency)]
+                try:
+                    # Not a TaskGroup: a full disk should arrive as OSError, not in a group.
+                    await asyncio.gather(*tasks)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def one(self, clients: Clients, image: Wanted, own_names: set[str]) -> tuple[Outcome, str]:
+    def end(self, image: Wanted, outcome: Outcome, said: str = "") -> None:
+        self.outcomes[image.rel_path] = (outcome, said)
+        self.advance()
+
+    def fault(self, image: Wanted, error: Exception) -> None:
+        """End an image on an exception that no link explains; only the machine's faults leave."""
+        if not isinstance(error, OSError):
+            return self.end(image, "failed", f"{type(error).__name__} {error}"[:_SHOWN])
+        if error.errno in _MACHINE:
+            raise error
+        return self.end(image, "refused", f"cannot be stored: {error.strerror or error}")
+
+    async def keep(self, image: Wanted, place: Path, outcome: Outcome, url: str) -> None:
+        size, sha256 = await asyncio.get_running_loop().run_in_executor(self.decoders, content_of, place)
+        self.kept.append(Kept(image.rel_path, size, sha256, url))
+        self.end(image, outcome)
+
+    async def prepare(self, image: Wanted, own_names: set[str]) -> None:
+        """End what needs no request; queue the others."""
         if image.defect:
-            return "refused", image.defect
+            return self.end(image, "refused", image.defect)
         target = safe_target(self.root, image.rel_path)
         if target is None:
-            return "refused", "the path leaves the folder or is not a plain file name"
+            return self.end(image, "refused", "the path leaves the folder or is not a plain file name")
         if any(folder.exists() and not folder.is_dir() for folder in target.parents) or target.is_dir():
-            return "refused", "a file is where a folder should be, or the other way round"
+            return self.end(image, "refused", "a file is where a folder should be, or the other way round")
         # Earlier versions, and the authors' own program, store names as the list has them.
         for place in dict.fromkeys((target, self.root / image.rel_path)):
-            if await self.defect(place) is None:
-                return "present", ""
+            if await self.fetcher.defect(place) is None:
+                known = self.before.get(image_id(image.rel_path))
+                return await self.keep(image, place, "present", known.url if known else "")
         await self.sweep_beside(target, image, own_names)
         asked, said = self.known_gone.get(image.rel_path, (set(), ""))
-        urls = image.urls[:_MAX_LINKS]
-        if urls and asked.issuperset(urls):
-            return "gone", said
-        reasons, temporary = [], False
-        for url in urls:
-            try:
-                await self.fetch(clients, url, target)
-            except _LinkError as error:
-                reasons.append(f"{url[:_SHOWN]}: {error}")
-                temporary |= error.temporary
-            else:
-                return "downloaded", ""
-        said = "; ".join(reasons)[:_SAID]
-        if temporary:
-            return "failed", said
-        with self.journal.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"rel_path": image.rel_path, "urls": urls, "reasons": said}) + "\n")
-        return "gone", said
-
-    async def defect(self, path: Path) -> str | None:
-        return await asyncio.get_running_loop().run_in_executor(self.decoders, image_defect, path)
+        links = deque(url for url in image.urls[:_MAX_LINKS] if url not in asked)
+        self.next_link(_Attempt(image, target, links, set(asked), [said] if said else []))
+        return None
 
     async def sweep_beside(self, target: Path, image: Wanted, own_names: set[str]) -> None:
         """Remove what a killed download of an earlier version left next to an image; a whole image of that name
         stays.
         """
         old = target.with_name(target.name + ".part")
-        if f"{image.rel_path}.part" not in own_names and old.is_file() and await self.defect(old) is not None:
+        if f"{image.rel_path}.part" not in own_names and old.is_file() and await self.fetcher.defect(old) is not None:
             old.unlink()
 
-    async def fetch(self, clients: Clients, link: str, target: Path) -> None:
-        """Fetch one link into place, or raise _LinkError and leave nothing."""
-        from fer_bench.datasets.download.guard import RefusedLinkError, parse_link
+    def next_link(self, attempt: _Attempt) -> None:
+        """Queue the next link of an image, or end it."""
+        from fer_bench.datasets.download.guard import RefusedLinkError, check_hop, parse_link
 
-        part = self.parts / f"{next(self.numbers)}.part"
+        while True:
+            if not attempt.links and self.archive and not attempt.in_archive:
+                attempt.in_archive = True
+                kept = (archived(url, self.archive) for url in attempt.image.urls[:_MAX_LINKS])
+                attempt.links.extend(url for url in kept if url and url not in attempt.asked)
+            if not attempt.links:
+                return self.without_image(attempt)
+            attempt.link = attempt.links.popleft()
+            attempt.asked.add(attempt.link)
+            attempt.hops = attempt.retries = 0
+            try:
+                attempt.url = attempt.listed = parse_link(attempt.link)
+                check_hop(attempt.url, attempt.listed, self.limits.allow_private)
+            except RefusedLinkError as error:
+                attempt.note(LinkError(str(error), temporary=not error.permanent))
+            else:
+                return self.queues.put(_host(attempt.url), attempt)
+
+    def without_image(self, attempt: _Attempt) -> None:
+        said = "; ".join(attempt.reasons)[:_SAID]
+        if attempt.temporary:
+            return self.end(attempt.image, "failed", said)
+        if attempt.forbidden:
+            return self.end(attempt.image, "forbidden", said)
+        if attempt.asked - self.known_gone.get(attempt.image.rel_path, (set(), ""))[0]:
+            note_gone(self.journal, attempt.image.rel_path, sorted(attempt.asked), said)
+        return self.end(attempt.image, "gone", said)
+
+    async def step(self, host: str, attempt: _Attempt) -> None:
+        """One request for an image, and what follows from it."""
+        answered, pause = True, 0.0
         try:
-            url = parse_link(link)
-            await self.pace.wait(url.host)
-            # Timeouts of the client bound the pause between two bytes, not their number.
-            async with asyncio.timeout(self.limits.total_timeout):
-                await self.receive(clients, url, part)
-            defect = await self.defect(part)
-            if defect:
-                raise _LinkError(defect)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
-        except RefusedLinkError as error:
-            raise _LinkError(str(error), temporary=not error.permanent) from error
-        except BodyError as error:
-            raise _LinkError(str(error)) from error
-        except TimeoutError as error:
-            reason = f"took longer than {self.limits.total_timeout:g} s"
-            raise _LinkError(reason, temporary=True) from error
-        except (_LinkError, OSError):  # the network's OSErrors have become link errors: these are the disk's
-            raise
+            await self.ask(host, attempt)
+        except LinkError as error:
+            answered, pause = not error.silent, error.pause
+            if pause and attempt.retries < _RETRIES:
+                attempt.retries += 1
+                self.queues.put(host, attempt, first=True)
+            else:
+                attempt.note(error)
+                self.next_link(attempt)
         except Exception as error:
-            raise _unexpected(error) from error
+            self.fault(attempt.image, error)
         finally:
-            part.unlink(missing_ok=True)
+            self.queues.release(host, answered=answered, pause=pause)
 
-    async def receive(self, clients: Clients, url: httpx.URL, part: Path) -> None:
-        from fer_bench.datasets.download.guard import check_hop
+    async def ask(self, host: str, attempt: _Attempt) -> None:
+        from fer_bench.datasets.download.guard import RefusedLinkError, check_hop
 
-        request = clients.of(url).build_request("GET", url)
-        for _ in range(self.limits.max_redirects + 1):
-            check_hop(request.url, url, self.limits.allow_private)
-            client = clients.of(request.url)
-            try:
-                answer = await client.send(request, stream=True)
-            except OSError as error:
-                raise _unexpected(error) from error
-            client.cookies.clear()
-            try:
-                if answer.next_request is None:
-                    return await self.store(answer, part)
-                request = answer.next_request
-            finally:
-                await answer.aclose()
-            await self.pace.wait(request.url.host)
-        reason = f"more than {self.limits.max_redirects} redirects"
-        raise _LinkError(reason)
-
-    async def store(self, answer: httpx.Response, part: Path) -> None:
-        if answer.status_code != 200:
-            reason = f"HTTP {answer.status_code}"
-            raise _LinkError(reason, temporary=answer.status_code in _TEMPORARY_STATUS)
-        too_large = f"larger than {self.limits.max_bytes} bytes"
-        announced = answer.headers.get("content-length", "")
-        if re.fullmatch("[0-9]{1,18}", announced) and int(announced) > self.limits.max_bytes:
-            raise _LinkError(too_large)
-        decoder = BodyDecoder(answer.headers.get("content-encoding", ""))
-        arrived = decoded = 0
-        with part.open("wb") as file:
-            async with aclosing(_arriving(answer)) as chunks:
-                async for chunk in chunks:
-                    arrived += len(chunk)
-                    for piece in decoder.pieces(chunk):
-                        decoded += len(piece)
-                        if max(arrived, decoded) > self.limits.max_bytes:
-                            raise _LinkError(too_large)
-                        file.write(piece)
+        assert attempt.url is not None
+        assert attempt.listed is not None
+        if self.queues.given_up(host):
+            reason = f"{host} left requests unanswered ({self.limits.host_failures} in a row), and is asked no more"
+            raise LinkError(reason, silent=True)
+        self.asked.add(attempt.image.rel_path)
+        elsewhere = await self.fetcher.ask(attempt.url, attempt.target)
+        if elsewhere is None:
+            outcome: Outcome = "archived" if attempt.in_archive else "downloaded"
+            return await self.keep(attempt.image, attempt.target, outcome, attempt.link)
+        attempt.hops += 1
+        if attempt.hops > self.limits.max_redirects:
+            reason = f"more than {self.limits.max_redirects} redirects"
+            raise LinkError(reason)
+        try:
+            check_hop(elsewhere, attempt.listed, self.limits.allow_private)
+        except RefusedLinkError as error:
+            raise LinkError(str(error), temporary=not error.permanent) from error
+        attempt.url = elsewhere
+        return self.queues.put(_host(elsewhere), attempt, first=True)
 
 
-async def _arriving(answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+def _earlier(manifest: Path) -> dict[str, Kept]:
+    """The manifest of an earlier download, of which only the addresses are needed."""
     try:
-        async for chunk in answer.aiter_raw():
-            yield chunk
-    except OSError as error:
-        raise _unexpected(error) from error
+        return read_manifest(manifest)
+    except FerBenchError:
+        return {}
 
 
-def _unexpected(error: Exception) -> _LinkError:
-    return _LinkError(f"{type(error).__name__} {error}".strip()[:_SHOWN], temporary=True)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Trusted certificates: slow to read, so only once."""
-    import httpx
-
-    return httpx.create_ssl_context()
+def _host(url: httpx.URL) -> str:
+    return url.host.rstrip(".").lower() + (f":{url.port}" if url.port else "")
 
 
 @contextmanager

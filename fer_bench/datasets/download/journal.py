@@ -9,11 +9,15 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fer_bench.atomic import write_atomically
+from fer_bench.datasets.download.links import CONTROL_FOLDER
+from fer_bench.datasets.findingemo.manifest import MANIFEST, Kept, write_manifest
 
-Outcome = Literal["present", "downloaded", "gone", "failed", "refused"]
+Outcome = Literal["present", "downloaded", "archived", "gone", "forbidden", "failed", "refused"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_THERE: tuple[Outcome, ...] = ("present", "downloaded", "archived")
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,33 @@ class DownloadReport:
     """What became of every image of the list.
 
     Args:
-        counts: images by outcome. ``present``: was there and is an image; ``downloaded``; ``gone``: no link leads to an
-            image any more, now or in an earlier run; ``failed``: none did, but one may later (a timeout, an overloaded
-            server); ``refused``: its path cannot be stored here or on every system, or its entry is malformed.
-        gone_csv: table ``rel_path,outcome,reasons`` of the images that are gone, failed or refused.
+        counts: images by outcome. ``present``: was there and is an image; ``downloaded``; ``archived``: downloaded from
+            the Wayback Machine; ``gone``: no link leads to an image any more, now or in an earlier run; ``forbidden``:
+            a server refuses to give it (HTTP 403 and its like), and none of the other links leads to an image;
+            ``failed``: none did, but one may later (a timeout, an overloaded server); ``refused``: its path cannot be
+            stored here or on every system, or its entry is malformed.
+        gone_csv: table ``rel_path,outcome,reasons`` of the images that are not there.
+        manifest: table of the images that are there, see :mod:`fer_bench.datasets.findingemo.manifest`; None where
+            there is none.
+        asked: images that were asked for in this run.
+        differ: images whose content is another than the manifest says that was to be repeated.
     """
 
     counts: dict[Outcome, int]
     gone_csv: Path
+    manifest: Path | None = None
+    asked: int = 0
+    differ: int = 0
+
+    @property
+    def there(self) -> int:
+        """Images that are in the folder now."""
+        return sum(self.counts[outcome] for outcome in _THERE)
+
+    @property
+    def came(self) -> int:
+        """Images that this run brought."""
+        return self.there - self.counts["present"]
 
 
 def read_journal(path: Path) -> dict[str, tuple[set[str], str]]:
@@ -44,21 +67,38 @@ def read_journal(path: Path) -> dict[str, tuple[set[str], str]]:
     return gone
 
 
-def write_report(control: Path, outcomes: dict[str, tuple[Outcome, str]]) -> DownloadReport:
-    """Count outcomes, and write the table of what is missing into the folder of the journal."""
-    counts: dict[Outcome, int] = {"present": 0, "downloaded": 0, "gone": 0, "failed": 0, "refused": 0}
+def note_gone(path: Path, rel_path: str, urls: list[str], reasons: str) -> None:
+    """Add an image that is gone to the journal: the links that were asked, now or before, and what they said."""
+    with path.open("a", encoding="utf-8") as journal:
+        journal.write(json.dumps({"rel_path": rel_path, "urls": urls, "reasons": reasons}) + "\n")
+
+
+def write_report(
+    root: Path, outcomes: dict[str, tuple[Outcome, str]], kept: list[Kept], asked: int, same_as: dict[str, Kept]
+) -> DownloadReport:
+    """Count outcomes, and write the table of what is missing and the manifest of what is there.
+
+    Args:
+        root: the folder of the images.
+        outcomes: outcome and reasons of each image.
+        kept: what is there.
+        asked: images that were asked for.
+        same_as: the manifest that was to be repeated; empty: none.
+    """
+    counts: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
     counts |= Counter(outcome for outcome, _ in outcomes.values())
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(["rel_path", "outcome", "reasons"])
     writer.writerows(
-        [*map(_cell, (rel_path, *said))]
-        for rel_path, said in sorted(outcomes.items())
-        if said[0] in ("gone", "failed", "refused")
+        [*map(_cell, (rel_path, *said))] for rel_path, said in sorted(outcomes.items()) if said[0] not in _THERE
     )
-    path = control / "gone.csv"
+    path = root / CONTROL_FOLDER / "gone.csv"
     write_atomically(path, table.getvalue().encode(errors="backslashreplace"))
-    return DownloadReport(counts, path)
+    if kept:
+        write_manifest(root / MANIFEST, kept)
+    differ = sum(entry.id in same_as and same_as[entry.id].sha256 != entry.sha256 for entry in kept)
+    return DownloadReport(counts, path, root / MANIFEST if kept else None, asked, differ)
 
 
 def _cell(text: str) -> str:

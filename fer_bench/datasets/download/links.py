@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.data.file_names import collision_key, stored_path, unfit
+from fer_bench.datasets.findingemo.manifest import MANIFEST
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.protocols.findingemo import FINDINGEMO
 
@@ -118,10 +119,10 @@ def safe_target(root: Path, rel_path: str) -> Path | None:
 
     Returns:
         The path below ``root``, or None for one that would leave it (by ``..`` or a link), that is not a plain file
-        name on every system, or that is in the folder of the journal.
+        name on every system, or that is in the folder of the journal or the manifest's place.
     """
     bare = rel_path.lstrip("/")
-    if unfit(bare) or collision_key(bare.split("/")[0]) == CONTROL_FOLDER:
+    if unfit(bare) or collision_key(bare.split("/")[0]) in (CONTROL_FOLDER, MANIFEST):
         return None
     target = root / stored_path(bare)
     try:

@@ -17,6 +17,7 @@ from fer_bench.data.letterbox import letterbox
 from fer_bench.data.samples import SPLITS, Samples, split_checksum
 from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, published, value_targets
 from fer_bench.datasets.findingemo.reader import TASKS, FindingEmoIndex, clean_split, index_findingemo
+from fer_bench.datasets.findingemo.subset import Subset
 from fer_bench.errors import BadDataError
 from fer_bench.image_files import UnreadableImageError, read_content
 from fer_bench.protocols.findingemo import FINDINGEMO, FindingEmoOptions
@@ -42,6 +43,9 @@ class FindingEmoDataModule(AffectDataModule):
         folders = cache.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
+        subset = Subset.read(Path(options.manifest).expanduser()) if options.manifest else None
+        if subset is not None:
+            index = subset.of(index)
         samples = read_findingemo(
             index,
             folder,
@@ -51,6 +55,8 @@ class FindingEmoDataModule(AffectDataModule):
             options.split_seed,
             values=self.task in SCALES,
         )
+        if subset is not None:
+            subset.state(samples, index, folder)
         if annotations.parent != folder:
             samples.notes.append("annotations of the installed package findingemo-light")
         return samples

@@ -11,6 +11,7 @@ from fer_bench.scoring.agreement import Reliability, fleiss_kappa
 from fer_bench.studies.consensus import Consensus, dawid_skene, vote_posterior
 from fer_bench.studies.reannotation.label_errors import LabelErrors, find_label_errors
 from fer_bench.studies.reannotation.networks import Network, affect_agreement, expression_agreement, join
+from fer_bench.studies.reannotation.people import Ranges, over_people
 from fer_bench.studies.reannotation.raters import (
     affect_estimates,
     expression_estimates,
@@ -20,6 +21,7 @@ from fer_bench.studies.reannotation.raters import (
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import max_vote_labels, vote_estimates
 from fer_bench.studies.reannotation.study import AFFECT, Int, NetworkOutputs, Reannotation
+from fer_bench.studies.reannotation.wheel import wheel_estimates
 
 Estimates = dict[str, Estimate]
 
@@ -43,6 +45,8 @@ class Analysis:
         errors: likely label errors; None without original labels.
         network_expressions: network to its agreement with people.
         network_affect: (network, "valence" or "arousal") to its agreement with people.
+        people: main numbers with intervals over raters, see :func:`~fer_bench.studies.reannotation.people.over_people`.
+        wheel: see :func:`~fer_bench.studies.reannotation.wheel.wheel_estimates`; empty where nobody was asked.
         n_resamples: of every bootstrap interval.
     """
 
@@ -59,6 +63,8 @@ class Analysis:
     errors: LabelErrors | None
     network_expressions: dict[str, Estimates]
     network_affect: dict[tuple[str, str], Estimates]
+    people: dict[str, Ranges]
+    wheel: Estimates
     n_resamples: int
 
 
@@ -106,6 +112,8 @@ def analyse(
             n.name: expression_agreement(study, n, n_resamples, seed) for n in networks if n.n_expressions and voted
         },
         network_affect={key: value for key, value in agreement.items() if value is not None},
+        people=over_people(study, networks, n_resamples, seed),
+        wheel=wheel_estimates(study, n_resamples, seed),
         n_resamples=n_resamples,
     )
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
-from fer_bench.labels import FER7, FER8, LABEL_SETS, LabelSet
+from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8, FER7, FER8, LABEL_SETS, LabelSet
+from fer_bench.studies.reannotation.scales import NOTES, SCALES, Scale, fitting
 from fer_bench.studies.reannotation.study import AFFECT, Float, Int, Reannotation, Repeats, count_votes
-
-Scale = Literal["sam9", "unit"]
 
 OTHER_NAMES = {
     "category": "expression",
@@ -35,18 +34,20 @@ _TRUE, _FALSE = {"1", "true", "yes", "skipped"}, {"", "0", "false", "no", "answe
 
 
 def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | None = None) -> Reannotation:
-    """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``valence``,
-    ``arousal``.
+    """Read the long format: columns ``rater``, ``image`` (or ``item``) and at least one of ``expression``, ``wheel``,
+    ``valence``, ``arousal``.
 
     ``original_label``, ``presentation``, ``kind`` (item, repeat, catch, practice), ``skipped``, ``study``,
     ``study_version`` and ``response_ms`` are optional. A second presentation to the same rater counts as a repeat.
-    Practice and skipped rows are left out.
+    Practice and skipped rows are left out. Where there is no expression but an emotion on Plutchik's wheel, its leaf
+    counts as the expression. ``scale`` is that of a row's valence and arousal.
 
     Args:
         path: CSV (UTF-8, one header line) or Parquet.
         label_set: classes of ``expression`` and ``original_label``; by default FER8, FER7 or the smallest set that
             knows all labels.
-        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "unit" for [-1, 1]; by default inferred.
+        scale: "sam9" for ratings 1 to 9 (mapped to [-1, 1]), "findingemo" for valence -3 to 3 and arousal 0 to 6,
+            "unit" for [-1, 1]; by default what the rows say, else inferred.
 
     Returns:
         The study.
@@ -68,11 +69,13 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
     if table.empty:
         problem = f"{path}: no answers in it other than to practice and skipped images."
         raise BadDataError(problem, "Export the answers again when raters have answered.")
+    wheel, table = _wheel(path, table, label_set)
+    table, ignored = _without_foreign_labels(table, label_set)
     labels = label_set or _fitting_set(path, table)
     categories, expression = _categories(path, table["expression"], labels)
     original = _classes(path, table["original_label"], labels, "original_label")
     affect, used = _ratings(path, table, scale)
-    notes = [f"Read as one answer per row from `{path.name}`; label set {labels.name}.", *used]
+    notes = [f"Read as one answer per row from `{path.name}`; label set {labels.name}.", *used, *ignored]
     catch = (table["kind"] == "catch").to_numpy()
     asked = catch & (original >= 0) & (expression >= 0)
     return _assemble(
@@ -81,6 +84,7 @@ def read_answers(path: Path, label_set: LabelSet | None = None, scale: Scale | N
         labels,
         categories,
         expression[~catch],
+        wheel[~catch],
         original[~catch],
         affect[:, ~catch],
         (int((expression[asked] == original[asked]).sum()), int(asked.sum())),
@@ -94,6 +98,7 @@ def _assemble(
     labels: LabelSet,
     categories: tuple[str, ...],
     expression: Int,
+    wheel: Int,
     original: Int,
     affect: Float,
     catch: tuple[int, int],
@@ -129,6 +134,7 @@ def _assemble(
         expression=expressions,
         valence=np.asarray(matrix(affect[0], np.nan)),
         arousal=np.asarray(matrix(affect[1], np.nan)),
+        wheel=np.asarray(matrix(wheel, -1), dtype=np.int64) if (wheel >= 0).any() else np.empty((0, 0), dtype=np.int64),
         repeats=Repeats(rater[again], expression[pairs], affect[0][pairs], affect[1][pairs]) if len(again) else None,
         catch=catch,
         notes=tuple(notes),
@@ -160,13 +166,14 @@ def _read_table(path: Path) -> pd.DataFrame:
     if "image" not in table.columns and "item" in table.columns:
         table["image"] = table["item"]
     lacking = [c for c in ("rater", "image") if c not in table.columns]
-    if lacking or not {"expression", *AFFECT} & set(table.columns):
+    if lacking or not {"expression", "wheel", *AFFECT} & set(table.columns):
         problem = (
-            f"{path}, line 1: needs the columns rater, image and one of expression, valence, arousal; found:"
+            f"{path}, line 1: needs the columns rater, image and one of expression, wheel, valence, arousal; found:"
             f" {', '.join(table.columns)[:200]}."
         )
         raise BadDataError(problem, "Export the answers with `fer-bench annotate export`.")
-    for column in ("expression", *AFFECT, "original_label", "presentation", "kind", "skipped", "study"):
+    optional = ("expression", "wheel", *AFFECT, "scale", "original_label", "presentation", "kind", "skipped", "study")
+    for column in optional:
         if column not in table.columns:
             table[column] = ""
     stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
@@ -232,7 +239,7 @@ def _classes(path: Path, column: pd.Series[str], labels: LabelSet, name: str) ->
 
 
 def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Float, list[str]]:
-    """Valence and arousal, shape (2, rows), in [-1, 1], and a note on the scale they were given in."""
+    """Valence and arousal, shape (2, rows), in [-1, 1], and notes on the scales they were given in."""
     values = np.empty((2, len(table)))
     for k, name in enumerate(AFFECT):
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
@@ -240,30 +247,83 @@ def _ratings(path: Path, table: pd.DataFrame, scale: Scale | None) -> tuple[Floa
         if len(wrong):
             _fail(path, table.index[wrong[0]], f"{name} is {table[name].iloc[wrong[0]]!r}, not a number")
         values[k] = numbers
-    known = values[~np.isnan(values)]
-    if known.size == 0:
-        return values, []
-    is_sam = bool(((known >= 1) & (known <= 9) & (known == np.round(known))).all())
-    is_unit = bool((np.abs(known) <= 1).all())
-    if scale is None and is_sam and is_unit:
-        problem = f"{path}: every rating is 1, which is on both scales."
-        raise BadDataError(problem, "Say which one: --scale sam9 (1 to 9) or --scale unit (-1 to 1).")
-    chosen = scale or ("unit" if is_unit else "sam9")
-    if not (is_sam if chosen == "sam9" else is_unit):
-        allowed = ((values >= 1) & (values <= 9)) if chosen == "sam9" else (np.abs(values) <= 1)
-        bad = np.flatnonzero((~allowed & ~np.isnan(values)).any(axis=0))
-        row = int(bad[0]) if len(bad) else 0
-        _fail(
-            path,
-            table.index[row],
-            f"valence {values[0, row]:g}, arousal {values[1, row]:g}: ratings fit neither integers from 1 to 9 nor -1"
-            " to 1",
+    rated = ~np.isnan(values).all(axis=0)
+    stated = np.array([scale] * len(table) if scale else table["scale"].str.lower().to_numpy(dtype=str))
+    out, notes = values.copy(), []
+    for name in sorted(set(stated[rated].tolist())):
+        rows = np.flatnonzero(rated & (stated == name))
+        if name and name not in SCALES:
+            _fail(path, table.index[rows[0]], f"scale is {name!r}, not one of {', '.join(SCALES)}")
+        named: list[Scale] = [known for known in SCALES if known == name]
+        chosen = named[0] if named else _inferred(path, table, values[:, rows], rows)
+        off = rows[~SCALES[chosen].holds(values[:, rows]).all(axis=0)]
+        if len(off):
+            _off_scale(path, table, values, int(off[0]), f"not {SCALES[chosen].about}")
+        out[:, rows] = SCALES[chosen].unit(values[:, rows])
+        notes.append(NOTES[chosen])
+    return out, notes
+
+
+def _inferred(path: Path, table: pd.DataFrame, values: Float, rows: Int) -> Scale:
+    """The scale that some rows' ratings, shape (2, M), are on."""
+    fits = fitting(values)
+    if not fits:
+        # The likeliest scale is the one that most rows are on.
+        held = {name: scale.holds(values).all(axis=0) for name, scale in SCALES.items()}
+        bad = rows[~max(held.values(), key=np.sum)]
+        whole = np.full((2, len(table)), np.nan)
+        whole[:, rows] = values
+        scales = "; ".join(f"{name}: {scale.about}" for name, scale in SCALES.items())
+        _off_scale(path, table, whole, int(bad[0]), f"ratings fit no scale ({scales})")
+    if fits[:2] == ["unit", "sam9"]:
+        problem = f"{path}: every rating is 1, which is on several scales."
+        raise BadDataError(
+            problem, "Say which one: --scale sam9 (1 to 9), unit (-1 to 1) or findingemo (-3 to 3, 0 to 6)."
         )
-    if chosen == "sam9":
-        return (values - 5) / 4, [
-            "Ratings are on the 9-point SAM scale, mapped from 1..9 to -1..1 as (rating - 5) / 4."
-        ]
-    return values, ["Ratings are on the scale -1..1 as given."]
+    return fits[0]
+
+
+def _off_scale(path: Path, table: pd.DataFrame, values: Float, row: int, what: str) -> NoReturn:
+    shown = ", ".join(
+        f"{name} {value:g}" for name, value in zip(AFFECT, values[:, row], strict=True) if not np.isnan(value)
+    )
+    _fail(path, table.index[row], f"{shown}: {what}")
+
+
+def _wheel(path: Path, table: pd.DataFrame, label_set: LabelSet | None) -> tuple[Int, pd.DataFrame]:
+    """Class ids on Plutchik's wheel of each row, -1 where none, and the table with leaves as expressions where it has
+    no others.
+    """
+    given = table["wheel"]
+    codes = {value: EMO24.find(value) for value in given.unique()}
+    for value, code in codes.items():
+        if code is None and value and value.lower() not in UNKNOWN:
+            _fail(path, int(table.index[(given == value).to_numpy()][0]), f"wheel is {value!r}, which is not on it")
+    emotions = np.array([-1 if codes[value] is None else codes[value] for value in given], dtype=np.int64)
+    if (table["expression"] == "").all() and (given != "").any():
+        whole = label_set is EMO24
+
+        def name(value: str) -> str:
+            code = codes[value]
+            return value if whole or code is None else EMO8.names[EMO24_TO_EMO8[code]]
+
+        table = table.assign(expression=[name(value) for value in given])
+        if not whole:
+            found = {value: EMO24.find(value) for value in table["original_label"].unique()}
+            # Folders may be named after emotions of any ring.
+            of_leaf = {value: EMO8.names[EMO24_TO_EMO8[code]] for value, code in found.items() if code is not None}
+            table = table.assign(original_label=table["original_label"].replace(of_leaf))
+    return emotions, table
+
+
+def _without_foreign_labels(table: pd.DataFrame, label_set: LabelSet | None) -> tuple[pd.DataFrame, list[str]]:
+    """Original labels are often the names of folders: where none of them is a class, they are none at all."""
+    given = [value for value in table["original_label"].unique() if value]
+    sets = [label_set] if label_set else [LABEL_SETS[name] for name in LABEL_SETS]
+    if not given or any(labels.find(value) is not None for labels in sets for value in given):
+        return table, []
+    shown = ", ".join(given[:3])
+    return table.assign(original_label=""), [f"The original labels ({shown}) are no classes, and were left out."]
 
 
 def _title(table: pd.DataFrame) -> str:

@@ -30,6 +30,19 @@ COLOURS = (
     "#d4a6c8",
 )
 _DPI = 90
+
+
+def colours(n: int) -> list[str]:
+    """Colours of n categories: those of ``COLOURS``, or hues around the circle where they are more."""
+    from matplotlib.colors import hsv_to_rgb, to_hex
+
+    if n <= len(COLOURS):
+        return list(COLOURS[:n])
+    # Neighbours are parted by brightness too.
+    rgb = hsv_to_rgb([(k / n, 0.75, (0.95, 0.75, 0.55)[k % 3]) for k in range(n)])
+    return [to_hex((float(r), float(g), float(b))) for r, g, b in rgb]
+
+
 _PALETTE = 96
 
 

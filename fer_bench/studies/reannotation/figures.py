@@ -12,28 +12,31 @@ import numpy as np
 
 from fer_bench.scoring.undefined import divide
 from fer_bench.studies.reannotation.analysis import Analysis
-from fer_bench.studies.reannotation.drawing import COLOURS, heatmap, name_ticks, new_figure, save_png
+from fer_bench.studies.reannotation.drawing import colours, heatmap, name_ticks, new_figure, save_png
 from fer_bench.studies.reannotation.figures_affect import (
     affect_distributions,
     affect_networks,
     affect_scatter,
     affect_spread,
 )
+from fer_bench.studies.reannotation.figures_examples import examples
 from fer_bench.studies.reannotation.networks import pattern, rater_matrix
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import confusion
 from fer_bench.studies.reannotation.study import AFFECT, Float
+from fer_bench.studies.reannotation.wheel import draw_wheel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
+def draw_all(analysis: Analysis, folder: Path, images: Path | None = None) -> dict[str, str]:
     """Draw every figure that the study has data for.
 
     Args:
         analysis: the numbers.
         folder: where the PNG files go.
+        images: folder with the study's images, for examples of them; None: no examples.
 
     Returns:
         Figure name to file name.
@@ -49,6 +52,8 @@ def draw_all(analysis: Analysis, folder: Path) -> dict[str, str]:
         "affect_distributions": affect_distributions,
         "affect_spread": affect_spread,
         "affect_networks": affect_networks,
+        "wheel": lambda analysis: draw_wheel(analysis.study, analysis.wheel),
+        "examples": lambda analysis: examples(analysis, images) if images else None,
     }
     drawn = {}
     for name, draw in figures.items():
@@ -81,7 +86,7 @@ def votes_per_category(analysis: Analysis) -> Figure | None:
             flierprops={"markersize": 3},
         )
         for k, box in enumerate(parts["boxes"]):
-            box.set(facecolor=COLOURS[k], linewidth=0.7)
+            box.set(facecolor=colours(len(places))[k], linewidth=0.7)
     else:
         estimate = analysis.votes["vote_share"]
         axis.bar(
@@ -89,7 +94,7 @@ def votes_per_category(analysis: Analysis) -> Figure | None:
             estimate.value,
             0.6,
             yerr=_error_bars(estimate),
-            color=COLOURS[: len(places)],
+            color=colours(len(places)),
             ecolor="black",
             capsize=2,
             label="votes",

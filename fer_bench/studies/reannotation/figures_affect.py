@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_bench.studies.reannotation.analysis import Analysis
-from fer_bench.studies.reannotation.drawing import COLOURS, name_ticks, new_figure
+from fer_bench.studies.reannotation.drawing import colours, name_ticks, new_figure
+from fer_bench.studies.reannotation.networks import EARLIER
 from fer_bench.studies.reannotation.study import AFFECT, Float, Int, mean_over_raters, sd_over_raters
 
 if TYPE_CHECKING:
@@ -16,17 +17,21 @@ if TYPE_CHECKING:
 
 
 def affect_scatter(analysis: Analysis) -> Figure | None:
-    """Mean valence and arousal of each image, coloured by max vote and by original label (figure 4)."""
+    """Mean valence and arousal of each image, coloured by max vote and by original label (figure 4); below those of
+    the original annotation.
+    """
     if set(analysis.affect) != set(AFFECT):
         return None
     study = analysis.study
-    valence, arousal = mean_over_raters(study.valence), mean_over_raters(study.arousal)
+    sources = {"people": (mean_over_raters(study.valence), mean_over_raters(study.arousal))}
+    sources |= {n.name: (n.valence, n.arousal) for n in analysis.networks if n.name == EARLIER}
     panels = _colourings(analysis)
-    figure, axes = new_figure(4.0 * len(panels) + 0.8, 3.6, len(panels))
-    for axis, (title, classes) in zip(axes[0], panels, strict=True):
-        _coloured_points(axis, valence, arousal, classes, study.categories)
-        axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="valence", ylabel="arousal")
-        axis.set_title(f"coloured by {title}")
+    figure, axes = new_figure(4.0 * len(panels) + 0.8, 3.6 * len(sources), len(panels), len(sources))
+    for row, (source, (valence, arousal)) in zip(axes, sources.items(), strict=True):
+        for axis, (title, classes) in zip(row, panels, strict=True):
+            _coloured_points(axis, valence, arousal, classes, study.categories)
+            axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="valence", ylabel="arousal")
+            axis.set_title(f"{source}, by {title}" if len(sources) > 1 else f"coloured by {title}")
     _legend(figure, axes[0, -1], analysis, [classes for _, classes in panels])
     return figure
 
@@ -42,9 +47,9 @@ def affect_distributions(analysis: Analysis) -> Figure | None:
         ratings = study.valence if name == "valence" else study.arousal
         for place, k in enumerate(chosen):
             values = ratings[(study.expression == k) & ~np.isnan(ratings)]
-            _histogram_beside(axis, place, values, COLOURS[k])
+            _histogram_beside(axis, place, values, colours(len(study.categories))[k])
         name_ticks(axis, [study.categories[k] for k in chosen])
-        axis.set_ylim(-1.1, 1.1)
+        axis.set_ylim(-1.18, 1.18)
         axis.set_ylabel(name)
         axis.set_title(f"{name} per chosen expression")
     return figure
@@ -69,7 +74,7 @@ def affect_spread(analysis: Analysis) -> Figure | None:
             flierprops={"markersize": 2},
         )
         for k, box in zip(chosen, parts["boxes"], strict=True):
-            box.set(facecolor=COLOURS[k], linewidth=0.7)
+            box.set(facecolor=colours(len(study.categories))[k], linewidth=0.7)
         name_ticks(axis, [study.categories[k] for k in chosen])
         axis.set_ylim(0)
         axis.set_title(f"SD of {name} over raters")
@@ -105,16 +110,17 @@ def _colourings(analysis: Analysis) -> list[tuple[str, Int]]:
 def _coloured_points(axis: Axes, x: Float, y: Float, classes: Int, names: tuple[str, ...]) -> None:
     # A fixed shuffle, so that no category hides the others.
     order = np.random.default_rng(0).permutation(len(x))
-    colours = np.array([*COLOURS[: len(names)], "#dddddd"])
-    axis.scatter(x[order], y[order], s=7, c=colours[classes[order]], linewidths=0)
+    of_class = np.array([*colours(len(names)), "#dddddd"])
+    axis.scatter(x[order], y[order], s=7, c=of_class[classes[order]], linewidths=0)
 
 
 def _legend(figure: Figure, axis: Axes, analysis: Analysis, used: list[Int]) -> None:
     from matplotlib.lines import Line2D
 
     present = [k for k in range(len(analysis.study.categories)) if any((classes == k).any() for classes in used)]
+    of_class = colours(len(analysis.study.categories))
     marks = [
-        Line2D([], [], marker="o", linestyle="", markersize=5, color=COLOURS[k], label=analysis.study.categories[k])
+        Line2D([], [], marker="o", linestyle="", markersize=5, color=of_class[k], label=analysis.study.categories[k])
         for k in present
     ]
     if marks:
@@ -123,10 +129,13 @@ def _legend(figure: Figure, axis: Axes, analysis: Analysis, used: list[Int]) -> 
 
 def _histogram_beside(axis: Axes, place: int, values: Float, colour: str) -> None:
     """A vertical histogram, widest bar 0.8, and the mean as a line."""
-    edges = np.linspace(-1.125, 1.125, 10)
+    # A bar for each point of a scale of seven, else of nine.
+    points = 7 if np.allclose(values * 3, np.round(values * 3)) else 9
+    step = 2 / (points - 1)
+    edges = np.linspace(-1 - step / 2, 1 + step / 2, points + 1)
     shares = np.histogram(values, edges)[0].astype(np.float64)
     if not shares.any():
         return
     widths = 0.8 * shares / shares.max()
-    axis.barh((edges[1:] + edges[:-1]) / 2, widths, height=0.23, left=place - widths / 2, color=colour)
+    axis.barh((edges[1:] + edges[:-1]) / 2, widths, height=0.92 * step, left=place - widths / 2, color=colour)
     axis.plot([place - 0.4, place + 0.4], [values.mean()] * 2, color="black", linewidth=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from fer_bench.studies.reannotation.raters import with_nan
 from fer_bench.studies.reannotation.resample import Estimate, Sums, resample_rows, resample_sums
 from fer_bench.studies.reannotation.shift import _correlation, max_vote
 from fer_bench.studies.reannotation.study import AFFECT, Float, Int, NetworkOutputs, Reannotation, mean_over_raters
+
+# The name under which who labelled the images before is compared with the raters.
+EARLIER = "original annotation"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def _join(study: Reannotation, name: str, outputs: NetworkOutputs) -> Network:
     known = [str(i) for i in outputs.ids]
     rows = find_samples(study.ids, known)
     if not (rows >= 0).any():
+        rows = _by_their_ends(study.ids, known)
+    if not (rows >= 0).any():
         problem = (
             f"predictions {name!r}: none of its {len(known)} ids (such as {next(iter(known), '')!r}) is in the study"
             f" (such as {study.ids[0]!r})."
@@ -94,6 +99,17 @@ def _join(study: Reannotation, name: str, outputs: NetworkOutputs) -> Network:
     probabilities[~answered] = np.nan
     expression = np.where(answered, np.where(answered[:, None], probabilities, 0).argmax(axis=1), -1)
     return Network(name, expression, probabilities, nothing, nothing)
+
+
+def _by_their_ends(ids: Sequence[str], known: Sequence[str]) -> Int:
+    """Images found by the ends of longer paths, such as those below the folder of the study's images."""
+    place: dict[str, int] = {}
+    for i, path in enumerate(known):
+        parts = path.replace("\\", "/").split("/")
+        for start in range(1, len(parts)):
+            end = "/".join(parts[start:])
+            place[end] = -1 if end in place else i
+    return np.array([place.get(name, -1) for name in ids], dtype=np.int64)
 
 
 def pattern(network: Network, n_classes: int) -> Float:
@@ -196,7 +212,7 @@ def affect_agreement(
 
 
 def rater_matrix(study: Reannotation, networks: tuple[Network, ...], what: str) -> tuple[list[str], Float] | None:
-    """Correlations between raters, networks as further raters (figure 7 of the paper).
+    """Correlations between raters, the original labels and networks as further raters (figure 7 of the paper).
 
     Args:
         study: with rater identities.
@@ -210,8 +226,10 @@ def rater_matrix(study: Reannotation, networks: tuple[Network, ...], what: str) 
         if not study.expression.size:
             return None
         chosen = [n for n in networks if n.n_expressions]
-        answers = np.concatenate([with_nan(study.expression), *(with_nan(n.expression[None]) for n in chosen)], axis=1)
-        return [*study.raters, *(n.name for n in chosen)], nominal_rater_correlations(answers, len(study.categories))
+        more = {EARLIER: study.original} if (study.original >= 0).any() else {}
+        more |= {n.name: n.expression for n in chosen}
+        answers = np.concatenate([with_nan(study.expression), *(with_nan(e[None]) for e in more.values())], axis=1)
+        return [*study.raters, *more], nominal_rater_correlations(answers, len(study.categories))
     ratings = study.affect(what)
     if ratings is None:
         return None

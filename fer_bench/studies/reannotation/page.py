@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from fer_bench.escaping import markdown
+from fer_bench.studies.reannotation import page_tables
 from fer_bench.studies.reannotation.analysis import Analysis
 from fer_bench.studies.reannotation.label_errors import error_table
+from fer_bench.studies.reannotation.networks import EARLIER
 from fer_bench.studies.reannotation.raters import same_per_rater
 from fer_bench.studies.reannotation.resample import Estimate
 from fer_bench.studies.reannotation.shift import TIE_RULES, TIE_TEXT, confusion
@@ -34,8 +36,10 @@ def render(analysis: Analysis, figures: dict[str, str], extra: Sequence[str] = (
         _labels(analysis, figures),
         _raters(analysis, figures),
         _affect(analysis, figures),
+        page_tables.wheel(analysis, table, shown, _figure(figures, "wheel", "Answers on the wheel by distance")),
+        page_tables.people(analysis, table),
     ]
-    sections += [_networks(analysis, figures), _consensus(analysis), _errors(analysis), _method(analysis)]
+    sections += [_networks(analysis, figures), _consensus(analysis), _errors(analysis, figures), _method(analysis)]
     return "\n\n".join(s for s in sections if s) + "\n"
 
 
@@ -180,7 +184,12 @@ def _raters(analysis: Analysis, figures: dict[str, str]) -> str:
     if analysis.repeats:
         header.append("same expression again, %")
         columns.append(["–" if np.isnan(s) else f"{100 * s:.0f}" for s in same_per_rater(study)])
-    parts = ["## Raters", _figure(figures, "raters", "Correlations between raters; networks below the white line")]
+    below = "the original annotation and networks below the white line"
+    parts = ["## Raters", _figure(figures, "raters", f"Correlations between raters; {below}")]
+    for name, matrix in page_tables.matrices(analysis).items():
+        if name.startswith("raters, "):
+            kind = name.removeprefix("raters, ")
+            parts += [f"Correlations of {kind}, as in the figure:", page_tables.matrix_table(*matrix, table)]
     parts += [
         _figure(figures, "bias", "Categories each rater prefers, and offsets of valence and arousal"),
         table(header, list(zip(*columns, strict=True))),
@@ -234,13 +243,16 @@ def _affect(analysis: Analysis, figures: dict[str, str]) -> str:
         )
     )
     parts.append(_figure(figures, "affect_spread", "Standard deviation over raters, by max vote"))
+    parts.append(page_tables.spread_table(analysis, table))
     return "\n\n".join(p for p in parts if p)
 
 
 def _networks(analysis: Analysis, figures: dict[str, str]) -> str:
     if not analysis.network_expressions and not analysis.network_affect and "patterns" not in figures:
         return ""
-    parts = ["## Networks as further raters" if analysis.networks else "## Voting patterns"]
+    earlier = any(n.name == EARLIER for n in analysis.networks)
+    further = "Networks and the original annotation" if earlier else "Networks"
+    parts = [f"## {further} as further raters" if analysis.networks else "## Voting patterns"]
     if analysis.network_expressions:
         images = {n.name: n.n_expressions for n in analysis.networks}
         keys = {"original": "original labels", "max_vote": "max vote", "one_vote": "one vote at random"}
@@ -272,6 +284,10 @@ def _networks(analysis: Analysis, figures: dict[str, str]) -> str:
         rows = [[name, what, *(shown(e[key]) for key in keys)] for (name, what), e in analysis.network_affect.items()]
         parts.append(table(("network", "", *keys.values()), rows))
     parts.append(_figure(figures, "patterns", "Shares of the classes among answers, and how these patterns correlate"))
+    patterns = page_tables.matrices(analysis).get("voting patterns")
+    if patterns is not None:
+        parts.append("Correlations of these patterns, as in the figure:")
+        parts.append(page_tables.matrix_table(*patterns, table))
     parts.append(_figure(figures, "affect_networks", "Networks against the mean of people"))
     if "pattern_correlation" in analysis.votes:
         correlation = analysis.votes["pattern_correlation"]
@@ -308,7 +324,7 @@ def _consensus(analysis: Analysis) -> str:
     )
 
 
-def _errors(analysis: Analysis) -> str:
+def _errors(analysis: Analysis, figures: dict[str, str]) -> str:
     errors, consensus = analysis.errors, analysis.consensus
     if errors is None or consensus is None:
         return ""
@@ -322,7 +338,8 @@ def _errors(analysis: Analysis) -> str:
         f" {100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of those it can judge. The command writes them all"
         " to `label_errors.csv`, largest margin first; here are the first of them, at most two of each move:"
     )
-    return f"## Likely label errors\n\n{text}\n\n{table(header, rows)}"
+    shown_images = _figure(figures, "examples", "Images whose original label the raters did not share")
+    return "\n\n".join(part for part in ("## Likely label errors", shown_images, text, table(header, rows)) if part)
 
 
 def _varied(rows: list[list[str]]) -> list[list[str]]:
@@ -342,10 +359,10 @@ def _method(analysis: Analysis) -> str:
 
 Brackets hold 95 % percentile intervals from {analysis.n_resamples:,} bootstrap resamples of the images (of the pairs,
 for repeats), unless another kind is named. Raters are kept as they are: the intervals speak about other images, not
-about other people. Labels from the consensus are not re-estimated in each resample. The human ceiling compares one
-person with the majority (or mean) of the others; a tie shares the credit. The correlation of expressions image by image
-treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p of equal answers; the profile correlation
-compares only how often each category was chosen."""
+about other people, except where raters are resampled too. Labels from the consensus are not re-estimated in each
+resample. The human ceiling compares one person with the majority (or mean) of the others; a tie shares the credit. The
+correlation of expressions image by image treats votes as 0/1 indicators and equals (K p - 1) / (K - 1) for the share p
+of equal answers; the profile correlation compares only how often each category was chosen."""
 
 
 def _figure(figures: dict[str, str], name: str, alt: str) -> str:

@@ -62,6 +62,8 @@ class Reannotation:
         expression: shape (R, N), category of each answer, -1 where none.
         valence: shape (R, N) in [-1, 1], NaN where none; R is 0 where nobody was asked.
         arousal: shape (R, N), as valence.
+        wheel: shape (R, N), class ids in ``EMO24`` of answers on Plutchik's wheel, -1 where none; R is 0 where nobody
+            was asked.
         repeats: repeated answers.
         catch: (right, asked) over catch trials.
         reference: shape (C,), share of each class in the whole dataset that the images were taken from; None where not
@@ -79,6 +81,7 @@ class Reannotation:
     expression: Int = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
     valence: Float = field(default_factory=lambda: np.empty((0, 0)))
     arousal: Float = field(default_factory=lambda: np.empty((0, 0)))
+    wheel: Int = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
     repeats: Repeats | None = None
     catch: tuple[int, int] = (0, 0)
     reference: Float | None = None

@@ -1,0 +1,43 @@
+"""Predictions of a network in a table, such as ``fer-bench predict --csv`` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_bench.errors import BadDataError
+from fer_bench.escaping import csv_value
+from fer_bench.studies.reannotation.study import NetworkOutputs
+
+_IMAGE = ("image", "id", "item", "file", "path", "name")
+_NO_OUTPUT = {"prediction", "error", "sha256"}
+
+
+def read_outputs(path: Path) -> NetworkOutputs:
+    """Read a table of predictions.
+
+    Args:
+        path: a CSV with a column of images and a column per class (probabilities), or ``valence`` and ``arousal`` or
+            one of them (-1 to 1).
+
+    Returns:
+        The outputs; images without numbers are left out.
+
+    Raises:
+        BadDataError: it is no such table.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").map(csv_value)
+    except (ValueError, OSError) as error:
+        problem = f"{path}: not readable as CSV ({str(error).splitlines()[0]})."
+        raise BadDataError(problem) from None
+    image = next((name for name in _IMAGE if name in table.columns), None)
+    names = [name for name in table.columns if name != image and name not in _NO_OUTPUT]
+    values = table[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    known = ~np.isnan(values).any(axis=1) if names else np.zeros(len(table), dtype=bool)
+    if image is None or not known.any():
+        problem = f"{path}: needs a column of images and numbers per class, or of valence and arousal."
+        raise BadDataError(problem, "`fer-bench predict FOLDER --run RUN --csv FILE` writes such a table.")
+    return NetworkOutputs(table[image].to_numpy(dtype=str)[known], values[known], tuple(names))
