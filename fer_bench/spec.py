@@ -130,6 +130,13 @@ class RunSpec(Settings):
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
     )
+    aspect: Literal["square", "keep"] = Field(
+        "square",
+        description=(
+            "of images that are not square: square stretches them to image_size; keep keeps their proportions, and"
+            " image_size is the shorter side"
+        ),
+    )
     normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
         "auto", description="constants by which pixels are scaled"
     )
@@ -275,7 +282,7 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", self.dataset_options)
 
     @property
     def protocol(self) -> str:

@@ -125,6 +125,7 @@ def test_every_other_field_is_part_of_the_identity(name):
         "loss_options": {"a": 1},
         "augment_options": {"a": 1},
         "normalization": "unit",
+        "aspect": "keep",
         "target_mode": "probability",
         "class_weights": "balanced",
         "precision": "32-true",

@@ -45,7 +45,7 @@ def report(
     from fer_bench.data.samples import SPLITS
     from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
-    from fer_bench.protocols import info_of, protocol_for
+    from fer_bench.protocols import info_of
     from fer_bench.spec import Execution, RunSpec
 
     options = dict(options or {})
@@ -61,7 +61,7 @@ def report(
         **({"task": task} if task else {}),
     }
     spec = RunSpec.model_validate(settings)
-    dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    dataset, task, protocol = spec.dataset, spec.task, spec.judge
     if figure is not None and protocol.task.kind != "values":
         problem = f"--figure {figure}: task {task} has classes, and the figure shows values."
         raise SpecError(problem, "Leave it out: classes are counted in the text. Or give --task va.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fer_bench.results.corruptions import Corrupted
     from fer_bench.results.record import Record
     from fer_bench.results.store import Store
+    from fer_bench.scoring.by_group import GroupScore
     from fer_bench.spec import Execution
     from fer_bench.studies.by_group import ByGroup
 
@@ -139,7 +141,7 @@ def evaluate_by(
     if csv is not None:
         _write_csv(csv, _cells_by_group(found))
     if png is not None:
-        _write(png, _figure_by_group(found))
+        _write(png, figure_by_group(found))
 
 
 def _lines_by_group(found: ByGroup) -> list[str]:
@@ -156,6 +158,25 @@ def _lines_by_group(found: ByGroup) -> list[str]:
         )
         half = _MOST_GROUPS // 2
         listed = (*ordered[:half], *ordered[max(len(ordered) - half, half) :])
+    lines = aligned(*table_by_group(found, listed))
+    if len(listed) < len(scores.groups):
+        lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
+    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {scores.n} test samples")
+    lines.append(f"  {found.attribute.about}")
+    if scores.gap is None:
+        return [*lines, f"gap: fewer than two groups have {LEAST} samples and a score"]
+    gap = scores.gap
+    points = f"{100 * gap.difference:.2f} points" if share else f"{gap.difference:.3f}"
+    reach = f"95 % interval {_pair(gap.interval, share)}, bootstrap over {scores.unit}"
+    return [*lines, f"gap: {points} between {gap.best} and {gap.worst} ({reach})"]
+
+
+def table_by_group(found: ByGroup, listed: Sequence[GroupScore] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, one a group; of all groups, or of those that are listed."""
+    from fer_bench.metrics import is_share, title_of
+    from fer_bench.scoring.by_group import LEAST
+
+    share = is_share(found.scores.metric)
     rows = [
         [
             group.name,
@@ -164,20 +185,10 @@ def _lines_by_group(found: ByGroup) -> list[str]:
             _pair(group.interval, share),
             "" if group.large else f"n < {LEAST}",
         ]
-        for group in listed
+        for group in (found.scores.groups if listed is None else listed)
     ]
-    lines = aligned([found.attribute.name, "n", f"{title}{' in %' if share else ''}", "95 % interval", ""], rows)
-    if len(listed) < len(scores.groups):
-        lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
-    whole = sum(group.n for group in scores.groups)
-    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {whole} test samples")
-    lines.append(f"  {found.attribute.about}")
-    if scores.gap is None:
-        return [*lines, f"gap: fewer than two groups have {LEAST} samples and a score"]
-    gap = scores.gap
-    points = f"{100 * gap.difference:.2f} points" if share else f"{gap.difference:.3f}"
-    reach = f"95 % interval {_pair(gap.interval, share)}, bootstrap over {scores.unit}"
-    return [*lines, f"gap: {points} between {gap.best} and {gap.worst} ({reach})"]
+    score = f"{title_of(found.scores.metric)}{' in %' if share else ''}"
+    return [found.attribute.name, "n", score, "95 % interval", ""], rows
 
 
 def _cells_by_group(found: ByGroup) -> list[list[str]]:
@@ -188,7 +199,8 @@ def _cells_by_group(found: ByGroup) -> list[list[str]]:
     return rows
 
 
-def _figure_by_group(found: ByGroup) -> bytes:
+def figure_by_group(found: ByGroup) -> bytes:
+    """Groups with their intervals, as a PNG."""
     from fer_bench.metrics import is_share, title_of
     from fer_bench.report.robustness import draw_groups
     from fer_bench.report.rows import name_of_row

@@ -222,7 +222,7 @@ class AffectDataModule(_Base):
 
         samples = self.read_samples
         augmenter = self.augmenter if augmented and not self.augmenter.is_identity else None
-        images = samples.select(samples.split == split).images
+        images = samples.select(samples.where(split)).images
         training = split == "train" and augmented
         return SplitDataset(
             images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed

@@ -13,6 +13,8 @@ import numpy.typing as npt
 SPLITS = ("train", "validation", "test")
 # Prefix of custom columns, such as gender or camera, among the columns of samples.
 ATTRIBUTE = "attribute:"
+# Between the values of a sample that has several of one attribute, such as the age groups in a photograph.
+SEVERAL = "\x1f"
 
 
 class Images(Protocol):
@@ -42,8 +44,9 @@ class Samples:
         checksums: identity of each split, by which rows on different copies are distinguished; ``all`` where the reader
             makes no splits.
         facts: further facts for the record, JSON-serialisable.
-        pictures: identity of each split's images, where ``checksums`` are also of values that nothing computed of the
-            images depends on; empty: as ``checksums``.
+        pictures: identity of the images in their order, however they are split; empty: nothing is known of it but what
+            the splits' checksums and the options say.
+        selects_on_test: there is no validation split: the test split stands for it.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
@@ -57,16 +60,17 @@ class Samples:
     notes: list[str] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)
     key: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    pictures: str = ""
+    selects_on_test: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def where(self, split: str) -> npt.NDArray[np.int64]:
         """Positions of the samples of one split."""
-        return np.flatnonzero(self.split == split)
+        return np.flatnonzero(self.split == ("test" if split == "validation" and self.selects_on_test else split))
 
     def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Samples:
         """The samples of a mask or of positions, in that order."""
@@ -82,9 +86,9 @@ class Samples:
             notes=list(self.notes),
             quarantined=list(self.quarantined),
             checksums=dict(self.checksums),
-            pictures=dict(self.pictures),
             key=self.key,
             facts=dict(self.facts),
+            selects_on_test=self.selects_on_test,
         )
 
 

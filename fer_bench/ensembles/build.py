@@ -15,7 +15,7 @@ from fer_bench.ensembles.members import Pool, find_members, parts_of
 from fer_bench.ensembles.part import Options, build_part
 from fer_bench.ensembles.votes import PLAIN, Rule, rules_of
 from fer_bench.errors import SpecError
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.folds import pooled
@@ -118,6 +118,9 @@ def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selec
     if selection == "mixture" and kind == "values":
         problem = "the selection 'mixture' is by the likelihood of classes, and values have none."
         raise SpecError(problem, "Use --selection greedy or stack.")
+    if selection == "stack" and SELECTED_ON_TEST in protocol.caveats:
+        problem = f"the selection 'stack' is trained on validation, which is the test set under {protocol.name}."
+        raise SpecError(problem, "Use another selection; its row says that it was selected on test.")
     if bags < 0 or (bags and selection != "greedy"):
         problem = f"--bags {bags}: bags belong to the greedy selection, and there are at least 0."
         raise SpecError(problem, "Add --selection greedy.")

@@ -19,13 +19,12 @@ from fer_bench.ensembles.stacking import Stacker
 from fer_bench.ensembles.votes import RULES, VALUE_RULES, Rule
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results import provenance
 from fer_bench.results.record import Record
 from fer_bench.scoring.undefined import defined
 
 MODEL = "ensemble"
-SELECTED_ON_TEST = "selected on test"
 _NAMES = {"soft": "mean of probabilities", "mean": "mean of values", "weighted_mean": "mean weighted by CCC"}
 # What an ensemble says of its data is what its members say.
 _DATA_KEYS = ("layout", "n", "checksums", "order", "names", "known_copy", "n_test_duplicates")

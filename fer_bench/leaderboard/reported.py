@@ -12,6 +12,7 @@ from fer_bench.errors import SpecError
 from fer_bench.spec import read_yaml
 
 T = TypeVar("T", bound=BaseModel)
+Statistic = Literal["recall", "precision", "f1"]
 
 Status = Literal[
     "reproduced",
@@ -78,7 +79,10 @@ class ReportedRow(_Strict):
         protocol: the leaderboard that it is shown on.
         model: by its name in this suite, where it has one.
         setting: what distinguishes it from the paper's other numbers of this model.
-        metrics: on the paper's test set; empty where it gives none.
+        metrics: on the paper's test set, or, called ``train_accuracy`` and the like, on another split; empty where it
+            gives none.
+        per_class: ``recall``, ``precision`` and ``f1`` of each class on the paper's test set, by the class' name.
+        train_per_class: the same on its training split.
         notes: what a reader must know before comparing.
         location: table, figure or section of the paper.
         pretraining: what the network was trained on before; empty where the source does not say.
@@ -95,6 +99,8 @@ class ReportedRow(_Strict):
     model: str = Field(min_length=1)
     setting: str = ""
     metrics: dict[str, Value] = {}
+    per_class: dict[str, dict[Statistic, Value]] = {}
+    train_per_class: dict[str, dict[Statistic, Value]] = {}
     notes: str = ""
     location: str = Field(min_length=1)
     pretraining: str = ""

@@ -47,16 +47,19 @@ def try_network(
     Raises:
         SpecError: it fails, or returns something else than ``n_outputs`` finite numbers per image.
     """
-    given = side or getattr(getattr(network, "adapter", None), "size", None) or 48
+    adapter = getattr(network, "adapter", None)
+    given = side or getattr(adapter, "size", None) or 48
+    # What keeps its proportions is tried on a picture that is not square.
+    wide = given * 4 // 3 if getattr(adapter, "keep", False) else given
     place = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with _unchanged(network):
         try:
-            outputs = network(torch.zeros(n, channels, given, given, dtype=torch.uint8, device=place))
+            outputs = network(torch.zeros(n, channels, given, wide, dtype=torch.uint8, device=place))
         except FerBenchError:
             raise
         except Exception as error:  # networks raise whatever they are made to
             problem = (
-                f"model {name!r} fails on an image of {given} x {given} px ({type(error).__name__}:"
+                f"model {name!r} fails on an image of {given} x {wide} px ({type(error).__name__}:"
                 f" {first_line(error)})."
             )
             raise SpecError(problem, _advice(name, error)) from None

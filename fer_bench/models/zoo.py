@@ -49,6 +49,7 @@ def build_network(
     options: dict[str, Any] | None = None,
     initial: Initial | None = None,
     data_dir: str | None = None,
+    aspect: str = "square",
 ) -> Network:
     """Build a network by name.
 
@@ -65,6 +66,8 @@ def build_network(
             stride 1 and no pooling); ResNet and VGG also ``width``, the share of their channels.
         initial: ImageNet's weights where they have been found already.
         data_dir: data root, in which they are looked for otherwise.
+        aspect: ``square`` stretches images to the side of the input; ``keep`` keeps their proportions, and that is the
+            shorter side.
 
     Returns:
         The network; ``initial`` says where its weights are from.
@@ -79,6 +82,9 @@ def build_network(
     if side < entry.smallest:
         problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."
         raise SpecError(problem, f"Leave image_size out, or set it to {entry.image_size}.")
+    if aspect == "keep" and (entry.fixed_size or entry.source == "own"):
+        problem = f"aspect = 'keep': {name} takes square images only."
+        raise SpecError(problem, "Leave aspect out; a square frame with bars keeps the proportions as well.")
     kind = default_normalization(name, weights) if normalization == "auto" else normalization
     try:
         if "num_classes" in given:
@@ -95,7 +101,7 @@ def build_network(
         detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         problem = f"model {name!r} cannot be built with {given} for images of {side} px: {detail.rstrip('.')}."
         raise SpecError(problem, "Correct model_options, or image_size.") from None
-    network = Network(InputAdapter(kind, side), body)
+    network = Network(InputAdapter(kind, side, keep=aspect == "keep"), body)
     # Without its tensors, which the network has by now.
     network.initial = initial and replace(initial, state={})
     if weights not in ("none", "imagenet"):
@@ -139,6 +145,7 @@ def build_specified(
         options=dict(spec.model_options),
         initial=initial,
         data_dir=spec.execution.data_dir,
+        aspect=spec.aspect,
     )
 
 

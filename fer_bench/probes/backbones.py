@@ -17,6 +17,7 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.converting import current_name
+from fer_bench.models.designed import DesignedInput, design_of
 from fer_bench.models.initial import Initial
 from fer_bench.models.trained import load_network, spec_of
 from fer_bench.models.weights import FOLDED, read_file, weights_digest
@@ -29,7 +30,8 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 
 PLACES = ("alexnet", "resnet18", "resnet50", "densenet161")
-N_PLACES = 365
+N_PLACES, N_CLASSES = 365, 1000
+TIMM = "timm:"
 OUTPUTS = ("features", "predictions")
 
 
@@ -45,6 +47,7 @@ class Backbone:
         parameters: of the whole network.
         initial: where its weights are from; None where they are random, a run's, or those of Places365 and EmoNet.
         of_values: whether it is the predictions of a run of values.
+        side: of its input, where it scales images; None: it sees them as they are.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Backbone:
     parameters: int
     initial: Initial | None = None
     of_values: bool = False
+    side: int | None = None
 
 
 def penultimate(network: nn.Module) -> nn.Module:
@@ -109,7 +113,8 @@ def build_backbone(
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
             classes, or the values that a run predicts. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
-            to their own).
+            to their own). timm's networks get images as they were designed for, scaled, cropped and normalised as
+            timm's data configuration says, at this side or their own.
         store: where runs are looked up.
         data_dir: data root.
 
@@ -119,10 +124,14 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
+    if outputs == "predictions" and name.startswith(TIMM) and not design_of(name.removeprefix(TIMM)).of_imagenet:
+        problem = f"backbone {name!r} was not trained to classify: it has no class probabilities."
+        raise SpecError(problem, f"Use its features: features:{name}.")
     of_values = outputs == "predictions" and name.startswith("run:") and _is_of_values(name, store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
+    side = _side_of(network)
     parameters = sum(p.numel() for p in network.parameters())
     if of_values:
         module: nn.Module = network
@@ -139,6 +148,7 @@ def build_backbone(
         parameters,
         getattr(network, "initial", None),
         of_values,
+        side,
     )
 
 
@@ -156,14 +166,28 @@ def _network(
     size = image_size or (
         entry.image_size if entry.source == "own" or (entry.source == "plugin" and entry.fixed_size) else None
     )
+    if name.startswith(TIMM) and not chosen.endswith(FOLDED):
+        design = design_of(name.removeprefix(TIMM), image_size)
+        classes = design.classes if design.of_imagenet and design.classes else N_CLASSES
+        network = build_network(
+            name, classes, weights=chosen, image_size=design.height, normalization="unit", data_dir=data_dir
+        )
+        network.adapter = DesignedInput(design)  # type: ignore[assignment]
+        return network, design.describe()
     # TensorFlow pads images on one side only.
     options = {"pad_type": "same"} if chosen.endswith(FOLDED) else None
     network = build_network(
-        name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
+        name, N_CLASSES, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
     )
     # Random weights get what the trained ones would.
     kind = "centred" if chosen.endswith(FOLDED) else default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
+
+
+def _side_of(network: nn.Module) -> int | None:
+    """Side of the input in pixels; None where images stay as they are, or what is small to begin with."""
+    adapter = getattr(network, "adapter", None)
+    return adapter.design.height if isinstance(adapter, DesignedInput) else getattr(adapter, "size", None)
 
 
 def _resized(network: Network, size: int | None, normalization: str) -> Network:

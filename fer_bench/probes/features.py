@@ -100,17 +100,21 @@ def extract(
     return Features(found.values, found.key, found.n_computed)
 
 
-def batch_size_for(image: npt.NDArray[np.uint8]) -> int:
-    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x
-    48.
+def batch_size_for(image: npt.NDArray[np.uint8], side: int | None = None) -> int:
+    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x 48.
+
+    Args:
+        image: one of them.
+        side: of the network's input, to which small images are enlarged.
     """
-    return int(min(max(_PIXELS // (image.shape[0] * image.shape[1]), 1), _MOST))
+    pixels = max(image.shape[0] * image.shape[1], (side or 0) ** 2)
+    return int(min(max(_PIXELS // pixels, 1), _MOST))
 
 
 def _rows(backbone: Backbone, images: Images, place: Place, start: int) -> Iterator[npt.NDArray[np.float16]]:
     """Features of the images from ``start`` on, a batch at a time."""
     module = backbone.module.to(place.device)
-    size = batch_size_for(np.asarray(images[0]))
+    size = batch_size_for(np.asarray(images[0]), backbone.side)
     for batch in _loader(images, range(start, len(images)), size, place.workers):
         yield run_batch(module, batch["image"], place)
 

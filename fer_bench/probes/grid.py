@@ -23,6 +23,7 @@ from fer_bench.probes.settings import ProbeSettings
 from fer_bench.probes.streams import check_stream, full_name, open_backbone
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import checksums_of, note_present
+from fer_bench.results.grids import StackedPredictions
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -95,16 +96,14 @@ def run_grid(
     read = time.perf_counter()
     trained = [_fit(heads, inputs, protocol, settings, place) for inputs in each]
     seconds = {"features": round(read - began, 3), "heads": round(time.perf_counter() - read, 3)}
-    stacked = {}
-    for name in TESTED:
-        folds = [stack(inputs, part, name, place.device) for inputs, part in zip(each, trained, strict=True)]
-        stacked[name] = folds[0] if len(folds) == 1 else stacked_over_folds(folds, name)
+    stacked = {name: _stacked(each, trained, name, place) for name in TESTED}
     told = facts_of(facts, stacked, protocol.fold_by)
     draft = draft_record(settings, protocol, told, each[0], place, grid, seconds)
     draft = draft.model_copy(update={"inputs": fingerprint})
     if began_with:
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
-    records = [head_record(draft, protocol, trained, stacked, h) for h in range(len(heads))]
+    seen_in_training = _stacked(each, trained, "train", place)
+    records = [head_record(draft, protocol, trained, stacked, seen_in_training, h) for h in range(len(heads))]
     if len(each) == 1:
         records = keep(grid, records, each[0], trained[0])
     return store.put_grid(grid, choose(records, protocol, settings.recipe or _about(settings)), stacked)
@@ -137,6 +136,11 @@ def _fit(
 ) -> TrainedHeads:
     train, validation = (inputs.split(name, place.device) for name in ("train", "validation"))
     return fit(heads, train, validation, protocol, settings)
+
+
+def _stacked(each: Sequence[Inputs], trained: Sequence[TrainedHeads], split: str, place: Place) -> StackedPredictions:
+    folds = [stack(inputs, part, split, place.device) for inputs, part in zip(each, trained, strict=True)]
+    return folds[0] if len(folds) == 1 else stacked_over_folds(folds, split)
 
 
 def _about(settings: ProbeSettings) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results.record import Record
 
-SELECTED_ON_TEST = "selected on test"
 ON_VALIDATION, ON_TEST = "chosen on validation", "chosen on test"
 
 
@@ -36,7 +35,9 @@ def choose(records: Sequence[Record], protocol: Protocol, recipe: str) -> list[R
     done = []
     for record in records:
         updates: dict[str, Any] = {"recipe": recipe, "ranked": best["validation"] is None}
-        if record.row == best["validation"]:
+        if record.row == best["validation"] and SELECTED_ON_TEST in protocol.caveats:
+            updates |= {"ranked": True, "recipe": f"{recipe}, {ON_TEST}"}
+        elif record.row == best["validation"]:
             also = ", also best on test" if record.row == best["test"] else ""
             updates |= {"ranked": True, "recipe": f"{recipe}, {ON_VALIDATION}{also}"}
         elif record.row == best["test"]:

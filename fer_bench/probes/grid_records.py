@@ -20,7 +20,7 @@ from fer_bench.results import provenance
 from fer_bench.results.grids import StackedPredictions
 from fer_bench.results.record import Record
 from fer_bench.scoring.folds import pooled
-from fer_bench.scoring.record import scored, without_scores
+from fer_bench.scoring.record import scored, scored_on_train, without_scores
 
 TESTED = ("validation", "test")
 # Settings that differ between the heads of a grid, or decide no result.
@@ -50,11 +50,11 @@ def stacked_over_folds(folds: Sequence[StackedPredictions], split: str) -> Stack
 
     Args:
         folds: of each fold.
-        split: a sample of validation may be so in several folds; its id there begins with the fold's number.
+        split: a sample of training or validation is so in several folds; its id there begins with the fold's number.
     """
     commons = [
         replace(part.common, ids=np.array([f"{number}:{name}" for name in part.common.ids]))
-        if split == "validation"
+        if split != "test"
         else part.common
         for number, part in enumerate(folds)
     ]
@@ -143,6 +143,7 @@ def head_record(
     protocol: Protocol,
     parts: Sequence[TrainedHeads],
     stacked: Mapping[str, StackedPredictions],
+    train: StackedPredictions,
     h: int,
 ) -> Record:
     """The record of one head, scored on what is stored of it.
@@ -152,6 +153,7 @@ def head_record(
         protocol: by which it is judged.
         parts: the heads of the grid; of folds, those of each.
         stacked: their predictions, by split.
+        train: likewise, of the training split, which are scored and not stored.
         h: which head.
     """
     head = parts[0].heads[h]
@@ -166,6 +168,8 @@ def head_record(
     record = draft.model_copy(update=own)
     if any(part.chosen_epoch[h] < 0 for part in parts):
         return without_scores(record, "the loss was never finite", created=draft.created)
+    on_train = scored_on_train(protocol, train.of(h))
+    record = record.model_copy(update={"training": {**record.training, "on_train": on_train}})
     predictions: dict[str, Predictions] = {split: stacked[split].of(h) for split in TESTED}
     return scored(record, protocol, predictions, created=draft.created)
 

@@ -46,7 +46,12 @@ class ProbeSettings(BaseModel):
     weights_files: dict[str, str] = Field({}, exclude=True)
     # Where the table of ``table:NAME`` is; likewise.
     table_file: str | None = Field(None, exclude=True)
-    image_size: int | None = Field(None, ge=8, le=1024, description="side to which images are stretched, in pixels")
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="side of the backbones' input, in pixels; None: timm's as designed, others as images are",
+    )
     detector: str = Field("mediapipe", description="finds faces where the dataset does not say where they are")
     standardise: bool = Field(False, description="scale each input to mean 0 and standard deviation 1 on train")
     lr: tuple[float, ...] = Field(RATES, description="learning rates")
@@ -101,11 +106,11 @@ class ProbeSettings(BaseModel):
     @property
     def judge(self) -> Protocol:
         """The protocol by which the heads are judged."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", self.dataset_options)
 
     @property
     def protocol(self) -> str:
-        """Its name."""
+        """Name of that protocol."""
         return self.judge.name
 
     @property

@@ -24,6 +24,7 @@ from fer_bench.protocols.options import DatasetOptions as DatasetOptions
 from fer_bench.protocols.options import read_options as read_options
 from fer_bench.protocols.protocol import LABELS as LABELS
 from fer_bench.protocols.protocol import PROTOCOLS as PROTOCOLS
+from fer_bench.protocols.protocol import SELECTED_ON_TEST as SELECTED_ON_TEST
 from fer_bench.protocols.protocol import Protocol as Protocol
 from fer_bench.protocols.tasks import TASKS as TASKS
 from fer_bench.protocols.tasks import VIA as VIA

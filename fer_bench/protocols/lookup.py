@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
@@ -28,7 +30,7 @@ def dataset_name(dataset: str) -> str:
     return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
 
-def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
+def protocol_for(dataset: str, task: str, fold_by: str = "", options: Mapping[str, Any] | None = None) -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
@@ -36,6 +38,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
             protocol, with its own name.
+        options: ``dataset_options``; where no folds are cut, those of a dataset that is split in several ways say which
+            protocol is meant.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -61,6 +65,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
             ),
         )
     plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
+    if not fold_by and options:
+        return next((variant for variant in _declared_variants(plain) if _chosen(variant, options)), plain)
     if fold_by in ("", plain.fold_by):
         return plain
     return replace(
@@ -78,6 +84,19 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         fold_by=fold_by,
         variant=VARIANTS[fold_by],
     )
+
+
+def _declared_variants(plain: Protocol) -> list[Protocol]:
+    """Other ways of splitting the same dataset for the same task that it declares."""
+    return [
+        known
+        for known in PROTOCOLS.in_order()
+        if known.options and (known.dataset, known.task) == (plain.dataset, plain.task)
+    ]
+
+
+def _chosen(variant: Protocol, options: Mapping[str, Any]) -> bool:
+    return all(options.get(key) == value for key, value in variant.options.items())
 
 
 def _brought(name: str, task: Task) -> Protocol:
@@ -127,6 +146,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         protocol,
         n_test=None,
         checksums={},
+        options={},
         title=f"{protocol.title}: labels {labels}",
         about=(
             f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test"

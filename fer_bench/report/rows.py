@@ -19,6 +19,9 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.rows import Row, by_seed, mean, mean_interval, rows_of, std
 
+# Heading, header, rows.
+Table = tuple[str, list[str], list[list[str]]]
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -48,7 +51,7 @@ class Section:
     records: tuple[Record, ...]
     scores: list[tuple[str, str, str]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
-    tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     figures: list[Shown] = field(default_factory=list)
 
 
@@ -290,7 +293,7 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
         yield "notes", "; ".join(first.notes)
 
 
-def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+def _tables(record: Record) -> Iterable[Table]:
     members = record.training.get("members")
     if record.kind == "ensemble" and members:
         score = next(name for name in metrics.HEADLINE.values() if f"validation_{name}" in members[0])

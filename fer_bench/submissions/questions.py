@@ -15,7 +15,7 @@ from fer_bench.leaderboard.rows import sort_records
 from fer_bench.own_data import BROUGHT
 from fer_bench.packages import explain
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
+from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol
 from fer_bench.results.copies import by_copy
 from fer_bench.results.protocol import named_protocol, protocol_of
 from fer_bench.results.record import Record
@@ -99,7 +99,7 @@ def ask(
     protocol, dataset, known = named(store, name, data_dir, options)
     if known is None or not (protocol.is_relabelled or VIA in protocol.task.name):
         try:
-            return _of_dataset(protocol, dataset, data_dir, {**_options(known), **(options or {})})
+            return _of_dataset(protocol, dataset, data_dir, {**protocol.options, **_options(known), **(options or {})})
         except (MissingDataError, MissingPackageError, ImportError) as error:
             why = explain(error) if isinstance(error, ImportError) else error
             if why is None or data_dir or images or (found := _of_records(store, protocol)) is None:
@@ -139,7 +139,7 @@ def named(
         execution = {"data_dir": data_dir} if data_dir else {}
         settings = {"dataset": dataset, "dataset_options": dict(options or {}), "execution": execution}
         spec = build(settings | ({"task": task} if task else {}), "the command line")
-        return protocol_for(spec.dataset, spec.task), dataset, None
+        return spec.judge, dataset, None
     found = named_protocol(name, store)
     return found, found.dataset, None
 

@@ -137,7 +137,7 @@ def evaluate(
     values = source.task.labels is None
     target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
-    protocol = protocol_for(dataset, name)
+    protocol = protocol_for(dataset, name, options=own["dataset_options"])
     if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")

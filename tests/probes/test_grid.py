@@ -88,8 +88,9 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
     assert all(len(placed.row.records) == 2 for placed in board.placed)
     page = board_markdown(board, [])
-    assert "linear probe, chosen on validation" in page.partition("## By class")[0]
-    assert f"(results/synthscenes-emo8/resnet18/{store.grids()[0].name} " in page
+    assert page.partition("<details>")[0].count('"resnet18 (linear probe, chosen on validation') == 1
+    assert f"](results/synthscenes-emo8/resnet18/{store.grids()[0].name}" in page
+    assert "\u00a0[(2)](results/synthscenes-emo8/resnet18)" in page
 
 
 def test_what_was_run_is_not_run_again(store):

@@ -26,8 +26,21 @@ from fer_bench.protocols.findingemo import FINDINGEMO
 ANNOTATIONS = "annotations_single.ann"
 URLS = "dataset_urls_exploded.json"
 
-# What is read; the published file also has index, tags, age, dec_factors and datetime.
+# What is needed; the published file also has index, tags, age, dec_factors and datetime.
 COLUMNS = ("user", "image_path", "valence", "arousal", "emotion", "ambiguity")
+# Several names in a cell; an older, unpublished file calls the tags otherwise.
+_AGE, _FACTORS, _TAGS = "age", "dec_factors", ("tags", "tag")
+# What the annotators' form calls them (section 2.1 and appendix A.1), by the name in the file.
+FACTORS = {
+    "Neutral": "neutral",
+    "BodyLanguage": "body language",
+    "ConflictCtxtPerson": "conflict of context and person",
+    "Context": "context",
+    "FacialExpression": "facial expression",
+    "Staging": "staging",
+}
+# By distance from the middle of Plutchik's wheel.
+RINGS = ("inner, most intense", "middle", "outer, least intense")
 # Only in the authors' older, unpublished file, which holds rejected images too.
 _REJECT = "reject"
 VALENCE = (-3, 3)
@@ -61,6 +74,9 @@ class Annotation:
         arousal: 0 to 6 ("intensity" in the annotators' interface).
         emo24: class id in ``EMO24``.
         ambiguity: 0 (clear) to 6.
+        ages: age groups of the people in the image, as the file names them; empty where it does not say.
+        factors: what decided for the emotion, as ``FACTORS`` names it.
+        tags: remarks on the image, as the file names them.
     """
 
     line: int
@@ -72,6 +88,9 @@ class Annotation:
     arousal: int | None
     emo24: int | None
     ambiguity: int | None
+    ages: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def emo8(self) -> int | None:
@@ -141,7 +160,8 @@ def read_annotations(path: Path) -> list[Annotation]:
     """Read an annotation file such as ``annotations_single.ann``.
 
     Args:
-        path: a CSV with the columns of ``COLUMNS`` in any order; of others only ``reject`` is read, where there is one.
+        path: a CSV with the columns of ``COLUMNS`` in any order; of others ``age``, ``dec_factors``, ``tags`` and
+            ``reject`` are read, where they are there.
 
     Returns:
         One entry per row, in the file's order, rejected images included.
@@ -206,7 +226,16 @@ def _annotation(row: dict[str, str], line: int, where: str) -> Annotation:
         arousal=_scale(row["arousal"], AROUSAL, f"{where}: arousal"),
         emo24=_emotion(row["emotion"], where),
         ambiguity=_scale(row["ambiguity"], AMBIGUITY, f"{where}: ambiguity"),
+        ages=_names(row.get(_AGE, "")),
+        factors=tuple(FACTORS.get(name, name) for name in _names(row.get(_FACTORS, ""))),
+        tags=_names(next((row[name] for name in _TAGS if name in row), "")),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a cell: ``Youth,Adults`` as published, ``['Youth', 'Adults']`` in the older file."""
+    found = (name.strip(" '\"") for name in text.strip().strip("[]").split(","))
+    return tuple(dict.fromkeys(name for name in found if name.lower() not in _NO_VALUE))
 
 
 def _scale(text: str, limits: tuple[int, int], what: str) -> int | None:
