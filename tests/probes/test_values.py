@@ -227,6 +227,9 @@ def test_a_grid_of_values_is_recorded_verified_ranked_resumed_and_reported(store
     ]
     assert "epochs" not in records[4].training.keys() | records[4].spec.keys()
     assert records[0].training["epochs"] == 3
+    on_train = records[4].training["on_train"]
+    assert (on_train["n"], len(on_train["sums"])) == (50, 2)
+    assert on_train["ccc"] > records[4].metrics["ccc"]
     assert "linear probe" in render(store)[store.root / "synthscenes-va.md"]
     assert run_grid(probe(), store) == records
     chosen = next(record for record in records if record.ranked)
@@ -255,6 +258,8 @@ def test_every_fold_has_heads_of_its_own_and_a_record_is_over_all_folds(store, s
     assert {record.n_scored for record in records} == {n}
     assert verify(store).ok
     assert records[0].metrics["folds"]["n"] == 3
+    whole = records[0].training["on_train"]["n"] + store.predictions(records[0], "validation").ids.size
+    assert whole == 2 * n, "every sample is trained or validated on in two of three folds"
     assert {"fold 0", "fold 1", "fold 2"} <= records[0].inputs.keys()
     test = store.predictions(records[-1])
     one = data_spec(settings, fold=1)
