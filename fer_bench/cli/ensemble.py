@@ -55,6 +55,9 @@ def ensemble_verb(
         ),
     ] = None,
     bags: Annotated[int, Opt(help="Bags of the greedy selection.")] = 0,
+    kind: Annotated[
+        str, Opt(help="Where no members are named: trained networks, or probe, the heads of grids.")
+    ] = "trained",
     model: Annotated[list[str] | None, Opt(help="Only members of this model; repeatable.")] = None,
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
     seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
@@ -79,7 +82,7 @@ def ensemble_verb(
     execution = tracking_of(typed(Execution, tracking))
     store = Store()
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
-    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
+    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()), kind)
     store.borrow(protocol)
     chosen = _protocol(store, protocol)
     check_protocol(chosen)
@@ -111,9 +114,13 @@ def ensemble_verb(
 
 def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
     """Refuse a filter that no record of the protocol has, by name."""
+    from fer_bench.ensembles.members import KINDS
     from fer_bench.registry import unmatched
 
-    trained = [record for record in store.records(protocol.name) if record.kind == "trained"]
+    if pool.kind not in KINDS:
+        what = "kind of members"
+        raise unknown_name(what, pool.kind, KINDS)
+    trained = [record for record in store.records(protocol.name) if record.kind == pool.kind]
     asked = (
         ("--model", pool.models, [record.model for record in trained]),
         ("--recipe", pool.recipes, [record.recipe for record in trained if record.recipe]),
@@ -127,7 +134,7 @@ def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
     for flag, wanted, known in asked:
         for name in wanted:
             if name not in known:
-                raise unmatched(flag, name, protocol.name, "trained run", known)
+                raise unmatched(flag, name, protocol.name, "head" if pool.kind == "probe" else "trained run", known)
 
 
 def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:

@@ -25,9 +25,11 @@ from fer_bench.results.store import Store
 if TYPE_CHECKING:
     import torch
 
+    from fer_bench.deploy.loading import TrainedEnsemble
+    from fer_bench.deploy.probe import ProbeTask, TrainedProbe
     from fer_bench.tasks.base import AffectTask
     from fer_bench.tasks.ensemble import EnsembleTask
-    from fer_bench.training.loading import Trained, TrainedEnsemble
+    from fer_bench.training.loading import Trained
 
 METADATA = "fer_bench"
 Step = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -84,7 +86,7 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
 
 
 class RunPredictor:
-    """A run's network, or those of an ensemble, in PyTorch.
+    """A run's network, a probe, or the networks of an ensemble, in PyTorch.
 
     Args:
         task: in evaluation mode.
@@ -92,13 +94,13 @@ class RunPredictor:
         device: where it runs.
     """
 
-    def __init__(self, task: AffectTask | EnsembleTask, card: Card, device: torch.device) -> None:
+    def __init__(self, task: AffectTask | EnsembleTask | ProbeTask, card: Card, device: torch.device) -> None:
         self.card, self._device = card, device
         self.task = task.to(device).eval()
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Load a run's network, with its test-time augmentation; see :func:`fer_bench.training.loading.load_any`.
+        """Load a run's network, with its test-time augmentation; see :func:`fer_bench.deploy.loading.load_any`.
 
         Args:
             store: where the record is.
@@ -108,18 +110,19 @@ class RunPredictor:
         Raises:
             RecordError, WeightsError: no such run, or its weights are not here.
         """
+        from fer_bench.deploy.loading import load_any
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import hardware
-        from fer_bench.training.loading import TrainedEnsemble, load_any, with_views
+        from fer_bench.training.loading import Trained, with_views
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
         trained = load_any(store, reference, execution)
         device = hardware.resolve(RunSpec(execution=execution)).device
-        if not isinstance(trained, TrainedEnsemble) and trained.spec.temporal != "none":
+        if isinstance(trained, Trained) and trained.spec.temporal != "none":
             from fer_bench.deploy.clip_predictor import ClipPredictor
 
             return ClipPredictor(trained, card_of(trained), device)
-        task = trained.task if isinstance(trained, TrainedEnsemble) else with_views(trained)
+        task = with_views(trained) if isinstance(trained, Trained) else trained.task
         return cls(task, card_of(trained), device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -221,10 +224,10 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 
 
-def card_of(trained: Trained | TrainedEnsemble) -> Card:
-    """The description of a run's network, or of an ensemble, whose members are all fed the same way."""
+def card_of(trained: Trained | TrainedProbe | TrainedEnsemble) -> Card:
+    """The description of a run's network, of a probe, or of an ensemble, whose members are all fed the same way."""
+    from fer_bench.deploy.loading import TrainedEnsemble
     from fer_bench.models.weights import weights_digest
-    from fer_bench.training.loading import TrainedEnsemble
 
     if isinstance(trained, TrainedEnsemble):
         digests = "\n".join(weights_digest(task.network) for task in trained.task.networks)  # type: ignore[arg-type]

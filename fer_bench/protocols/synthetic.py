@@ -7,6 +7,7 @@ from pydantic import Field
 from fer_bench.protocols.dataset import DatasetInfo, declare
 from fer_bench.protocols.options import DatasetOptions
 from fer_bench.protocols.protocol import Protocol
+from fer_bench.protocols.scene_values import scene_values
 from fer_bench.protocols.tasks import TASKS
 
 _LICENCE = "that of this package (Apache-2.0)"
@@ -138,4 +139,5 @@ SYNTHSCENES = declare(
         Protocol("synthscenes", TASKS[task], n_test=400, about=_SHOWS.format("scenes"))
         for task in ("emo8", "emo24", "arousal3", "valence3")
     ),
+    *scene_values("synthscenes", _SHOWS.format("scenes"), n_test=400),
 )

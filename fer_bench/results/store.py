@@ -60,13 +60,20 @@ class Store:
         return self._folder(protocol, model) / f"{checked(run_id)}.json"
 
     def find(self, protocol: str, model: str, run_id: str) -> Record | None:
-        """A record, or None.
+        """A record, of its own file or of a grid's, or None.
 
         Raises:
             RecordError: it is damaged.
         """
         path = self.path(protocol, model, run_id)
-        return Record.load(path) if path.is_file() else None
+        return Record.load(path) if path.is_file() else self._find_head(path.parent, run_id)
+
+    @staticmethod
+    def _find_head(folder: Path, run_id: str) -> Record | None:
+        # A grid may hold a hundred records: only one that names the run is taken apart.
+        named = f'"{run_id}"'.encode()
+        grids = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if named in path.read_bytes())
+        return next((record for path in grids for record in load_grid(path) if record.run_id == run_id), None)
 
     def find_intact(self, protocol: str, model: str, run_id: str) -> Record | None:
         """A record that can be reused: readable, in the right place, and with all its predictions; None otherwise.

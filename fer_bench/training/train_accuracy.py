@@ -42,7 +42,7 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     if head.kind == "probe":
         if "on_train" in head.training:
             return head
-        problem = f"{head.run_id} is a head whose record has no scores of its training split, and heads are not kept."
+        problem = f"{head.run_id} is a head whose record, of an older version, has no scores of its training split."
         raise RecordError(problem, "Repeat its grid with --force: heads are scored on it when they are trained.")
     trained = load_run(store, reference, execution)
     if trained.protocol.task.kind == "labels":

@@ -178,7 +178,9 @@ CASES = {
         case("{probes}", CPU, says="leaderboard"),
         case("--dataset=fer2013", "--run={va}", "--lr=0.01", "--seeds=0", "--epochs=1", CPU, says="fer2013-fer7"),
         refused("{suite}", says="is a suite of runs.*fer-bench suite"),
-        refused("--dataset=afew_va", "--task=va", "--run={fer7}", says="no classes"),
+        case("--dataset=afew_va", "--task=va", "--run={fer7}", "--loss=ridge", CPU, says=r"penalty 1 .*ridge .*ccc"),
+        refused("--dataset=afew_va", "--task=va", "--run={fer7}", "--loss=cross_entropy", says="is for classes"),
+        refused("--dataset=fer2013", "--run={fer7}", "--loss=mse", says="is for values"),
         refused("--dataset=fer2013", "--backbone=resnet19", says="unknown model 'resnet19'"),
         refused("--dataset=fer2031", "--backbone=resnet18", says="unknown dataset"),
         refused("--dataset=fer2013", "--backbone=resnet18", "--weights=none.pth", says="no such file"),
@@ -202,7 +204,15 @@ CASES = {
             CPU,
             says="fer2013-fer7",
         ),
-        refused("features:run:{fer7}", "predictions:run:{va}", "--dataset=fer2013", says="predicts values"),
+        case(
+            "features:run:{fer7}",
+            "predictions:run:{va}",
+            "--dataset=afew_va",
+            "--task=valence",
+            "--loss=ridge",
+            CPU,
+            says="late fusion, chosen on validation",
+        ),
         refused("feature:resnet18", "predictions:resnet18", "--dataset=fer2013", says="unknown stream 'feature'"),
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
@@ -298,7 +308,7 @@ CASES = {
         refused("--model=resnet18", says="'resnet18' has no finished run.*five_layer_cnn"),
     ],
     "predict": [
-        *of_networks("{images}", "--run=RUN", CPU, says=r"2\.png: .*\d\.\d+", also=("ensemble",)),
+        *of_networks("{images}", "--run=RUN", CPU, says=r"2\.png: .*\d\.\d+", also=("ensemble", "probe")),
         case("{images}", "--run={onnx}", CPU, says="valence -?0"),
         refused("{images}", "--run=zzz", says="no record matches 'zzz'"),
         refused("{images}", "--run=none.onnx", says="there is no file none.onnx"),
@@ -306,7 +316,7 @@ CASES = {
     ],
     "live": [
         *of_networks(
-            "--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble",)
+            "--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble", "probe")
         ),
         case("--run={onnx}", "--source={video}", "--headless", CPU, says="3 frames"),
         refused("--run=zzz", says="no record matches 'zzz'"),

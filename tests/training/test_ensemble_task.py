@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.deploy.loading import load_any, load_ensemble
 from fer_bench.deploy.predictor import RunPredictor
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
@@ -10,7 +11,6 @@ from fer_bench.models import trained
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
 from fer_bench.training.inference import RandomView, random_views
-from fer_bench.training.loading import load_any, load_ensemble
 from fer_bench.training.run import run
 from tests.training.conftest import SMALL
 
