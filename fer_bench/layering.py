@@ -32,8 +32,8 @@ from typing import Any
 from fer_bench import paths, plugins
 from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import PluginError, SpecError
-from fer_bench.own_data import is_of_values
-from fer_bench.protocols import DatasetInfo, info_of, is_split_otherwise
+from fer_bench.own_data import BROUGHT, is_of_values
+from fer_bench.protocols import PROTOCOLS, DatasetInfo, info_of, is_split_otherwise
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -262,3 +262,22 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
             merged[options] = {}
     return merged
+
+
+def default_task(dataset: str, source: str) -> str:
+    """The task of a dataset by which a network of another task is judged.
+
+    Args:
+        dataset: its name.
+        source: the network's task.
+
+    Returns:
+        The network's own where the dataset has a protocol for it, else the one that the dataset's settings name.
+    """
+    if (
+        f"{dataset}-{source}" in PROTOCOLS
+        or dataset.startswith(BROUGHT)
+        or plugins.find("dataset", dataset) is not None
+    ):
+        return source
+    return str(layered({"dataset": dataset}).get("task", source))

@@ -27,6 +27,7 @@ from pydantic import (
 from fer_bench import yaml_lines
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
+from fer_bench.findings import like, reason
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
 from fer_bench.protocols import Protocol, declared, protocol_for
@@ -41,10 +42,12 @@ AUTO = "auto"
 # Options of a dataset may also map folders to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
-Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
+Name = Annotated[str, StringConstraints(max_length=200), like(r"[^\r\n]*", "one line")]
 # What Weights & Biases accepts as a name in an address, and as a tag.
-WandbName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\s]+$", max_length=128)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[^\r\n,]+$", max_length=64)]
+WandbName = Annotated[
+    str, StringConstraints(max_length=128), like(r"[^/\\#?%:\s]+", "a name without spaces and / \\ # ? % :")
+]
+Tag = Annotated[str, StringConstraints(max_length=64), like(r"[^\r\n,]+", "a word or more, without commas")]
 _LONGEST = 120
 
 
@@ -113,7 +116,8 @@ class Execution(Settings):
 class RunSpec(Settings):
     """One run: dataset, task, model, seed, and how it is trained and tested. Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Older pydantic warns of `model_options` otherwise.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     # what
     dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
@@ -238,13 +242,14 @@ class RunSpec(Settings):
             " none before the middle"
         ),
     )
-    freeze: str = Field(
-        "none",
-        pattern=r"^(none|backbone|[1-9][0-9]?)$",
-        description=(
-            "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
-            " norms keep their statistics too"
-        ),
+    freeze: Annotated[str, like("none|backbone|[1-9][0-9]?", "none, backbone or a number of stages from 1 to 99")] = (
+        Field(
+            "none",
+            description=(
+                "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
+                " norms keep their statistics too"
+            ),
+        )
     )
     unfreeze_every: int = Field(
         0,
@@ -270,9 +275,8 @@ class RunSpec(Settings):
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
     tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = Field("random", description="what the views are")
-    snapshot: str = Field(
+    snapshot: Annotated[str, like("best|last|epoch_[1-9][0-9]*", "best, last or an epoch such as epoch_10")] = Field(
         "best",
-        pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
         description="weights that are tested: of the best, the last or a numbered epoch",
     )
     # naming and execution: not part of the digest
@@ -365,7 +369,7 @@ def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = Ru
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {shortened(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {shortened(first['input'])}: {reason(first)}.{more}"
     return SpecError(problem, "Correct the value.")
 
 

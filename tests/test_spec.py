@@ -79,6 +79,10 @@ def test_shipped_settings_are_valid():
         ({"label_smoothing": 1}, "label_smoothing = 1"),
         ({"target_mode": "soft"}, "target_mode = 'soft': input should be 'hard', 'probability'"),
         ({"precision": "64"}, "precision = '64'"),
+        ({"freeze": "foo"}, "freeze = 'foo': expected none, backbone or a number of stages from 1 to 99"),
+        ({"snapshot": "epoch_0"}, "snapshot = 'epoch_0': expected best, last or an epoch such as epoch_10"),
+        ({"recipe": "two\n"}, "expected one line"),
+        ({"execution": {"wandb_tags": ["a,b"]}}, "expected a word or more, without commas"),
         ({"execution": {"worker": 1}}, "Did you mean 'workers'"),
         ({"execution": {"devices": 0}}, "execution.devices = 0"),
         ({"execution": 3}, "execution = 3"),
@@ -319,7 +323,7 @@ def test_the_project_is_found_from_a_folder_inside_it(benchmarks, monkeypatch):
 def test_torch_free_rooms_import_no_torch():
     rooms = (
         "spec, protocols, predictions, registry, labels, paths, results.store, scoring.score, leaderboard.render,"
-        " sweeps.grid, cli.main"
+        " sweeps.suite, cli.main"
     )
     lines = "; ".join(f"import fer_bench.{room}" for room in rooms.split(", "))
     code = (

@@ -23,7 +23,7 @@ from fer_bench.data.samples import SPLITS, Samples
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
-from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, read_options
+from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, find_task, read_options
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule as _Base
@@ -182,8 +182,8 @@ class AffectDataModule(_Base):
         if self.labels is not None:
             relabel_training(samples, self.task, self.labels)
         labels: npt.NDArray[Any] = samples.targets[self.task]
-        if labels.ndim == 1 and (labels < 0).any():
-            samples = samples.select(labels >= 0)
+        if np.issubdtype(labels.dtype, np.integer) and (labels < 0).any():
+            samples = samples.select(np.asarray((labels.reshape(len(samples), -1) >= 0).all(axis=1)))
         elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
             samples = samples.select(~np.isnan(labels).any(axis=1))
         for split in ("test",) if self.test_only else SPLITS:
@@ -209,6 +209,8 @@ class AffectDataModule(_Base):
                 problem = f"target_mode = {self.target_mode!r}: dataset {self.name!r} has no such targets."
                 raise SpecError(problem, "Use target_mode=hard, or a dataset with votes such as ferplus.")
         values = samples.targets[column][samples.where(split)]
+        if find_task(self.task).kind == "labels":
+            return values.astype(np.int8)
         return (
             values.astype(np.int64)
             if values.ndim == 1 and np.issubdtype(values.dtype, np.integer)
@@ -218,6 +220,11 @@ class AffectDataModule(_Base):
     def class_counts(self, n_classes: int) -> npt.NDArray[np.int64]:
         """How many training samples each class has."""
         return np.bincount(self.targets("train"), minlength=n_classes)
+
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """How many training samples are without, and how many with each category, shape (2, K)."""
+        targets = self.targets("train").astype(np.int64)
+        return np.stack([(1 - targets).sum(axis=0), targets.sum(axis=0)])
 
     def split_dataset(self, split: str, *, augmented: bool = False, seed: int | None = None) -> SplitDataset:
         """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time
@@ -264,7 +271,7 @@ class AffectDataModule(_Base):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
-        from fer_bench.data.batches import EpochSampler, SplitDataset
+        from fer_bench.data.batches import SplitDataset
 
         targets = self.targets("train", training=True)
         samples = self.read_samples
@@ -272,11 +279,17 @@ class AffectDataModule(_Base):
         frames = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
         dataset = self._in_batches(frames, "train", training=True)
         rank, world = self._place()
-        sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
+        sampler = self._train_sampler(len(dataset), rank, world)
         # Loader processes are handed their first batches before the Trainer calls set_epoch.
         sampler.set_epoch(self.first_epoch)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
+
+    def _train_sampler(self, n: int, rank: int, world: int) -> EpochSampler:
+        """The order of n training samples."""
+        from fer_bench.data.batches import EpochSampler
+
+        return EpochSampler(n, self.seed, shuffle=True, rank=rank, world=world)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation, in order; ranks share it without padding."""

@@ -35,7 +35,8 @@ class Samples:
         ids: shape (N,), text, unique.
         images: N images.
         split: shape (N,), one of ``train``, ``validation``, ``test``.
-        targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions or (N, D) values.
+        targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions,
+            (N, K) whether each sample has each category (integers; a row of -1 for "has none"), or (N, D) values.
         layout: which of the known layouts the files were in.
         groups: shape (N,), text: the person or clip of each sample; None where unknown.
         columns: further data per sample (landmarks, votes, clip, ...).

@@ -19,6 +19,8 @@ from fer_bench.image_files import UnreadableImageError, kind_of
 from fer_bench.results.store import Store
 
 BATCH = 64
+# Of several labels, those that a line shows; a table has all.
+LIKELIEST = 5
 
 
 @dataclass(frozen=True)
@@ -30,26 +32,29 @@ class PredictionRow:
         names: classes, or values.
         outputs: shape (C,); NaN for an image that cannot be read.
         error: why there is no prediction.
-        classes: whether outputs are probabilities.
+        kind: of the outputs, as of :class:`~fer_bench.deploy.model_card.Card`.
     """
 
     path: Path
     names: tuple[str, ...]
     outputs: npt.NDArray[np.float32]
     error: str = ""
-    classes: bool = True
+    kind: str = "classes"
 
     @property
     def label(self) -> str:
         """The likeliest class, or nothing."""
-        return self.names[int(self.outputs.argmax())] if self.classes and not self.error else ""
+        return self.names[int(self.outputs.argmax())] if self.kind == "classes" and not self.error else ""
 
     def line(self) -> str:
         """For people."""
         if self.error:
             return f"{one_line(self.path)}: {self.error}"
-        numbers = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.outputs, strict=True))
-        return f"{one_line(self.path)}: {self.label + '  ' if self.classes else ''}({numbers})"
+        shown = (
+            range(len(self.names)) if self.kind != "labels" else np.argsort(-self.outputs, kind="stable")[:LIKELIEST]
+        )
+        numbers = ", ".join(f"{self.names[i]} {self.outputs[i]:.3f}" for i in shown)
+        return f"{one_line(self.path)}: {self.label + '  ' if self.label else ''}({numbers})"
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
@@ -98,9 +103,9 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
         found = _as_clips(predictor, files, found)
     nothing = np.full(len(card.names), np.nan, dtype=np.float32)
     return [
-        PredictionRow(path, card.names, nothing, one, card.classes)
+        PredictionRow(path, card.names, nothing, one, card.kind)
         if isinstance(one, str)
-        else PredictionRow(path, card.names, one, "", card.classes)
+        else PredictionRow(path, card.names, one, "", card.kind)
         for path, one in zip(files, found, strict=True)
     ]
 

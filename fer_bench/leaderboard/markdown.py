@@ -18,6 +18,7 @@ from fer_bench.leaderboard.formatting import (
     shorten,
     title,
 )
+from fer_bench.leaderboard.per_class import category_means
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.ranking import mark, of_values, ranking
 from fer_bench.leaderboard.reported import Reported
@@ -30,6 +31,8 @@ from fer_bench.scoring.rows import metric
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
+# Of several labels, rows whose categories are shown.
+_BY_CATEGORY = 4
 _EXPLAINED = "../docs/scores.md"
 
 
@@ -48,7 +51,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board), *ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _gains(board, names)
-    parts += by_class(board, names, reported)
+    parts += _by_category(board, names) if board.protocol.task.kind == "labels" else by_class(board, names, reported)
     parts += on_train(board, names, reported)
     parts += _over_folds(board, names)
     parts += _siblings(board, names)
@@ -192,6 +195,20 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         about,
         markdown_table(header, rows, [False, False, True, True, True, True, False]),
     ]
+
+
+def _by_category(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """Average precision of each category, of as many rows as fit a page."""
+    shown, categories = board.placed[:_BY_CATEGORY], board.protocol.task.dimensions
+    if not shown:
+        return []
+    found = [category_means(placed.row, len(categories)) for placed in shown]
+    header = ["Category", *(escape(names[placed.row.model, placed.row.key]) for placed in shown)]
+    rows = [[escape(name), *(number(values[k], "map") for values in found)] for k, name in enumerate(categories)]
+    about = "Average precision in %, means over seeds" + (
+        ", of the first rows." if len(board.placed) > len(shown) else "."
+    )
+    return ["## By category", about, markdown_table(header, rows, [False] + [True] * len(found))]
 
 
 def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:

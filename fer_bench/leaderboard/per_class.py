@@ -1,13 +1,12 @@
-"""Recall, precision and F1 of each class, means over seeds; pure."""
+"""Recall, precision and F1 of each class, and average precision of each category, means over seeds; pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fer_bench.leaderboard.reported import Statistic
-from fer_bench.scoring.rows import Row
+from fer_bench.scoring.rows import Row, mean_at
 
 STATISTICS: tuple[Statistic, ...] = ("recall", "precision", "f1")
 
@@ -27,10 +26,10 @@ def per_class(row: Row, n_classes: int, *, on_train: bool = False) -> list[dict[
     return [{name: _mean(each, name, c) for name in STATISTICS} for c in range(n_classes)]
 
 
+def category_means(row: Row, n: int) -> list[float | None]:
+    """Average precision of each of n categories, of a row of several labels."""
+    return [mean_at([record.metrics.get("average_precision") or [] for record in row.records], k) for k in range(n)]
+
+
 def _mean(each: Sequence[Mapping[str, Any]], name: str, c: int) -> float | None:
-    values = []
-    for metrics in each:
-        found = (metrics.get("per_class") or {}).get(name) or []
-        values.append(found[c] if c < len(found) else None)
-    known = [float(value) for value in values if value is not None]
-    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+    return mean_at([(metrics.get("per_class") or {}).get(name) or [] for metrics in each], c)

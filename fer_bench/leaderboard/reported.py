@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench.errors import SpecError
+from fer_bench.findings import like, reason
 from fer_bench.spec import read_yaml
 
 T = TypeVar("T", bound=BaseModel)
@@ -95,7 +96,7 @@ class ReportedRow(_Strict):
     """
 
     # It names a page: nothing that leads out of the folder of pages.
-    protocol: str = Field(min_length=1, max_length=200, pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
+    protocol: Annotated[str, Field(max_length=200), like(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", "the name of a protocol")]
     model: str = Field(min_length=1)
     setting: str = ""
     metrics: dict[str, Value] = {}
@@ -206,5 +207,5 @@ def _check(model: type[T], content: Any, where: str) -> T:
             fields = Value.model_fields if key.startswith("metrics.") else model.model_fields
             problem = f"{where}: unknown key {key!r}."
             raise SpecError(problem, f"Known: {', '.join(fields)}.") from None
-        problem = f"{where}: {key + ': ' if key else ''}{first['msg'][0].lower()}{first['msg'][1:]}."
+        problem = f"{where}: {key + ': ' if key else ''}{reason(first)}."
         raise SpecError(problem, "Correct the value.") from None

@@ -35,8 +35,6 @@ SEED = 0
 _ENOUGH = 100
 _UNCLEAR = (0.005, 0.2)
 
-_SPARSE = 0.1
-
 Load = Callable[[Record, str], Predictions]
 
 
@@ -97,7 +95,7 @@ class ByOutcomes:
 
 
 class ByReplicates:
-    """Tests of any score that follows from sums: all rows are scored on the same resamples of the test samples (or of
+    """Tests of any score that can be resampled: all rows are scored on the same resamples of the test samples (or of
     whole groups).
 
     Args:
@@ -114,7 +112,7 @@ class ByReplicates:
         self.protocol, self.load = protocol, load
         self._replicates: dict[tuple[str, str], Float] = {}
         self._reference: tuple[Record, Predictions, Units] | None = None
-        self._blocks: list[npt.NDArray[np.float32]] = []
+        self._blocks: list[npt.NDArray[np.uint8]] = []
 
     def p(self, a: Row, b: Row) -> float | None:
         """See :class:`PairedTest`."""
@@ -146,24 +144,12 @@ class ByReplicates:
         if self._reference is None:
             units = Units.of(len(predictions), predictions.groups)
             self._reference = record, predictions, units
-            self._blocks = [np.ascontiguousarray(b.T, dtype=np.float32) for b in units.blocks(N_RESAMPLES, SEED)]
+            self._blocks = [block.astype(np.uint8) for block in units.blocks(N_RESAMPLES, SEED)]
         first, reference, units = self._reference
         same = same_order(record, first, "test")
         where = f"record {record.protocol}/{record.model}/{record.run_id}"
         score, answers = of_predictions(self.protocol, align(predictions, reference, where, same=same))
-        per_unit = units.total(score.terms(answers))
-        return np.concatenate([score.value(_summed(block, per_unit)) for block in self._blocks])
-
-
-def _summed(block: npt.NDArray[np.float32], per_unit: Float) -> Float:
-    """Sums of terms (n, K) on each resample, given how often each unit is in it (n, b): shape (b, K)."""
-    counted = np.count_nonzero(per_unit) <= _SPARSE * per_unit.size and bool((per_unit == np.rint(per_unit)).all())
-    if not counted:
-        return np.asarray((per_unit.T @ block.astype(np.float64)).T)
-    # A sample is in one cell of a confusion matrix of dozens, and counts are exact in single precision.
-    from scipy import sparse
-
-    return np.asarray((sparse.csr_array(per_unit.T, dtype=np.float32) @ block).T, dtype=np.float64)
+        return np.concatenate([score.drawn(answers, units, block) for block in self._blocks])
 
 
 def _stored(record: Record) -> tuple[str, int]:

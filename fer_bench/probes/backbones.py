@@ -45,6 +45,7 @@ class Backbone:
         preprocessing: image size and normalisation, in words that differ whenever they do.
         parameters: of the whole network.
         initial: where its weights are from; None where they are random, a run's, or those of Places365 and EmoNet.
+        of_values: whether it is the predictions of a run of values.
         side: of its input, where it scales images; None: it sees them as they are.
     """
 
@@ -54,6 +55,7 @@ class Backbone:
     preprocessing: str
     parameters: int
     initial: Initial | None = None
+    of_values: bool = False
     side: int | None = None
 
 
@@ -74,7 +76,7 @@ def build_backbone(
             a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` for random weights (always the same);
             else the path of a file.
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
-            classes. EmoNet has predictions only.
+            classes, or the values that a run predicts. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
             to their own). timm's networks get images as they were designed for, scaled, cropped and normalised as
             timm's data configuration says, at this side or their own.
@@ -90,15 +92,16 @@ def build_backbone(
     if outputs == "predictions" and name.startswith(TIMM) and not design_of(name.removeprefix(TIMM)).of_imagenet:
         problem = f"backbone {name!r} was not trained to classify: it has no class probabilities."
         raise SpecError(problem, f"Use its features: features:{name}.")
-    if outputs == "predictions" and name.startswith("run:"):
-        _require_classes(name.removeprefix("run:"), store or Store())
+    of_values = outputs == "predictions" and name.startswith("run:") and _is_of_values(name, store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
     side = _side_of(network)
     parameters = sum(p.numel() for p in network.parameters())
-    if outputs == "predictions" or name == EMONET:
-        module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
+    if of_values:
+        module: nn.Module = network
+    elif outputs == "predictions" or name == EMONET:
+        module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
     module = in_channels_last(module.eval().requires_grad_(False))
@@ -109,6 +112,7 @@ def build_backbone(
         f"{preprocessing}, {outputs}",
         parameters,
         getattr(network, "initial", None),
+        of_values,
         side,
     )
 
@@ -166,7 +170,11 @@ def _file(name: str, weights: str, file: str, source: str, data_dir: str | None)
 
 
 def read_state(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of a checkpoint by the names that torchvision gives them today."""
+    """Tensors of a checkpoint, each of its own shape, by the names that torchvision gives them today.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     content = read_file(path)
     state = content.get("state_dict", content)
     return {current_name(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
@@ -210,7 +218,7 @@ class CentreCrop(nn.Module):
         self.side = side
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Crop (B, C, H, W)."""
+        """Crop images (B, C, H, W) to (B, C, side, side)."""
         top, left = (images.shape[2] - self.side) // 2, (images.shape[3] - self.side) // 2
         return images[:, :, top : top + self.side, left : left + self.side]
 
@@ -223,12 +231,9 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     return nn.Sequential(KragelInput(), network)
 
 
-def _require_classes(reference: str, store: Store) -> None:
-    """Refuse a run whose outputs are no probabilities."""
-    record = store.get(reference)
-    if find_task(record.task).kind != "classes":
-        problem = f"run {reference!r} predicts values, not classes: its predictions are not probabilities."
-        raise SpecError(problem, f"Use its features: features:run:{reference}.")
+def _is_of_values(name: str, store: Store) -> bool:
+    """Whether a run predicts values."""
+    return find_task(store.get(name.removeprefix("run:")).task).kind == "values"
 
 
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:

@@ -104,7 +104,7 @@ def batch_size_for(image: npt.NDArray[np.uint8], side: int | None = None) -> int
     """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x 48.
 
     Args:
-        image: one of them.
+        image: one of them, shape (H, W) or (H, W, 3).
         side: of the network's input, to which small images are enlarged.
     """
     pixels = max(image.shape[0] * image.shape[1], (side or 0) ** 2)
@@ -120,7 +120,16 @@ def _rows(backbone: Backbone, images: Images, place: Place, start: int) -> Itera
 
 
 def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> npt.NDArray[np.float16]:
-    """Features (B, D) of a batch of uint8 images (B, C, H, W), in half precision."""
+    """Features of one batch.
+
+    Args:
+        module: gives shape (B, D).
+        images: uint8 (B, C, H, W).
+        place: device and precision.
+
+    Returns:
+        float16 (B, D); what is beyond half precision is moved to its limit.
+    """
     kind = _TYPES.get(place.precision)
     with (
         torch.inference_mode(),

@@ -38,6 +38,7 @@ from fer_bench.protocols.tasks import own_task as own_task
 from fer_bench.protocols.tasks import own_values as own_values
 from fer_bench.protocols.tasks import state_classes as state_classes
 from fer_bench.protocols.tasks import state_values as state_values
+from fer_bench.protocols.union import parts_of as parts_of
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from fer_bench.protocols.dataset import DatasetInfo, declare
 from fer_bench.protocols.options import DatasetOptions
 from fer_bench.protocols.protocol import SELECTED_ON_TEST, Protocol
+from fer_bench.protocols.scene_values import scene_values
 from fer_bench.protocols.tasks import TASKS
 
 _TASKS = ("emo8", "emo24", "arousal3", "valence3")
@@ -49,6 +51,32 @@ class FindingEmoOptions(DatasetOptions):
         return self.fit == "letterbox"
 
 
+_CLEAN = (
+    "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is held out from the rest to select on;"
+    f" the paper selected on test. {_COPIES}"
+)
+_PAPER = (
+    "The paper's own procedure: four fifths of each Emo8 class are trained on, and the other fifth stops the training,"
+    " chooses among epochs and settings, and is the test. Its scores are too high for that; the plain board of this"
+    f" task has clean ones, on the same test images. {_COPIES}"
+)
+
+
+def _protocols(about: str) -> tuple[Protocol, ...]:
+    """Of classes and of values."""
+    return (*(Protocol("findingemo", TASKS[task], about=about) for task in _TASKS), *scene_values("findingemo", about))
+
+
+def _as_in_the_paper(protocol: Protocol) -> Protocol:
+    return replace(
+        protocol,
+        title=f"FindingEmo, {protocol.task.title}, the paper's split",
+        caveats=(SELECTED_ON_TEST,),
+        variant="paper",
+        options={"split": "paper"},
+    )
+
+
 FINDINGEMO = declare(
     DatasetInfo(
         name="findingemo",
@@ -72,31 +100,6 @@ FINDINGEMO = declare(
         picture="scene",
         channels=3,
     ),
-    *(
-        Protocol(
-            "findingemo",
-            TASKS[task],
-            about=(
-                "A fifth of each Emo8 class is the test set, as in the paper, and a tenth is held out from the rest to"
-                f" select on; the paper selected on test. {_COPIES}"
-            ),
-        )
-        for task in _TASKS
-    ),
-    *(
-        Protocol(
-            "findingemo",
-            TASKS[task],
-            title=f"FindingEmo, {TASKS[task].title}, the paper's split",
-            about=(
-                "The paper's own procedure: four fifths of each Emo8 class are trained on, and the other fifth stops"
-                " the training, chooses among epochs and settings, and is the test. Its scores are too high for that;"
-                f" the plain board of this task has clean ones, on the same test images. {_COPIES}"
-            ),
-            caveats=(SELECTED_ON_TEST,),
-            variant="paper",
-            options={"split": "paper"},
-        )
-        for task in _TASKS
-    ),
+    *_protocols(_CLEAN),
+    *map(_as_in_the_paper, _protocols(_PAPER)),
 )

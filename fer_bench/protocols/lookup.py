@@ -11,6 +11,7 @@ from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
 from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
 from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
+from fer_bench.protocols.union import parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "photo": "photos", "frame": "frames"}
@@ -107,6 +108,13 @@ def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
 
 def _brought(name: str, task: Task) -> Protocol:
     """Of a user dataset."""
+    if parts := parts_of(name):
+        about = (
+            f"Trained on {' and '.join(parts)} together, labels mapped by name; near-duplicates of test faces of any of"
+            " them are left out of training. Scored are the test faces of all; each source's own board has the score on"
+            " its own."
+        )
+        return Protocol(name, task, title=f"{union_info(parts).title}, {task.title or task.name}", about=about)
     if task.scale is not None:
         return _of_values(name, task, task.scale)
     if task.labels is None or not is_own(task):
@@ -143,7 +151,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         SpecError: the name cannot be part of a file name, or the protocol is not one of classes.
     """
     if protocol.task.labels is None:
-        problem = f"protocol {protocol.name!r} is one of values: only classes can be relabelled."
+        problem = f"protocol {protocol.name!r} is one of {protocol.task.kind}: only classes can be relabelled."
         raise SpecError(problem)
     if not labels.replace("_", "").replace("-", "").replace(".", "").isalnum() or labels.startswith("."):
         problem = f"labels {labels!r}: only letters, digits, '_', '-' and '.' can be used in the name of a label file."

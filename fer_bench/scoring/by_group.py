@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.additive import known, of_predictions
+from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.resampling import Interval, Units, percentiles
 from fer_bench.scoring.undefined import Float
 
@@ -96,24 +96,17 @@ def score_groups(
         person alone.
     """
     score, answers = of_predictions(protocol, predictions, metric)
-    terms = score.terms(answers)
     at = dict(groups)
-    values = {name: known(score.value(terms[rows].sum(axis=0))) for name, rows in at.items()}
+    values = {name: score.of(answers, rows) for name, rows in at.items()}
     large = [name for name in at if len(at[name]) >= LEAST]
     together = predictions.groups
     if together is not None and any(len(np.unique(together[at[name]])) < 2 for name in large):
         together = None
     drawn: dict[str, list[Float]] = {name: [] for name in large}
-    units = Units.of(len(terms), together)
+    units = Units.of(len(predictions), together)
     for block in units.blocks() if large else ():
-        weights = block.astype(np.float64)
         for name in large:
-            if together is None:
-                drawn[name].append(score.value(weights[:, at[name]] @ terms[at[name]]))
-            else:
-                own = np.zeros_like(terms)
-                own[at[name]] = terms[at[name]]
-                drawn[name].append(score.value(weights @ units.total(own)))
+            drawn[name].append(score.drawn(answers, units, block, at[name]))
     replicates = {name: np.concatenate(blocks) for name, blocks in drawn.items()}
     scores = tuple(
         GroupScore(
@@ -132,5 +125,5 @@ def score_groups(
         worst = min(compared, key=lambda group: group.value or 0.0)
         between = percentiles(replicates[best.name] - replicates[worst.name])
         gap = Gap(best.name, worst.name, float(best.value or 0.0) - float(worst.value or 0.0), between)
-    whole = known(score.value(terms.sum(axis=0)))
-    return GroupScores(score.name, whole, len(terms), scores, gap, "samples" if together is None else "clips or people")
+    unit = "samples" if together is None else "clips or people"
+    return GroupScores(score.name, score.of(answers), len(predictions), scores, gap, unit)

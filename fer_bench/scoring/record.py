@@ -56,8 +56,8 @@ def scored(draft: Record, protocol: Protocol, predictions: Mapping[str, Predicti
 
 
 def with_metric_plugins(code: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """What a record says of its code, with the plugins that bring metrics of its kind of task (``classes`` or
-    ``values``), and no others that do.
+    """What a record says of its code, with the plugins that bring metrics of its kind of task (``classes``,
+    ``labels`` or ``values``), and no others that do.
     """
     stated = {key: facts for key, facts in (code.get("plugins") or {}).items() if not key.startswith(STATED)}
     stated |= metric_plugins.facts(metric.takes for metric in metrics.of_kind(kind))
@@ -101,5 +101,5 @@ def scores_on_train(confusion: npt.ArrayLike) -> dict[str, Any]:
 
 
 def _outcomes(protocol: Protocol, predictions: Predictions) -> str:
-    """Which samples were answered rightly, packed; values are neither right nor wrong."""
+    """Which samples were answered rightly, packed; several labels and values are neither right nor wrong."""
     return pack_outcomes(correct(predictions)) if protocol.task.kind == "classes" else ""

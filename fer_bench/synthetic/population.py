@@ -245,16 +245,6 @@ def _clip(seed: int, difficulty: float, split: int, number: int, frames: int) ->
     )
 
 
-def _locate(config: SynthConfig, index: int) -> tuple[int, int]:
-    position = index
-    for split, count in enumerate(config.counts):
-        if 0 <= position < count:
-            return split, position
-        position -= count
-    problem = f"synthfaces has {sum(config.counts)} samples; there is no sample {index}."
-    raise IndexError(problem)
-
-
 def leaf(strength: float) -> int:
     """Position of the intensity in a spoke of Emo24: 0 strong, 1 medium, 2 weak."""
     return 0 if strength > 0.8 else 1 if strength > 0.5 else 2
@@ -277,7 +267,7 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
     Raises:
         IndexError: there is no such sample.
     """
-    split, position = _locate(config, index)
+    split, position = config.place_of(index)
     number, frame = divmod(position, config.frames)
     clip = _clip(config.seed, config.difficulty, split, number, config.frames)
     rng = _rng(config.seed, split, _SAMPLE, position)

@@ -22,7 +22,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
-from fer_bench.training.build import build_task, check_names
+from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.fingerprint import fingerprint_here
 from fer_bench.training.forecast import estimate, work_of
 from fer_bench.training.hardware import Device
@@ -91,7 +91,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         return
     threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
-    class_counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+    class_counts = counts_of(datamodule, protocol)
     task = build_task(
         spec,
         protocol,

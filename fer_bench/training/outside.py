@@ -12,6 +12,7 @@ from fer_bench.plugins import CODE, Plugin
 from fer_bench.protocols import DATASETS
 from fer_bench.results.inputs import Inputs
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.label_losses import LABEL_LOSSES
 from fer_bench.tasks.losses import LOSSES
 from fer_bench.tasks.value_losses import VALUE_LOSSES
 
@@ -31,7 +32,7 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str, str, Any]]:
     yield "augment", "augment", spec.augment, AUGMENTATIONS
     parts = spec.loss.split("+")
     for part in parts:
-        yield "loss" if len(parts) == 1 else f"loss {part}", "loss", part, {*LOSSES, *VALUE_LOSSES}
+        yield "loss" if len(parts) == 1 else f"loss {part}", "loss", part, {*LOSSES, *LABEL_LOSSES, *VALUE_LOSSES}
 
 
 def plugin_inputs(spec: RunSpec) -> Inputs:

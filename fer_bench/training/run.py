@@ -46,7 +46,7 @@ from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_
 from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
-from fer_bench.training.build import build_task, check_names
+from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.clip_features import attach_features
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
@@ -142,7 +142,7 @@ def run(
                 print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
-        counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+        counts = counts_of(datamodule, protocol)
         task = build_task(
             spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import RecordError
+from fer_bench.errors import RecordError, SpecError
 from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -36,14 +36,18 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     Raises:
         WeightsError: its checkpoint is not on this machine.
         RecordError: the data differ from those that it was trained on, or it is a head of an older version.
+        SpecError: a task of several labels, whose average precision follows from nothing short of all predictions.
     """
     head = store.get(reference)
     if head.kind == "probe":
         if "on_train" in head.training:
             return head
-        problem = f"{head.run_id} is a head whose record has no scores of its training split, and heads are not kept."
+        problem = f"{head.run_id} is a head whose record, of an older version, has no scores of its training split."
         raise RecordError(problem, "Repeat its grid with --force: heads are scored on it when they are trained.")
     trained = load_run(store, reference, execution)
+    if trained.protocol.task.kind == "labels":
+        problem = f"run {trained.record.run_id} predicts several labels, whose score on training images is not kept."
+        raise SpecError(problem, "Its learning curves say how its loss on train and on validation differ.")
     device = hardware.resolve(trained.spec)
     datamodule = build_datamodule(trained.spec, workers=device.workers)
     datamodule.setup()

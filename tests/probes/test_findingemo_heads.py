@@ -64,7 +64,6 @@ def seen(monkeypatch):
 
     monkeypatch.setattr(streams_module, "build_backbone", lambda name, **_: Backbone(name, Mean(), name, "mean", 10))
     monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
-    monkeypatch.setattr(grid_module, "check_backbone", lambda *_: None)
     return batches
 
 
@@ -99,6 +98,8 @@ def test_options_say_which_protocol_is_meant():
     spec = RunSpec(dataset="findingemo", task="valence3", dataset_options=PAPER)
     assert spec.protocol == "findingemo-valence3-paper"
     assert heads(PAPER).protocol == "findingemo-emo8-paper"
+    values = heads(PAPER, task="va", loss=("ridge",)).judge
+    assert (values.name, values.caveats, values.scale) == ("findingemo-va-paper", ("selected on test",), (-3.0, 3.0))
 
 
 def test_both_splits_side_by_side(copy, seen, tmp_path):
@@ -124,6 +125,18 @@ def test_both_splits_side_by_side(copy, seen, tmp_path):
     assert "**selected on test**" in other
     assert "[FindingEmo, eight emotions, the paper's split](findingemo-emo8-paper.md) (**selected on test**)" in plain
     assert plain.partition("## Under other splits")[2].count("linear probe, chosen on validation") >= 1
+
+
+def test_values_and_classes_of_both_splits_share_the_features(copy, seen, tmp_path):
+    store = Store(tmp_path / "leaderboards")
+    run_grid(heads(FRAME), store, data_dir=str(copy))
+    computed = len(seen)
+    settings = heads(PAPER, task="va", loss=("ridge",), penalty=(0.1,))
+    (record,) = run_grid(settings, store, data_dir=str(copy))
+    assert len(seen) - computed <= 1, "one blank picture is tried"
+    assert (record.protocol, record.caveats) == ("findingemo-va-paper", ["selected on test"])
+    assert record.recipe == "linear probe, chosen on test"
+    assert verify(store).ok
 
 
 def test_heads_are_scored_on_what_they_were_trained_on(copy, seen, tmp_path, fer_bench):

@@ -10,7 +10,7 @@ from fer_bench.data.augmentation import AUGMENTATIONS
 from fer_bench.layering import layered
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import read_yaml
-from fer_bench.sweeps.grid import read, read_suite
+from fer_bench.sweeps.suite import read, read_suite
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.training import build as build_module
 from fer_bench.training.build import build_task, check_names

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+import numpy.typing as npt
+
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO24, EMO24_TO_EMO8
 from fer_bench.protocols.findingemo import FINDINGEMO
@@ -46,6 +49,9 @@ AMBIGUITY = (0, 6)
 # Valence -3..3 and arousal 0..6 to class ids of the three-class tasks (section 3).
 VALENCE3_OF = {-3: 0, -2: 0, -1: 1, 0: 1, 1: 1, 2: 2, 3: 2}
 AROUSAL3_OF = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2}
+
+# Of arousal, which counts from 0: both together are on the scale of valence.
+_AROUSAL_MIDDLE = 3
 
 _SHOWN = 40  # characters of a value in an error
 _NO_VALUE = ("", "nan", "none", "undefined")
@@ -105,6 +111,19 @@ class Annotation:
     def arousal3(self) -> int | None:
         """Class id in ``AROUSAL3``."""
         return None if self.arousal is None else AROUSAL3_OF[self.arousal]
+
+
+def value_targets(valence: npt.ArrayLike, arousal: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
+    """The targets of the tasks of values: ``valence`` and ``arousal`` as they were annotated, each of shape (N, 1), and
+    ``va``, shape (N, 2), with arousal about its middle; float32.
+
+    Args:
+        valence: shape (N,), -3 to 3.
+        arousal: shape (N,), 0 to 6.
+    """
+    columns = [np.asarray(values, dtype=np.float32)[:, None] for values in (valence, arousal)]
+    both = np.concatenate([columns[0], columns[1] - _AROUSAL_MIDDLE], axis=1)
+    return {"valence": columns[0], "arousal": columns[1], "va": both}
 
 
 def image_id(path: str) -> str:
