@@ -116,7 +116,14 @@ class ByReplicates:
 
     def p(self, a: Row, b: Row) -> float | None:
         """See :class:`PairedTest`."""
-        return two_sided_p(self.replicates(a) - self.replicates(b))
+        found = two_sided_p(self.replicates(a) - self.replicates(b))
+        # Of n exchangeable units, clips or people, no test can say more: all signs are equally likely.
+        return None if found is None else max(found, 2.0 ** (1 - self.n_units))
+
+    @property
+    def n_units(self) -> int:
+        """Samples, or groups of them, that are drawn; 0 before the first row was scored."""
+        return 0 if self._reference is None else self._reference[2].n
 
     def replicates(self, row: Row) -> Float:
         """A row's score on each resample, averaged over seeds, shape (B,).

@@ -112,9 +112,10 @@ class Uncertainty:
         values = a.value(self.protocol.primary), b.value(self.protocol.primary)
         if parts[0] is None or parts[1] is None or values[0] is None or values[1] is None:
             return None
-        over_samples = np.array([float(((parts[0][0] - parts[1][0]) ** 2).sum())])
+        difference = values[0] - values[1]
+        over_samples = np.array([float(((parts[0][0] - parts[1][0]) ** 2).sum()) + difference**2 / self._units(a)])
         variance, df = variance_of_difference(over_samples, self._noises((a, b)), _FIRST, _SECOND)
-        return values[0] - values[1], float(variance[0]), float(df[0])
+        return difference, float(variance[0]), float(df[0])
 
     def ranges(self, rows: Sequence[Row]) -> list[tuple[int, int]] | None:
         """Of each row the first and the last rank, with 95 % confidence for all of them together; None where no row can
@@ -127,11 +128,15 @@ class Uncertainty:
         tested = [rows[i] for i in parts]
         sign = 1.0 if self.protocol.higher_is_better else -1.0
         values = np.array([sign * (row.value(self.protocol.primary) or 0.0) for row in tested])
-        found = rank_ranges(values, deviations @ deviations.T, self._noises(tested))
+        found = rank_ranges(values, deviations @ deviations.T, self._noises(tested), n_units=self._units(tested[0]))
         ranges = [(1, len(rows))] * len(rows)
         for i, (first, last) in zip(parts, found, strict=True):
             ranges[i] = first, last + len(rows) - len(parts)
         return ranges
+
+    def _units(self, row: Row) -> int:
+        """Test samples, or groups of them, that vary independently of each other."""
+        return self._test.n_units if isinstance(self._test, ByReplicates) else row.records[0].n_scored
 
     def _noises(self, rows: Sequence[Row]) -> Noises:
         return Noises.of([self.noise(row.kind) for row in rows], [len(row.records) for row in rows])

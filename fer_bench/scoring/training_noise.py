@@ -147,7 +147,13 @@ def half_width(variance: float, df: float, confidence: float = 0.95) -> float:
 
 
 def rank_ranges(
-    values: Float, covariance: Float, noises: Noises, *, confidence: float = 0.95, seed: int = 0
+    values: Float,
+    covariance: Float,
+    noises: Noises,
+    *,
+    n_units: float = np.inf,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> list[tuple[int, int]]:
     """Ranges of ranks that hold together: with the given confidence every row's rank is within its range.
 
@@ -160,6 +166,8 @@ def rank_ranges(
         values: higher is better, shape (K,).
         covariance: of the rows' mean scores over test samples, shape (K, K).
         noises: of training, of all rows.
+        n_units: test samples, or groups of them: were two rows equal, the squares of what they differ by on each
+            would vary about 0, which matters where there are few.
         confidence: of all ranges together.
         seed: of the simulation.
 
@@ -170,11 +178,14 @@ def rank_ranges(
     if k < 2:
         return [(1, 1)] * k
     a, b = np.triu_indices(k, 1)
+    # With all signs equally likely, a pair of equal rows differs on all of few units more often than the level says.
+    if len(a) * 2.0 ** (1 - n_units) > 1 - confidence:
+        return [(1, k)] * k
     diagonal = np.diag(covariance)
     over_samples = np.maximum(diagonal[a] + diagonal[b] - 2 * covariance[a, b], 0.0)
-    variance, _ = variance_of_difference(over_samples, noises, a, b)
-    limit = _largest_by_chance(covariance, noises, over_samples, confidence, seed)
     difference = values[a] - values[b]
+    variance, _ = variance_of_difference(over_samples + difference**2 / n_units, noises, a, b)
+    limit = _largest_by_chance(covariance, noises, over_samples, confidence, seed)
     sure = np.abs(difference) > limit * np.sqrt(np.maximum(variance, _NOTHING))
     before, behind = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     for first, second, better in ((a, b, difference > 0), (b, a, difference < 0)):

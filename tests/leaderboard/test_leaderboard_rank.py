@@ -311,3 +311,27 @@ def test_people_are_not_trained_again():
     people = records(run(0.69, "h1", "h1", kind="human"), run(0.68, "h2", "h2", kind="human"))
     alone, beside = rank(PROTOCOL, people), rank(PROTOCOL, [*trained, *people])
     assert beside.placed[2].p_above == alone.placed[1].p_above
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_few_samples_order_nothing(n):
+    made = [outcomes(np.full(n, right), row=name, model=name) for name, right in (("a", True), ("b", False))]
+    board = rank(PROTOCOL, made)
+    assert [(p.rank, p.last) for p in board.placed] == [(1, 2), (1, 2)]
+    assert board.placed[1].p_above > 0.05
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_few_clips_order_nothing(n):
+    protocol = Protocol("toy", TASKS["emo8"])
+    groups = np.arange(N) % n
+    made = {}
+    for i, accuracy in enumerate((0.8, 0.5)):
+        test = predictions(accuracy, i, n_classes=8, groups=groups)
+        made[f"r{i}-s0"] = (
+            record(f"m{i}", f"r{i}", protocol=protocol, test=test, scores={"weighted_f1": accuracy}),
+            test,
+        )
+    board = rank(protocol, [record for record, _ in made.values()], lambda record, _: made[record.run_id][1])
+    assert [(p.rank, p.last) for p in board.placed] == [(1, 2), (1, 2)]
+    assert board.placed[1].p_above > 0.05
