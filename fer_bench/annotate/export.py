@@ -110,7 +110,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         problem = f"{path}: unknown suffix {path.suffix!r}."
-        raise FerBenchError(problem, "Use .csv or .parquet.")
+        raise FerBenchError(problem, f"Use {', '.join(WRITERS)}.")
     return write_atomically(path, writer(table))
 
 
