@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fer_bench.api import compare as compare
     from fer_bench.api import evaluate as evaluate
+    from fer_bench.api import images as images
     from fer_bench.api import label_set as label_set
     from fer_bench.api import leaderboard as leaderboard
     from fer_bench.api import load_dataset as load_dataset
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fer_bench.api import predict as predict
     from fer_bench.api import run as run
     from fer_bench.api import score as score
+    from fer_bench.api import submit as submit
+    from fer_bench.api import template as template
     from fer_bench.api import value_set as value_set
     from fer_bench.api import verify as verify
     from fer_bench.errors import FerBenchError as FerBenchError
@@ -35,6 +38,7 @@ _PLACES = {
         (
             "compare",
             "evaluate",
+            "images",
             "label_set",
             "leaderboard",
             "load_dataset",
@@ -42,6 +46,8 @@ _PLACES = {
             "predict",
             "run",
             "score",
+            "submit",
+            "template",
             "value_set",
             "verify",
         ),

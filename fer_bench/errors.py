@@ -24,7 +24,17 @@ class FerBenchError(Exception):
 
 
 class UnknownNameError(FerBenchError):
-    """A dataset, model, task, loss, ... that is not registered."""
+    """A dataset, model, task, loss, ... that is not registered.
+
+    Args:
+        problem: as of every error.
+        hint: as of every error.
+        kind: what was looked up, in the singular ("model").
+    """
+
+    def __init__(self, problem: str, hint: str = "", kind: str = "") -> None:
+        self.kind = kind
+        super().__init__(problem, hint)
 
 
 class SpecError(FerBenchError):

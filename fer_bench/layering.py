@@ -8,6 +8,7 @@ Later layers win::
     datasets/<dataset>.yaml            settings for it; ``small_faces: true`` says it of data of your own
     models/families.yaml               one entry after the other, each for the networks that its ``models`` match
     models/<model>.yaml
+    models/temporal.yaml               for temporal models, and temporal_frozen.yaml where the network below is frozen
     tasks/<task>.yaml                  ``values.yaml`` for tasks of values that users have named
     the flags
 
@@ -29,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import paths, plugins
+from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import PluginError, SpecError
-from fer_bench.own_data import is_of_values
-from fer_bench.protocols import DatasetInfo, info_of
+from fer_bench.own_data import BROUGHT, is_of_values
+from fer_bench.protocols import PROTOCOLS, DatasetInfo, info_of, is_split_otherwise
 from fer_bench.spec import AUTO, RunSpec, read_yaml
 
 _SECTIONS = ("datasets", "small_faces", "from_scratch", "from_weights")
@@ -50,7 +52,7 @@ _ONLY_WITH = {
     "mix_probability": ("mixup", "cutmix"),
     "mix_until": ("mixup", "cutmix"),
 }
-_OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method")
+_OWNERS = ("augment", "optimizer", "schedule", "loss", "model", "method", "temporal")
 
 
 def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
@@ -81,11 +83,24 @@ def layered(flags: Mapping[str, Any], auto: str = "none") -> dict[str, Any]:
     if outside:
         # What is advised for the package's losses is not meant for one from outside, which may not have it.
         settings = {key: value for key, value in settings.items() if key not in _OF_LOSS}
-    done = {**merge(settings, given), **({"weights": weights} if "weights" in settings or "weights" in given else {})}
+    done = {
+        **_without_folds(merge(settings, given), given),
+        **({"weights": weights} if "weights" in settings or "weights" in given else {}),
+    }
     if done.get("augment") == "none" and not done.get("augment_options") and "augment_on" not in given:
         # Images that nobody changes are the same images wherever that would happen.
         done.pop("augment_on", None)
     return done
+
+
+def _without_folds(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the folds that are usual for a dataset where its options choose a split that has none."""
+    options = settings.get("dataset_options")
+    if not isinstance(options, Mapping) or not is_split_otherwise(str(settings.get("dataset")), options):
+        return settings
+    asked = given.get("dataset_options") or {}
+    kept = {key: value for key, value in options.items() if key not in FOLDING_KEYS or key in asked}
+    return {**settings, "dataset_options": kept}
 
 
 def unset(flags: Mapping[str, Any]) -> dict[str, None]:
@@ -167,6 +182,12 @@ def _layers(given: Mapping[str, Any]) -> Iterator[_Layer]:
     of_model = folder / "models" / f"{model.replace(':', '_')}.yaml"
     if of_model.is_file():
         yield _Layer(of_model, read_yaml(of_model), dataset, small)
+    if given.get("temporal", "none") != "none":
+        frozen = given.get("freeze") == "backbone" and not given.get("unfreeze_every")
+        for of_clips in ("temporal", "temporal_frozen") if frozen else ("temporal",):
+            path = folder / "models" / f"{of_clips}.yaml"
+            if path.is_file():
+                yield _Layer(path, read_yaml(path), dataset, small)
     # Last: what datasets and models advise on losses is meant for classes.
     task = str(given.get("task", task))
     of_task = folder / "tasks" / f"{'values' if is_of_values(task) else task}.yaml"
@@ -241,3 +262,22 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if options not in over and owner in over and over[owner] != base.get(owner) and options in merged:
             merged[options] = {}
     return merged
+
+
+def default_task(dataset: str, source: str) -> str:
+    """The task of a dataset by which a network of another task is judged.
+
+    Args:
+        dataset: its name.
+        source: the network's task.
+
+    Returns:
+        The network's own where the dataset has a protocol for it, else the one that the dataset's settings name.
+    """
+    if (
+        f"{dataset}-{source}" in PROTOCOLS
+        or dataset.startswith(BROUGHT)
+        or plugins.find("dataset", dataset) is not None
+    ):
+        return source
+    return str(layered({"dataset": dataset}).get("task", source))

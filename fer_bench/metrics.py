@@ -4,7 +4,7 @@ Scores, boards, reports, curves and figures read it. A new metric is one entry b
 its function is called, and everything else follows. Records from before it lack it, which ``fer-bench verify`` counts
 and ``fer-bench rescore`` mends.
 
-Metrics of plugins (:mod:`fer_bench.plugins`) count behind the package's own: a function with :func:`metric` above it.
+Metrics of plugins (:mod:`fer_bench.plugins`) come after the package's own: a function with :func:`metric` above it.
 A record states how those are shown that it holds, so that boards are the same where the plugin is not installed.
 """
 
@@ -21,8 +21,9 @@ from fer_bench.metric_entry import Takes
 NONE = "–"
 
 
-_CLASSES, _VALUES, _SUMS = (
+_CLASSES, _LABELS, _VALUES, _SUMS = (
     "fer_bench.scoring.classification:",
+    "fer_bench.scoring.multilabel:",
     "fer_bench.scoring.regression:",
     "fer_bench.scoring.moments:",
 )
@@ -64,6 +65,30 @@ for _metric in (
     Metric("nll", "NLL", "probabilities", f"{_CLASSES}nll", lower_is_better=True),
     Metric("brier", "Brier", "probabilities", f"{_CLASSES}brier", lower_is_better=True, inline="Brier score"),
     Metric("ece", "ECE", "probabilities", f"{_CLASSES}ece", lower_is_better=True),
+    Metric(
+        "map",
+        "mAP",
+        "labels",
+        f"{_LABELS}mean_ap",
+        unit="%",
+        decimals=2,
+        test="resampling",
+        inline="mAP",
+        since=3,
+        undefined="no sample has any category",
+    ),
+    Metric(
+        "mean_auc",
+        "Mean ROC AUC",
+        "labels",
+        f"{_LABELS}mean_auc",
+        unit="%",
+        decimals=2,
+        inline="mean ROC AUC",
+        since=3,
+        undefined="no category distinguishes the samples",
+    ),
+    Metric("binary_nll", "Binary NLL", "labels", f"{_LABELS}binary_nll", lower_is_better=True, since=3),
     Metric("ccc", "CCC", "values", f"{_VALUES}ccc", test="resampling", of_sums=f"{_SUMS}ccc"),
     Metric("pcc", "PCC", "values", f"{_VALUES}pcc", test="resampling", of_sums=f"{_SUMS}pcc"),
     Metric("icc31", "ICC(3,1)", "values", f"{_VALUES}icc31", test="resampling", of_sums=f"{_SUMS}icc31"),
@@ -94,7 +119,13 @@ for _metric in (
 ):
     METRICS.add(_metric.name, _metric)
 # The headline score of each kind of task, whichever metric ranks it.
-HEADLINE = {"classes": "accuracy", "values": "ccc"}
+HEADLINE = {"classes": "accuracy", "labels": "map", "values": "ccc"}
+# What the metrics of a kind of task take.
+_TAKEN: dict[str, tuple[Takes, ...]] = {
+    "classes": ("confusion", "probabilities"),
+    "labels": ("labels",),
+    "values": ("values", "signs"),
+}
 
 
 def table() -> tuple[Metric, ...]:
@@ -113,9 +144,8 @@ def names(*takes: Takes) -> tuple[str, ...]:
 
 
 def of_kind(kind: str) -> tuple[Metric, ...]:
-    """The metrics of a task of ``classes``, or of ``values``."""
-    takes = ("confusion", "probabilities") if kind == "classes" else ("values", "signs")
-    return tuple(metric for metric in table() if metric.takes in takes)
+    """The metrics of a task of ``classes``, of several ``labels``, or of ``values``."""
+    return tuple(metric for metric in table() if metric.takes in _TAKEN[kind])
 
 
 def shown_of(kind: str, codes: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
@@ -126,9 +156,8 @@ def shown_of(kind: str, codes: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...
         kind: of the task.
         codes: what each record says of its ``code``.
     """
-    takes = ("confusion", "probabilities") if kind == "classes" else ("values", "signs")
     both = (*METRICS.in_order(), *metric_plugins.stated_in(codes))
-    return tuple(entry for entry in both if entry.takes in takes)
+    return tuple(entry for entry in both if entry.takes in _TAKEN[kind])
 
 
 def revision() -> int:
@@ -144,7 +173,7 @@ def find(name: str) -> Metric | None:
 
 
 def headline(kind: str) -> Metric:
-    """The headline score of tasks of ``classes`` or ``values``."""
+    """The headline score of tasks of ``classes``, ``labels`` or ``values``."""
     return METRICS[HEADLINE[kind]]
 
 
@@ -177,6 +206,11 @@ def number(value: float | None, name: str) -> str:
         return NONE
     found = find(name)
     return found.text(value) if found else f"{value:.3f}"
+
+
+def decimals(value: float | None) -> str:
+    """A score with four decimals, whatever its unit; a dash where it is undefined."""
+    return NONE if value is None else f"{value:.4f}"
 
 
 def in_units(value: float | None, name: str) -> str:

@@ -39,18 +39,19 @@ class Layout:
     """What a kind of predictions file holds.
 
     Args:
-        outputs: their type: ``float32`` or ``float16``.
+        outputs: which types they may have: ``float32``, ``float16``.
         dimensions: of the outputs; the last but one counts samples.
         owner: what is to be repeated where the file is damaged.
     """
 
-    outputs: str
+    outputs: tuple[str, ...]
     dimensions: int
     owner: str
 
 
-SINGLE = Layout("float32", 2, "run")
-STACKED = Layout("float16", 3, "grid")
+SINGLE = Layout(("float32",), 2, "run")
+# Probabilities in half precision, values in single precision.
+STACKED = Layout(("float16", "float32"), 3, "grid")
 
 
 def read_columns(
@@ -187,7 +188,7 @@ def _check(declared: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], layout: L
     for name, (shape, dtype) in declared.items():
         if name == "outputs":
             fits = (
-                dtype == np.dtype(layout.outputs)
+                dtype in [np.dtype(name) for name in layout.outputs]
                 and len(shape) == layout.dimensions
                 and shape[-2] == rows
                 and 1 <= shape[-1] <= _MOST_OUTPUTS

@@ -26,6 +26,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "safetensors": ("safetensors", "train"),
     "huggingface_hub": ("huggingface_hub", "train"),
     "torchmetrics": ("torchmetrics", "train"),
+    "transformers": ("transformers", "hf"),
     "albumentations": ("albumentations", "train"),
     "cv2": ("opencv-python", "train"),
     "wandb": ("wandb", "wandb"),

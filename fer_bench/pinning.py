@@ -16,6 +16,8 @@ from typing import Any
 from fer_bench.errors import MissingDataError
 
 PINNED = "sha256:"
+# Weights of a run of this suite, by its id: the record says which they are.
+RUN = "run:"
 NAMED_WEIGHTS = ("none", "auto", "imagenet")
 # Options of datasets that name a file.
 _FILE_OPTIONS = ("landmarker", "manifest")
@@ -49,7 +51,7 @@ def pinned(settings: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(labels, str) and labels and not _DIGEST.fullmatch(labels):
         path = Path(labels).resolve()
         done["labels"], execution["labels_file"] = file_digest(path), str(path)
-    if isinstance(weights, str) and weights not in NAMED_WEIGHTS:
+    if isinstance(weights, str) and weights not in NAMED_WEIGHTS and not weights.startswith(RUN):
         done["weights"] = pin(weights, "weights", files)
     if isinstance(options, Mapping) and (
         named := {key: options[key] for key in _FILE_OPTIONS if isinstance(options.get(key), str)}

@@ -45,6 +45,7 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
     Raises:
         PluginError: there is no such module.
     """
+    refuse_paths(module, what)
     importlib.invalidate_caches()
     top = module.partition(".")[0]
     first = _find(top, None)
@@ -67,6 +68,18 @@ def code_files(module: str, what: str = "") -> dict[str, Path]:
     return found
 
 
+def refuse_paths(name: str, what: str) -> None:
+    """Refuse the path of a file where the name of a module is asked for.
+
+    Raises:
+        PluginError: it is one; the hint has the module's name.
+    """
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        dotted = name.removesuffix(".py").replace("\\", "/").removeprefix("./").strip("/").replace("/", ".")
+        problem = f"{what}: {name} is the path of a file, not the name of a module."
+        raise PluginError(problem, f"Write {dotted}, as Python's import does.")
+
+
 def is_installed(module: str) -> bool:
     """Whether a module is among installed libraries, and not in a plain folder."""
     first = _find(module.partition(".")[0], None)
@@ -85,7 +98,7 @@ def _with_parents(name: str) -> list[str]:
 
 def _find(name: str, where: list[str] | None) -> ModuleSpec | None:
     try:
-        # The current folder behind everything else, as where a plugin is imported.
+        # The current folder after everything else, as where a plugin is imported.
         return PathFinder.find_spec(name, [*sys.path, str(Path.cwd())] if where is None else where)
     except (ImportError, ValueError):
         return None

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.errors import PluginError
-from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module
+from fer_bench.plugin_files import code_digest, code_files, is_installed, is_module, refuse_paths
 from fer_bench.registry import unknown_name
 
 # What a setting of a run names, by the setting; metrics no setting names: all that are installed or registered count.
@@ -103,7 +103,7 @@ class Plugin:
                 problem = f"{self.described}: module {module} has no {attribute!r}."
                 near = unknown_name("attribute", part, [name for name in dir(found) if not name.startswith("_")])
                 raise PluginError(
-                    problem, near.hint if near.hint.startswith("Did") else "Correct the name behind the colon."
+                    problem, near.hint if near.hint.startswith("Did") else "Correct the name after the colon."
                 ) from None
         return found
 
@@ -242,8 +242,9 @@ def import_module(name: str, what: str = "") -> Any:
     Raises:
         PluginError: there is none, or it raises.
     """
-    _find_from_here()
     said = what or f"--import {name}"
+    refuse_paths(name, said)
+    _find_from_here()
     try:
         with _registering(name if not what else None):
             return importlib.import_module(name)
@@ -269,7 +270,7 @@ def _registering(name: str | None) -> Iterator[None]:
 
 
 def _find_from_here() -> None:
-    """The current folder behind everything else, so that no file there takes the place of a library."""
+    """The current folder after everything else, so that no file there takes the place of a library."""
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.append(str(Path.cwd()))
     importlib.invalidate_caches()

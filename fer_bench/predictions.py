@@ -18,9 +18,9 @@ class Predictions:
 
     Args:
         ids: shape (N,), text; names the samples; unique.
-        targets: shape (N,) class ids, or (N, D) values.
-        outputs: shape (N, C) class probabilities, or (N, D) values; float32. A row of NaN is "no answer" and counts as
-            wrong.
+        targets: shape (N,) class ids, (N, K) whether each sample has each category (integers), or (N, D) values.
+        outputs: shape (N, C) class probabilities, (N, K) probabilities of categories, or (N, D) values; float32. A row
+            of NaN is "no answer" and counts as wrong.
         flags: named boolean columns of shape (N,), such as ``duplicate``: the sample has a near-duplicate in another
             split.
         groups: shape (N,), text: clip or person, for intervals that resample whole groups; None where every sample

@@ -43,7 +43,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
         hint = "Known: " + ", ".join(names) + "."
     else:
         hint = f"`fer-bench list {LISTED[kind]}` shows the {len(names)} known ones."
-    return UnknownNameError(f"unknown {kind} {name!r}.", hint)
+    return UnknownNameError(f"unknown {kind} {name!r}.", hint, kind)
 
 
 def unmatched(flag: str, text: str, where: str, kind: str, known: Iterable[str]) -> UnknownNameError:

@@ -27,6 +27,7 @@ from pydantic import (
 from fer_bench import yaml_lines
 from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.errors import MissingDataError, SpecError
+from fer_bench.findings import like, reason
 from fer_bench.own_data import settle
 from fer_bench.pinning import PINNED, pinned
 from fer_bench.protocols import Protocol, declared, protocol_for
@@ -41,10 +42,12 @@ AUTO = "auto"
 # Options of a dataset may also map folders to classes.
 DatasetOptions = dict[str, Scalar | list[Scalar] | dict[str, Scalar]]
 # One line, short enough to be shown.
-Name = Annotated[str, StringConstraints(pattern=r"^[^\r\n]*$", max_length=200)]
+Name = Annotated[str, StringConstraints(max_length=200), like(r"[^\r\n]*", "one line")]
 # What Weights & Biases accepts as a name in an address, and as a tag.
-WandbName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:\s]+$", max_length=128)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[^\r\n,]+$", max_length=64)]
+WandbName = Annotated[
+    str, StringConstraints(max_length=128), like(r"[^/\\#?%:\s]+", "a name without spaces and / \\ # ? % :")
+]
+Tag = Annotated[str, StringConstraints(max_length=64), like(r"[^\r\n,]+", "a word or more, without commas")]
 _LONGEST = 120
 
 
@@ -96,13 +99,14 @@ class Execution(Settings):
     )
 
     def place_of(self, pinned: str) -> str:
-        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to; any other setting unchanged.
+        """Path of the file that a setting such as ``sha256:0123456789ab`` refers to, or of the checkpoint of ``run:ID``
+        once it has been looked for; any other setting unchanged.
 
         Raises:
             MissingDataError: the path of that file is not known.
         """
         if not pinned.startswith(PINNED):
-            return pinned
+            return self.files.get(pinned, pinned)
         if pinned not in self.files:
             problem = f"the file {pinned} is not known on this machine."
             raise MissingDataError(problem, "Run the command again with the path of the file.")
@@ -112,7 +116,8 @@ class Execution(Settings):
 class RunSpec(Settings):
     """One run: dataset, task, model, seed, and how it is trained and tested. Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Older pydantic warns of `model_options` otherwise.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     # what
     dataset: Name = Field("synthfaces", description="dataset: fer2013, ferplus, folder:NAME, table:FILE, ...")
@@ -120,15 +125,32 @@ class RunSpec(Settings):
     task: Name = Field("fer7", description="task: fer7, fer8, va, ...")
     model: Name = Field("five_layer_cnn", description="network: five_layer_cnn, resnext101, timm:NAME, ...")
     model_options: Options = Field({}, description="options of the network")
+    temporal: Literal["none", "gru", "tcn", "transformer"] = Field(
+        "none",
+        description=(
+            "over the network's features of a clip's frames, in their order: none: each frame by itself; gru; tcn:"
+            " temporal convolutions; transformer: attention within a window"
+        ),
+    )
+    temporal_options: Options = Field(
+        {}, description="options of the temporal model, such as width, layers, causal; batches are of whole clips"
+    )
     weights: str = Field(
         "none",
         description=(
             "weights to begin with: imagenet (a folder's, a package's or a hub's), none, auto (imagenet where it can be"
-            " had), or a file"
+            " had), a file, or run:ID (of a cross-validation the run of the same fold)"
         ),
     )
     image_size: int | None = Field(
         None, ge=8, le=1024, description="side of the network's input, in pixels; None: as the dataset gives it"
+    )
+    aspect: Literal["square", "keep"] = Field(
+        "square",
+        description=(
+            "of images that are not square: square stretches them to image_size; keep keeps their proportions, and"
+            " image_size is the shorter side"
+        ),
     )
     normalization: Literal["auto", "imagenet", "centred", "symmetric", "clip", "unit"] = Field(
         "auto", description="constants by which pixels are scaled"
@@ -136,7 +158,9 @@ class RunSpec(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     # training
     epochs: int = Field(30, gt=0, description="how often all training images are seen")
-    batch_size: int = Field(128, gt=1, description="effective batch over all devices")
+    batch_size: int = Field(
+        128, gt=1, description="effective batch over all devices; of clips where a model is temporal"
+    )
     optimizer: str = Field("adamw", description="optimizer by name (`fer-bench list optimizers`)")
     lr: float = Field(1e-3, gt=0, description="learning rate; under a schedule its peak")
     weight_decay: float = Field(0.01, ge=0, description="decay of the weights")
@@ -218,13 +242,14 @@ class RunSpec(Settings):
             " none before the middle"
         ),
     )
-    freeze: str = Field(
-        "none",
-        pattern=r"^(none|backbone|[1-9][0-9]?)$",
-        description=(
-            "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
-            " norms keep their statistics too"
-        ),
+    freeze: Annotated[str, like("none|backbone|[1-9][0-9]?", "none, backbone or a number of stages from 1 to 99")] = (
+        Field(
+            "none",
+            description=(
+                "what keeps its weights: backbone, all but the head; a number, so many stages from the input on; frozen"
+                " norms keep their statistics too"
+            ),
+        )
     )
     unfreeze_every: int = Field(
         0,
@@ -250,9 +275,8 @@ class RunSpec(Settings):
     # testing
     tta: int = Field(0, ge=0, le=100, description="views of test-time augmentation; 0: the image as it is")
     tta_kind: Literal["random", "flip", "five_crop", "ten_crop"] = Field("random", description="what the views are")
-    snapshot: str = Field(
+    snapshot: Annotated[str, like("best|last|epoch_[1-9][0-9]*", "best, last or an epoch such as epoch_10")] = Field(
         "best",
-        pattern=r"^(best|last|epoch_[1-9][0-9]*)$",
         description="weights that are tested: of the best, the last or a numbered epoch",
     )
     # naming and execution: not part of the digest
@@ -275,7 +299,7 @@ class RunSpec(Settings):
     @property
     def judge(self) -> Protocol:
         """The protocol under which the run is scored."""
-        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "")
+        return protocol_for(self.dataset, self.task, self.folding.by if self.folding else "", self.dataset_options)
 
     @property
     def protocol(self) -> str:
@@ -345,7 +369,7 @@ def spec_error(error: ValidationError, where: Where, model: type[BaseModel] = Ru
         problem = f"{where}: {unknown.problem}"
         return SpecError(problem, unknown.hint)
     more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    problem = f"{where}: {key} = {shortened(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}.{more}"
+    problem = f"{where}: {key} = {shortened(first['input'])}: {reason(first)}.{more}"
     return SpecError(problem, "Correct the value.")
 
 

@@ -40,6 +40,20 @@ def test_a_name_is_found_without_being_imported(plugin_folder):
     assert not any(name.startswith("fer_plugin") for name in sys.modules)
 
 
+@pytest.mark.parametrize(
+    ("given", "module"), [("my_names.py", "my_names"), ("./a/names.py", "a.names"), ("a/names", "a.names")]
+)
+def test_the_path_of_a_module_is_answered_with_its_name(plugin_folder, given, module):
+    for ask in (
+        lambda: plugins.import_module(given),
+        lambda: code_files(given),
+        lambda: plugins.import_module(given, "model 'x'"),
+    ):
+        with pytest.raises(PluginError) as caught:
+            ask()
+        assert f"Write {module}," in caught.value.hint
+
+
 def test_the_files_of_a_module_are_those_that_it_imports(plugin_folder):
     write(plugin_folder, "aside", "X = 1\n")
     write(

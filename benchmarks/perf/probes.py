@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from fer_bench.labels import EMO8
-from fer_bench.probes.heads import Head, Split, data_order, initial_weights, train_heads
+from fer_bench.probes.head import Head
+from fer_bench.probes.heads import initial_weights, train_heads
+from fer_bench.probes.stack import Split, data_order
 from fer_bench.scoring.classification import confusion_matrix, scores_from_confusion
 from fer_bench.tasks.losses_unbalanced import UnbalancedCrossEntropyLoss, balanced_class_weights
 from fer_bench.tasks.rules_findingemo import learning_rate_factor
@@ -96,7 +98,7 @@ def measure(width, heads, n, epochs, device="cpu"):
 
 def differences(found, expected, epochs, validation):
     """Absolute differences of validation probabilities, of the heads whose chosen epoch is the last."""
-    ours = found.probabilities(validation.features)
+    ours = found.outputs(validation.features)
     each = [
         np.abs(ours[h] - nn.functional.linear(validation.features, *last).softmax(1).cpu().numpy())
         for h, (last, _) in enumerate(expected)

@@ -142,7 +142,7 @@ def spec_of(way: str, seed: int, options: argparse.Namespace) -> Any:
     """Settings of a way."""
     from fer_bench import spec as specs
     from fer_bench.layering import layered
-    from fer_bench.sweeps.grid import read_plan
+    from fer_bench.sweeps.suite import read_plan
 
     if way == "fast":
         settings = read_plan(Path("fast"), seeds=[seed])[0][0].model_dump(mode="json", exclude_defaults=True)

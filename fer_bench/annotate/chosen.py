@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_bench.annotate.export import write_atomically
+from fer_bench.annotate.export import write_file
 from fer_bench.annotate.store import AnswerStore
 from fer_bench.escaping import csv_text
 
@@ -25,5 +25,5 @@ def write_chosen(store: AnswerStore, path: Path) -> dict[str, int]:
         FerBenchError: the file cannot be written.
     """
     rows = chosen_images(store)
-    write_atomically(path, csv_text(("path", "label"), *rows).encode())
+    write_file(path, csv_text(("path", "label"), *rows).encode())
     return {name: sum(label == name for _, label in rows) for name in store.study.label_names()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 
 from fer_bench.annotate.answers import LISTS, leaf
 from fer_bench.annotate.database import connect
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import BadDataError, FerBenchError, MissingPackageError
 from fer_bench.escaping import csv_text
 
@@ -110,29 +111,22 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         problem = f"{path}: unknown suffix {path.suffix!r}."
-        raise FerBenchError(problem, f"Use {', '.join(WRITERS)}.")
-    return write_atomically(path, writer(table))
+        raise FerBenchError(problem, "Use .csv or .parquet; or .ann, for FindingEmo's format.")
+    return write_file(path, writer(table))
 
 
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file under a temporary name in the same folder, then put it in place.
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file into a folder that exists; one that is there is replaced in one step. Only its owner
+    may read it.
 
     Raises:
         FerBenchError: it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        # Links are keys, and answers belong to people.
+        write_atomically(path, content, mode=0o600)
     except OSError as error:
         problem = f"{path}: cannot be written: {error.strerror}."
         raise FerBenchError(problem, "Nothing was changed.") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer_bench.annotate.export import write_atomically
+from fer_bench.annotate.export import write_file
 from fer_bench.annotate.forms import NO_EMOTION
 from fer_bench.errors import SpecError
 from fer_bench.escaping import csv_text
@@ -72,7 +72,7 @@ def write_findingemo(answers: pd.DataFrame, path: Path) -> int:
     ].to_dict("records")
     _check(answers)
     rows = (_row(index, row) for index, row in enumerate(chosen))
-    write_atomically(path, csv_text(COLUMNS, *rows).encode())
+    write_file(path, csv_text(COLUMNS, *rows).encode())
     return len(chosen)
 
 

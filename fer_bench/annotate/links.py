@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fer_bench.annotate.export import write_atomically
+from fer_bench.annotate.export import write_file
 from fer_bench.annotate.store import AnswerStore, Role
 from fer_bench.errors import SpecError
 from fer_bench.escaping import csv_text
@@ -85,4 +85,4 @@ def write_links(links: list[Link], path: Path) -> Path:
         FerBenchError: the file cannot be written.
     """
     rows = ((link.role, link.name, link.url) for link in links)
-    return write_atomically(path, csv_text(("role", "name", "url"), *rows).encode())
+    return write_file(path, csv_text(("role", "name", "url"), *rows).encode())

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt
 from fer_bench.annotate.forms import SAM_POINTS, WHEEL, Form, Name, Names, Strict
 from fer_bench.annotate.images import StudyImage, list_images
 from fer_bench.errors import SpecError
+from fer_bench.findings import like, reason
 from fer_bench.yaml_lines import YamlFile, read_yaml
 
 
@@ -79,10 +80,10 @@ class Prescreen(Strict):
 class StudyFile(Strict):
     """The study file as written; see ``example.yaml`` for what each key does."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
+    name: Annotated[str, like(r"[a-z0-9][a-z0-9-]{0,39}", "1 to 40 lower-case letters, digits and hyphens")]
+    version: Annotated[str, like(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,39}", "1 to 40 letters, digits and . + -")]
     title: Name
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    language: Annotated[str, like(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a code such as en or pt-BR")] = "en"
     seed: StrictInt = 0
     images: ImageSource
     form: Form = Form()
@@ -96,7 +97,7 @@ class StudyFile(Strict):
     consent: Annotated[str, Field(min_length=1)]
     instructions: Annotated[str, Field(min_length=1)]
     finished: str = "Thank you. All your answers have been saved; you can close this page."
-    completion_url: Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$")] | None = None
+    completion_url: Annotated[str, like(r"https?://[^\s\"'<>]+", "an address such as https://...")] | None = None
 
 
 @dataclass(frozen=True)
@@ -251,8 +252,7 @@ def _explain(source: YamlFile, error: pydantic.ValidationError) -> SpecError:
         if first["type"] == "string_type" and isinstance(first["input"], int | float | bool)
         else "Correct it and start again."
     )
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return SpecError(f"{source.where(keys)}: {key}: {message} (found {_short(first['input'])}).", hint)
+    return SpecError(f"{source.where(keys)}: {key}: {reason(first)} (found {_short(first['input'])}).", hint)
 
 
 def _short(value: Any) -> str:

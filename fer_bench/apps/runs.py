@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fer_bench.layering import layered, merge, unset, wants_auto, without_idle
+from fer_bench.protocols import parts_of
 from fer_bench.registry import unknown_name
 from fer_bench.spec import AUTO, Execution, RunSpec, build
 
@@ -142,5 +143,30 @@ def carry_out(spec: RunSpec, store: Store, *, force: bool = False, begun: Callab
             publish_records([record], store, spec.execution)
     else:
         record = once(spec, store, force=force)
+        _test_on_sources(spec, record, store, force=force)
     render_all(store)
     return record
+
+
+def _test_on_sources(spec: RunSpec, record: Record, store: Store, *, force: bool) -> None:
+    """Test a network of several datasets on each of them, for their own boards; those that have it are left alone."""
+    from fer_bench.apps.tracking import publish_records
+    from fer_bench.results.places import folder_name
+    from fer_bench.training.evaluate import evaluate
+
+    for part in parts_of(spec.dataset):
+        done = any(
+            found.run_id.startswith(f"{record.run_id}-on-{part}")
+            for name in store.protocols()
+            if name.startswith(f"{part}-")
+            for found in store.records(name)
+            if found.kind == "evaluated"
+        )
+        if done and not force:
+            continue
+        reference = f"{record.protocol}/{folder_name(record.model)}/{record.run_id}"
+        tested = evaluate(store, reference, part, execution=spec.execution)
+        publish_records([tested], store, spec.execution)
+        value = tested.metrics.get("accuracy")
+        shown = f"{value:.4f}" if isinstance(value, float) else "-"
+        print(f"tested on   {part}: {tested.protocol}: accuracy {shown} on {tested.n_scored} samples", flush=True)

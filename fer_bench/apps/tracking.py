@@ -88,9 +88,9 @@ def _shown(store: Store, record: Record) -> Iterator[tuple[str, Any]]:
     section: Section = build_section(store, protocol, [record])
     for figure in section.figures:
         yield f"figures/{figure.name}", wandb.Image(_opened(figure.png), caption=figure.caption)
-    if protocol.task.labels is None:
+    if protocol.task.kind == "values":
         yield from _scatters(wandb, store, protocol, record)
-    elif "confusion" in record.metrics:
+    elif protocol.task.labels is not None and "confusion" in record.metrics:
         yield "test/confusion_matrix", _confusion(wandb, record.metrics["confusion"], protocol.task.labels.names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def report(
     from fer_bench.data.samples import SPLITS
     from fer_bench.datasets.load import build_datamodule, dataset_there
     from fer_bench.layering import layered
-    from fer_bench.protocols import info_of, protocol_for
+    from fer_bench.protocols import info_of
     from fer_bench.spec import Execution, RunSpec
 
     options = dict(options or {})
@@ -61,10 +61,11 @@ def report(
         **({"task": task} if task else {}),
     }
     spec = RunSpec.model_validate(settings)
-    dataset, task, protocol = spec.dataset, spec.task, protocol_for(spec.dataset, spec.task)
+    dataset, task, protocol = spec.dataset, spec.task, spec.judge
     if figure is not None and protocol.task.kind != "values":
-        problem = f"--figure {figure}: task {task} has classes, and the figure shows values."
-        raise SpecError(problem, "Leave it out: classes are counted in the text. Or give --task va.")
+        what = "classes" if protocol.task.kind == "classes" else "several labels"
+        problem = f"--figure {figure}: task {task} has {what}, and the figure shows values."
+        raise SpecError(problem, "Leave it out: they are counted in the text. Or give --task va.")
     datamodule = build_datamodule(spec, reading=True)
     splits = datamodule.read().split
     # A part of a dataset is described too, as far as it is a test set.
@@ -92,6 +93,9 @@ def report(
             continue
         values = datamodule.targets(split)
         if not len(values):
+            continue
+        if protocol.task.kind == "labels":
+            yield from _categories(values, protocol.task.dimensions)
             continue
         labelled[split] = values
         for name, column in zip(protocol.task.dimensions, values.T, strict=True):
@@ -122,6 +126,14 @@ def report(
         yield "  duplicates: there are no train and validation images to compare the test images with"
         return
     yield from _duplicates(datamodule, found, task, pairs)
+
+
+def _categories(targets: npt.NDArray[Any], names: Sequence[str]) -> Iterator[str]:
+    """How many samples have each category, and how many categories a sample has."""
+    counts = targets.astype(np.int64).sum(axis=0)
+    yield "             " + ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+    each = targets.astype(np.int64).sum(axis=1)
+    yield f"             {each.min()} to {each.max()} categories a sample, mean {each.mean():.2f}"
 
 
 def _draw(figure: Path, dataset: str, labelled: Mapping[str, npt.NDArray[Any]], protocol: Protocol) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
 from fer_bench.errors import SpecError, UnknownNameError
-from fer_bench.metrics import HEADLINE, NONE
+from fer_bench.metrics import HEADLINE, decimals
 from fer_bench.registry import unknown_name
 from fer_bench.spec import Execution
 
@@ -55,6 +55,9 @@ def ensemble_verb(
         ),
     ] = None,
     bags: Annotated[int, Opt(help="Bags of the greedy selection.")] = 0,
+    kind: Annotated[
+        str, Opt(help="Where no members are named: trained networks, or probe, the heads of grids.")
+    ] = "trained",
     model: Annotated[list[str] | None, Opt(help="Only members of this model; repeatable.")] = None,
     recipe: Annotated[list[str] | None, Opt(help="Only members of this recipe; repeatable.")] = None,
     seed: Annotated[list[int] | None, Opt(help="Only members of this seed; repeatable.")] = None,
@@ -79,7 +82,7 @@ def ensemble_verb(
     execution = tracking_of(typed(Execution, tracking))
     store = Store()
     named = [part.strip() for entry in members or [] for part in entry.split(",") if part.strip()]
-    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()))
+    pool = Pool(tuple(model or ()), tuple(recipe or ()), tuple(seed or ()), tta, tuple(accelerator or ()), kind)
     store.borrow(protocol)
     chosen = _protocol(store, protocol)
     check_protocol(chosen)
@@ -94,14 +97,14 @@ def ensemble_verb(
     publish_records([record], store, execution)
     value, before = record.metrics[chosen.primary], validation_score_of(record, chosen.primary)
     typer.echo(
-        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {_number(value)} on {record.n_scored}"
-        f" test samples, {_number(before)} on validation"
+        f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {decimals(value)} on {record.n_scored}"
+        f" test samples, {decimals(before)} on validation"
     )
     headline = HEADLINE[chosen.task.kind]
     for entry in record.training["members"]:
         typer.echo(
             f"  {entry['model']}/{entry['run_id']}  weight {entry['weight']:.4g}  validation"
-            f" {_number(entry[f'validation_{headline}'])}"
+            f" {decimals(entry[f'validation_{headline}'])}"
         )
     _say_gain(store, record, chosen)
     typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
@@ -109,15 +112,15 @@ def ensemble_verb(
     typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
 
 
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
-
-
 def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
     """Refuse a filter that no record of the protocol has, by name."""
+    from fer_bench.ensembles.members import KINDS
     from fer_bench.registry import unmatched
 
-    trained = [record for record in store.records(protocol.name) if record.kind == "trained"]
+    if pool.kind not in KINDS:
+        what = "kind of members"
+        raise unknown_name(what, pool.kind, KINDS)
+    trained = [record for record in store.records(protocol.name) if record.kind == pool.kind]
     asked = (
         ("--model", pool.models, [record.model for record in trained]),
         ("--recipe", pool.recipes, [record.recipe for record in trained if record.recipe]),
@@ -131,7 +134,7 @@ def _check_filters(store: Store, protocol: Protocol, pool: Pool) -> None:
     for flag, wanted, known in asked:
         for name in wanted:
             if name not in known:
-                raise unmatched(flag, name, protocol.name, "trained run", known)
+                raise unmatched(flag, name, protocol.name, "head" if pool.kind == "probe" else "trained run", known)
 
 
 def _say_gain(store: Store, record: Record, protocol: Protocol) -> None:

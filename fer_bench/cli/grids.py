@@ -9,14 +9,15 @@ import typer
 
 from fer_bench.cli.flags import FIELDS, tracking_of
 from fer_bench.errors import FerBenchError
+from fer_bench.metrics import decimals
+from fer_bench.probes.head import heads_of
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.sweeps.progress import Progress, grid_step
 
 
 def described(grid: ProbeSettings) -> str:
     """A grid of heads in one line."""
-    heads = len(grid.lr) * len(grid.loss) * len(grid.seeds)
-    return f"{grid.protocol}  {grid.model}  {heads} heads  {grid.recipe}".rstrip()
+    return f"{grid.protocol}  {grid.model}  {len(heads_of(grid))} heads  {grid.recipe}".rstrip()
 
 
 def run_grids(
@@ -42,8 +43,8 @@ def run_grids(
         return 0
     from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
-    from fer_bench.probes.grid import run_grid, table
-    from fer_bench.protocols import protocol_for
+    from fer_bench.probes.grid import run_grid
+    from fer_bench.probes.grid_choice import table
     from fer_bench.results.provenance import now
     from fer_bench.results.store import Store
     from fer_bench.training.hardware import keep_freed_memory
@@ -64,12 +65,11 @@ def run_grids(
             continue
         steps.done()
         n_done += 1
-        primary = protocol_for(grid.dataset, grid.task).primary
-        for lr, loss, validation, test, std, n in table(records, primary):
-            typer.echo(
-                f"  lr {lr:<7g} {loss:25s} {primary}: validation {_number(validation)}, test {_number(test)} ±"
-                f" {_number(std)} over {n} seeds"
-            )
+        primary = grid.judge.primary
+        for line in table(records, primary):
+            over = f" ± {decimals(line.std)} over {line.n} seeds" if line.n > 1 else ""
+            scores = f"validation {decimals(line.validation)}, test {decimals(line.test)}{over}"
+            typer.echo(f"  {f'{line.knob} {line.value:g}':13s} {line.loss:25s} {primary}: {scores}")
         chosen = sorted({(record.recipe, record.row) for record in records if record.ranked})
         typer.echo("\n".join(f"  {recipe}: row {row}" for recipe, row in chosen))
         typer.echo(f"leaderboard {store.root / (grid.protocol + '.md')}")
@@ -86,7 +86,3 @@ def _place(accelerator: str | None) -> Any:
 
     device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
     return Place(device.device, device.precision, device.workers)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

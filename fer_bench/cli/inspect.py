@@ -145,6 +145,7 @@ def _metrics() -> Iterable[tuple[str, str]]:
     of = {
         "confusion": "of classes",
         "probabilities": "of classes",
+        "labels": "of several labels",
         "values": "of values",
         "signs": "of values",
         "training": "in training",
@@ -188,6 +189,7 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "models": _models,
     "tasks": _tasks,
     "losses": _registry("fer_bench.tasks.losses:LOSSES", "loss"),
+    "label-losses": _registry("fer_bench.tasks.label_losses:LABEL_LOSSES"),
     "value-losses": _registry("fer_bench.tasks.value_losses:VALUE_LOSSES"),
     "optimizers": _registry("fer_bench.tasks.schedules:OPTIMIZERS"),
     "schedules": _registry("fer_bench.tasks.schedules:SCHEDULES"),

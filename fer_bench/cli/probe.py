@@ -14,7 +14,7 @@ from fer_bench.cli.flags import CONTEXT, FIELDS, SETTINGS, Grouped, agreed, type
 from fer_bench.cli.grids import described, run_grids
 from fer_bench.errors import SpecError
 from fer_bench.own_data import TABLE, find_table
-from fer_bench.probes.settings import ProbeSettings, build_probe, with_dataset_defaults
+from fer_bench.probes.settings import BOTH_LOSSES, ProbeSettings, build_probe, with_dataset_defaults
 from fer_bench.spec import Execution
 
 Opt = typer.Option
@@ -86,7 +86,7 @@ def _forward(
 ) -> None:
     """Carry out a suite of grids, as this verb did before `suite` could."""
     from fer_bench.cli.suite import carry_out_suite
-    from fer_bench.sweeps.grid import read
+    from fer_bench.sweeps.suite import read
 
     if not read(suite).grids:
         problem = f"{suite} is a suite of runs, not of probes."
@@ -117,8 +117,10 @@ def fuse_verb(
         raise SpecError(problem, "Name another, or type `fer-bench probe --backbone NAME` for one.")
     settings, place = _settings(flags, sets, weights, streams[0].partition(":")[2])
     _check_weights(settings, [stream.partition(":")[2] for stream in streams])
-    # For its fusions the paper trains with plain cross-entropy only.
-    settings = {"loss": ["cross_entropy"], "standardise": True, **settings, "streams": streams}
+    settings = {"standardise": True, **settings, "streams": streams}
+    if "loss" not in settings and with_dataset_defaults(settings).get("loss", BOTH_LOSSES) == BOTH_LOSSES:
+        # For its fusions the paper trains with plain cross-entropy only.
+        settings["loss"] = BOTH_LOSSES[:1]
     _carry_out(settings, place, dry_run=dry_run, force=force)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from fer_bench.cli.tables import aligned
+from fer_bench.metrics import NONE, in_words, is_share, number, title_of
 
 if TYPE_CHECKING:
     from fer_bench.results.corruptions import Corrupted
     from fer_bench.results.record import Record
     from fer_bench.results.store import Store
+    from fer_bench.scoring.by_group import GroupScore
     from fer_bench.spec import Execution
     from fer_bench.studies.by_group import ByGroup
 
@@ -63,7 +66,6 @@ def _figure(store: Store, record: Record, found: Corrupted) -> bytes:
 
 def lines_of(found: Corrupted) -> list[str]:
     """What a terminal shows."""
-    from fer_bench.metrics import in_words, is_share
     from fer_bench.results.corruptions import N_STRENGTHS, TITLES
     from fer_bench.scoring.corrupted import mean_of, relative_drop
 
@@ -72,16 +74,16 @@ def lines_of(found: Corrupted) -> list[str]:
     for name, scores in found.scores.items():
         mean = mean_of(scores)
         cells = [
-            *(_number(score, share) for score in scores),
-            _number(mean, share),
-            _pair(found.intervals.get(name), share),
+            *(number(score, found.metric) for score in scores),
+            number(mean, found.metric),
+            _pair(found.intervals.get(name), found.metric),
         ]
         rows.append([TITLES.get(name, name), *cells, _percent(relative_drop(found.clean, mean))])
     overall = [
         "all",
         *[""] * N_STRENGTHS,
-        _number(found.mean, share),
-        _pair(found.intervals.get("mean"), share),
+        number(found.mean, found.metric),
+        _pair(found.intervals.get("mean"), found.metric),
         _percent(found.drop),
     ]
     title = in_words(found.metric)
@@ -96,8 +98,8 @@ def lines_of(found: Corrupted) -> list[str]:
     lines = [
         *table,
         (
-            f"{found.run_id}: {title} {_number(found.clean, share)} clean, {_number(found.mean, share)} corrupted:"
-            f" {drop}; {found.n} test samples"
+            f"{found.run_id}: {title} {number(found.clean, found.metric)} clean,"
+            f" {number(found.mean, found.metric)} corrupted: {drop}; {found.n} test samples"
         ),
     ]
     places = [
@@ -139,11 +141,10 @@ def evaluate_by(
     if csv is not None:
         _write_csv(csv, _cells_by_group(found))
     if png is not None:
-        _write(png, _figure_by_group(found))
+        _write(png, figure_by_group(found))
 
 
 def _lines_by_group(found: ByGroup) -> list[str]:
-    from fer_bench.metrics import is_share, title_of
     from fer_bench.scoring.by_group import LEAST
 
     scores, share = found.scores, is_share(found.scores.metric)
@@ -156,28 +157,36 @@ def _lines_by_group(found: ByGroup) -> list[str]:
         )
         half = _MOST_GROUPS // 2
         listed = (*ordered[:half], *ordered[max(len(ordered) - half, half) :])
-    rows = [
-        [
-            group.name,
-            str(group.n),
-            _number(group.value, share),
-            _pair(group.interval, share),
-            "" if group.large else f"n < {LEAST}",
-        ]
-        for group in listed
-    ]
-    lines = aligned([found.attribute.name, "n", f"{title}{' in %' if share else ''}", "95 % interval", ""], rows)
+    lines = aligned(*table_by_group(found, listed))
     if len(listed) < len(scores.groups):
         lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")
-    whole = sum(group.n for group in scores.groups)
-    lines.append(f"{found.record.run_id}: {title} {_number(scores.whole, share)} on all {whole} test samples")
+    lines.append(f"{found.record.run_id}: {title} {number(scores.whole, scores.metric)} on all {scores.n} test samples")
     lines.append(f"  {found.attribute.about}")
     if scores.gap is None:
         return [*lines, f"gap: fewer than two groups have {LEAST} samples and a score"]
     gap = scores.gap
     points = f"{100 * gap.difference:.2f} points" if share else f"{gap.difference:.3f}"
-    reach = f"95 % interval {_pair(gap.interval, share)}, bootstrap over {scores.unit}"
+    reach = f"95 % interval {_pair(gap.interval, scores.metric)}, bootstrap over {scores.unit}"
     return [*lines, f"gap: {points} between {gap.best} and {gap.worst} ({reach})"]
+
+
+def table_by_group(found: ByGroup, listed: Sequence[GroupScore] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, one a group; of all groups, or of those that are listed."""
+    from fer_bench.scoring.by_group import LEAST
+
+    share = is_share(found.scores.metric)
+    rows = [
+        [
+            group.name,
+            str(group.n),
+            number(group.value, found.scores.metric),
+            _pair(group.interval, found.scores.metric),
+            "" if group.large else f"n < {LEAST}",
+        ]
+        for group in (found.scores.groups if listed is None else listed)
+    ]
+    score = f"{title_of(found.scores.metric)}{' in %' if share else ''}"
+    return [found.attribute.name, "n", score, "95 % interval", ""], rows
 
 
 def _cells_by_group(found: ByGroup) -> list[list[str]]:
@@ -188,8 +197,8 @@ def _cells_by_group(found: ByGroup) -> list[list[str]]:
     return rows
 
 
-def _figure_by_group(found: ByGroup) -> bytes:
-    from fer_bench.metrics import is_share, title_of
+def figure_by_group(found: ByGroup) -> bytes:
+    """Groups with their intervals, as a PNG."""
     from fer_bench.report.robustness import draw_groups
     from fer_bench.report.rows import name_of_row
 
@@ -227,13 +236,9 @@ def _plain(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _number(value: float | None, share: bool) -> str:
-    return "–" if value is None else f"{100 * value:.2f}" if share else f"{value:.3f}"
-
-
-def _pair(pair: tuple[float, float] | None, share: bool) -> str:
-    return "–" if pair is None else f"{_number(pair[0], share)} to {_number(pair[1], share)}"
+def _pair(pair: tuple[float, float] | None, metric: str) -> str:
+    return NONE if pair is None else f"{number(pair[0], metric)} to {number(pair[1], metric)}"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return NONE if value is None else f"{100 * value:.1f} %"

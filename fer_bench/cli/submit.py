@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fer_bench.results.store import Store
+    from fer_bench.submissions.questions import Questions
+    from fer_bench.submissions.submit import Submitted
 
 Opt = typer.Option
 _PROTOCOL = (
@@ -23,9 +29,11 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def submit_verb(
-    file: Annotated[
-        Path,
-        typer.Argument(help="Ids and probabilities, classes or values: .csv, .parquet or .npz."),
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Ids and probabilities, classes or values: .csv, .parquet or .npz; several files are several seeds."
+        ),
     ],
     protocol: Annotated[str, Opt(help=_PROTOCOL)],
     name: Annotated[str, Opt(help="Name of the model, as the board shows it.")],
@@ -43,34 +51,54 @@ def submit_verb(
     """Score predictions of any program, write their record, and render the leaderboard."""
     from fer_bench.assignments import dataset_options
     from fer_bench.leaderboard.render import render_all
-    from fer_bench.metrics import in_units, in_words
-    from fer_bench.results.protocol import protocol_of
     from fer_bench.results.store import Store
     from fer_bench.submissions.questions import named
     from fer_bench.submissions.submit import Statement, submit
 
-    statement = Statement(name, reference, _listed(trained_on), parameters)
+    statement = Statement(name, reference, listed(trained_on), parameters)
     store = Store()
     chosen, _, _ = named(store, protocol, data_dir, dataset_options(sets))
     store.borrow(chosen.name)
-    done = submit(store, file, protocol, statement, data_dir=data_dir, options=dataset_options(sets), force=force)
-    render_all(store)
-    record = done.record
-    primary = protocol_of(record).primary
-    value = in_units(record.metrics.get(primary), primary)
-    typer.echo(
-        f"{record.run_id}: {record.protocol} {record.model}: {in_words(primary)} {value} on {record.n_scored} test"
-        f" samples{'' if done.new else ' (on record already)'}"
+    done = submit(
+        store, tuple(files), protocol, statement, data_dir=data_dir, options=dataset_options(sets), force=force
     )
-    if done.n_missing:
-        counted = "wrong" if record.outcomes else "the middle of the scale"
+    render_all(store)
+    say_submitted(store, done)
+
+
+def say_submitted(store: Store, done: Sequence[Submitted]) -> None:
+    """What became of answers, in lines."""
+    from fer_bench.metrics import in_units, in_words
+    from fer_bench.results.protocol import protocol_of
+    from fer_bench.scoring.rows import mean
+
+    first = done[0].record
+    primary = protocol_of(first).primary
+    for one in done:
+        record, value = one.record, in_units(one.record.metrics.get(primary), primary)
         typer.echo(
-            f"missing     {done.n_missing} of {record.n_scored} samples are not answered, and count as {counted}"
+            f"{record.run_id}: {record.protocol} {record.model}: {in_words(primary)} {value} on"
+            f" {record.n_scored} test samples{'' if one.new else ' (on record already)'}"
         )
-    typer.echo(f"targets     {done.source}")
-    typer.echo(f"caveats     {'; '.join(record.caveats)}")
-    typer.echo(f"record      {store.path(record.protocol, record.model, record.run_id)}")
-    typer.echo(f"leaderboard {store.root / (record.protocol + '.md')}")
+        if one.n_missing:
+            counted = "wrong" if record.outcomes else "the middle of the scale"
+            typer.echo(
+                f"missing     {one.n_missing} of {record.n_scored} samples are not answered, and count as {counted}"
+            )
+    if len(done) > 1:
+        value = in_units(mean([one.record.metrics for one in done], primary), primary)
+        typer.echo(f"mean        {value} over {len(done)} seeds")
+    _say_reading(done[0].questions, "targets")
+    typer.echo(f"caveats     {'; '.join(dict.fromkeys(c for one in done for c in one.record.caveats))}")
+    for one in done:
+        typer.echo(f"record      {store.path(one.record.protocol, one.record.model, one.record.run_id)}")
+    typer.echo(f"leaderboard {store.root / (first.protocol + '.md')}")
+
+
+def _say_reading(questions: Questions, what: str) -> None:
+    typer.echo(f"{what:<11} {questions.source}")
+    for note in questions.notes:
+        typer.echo(f"note        {note}")
 
 
 def template_verb(
@@ -83,13 +111,13 @@ def template_verb(
     from fer_bench.assignments import dataset_options
     from fer_bench.results.store import Store
     from fer_bench.submissions.questions import ask
-    from fer_bench.submissions.template import columns, write_template
+    from fer_bench.submissions.template import write_template
 
     questions = ask(Store(), protocol, data_dir, dataset_options(sets))
     path = output or Path(f"{questions.protocol.name}.csv")
     n = write_template(questions, path)
-    typer.echo(f"{path}: {n} images to answer, by {', '.join(columns(questions.protocol))}")
-    typer.echo(f"ids from    {questions.source}")
+    typer.echo(f"{path}: {n} images to answer, by {', '.join(questions.columns)}")
+    _say_reading(questions, "ids from")
 
 
 def images_verb(
@@ -104,9 +132,12 @@ def images_verb(
     from fer_bench.submissions.questions import ask
     from fer_bench.submissions.template import TABLE, write_images
 
-    n = write_images(ask(Store(), protocol, data_dir, dataset_options(sets), images=True), output)
+    questions = ask(Store(), protocol, data_dir, dataset_options(sets), images=True)
+    n = write_images(questions, output)
     typer.echo(f"{output}: {n} images, and their ids in {output / TABLE}")
+    _say_reading(questions, "images from")
 
 
-def _listed(values: list[str] | None) -> tuple[str, ...]:
+def listed(values: list[str] | None) -> tuple[str, ...]:
+    """The parts of a repeatable option whose values may be separated by commas."""
     return tuple(part.strip() for entry in values or [] for part in entry.split(",") if part.strip())

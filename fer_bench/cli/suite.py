@@ -20,7 +20,7 @@ from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 if TYPE_CHECKING:
     from fer_bench.probes.settings import ProbeSettings
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import Plan, Suite
+    from fer_bench.sweeps.suite import Plan, Suite
     from fer_bench.sweeps.todo import Todo
 
 Opt = typer.Option
@@ -28,6 +28,8 @@ ONLY = Annotated[str | None, Opt(metavar="TEXT", help="Only what has this in its
 SEEDS = Annotated[str | None, Opt(metavar="A,B,...", help="Replace the suite's seeds: 0,1,2.")]
 DRY = Annotated[bool, Opt("--dry-run", help="Only list what there is to do, and what is done.")]
 FORCE = Annotated[bool, Opt("--force", help="Repeat what has a record.")]
+# Of names that are not known: the setting, where it is called otherwise.
+_SETTINGS = {"augmentation": "augment"}
 # What heads are trained on is chosen by these two.
 _OF_HEADS = ("data_dir", "accelerator", *FIELDS)
 
@@ -72,7 +74,7 @@ def carry_out_suite(
         force: repeat what has a record.
     """
     from fer_bench.results.store import Store
-    from fer_bench.sweeps.grid import read
+    from fer_bench.sweeps.suite import read
     from fer_bench.sweeps.todo import todo
 
     execution = execution or {}
@@ -90,11 +92,11 @@ def carry_out_suite(
     if dry_run:
         # Records can be compared with a suite without PyTorch; names cannot be looked up.
         with contextlib.suppress(ImportError):
-            _check_all(found.runs, file)
+            _check_all(found.runs, suite)
         return
     if force:
         found.runs, found.grids = [spec for spec, _ in plan], list(grids)
-    _check_all(found.runs, file)
+    _check_all(found.runs, suite)
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
     _train(found.runs, done, progress, force)
@@ -153,7 +155,7 @@ def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[Prob
 
 def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, every: bool) -> None:
     """Say how much is done; and each thing, with whether it is."""
-    from fer_bench.sweeps.grid import names_of
+    from fer_bench.sweeps.suite import names_of
 
     counted = [(len(plan), len(found.runs), "runs"), (len(grids), len(found.grids), "grids of heads")]
     parts = [f"{n} {what}, {n - todo} done, {todo} to do." for n, todo, what in counted if n]
@@ -179,7 +181,7 @@ def _state(lacks: bool) -> str:
     return "to do" if lacks else "done "
 
 
-def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
+def _check_all(specs: Iterable[RunSpec], suite: Suite) -> None:
     """Refuse a suite with a wrong name in it before its first run begins; what a single run lacks, such as its weights,
     must not cost the others.
     """
@@ -189,14 +191,15 @@ def _check_all(specs: Iterable[RunSpec], file: Path) -> None:
         try:
             check_names(spec)
         except UnknownNameError as error:
-            problem = f"{file}, {spec.model}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
-            raise UnknownNameError(problem, error.hint) from None
+            where = suite.where(spec, _SETTINGS.get(error.kind, error.kind))
+            problem = f"{where}{f' ({spec.recipe})' if spec.recipe else ''}: {error.problem}"
+            raise UnknownNameError(problem, error.hint, error.kind) from None
         except FerBenchError:
             continue
 
 
 def _train(specs: list[RunSpec], done: _Done, progress: Progress, force: bool) -> None:
-    from fer_bench.sweeps.grid import names_of
+    from fer_bench.sweeps.suite import names_of
 
     for spec, name in zip(specs, names_of(specs), strict=True):
         if done.lacks(spec.dataset):

@@ -54,16 +54,22 @@ class SplitDataset(Dataset[Batch]):
                 drawn = {"drawn": self.augmenter.draw(seed, len(index))}
             else:
                 self.augmenter.seed(seed)
-        stacked = torch.from_numpy(self._stacked(index))
         at = torch.tensor(index)
         return {
-            "image": stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2),
+            "image": self.channels_first(self.stacked(index)),
             "target": self.targets[at],
             "index": at,
             **drawn,
         }
 
-    def _stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
+    @staticmethod
+    def channels_first(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """(N, C, H, W) of images (N, H, W) or (N, H, W, 3)."""
+        stacked = torch.from_numpy(images)
+        return stacked.unsqueeze(1) if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2)
+
+    def stacked(self, index: list[int]) -> npt.NDArray[np.uint8]:
+        """Images at these positions, augmented where that happens image by image."""
         if isinstance(self.augmenter, Augmenter):
             return np.stack([self.augmenter(np.asarray(self.images[i])) for i in index])
         return stack_images(self.images, index)
@@ -92,7 +98,7 @@ def whole_batch(batch: Any) -> Any:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs, shuffled from (seed, epoch), dealt out to the ranks without padding when not shuffled.
+    """(epoch, index) pairs, shuffled from (seed, epoch), assigned to the ranks without padding when not shuffled.
 
     Args:
         n: samples in the split.
@@ -120,3 +126,30 @@ class EpochSampler(Sampler[tuple[int, int]]):
         )
         own = order[self.rank :: self.world][: len(self)]
         return ((self.epoch, int(i)) for i in own)
+
+
+class BalancedSampler(EpochSampler):
+    """Training order in which each source has as many samples an epoch as the others: of a large one another part each
+    epoch, of a small one some more than once.
+
+    Args:
+        source: shape (N,), text: where each sample is from.
+        seed: of the run.
+        rank: this process.
+        world: processes.
+    """
+
+    def __init__(self, source: npt.NDArray[np.str_], seed: int, *, rank: int = 0, world: int = 1) -> None:
+        super().__init__(len(source), seed, shuffle=True, rank=rank, world=world)
+        self.members = [np.flatnonzero(source == name) for name in np.unique(source)]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        # Rounding gives the first sources one sample more.
+        shares = [len(part) for part in np.array_split(np.arange(self.n), len(self.members))]
+        chosen = []
+        for members, share in zip(self.members, shares, strict=True):
+            rounds = -(-share // len(members))
+            chosen.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:share])
+        order = rng.permutation(np.concatenate(chosen))[self.rank :: self.world][: len(self)]
+        return ((self.epoch, int(i)) for i in order)

@@ -56,6 +56,9 @@ def dataset_identity(datamodule: AffectDataModule) -> dict[str, Any]:
         )
         raise BadDataError(problem, "Its reader must fill in Samples.checksums.")
     ids = hashlib.sha256("\n".join(samples.ids.tolist()).encode()).hexdigest()
+    if samples.pictures:
+        # What is computed of them serves every split.
+        return {"dataset": datamodule.name, "pictures": samples.pictures, "ids": ids}
     return {
         "dataset": datamodule.name,
         "options": datamodule.options,

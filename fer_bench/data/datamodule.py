@@ -23,13 +23,14 @@ from fer_bench.data.samples import SPLITS, Samples
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
-from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, read_options
+from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, find_task, read_options
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule as _Base
     from torch.utils.data import DataLoader
 
     from fer_bench.data.batches import AnyAugmenter, Batch, EpochSampler, SplitDataset
+    from fer_bench.data.clips import Clip, ClipDataset
 else:
     _Base = object
 
@@ -136,6 +137,10 @@ class AffectDataModule(_Base):
         self.test_only = False
         # Where a resumed run continues.
         self.first_epoch = 0
+        # Batches are of clips, in training of pieces of so many frames (0: whole clips); None: of single images.
+        self.clip_frames: int | None = None
+        # Of all samples, (N, D), where a temporal model is given no images.
+        self.features: npt.NDArray[np.float32] | None = None
 
     def chosen(self, model: type[OptionsT]) -> OptionsT:
         """The dataset's own options.
@@ -177,8 +182,8 @@ class AffectDataModule(_Base):
         if self.labels is not None:
             relabel_training(samples, self.task, self.labels)
         labels: npt.NDArray[Any] = samples.targets[self.task]
-        if labels.ndim == 1 and (labels < 0).any():
-            samples = samples.select(labels >= 0)
+        if np.issubdtype(labels.dtype, np.integer) and (labels < 0).any():
+            samples = samples.select(np.asarray((labels.reshape(len(samples), -1) >= 0).all(axis=1)))
         elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
             samples = samples.select(~np.isnan(labels).any(axis=1))
         for split in ("test",) if self.test_only else SPLITS:
@@ -204,6 +209,8 @@ class AffectDataModule(_Base):
                 problem = f"target_mode = {self.target_mode!r}: dataset {self.name!r} has no such targets."
                 raise SpecError(problem, "Use target_mode=hard, or a dataset with votes such as ferplus.")
         values = samples.targets[column][samples.where(split)]
+        if find_task(self.task).kind == "labels":
+            return values.astype(np.int8)
         return (
             values.astype(np.int64)
             if values.ndim == 1 and np.issubdtype(values.dtype, np.integer)
@@ -214,6 +221,11 @@ class AffectDataModule(_Base):
         """How many training samples each class has."""
         return np.bincount(self.targets("train"), minlength=n_classes)
 
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """How many training samples are without, and how many with each category, shape (2, K)."""
+        targets = self.targets("train").astype(np.int64)
+        return np.stack([(1 - targets).sum(axis=0), targets.sum(axis=0)])
+
     def split_dataset(self, split: str, *, augmented: bool = False, seed: int | None = None) -> SplitDataset:
         """One split as a dataset; ``augmented`` applies the training augmentation (also used for test-time
         augmentation).
@@ -222,45 +234,83 @@ class AffectDataModule(_Base):
 
         samples = self.read_samples
         augmenter = self.augmenter if augmented and not self.augmenter.is_identity else None
-        images = samples.select(samples.split == split).images
+        images = samples.select(samples.where(split)).images
         training = split == "train" and augmented
         return SplitDataset(
             images, self.targets(split, training=training), augmenter, self.seed if seed is None else seed
         )
 
+    def clips(self, split: str, *, training: bool = False) -> list[Clip]:
+        """The clips of a split, positions within it; for training, cut into pieces of ``clip_frames``."""
+        from fer_bench.data.clips import clips_of, pieces
+
+        whole = clips_of(self.read_samples, split, self.name)
+        return pieces(whole, self.clip_frames or 0) if training else whole
+
+    def items(self, split: str) -> int:
+        """What batches count: images, or clips (of the training split their pieces)."""
+        if self.clip_frames is None:
+            return len(self.read_samples.where(split))
+        return len(self.clips(split, training=split == "train"))
+
+    def eval_batch(self, split: str) -> int:
+        """Items in a batch of validation or test."""
+        if self.clip_frames is None:
+            return self.eval_batch_size
+        from fer_bench.data.clips import clips_at_once
+
+        return min(clips_at_once(self.clips(split)), self.eval_batch_size)
+
+    def _in_batches(self, frames: SplitDataset, split: str, *, training: bool = False) -> SplitDataset | ClipDataset:
+        if self.clip_frames is None:
+            return frames
+        from fer_bench.data.clips import ClipDataset
+
+        features = None if self.features is None else self.features[self.read_samples.where(split)]
+        return ClipDataset(frames, self.clips(split, training=training), features)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented; the last batch is left out only where it would hold a single sample (batch norm)."""
-        from fer_bench.data.batches import EpochSampler, SplitDataset
+        from fer_bench.data.batches import SplitDataset
 
         targets = self.targets("train", training=True)
         samples = self.read_samples
         augmenter = None if self.augmenter.is_identity else self.augmenter
-        dataset = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
+        frames = SplitDataset(samples.select(samples.split == "train").images, targets, augmenter, self.seed)
+        dataset = self._in_batches(frames, "train", training=True)
         rank, world = self._place()
-        sampler = EpochSampler(len(dataset), self.seed, shuffle=True, rank=rank, world=world)
+        sampler = self._train_sampler(len(dataset), rank, world)
         # Loader processes are handed their first batches before the Trainer calls set_epoch.
         sampler.set_epoch(self.first_epoch)
         drop_last = len(sampler) % self.batch_size == 1 and len(sampler) > 1
         return self._loader(dataset, sampler, self.batch_size, drop_last=drop_last)
 
+    def _train_sampler(self, n: int, rank: int, world: int) -> EpochSampler:
+        """The order of n training samples."""
+        from fer_bench.data.batches import EpochSampler
+
+        return EpochSampler(n, self.seed, shuffle=True, rank=rank, world=world)
+
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation, in order; ranks share it without padding."""
         from fer_bench.data.batches import EpochSampler
 
-        dataset = self.split_dataset("validation")
+        dataset = self._in_batches(self.split_dataset("validation"), "validation")
         rank, world = self._place()
-        return self._loader(
-            dataset, EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world), self.eval_batch_size
-        )
+        sampler = EpochSampler(len(dataset), 0, shuffle=False, rank=rank, world=world)
+        return self._loader(dataset, sampler, self.eval_batch("validation"))
 
     def predict_loader(self, split: str, *, augmented: bool = False, view: int = 0) -> DataLoader[Batch]:
-        """A whole split, in order, on one device; ``augmented`` views differ by their number and by nothing else."""
+        """A whole split, in order (of clips: one after the other), on one device; ``augmented`` views differ by their
+        number and by nothing else.
+        """
         from fer_bench.data.batches import EpochSampler, view_seed
 
-        dataset = self.split_dataset(split, seed=view_seed(self.seed, view))
+        frames = self.split_dataset(split, seed=view_seed(self.seed, view))
         if augmented:
-            dataset.augmenter = self.augmenter
-        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch_size)
+            frames.augmenter = self.augmenter
+        dataset = self._in_batches(frames, split)
+        return self._loader(dataset, EpochSampler(len(dataset), 0, shuffle=False), self.eval_batch(split))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Change the images of a batch that carries what was sampled for it."""
@@ -277,7 +327,7 @@ class AffectDataModule(_Base):
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
     def _loader(
-        self, dataset: SplitDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
+        self, dataset: SplitDataset | ClipDataset, sampler: EpochSampler, batch_size: int, *, drop_last: bool = False
     ) -> DataLoader[Batch]:
         import torch
         from torch.utils.data import DataLoader

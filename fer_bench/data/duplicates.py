@@ -110,6 +110,40 @@ def find_duplicates(
     )
 
 
+def copies_of_test(
+    images: Images | npt.NDArray[np.uint8], split: npt.NDArray[np.str_], near: float = NEAR
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """For every sample outside the test split the test sample that it is a duplicate of.
+
+    Args:
+        images: all images.
+        split: shape (N,).
+        near: least correlation that counts.
+
+    Returns:
+        Positions of test samples, -1 for none, and correlations with the most similar of them, both of shape (N,).
+    """
+    found, correlation = np.full(len(split), -1, dtype=np.int64), np.zeros(len(split), dtype=np.float32)
+    test, other = np.flatnonzero(split == "test"), np.flatnonzero(split != "test")
+    if not len(test) or not len(other):
+        return found, correlation
+    faces, known = describe(images, test), describe(images, other)
+    mirrored = faces.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(test), -1)
+    for start in range(0, len(other), _BLOCK):
+        rows = other[start : start + _BLOCK]
+        for view in (faces, mirrored):
+            similarity = known[start : start + _BLOCK] @ view.T
+            at = similarity.argmax(axis=1)
+            value = similarity[np.arange(len(at)), at]
+            better = value > correlation[rows]
+            correlation[rows] = np.where(better, value, correlation[rows])
+            found[rows] = np.where(better & (value >= near), test[at], found[rows])
+    exact = _exact(images, other, test)
+    found[other] = np.where(exact >= 0, exact, found[other])
+    correlation[other] = np.where(exact >= 0, 1.0, correlation[other])
+    return found, correlation
+
+
 def _exact(
     images: Images | npt.NDArray[np.uint8], test: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:

@@ -27,7 +27,11 @@ def with_gaps(samples: Samples, task: str, splits: Sequence[str] = SPLITS) -> Sa
     """
     fold = samples.facts.get("fold")
     of = f"fold {fold['fold'] + 1} of {fold['folds']}: " if fold else ""
-    notes = [*_missing_classes(samples, task, splits), *_constant_values(samples, task, splits)]
+    notes = [
+        *_missing_classes(samples, task, splits),
+        *_missing_categories(samples, task, splits),
+        *_constant_values(samples, task, splits),
+    ]
     facts, crossing = _people(samples, splits)
     return replace(
         samples, notes=[*samples.notes, *(of + note for note in [*notes, *crossing])], facts={**samples.facts, **facts}
@@ -39,22 +43,33 @@ def _missing_classes(samples: Samples, task: str, splits: Sequence[str]) -> Iter
     targets = samples.targets[task]
     if known.labels is None or targets.ndim != 1:
         return
-    names = known.labels.names
+    for split in splits:
+        counts = np.bincount(targets[samples.where(split)].astype(np.int64), minlength=len(known.labels.names))
+        yield from _absent(split, known.labels.names, counts, "classes")
+
+
+def _missing_categories(samples: Samples, task: str, splits: Sequence[str]) -> Iterator[str]:
+    known = find_task(task)
+    if known.kind == "labels":
+        for split in splits:
+            counts = samples.targets[task][samples.where(split)].astype(np.int64).sum(axis=0)
+            yield from _absent(split, known.dimensions, counts, "categories")
+
+
+def _absent(split: str, names: Sequence[str], counts: npt.NDArray[np.int64], what: str) -> Iterator[str]:
     consequence = {
         "train": "a network cannot learn it",
-        "validation": "its scores, by which the epoch is chosen, are of the other classes",
-        "test": "its scores are of the other classes",
+        "validation": f"its scores, by which the epoch is chosen, are of the other {what}",
+        "test": f"its scores are of the other {what}",
     }
-    for split in splits:
-        counts = np.bincount(targets[samples.where(split)].astype(np.int64), minlength=len(names))
-        absent = [name for name, count in zip(names, counts, strict=True) if count == 0]
-        if absent:
-            yield f"{split} has no sample of {', '.join(absent)}: {consequence[split]}"
+    absent = [name for name, count in zip(names, counts, strict=True) if count == 0]
+    if absent:
+        yield f"{split} has no sample of {', '.join(absent)}: {consequence[split]}"
 
 
 def _constant_values(samples: Samples, task: str, splits: Sequence[str]) -> Iterator[str]:
     known = find_task(task)
-    if not known.dimensions:
+    if known.kind != "values":
         return
     values = samples.targets[task].reshape(len(samples), -1).astype(np.float64)
     for split in splits:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.cache import file_sha256
 from fer_bench.data.sample_names import find_samples
 from fer_bench.data.samples import Samples
@@ -40,15 +40,12 @@ def write_labels(
     Returns:
         Number of rows written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     rows = [
         (i, label_set.names[label], f"{c:.4f}")
         for i, label, c in zip(ids, labels.tolist(), confidence.tolist(), strict=True)
         if label >= 0
     ]
-    part.write_text(csv_text(HEADER, *rows), encoding="utf-8", newline="")
-    part.replace(path)
+    write_atomically(path, csv_text(HEADER, *rows).encode())
     return len(rows)
 
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 SPLITS = ("train", "validation", "test")
 # Prefix of custom columns, such as gender or camera, among the columns of samples.
 ATTRIBUTE = "attribute:"
+# Between the values of a sample that has several of one attribute, such as the age groups in a photograph.
+SEVERAL = "\x1f"
 
 
 class Images(Protocol):
@@ -33,7 +35,8 @@ class Samples:
         ids: shape (N,), text, unique.
         images: N images.
         split: shape (N,), one of ``train``, ``validation``, ``test``.
-        targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions or (N, D) values.
+        targets: named label columns: (N,) ids with -1 for "has none", (N, C) distributions,
+            (N, K) whether each sample has each category (integers; a row of -1 for "has none"), or (N, D) values.
         layout: which of the known layouts the files were in.
         groups: shape (N,), text: the person or clip of each sample; None where unknown.
         columns: further data per sample (landmarks, votes, clip, ...).
@@ -42,6 +45,9 @@ class Samples:
         checksums: identity of each split, by which rows on different copies are distinguished; ``all`` where the reader
             makes no splits.
         facts: further facts for the record, JSON-serialisable.
+        pictures: identity of the images in their order, however they are split; empty: nothing is known of it but what
+            the splits' checksums and the options say.
+        selects_on_test: there is no validation split: the test split stands for it.
         key: identity of the source files, for what is computed once per source; empty where there is none.
     """
 
@@ -57,13 +63,15 @@ class Samples:
     checksums: dict[str, str] = field(default_factory=dict)
     key: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    pictures: str = ""
+    selects_on_test: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def where(self, split: str) -> npt.NDArray[np.int64]:
         """Positions of the samples of one split."""
-        return np.flatnonzero(self.split == split)
+        return np.flatnonzero(self.split == ("test" if split == "validation" and self.selects_on_test else split))
 
     def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Samples:
         """The samples of a mask or of positions, in that order."""
@@ -81,6 +89,7 @@ class Samples:
             checksums=dict(self.checksums),
             key=self.key,
             facts=dict(self.facts),
+            selects_on_test=self.selects_on_test,
         )
 
 

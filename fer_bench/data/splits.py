@@ -169,6 +169,7 @@ def fold_samples(samples: Samples, folding: Folding) -> Samples:
     return replace(
         samples,
         split=split,
+        selects_on_test=False,
         checksums=checksums,
         key=f"{samples.key}|{name}" if samples.key else "",
         facts={**kept, **facts},
@@ -186,7 +187,11 @@ def all_as_test(samples: Samples) -> Samples:
     split = np.full(len(samples), "test", dtype="<U10")
     kept = {key: value for key, value in samples.facts.items() if key != "order"}
     return replace(
-        ordered, split=split, checksums={"test": whole} if whole else {}, facts={**kept, "tested": "all samples"}
+        ordered,
+        split=split,
+        selects_on_test=False,
+        checksums={"test": whole} if whole else {},
+        facts={**kept, "tested": "all samples"},
     )
 
 

@@ -3,7 +3,7 @@ every frame.
 
 Folders ``001`` to ``600``, each with ``00000.png`` ... and ``<folder>.json``; the official archives nest them in twelve
 parts, so they are looked for at any depth. ``*_cropped`` copies are passed over. There are no official splits: folds go
-by actor, or by clip, or, as in the thesis, by frame (leaky).
+by actor, or by clip, or, as in the thesis, by frame (leaky); and others split by the clips' numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import codecs
 import hashlib
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,19 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.clutter import is_clutter_name
-from fer_bench.cross_validation import Folding
+from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.data import cache as data_cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.images import FileImages, carry, face_box, pixels_of, png_size
-from fer_bench.data.samples import Samples
-from fer_bench.errors import BadDataError
-from fer_bench.protocols.video import AfewVaOptions
+from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.errors import BadDataError, SpecError
+from fer_bench.protocols.video import LAST_TRAINED, LAST_VALIDATED, NUMBERS, AfewVaOptions
 from fer_bench.untrusted import parse_json, shown
 
 READER_VERSION = "2"
 SIDE = 224
 SCALE = (-10, 10)
+LAST_CLIP = 600
 _MOST_DIGITS = 9
 
 
@@ -40,10 +42,19 @@ class AfewVaDataModule(AffectDataModule):
     dataset = "afew_va"
     default_folding = Folding("identity", 5, 0)
 
+    def __init__(self, task: str, **settings: Any) -> None:
+        super().__init__(task, **settings)
+        if self.chosen(AfewVaOptions).split == NUMBERS:
+            if folding_of(settings.get("options") or {}) is not None:
+                problem = f"dataset_options.split = {NUMBERS!r} has its own splits, and no folds."
+                raise SpecError(problem, "Leave folds, fold and fold_by out, or split.")
+            self.folding = None
+
     def read(self) -> Samples:
         """Index the clips; images are decoded when they are asked for."""
         options = self.chosen(AfewVaOptions)
-        return read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=options.margin, cache=options.cache)
+        samples = read_afew_va(self.data_dir, size=self.image_size or SIDE, margin=options.margin, cache=options.cache)
+        return by_numbers(samples) if options.split == NUMBERS else samples
 
 
 def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1, cache: bool = True) -> Samples:
@@ -97,6 +108,27 @@ def read_afew_va(data_dir: str | None, *, size: int = SIDE, margin: float = 0.1,
         checksums={"all": hashlib.sha256(facts["checksum"].encode() + content.tobytes()).hexdigest()[:16]},
         facts={"counts": facts["counts"]},
     )
+
+
+def by_numbers(samples: Samples) -> Samples:
+    """The public split by the numbers of clips: 1 to 360, 361 to 480, 481 to 600.
+
+    Args:
+        samples: as of :func:`read_afew_va`.
+
+    Raises:
+        BadDataError: a clip has a number above 600.
+    """
+    numbers = samples.columns["clip"].astype(np.int64)
+    if numbers.max() > LAST_CLIP:
+        problem = f"clip {numbers.max()}: AFEW-VA's clips are numbered 1 to {LAST_CLIP}."
+        raise BadDataError(problem, "Use the official archives, or split=folds.")
+    split = np.array(SPLITS)[np.searchsorted([LAST_TRAINED, LAST_VALIDATED], numbers)]
+    whole = samples.checksums["all"]
+    checksums = {part: hashlib.sha256(f"{whole}|{NUMBERS}|{part}".encode()).hexdigest()[:16] for part in SPLITS}
+    actors = [set(samples.columns["identity"][split == part]) for part in ("train", "test")]
+    notes = [f"{n} actors are in train and in test"] if (n := len(actors[0] & actors[1])) else []
+    return replace(samples, split=split, checksums=checksums, notes=[*samples.notes, *notes])
 
 
 def find_clips(root: Path) -> list[Path]:

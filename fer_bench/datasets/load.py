@@ -9,6 +9,7 @@ from typing import Any
 from fer_bench import plugins
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import PluginError, SpecError
+from fer_bench.models.temporal_options import temporal_options
 from fer_bench.own_data import TABLE
 from fer_bench.pinning import file_digest
 from fer_bench.protocols import DATASETS, dataset_name, declared, unknown_dataset
@@ -92,7 +93,7 @@ def build_datamodule(
         **more,
     )
     try:
-        return kind.reading(spec.task, **settings) if reading else kind(spec.task, **settings)
+        datamodule = kind.reading(spec.task, **settings) if reading else kind(spec.task, **settings)
     except TypeError as error:
         if kind.plugin is None:
             raise
@@ -100,3 +101,6 @@ def build_datamodule(
         raise PluginError(
             problem, "Its class takes what AffectDataModule takes; its own settings are in self.options."
         ) from None
+    if (temporal := temporal_options(spec)) is not None:
+        datamodule.clip_frames = temporal.frames
+    return datamodule

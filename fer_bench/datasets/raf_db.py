@@ -91,6 +91,7 @@ def read_raf_db(data_dir: str | None, options: RafDbOptions | None = None, *, si
         split=split,
         boxes=_boxes(root, rows) if options.images == "original" else None,
         official=OFFICIAL,
+        notes=_contradictions(root, layout, rows),
     )
     return picture_samples("raf_db", found, size, hint=OTHERS)
 
@@ -105,6 +106,23 @@ def _find(data_dir: str | None, images: str) -> tuple[Path, str, list[_Row]]:
         if rows := [_Row(named[0], int(path.parent.name), path) for path in found if (named := _NAME.match(path.name))]:
             return root, "class folders 1 to 7", rows
     raise cache.missing("raf_db", (LISTS[0], "train/1 to train/7 and test/1 to test/7"), places)
+
+
+def _contradictions(root: Path, layout: str, rows: list[_Row]) -> list[str]:
+    """What the other list of the same folder says otherwise, if both spellings are there."""
+    said = {row.name: row.code for row in rows}
+    notes = []
+    for other in LISTS:
+        if layout not in LISTS or other == layout or not (root / other).is_file():
+            continue
+        try:
+            codes = {row.name: row.code for row in read_list(root / other)}
+        except BadDataError as error:
+            notes.append(f"{layout} was read; next to it, {error.problem}")
+            continue
+        if n := sum(said.get(name) != codes.get(name) for name in said.keys() | codes.keys()):
+            notes.append(f"{layout} was read; {other} next to it contradicts it on {n} pictures")
+    return notes
 
 
 def read_list(path: Path, images: str = "aligned") -> list[_Row]:

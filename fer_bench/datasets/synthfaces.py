@@ -42,7 +42,7 @@ def read_synthfaces(options: dict[str, Any] | None = None) -> Samples:
         SpecError: an option that does not exist, or is out of range.
     """
     config = read_options(SynthConfig, options or {}, "synthfaces")
-    key = cache.text_sha256(f"{VERSION}-{config!r}")
+    key = cache.text_sha256(f"{VERSION}-{config.described}")
     arrays, facts = cache.cached("synthfaces", key, lambda: _draw(config))
     n = len(arrays["split"])
     identity = np.asarray(arrays["identity"])

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
-from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF
+from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF, value_targets
 from fer_bench.protocols import read_options
+from fer_bench.protocols.scene_values import SCALES
 from fer_bench.protocols.synthetic import SynthScenesOptions
 from fer_bench.synthetic.population import VERSION
 from fer_bench.synthetic.scenes import draw_scene, generate_scenes
@@ -31,7 +32,12 @@ class SynthScenesDataModule(AffectDataModule):
 
     def read(self) -> Samples:
         """Generate the scenes, or open those generated before."""
-        return read_synthscenes(self.options)
+        samples = read_synthscenes(self.options)
+        if self.task in SCALES:
+            # Of a scene that is rendered already, the labels are known without rendering it again.
+            labels = generate_scenes(self.chosen(SynthScenesOptions))
+            samples.targets |= value_targets(labels.valence, labels.arousal)
+        return samples
 
 
 def read_synthscenes(options: dict[str, Any] | None = None) -> Samples:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.atomic import write_atomically
 from fer_bench.data.decoding import read_image
 from fer_bench.deploy.exported import is_exported
 from fer_bench.deploy.model_card import Card
@@ -88,6 +89,14 @@ def export_run(
         raise SpecError(problem, "Call it something.onnx.")
     require(("onnx", "onnxscript", "onnxruntime"))
     trained = load_run(store, reference, Execution(data_dir=data_dir, accelerator="cpu"))
+    if trained.spec.temporal != "none":
+        below = trained.spec.weights.removeprefix("run:")
+        of_run = f" `fer-bench export {below}` writes the network below it." if below != trained.spec.weights else ""
+        problem = (
+            f"run {trained.record.run_id} is a temporal model ({trained.spec.temporal}): an exported file answers"
+            " single images, and remembers none."
+        )
+        raise SpecError(problem, f"`fer-bench live` and `fer-bench predict` run it in PyTorch.{of_run}")
     card = card_of(trained)
     views = trained.spec.tta
     if views:
@@ -97,9 +106,10 @@ def export_run(
     images = card.batch(_from_files(places, card) if places else _from_dataset(trained, card))
     expected = RunPredictor(trained.task, card, torch.device("cpu")).predict(images)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part.onnx")
     problems = []
-    try:
+    # Exporters and the runtime ask for a file.
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / path.name
         # The older exporter takes a tenth of the time; what it cannot express (shrinking with antialiasing) is left to
         # the newer one.
         for name, write in (("TorchScript", _write_traced), ("torch.export", _write_exported)):
@@ -109,7 +119,7 @@ def export_run(
                         _ending_in_outputs(trained.task),
                         torch.from_numpy(images[:2]),
                         part,
-                        "probabilities" if card.classes else "values",
+                        "probabilities" if card.probabilities else "values",
                     )
                 _describe(part, card)
                 found = compare(card, expected, part, images)
@@ -120,10 +130,8 @@ def export_run(
                     f"{name}: {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:160]}"
                 )
             else:
-                part.replace(path)
+                write_atomically(path, part.read_bytes())
                 return Export(path, card, len(images), *found, without_views=views)
-    finally:
-        part.unlink(missing_ok=True)
     problem = f"run {card.run_id} ({card.model}) cannot be exported: {'; '.join(problems)}."
     raise WeightsError(
         problem, "Nothing was written. Newer versions of torch, onnx and onnxscript support more operators."
@@ -157,7 +165,7 @@ def compare(
         difference = max(difference, float(np.abs(found - here).max())) if np.isfinite(found).all() else np.inf
         if card.classes:
             same = min(same, float((found.argmax(axis=1) == here.argmax(axis=1)).mean()))
-    unit = 1.0 if card.classes else (card.scale[1] - card.scale[0]) / 2
+    unit = 1.0 if card.probabilities else (card.scale[1] - card.scale[0]) / 2
     # NaN compares as false, and so is refused.
     if not difference <= TOLERANCE * unit:
         problem = (

@@ -8,6 +8,7 @@ from torch import nn
 from fer_bench.deploy.exported import is_exported
 from fer_bench.deploy.model_card import Card
 from fer_bench.deploy.predictor import RunPredictor
+from fer_bench.deploy.probe import ProbeTask
 from fer_bench.errors import SpecError
 from fer_bench.results.store import Store
 from fer_bench.tasks.base import AffectTask
@@ -15,14 +16,14 @@ from fer_bench.tasks.ensemble import EnsembleTask
 
 
 class TrainedModel(nn.Module):
-    """A run's network, with its test-time augmentation, or those of an ensemble; in evaluation mode.
+    """A run's network, with its test-time augmentation, a probe, or the networks of an ensemble; in evaluation mode.
 
     Args:
         task: in evaluation mode.
         card: how it is fed, and what its outputs mean.
     """
 
-    def __init__(self, task: AffectTask | EnsembleTask, card: Card) -> None:
+    def __init__(self, task: AffectTask | EnsembleTask | ProbeTask, card: Card) -> None:
         super().__init__()
         self.task, self.card = task, card
         self.eval()
@@ -58,6 +59,8 @@ class TrainedModel(nn.Module):
         return network
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Probabilities (B, C), or values (B, D) in the dataset's units, of uint8 images (B, 1 or 3, H, W)."""
+        """Probabilities (B, C), or values (B, D) in the dataset's units, of uint8 images (B, 1 or 3, H, W); of a
+        temporal model these are the frames of one clip, in their order.
+        """
         outputs: torch.Tensor = self.task.predict_step({"image": images})
         return outputs.float()

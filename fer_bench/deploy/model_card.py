@@ -28,7 +28,8 @@ class Card(BaseModel):
         dataset: trained on.
         task: ``fer7``, ``va``, ...
         model: name of the network.
-        kind: ``classes``: outputs are probabilities; ``values``: outputs are in the dataset's units.
+        kind: ``classes``: outputs are probabilities of one class each; ``labels``: of any number of categories;
+            ``values``: outputs are in the dataset's units.
         names: of the outputs, in order.
         scale: (low, high) of values.
         height: of the images that it takes, in pixels.
@@ -51,7 +52,7 @@ class Card(BaseModel):
     dataset: str
     task: str
     model: str
-    kind: Literal["classes", "values"]
+    kind: Literal["classes", "labels", "values"]
     names: tuple[str, ...] = Field(min_length=1)
     scale: tuple[float, float] = (-1.0, 1.0)
     height: int = Field(gt=0)
@@ -66,8 +67,13 @@ class Card(BaseModel):
 
     @property
     def classes(self) -> bool:
-        """Whether outputs are probabilities."""
+        """Whether each image has one class."""
         return self.kind == "classes"
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether outputs are probabilities."""
+        return self.kind != "values"
 
     @property
     def framing(self) -> Framing:

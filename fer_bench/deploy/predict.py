@@ -12,13 +12,15 @@ import numpy.typing as npt
 from fer_bench.atomic import write_atomically
 from fer_bench.data.decoding import SUFFIXES, images_below, load_image
 from fer_bench.deploy.model_card import Card
-from fer_bench.deploy.predictor import open_predictor
+from fer_bench.deploy.predictor import OverClips, open_predictor
 from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_text, one_line
 from fer_bench.image_files import UnreadableImageError, kind_of
 from fer_bench.results.store import Store
 
 BATCH = 64
+# Of several labels, those that a line shows; a table has all.
+LIKELIEST = 5
 
 
 @dataclass(frozen=True)
@@ -30,26 +32,29 @@ class PredictionRow:
         names: classes, or values.
         outputs: shape (C,); NaN for an image that cannot be read.
         error: why there is no prediction.
-        classes: whether outputs are probabilities.
+        kind: of the outputs, as of :class:`~fer_bench.deploy.model_card.Card`.
     """
 
     path: Path
     names: tuple[str, ...]
     outputs: npt.NDArray[np.float32]
     error: str = ""
-    classes: bool = True
+    kind: str = "classes"
 
     @property
     def label(self) -> str:
         """The likeliest class, or nothing."""
-        return self.names[int(self.outputs.argmax())] if self.classes and not self.error else ""
+        return self.names[int(self.outputs.argmax())] if self.kind == "classes" and not self.error else ""
 
     def line(self) -> str:
         """For people."""
         if self.error:
             return f"{one_line(self.path)}: {self.error}"
-        numbers = ", ".join(f"{name} {value:.3f}" for name, value in zip(self.names, self.outputs, strict=True))
-        return f"{one_line(self.path)}: {self.label + '  ' if self.classes else ''}({numbers})"
+        shown = (
+            range(len(self.names)) if self.kind != "labels" else np.argsort(-self.outputs, kind="stable")[:LIKELIEST]
+        )
+        numbers = ", ".join(f"{self.names[i]} {self.outputs[i]:.3f}" for i in shown)
+        return f"{one_line(self.path)}: {self.label + '  ' if self.label else ''}({numbers})"
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
@@ -75,7 +80,8 @@ def find_images(places: Sequence[Path]) -> list[Path]:
 
 
 def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: str = "auto") -> list[PredictionRow]:
-    """Predict images.
+    """Predict images; for a temporal model the images of one folder are the frames of one clip, in the order of their
+    names.
 
     Args:
         store: where the run's record is.
@@ -86,21 +92,36 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
     files = find_images(places)
     predictor = open_predictor(store, run, accelerator)
     card = predictor.card
-    rows: list[PredictionRow] = []
+    ask = predictor.features if isinstance(predictor, OverClips) else predictor.predict
+    found: list[npt.NDArray[np.float32] | str] = []
     for start in range(0, len(files), BATCH):
-        block = files[start : start + BATCH]
-        images = [_fitted(card, path) for path in block]
-        answers = iter(predictor.predict(card.batch([image for image in images if not isinstance(image, str)])))
-        for path, image in zip(block, images, strict=True):
-            if isinstance(image, str):
-                rows.append(
-                    PredictionRow(
-                        path, card.names, np.full(len(card.names), np.nan, dtype=np.float32), image, card.classes
-                    )
-                )
-            else:
-                rows.append(PredictionRow(path, card.names, next(answers), "", card.classes))
-    return rows
+        images = [_fitted(card, path) for path in files[start : start + BATCH]]
+        batch = card.batch([image for image in images if not isinstance(image, str)])
+        answers = iter(ask(batch))
+        found += [image if isinstance(image, str) else next(answers) for image in images]
+    if isinstance(predictor, OverClips):
+        found = _as_clips(predictor, files, found)
+    nothing = np.full(len(card.names), np.nan, dtype=np.float32)
+    return [
+        PredictionRow(path, card.names, nothing, one, card.kind)
+        if isinstance(one, str)
+        else PredictionRow(path, card.names, one, "", card.kind)
+        for path, one in zip(files, found, strict=True)
+    ]
+
+
+def _as_clips(
+    predictor: OverClips, files: Sequence[Path], found: Sequence[npt.NDArray[np.float32] | str]
+) -> list[npt.NDArray[np.float32] | str]:
+    """Outputs of a temporal model from the features of frames; what cannot be read is in no clip."""
+    answered = list(found)
+    for folder in dict.fromkeys(path.parent for path in files):
+        frames = {i: one for i, one in enumerate(found) if files[i].parent == folder and not isinstance(one, str)}
+        if frames:
+            answered_here = predictor.clip(np.stack(list(frames.values())))
+            for i, outputs in zip(frames, answered_here, strict=True):
+                answered[i] = outputs
+    return answered
 
 
 def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:

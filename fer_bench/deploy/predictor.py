@@ -5,8 +5,9 @@ has written.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,21 @@ from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.faces.crops import framing_of, image_shape
+from fer_bench.findings import reason
 from fer_bench.protocols import info_at_hand
 from fer_bench.results.store import Store
 
 if TYPE_CHECKING:
     import torch
 
+    from fer_bench.deploy.loading import TrainedEnsemble
+    from fer_bench.deploy.probe import ProbeTask, TrainedProbe
     from fer_bench.tasks.base import AffectTask
     from fer_bench.tasks.ensemble import EnsembleTask
-    from fer_bench.training.loading import Trained, TrainedEnsemble
+    from fer_bench.training.loading import Trained
 
 METADATA = "fer_bench"
+Step = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 class Predictor(Protocol):
@@ -42,6 +47,23 @@ class Predictor(Protocol):
         """Predict a batch: uint8 (B, channels, height, width) to float32 (B, C), probabilities or values in the
         dataset's units. B may be 0.
         """
+        ...
+
+
+@runtime_checkable
+class OverClips(Protocol):
+    """What a temporal model does besides: see :class:`fer_bench.deploy.clip_predictor.ClipPredictor`."""
+
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Features of single frames, uint8 (B, channels, height, width)."""
+        ...
+
+    def clip(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Outputs (T, C) of the frames of one clip, from their features."""
+        ...
+
+    def memory(self) -> Step:
+        """A function from the features of the next frame of one face to its outputs (C,)."""
         ...
 
 
@@ -64,7 +86,7 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
 
 
 class RunPredictor:
-    """A run's network, or those of an ensemble, in PyTorch.
+    """A run's network, a probe, or the networks of an ensemble, in PyTorch.
 
     Args:
         task: in evaluation mode.
@@ -72,23 +94,36 @@ class RunPredictor:
         device: where it runs.
     """
 
-    def __init__(self, task: AffectTask | EnsembleTask, card: Card, device: torch.device) -> None:
+    def __init__(self, task: AffectTask | EnsembleTask | ProbeTask, card: Card, device: torch.device) -> None:
         self.card, self._device = card, device
         self.task = task.to(device).eval()
 
     @classmethod
     def load(cls, store: Store, reference: str, accelerator: str = "auto") -> RunPredictor:
-        """Load a run's network, with its test-time augmentation; see
-        :func:`fer_bench.training.loading.load_any`.
+        """Load a run's network, with its test-time augmentation; see :func:`fer_bench.deploy.loading.load_any`.
+
+        Args:
+            store: where the record is.
+            reference: run id.
+            accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            RecordError, WeightsError: no such run, or its weights are not here.
         """
+        from fer_bench.deploy.loading import load_any
         from fer_bench.spec import RunSpec, build
         from fer_bench.training import hardware
-        from fer_bench.training.loading import TrainedEnsemble, load_any, with_views
+        from fer_bench.training.loading import Trained, with_views
 
         execution = build({"execution": {"accelerator": accelerator}}, "the command line").execution
         trained = load_any(store, reference, execution)
-        task = trained.task if isinstance(trained, TrainedEnsemble) else with_views(trained)
-        return cls(task, card_of(trained), hardware.resolve(RunSpec(execution=execution)).device)
+        device = hardware.resolve(RunSpec(execution=execution)).device
+        if isinstance(trained, Trained) and trained.spec.temporal != "none":
+            from fer_bench.deploy.clip_predictor import ClipPredictor
+
+            return ClipPredictor(trained, card_of(trained), device)
+        task = with_views(trained) if isinstance(trained, Trained) else trained.task
+        return cls(task, card_of(trained), device)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See :class:`Predictor`."""
@@ -120,13 +155,13 @@ class OnnxPredictor:
         if not path.is_file():
             problem = f"there is no file {path}."
             raise MissingDataError(problem, "Check the name; `fer-bench export RUN --onnx FILE` writes one.")
-        providers = _providers(runtime, accelerator)
+        chosen = providers(runtime, accelerator)
         options = runtime.SessionOptions()
         options.log_severity_level = 4
         # Alongside a face detector and a video encoder, threads that wait by spinning take the cores that those need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=providers)
+            self._session = runtime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime's errors have no common base
             problem = f"{path}: not a usable ONNX file ({str(error).strip().splitlines()[0][:120]})."
             raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
@@ -146,7 +181,12 @@ class OnnxPredictor:
         return np.asarray(self._session.run(None, {self._input.name: images})[0], dtype=np.float32)
 
 
-def _providers(runtime: Any, accelerator: str) -> list[str]:
+def providers(runtime: Any, accelerator: str) -> list[str]:
+    """What ONNX Runtime is to run on, in its words.
+
+    Raises:
+        HardwareError: it has no such accelerator here.
+    """
     here = runtime.get_available_providers()
     wanted = {
         "cpu": [],
@@ -179,15 +219,15 @@ def read_card(metadata: dict[str, str], path: Path) -> Card:
         first = error.errors()[0]
         problem = (
             f"{path}: metadata that this version (format {FORMAT}) cannot read:"
-            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}."
+            f" {'.'.join(map(str, first['loc'])) or 'JSON'}: {reason(first)}."
         )
         raise BadDataError(problem, "Export it again with `fer-bench export`.") from None
 
 
-def card_of(trained: Trained | TrainedEnsemble) -> Card:
-    """The description of a run's network, or of an ensemble, whose members are all fed the same way."""
+def card_of(trained: Trained | TrainedProbe | TrainedEnsemble) -> Card:
+    """The description of a run's network, of a probe, or of an ensemble, whose members are all fed the same way."""
+    from fer_bench.deploy.loading import TrainedEnsemble
     from fer_bench.models.weights import weights_digest
-    from fer_bench.training.loading import TrainedEnsemble
 
     if isinstance(trained, TrainedEnsemble):
         digests = "\n".join(weights_digest(task.network) for task in trained.task.networks)  # type: ignore[arg-type]

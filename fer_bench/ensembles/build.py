@@ -15,7 +15,7 @@ from fer_bench.ensembles.members import Pool, find_members, parts_of
 from fer_bench.ensembles.part import Options, build_part
 from fer_bench.ensembles.votes import PLAIN, Rule, rules_of
 from fer_bench.errors import SpecError
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.folds import pooled
@@ -44,11 +44,11 @@ def build_ensemble(
 
     Args:
         store: where members are and where the record goes.
-        protocol: of classes or values.
+        protocol: of classes, several labels or values.
         members: run ids; None: every ``trained`` record that can be ranked.
         top_k: only so many of the best, or ``best``: as many as score best together under the rule; None: all.
-        rule: of classes ``majority``, ``weighted`` or ``soft``; of values ``mean`` or ``weighted_mean``, by CCC on
-            validation. None: ``soft`` or ``mean``.
+        rule: of classes ``majority``, ``weighted`` or ``soft``; of labels and values ``mean`` or ``weighted_mean``, by
+            mAP or CCC on validation. None: ``soft`` or ``mean``.
         order: the split whose score orders members, and sizes the ensemble with ``best``. ``test`` is how An, Liu and
             Zheng (2020) did it, section 5.1.2; the row then says *selected on test*.
         selection: ``greedy``, ``mixture`` (of classes) or ``stack`` (of classes a logistic, of values a ridge
@@ -91,7 +91,8 @@ def check_protocol(protocol: Protocol) -> None:
     Raises:
         SpecError: says by which they can.
     """
-    known = metrics.names("confusion") if protocol.task.kind == "classes" else of_sums()
+    by_kind = {"classes": metrics.names("confusion"), "labels": metrics.names("labels")}
+    known = by_kind.get(protocol.task.kind) or of_sums()
     if protocol.primary not in known:
         problem = f"protocol {protocol.name} is ranked by {protocol.primary}, by which members cannot be chosen."
         raise SpecError(problem, f"There are ensembles for protocols ranked by {', '.join(known)}.")
@@ -115,9 +116,15 @@ def _check_options(protocol: Protocol, top_k: TopK, rule: str, order: str, selec
         what = "values" if kind == "values" else "probabilities"
         problem = f"the selection {selection!r} works on {what}, not with the rule {rule!r}."
         raise SpecError(problem, f"Use the rule {PLAIN[kind]} with it, or no selection.")
+    if kind == "labels" and selection in ("mixture", "stack"):
+        problem = f"the selection {selection!r} is of classes, or of values; {protocol.name} has several labels."
+        raise SpecError(problem, "Use --selection greedy, or none.")
     if selection == "mixture" and kind == "values":
         problem = "the selection 'mixture' is by the likelihood of classes, and values have none."
         raise SpecError(problem, "Use --selection greedy or stack.")
+    if selection == "stack" and SELECTED_ON_TEST in protocol.caveats:
+        problem = f"the selection 'stack' is trained on validation, which is the test set under {protocol.name}."
+        raise SpecError(problem, "Use another selection; its row says that it was selected on test.")
     if bags < 0 or (bags and selection != "greedy"):
         problem = f"--bags {bags}: bags belong to the greedy selection, and there are at least 0."
         raise SpecError(problem, "Add --selection greedy.")

@@ -78,11 +78,11 @@ def choose(
 
 
 def weights_of(validation: ValidationSet) -> list[float]:
-    """What members count under the rules that weigh: accuracy, or the mean CCC over dimensions; a member whose CCC is
-    undefined or below 0 counts nothing, and all count alike where no member has one above 0.
+    """What members count under the rules that weigh: accuracy, mAP, or the mean CCC over dimensions; a member whose
+    score is undefined or below 0 counts nothing, and all count alike where no member has one above 0.
     """
     scores = validation.scores()
-    if kind_of(validation.targets) == "values":
+    if kind_of(validation.targets) != "classes":
         scores = np.nan_to_num(scores, nan=0.0).clip(min=0.0)
         scores = scores if scores.any() else np.ones_like(scores)
     return [float(value) for value in scores]
@@ -95,7 +95,16 @@ def _fit_stacker(validation: ValidationSet, metric: str, seed: int) -> Stacker |
 
 
 def join(choice: Choice, rule: Rule, outputs: Float) -> Float:
-    """Outputs (M, N, C) of the chosen members, in their order, to those of the ensemble, (N, C)."""
+    """Join the outputs of the chosen members.
+
+    Args:
+        choice: members, their weights, and a stacker if one was fitted.
+        rule: joins them where there is no stacker.
+        outputs: shape (M, N, C), probabilities, or (M, N, D), values in the dataset's units, in the members' order.
+
+    Returns:
+        Shape (N, C), probabilities, or (N, D), values; NaN where no member answers.
+    """
     if choice.stacker is not None:
         return choice.stacker.apply(outputs)
     return combine(rule, list(outputs), None if rule == "majority" else choice.weights)

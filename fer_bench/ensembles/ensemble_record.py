@@ -19,13 +19,12 @@ from fer_bench.ensembles.stacking import Stacker
 from fer_bench.ensembles.votes import RULES, VALUE_RULES, Rule
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.results import provenance
 from fer_bench.results.record import Record
 from fer_bench.scoring.undefined import defined
 
 MODEL = "ensemble"
-SELECTED_ON_TEST = "selected on test"
 _NAMES = {"soft": "mean of probabilities", "mean": "mean of values", "weighted_mean": "mean weighted by CCC"}
 # What an ensemble says of its data is what its members say.
 _DATA_KEYS = ("layout", "n", "checksums", "order", "names", "known_copy", "n_test_duplicates")
@@ -78,7 +77,7 @@ def draft_record(protocol: Protocol, records: Sequence[Record], parts: Sequence[
         task=protocol.task.name,
         dataset=chosen[0].dataset,
         model=MODEL,
-        recipe=_describe(options, len(chosen), len(records)),
+        recipe=_describe(protocol.task.kind, options, len(chosen), len(records)),
         spec={
             **{key: value for key, value in options.stated().items() if value is not None},
             "n_members": len(chosen),
@@ -232,13 +231,15 @@ def read_choice(record: Record, stated: dict[str, Any] | None = None) -> tuple[C
     return Choice([], list(range(len(weights))), weights, stacker), rule
 
 
-def _describe(options: Options, n: int, n_candidates: int) -> str:
+def _describe(kind: str, options: Options, n: int, n_candidates: int) -> str:
     """The row's name next to ``ensemble``."""
     by = f" by {options.order}"
     marked = by if options.order == "test" else ""
     if options.selection in ("greedy", "mixture"):
         bags = f", {options.bags} bags" if options.bags else ""
-        kind = "greedy selection" if options.selection == "greedy" else "mixture"
-        return f"{kind} of {n} from {n_candidates}{bags}{marked}"
+        how = "greedy selection" if options.selection == "greedy" else "mixture"
+        return f"{how} of {n} from {n_candidates}{bags}{marked}"
     rule = "stacked" if options.selection == "stack" else _NAMES.get(options.rule, f"{options.rule} vote")
+    if kind == "labels":
+        rule = rule.replace("values", "probabilities").replace("CCC", "mAP")
     return f"{rule}, all {n}{marked}" if n == n_candidates else f"{rule}, top {n} of {n_candidates}{by}"

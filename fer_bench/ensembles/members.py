@@ -21,6 +21,9 @@ from fer_bench.results.copies import by_copy, read_present, same_order
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
+KINDS = ("trained", "probe")
+_ON_TEST = "selected on test"
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -32,6 +35,7 @@ class Pool:
         seeds: only these; empty: all.
         tta: whether rows with test-time augmentation, whose networks are also there without it, may.
         accelerators: only what was trained on these: ``cpu``, ``cuda`` or ``mps``; empty: all.
+        kind: ``trained`` networks, or ``probe``: every head of every grid, but for those that were chosen on test.
     """
 
     models: tuple[str, ...] = ()
@@ -39,9 +43,12 @@ class Pool:
     seeds: tuple[int, ...] = ()
     tta: bool = True
     accelerators: tuple[str, ...] = ()
+    kind: str = "trained"
 
     def holds(self, record: Record) -> bool:
         """Whether a record is of the pool."""
+        if record.kind != self.kind or (self.kind == "probe" and _ON_TEST in record.caveats):
+            return False
         wanted = (not self.models or record.model in self.models) and (
             not self.recipes or record.recipe in self.recipes
         )
@@ -67,9 +74,9 @@ def find_members(
     Args:
         store: all records.
         protocol: theirs.
-        references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished ``trained``
-            records of the current protocol version on the copy of the data that the protocol ranks, or whose table is
-            the board's first; cross-validations rather than single folds of them.
+        references: run ids or paths, as :meth:`Store.get` takes them; each must fit. None: all finished records of the
+            pool (without one: ``trained`` ones) of the current protocol version, on the copy of the data that the
+            protocol ranks or whose table is the board's first; cross-validations rather than single folds of them.
         pool: narrows the latter.
 
     Raises:
@@ -80,8 +87,7 @@ def find_members(
         fit = [
             record
             for record in store.records(protocol.name)
-            if record.kind == "trained"
-            and not _unfit(record, protocol)
+            if not _unfit(record, protocol)
             and _on_copy(record, protocol)
             and not record.data.get("fold")
             and (pool or Pool()).holds(record)
@@ -149,6 +155,11 @@ def _fold_of(store: Store, record: Record, run_id: str) -> Record:
 def load_validation(store: Store, protocol: Protocol, records: Sequence[Record]) -> ValidationSet:
     """The members' validation predictions: all that a selection may see.
 
+    Args:
+        store: where the predictions are.
+        protocol: gives task and scale.
+        records: of the M members.
+
     Raises:
         RecordError: a member without them, or whose samples, targets or classes are others; by name.
     """
@@ -171,12 +182,19 @@ def load_validation(store: Store, protocol: Protocol, records: Sequence[Record])
 
 
 def targets_of(protocol: Protocol, predictions: Predictions) -> npt.NDArray[Any]:
-    """Class ids, or values in float64."""
-    return predictions.targets.astype(np.int64 if protocol.task.kind == "classes" else np.float64)
+    """Targets of N samples: class ids, int64 (N,), categories, int64 (N, K), or values in the dataset's units, float64
+    (N, D).
+    """
+    return predictions.targets.astype(np.float64 if protocol.task.kind == "values" else np.int64)
 
 
 def load_split(store: Store, records: Sequence[Record], split: str) -> list[Predictions]:
     """The members' predictions of one split, all in the order of the first one's samples.
+
+    Args:
+        store: where the predictions are.
+        records: of the M members.
+        split: train, validation or test.
 
     Raises:
         RecordError: missing, altered, or of other samples, targets or classes than the first one's; by name.

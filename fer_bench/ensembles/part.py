@@ -65,6 +65,12 @@ class Part:
 def build_part(store: Store, protocol: Protocol, records: Sequence[Record], options: Options) -> Part:
     """Choose members on validation, and join their predictions.
 
+    Args:
+        store: where the members' predictions are.
+        protocol: by whose headline score members are ordered.
+        records: of the candidates.
+        options: how they are chosen and joined.
+
     Raises:
         RecordError: members that do not belong together, by name.
     """

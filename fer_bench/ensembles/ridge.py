@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fer_bench.ensembles.selection import ValidationSet
 from fer_bench.ensembles.validation_folds import FOLDS, validation_folds
 from fer_bench.errors import RecordError, SpecError
+from fer_bench.scoring.ridge import ridge
 
 Float = npt.NDArray[np.float64]
 # Relative to the mean variance of the features, so that the units of the dataset do not matter.
@@ -109,23 +110,3 @@ def fit_ridge_stacker(validation: ValidationSet, metric: str = "", seed: int = 0
     best = len(PENALTIES) - 1 - int(np.argmax(gains[::-1]))
     weights, offsets = ridge(x, y, PENALTIES[best : best + 1])
     return RidgeStacker(weights[0].T.copy(), offsets[0], PENALTIES[best])
-
-
-def ridge(x: Float, y: Float, penalties: tuple[float, ...]) -> tuple[Float, Float]:
-    """Ridge regression with an intercept that is not penalised, for all penalties at once.
-
-    Args:
-        x: shape (N, F).
-        y: shape (N, D).
-        penalties: P numbers above 0, relative to the mean over features of their sum of squares about their mean.
-
-    Returns:
-        Coefficients (P, F, D) and intercepts (P, D).
-    """
-    centre, level = x.mean(axis=0), y.mean(axis=0)
-    left, singular, right = np.linalg.svd(x - centre, full_matrices=False)
-    squares = singular**2
-    unit = squares.sum() / x.shape[1] or 1.0
-    shrunk = singular / (squares + np.asarray(penalties)[:, None] * unit)
-    coefficients = right.T @ (shrunk[:, :, None] * (left.T @ (y - level)))
-    return coefficients, level - centre @ coefficients

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from fer_bench import metrics
 from fer_bench.errors import SpecError
-from fer_bench.metric_plugins import function
+from fer_bench.metric_entry import METRICS
+from fer_bench.metric_plugins import compute, function
 from fer_bench.scoring.classification import confusion_statistic
 from fer_bench.scoring.moments import Sums
+from fer_bench.scoring.multilabel import Categories
 from fer_bench.scoring.undefined import divide
 
 Float = npt.NDArray[np.float64]
@@ -30,7 +32,7 @@ class ValidationSet:
 
     Args:
         names: of the M members.
-        targets: shape (N,), class ids; or (N, D), values in the dataset's units.
+        targets: shape (N,), class ids; (N, K), categories, integers; or (N, D), values in the dataset's units.
         outputs: shape (M, N, C), probabilities, or (M, N, D), values as targets; a row of NaN is no answer.
         middle: of the scale of values, which scores a sample without an answer.
         groups: shape (N,), clip or person; None where every sample stands alone.
@@ -47,12 +49,12 @@ class ValidationSet:
         return replace(self, names=tuple(self.names[i] for i in members), outputs=self.outputs[list(members)])
 
     def rows(self, keep: npt.NDArray[np.bool_]) -> ValidationSet:
-        """Some samples."""
+        """The samples where ``keep``, shape (N,), is true."""
         groups = None if self.groups is None else self.groups[keep]
         return replace(self, targets=self.targets[keep], outputs=self.outputs[:, keep], groups=groups)
 
     def scores(self, metric: str = "", outputs: Float | None = None) -> Float:
-        """:func:`metric_of` each member, or other outputs for the same samples."""
+        """:func:`metric_of` each member, shape (M,), or of other outputs for the same samples, (K, N, C) to (K,)."""
         return metric_of(self.outputs if outputs is None else outputs, self.targets, metric, self.middle)
 
     def gains(self, metric: str = "", outputs: Float | None = None) -> Float:
@@ -61,8 +63,10 @@ class ValidationSet:
 
 
 def kind_of(targets: npt.NDArray[Any]) -> str:
-    """``classes`` for targets (N,), ``values`` for targets (N, D)."""
-    return "values" if targets.ndim == 2 else "classes"
+    """``classes`` for targets (N,), ``labels`` for integers (N, K), ``values`` for targets (N, D)."""
+    if targets.ndim == 1:
+        return "classes"
+    return "labels" if np.issubdtype(targets.dtype, np.integer) else "values"
 
 
 def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middle: float = 0.0) -> Float:
@@ -71,8 +75,8 @@ def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middl
     Args:
         outputs: shape (M, N, C), or (M, N, D).
         targets: shape (N,), class ids; or (N, D), values.
-        metric: one that a confusion matrix holds, or one of :func:`fer_bench.scoring.moments.of_sums`; empty: accuracy
-            or CCC.
+        metric: one that a confusion matrix holds, one of several labels, or one of
+            :func:`fer_bench.scoring.moments.of_sums`; empty: accuracy, mAP or CCC.
         middle: stands for a missing answer of values, as in :func:`fer_bench.scoring.regression.answer_missing`.
 
     Returns:
@@ -80,11 +84,13 @@ def metric_of(outputs: Float, targets: npt.NDArray[Any], metric: str = "", middl
     """
     kind = kind_of(targets)
     metric = metric or metrics.HEADLINE[kind]
+    if kind == "labels":
+        return _of_labels(outputs, targets, metric)
     return _of_values(outputs, targets, metric, middle) if kind == "values" else _of_classes(outputs, targets, metric)
 
 
 def as_gain(scores: npt.ArrayLike, metric: str) -> Float:
-    """Scores turned so that more is better; minus infinity where they are undefined."""
+    """Scores of any shape turned so that more is better; minus infinity where they are undefined."""
     found = metrics.get(metric) if metric else None
     turned = np.asarray(scores, dtype=np.float64) * (-1.0 if found is not None and found.lower_is_better else 1.0)
     return np.where(np.isnan(turned), -np.inf, turned)
@@ -103,6 +109,11 @@ def _of_values(outputs: Float, targets: npt.NDArray[Any], metric: str, middle: f
     return np.asarray(function(found.of_sums)(Sums(total)).mean(axis=-1), dtype=np.float64)
 
 
+def _of_labels(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> Float:
+    found = METRICS[metric]
+    return np.array([compute(found, Categories(targets, each)) for each in outputs], dtype=np.float64)
+
+
 def _of_classes(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> Float:
     n_members, _, n_classes = outputs.shape
     unanswered = np.isnan(outputs).any(axis=2)
@@ -114,7 +125,7 @@ def _of_classes(outputs: Float, targets: npt.NDArray[np.int64], metric: str) -> 
 
 
 def order_by_score(names: Sequence[str], scores: Sequence[float] | Float) -> list[int]:
-    """Positions of members, best score first; equal ones by name."""
+    """Positions of the M members, by scores of shape (M,), the highest first; equal ones by name."""
     return sorted(range(len(names)), key=lambda i: (-float(scores[i]), names[i]))
 
 
@@ -213,5 +224,5 @@ def _summands(outputs: Float) -> tuple[Float, Float]:
 
 def _gains(validation: ValidationSet, sums: Float, answered: Float, metric: str) -> Float:
     # Which class has the largest sum needs no mean.
-    joint = divide(sums, answered[:, :, None]) if kind_of(validation.targets) == "values" else sums
+    joint = divide(sums, answered[:, :, None]) if kind_of(validation.targets) != "classes" else sums
     return validation.gains(metric, np.where(answered[:, :, None] > 0, joint, np.nan))

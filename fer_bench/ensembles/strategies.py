@@ -71,10 +71,13 @@ VALUE_WAYS = (
     Way("mean", selection="stack"),
 )
 
+# A ridge regression's outputs are no probabilities.
+_BY_KIND = {"classes": WAYS, "labels": VALUE_WAYS[:-1], "values": VALUE_WAYS}
+
 
 def ways_of(kind: str) -> tuple[Way, ...]:
-    """The ways that are compared for ``classes``, or for ``values``."""
-    return VALUE_WAYS if kind == "values" else WAYS
+    """The ways that are compared for ``classes``, ``labels`` or ``values``."""
+    return _BY_KIND[kind]
 
 
 def held_out_score(validation: ValidationSet, metric: str, way: Way, seed: int = 0, repeats: int = 1) -> float:

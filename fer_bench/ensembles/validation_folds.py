@@ -12,7 +12,7 @@ FOLDS = 5
 
 
 def validation_folds(validation: ValidationSet, seed: int) -> npt.NDArray[np.int64]:
-    """The fold, 0 to FOLDS - 1, of each sample.
+    """The fold of each sample, shape (N,), 0 to FOLDS - 1.
 
     Frames of one clip are alike: where samples have groups, a group is in one fold. Without groups, or where those of
     classes are fewer than folds, classes are stratified; values are assigned at random.
@@ -24,7 +24,8 @@ def validation_folds(validation: ValidationSet, seed: int) -> npt.NDArray[np.int
     Raises:
         SpecError: fewer groups of values than folds.
     """
-    is_values = kind_of(validation.targets) == "values"
+    # Several labels make no strata either.
+    is_values = kind_of(validation.targets) != "classes"
     if validation.groups is not None:
         names, member = np.unique(validation.groups, return_inverse=True)
         if len(names) >= FOLDS:

@@ -3,7 +3,8 @@
 ``majority``: each member votes for its class (An, Liu and Zheng 2020, section 4.1.2). ``weighted``: votes count as much
 as the member's weight, its accuracy on validation. ``soft``: mean of the probabilities. Tied classes of the first two:
 the one with the highest mean probability over members, then the lower id. Of values there are ``mean`` and
-``weighted_mean``, which weighs each member by its CCC on validation. A member without an answer (a row of NaN)
+``weighted_mean``, which weighs each member by its CCC on validation; of the probabilities of several labels the
+same, by mAP. A member without an answer (a row of NaN)
 abstains; where all do, the ensemble has no answer either.
 """
 
@@ -26,7 +27,7 @@ Rule = ClassRule | ValueRule
 RULES: tuple[Rule, ...] = get_args(ClassRule)
 VALUE_RULES: tuple[Rule, ...] = get_args(ValueRule)
 # The plain mean, which selections that give weights build on.
-PLAIN: dict[str, Rule] = {"classes": "soft", "values": "mean"}
+PLAIN: dict[str, Rule] = {"classes": "soft", "labels": "mean", "values": "mean"}
 # What the winner of a vote gets on top of its share, so that argmax follows the rule also in the single precision of
 # the predictions file.
 TIE_BREAK = 1e-6
@@ -36,8 +37,8 @@ _SUM_TOLERANCE = 1e-2
 
 
 def rules_of(kind: str) -> tuple[Rule, ...]:
-    """The rules for ``classes``, or for ``values``."""
-    return VALUE_RULES if kind == "values" else RULES
+    """The rules for ``classes``, or for ``labels`` and ``values``."""
+    return RULES if kind == "classes" else VALUE_RULES
 
 
 def is_weighted(rule: Rule) -> bool:
@@ -135,7 +136,9 @@ def combine(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[floa
 
 
 def prefixes(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[float] | None = None) -> Iterator[Float]:
-    """As :func:`combine`, of the first member, the first two, ... and all M; M arrays."""
+    """As :func:`combine`, of the first member, the first two, ... and all M: M arrays of shape (N, C) or (N, D);
+    arguments and errors as there.
+    """
     if len(members) == 0:
         problem = "an ensemble needs members."
         raise SpecError(problem)
@@ -159,8 +162,10 @@ def prefixes(rule: Rule, members: Sequence[npt.ArrayLike], weights: Sequence[flo
 
 
 def checked(kind: str, outputs: npt.ArrayLike, who: str) -> Float:
-    """:func:`as_probabilities` of classes, :func:`as_values` of values."""
-    return as_values(outputs, who) if kind == "values" else as_probabilities(outputs, who)
+    """Outputs (N, C) of classes by :func:`as_probabilities`, or (N, D) of several labels and of values by
+    :func:`as_values`; errors as there.
+    """
+    return as_probabilities(outputs, who) if kind == "classes" else as_values(outputs, who)
 
 
 def as_values(outputs: npt.ArrayLike, who: str) -> Float:
@@ -180,7 +185,7 @@ def as_values(outputs: npt.ArrayLike, who: str) -> Float:
 
 
 def as_probabilities(outputs: npt.ArrayLike, who: str) -> Float:
-    """Outputs in float64 with rows that sum to 1 exactly, or are all NaN.
+    """Outputs (N, C) in float64 with rows that sum to 1 exactly, or are all NaN.
 
     Raises:
         RecordError: they are no probabilities.

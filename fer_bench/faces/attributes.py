@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.samples import ATTRIBUTE, Images, Samples
+from fer_bench.data.samples import ATTRIBUTE, SEVERAL, Images, Samples
 from fer_bench.errors import SpecError
 from fer_bench.faces.layout import find_landmarks
 from fer_bench.protocols import info_of
@@ -34,7 +34,7 @@ class Attribute:
 
     Args:
         name: of the attribute.
-        groups: shape (N,), each sample's.
+        groups: shape (N,), each sample's; of one that is in several groups their names, with ``SEVERAL`` between them.
         order: groups as they are listed; those that are not in it follow by name.
         about: how they were made.
         by_class: whether the true class decides the group: then a group's accuracy is its recall, and other scores mean
@@ -50,8 +50,15 @@ class Attribute:
     @property
     def names(self) -> list[str]:
         """Groups that have a sample, in their order."""
-        there = np.unique(self.groups).tolist()
+        there = sorted({name for groups in np.unique(self.groups).tolist() for name in groups.split(SEVERAL)})
         return [name for name in self.order if name in there] + [name for name in there if name not in self.order]
+
+    @property
+    def members(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Positions of the samples of each group, in the order of the groups."""
+        kinds, kind_of = np.unique(self.groups, return_inverse=True)
+        of_kind = [set(groups.split(SEVERAL)) for groups in kinds.tolist()]
+        return {name: np.flatnonzero(np.array([name in kind for kind in of_kind])[kind_of]) for name in self.names}
 
 
 def sharpness(image: npt.NDArray[np.uint8]) -> float:
@@ -145,13 +152,18 @@ def by_frequency(targets: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], 
 
 
 def by_column(name: str, values: npt.NDArray[np.generic]) -> Attribute:
-    """A column as a dataset has it; of more than 12 different numbers, their thirds."""
+    """A column as a dataset has it; of more than 12 different numbers, their thirds. A sample with several values is in
+    the group of each.
+    """
     text: Text = np.array([str(value).strip() or EMPTY for value in values.tolist()])
     numbers = _numbers(text)
     if numbers is not None and len(np.unique(numbers[~np.isnan(numbers)])) > _MOST_VALUES:
         return thirds(name, numbers, f"thirds of the test samples by {name}", missing=EMPTY)
     order = () if numbers is None else tuple(dict.fromkeys(text[np.argsort(numbers, kind="stable")].tolist()))
-    return Attribute(name, text, order, f"{name}, as the dataset says")
+    about = f"{name}, as the dataset says"
+    if any(SEVERAL in groups for groups in text.tolist()):
+        about += "; a sample with several is in the group of each"
+    return Attribute(name, text, order, about)
 
 
 def columns_of(samples: Samples) -> dict[str, npt.NDArray[np.generic]]:

@@ -9,7 +9,9 @@ from fer_bench.leaderboard.formatting import URL, markdown_table, title
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
 from fer_bench.metrics import METRICS, NONE, number, unit_sign
+from fer_bench.protocols import Protocol
 
+Claim = tuple[Source, ReportedRow]
 _UNKNOWN = "not checked"
 
 
@@ -21,7 +23,8 @@ def claims(board: Board, reported: Sequence[Reported]) -> list[str]:
         reported: claims of all papers.
     """
     primary = board.protocol.primary
-    found = [(paper.source, row) for paper in reported for row in paper.rows if row.protocol == board.protocol.name]
+    # Scores of single classes are shown by class.
+    found = [(source, row) for source, row in claims_on(board.protocol, reported) if not _of_classes_alone(row)]
     if not found:
         return []
     checked = any(row.status for _, row in found)
@@ -38,7 +41,7 @@ def claims(board: Board, reported: Sequence[Reported]) -> list[str]:
             escape(_setting(row)) or NONE,
             _claimed(row, primary),
             _others(row, primary),
-            _where(source, row),
+            where(source, row),
             escape(row.notes) or NONE,
         ]
         if checked:
@@ -56,6 +59,21 @@ def claims(board: Board, reported: Sequence[Reported]) -> list[str]:
         *_known_of(found),
         "\n".join(f"- {_citation(source)}" for source in sources.values()),
     ]
+
+
+def claims_on(protocol: Protocol, reported: Sequence[Reported]) -> list[Claim]:
+    """What papers claim on a protocol, or on the plain one that it is a declared variant of."""
+    names = (protocol.name, protocol.plain_name)
+    return [(paper.source, row) for paper in reported for row in paper.rows if row.protocol in names]
+
+
+def where(source: Source, row: ReportedRow) -> str:
+    """Where a claim is printed."""
+    return f"{escape(source.short)}, {escape(row.location)}"
+
+
+def _of_classes_alone(row: ReportedRow) -> bool:
+    return not row.metrics and bool(row.per_class or row.train_per_class)
 
 
 def _known_of(found: Sequence[tuple[Source, ReportedRow]]) -> list[str]:
@@ -110,10 +128,6 @@ def _claim_title(name: str) -> str:
 
 def _value(value: Value, name: str) -> str:
     return number(value.mean, name) + ("" if value.std is None else f" ± {number(value.std, name)}")
-
-
-def _where(source: Source, row: ReportedRow) -> str:
-    return f"{escape(source.short)}, {escape(row.location)}"
 
 
 def _citation(source: Source) -> str:

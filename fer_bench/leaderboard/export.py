@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fer_bench.escaping import csv_cell
 from fer_bench.escaping import markdown as escape
+from fer_bench.leaderboard.claims import claims_on
 from fer_bench.leaderboard.formatting import markdown_table, title
 from fer_bench.leaderboard.reported import Source, read_reported
 from fer_bench.leaderboard.table import table
@@ -136,7 +137,7 @@ def _bibtex(store: Store, protocol: Protocol) -> str:
     info = info_at_hand(protocol.dataset)
     entries = [info.citation.strip()] if info is not None and info.citation else []
     for paper in read_reported(store.root / "reported"):
-        if any(row.protocol == protocol.name for row in paper.rows):
+        if claims_on(protocol, [paper]):
             entries.append(_entry(paper.source))
     return "\n\n".join(dict.fromkeys(entries)) + "\n" if entries else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fer_bench.leaderboard.significance import ALPHA, PairedTest
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
 from fer_bench.scoring.rows import Row
 
 
@@ -42,7 +42,8 @@ class Gain:
 def gains(protocol: Protocol, rows: Sequence[Row], test: PairedTest) -> tuple[Gain, ...]:
     """Every fusion against every row with a subset of its streams.
 
-    Rows that were selected on test are left out: their lead may be due to the selection. Both rows of a pair use the
+    Rows that were selected on test are left out where the protocol does not ask for it: their lead may be due to the
+    selection. Both rows of a pair use the
     same images at the same crop and size.
 
     Args:
@@ -50,7 +51,8 @@ def gains(protocol: Protocol, rows: Sequence[Row], test: PairedTest) -> tuple[Ga
         rows: ranked ones, in the order of the board.
         test: the board's.
     """
-    probes = [(row, _streams(row)) for row in rows if row.kind == "probe" and "selected on test" not in row.caveats]
+    left_out = {SELECTED_ON_TEST} - set(protocol.caveats)
+    probes = [(row, _streams(row)) for row in rows if row.kind == "probe" and not left_out & set(row.caveats)]
     found = []
     for fused, streams in probes:
         for part, fewer in probes:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
-from fer_bench.leaderboard.claims import claims
+from fer_bench.leaderboard.by_class import by_class, on_train
+from fer_bench.leaderboard.claims import claims, claims_on
 from fer_bench.leaderboard.formatting import (
     fold_mean,
     link,
@@ -17,9 +18,9 @@ from fer_bench.leaderboard.formatting import (
     shorten,
     title,
 )
-from fer_bench.leaderboard.per_class import STATISTICS, per_class
+from fer_bench.leaderboard.per_class import category_means
 from fer_bench.leaderboard.rank import Board
-from fer_bench.leaderboard.ranking import UNEVEN, mark, of_values, ranking
+from fer_bench.leaderboard.ranking import mark, of_values, ranking
 from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
@@ -30,6 +31,8 @@ from fer_bench.scoring.rows import metric
 
 BEGIN = "<!-- fer_bench:begin -->"
 END = "<!-- fer_bench:end -->"
+# Of several labels, rows whose categories are shown.
+_BY_CATEGORY = 4
 _EXPLAINED = "../docs/scores.md"
 
 
@@ -48,7 +51,8 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board), *ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
     parts += _gains(board, names)
-    parts += _per_class(board, names)
+    parts += _by_category(board, names) if board.protocol.task.kind == "labels" else by_class(board, names, reported)
+    parts += on_train(board, names, reported)
     parts += _over_folds(board, names)
     parts += _siblings(board, names)
     parts += _unranked(board)
@@ -87,7 +91,7 @@ def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str
                 [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
             )
             label = f"{escape(name)}{mark(best.row.records[0])}" + (f" ({escape(remarks)})" if remarks else "")
-        n_claims = sum(row.protocol == protocol.name for paper in reported for row in paper.rows)
+        n_claims = len(claims_on(protocol, reported))
         value = (
             f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
             if best
@@ -193,25 +197,18 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     ]
 
 
-def _per_class(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
-    """Recall, precision and F1 of each class, where the classes are imbalanced."""
-    labels = board.protocol.task.labels
-    if labels is None or board.protocol.primary != UNEVEN or not board.placed:
+def _by_category(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
+    """Average precision of each category, of as many rows as fit a page."""
+    shown, categories = board.placed[:_BY_CATEGORY], board.protocol.task.dimensions
+    if not shown:
         return []
-    rows = [
-        [
-            escape(names[placed.row.model, placed.row.key]),
-            *(" / ".join(number(scores[name], UNEVEN) for name in STATISTICS) for scores in found),
-        ]
-        for placed in board.placed
-        if (found := per_class(placed.row, len(labels)))
-    ]
-    about = "Recall / precision / F1 in %, means over seeds."
-    return [
-        "## By class",
-        about,
-        markdown_table(["Model", *(escape(name) for name in labels.names)], rows, [False] + [True] * len(labels)),
-    ]
+    found = [category_means(placed.row, len(categories)) for placed in shown]
+    header = ["Category", *(escape(names[placed.row.model, placed.row.key]) for placed in shown)]
+    rows = [[escape(name), *(number(values[k], "map") for values in found)] for k, name in enumerate(categories)]
+    about = "Average precision in %, means over seeds" + (
+        ", of the first rows." if len(board.placed) > len(shown) else "."
+    )
+    return ["## By category", about, markdown_table(header, rows, [False] + [True] * len(found))]
 
 
 def _over_folds(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
@@ -248,13 +245,17 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
     header = [
         "Model",
         f"{title(primary)} here",
-        *(f"{title(primary)}, {escape(s.protocol.variant or 'declared folds')}" for s in board.siblings),
+        *(f"{title(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
     ]
     rows = [
         [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]
         for e in found
     ]
     return ["## Under other splits", about, markdown_table(header, rows, [False] + [True] * (len(header) - 1))]
+
+
+def _split_of(protocol: Protocol) -> str:
+    return protocol.variant or ("declared folds" if protocol.fold_by else "plain split")
 
 
 def _remark(protocol: Protocol) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +17,8 @@ from fer_bench import metrics
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import RecordError
 from fer_bench.escaping import markdown
-from fer_bench.protocols import VIA, find_task
+from fer_bench.protocols import PROTOCOLS, VIA, find_task
+from fer_bench.registry import unknown_name
 from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -42,6 +43,8 @@ class Cell:
         seeds: how many.
         n: test samples scored.
         protocol: by which it was scored.
+        excluded: classes of the tested dataset that the network does not know; their samples are not scored.
+        unused: classes of the network that the tested dataset does not have.
     """
 
     mean: float | None
@@ -49,6 +52,8 @@ class Cell:
     seeds: int
     n: int
     protocol: str
+    excluded: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 Cells = dict[str, dict[str, Cell]]
@@ -111,14 +116,58 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
 def _cell(members: list[Record], metric: str) -> Cell:
     values = [record.metrics.get(metric) for record in members]
     mean, std = (None, None) if None in values else mean_std([float(value) for value in values if value is not None])
-    return Cell(mean, std, len(members), members[0].n_scored, members[0].protocol)
+    first = members[0]
+    return Cell(mean, std, len(members), first.n_scored, first.protocol, *_left_out(first.task))
+
+
+def _left_out(task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Classes that only the tested dataset has, and those that only the network has."""
+    target, via, source = task.partition(VIA)
+    tested, network = (find_task(name).labels if via else None for name in (target, source or target))
+    if tested is None or network is None:
+        return (), ()
+    return (
+        tuple(name for name in tested.names if network.find(name) is None),
+        tuple(name for name in network.names if tested.find(name) is None),
+    )
+
+
+def chosen(cells: Cells, datasets: Sequence[str]) -> Cells:
+    """Some of the cells.
+
+    Args:
+        cells: of :func:`collect`.
+        datasets: that were trained on, and that are tested on, in this order.
+
+    Raises:
+        UnknownNameError: a dataset of which there is no cell.
+    """
+    for dataset in datasets:
+        if dataset not in _known(cells):
+            raise unknown_name("dataset", dataset, _known(cells))
+    return {
+        trained: {dataset: row[dataset] for dataset in datasets if dataset in row}
+        for wanted in datasets
+        for trained, row in cells.items()
+        if _trained_on(trained) == wanted
+    }
+
+
+def _known(cells: Cells) -> set[str]:
+    """All datasets that were trained on or tested on."""
+    return {*map(_trained_on, cells), *(dataset for row in cells.values() for dataset in row)}
+
+
+def _trained_on(protocol: str) -> str:
+    """The dataset of a protocol, by its name."""
+    return PROTOCOLS[protocol].dataset if protocol in PROTOCOLS else protocol.rpartition("-")[0]
 
 
 def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
     """The table as markdown."""
-    datasets = sorted({dataset for row in cells.values() for dataset in row})
+    datasets = _columns(cells)
     mapped = (
-        "Labels are mapped by name; classes without a counterpart are left out, so"
+        "Labels are mapped by name; samples of a class that the network does not know are not scored (*without*), so"
         if kind == "classes"
         else "Values are rescaled linearly, so"
     )
@@ -137,15 +186,28 @@ def to_markdown(cells: Cells, model: str, kind: str = "classes") -> str:
             + " | ".join(_text(row[dataset], kind) if dataset in row else "–" for dataset in datasets)
             + " |"
         )
+    open_cells = [
+        f"{trained_on} on {dataset}" for trained_on, row in cells.items() for dataset in datasets if dataset not in row
+    ]
+    if open_cells:
+        lines += ["", f"Not measured: {', '.join(map(markdown, open_cells))}."]
     return "\n".join(lines) + "\n"
+
+
+def _columns(cells: Cells) -> list[str]:
+    """The tested datasets: in the order of the rows that were chosen, else by name."""
+    found = list(dict.fromkeys(dataset for row in cells.values() for dataset in row))
+    orders = {tuple(dataset for dataset in found if dataset in row) == tuple(row) for row in cells.values()}
+    return found if orders == {True} else sorted(found)
 
 
 def _text(cell: Cell, kind: str) -> str:
     name = metrics.headline(kind).name
     score = "undefined" if cell.mean is None else metrics.number(cell.mean, name)
     spread = f" ± {metrics.number(cell.std, name)}" if cell.std is not None else ""
-    mapped = ", shared classes" if VIA in cell.protocol else ""
-    return f"{score}{spread} (n {cell.n}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
+    mapped = f", without {', '.join(cell.excluded)}" if cell.excluded else ""
+    mapped += f"; {', '.join(cell.unused)} never the answer" if cell.unused else ""
+    return f"{score}{spread} (n {cell.n:,}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
 
 
 def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
@@ -155,7 +217,7 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
 
     metric = metrics.headline(kind)
     unit = metric.in_words + _unit(kind).removeprefix(metric.title)
-    datasets = sorted({dataset for row in cells.values() for dataset in row})
+    datasets = _columns(cells)
     values = np.array(
         [
             [np.nan if d not in row or (mean := row[d].mean) is None else mean for d in datasets]
@@ -174,22 +236,29 @@ def draw(cells: Cells, model: str, kind: str = "classes") -> bytes:
     for y, row in enumerate(cells.values()):
         for x, dataset in enumerate(datasets):
             if dataset in row and (mean := row[dataset].mean) is not None:
-                text = f"{metric.text(mean, metric.decimals - 1)}\nn = {row[dataset].n}"
-                axes.text(x, y, text, ha="center", va="center", color="white" if mean > 0.55 else "black")
+                without = f"\nwithout {', '.join(row[dataset].excluded)}" if row[dataset].excluded else ""
+                text = f"{metric.text(mean, metric.decimals - 1)}\nn = {row[dataset].n:,}{without}"
+                axes.text(x, y, text, ha="center", va="center", fontsize=9, color="white" if mean > 0.55 else "black")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def write_matrix(store: Store, model: str) -> Path:
+def write_matrix(store: Store, model: str, datasets: Sequence[str] = ()) -> Path:
     """Render tables and figures of one model into ``<root>/matrix/``: of classes, and of values where it has such
     runs.
+
+    Args:
+        store: the records.
+        model: the network.
+        datasets: which are shown, in this order; none: all. The files are then named after them, too.
 
     Returns:
         The markdown file.
 
     Raises:
         RecordError: it has no run that could be shown.
+        UnknownNameError: a dataset of which there is no cell.
     """
     records = list(store.records())
     tables = {kind: cells for kind in KINDS if (cells := collect(records, model, kind))}
@@ -200,7 +269,11 @@ def write_matrix(store: Store, model: str) -> Path:
             problem,
             f"Models with runs: {', '.join(others)}." if others else f"Train one: fer-bench run --model {model}.",
         )
-    page = store.root / "matrix" / f"{folder_name(model)}.md"
+    if datasets:
+        known = [kind for kind in tables if _known(tables[kind]) & set(datasets)] or list(tables)[:1]
+        tables = {kind: chosen(tables[kind], datasets) for kind in known}
+    named = "-".join([folder_name(model), *map(folder_name, datasets)])
+    page = store.root / "matrix" / f"{named}.md"
     text = []
     for kind, cells in tables.items():
         name = f"{page.stem}{'' if kind == 'classes' else '-' + kind}.png"

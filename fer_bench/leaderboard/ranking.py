@@ -34,6 +34,7 @@ _FEW = 10
 _BESIDE = ("accuracy", "macro_f1", "balanced_accuracy", "ece")
 # For classes as imbalanced as FindingEmo's, average precision and the scores of each class are reported.
 UNEVEN = "weighted_f1"
+_BESIDE_OF_LABELS = ("mean_auc", "binary_nll")
 _BESIDE_OF_VALUES = ("ccc", "rmse", "rmse_scaled", "pcc", "icc31")
 _UNIT = (-1.0, 1.0)
 # What an address keeps within a link in a table; brackets and bars would end either.
@@ -222,6 +223,8 @@ def _columns(board: Board, names: Names, notes: _Notes, *, marked: bool = True) 
         return text + (mark(record) if marked else "") + notes.of(placed.row.caveats)
 
     beside = [_second(protocol)] if protocol.task.kind == "classes" else []
+    if protocol.task.kind == "labels":
+        beside = list(_BESIDE_OF_LABELS[:1])
     if protocol.task.kind == "values" and len(protocol.task.dimensions) > 1:
         beside = [f"{dimension}/ccc" for dimension in protocol.task.dimensions][:2]
     return [
@@ -298,6 +301,8 @@ def _groups_of_metrics(board: Board) -> list[tuple[str, list[str]]]:
     if protocol.task.kind == "classes":
         beside = [name for name in _of_classes(protocol.primary) if name != protocol.primary]
         return [("", [*beside, *plugins])]
+    if protocol.task.kind == "labels":
+        return [("", [*_BESIDE_OF_LABELS, *plugins])]
     single = len(protocol.task.dimensions) < 2
     found = [
         (

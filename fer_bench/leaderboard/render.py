@@ -13,7 +13,7 @@ from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.split_comparison import Sibling
-from fer_bench.protocols import Protocol, Task
+from fer_bench.protocols import PROTOCOLS, Protocol, Task
 from fer_bench.results import corruptions
 from fer_bench.results.copies import read_present
 from fer_bench.results.protocol import find_protocol
@@ -83,7 +83,10 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
     for record in store.records() if found is None else found:
         records.setdefault(record.protocol, []).append(record)
     pages = {path.stem for path in store.root.glob("*.md") if path.name != INDEX and BEGIN in (_text(path) or "")}
-    names = sorted(records.keys() | {row.protocol for paper in reported for row in paper.rows} | pages)
+    claimed = {row.protocol for paper in reported for row in paper.rows}
+    # A dataset's other declared splits have the claims too.
+    variants = {known.name for known in PROTOCOLS.in_order() if known.options and known.plain_name in claimed}
+    names = sorted(records.keys() | claimed | variants | pages)
     boards = [
         rank(
             find_protocol(name, records.get(name, ())) or _claimed(name, reported),

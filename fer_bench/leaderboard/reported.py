@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fer_bench.errors import SpecError
+from fer_bench.findings import like, reason
 from fer_bench.spec import read_yaml
 
 T = TypeVar("T", bound=BaseModel)
+Statistic = Literal["recall", "precision", "f1"]
 
 Status = Literal[
     "reproduced",
@@ -78,7 +80,10 @@ class ReportedRow(_Strict):
         protocol: the leaderboard that it is shown on.
         model: by its name in this suite, where it has one.
         setting: what distinguishes it from the paper's other numbers of this model.
-        metrics: on the paper's test set; empty where it gives none.
+        metrics: on the paper's test set, or, called ``train_accuracy`` and the like, on another split; empty where it
+            gives none.
+        per_class: ``recall``, ``precision`` and ``f1`` of each class on the paper's test set, by the class' name.
+        train_per_class: the same on its training split.
         notes: what a reader must know before comparing.
         location: table, figure or section of the paper.
         pretraining: what the network was trained on before; empty where the source does not say.
@@ -91,10 +96,12 @@ class ReportedRow(_Strict):
     """
 
     # It names a page: nothing that leads out of the folder of pages.
-    protocol: str = Field(min_length=1, max_length=200, pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
+    protocol: Annotated[str, Field(max_length=200), like(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", "the name of a protocol")]
     model: str = Field(min_length=1)
     setting: str = ""
     metrics: dict[str, Value] = {}
+    per_class: dict[str, dict[Statistic, Value]] = {}
+    train_per_class: dict[str, dict[Statistic, Value]] = {}
     notes: str = ""
     location: str = Field(min_length=1)
     pretraining: str = ""
@@ -200,5 +207,5 @@ def _check(model: type[T], content: Any, where: str) -> T:
             fields = Value.model_fields if key.startswith("metrics.") else model.model_fields
             problem = f"{where}: unknown key {key!r}."
             raise SpecError(problem, f"Known: {', '.join(fields)}.") from None
-        problem = f"{where}: {key + ': ' if key else ''}{first['msg'][0].lower()}{first['msg'][1:]}."
+        problem = f"{where}: {key + ': ' if key else ''}{reason(first)}."
         raise SpecError(problem, "Correct the value.") from None

@@ -95,7 +95,7 @@ class ByOutcomes:
 
 
 class ByReplicates:
-    """Tests of any score that follows from sums: all rows are scored on the same resamples of the test samples (or of
+    """Tests of any score that can be resampled: all rows are scored on the same resamples of the test samples (or of
     whole groups).
 
     Args:
@@ -149,8 +149,7 @@ class ByReplicates:
         same = same_order(record, first, "test")
         where = f"record {record.protocol}/{record.model}/{record.run_id}"
         score, answers = of_predictions(self.protocol, align(predictions, reference, where, same=same))
-        per_unit = units.total(score.terms(answers))
-        return np.concatenate([score.value(block.astype(np.float64) @ per_unit) for block in self._blocks])
+        return np.concatenate([score.drawn(answers, units, block) for block in self._blocks])
 
 
 def _stored(record: Record) -> tuple[str, int]:

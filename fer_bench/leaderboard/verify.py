@@ -38,6 +38,7 @@ from fer_bench.scoring.known import known_part, unknown_names
 from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.newer import expected, lacking, newer_than, without
 from fer_bench.scoring.outside import not_here
+from fer_bench.scoring.record import scores_on_train
 from fer_bench.scoring.score import correct, score
 
 
@@ -328,6 +329,24 @@ def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
         return
     if not equal_values(stated.get("accuracy"), accuracy):
         yield Difference(path, key, stated.get("accuracy"), accuracy)
+    if "confusion" in stated:
+        yield from _classes_on_train(stated, accuracy, path)
+
+
+def _classes_on_train(stated: Mapping[str, Any], accuracy: float, path: Path) -> Iterator[Difference]:
+    """The scores of the training split that follow from its confusion matrix, which must fit the outcomes."""
+    key = "training.on_train"
+    try:
+        confusion = np.asarray(stated["confusion"], dtype=np.int64)
+        found = scores_on_train(confusion)
+        right = float(np.trace(confusion[:, :-1]) / max(confusion.sum(), 1))
+    except (FerBenchError, ValueError, TypeError, IndexError) as error:
+        yield Difference(path, f"{key}.confusion", None, f"cannot be read: {error}")
+        return
+    if not equal_values(right, accuracy) or not equal_values(stated["n"], int(confusion.sum())):
+        yield Difference(path, f"{key}.confusion", f"{int(confusion.sum())} samples, accuracy {right}", accuracy)
+    for difference in compare_values({name: stated.get(name) for name in found}, found, key):
+        yield Difference(path, *difference)
 
 
 def _ccc_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:

@@ -47,7 +47,7 @@ class Source(Protocol):
 
     name: str
     live: bool
-    """Whether it goes on without waiting for who reads it."""
+    """Whether it continues without waiting for its reader."""
     rate: float
     """Frames per second."""
     end: float | None

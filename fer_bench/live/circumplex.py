@@ -20,7 +20,15 @@ Coloured = Sequence[tuple[Track, Colour]]
 
 
 def unit_values(values: npt.NDArray[np.float32], scale: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Values of a dataset on -1 to 1; what is beyond is moved to the border."""
+    """Values of a dataset on -1 to 1; what is beyond is moved to the border.
+
+    Args:
+        values: of any shape, in the dataset's units.
+        scale: lowest and highest value of the dataset.
+
+    Returns:
+        float32 of the same shape.
+    """
     low, high = scale
     return np.asarray(np.clip((values - (low + high) / 2) / ((high - low) / 2), -1, 1), dtype=np.float32)
 

@@ -57,7 +57,7 @@ def picture_seconds(path: Path) -> float | None:
 
 
 def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte of the content, and end of each box; an end may be behind that of the file."""
+    """Kind, first byte of the content, and end of each box; an end may be beyond that of the file."""
     for _ in range(_LONGEST_WALK):
         if at + 8 > end:
             return

@@ -104,7 +104,7 @@ def _boxes(view: npt.NDArray[np.uint8], tracks: list[Track], card: Card, zoom: f
 
 
 def _headline(track: Track, card: Card) -> str:
-    if card.classes:
+    if card.probabilities:
         best = int(track.outputs.argmax())
         return f"{card.names[best]} {track.outputs[best]:.0%}"
     digits = 2 if card.scale[1] - card.scale[0] <= 4 else 1
@@ -137,7 +137,7 @@ def _panel(panel: npt.NDArray[np.uint8], tracks: list[Track], card: Card, pace: 
     draw_text(panel, lost, (edge, foot + round(28 * unit)), small, FAINT)
     draw_text(panel, "latency", (width - edge, foot + round(28 * unit)), small, FAINT, anchor="right")
     inner = panel[top + round(4 * unit) : foot - round(4 * unit), edge : width - edge]
-    if card.classes:
+    if card.probabilities:
         _bars(inner, tracks, card, unit)
     elif {"valence", "arousal"} <= set(card.names):
         draw_circumplex(inner, [(track, colour_of(track)) for track in tracks], card, unit)

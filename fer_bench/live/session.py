@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.deploy.predictor import Predictor
+from fer_bench.deploy.predictor import OverClips, Predictor
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.escaping import one_line
 from fer_bench.faces.crops import Framing
@@ -41,7 +41,7 @@ class Seen:
     Args:
         frame: the frame.
         boxes: what was cut out for the network, one per face, the largest face first.
-        outputs: shape (faces, C).
+        outputs: shape (faces, C); of a temporal model features of each face, which its memory makes outputs of.
         detecting: seconds.
         predicting: seconds, cutting out included.
     """
@@ -157,6 +157,10 @@ def run_live(
     if card.subject != "face":
         problem = f"run {card.run_id} was trained on {card.dataset}: it looks at whole scenes, not at faces."
         raise SpecError(problem, "Choose a run on faces; `fer-bench predict` takes single images.")
+    memory = predictor.memory if isinstance(predictor, OverClips) else None
+    if memory is not None:
+        # Whether it can answer frame by frame is said before anything is opened.
+        memory()
     lossy = realtime or source.live
     recordings: list[Recording] = []
     video = rows = None
@@ -168,7 +172,7 @@ def run_live(
         rows = TableRecording(_not_the_source(table, source), card.names, classes=card.classes)
         recordings.append(rows)
     look = _look(predictor, detector, framing or card.framing)
-    summary, tracker, clock = Summary(source.name), Tracker(smooth), _Clock(progress)
+    summary, tracker, clock = Summary(source.name), Tracker(smooth, memory), _Clock(progress)
     whole = False
     try:
         with _signals() as signals, Pipeline(source, look, realtime=lossy) as pipeline:
@@ -206,17 +210,18 @@ def run_live(
 
 def _look(predictor: Predictor, detector: FaceDetector, framing: Framing) -> Callable[[Frame], Seen]:
     card = predictor.card
+    ask = predictor.features if isinstance(predictor, OverClips) else predictor.predict
 
     def look(frame: Frame) -> Seen:
         began = time.perf_counter()
         if frame.image is None:
-            return Seen(frame, [], predictor.predict(card.batch([])), 0.0, 0.0)
+            return Seen(frame, [], ask(card.batch([])), 0.0, 0.0)
         image = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         faces = detector.detect(image)
         found = time.perf_counter()
         cuts = [(face, framing.cut(image, face, card.height, gray=card.channels == 1)) for face in faces]
         kept = [(face, cut) for face, cut in cuts if cut is not None]
-        outputs = predictor.predict(card.batch([cut for _, cut in kept]))
+        outputs = ask(card.batch([cut for _, cut in kept]))
         return Seen(frame, [framing.box(face) for face, _ in kept], outputs, found - began, time.perf_counter() - found)
 
     return look

@@ -34,7 +34,7 @@ def _mask(text: str, size: int, bold: bool) -> npt.NDArray[np.float32]:
 
 
 def text_size(text: str, size: int, *, bold: bool = False) -> tuple[int, int]:
-    """Width and height in pixels."""
+    """Width and height in pixels of a line of text whose letters are ``size`` pixels high."""
     height, width = _mask(text, size, bold).shape[:2]
     return width, height
 

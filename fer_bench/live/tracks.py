@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from fer_bench.deploy.predictor import Step
 
 Box = tuple[float, float, float, float]
 TRAIL_SECONDS = 3.0
@@ -25,6 +28,7 @@ class Track:
         time: when, in seconds of the source.
         outputs: shape (C,), smoothed.
         trail: (time, outputs) of the last seconds, oldest first.
+        step: from the features of its next frame to outputs, of a temporal model.
     """
 
     number: int
@@ -32,6 +36,7 @@ class Track:
     time: float
     outputs: npt.NDArray[np.float32]
     trail: deque[tuple[float, npt.NDArray[np.float32]]] = field(default_factory=deque)
+    step: Step | None = None
 
 
 class Tracker:
@@ -40,10 +45,12 @@ class Tracker:
     Args:
         smooth: time constant in seconds of an exponential moving average of the outputs; 0: none. In seconds, not
             frames, so that dropped frames change nothing.
+        memory: gives each new face its own memory of a temporal model, which makes outputs of features; None: what is
+            added are outputs.
     """
 
-    def __init__(self, smooth: float = 0.0) -> None:
-        self._smooth = smooth
+    def __init__(self, smooth: float = 0.0, memory: Callable[[], Step] | None = None) -> None:
+        self._smooth, self._memory = smooth, memory
         self._tracks: list[Track] = []
         self._next = 1
 
@@ -53,7 +60,7 @@ class Tracker:
         Args:
             time: of the frame, in seconds, never falling.
             boxes: of the faces.
-            outputs: shape (faces, C).
+            outputs: shape (faces, C); with a memory, features of each face.
 
         Returns:
             One track per face, in the order of the boxes.
@@ -75,8 +82,10 @@ class Tracker:
         ]
 
     def _follow(self, track: Track | None, time: float, box: Box, outputs: npt.NDArray[np.float32]) -> Track:
+        step = track.step if track is not None else self._memory() if self._memory is not None else None
+        outputs = outputs if step is None else step(outputs)
         if track is None:
-            track = Track(self._next, box, time, outputs)
+            track = Track(self._next, box, time, outputs, step=step)
             self._next += 1
             self._tracks.append(track)
         elif self._smooth > 0:

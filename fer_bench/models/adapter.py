@@ -64,6 +64,7 @@ class InputAdapter(nn.Module):
         normalization: ``imagenet``, ``centred`` (mean 0.5, standard deviation 0.25), ``symmetric`` (-1 to 1), ``clip``
             or ``unit`` (0 to 1).
         size: side of the output in pixels; None keeps the input's size.
+        keep: images keep their proportions, and ``size`` is their shorter side; else they are stretched to a square.
         channels: 1 or 3. Grey is repeated for three; colour is averaged by ITU-R BT.601 luma weights for one.
     """
 
@@ -71,25 +72,29 @@ class InputAdapter(nn.Module):
     std: torch.Tensor
     luma: torch.Tensor
 
-    def __init__(self, normalization: str = "centred", size: int | None = None, channels: int = 3) -> None:
+    def __init__(
+        self, normalization: str = "centred", size: int | None = None, channels: int = 3, *, keep: bool = False
+    ) -> None:
         super().__init__()
         mean, std = NORMALIZATIONS[normalization]
-        self.size, self.channels = size, channels
+        self.size, self.channels, self.keep = size, channels, keep
         self.register_buffer("mean", torch.tensor(mean[:channels]).view(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std[:channels]).view(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Adapt (B, 1 or 3, H, W), uint8 or float in 0..255, to float (B, channels, size, size) in channels-last
-        memory.
+        memory; kept in their proportions, one of the sides is longer.
         """
         x = images.float()
         if self.channels == 1 and x.shape[1] == 3:
             x = (x * self.luma).sum(dim=1, keepdim=True)
-        if self.size is not None and (x.shape[2] != self.size or x.shape[3] != self.size):
-            x = nn.functional.interpolate(
-                x, size=(self.size, self.size), mode="bilinear", align_corners=False, antialias=x.shape[2] > self.size
-            )
+        if self.size is not None:
+            given = [int(n) for n in x.shape[2:]]
+            sides = [round(n * self.size / min(given)) if self.keep else self.size for n in given]
+            if sides != given:
+                smaller = given[0] > sides[0]
+                x = nn.functional.interpolate(x, sides, mode="bilinear", align_corners=False, antialias=smaller)
         if self.channels == 3 and x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

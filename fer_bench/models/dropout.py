@@ -10,7 +10,7 @@ _STEPS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """``nn.Dropout`` whose mask costs a quarter of the random numbers where it is drawn on a CPU.
+    """``nn.Dropout`` whose mask costs a quarter of the random numbers where it is sampled on a CPU.
 
     PyTorch draws one random number per element there, on one thread on processors of other makers than Intel's: a
     seventh of a training step of the five-layer CNN. Here one 64-bit number decides over four elements. Same

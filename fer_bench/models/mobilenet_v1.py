@@ -72,7 +72,7 @@ def read_mobilenet(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Timm's names of the convolutions and of the norms behind them, in the order of the graph."""
+    """Timm's names of the convolutions and of the norms after them, in the order of the graph."""
     yield "conv_stem", "bn1"
     for stage, blocks in enumerate(_STAGES):
         for block in range(blocks):

@@ -3,22 +3,20 @@
 ``stem: small`` takes the first halvings away and leaves the rest of the network as it is (``stem_stride`` is 1 or 2, 1
 by default):
 
-==================================== ==========================================================================
-===================== family                               what changes
-positions of 48 px ====================================
-========================================================================== ===================== ResNet, ResNeXt, Wide
-ResNet         7 x 7 convolution of stride 2 and pooling become a 3 x 3 convolution       6 x 6, 3 x 3 DenseNet,
-GoogLeNet, ShuffleNet      the same                                                                   6 x 6, 3 x 3
-SqueezeNet                           the same; global pooling and one linear layer behind the last fire module  12 x 12,
-6 x 6 AlexNet                              the same; global pooling and one linear layer behind the convolutions      11
-x 11, 5 x 5 VGG                                  the last pooling goes, with stride 2 also the first; then as AlexNet
-3 x 3, 3 x 3 Inception v3                         as ResNet, and its unpadded convolutions are padded
-5 x 5, 2 x 2 MobileNet, MNASNet, EfficientNet     the stride of the first convolution
-3 x 3, 2 x 2 (as designed) ====================================
-========================================================================== =====================
+================================ ==================================================================== ==============
+family                           what changes                                                         positions
+================================ ==================================================================== ==============
+ResNet, ResNeXt, Wide ResNet     7 x 7 convolution of stride 2, pooling: become a 3 x 3 convolution   6 x 6, 3 x 3
+DenseNet, GoogLeNet, ShuffleNet  the same                                                             6 x 6, 3 x 3
+SqueezeNet                       the same; pooling, one linear layer after the last fire module       12 x 12, 6 x 6
+AlexNet                          the same; pooling, one linear layer after the convolutions           11 x 11, 5 x 5
+VGG                              the last pooling goes, with stride 2 also the first; then as AlexNet 3 x 3, 3 x 3
+Inception v3                     as ResNet, and its unpadded convolutions are padded                  5 x 5, 2 x 2
+MobileNet, MNASNet, EfficientNet the stride of the first convolution                                  3 x 3, 2 x 2 *
+================================ ==================================================================== ==============
 
-The last column is the map before global pooling, with stride 1 and 2. What is new is initialised as the rest of its
-network: He et al. (2015), fan out.
+The last column is the map of a 48 px face before global pooling, with stride 1 and 2 (*: as designed). What is new is
+initialised as the rest of its network: He et al. (2015), fan out.
 """
 
 from __future__ import annotations

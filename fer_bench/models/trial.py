@@ -18,7 +18,8 @@ from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.models import weights as weight_files
 from fer_bench.models.catalog import find_model
 from fer_bench.models.initial import require_imagenet
-from fer_bench.models.zoo import Network, build_specified, known_side
+from fer_bench.models.zoo import Network, build_specified, known_side, without_temporal
+from fer_bench.pinning import NAMED_WEIGHTS, RUN
 from fer_bench.spec import RunSpec
 
 # What PyTorch says where the first convolution takes another number of channels than it is given.
@@ -47,16 +48,19 @@ def try_network(
     Raises:
         SpecError: it fails, or returns something else than ``n_outputs`` finite numbers per image.
     """
-    given = side or getattr(getattr(network, "adapter", None), "size", None) or 48
+    adapter = getattr(network, "adapter", None)
+    given = side or getattr(adapter, "size", None) or 48
+    # What keeps its proportions is tried on a picture that is not square.
+    wide = given * 4 // 3 if getattr(adapter, "keep", False) else given
     place = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with _unchanged(network):
         try:
-            outputs = network(torch.zeros(n, channels, given, given, dtype=torch.uint8, device=place))
+            outputs = network(torch.zeros(n, channels, given, wide, dtype=torch.uint8, device=place))
         except FerBenchError:
             raise
         except Exception as error:  # networks raise whatever they are made to
             problem = (
-                f"model {name!r} fails on an image of {given} x {given} px ({type(error).__name__}:"
+                f"model {name!r} fails on an image of {given} x {wide} px ({type(error).__name__}:"
                 f" {first_line(error)})."
             )
             raise SpecError(problem, _advice(name, error)) from None
@@ -127,7 +131,9 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     weights = spec.execution.place_of(spec.weights)
     if weights == "imagenet":
         require_imagenet(find_model(spec.model), spec.model_options)
-    content = weight_files.read_file(weights) if weights not in ("none", "imagenet") else None
+    # The checkpoint of a run is looked for once its record is found.
+    named = weights in NAMED_WEIGHTS or weights.startswith(RUN)
+    content = None if named else weight_files.read_file(weights)
 
     def built(device: str) -> Network:
         with torch.random.fork_rng(devices=[]), torch.device(device):
@@ -143,7 +149,12 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     except Exception:  # whatever cannot be done without memory
         network = built("cpu")
     if content is not None:
-        weight_files.fitting(network, content, weights)
+        plain = network
+        if spec.temporal != "none":
+            # A file is of the network below the temporal model.
+            with torch.device("meta"):
+                plain = build_specified(without_temporal(spec), n_outputs, native_size=native, pretrained=False)
+        weight_files.fitting(plain, content, weights)
     return network
 
 

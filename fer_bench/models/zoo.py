@@ -12,30 +12,13 @@ from torch import nn
 from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import ModelEntry, find_model
+from fer_bench.models.clip_network import over_clips
 from fer_bench.models.initial import Initial, find_imagenet, from_file, require_imagenet
+from fer_bench.models.network import Network as Network
+from fer_bench.models.temporal_options import temporal_options
 from fer_bench.spec import RunSpec
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class Network(nn.Module):
-    """An input adapter and a body.
-
-    Args:
-        adapter: turns uint8 images into the body's input.
-        body: returns logits or values.
-    """
-
-    def __init__(self, adapter: InputAdapter, body: nn.Module) -> None:
-        super().__init__()
-        self.adapter = adapter
-        self.body = body
-        # Where its weights are from; None: from the random numbers.
-        self.initial: Initial | None = None
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, C) of images (B, 1 or 3, H, W), uint8 or 0..255."""
-        return self.body(self.adapter(images))
 
 
 def build_network(
@@ -49,6 +32,7 @@ def build_network(
     options: dict[str, Any] | None = None,
     initial: Initial | None = None,
     data_dir: str | None = None,
+    aspect: str = "square",
 ) -> Network:
     """Build a network by name.
 
@@ -65,6 +49,8 @@ def build_network(
             stride 1 and no pooling); ResNet and VGG also ``width``, the share of their channels.
         initial: ImageNet's weights where they have been found already.
         data_dir: data root, in which they are looked for otherwise.
+        aspect: ``square`` stretches images to the side of the input; ``keep`` keeps their proportions, and that is the
+            shorter side.
 
     Returns:
         The network; ``initial`` says where its weights are from.
@@ -79,6 +65,9 @@ def build_network(
     if side < entry.smallest:
         problem = f"image_size = {side}: {name} needs at least {entry.smallest} px."
         raise SpecError(problem, f"Leave image_size out, or set it to {entry.image_size}.")
+    if aspect == "keep" and (entry.fixed_size or entry.source == "own"):
+        problem = f"aspect = 'keep': {name} takes square images only."
+        raise SpecError(problem, "Leave aspect out; a square frame with bars keeps the proportions as well.")
     kind = default_normalization(name, weights) if normalization == "auto" else normalization
     try:
         if "num_classes" in given:
@@ -95,7 +84,7 @@ def build_network(
         detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         problem = f"model {name!r} cannot be built with {given} for images of {side} px: {detail.rstrip('.')}."
         raise SpecError(problem, "Correct model_options, or image_size.") from None
-    network = Network(InputAdapter(kind, side), body)
+    network = Network(InputAdapter(kind, side, keep=aspect == "keep"), body)
     # Without its tensors, which the network has by now.
     network.initial = initial and replace(initial, state={})
     if weights not in ("none", "imagenet"):
@@ -129,7 +118,7 @@ def build_specified(
             stay theirs.
         initial: ImageNet's weights where they have been found already.
     """
-    return build_network(
+    network = build_network(
         spec.model,
         num_outputs,
         weights=spec.execution.place_of(spec.weights) if pretrained else "none",
@@ -139,7 +128,18 @@ def build_specified(
         options=dict(spec.model_options),
         initial=initial,
         data_dir=spec.execution.data_dir,
+        aspect=spec.aspect,
     )
+    options = temporal_options(spec)
+    if options is None:
+        return network
+    frozen = spec.freeze == "backbone" and not spec.unfreeze_every
+    return in_channels_last(over_clips(network, num_outputs, options, frozen=frozen))
+
+
+def without_temporal(spec: RunSpec) -> RunSpec:
+    """The spec of the network below a temporal model."""
+    return spec.model_copy(update={"temporal": "none", "temporal_options": {}})
 
 
 def known_side(spec: RunSpec) -> int | None:

@@ -4,10 +4,8 @@ own runs.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +15,9 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
 from fer_bench.models.converting import current_name
+from fer_bench.models.designed import DesignedInput, design_of
 from fer_bench.models.initial import Initial
+from fer_bench.models.penultimate import penultimate as penultimate
 from fer_bench.models.trained import load_network, spec_of
 from fer_bench.models.weights import FOLDED, read_file, weights_digest
 from fer_bench.models.zoo import Network, build_network, in_channels_last, normalization_of
@@ -29,7 +29,8 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 
 PLACES = ("alexnet", "resnet18", "resnet50", "densenet161")
-N_PLACES = 365
+N_PLACES, N_CLASSES = 365, 1000
+TIMM = "timm:"
 OUTPUTS = ("features", "predictions")
 
 
@@ -44,6 +45,8 @@ class Backbone:
         preprocessing: image size and normalisation, in words that differ whenever they do.
         parameters: of the whole network.
         initial: where its weights are from; None where they are random, a run's, or those of Places365 and EmoNet.
+        of_values: whether it is the predictions of a run of values.
+        side: of its input, where it scales images; None: it sees them as they are.
     """
 
     name: str
@@ -52,40 +55,8 @@ class Backbone:
     preprocessing: str
     parameters: int
     initial: Initial | None = None
-
-
-def penultimate(network: nn.Module) -> nn.Module:
-    """The network without its last layer: it returns what that layer would have been given, flattened to (B, D).
-
-    Args:
-        network: torchvision's, timm's, this suite's own, or a :class:`Network` around one of them. It is left as it is;
-            the result shares its weights, but for timm's, which are copied.
-
-    Raises:
-        SpecError: no last linear layer was found.
-    """
-    if isinstance(network, Network):
-        return _with(network, "body", penultimate(network.body))
-    if hasattr(network, "reset_classifier"):
-        body = copy.deepcopy(network)
-        reset: Any = body.reset_classifier
-        reset(0)
-        return body
-    for name in ("fc", "classifier"):
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Linear):
-            return _with(network, name, nn.Identity())
-        if isinstance(head, nn.Sequential) and len(head) and isinstance(head[-1], nn.Linear):
-            return _with(network, name, nn.Sequential(*list(head)[:-1]))
-    problem = f"{type(network).__name__} has no last linear layer that could be left out."
-    raise SpecError(problem, "Use its predictions, or another backbone.")
-
-
-def _with(module: nn.Module, name: str, child: nn.Module) -> nn.Module:
-    """A shallow copy of a module with one child replaced."""
-    copied = copy.copy(module)
-    copied.__dict__["_modules"] = {**module._modules, name: child}
-    return copied
+    of_values: bool = False
+    side: int | None = None
 
 
 def build_backbone(
@@ -105,9 +76,10 @@ def build_backbone(
             a file in ``<data root>/weights`` for Places365 and EmoNet; ``none`` for random weights (always the same);
             else the path of a file.
         outputs: ``features`` of the penultimate layer, or ``predictions``, the probabilities of the network's own
-            classes. EmoNet has predictions only.
+            classes, or the values that a run predicts. EmoNet has predictions only.
         image_size: side that images are stretched to; None: as the dataset gives them (runs, Places365 and EmoNet keep
-            to their own).
+            to their own). timm's networks get images as they were designed for, scaled, cropped and normalised as
+            timm's data configuration says, at this side or their own.
         store: where runs are looked up.
         data_dir: data root.
 
@@ -117,14 +89,19 @@ def build_backbone(
     if outputs not in OUTPUTS:
         kind = "kind of outputs"
         raise unknown_name(kind, outputs, OUTPUTS)
-    if outputs == "predictions" and name.startswith("run:"):
-        _require_classes(name.removeprefix("run:"), store or Store())
+    if outputs == "predictions" and name.startswith(TIMM) and not design_of(name.removeprefix(TIMM)).of_imagenet:
+        problem = f"backbone {name!r} was not trained to classify: it has no class probabilities."
+        raise SpecError(problem, f"Use its features: features:{name}.")
+    of_values = outputs == "predictions" and name.startswith("run:") and _is_of_values(name, store or Store())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, preprocessing = _network(name, weights, image_size, store or Store(), data_dir)
+    side = _side_of(network)
     parameters = sum(p.numel() for p in network.parameters())
-    if outputs == "predictions" or name == EMONET:
-        module: nn.Module = nn.Sequential(network, nn.Softmax(dim=1))
+    if of_values:
+        module: nn.Module = network
+    elif outputs == "predictions" or name == EMONET:
+        module = nn.Sequential(network, nn.Softmax(dim=1))
     else:
         module = nn.Sequential(penultimate(network), nn.Flatten())
     module = in_channels_last(module.eval().requires_grad_(False))
@@ -135,6 +112,8 @@ def build_backbone(
         f"{preprocessing}, {outputs}",
         parameters,
         getattr(network, "initial", None),
+        of_values,
+        side,
     )
 
 
@@ -152,14 +131,28 @@ def _network(
     size = image_size or (
         entry.image_size if entry.source == "own" or (entry.source == "plugin" and entry.fixed_size) else None
     )
+    if name.startswith(TIMM) and not chosen.endswith(FOLDED):
+        design = design_of(name.removeprefix(TIMM), image_size)
+        classes = design.classes if design.of_imagenet and design.classes else N_CLASSES
+        network = build_network(
+            name, classes, weights=chosen, image_size=design.height, normalization="unit", data_dir=data_dir
+        )
+        network.adapter = DesignedInput(design)  # type: ignore[assignment]
+        return network, design.describe()
     # TensorFlow pads images on one side only.
     options = {"pad_type": "same"} if chosen.endswith(FOLDED) else None
     network = build_network(
-        name, 1000, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
+        name, N_CLASSES, weights=chosen, image_size=size, native_size=size or 224, options=options, data_dir=data_dir
     )
     # Random weights get what the trained ones would.
     kind = "centred" if chosen.endswith(FOLDED) else default_normalization(name, "imagenet")
     return _resized(network, size, kind), f"{size or 'as given'} px, {kind}"
+
+
+def _side_of(network: nn.Module) -> int | None:
+    """Side of the input in pixels; None where images stay as they are, or what is small to begin with."""
+    adapter = getattr(network, "adapter", None)
+    return adapter.design.height if isinstance(adapter, DesignedInput) else getattr(adapter, "size", None)
 
 
 def _resized(network: Network, size: int | None, normalization: str) -> Network:
@@ -177,7 +170,11 @@ def _file(name: str, weights: str, file: str, source: str, data_dir: str | None)
 
 
 def read_state(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of a checkpoint by the names that torchvision gives them today."""
+    """Tensors of a checkpoint, each of its own shape, by the names that torchvision gives them today.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     content = read_file(path)
     state = content.get("state_dict", content)
     return {current_name(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
@@ -221,7 +218,7 @@ class CentreCrop(nn.Module):
         self.side = side
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Crop (B, C, H, W)."""
+        """Crop images (B, C, H, W) to (B, C, side, side)."""
         top, left = (images.shape[2] - self.side) // 2, (images.shape[3] - self.side) // 2
         return images[:, :, top : top + self.side, left : left + self.side]
 
@@ -234,12 +231,9 @@ def _emonet(weights: str, data_dir: str | None) -> nn.Module:
     return nn.Sequential(KragelInput(), network)
 
 
-def _require_classes(reference: str, store: Store) -> None:
-    """Refuse a run whose outputs are no probabilities."""
-    record = store.get(reference)
-    if find_task(record.task).kind != "classes":
-        problem = f"run {reference!r} predicts values, not classes: its predictions are not probabilities."
-        raise SpecError(problem, f"Use its features: features:run:{reference}.")
+def _is_of_values(name: str, store: Store) -> bool:
+    """Whether a run predicts values."""
+    return find_task(store.get(name.removeprefix("run:")).task).kind == "values"
 
 
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:

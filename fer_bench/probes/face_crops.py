@@ -139,6 +139,11 @@ def detector_digests(
 def face_input(name: str, store: Store, data_dir: str | None) -> FaceInput:
     """How a network was shown faces: a run as its dataset has them, any other network as photographs of 224 px.
 
+    Args:
+        name: of a backbone, or ``run:`` and a run id.
+        store: where the run's record is.
+        data_dir: dataset root directory; None: the usual places.
+
     Raises:
         RecordError: no such run.
         SpecError: it is no trained network, or one of scenes.

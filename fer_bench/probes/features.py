@@ -100,23 +100,36 @@ def extract(
     return Features(found.values, found.key, found.n_computed)
 
 
-def batch_size_for(image: npt.NDArray[np.uint8]) -> int:
-    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x
-    48.
+def batch_size_for(image: npt.NDArray[np.uint8], side: int | None = None) -> int:
+    """Images per batch, so that the activations of wide networks fit: 4 of 800 x 600, 39 of 224 x 224, 256 of 48 x 48.
+
+    Args:
+        image: one of them, shape (H, W) or (H, W, 3).
+        side: of the network's input, to which small images are enlarged.
     """
-    return int(min(max(_PIXELS // (image.shape[0] * image.shape[1]), 1), _MOST))
+    pixels = max(image.shape[0] * image.shape[1], (side or 0) ** 2)
+    return int(min(max(_PIXELS // pixels, 1), _MOST))
 
 
 def _rows(backbone: Backbone, images: Images, place: Place, start: int) -> Iterator[npt.NDArray[np.float16]]:
     """Features of the images from ``start`` on, a batch at a time."""
     module = backbone.module.to(place.device)
-    size = batch_size_for(np.asarray(images[0]))
+    size = batch_size_for(np.asarray(images[0]), backbone.side)
     for batch in _loader(images, range(start, len(images)), size, place.workers):
         yield run_batch(module, batch["image"], place)
 
 
 def run_batch(module: torch.nn.Module, images: torch.Tensor, place: Place) -> npt.NDArray[np.float16]:
-    """Features (B, D) of a batch of uint8 images (B, C, H, W), in half precision."""
+    """Features of one batch.
+
+    Args:
+        module: gives shape (B, D).
+        images: uint8 (B, C, H, W).
+        place: device and precision.
+
+    Returns:
+        float16 (B, D); what is beyond half precision is moved to its limit.
+    """
     kind = _TYPES.get(place.precision)
     with (
         torch.inference_mode(),

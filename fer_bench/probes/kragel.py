@@ -41,7 +41,7 @@ class KragelEmoNet(nn.Module):
         self.pool = nn.MaxPool2d(3, stride=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, 20)."""
+        """Logits (B, 20) of images (B, 3, 227, 227), as :class:`KragelInput` gives them."""
         x = self.pool(self.norm(functional.relu(self.conv1(x))))
         x = self.pool(self.norm(functional.relu(self.conv2(x))))
         x = functional.relu(self.conv3(x))
@@ -98,7 +98,7 @@ class KragelInput(nn.Module):
         self.register_buffer("mean", torch.tensor([123.68, 116.78, 103.94]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Adapt (B, 1 or 3, H, W), 0..255."""
+        """Adapt images (B, 1 or 3, H, W), 0 to 255, to float32 (B, 3, 227, 227)."""
         x = images.float()
         if x.shape[2:] != (SIDE, SIDE):
             x = functional.interpolate(x, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True).clamp(

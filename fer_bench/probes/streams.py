@@ -3,15 +3,17 @@
 ``features:NAME``
     penultimate features of a backbone.
 ``predictions:NAME``
-    the backbone's own class probabilities: Places365's 365, EmoNet's 20, a trained run's.
+    the backbone's own class probabilities: Places365's 365, EmoNet's 20, a trained run's; or the values of a run of
+    values.
 ``emo8:NAME``
     eight probabilities of an Emo8 head on the backbone's features.
 ``task:NAME``
-    probabilities of a head of the grid's own task on the backbone's features: three for arousal3.
+    probabilities, or values, of a head of the grid's own task on the backbone's features: three for arousal3.
 ``faces:NAME``
     mean and standard deviation, over the faces of an image, of the class probabilities of a face network: 14 values for
-    seven expressions, all of them 0 where there is no face, so that the sum of the means says whether there is one.
-    (The paper does not say what it does there.) See :mod:`fer_bench.probes.face_crops` for where faces come from.
+    seven expressions, all of them 0 where there is no face, so that the sum of the means says whether there is one; of
+    a network of values, likewise, and a 1 where there is a face. (The paper does not say what it does there.) See
+    :mod:`fer_bench.probes.face_crops` for where faces come from.
 
 NAME is any backbone of :mod:`fer_bench.probes.backbones`. Source: Mertens et al., FindingEmo (2024), section 4.
 """
@@ -19,7 +21,7 @@ NAME is any backbone of :mod:`fer_bench.probes.backbones`. Source: Mertens et al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,19 +30,18 @@ import torch
 
 from fer_bench.data.computed import dataset_identity
 from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.data.samples import Samples
 from fer_bench.errors import SpecError
 from fer_bench.models.catalog import find_model
 from fer_bench.probes.backbones import Backbone, build_backbone
 from fer_bench.probes.face_crops import Faces, find_faces
 from fer_bench.probes.features import Place, extract, run_batch
-from fer_bench.probes.heads import Head, Split, train_heads
 from fer_bench.probes.settings import EMONET, ProbeSettings
-from fer_bench.protocols import find_task
+from fer_bench.probes.stream_heads import StreamHead, fit_stream_head
 from fer_bench.registry import unknown_name
 from fer_bench.results.store import Store
 
 KINDS = ("features", "predictions", "emo8", "task", "faces")
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Stream:
         key: identity of what it was computed from.
         parameters: of the frozen network behind it.
         facts: counts that belong into the record.
+        head: on the features, of ``emo8`` and ``task``.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Stream:
     key: str
     parameters: int
     facts: dict[str, int | float | str] = field(default_factory=dict)
+    head: StreamHead | None = None
 
 
 def check_stream(stream: str) -> tuple[str, str]:
@@ -145,11 +148,11 @@ def load_stream(
     data_dir: str | None = None,
     backbone: Backbone | None = None,
 ) -> Stream:
-    """Compute a stream, or read it from the cache.
+    """Compute a stream, or read it from the cache; of ``emo8`` and ``task`` the features, see :func:`with_head`.
 
     Args:
         stream: ``KIND:NAME``.
-        settings: give weights, image size, the face detector, batch size and the limits of a head.
+        settings: give weights, image size, and the face detector.
         datamodule: of the dataset.
         place: device and precision.
         store: where runs are looked up.
@@ -166,10 +169,26 @@ def load_stream(
         faces = find_faces(datamodule, name, settings.detector, store or Store(), data_dir)
         return _faces(stream, backbone, faces, identity, place, len(datamodule.read_samples))
     features = extract(backbone, datamodule.read_samples.images, identity, place)
-    if kind in ("emo8", "task"):
-        values, facts = _head("emo8" if kind == "emo8" else settings.task, features.values, settings, datamodule, place)
-        return Stream(stream, values, features.key, backbone.parameters, facts)
     return Stream(stream, features.values, features.key, backbone.parameters)
+
+
+def with_head(stream: Stream, settings: ProbeSettings, samples: Samples, place: Place) -> Stream:
+    """A stream of features with the head that it asks for, fitted on the samples' training split; others as they are.
+
+    Args:
+        stream: of these samples, in their order.
+        settings: give task, batch size and the limits of a head.
+        samples: with targets and splits.
+        place: device.
+
+    Raises:
+        SpecError: the samples have no labels of the head's task.
+    """
+    kind, _ = check_stream(stream.name)
+    if kind not in ("emo8", "task"):
+        return stream
+    head, facts = fit_stream_head(kind if kind == "emo8" else "", stream.values, settings, samples, place)
+    return replace(stream, values=head.of(stream.values, place.device), facts=facts, head=head)
 
 
 def _outputs(kind: str, name: str) -> str:
@@ -185,6 +204,9 @@ def _faces(stream: str, backbone: Backbone, faces: Faces, identity: dict[str, An
         blank = torch.zeros(1, 1, faces.side, faces.side, dtype=torch.uint8)
         width = run_batch(backbone.module.to(place.device), blank, place).shape[1]
         values, key = np.zeros((n, 2 * width), dtype=np.float32), "no face"
+    if backbone.of_values:
+        present = np.bincount(faces.image, minlength=n) > 0
+        values = np.concatenate([values, present[:, None].astype(np.float32)], axis=1)
     facts = (
         {**faces.facts, "without_face": "all values 0 before they are standardised"}
         if faces.facts["n_without_face"]
@@ -215,51 +237,22 @@ def pool_faces(probabilities: npt.NDArray[np.float32], image: npt.NDArray[np.int
     return np.concatenate([mean, np.sqrt(square / known)], axis=1).astype(np.float32)
 
 
-def _head(
-    task: str, values: npt.NDArray[Any], settings: ProbeSettings, datamodule: AffectDataModule, place: Place
-) -> tuple[npt.NDArray[np.float32], dict[str, int | float | str]]:
-    """Probabilities of the best head of a task on validation, among the learning rates of the settings; cross-entropy
-    and seed 0, as the paper's streams.
+@dataclass(frozen=True)
+class Scaling:
+    """What each column of fused streams is moved by and multiplied with.
+
+    Args:
+        mean: shape (D,), float32.
+        scale: likewise.
     """
-    samples, classes = datamodule.read_samples, find_task(task).labels
-    if task not in samples.targets or classes is None:
-        problem = f"dataset {datamodule.name!r} has no {task} labels for a stream of their predictions."
-        raise SpecError(problem, "Leave the stream out.")
-    labels = np.asarray(samples.targets[task], dtype=np.int64)
-    train, validation = (
-        Split(
-            torch.from_numpy(values[at].astype(np.float32)).to(place.device),
-            torch.from_numpy(labels[at]).to(place.device),
-        )
-        for at in (samples.where("train"), samples.where("validation"))
-    )
-    heads = [Head(lr) for lr in settings.lr]
-    trained = train_heads(
-        heads,
-        train,
-        validation,
-        classes,
-        batch_size=settings.batch_size,
-        max_epochs=settings.max_epochs,
-        patience=settings.patience,
-    )
-    scores = [
-        np.nanmax(
-            [-np.inf, *(epoch["validation_weighted_f1"][h] for epoch in trained.history[: trained.chosen_epoch[h] + 1])]
-        )
-        for h in range(len(heads))
-    ]
-    best = int(np.argmax(scores))
-    out = np.empty((len(values), len(classes)), dtype=np.float32)
-    for start in range(0, len(values), _BLOCK):
-        block = torch.from_numpy(values[start : start + _BLOCK].astype(np.float32)).to(place.device)
-        out[start : start + _BLOCK] = trained.probabilities(block)[best]
-    return out, {f"{task}_lr": heads[best].lr, f"{task}_epoch": int(trained.chosen_epoch[best])}
+
+    mean: npt.NDArray[np.float32]
+    scale: npt.NDArray[np.float32]
 
 
 def fuse(
     streams: Sequence[Stream], positions: dict[str, npt.NDArray[np.int64]], standardise: bool
-) -> dict[str, npt.NDArray[np.float32]]:
+) -> tuple[dict[str, npt.NDArray[np.float32]], Scaling | None]:
     """Put streams side by side.
 
     Args:
@@ -269,7 +262,7 @@ def fuse(
             becomes 0 where it keeps its value.
 
     Returns:
-        By split, shape (n, sum of the streams' widths), float32.
+        By split, shape (n, sum of the streams' widths), float32; and how they were scaled, if they were.
     """
     width = sum(stream.values.shape[1] for stream in streams)
     fused = {split: np.empty((len(at), width), dtype=np.float32) for split, at in positions.items()}
@@ -279,11 +272,13 @@ def fuse(
         left = columns.stop
         for split, at in positions.items():
             fused[split][:, columns] = stream.values[at]
-    if standardise:
-        mean = fused["train"].mean(axis=0, dtype=np.float64)
-        std = fused["train"].std(axis=0, dtype=np.float64)
-        scale = np.where(std > 1e-6, 1 / np.maximum(std, 1e-6), 1.0)
-        for values in fused.values():
-            values -= mean.astype(np.float32)
-            values *= scale.astype(np.float32)
-    return fused
+    if not standardise:
+        return fused, None
+    mean = fused["train"].mean(axis=0, dtype=np.float64)
+    std = fused["train"].std(axis=0, dtype=np.float64)
+    scale = np.where(std > 1e-6, 1 / np.maximum(std, 1e-6), 1.0)
+    scaling = Scaling(mean.astype(np.float32), scale.astype(np.float32))
+    for values in fused.values():
+        values -= scaling.mean
+        values *= scaling.scale
+    return fused, scaling

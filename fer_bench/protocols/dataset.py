@@ -105,11 +105,16 @@ def declare(info: DatasetInfo, *protocols: Protocol) -> DatasetInfo:
 
 
 def declared(dataset: str) -> DatasetInfo | None:
-    """What is declared of a dataset of the package, or of a folder or table that a user brings; None of any other.
+    """What is declared of a dataset of the package, of several as one, or of a folder or table that a user brings; None
+    of any other.
 
     Args:
-        dataset: its name, ``folder:NAME`` or ``table:NAME``.
+        dataset: its name, several with ``+`` between them, ``folder:NAME`` or ``table:NAME``.
     """
+    from fer_bench.protocols.union import parts_of, union_info
+
+    if parts := parts_of(dataset):
+        return union_info(parts)
     key, colon, own = dataset.partition(":")
     info = DATASETS.get(key)
     # Of what users bring the name is needed, of all else it is wrong.
@@ -136,7 +141,13 @@ def info_of(dataset: str) -> DatasetInfo:
 
 
 def unknown_dataset(dataset: str) -> UnknownNameError:
-    """Compose the error for a name that is neither a dataset's nor a plugin's."""
+    """Compose the error for a name that is neither a dataset's nor a plugin's; of several with ``+`` between them, for
+    the first that is none.
+    """
+    names = dataset.split("+")
+    if len(names) > 1 and any(name in DATASETS for name in names):
+        twice = next((name for name in names if names.count(name) > 1), "")
+        dataset = next((name for name in names if name not in DATASETS or DATASETS[name].written), twice)
     written = [DATASETS[name].written or name for name in DATASETS]
     return unknown_name("dataset", dataset, plugins.known("dataset", written))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fer_bench.protocols.dataset import DatasetInfo, declare
 from fer_bench.protocols.options import DatasetOptions
 from fer_bench.protocols.protocol import Protocol
@@ -9,12 +11,6 @@ from fer_bench.protocols.tasks import TASKS
 
 # Medians over 366 of FER2013's first 400 faces: those in which MediaPipe's landmarker finds its points.
 _MARGINS = (0.12, 0.28, 0.11, -0.01)
-_BARSOUM = """@inproceedings{barsoum2016training,
-  title = {Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution},
-  author = {Barsoum, Emad and Zhang, Cha and Canton Ferrer, Cristian and Zhang, Zhengyou},
-  booktitle = {ACM International Conference on Multimodal Interaction (ICMI)},
-  year = {2016}
-}"""
 
 
 class NoOptions(DatasetOptions):
@@ -57,21 +53,22 @@ FER2013 = declare(
 )
 
 FERPLUS = declare(
-    DatasetInfo(
+    replace(
+        FER2013,
         name="ferplus",
         title="FER+",
         about="FER2013's faces with the votes of ten taggers (fer2013new.csv), eight expressions",
         licence="MIT (the votes; the faces are FER2013's)",
         homepage="https://github.com/microsoft/FERPlus",
-        citation=_BARSOUM,
+        citation="""@inproceedings{barsoum2016training,
+  title = {Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution},
+  author = {Barsoum, Emad and Zhang, Cha and Canton Ferrer, Cristian and Zhang, Zhengyou},
+  booktitle = {ACM International Conference on Multimodal Interaction (ICMI)},
+  year = {2016}
+}""",
         how_to_get="fer2013new.csv is in the public FERPlus repository of its authors.",
         datamodule="fer_bench.datasets.ferplus.module:FERPlusDataModule",
-        options=NoOptions,
         default_task="fer8",
-        channels=1,
-        small_faces=True,
-        margins=_MARGINS,
-        square=True,
     ),
     Protocol(
         "ferplus",
@@ -88,24 +85,16 @@ FERPLUS = declare(
 )
 
 FERPLUS_GENERATED = declare(
-    DatasetInfo(
+    replace(
+        FERPLUS,
         name="ferplus_generated",
         title="FER+ as its authors' code reads it",
         about="FER2013's faces with the votes of the layout that the authors' script generates, eight expressions",
-        licence=FERPLUS.licence,
-        homepage=FERPLUS.homepage,
-        citation=_BARSOUM,
         how_to_get=(
             "The script generate_training_data.py in the public FERPlus repository of its authors makes it from"
             " fer2013.csv."
         ),
         datamodule="fer_bench.datasets.ferplus.generated:FERPlusGeneratedDataModule",
-        options=NoOptions,
-        default_task="fer8",
-        channels=1,
-        small_faces=True,
-        margins=_MARGINS,
-        square=True,
     ),
     Protocol(
         "ferplus_generated",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
 from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
 from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
+from fer_bench.protocols.union import parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "photo": "photos", "frame": "frames"}
@@ -28,7 +31,7 @@ def dataset_name(dataset: str) -> str:
     return dataset.removeprefix("folder:").removeprefix("table:") if brought else dataset.replace(":", ".")
 
 
-def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
+def protocol_for(dataset: str, task: str, fold_by: str = "", options: Mapping[str, Any] | None = None) -> Protocol:
     """The declared protocol of a dataset and a task, or a plain one for user datasets.
 
     Args:
@@ -36,6 +39,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
         task: name of the task.
         fold_by: what folds keep together, where folds are cut; another grouping than the declared one is another
             protocol, with its own name.
+        options: ``dataset_options``; where no folds are cut, those of a dataset that is split in several ways say which
+            protocol is meant.
 
     Raises:
         UnknownNameError: the task does not exist.
@@ -61,6 +66,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
             ),
         )
     plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
+    if not fold_by and options:
+        return next((variant for variant in _declared_variants(plain) if _chosen(variant, options)), plain)
     if fold_by in ("", plain.fold_by):
         return plain
     return replace(
@@ -80,8 +87,34 @@ def protocol_for(dataset: str, task: str, fold_by: str = "") -> Protocol:
     )
 
 
+def _declared_variants(plain: Protocol) -> list[Protocol]:
+    """Other ways of splitting the same dataset for the same task that it declares."""
+    return [
+        known
+        for known in PROTOCOLS.in_order()
+        if known.options and (known.dataset, known.task) == (plain.dataset, plain.task)
+    ]
+
+
+def _chosen(variant: Protocol, options: Mapping[str, Any]) -> bool:
+    return all(options.get(key) == value for key, value in variant.options.items())
+
+
+def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
+    """Whether options choose one of the other ways of splitting a dataset that it declares."""
+    known = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == dataset_name(dataset))
+    return any(protocol.options and _chosen(protocol, options) for protocol in known)
+
+
 def _brought(name: str, task: Task) -> Protocol:
     """Of a user dataset."""
+    if parts := parts_of(name):
+        about = (
+            f"Trained on {' and '.join(parts)} together, labels mapped by name; near-duplicates of test faces of any of"
+            " them are left out of training. Scored are the test faces of all; each source's own board has the score on"
+            " its own."
+        )
+        return Protocol(name, task, title=f"{union_info(parts).title}, {task.title or task.name}", about=about)
     if task.scale is not None:
         return _of_values(name, task, task.scale)
     if task.labels is None or not is_own(task):
@@ -118,7 +151,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         SpecError: the name cannot be part of a file name, or the protocol is not one of classes.
     """
     if protocol.task.labels is None:
-        problem = f"protocol {protocol.name!r} is one of values: only classes can be relabelled."
+        problem = f"protocol {protocol.name!r} is one of {protocol.task.kind}: only classes can be relabelled."
         raise SpecError(problem)
     if not labels.replace("_", "").replace("-", "").replace(".", "").isalnum() or labels.startswith("."):
         problem = f"labels {labels!r}: only letters, digits, '_', '-' and '.' can be used in the name of a label file."
@@ -127,6 +160,7 @@ def relabelled(protocol: Protocol, labels: str) -> Protocol:
         protocol,
         n_test=None,
         checksums={},
+        options={},
         title=f"{protocol.title}: labels {labels}",
         about=(
             f"Networks of {protocol.name}, judged by the labels {labels} instead of the dataset's own, on the test"

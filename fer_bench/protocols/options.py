@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import SpecError
+from fer_bench.findings import reason
 from fer_bench.registry import unknown_name
 
 _LONGEST = 80
@@ -67,7 +68,7 @@ def read_options(model: type[M], given: Mapping[str, Any], dataset: str) -> M:
     key = str(first["loc"][0])
     shown, field = repr(first["input"]), model.model_fields[key]
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
-    problem = f"dataset {dataset!r}: dataset_options.{key} = {shown}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    problem = f"dataset {dataset!r}: dataset_options.{key} = {shown}: {reason(first)}."
     about = f"It is {field.description}" if field.description else "Correct the value"
     default = "" if field.default is None else f"; the default is {field.default!r}"
     raise SpecError(problem, f"{about}{default}.")

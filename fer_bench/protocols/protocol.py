@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fer_bench import metrics
 from fer_bench.protocols.tasks import Task
@@ -10,6 +11,8 @@ from fer_bench.registry import Registry
 
 # Infix of a protocol's name whose predictions are scored against other labels than the dataset's own.
 LABELS = "-labels-"
+# Caveat of scores on a test set on which something was chosen.
+SELECTED_ON_TEST = "selected on test"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Protocol:
         scale: (low, high) of the dataset's values; predictions and errors are in these units.
         fold_by: what its folds keep together; empty where the splits are given.
         variant: end of the name where the same dataset and task are judged in more than one way.
+        options: ``dataset_options`` that choose it, where a dataset declares more than one way of being split.
     """
 
     dataset: str
@@ -41,11 +45,17 @@ class Protocol:
     scale: tuple[float, float] = (-1.0, 1.0)
     fold_by: str = ""
     variant: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """``<dataset>-<task>``, and the variant where there is one."""
         return f"{self.dataset}-{self.task.name}" + (f"-{self.variant}" if self.variant else "")
+
+    @property
+    def plain_name(self) -> str:
+        """That of the dataset's plain protocol of the task: papers' claims on it are shown on declared variants too."""
+        return f"{self.dataset}-{self.task.name}" if self.options else self.name
 
     @property
     def is_relabelled(self) -> bool:

@@ -22,16 +22,16 @@ class Task:
 
     Args:
         name: ``fer7``, ``va``, ...
-        kind: ``classes`` or ``values``.
+        kind: ``classes``; ``labels``: any number of categories a sample; or ``values``.
         primary: the metric that ranks.
         labels: the label set, for classes.
-        dimensions: names of the values, for values.
+        dimensions: names of the values, or of the categories of several labels.
         title: in the heading of a board.
         scale: (low, high) of the values of a user's own; None: the dataset's.
     """
 
     name: str
-    kind: Literal["classes", "values"]
+    kind: Literal["classes", "labels", "values"]
     primary: str
     labels: LabelSet | None = None
     dimensions: tuple[str, ...] = ()
@@ -44,6 +44,35 @@ class Task:
         return len(self.labels) if self.labels else len(self.dimensions)
 
 
+# EMOTIC's categories, as its authors list them (Kosti et al. 2019, table 1).
+EMOTIC26 = (
+    "affection",
+    "anger",
+    "annoyance",
+    "anticipation",
+    "aversion",
+    "confidence",
+    "disapproval",
+    "disconnection",
+    "disquietment",
+    "doubt/confusion",
+    "embarrassment",
+    "engagement",
+    "esteem",
+    "excitement",
+    "fatigue",
+    "fear",
+    "happiness",
+    "pain",
+    "peace",
+    "pleasure",
+    "sadness",
+    "sensitivity",
+    "suffering",
+    "surprise",
+    "sympathy",
+    "yearning",
+)
 TASKS: Registry[Task] = Registry("task")
 _TITLES = {
     "fer7": "seven expressions",
@@ -67,6 +96,17 @@ for _name in LABEL_SETS:
         ),
     )
 TASKS.add("va", Task("va", "values", "ccc", dimensions=("valence", "arousal"), title="valence and arousal"))
+TASKS.add(
+    "vad",
+    Task(
+        "vad",
+        "values",
+        "ccc",
+        dimensions=("valence", "arousal", "dominance"),
+        title="valence, arousal and dominance",
+    ),
+)
+TASKS.add("emotic26", Task("emotic26", "labels", "map", dimensions=EMOTIC26, title="26 emotion categories"))
 for _name in ("valence", "arousal"):
     TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,), title=_name))
 
@@ -94,8 +134,9 @@ def own_values(values: ValueSet) -> Task:
 
 
 def own_dimensions() -> frozenset[str]:
-    """Names of the dimensions of all tasks that are known by now."""
-    return frozenset(name for task in (*TASKS.in_order(), *_OWN.values()) for name in task.dimensions)
+    """Names of the dimensions of all tasks of values that are known by now."""
+    known = (*TASKS.in_order(), *_OWN.values())
+    return frozenset(name for task in known if task.kind == "values" for name in task.dimensions)
 
 
 def state_values(task: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from fer_bench.protocols.protocol import Protocol
 from fer_bench.protocols.tasks import TASKS
 
 _TASKS = ("va", "valence", "arousal")
+# Of AFEW-VA: the split by the numbers of clips, and the last clip of training and of validation.
+NUMBERS = "numbers"
+LAST_TRAINED, LAST_VALIDATED = 360, 480
 
 
 class AfewVaOptions(DatasetOptions):
@@ -19,6 +22,13 @@ class AfewVaOptions(DatasetOptions):
 
     margin: float = Field(0.1, ge=0, le=2, description="the share of the landmarks' box that is added around it")
     cache: bool = Field(True, description="whether crops are kept on disk")
+    split: Literal["folds", "numbers"] = Field(
+        "folds",
+        description=(
+            "how it is split: folds, or numbers: clips 1 to 360 are trained on, 361 to 480 validate, 481 to 600 are"
+            " tested"
+        ),
+    )
 
 
 AFEW_VA = declare(
@@ -56,6 +66,23 @@ AFEW_VA = declare(
             ),
             scale=(-10.0, 10.0),
             fold_by="identity",
+        )
+        for task in _TASKS
+    ),
+    *(
+        Protocol(
+            "afew_va",
+            TASKS[task],
+            title=f"AFEW-VA, {TASKS[task].title}, clips by number",
+            about=(
+                "Clips 1 to 360 are trained on, 361 to 480 validate, 481 to 600 are tested; every tested frame counts"
+                " once. Values from -10 to 10."
+            ),
+            # Nobody says that the numbers keep actors apart; the board of the folds does.
+            caveats=("a person can be in train and in test",),
+            scale=(-10.0, 10.0),
+            variant=NUMBERS,
+            options={"split": NUMBERS},
         )
         for task in _TASKS
     ),

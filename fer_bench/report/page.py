@@ -15,7 +15,7 @@ from fer_bench.metrics import NONE, is_share, title_of
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.report import figures
 from fer_bench.report.robustness import draw_corrupted
-from fer_bench.report.rows import Section, Shown, build_section, finished_rows, name_of_row
+from fer_bench.report.rows import Section, Shown, Table, build_section, finished_rows, name_of_row
 from fer_bench.results import corruptions
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.store import Store
@@ -25,7 +25,14 @@ PAGE = "report.html"
 MOST_ROWS = 10
 
 
-def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS, more: Sequence[Shown] = ()) -> Path:
+def report(
+    store: Store,
+    reference: str,
+    out: Path,
+    most_rows: int = MOST_ROWS,
+    more: Sequence[Shown] = (),
+    tables: Sequence[Table] = (),
+) -> Path:
     """Write the report of a run, or of all rows of a protocol.
 
     Args:
@@ -34,6 +41,7 @@ def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS, 
         out: folder, made where it is missing; gets the page and the PNG files.
         most_rows: of a protocol, only so many of the best rows are shown in full.
         more: further figures, made from what records do not hold.
+        tables: further tables of the first row, likewise.
 
     Returns:
         The page.
@@ -47,6 +55,7 @@ def report(store: Store, reference: str, out: Path, most_rows: int = MOST_ROWS, 
     else:
         content, sections = _of_run(store, reference)
     content["figures"] = [*content["figures"], *more]
+    sections[0].tables.extend(tables)
     several = len(sections) > 1
     files = {f"{figure.name}.png": figure.png for figure in content["figures"]}
     for section in sections:

@@ -13,11 +13,15 @@ from fer_bench.ensembles.curve import draw_curve
 from fer_bench.metrics import NONE, Metric, in_units
 from fer_bench.protocols import Protocol
 from fer_bench.report import figures, value_figures
+from fer_bench.report.labels import average_precisions, category_table
 from fer_bench.report.values import dimension_table, fold_rows, predicted_against_true
 from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.rows import Row, by_seed, mean, mean_interval, rows_of, std
+
+# Heading, header, rows.
+Table = tuple[str, list[str], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Section:
     records: tuple[Record, ...]
     scores: list[tuple[str, str, str]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
-    tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     figures: list[Shown] = field(default_factory=list)
 
 
@@ -90,12 +94,23 @@ def build_section(
     section.tables.extend(_tables(first))
     section.figures.extend(_curves(store, protocol, siblings or records))
     section.figures.extend(_members(protocol, first))
-    if labels is None:
+    if protocol.task.kind == "labels":
+        section.tables.append(category_table(records, protocol.task.dimensions))
+        section.figures.append(_of_categories(records, protocol.task.dimensions))
+    elif labels is None:
         section.tables.append(dimension_table(records, protocol.task.dimensions))
         section.figures.extend(_figures_of_values(store, protocol, records))
     else:
         section.figures.extend(_figures(store, protocol, records, labels.names))
     return section
+
+
+def _of_categories(records: Sequence[Record], names: Sequence[str]) -> Shown:
+    title = "test" if len(records) == 1 else f"test, mean of {len(records)} runs"
+    caption = (
+        "Average precision of each category on test with its 95 % interval, and the share of samples that have it."
+    )
+    return Shown("per_category", caption, average_precisions(records, names, title))
 
 
 def _curves(store: Store, protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
@@ -290,7 +305,7 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
         yield "notes", "; ".join(first.notes)
 
 
-def _tables(record: Record) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+def _tables(record: Record) -> Iterable[Table]:
     members = record.training.get("members")
     if record.kind == "ensemble" and members:
         score = next(name for name in metrics.HEADLINE.values() if f"validation_{name}" in members[0])

@@ -1,4 +1,4 @@
-"""Where values lie and where they are wrong: the circumplex, regions of it, residuals, and traces of clips."""
+"""Where values are and where they are wrong: the circumplex, regions of it, residuals, and traces of clips."""
 
 from __future__ import annotations
 

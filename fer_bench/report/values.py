@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fer_bench.ensembles.curve import png_of
 from fer_bench.metrics import headline, number, shown_of
@@ -44,6 +45,7 @@ def predicted_against_true(
         axes.set_title(name if np.isnan(value) else f"{name}: {shown.title} {shown.text(value)}", fontsize=10)
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_aspect("equal")
     return png_of(figure)
 

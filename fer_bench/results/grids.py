@@ -2,7 +2,8 @@
 
 A grid of linear heads makes some eighty records at once that differ in a learning rate, a loss and a seed.
 ``<grid>.grid.json`` holds what they share once and what differs per record, one record a line;
-``<grid>.grid.<split>.npz`` holds their outputs stacked, in half precision. Scores are computed from what is stored.
+``<grid>.grid.<split>.npz`` holds their outputs stacked, probabilities in half precision, values in single precision.
+Scores are computed from what is stored.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ class StackedPredictions:
 
     Args:
         common: ids, targets, flags and groups of the split; its outputs mean nothing.
-        outputs: shape (H, N, C), float16.
+        outputs: shape (H, N, C), float16 or, of values, float32.
     """
 
     common: Predictions
-    outputs: npt.NDArray[np.float16]
+    outputs: npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.common)
@@ -65,7 +66,7 @@ class StackedPredictions:
         columns: dict[str, npt.NDArray[np.generic]] = {
             "ids": common.ids.astype(np.str_),
             "targets": common.targets,
-            "outputs": self.outputs.astype(np.float16),
+            "outputs": self.outputs,
         }
         if common.groups is not None:
             columns["groups"] = common.groups.astype(np.str_)

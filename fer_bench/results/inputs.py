@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import NewerRecordError, RecordError
 from fer_bench.plugins import CODE
-from fer_bench.results.places import is_misplaced
+from fer_bench.results.places import in_place
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -104,7 +103,7 @@ def run_id_for(
     """The id under which a run on these inputs is recorded.
 
     The plain id is that of the copy which the protocol ranks or, where none is declared, of the first on which any seed
-    was run; every other has its fingerprint behind it, so that no record ever overwrites one on other data, and no row
+    was run; every other has its fingerprint after it, so that no record ever overwrites one on other data, and no row
     has seeds of two copies.
 
     Args:
@@ -209,11 +208,7 @@ def _is_taken(store: Store, protocol: str, model: str, plain: str, inputs: Mappi
     folder = store.path(protocol, model, plain).parent
     any_seed = re.compile(re.sub(r"-s\\?\d+", r"-s\\d+", re.escape(plain).replace("\\-s", "-s"), count=1))
     for path in folder.glob(f"{plain.partition('-')[0]}*.json"):
-        if (
-            any_seed.fullmatch(path.stem)
-            and (record := _in_place(path)) is not None
-            and not _is_of_data(record, inputs)
-        ):
+        if any_seed.fullmatch(path.stem) and (record := in_place(path)) is not None and not _is_of_data(record, inputs):
             return True
     return False
 
@@ -239,19 +234,7 @@ def _of_settings(store: Store, protocol: str, model: str, plain: str) -> list[Re
     none.
     """
     paths = (store.path(protocol, model, run_id) for run_id in _ids_of_settings(store, protocol, model, plain))
-    return [record for path in paths if (record := _in_place(path)) is not None]
-
-
-def _in_place(path: Path) -> Record | None:
-    try:
-        record = Record.load(path)
-    except NewerRecordError:
-        # It may be of these very settings, and would be overwritten.
-        raise
-    except RecordError:
-        return None
-    # Its id is that of another file, which must not be overwritten for it.
-    return None if is_misplaced(record, path) else record
+    return [record for path in paths if (record := in_place(path)) is not None]
 
 
 def _ids_of_settings(store: Store, protocol: str, model: str, plain: str) -> list[str]:

@@ -13,6 +13,7 @@ Key = TypeVar("Key")
 _MOST = 3
 _NOT_SETTINGS = frozenset({"seed", "recipe", "execution"})
 _DIGEST_SHOWN = 10
+_TEMPORAL = {"gru": " + GRU", "tcn": " + TCN", "transformer": " + transformer"}
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Named:
 
     @property
     def plain(self) -> str:
-        """Model, recipe and views of test-time augmentation."""
+        """Model, the temporal model over it, recipe and views of test-time augmentation."""
+        over = _TEMPORAL.get(str(self.spec.get("temporal", "none")), "")
         views = f" + TTA {self.spec['tta']} {self.spec.get('tta_kind', '')}".rstrip() if self.spec.get("tta") else ""
-        return self.model + (f" ({self.recipe})" if self.recipe else "") + views
+        return self.model + over + (f" ({self.recipe})" if self.recipe else "") + views
 
 
 def unique_names(named: Mapping[Key, Named]) -> dict[Key, str]:

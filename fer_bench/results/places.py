@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_bench.errors import RecordError
+from fer_bench.errors import NewerRecordError, RecordError
 from fer_bench.results.grids import SUFFIX
 from fer_bench.results.record import Record, plain_name
 from fer_bench.untrusted import shown
@@ -22,6 +22,22 @@ def is_misplaced(record: Record, path: Path) -> bool:
     return (record.protocol, folder_name(record.model)) != place or (
         not path.name.endswith(SUFFIX) and record.run_id != path.stem
     )
+
+
+def in_place(path: Path) -> Record | None:
+    """The record of a file; None where there is none, or it is damaged or of another file.
+
+    Raises:
+        NewerRecordError: it is of a schema that only newer versions read: it may be the very record that is looked for,
+            and is never overwritten.
+    """
+    try:
+        record = Record.load(path)
+    except NewerRecordError:
+        raise
+    except RecordError:
+        return None
+    return None if is_misplaced(record, path) else record
 
 
 def require_place(record: Record, path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import functools
 import os
 import platform
 import subprocess
@@ -33,12 +35,6 @@ def code() -> dict[str, Any]:
     Where the code is without its history, in a container or on a cluster's node, ``FER_BENCH_COMMIT`` names the
     commit.
     """
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     source = Path(fer_bench.__file__).parent
     commit = _git(source, "rev-parse", "HEAD") or os.environ.get("FER_BENCH_COMMIT")
     changed = _git(source, "status", "--porcelain", "--", str(source))
@@ -47,8 +43,18 @@ def code() -> dict[str, Any]:
         "commit": commit,
         "modified": None if changed is None else bool(changed),
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": dict(_versions()),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """What is installed when it is first asked for: what a process has imported stays as it was."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def machine() -> dict[str, Any]:

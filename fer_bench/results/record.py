@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from fer_bench import metric_plugins
 from fer_bench.errors import RecordError
+from fer_bench.findings import like, reason
 from fer_bench.protocols import learn_classes, learn_values, state_classes, state_values
 from fer_bench.results.layout import lay_out
 from fer_bench.results.newer import refuse_newer
@@ -69,7 +70,7 @@ class PredictionsFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: FileName
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Annotated[str, like("[0-9a-f]{64}", "64 hexadecimal digits")]
     n: int = Field(ge=0)
     head: int | None = Field(None, ge=0)
 
@@ -203,7 +204,7 @@ def first_finding(error: ValidationError) -> str:
     """The first thing that is wrong with a record: key and reason."""
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{shown(key, 80)}: {shown(first['msg'])}"
+    return f"{shown(key, 80)}: {shown(reason(first))}"
 
 
 def with_classes(record: Record) -> Record:

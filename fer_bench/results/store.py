@@ -23,7 +23,7 @@ from fer_bench.results.borrowing import borrow, lender_of
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.leftovers import Names, leftovers, sweep_folder
 from fer_bench.results.newer import Notice
-from fer_bench.results.places import checked, folder_name, is_misplaced, require_place
+from fer_bench.results.places import checked, folder_name, in_place, is_misplaced, require_place
 from fer_bench.results.record import Record, with_classes
 from fer_bench.results.writing import writing
 
@@ -60,13 +60,20 @@ class Store:
         return self._folder(protocol, model) / f"{checked(run_id)}.json"
 
     def find(self, protocol: str, model: str, run_id: str) -> Record | None:
-        """A record, or None.
+        """A record, of its own file or of a grid's, or None.
 
         Raises:
             RecordError: it is damaged.
         """
         path = self.path(protocol, model, run_id)
-        return Record.load(path) if path.is_file() else None
+        return Record.load(path) if path.is_file() else self._find_head(path.parent, run_id)
+
+    @staticmethod
+    def _find_head(folder: Path, run_id: str) -> Record | None:
+        # A grid may hold a hundred records: only one that names the run is taken apart.
+        named = f'"{run_id}"'.encode()
+        grids = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if named in path.read_bytes())
+        return next((record for path in grids for record in load_grid(path) if record.run_id == run_id), None)
 
     def find_intact(self, protocol: str, model: str, run_id: str) -> Record | None:
         """A record that can be reused: readable, in the right place, and with all its predictions; None otherwise.
@@ -76,14 +83,8 @@ class Store:
         Raises:
             NewerRecordError: it is of a schema that only newer versions read.
         """
-        path = self.path(protocol, model, run_id)
-        try:
-            record = Record.load(path)
-        except NewerRecordError:
-            raise
-        except RecordError:
-            return None
-        return record if not is_misplaced(record, path) and self.intact(record) else None
+        record = in_place(self.path(protocol, model, run_id))
+        return record if record is not None and self.intact(record) else None
 
     def find_intact_grid(self, protocol: str, model: str, grid: str) -> list[Record] | None:
         """The records of a grid, as :meth:`find_intact` finds one."""

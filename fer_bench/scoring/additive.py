@@ -1,5 +1,7 @@
-"""Scores that follow from sums over samples, so that a resample is a weighted sum: what scores of many groups, or of
-many corruptions, have in common.
+"""Scores of many resamples at once: what tests of rows, and scores of many groups or corruptions, have in common.
+
+Most scores follow from sums over samples, so that a resample is a weighted sum. Average precision follows from the
+order of all samples, and is computed of each resample's weights.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.classification import confusion_statistic, predicted_classes
 from fer_bench.scoring.moments import statistics, sums
+from fer_bench.scoring.multilabel import Categories, mean_ap, resampled_ap
 from fer_bench.scoring.regression import answer_missing
-from fer_bench.scoring.undefined import Float
+from fer_bench.scoring.resampling import Units
+from fer_bench.scoring.undefined import Float, mean_where_defined
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,82 @@ class Additive:
     value: Callable[[Float], Float]
     answers: Callable[[npt.NDArray[np.generic]], npt.NDArray[np.generic]]
 
-    def of(self, answers: npt.NDArray[np.generic]) -> float | None:
-        """The score of all samples; None where it is undefined."""
-        return known(self.value(self.terms(answers).sum(axis=0)))
+    def of(self, answers: npt.NDArray[np.generic], rows: npt.NDArray[np.int64] | None = None) -> float | None:
+        """The score of all samples, or of those at some positions; None where it is undefined."""
+        terms = self.terms(answers)
+        return known(self.value((terms if rows is None else terms[rows]).sum(axis=0)))
+
+    def drawn(
+        self,
+        answers: npt.NDArray[np.generic],
+        units: Units,
+        weights: npt.NDArray[np.generic],
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> Float:
+        """The score of resamples, shape (B,).
+
+        Args:
+            answers: of all samples.
+            units: what was drawn.
+            weights: shape (B, n), how often each unit is in each resample.
+            rows: positions of the samples that count; None: all.
+        """
+        terms, times = self.terms(answers), weights.astype(np.float64)
+        if rows is not None and units.member is None:
+            return self.value(times[:, rows] @ terms[rows])
+        if rows is not None:
+            kept = np.zeros_like(terms)
+            kept[rows] = terms[rows]
+            terms = kept
+        return self.value(times @ units.total(terms))
 
 
-def additive(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | None = None) -> Additive:
+@dataclass(frozen=True)
+class Ranked:
+    """The mean average precision of several labels, with the methods of :class:`Additive`.
+
+    Args:
+        name: of the score.
+        targets: shape (N, K).
+    """
+
+    name: str
+    targets: npt.NDArray[np.bool_]
+
+    def answers(self, outputs: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """The probabilities by which samples are ordered, (N, K); without an answer a sample is last."""
+        return Categories(self.targets, outputs).ranking
+
+    def of(self, answers: npt.NDArray[np.generic], rows: npt.NDArray[np.int64] | None = None) -> float | None:
+        """As :meth:`Additive.of`."""
+        at = np.arange(len(self.targets)) if rows is None else rows
+        return known(mean_ap(Categories(self.targets[at], _as_outputs(answers[at]))))
+
+    def drawn(
+        self,
+        answers: npt.NDArray[np.generic],
+        units: Units,
+        weights: npt.NDArray[np.generic],
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> Float:
+        """As :meth:`Additive.drawn`."""
+        at = np.arange(len(self.targets)) if rows is None else rows
+        member = at if units.member is None else units.member[at]
+        ranking = np.asarray(answers[at], dtype=np.float64)
+        own = Units(units.n, member)
+        return mean_where_defined(resampled_ap(self.targets[at], np.nan_to_num(ranking, nan=-1.0), weights, own))
+
+
+def resampled(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | None = None) -> Additive | Ranked:
     """The score by which a protocol ranks, of samples with these targets.
 
     Args:
         protocol: says what kind of answers these are.
-        targets: shape (N,) class ids, or (N, D) values.
+        targets: shape (N,) class ids, (N, K) categories, or (N, D) values.
         name: another statistic of the confusion matrix, for classes; None: the protocol's own.
     """
+    if protocol.task.kind == "labels":
+        return Ranked(protocol.primary, np.asarray(targets).astype(bool))
     if protocol.task.labels is None:
         return _of_values(protocol, np.asarray(targets))
     n_classes, metric = len(protocol.task.labels), name or protocol.primary
@@ -78,9 +145,9 @@ def additive(protocol: Protocol, targets: npt.NDArray[np.generic], name: str | N
 
 def of_predictions(
     protocol: Protocol, predictions: Predictions, name: str | None = None
-) -> tuple[Additive, npt.NDArray[np.generic]]:
+) -> tuple[Additive | Ranked, npt.NDArray[np.generic]]:
     """The score of a protocol on the samples of predictions, and their answers."""
-    score = additive(protocol, predictions.targets, name)
+    score = resampled(protocol, predictions.targets, name)
     return score, score.answers(predictions.outputs)
 
 
@@ -88,6 +155,12 @@ def known(value: npt.ArrayLike) -> float | None:
     """A score as a number; None where it is undefined."""
     number = float(np.asarray(value))
     return None if np.isnan(number) else number
+
+
+def _as_outputs(ranking: npt.NDArray[np.generic]) -> Float:
+    """Probabilities once more from what orders samples."""
+    values = np.asarray(ranking, dtype=np.float64)
+    return np.where(values < 0, np.nan, values)
 
 
 def _of_values(protocol: Protocol, targets: npt.NDArray[np.generic]) -> Additive:

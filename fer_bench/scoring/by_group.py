@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.additive import known, of_predictions
+from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.resampling import Interval, Units, percentiles
 from fer_bench.scoring.undefined import Float
 
@@ -62,6 +62,7 @@ class GroupScores:
     Args:
         metric: the score.
         whole: of all samples.
+        n: all samples.
         groups: in the order given.
         gap: None where fewer than two groups are large.
         unit: what was drawn in the bootstrap: ``samples``, or ``clips or people``.
@@ -69,6 +70,7 @@ class GroupScores:
 
     metric: str
     whole: float | None
+    n: int
     groups: tuple[GroupScore, ...]
     gap: Gap | None
     unit: str
@@ -77,8 +79,7 @@ class GroupScores:
 def score_groups(
     protocol: Protocol,
     predictions: Predictions,
-    member: npt.NDArray[np.str_],
-    names: Sequence[str],
+    groups: Mapping[str, npt.NDArray[np.int64]],
     metric: str | None = None,
 ) -> GroupScores:
     """Score groups of samples.
@@ -86,8 +87,8 @@ def score_groups(
     Args:
         protocol: by whose score.
         predictions: all samples.
-        member: shape (N,), the group of each.
-        names: of the groups, in the order in which they are listed.
+        groups: positions of the samples of each, in the order in which they are listed; a sample may be in several, or
+            in none.
         metric: another score of the confusion matrix than the protocol's own; None: that.
 
     Returns:
@@ -95,26 +96,19 @@ def score_groups(
         person alone.
     """
     score, answers = of_predictions(protocol, predictions, metric)
-    terms = score.terms(answers)
-    at = {name: np.flatnonzero(member == name) for name in names}
-    values = {name: known(score.value(terms[rows].sum(axis=0))) for name, rows in at.items()}
-    large = [name for name in names if len(at[name]) >= LEAST]
+    at = dict(groups)
+    values = {name: score.of(answers, rows) for name, rows in at.items()}
+    large = [name for name in at if len(at[name]) >= LEAST]
     together = predictions.groups
     if together is not None and any(len(np.unique(together[at[name]])) < 2 for name in large):
         together = None
     drawn: dict[str, list[Float]] = {name: [] for name in large}
-    units = Units.of(len(terms), together)
+    units = Units.of(len(predictions), together)
     for block in units.blocks() if large else ():
-        weights = block.astype(np.float64)
         for name in large:
-            if together is None:
-                drawn[name].append(score.value(weights[:, at[name]] @ terms[at[name]]))
-            else:
-                own = np.zeros_like(terms)
-                own[at[name]] = terms[at[name]]
-                drawn[name].append(score.value(weights @ units.total(own)))
+            drawn[name].append(score.drawn(answers, units, block, at[name]))
     replicates = {name: np.concatenate(blocks) for name, blocks in drawn.items()}
-    groups = tuple(
+    scores = tuple(
         GroupScore(
             name,
             len(at[name]),
@@ -122,14 +116,14 @@ def score_groups(
             percentiles(replicates[name]) if name in replicates else None,
             name in replicates,
         )
-        for name in names
+        for name in at
     )
-    compared = [group for group in groups if group.large and group.value is not None]
+    compared = [group for group in scores if group.large and group.value is not None]
     gap = None
     if len(compared) > 1:
         best = max(compared, key=lambda group: group.value or 0.0)
         worst = min(compared, key=lambda group: group.value or 0.0)
         between = percentiles(replicates[best.name] - replicates[worst.name])
         gap = Gap(best.name, worst.name, float(best.value or 0.0) - float(worst.value or 0.0), between)
-    whole = known(score.value(terms.sum(axis=0)))
-    return GroupScores(score.name, whole, groups, gap, "samples" if together is None else "clips or people")
+    unit = "samples" if together is None else "clips or people"
+    return GroupScores(score.name, score.of(answers), len(predictions), scores, gap, unit)

@@ -308,13 +308,18 @@ class Probabilities:
         """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without
         targets.
         """
+        from sklearn import config_context
         from sklearn.metrics import average_precision_score
 
-        ranking = np.where(self.unanswered[:, None], -1.0, self.values)
-        columns = range(self.values.shape[1])
-        return np.array(
-            [average_precision_score(self.one_hot[:, c], ranking[:, c]) if self.occurs[c] else np.nan for c in columns]
-        )
+        found = np.full(self.values.shape[1], np.nan)
+        if self.occurs.any():
+            ranking = np.where(self.unanswered[:, None], -1.0, self.values)
+            # What is given is checked already; its checks of each class take as long as the scores.
+            with config_context(assume_finite=True, skip_parameter_validation=True):
+                found[self.occurs] = average_precision_score(
+                    self.one_hot[:, self.occurs], ranking[:, self.occurs], average=None
+                )
+        return found
 
 
 def macro_ap(given: Probabilities) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.additive import Additive, known, of_predictions
+from fer_bench.scoring.additive import Additive, Ranked, known, of_predictions
 from fer_bench.scoring.resampling import Units, percentiles
 from fer_bench.scoring.undefined import Float
 
@@ -21,8 +21,8 @@ def score_corrupted(protocol: Protocol, clean: Predictions, answers: Mapping[str
     Args:
         protocol: by whose score.
         clean: the stored predictions of the same samples, uncorrupted.
-        answers: by corruption, (S, N) class ids with -1 for no answer, or (S, N, D) values with NaN for no answer; at
-            least one corruption.
+        answers: by corruption, (S, N) class ids with -1 for no answer, or (S, N, D) values, or probabilities of several
+            labels, with NaN for no answer; at least one corruption.
 
     Returns:
         ``metric``, ``n``, ``clean``, ``scores`` by corruption and strength, ``mean`` over all of these, ``drop`` =
@@ -57,7 +57,7 @@ def relative_drop(clean: float | None, score: float | None) -> float | None:
 
 
 def _intervals(
-    score: Additive, own: npt.NDArray[Any], clean: Predictions, answers: Mapping[str, npt.NDArray[Any]]
+    score: Additive | Ranked, own: npt.NDArray[Any], clean: Predictions, answers: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, Any]:
     names = [*answers, "mean", "drop"]
     units = Units.of(len(clean), clean.groups)
@@ -65,10 +65,9 @@ def _intervals(
         return dict.fromkeys(names)
     drawn: dict[str, list[Float]] = {name: [] for name in names}
     for block in units.blocks():
-        weights = block.astype(np.float64)
-        value = score.value(weights @ units.total(score.terms(own)))
+        value = score.drawn(own, units, block)
         means = {
-            name: np.mean([score.value(weights @ units.total(score.terms(answer))) for answer in each], axis=0)
+            name: np.mean([score.drawn(answer, units, block) for answer in each], axis=0)
             for name, each in answers.items()
         }
         overall = np.mean(list(means.values()), axis=0)

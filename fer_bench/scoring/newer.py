@@ -53,7 +53,7 @@ def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, Any
 
 
 def with_newer(stored: Mapping[str, Any], recomputed: Mapping[str, Any], newer: Collection[str]) -> dict[str, Any]:
-    """What is stored, as it is and in its order, and behind it what is of newer metrics and is not stored, at any
+    """What is stored, as it is and in its order, and after it what is of newer metrics and is not stored, at any
     depth.
     """
     found = {}

@@ -15,11 +15,13 @@ from fer_bench.metric_plugins import brought, function, stated_plugins
 from fer_bench.protocols import own_dimensions
 from fer_bench.results.record import Record
 from fer_bench.scoring.classification import Confusion, Probabilities
+from fer_bench.scoring.multilabel import Categories
 
 _MATRICES = np.array([[[3, 1, 0, 0], [0, 2, 1, 1], [1, 0, 4, 0]], [[0, 0, 0, 0], [0, 5, 2, 0], [0, 1, 3, 0]]])
 _CALLS = {
     "confusion": "It is called with a Confusion of any number of matrices, and returns one number of each.",
     "probabilities": "It is called with Probabilities, and returns a number.",
+    "labels": "It is called with Categories, and returns a number.",
     "values": "It is called with targets and outputs of one dimension, each of shape (N,), and returns a number.",
     "signs": "It is called with targets and outputs less the middle of the scale, both (N,), and returns a number.",
 }
@@ -47,6 +49,9 @@ def try_metric(metric: Metric, what: str) -> None:
         values = np.full((7, 3), 0.1)
         values[np.arange(7), [0, 1, 2, 0, 2, 2, 1]] = 0.8
         _number(compute, what, hint, (), Probabilities(ids, values, np.zeros(7, dtype=bool)))
+    elif metric.takes == "labels":
+        targets = np.arange(21).reshape(7, 3) % 4 == 0
+        _number(compute, what, hint, (), Categories(targets, 0.6 * targets + 0.2))
     else:
         targets = np.linspace(-0.9, 0.8, 9)
         _number(compute, what, hint, (), targets, 0.5 * targets + 0.1 * np.cos(np.arange(9)))

@@ -34,12 +34,24 @@ def std(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return mean_std(_of_all(each, name))[1]
 
 
+def mean_at(lists: Sequence[Sequence[float | None]], at: int) -> float | None:
+    """Mean over runs of one entry of a list among their metrics, such as those by class; None where one lacks it."""
+    values = [found[at] if at < len(found) else None for found in lists]
+    known = [float(value) for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+
+
 def mean_interval(each: Sequence[Mapping[str, Any]], name: str) -> Interval:
     """Mean over runs of the lower and of the upper ends of their intervals; None where one lacks it."""
     pairs = [pair for metrics in each if (pair := (metrics.get("intervals") or {}).get(name)) is not None]
     if len(pairs) < len(each):
         return None
     return math.fsum(pair[0] for pair in pairs) / len(pairs), math.fsum(pair[1] for pair in pairs) / len(pairs)
+
+
+def counted_as(kind: str) -> str:
+    """As what a sample without an answer counts, in a task of a kind."""
+    return {"values": "the middle of the scale", "labels": "last in the order of every category"}.get(kind, "wrong")
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,8 @@ class Row:
         found = dict.fromkeys(caveat for record in self.records for caveat in record.caveats)
         unanswered = [int(metric(record.metrics, "n_unanswered") or 0) for record in self.records]
         if any(unanswered):
-            values = "ccc" in self.records[0].metrics
-            counted = "the middle of the scale" if values else "wrong"
+            found_in = self.records[0].metrics
+            counted = counted_as("values" if "ccc" in found_in else "labels" if "map" in found_in else "classes")
             found[f"{_range(unanswered)} unanswered, counted as {counted}"] = None
         if self.n_unranked:
             found[f"{self.n_unranked} more {'run' if self.n_unranked == 1 else 'runs'} not ranked"] = None

@@ -18,6 +18,7 @@ from fer_bench.scoring.classification import (
     scores_from_confusion,
 )
 from fer_bench.scoring.intervals import bootstrap_confusion
+from fer_bench.scoring.multilabel import score_categories
 from fer_bench.scoring.value_scores import score_values
 
 
@@ -36,6 +37,8 @@ def score(protocol: Protocol, predictions: Predictions) -> dict[str, Any]:
     Raises:
         RecordError: targets or outputs do not fit the protocol.
     """
+    if protocol.task.kind == "labels":
+        return score_categories(protocol.task.dimensions, predictions)
     if protocol.task.labels is None:
         return score_values(protocol.task.dimensions, protocol.scale, predictions)
     n_classes = len(protocol.task.labels)

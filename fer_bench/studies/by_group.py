@@ -78,7 +78,7 @@ def score_by(store: Store, reference: str, name: str, execution: Execution | Non
         else _of_dataset(store, record, protocol, predictions, name, list(stored), execution or Execution())
     )
     metric = "accuracy" if attribute.by_class else None
-    return ByGroup(record, attribute, score_groups(protocol, predictions, attribute.groups, attribute.names, metric))
+    return ByGroup(record, attribute, score_groups(protocol, predictions, attribute.members, metric))
 
 
 def _stored(protocol: Protocol, predictions: Predictions) -> dict[str, Attribute]:

@@ -31,10 +31,10 @@ class Answers:
     """What a file answers, row by row.
 
     Args:
-        table: the file.
+        table: the rows of the file that answer anything: an image that could not be read may be any image.
         names: by which each row names its image.
         by_digest: whether these are digests.
-        outputs: shape (N, C) probabilities, or (N, D) values; NaN in a row that names an image and answers nothing.
+        outputs: shape (N, C) probabilities, of classes or of each category, or (N, D) values.
         what: ``probabilities``, ``classes`` or ``values``.
         also: names of the images in further columns, by column; empty where a row has none.
     """
@@ -47,33 +47,36 @@ class Answers:
     also: dict[str, list[str]]
 
 
-def read_answers(table: Table, protocol: Protocol) -> Answers:
+def read_answers(table: Table, protocol: Protocol, asked: LabelSet | None = None) -> Answers:
     """Find the answers that a protocol asks for among the columns of a file.
 
     Args:
         table: as :func:`fer_bench.submissions.tables.read_table` gives it. Of classes it has one column per class, in
             any order and in any spelling that is known, or one column ``class``; of values one per dimension.
         protocol: says which.
+        asked: the classes, where answers have others than the protocol; None: its own.
 
     Raises:
         BadDataError: a column is missing, unknown or there twice, or a cell is no answer; names the first such row.
     """
-    labels = protocol.task.labels
+    labels = asked or protocol.task.labels
     taken = labels.find if labels is not None else (lambda name: 0 if plain(name) in protocol.task.dimensions else None)
     keys = _id_columns(table, [name for name in table.columns if taken(name) is None])
     key = keys[0]
     names = [_name(table, i, cell) for i, cell in enumerate(table.columns[key])]
     others = {name: cells for name, cells in table.columns.items() if name not in keys}
+    kind = "probabilities" if protocol.task.kind == "labels" else "values"
     outputs, what = (
-        (_values(table, others, protocol), "values")
-        if labels is None
-        else _classes(table, others, labels, protocol.name)
+        (_values(table, others, protocol), kind) if labels is None else _classes(table, others, labels, protocol.name)
     )
-    if np.isnan(outputs).all():
+    answered = np.flatnonzero(~np.isnan(outputs).all(axis=1)).tolist()
+    if not answered:
         problem = f"{table.path}: none of its {len(table)} rows answers anything."
         raise BadDataError(problem, "Fill in the columns beside the ids.")
-    also = {name: [_text(cell) for cell in table.columns[name]] for name in keys[1:] if plain(name) not in DIGESTS}
-    return Answers(table, names, plain(key) in DIGESTS, outputs.astype(np.float32), what, also)
+    kept = table.select(answered)
+    also = {name: [_text(cell) for cell in kept.columns[name]] for name in keys[1:] if plain(name) not in DIGESTS}
+    names = [names[i] for i in answered]
+    return Answers(kept, names, plain(key) in DIGESTS, outputs[answered].astype(np.float32), what, also)
 
 
 def id_column(names: Iterable[str]) -> str:
@@ -206,6 +209,9 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         problem = f"{table.path}: {what}; {protocol.name} asks for {', '.join(wanted)}."
         raise BadDataError(problem, f"Leave other columns out. {_TEMPLATE}")
     outputs = _numbers(table, [(found[name], others[found[name]]) for name in wanted])
+    if protocol.task.kind == "labels":
+        _check_labels(table, outputs)
+        return outputs
     low, high = protocol.scale
     slack = (high - low) / 2
     wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
@@ -216,6 +222,15 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         )
         raise BadDataError(problem, "Give values in the units of the dataset.")
     return outputs
+
+
+def _check_labels(table: Table, outputs: npt.NDArray[np.float64]) -> None:
+    wrong = np.asarray(((outputs < 0) | (outputs > 1)).any(axis=1))
+    if wrong.any():
+        i = int(wrong.argmax())
+        value = next(value for value in outputs[i] if not 0 <= value <= 1)
+        problem = f"{table.where(i)}: {value:.4g} is not a probability{_more(wrong)}."
+        raise BadDataError(problem, "Give the probability of each category, from 0 to 1 (a sigmoid's outputs).")
 
 
 def _numbers(table: Table, columns: list[tuple[str, list[Any]]]) -> npt.NDArray[np.float64]:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from fer_bench.labels import plain
 from fer_bench.protocols import Protocol
 from fer_bench.results.record import Record
+from fer_bench.scoring.rows import counted_as
 
 if TYPE_CHECKING:
     from fer_bench.submissions.questions import Questions
+    from fer_bench.submissions.submit import Statement
 
 NOT_REPEATABLE = "not repeatable from here"
 SEEN = "test faces possibly seen"
 _PERFECT_FROM = 100
 _EXACT = 1e-9
+# What rounding to float32 may add to a value, as a share of the scale.
+_ROUNDING = 1e-6
 
 
-def of(protocol: Protocol, trained_on: Sequence[str], data: Mapping[str, Any]) -> list[str]:
+def of(protocol: Protocol, statement: Statement, data: Mapping[str, Any]) -> list[str]:
     """Caveats of an external row.
 
     Args:
         protocol: with caveats of its own.
-        trained_on: what its training data are said to be; empty where nothing is said.
+        statement: what is said of the model.
         data: what the record says of the data.
     """
-    found = [*protocol.caveats, NOT_REPEATABLE]
+    trained_on = statement.trained_on
+    found = [*protocol.caveats, *statement.caveats, *([] if statement.source else [NOT_REPEATABLE])]
     found.append(f"trained on {', '.join(trained_on)}" if trained_on else "training data not stated")
     # Of its own training split the audit knows which test faces are in it; of any other data nobody does.
     if {plain(name) for name in trained_on} != {plain(protocol.dataset)}:
@@ -34,6 +42,17 @@ def of(protocol: Protocol, trained_on: Sequence[str], data: Mapping[str, Any]) -
     elif data.get("n_test_duplicates"):
         found.append(f"{data['n_test_duplicates']} test faces seen as near-duplicates")
     return list(dict.fromkeys(found))
+
+
+def outside(protocol: Protocol, outputs: npt.NDArray[np.float32]) -> list[str]:
+    """A caveat where values, shape (N, D), are outside the scale; they are scored as they are."""
+    if protocol.task.labels is not None:
+        return []
+    (low, high), slack = protocol.scale, _ROUNDING * (protocol.scale[1] - protocol.scale[0])
+    n = int(((outputs < low - slack) | (outputs > high + slack)).any(axis=1).sum())
+    if not n:
+        return []
+    return [f"{n} of {len(outputs)} predictions outside the scale of {low:g} to {high:g}"]
 
 
 def with_perfect(record: Record, protocol: Protocol) -> list[str]:
@@ -47,9 +66,9 @@ def with_perfect(record: Record, protocol: Protocol) -> list[str]:
 
 def notes(questions: Questions, what: str, n_missing: int) -> list[str]:
     """What is said of a record besides."""
-    found = [f"targets are from {questions.source}"]
+    found = [f"targets are from {questions.source}", *questions.notes]
     if n_missing:
-        counted = "the middle of the scale" if questions.protocol.task.labels is None else "wrong"
+        counted = counted_as(questions.protocol.task.kind)
         found.append(f"{n_missing} of {len(questions.ids)} samples are not answered and count as {counted}")
     if what == "classes":
         found.append("classes without probabilities: NLL, Brier score, ECE and average precision say little")

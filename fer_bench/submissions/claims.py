@@ -14,9 +14,9 @@ from fer_bench.metrics import METRICS, NONE, in_units
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, plain_name
 from fer_bench.results.store import Store
-from fer_bench.scoring.rows import metric
+from fer_bench.scoring.rows import mean
 from fer_bench.spec import read_yaml
-from fer_bench.submissions.submit import Statement, judge, submit
+from fer_bench.submissions.submit import Statement, judge, put
 from fer_bench.untrusted import shown
 
 KEYS = ("file", "protocol", "name", "reference", "trained_on", "parameters", "claim")
@@ -29,14 +29,14 @@ class Claim:
 
     Args:
         path: of the YAML file.
-        file: of the answers, beside it.
+        files: of the answers, beside it; several are several seeds.
         protocol: its name.
         statement: what is said of the model.
         scores: claimed, by metric, in the units of records (shares, not per cent).
     """
 
     path: Path
-    file: Path
+    files: tuple[Path, ...]
     protocol: str
     statement: Statement
     scores: dict[str, float]
@@ -48,14 +48,14 @@ class Checked:
 
     Args:
         path: of its YAML file.
-        record: as recomputed; None where the answers cannot be scored.
+        records: as recomputed, by seed; none where the answers cannot be scored.
         claimed: scores by metric.
         problems: in words; empty where all is well.
-        on_record: whether the store has the record.
+        on_record: whether the store has the records.
     """
 
     path: Path
-    record: Record | None
+    records: tuple[Record, ...]
     claimed: dict[str, float]
     problems: tuple[str, ...]
     on_record: bool = False
@@ -83,15 +83,19 @@ def read_claim(path: Path) -> Claim:
     if not isinstance(trained_on, list) or not (parameters is None or isinstance(parameters, int)):
         problem = f"{path}: trained_on is a list of names, and parameters an integer."
         raise SpecError(problem, "For example trained_on: [AffectNet] and parameters: 11170000.")
+    files = content["file"] if isinstance(content["file"], list) else [content["file"]]
     try:
-        file = path.parent / plain_name(str(content["file"]))
+        found = tuple(path.parent / plain_name(str(file)) for file in files)
     except ValueError as error:
         problem = f"{path}: file {shown(repr(content['file']), 40)}: {error}."
-        raise SpecError(problem, "The answers are in a file beside this one.") from None
+        raise SpecError(problem, "The answers are in a file beside this one, or in a list of files.") from None
+    if not found:
+        problem = f"{path}: file: an empty list."
+        raise SpecError(problem, "Name the file of the answers, or one for each seed.")
     statement = Statement(
         str(content["name"]), str(content.get("reference") or ""), tuple(map(str, trained_on)), parameters
     )
-    return Claim(path, file, str(content["protocol"]), statement, {str(k): float(v) for k, v in scores.items()})
+    return Claim(path, found, str(content["protocol"]), statement, {str(k): float(v) for k, v in scores.items()})
 
 
 def check(store: Store, path: Path, data_dir: str | None = None, *, add: bool = False) -> Checked:
@@ -107,24 +111,24 @@ def check(store: Store, path: Path, data_dir: str | None = None, *, add: bool = 
     try:
         claim = read_claim(path)
         claimed = claim.scores
-        judged = judge(store, claim.file, claim.protocol, claim.statement, data_dir)
-        record = judged.scored()
-        problems = tuple(_differences(record, claimed))
+        judged = judge(store, claim.files, claim.protocol, claim.statement, data_dir)
+        records = tuple(one.scored() for one in judged)
+        problems = tuple(_differences(records, claimed))
         if add and not problems:
-            submit(store, claim.file, claim.protocol, claim.statement, data_dir=data_dir)
-        known = store.find_intact(record.protocol, record.model, record.run_id)
-        if known is not None and known.metrics != record.metrics:
+            put(store, judged)
+        known = [store.find_intact(record.protocol, record.model, record.run_id) for record in records]
+        if any(old is not None and old.metrics != new.metrics for old, new in zip(known, records, strict=True)):
             problems += ("its record in the store has other scores",)
-        return Checked(path, record, claimed, problems, known is not None)
+        return Checked(path, records, claimed, problems, None not in known)
     except FerBenchError as error:
-        return Checked(path, None, claimed, (str(error),))
+        return Checked(path, (), claimed, (str(error),))
 
 
-def _differences(record: Record, claimed: dict[str, float]) -> Iterable[str]:
+def _differences(records: Sequence[Record], claimed: dict[str, float]) -> Iterable[str]:
     for name, value in claimed.items():
-        found = metric(record.metrics, name)
+        found = mean([record.metrics for record in records], name)
         if found is None:
-            yield f"{name} is claimed, and is none of the scores of {record.protocol}"
+            yield f"{name} is claimed, and is none of the scores of {records[0].protocol}"
         elif abs(found - value) > _rounding(value):
             yield f"{name} is claimed as {value:g}, and is {found:.6g}"
 
@@ -143,16 +147,17 @@ def table(found: Sequence[Checked]) -> str:
     """What was found, as Markdown."""
     rows = []
     for one in found:
-        record = one.record
+        record = next(iter(one.records), None)
         primary = "" if record is None else protocol_of(record).primary
+        value = mean([of.metrics for of in one.records], primary)
         rows.append(
             [
                 markdown(one.path.name),
                 NONE if record is None else markdown(record.model),
                 NONE if record is None else markdown(record.protocol),
-                NONE if record is None else in_units(metric(record.metrics, primary), primary),
+                NONE if record is None else in_units(value, primary),
                 "; ".join(f"{markdown(name)} {value:g}" for name, value in one.claimed.items()) or NONE,
-                NONE if record is None else str(record.metrics.get("n_unanswered", 0)),
+                "; ".join(str(of.metrics.get("n_unanswered", 0)) for of in one.records) or NONE,
                 NONE if record is None else markdown("; ".join(record.caveats)),
                 markdown("; ".join(one.problems)) or ("agrees, on record" if one.on_record else "agrees"),
             ]

@@ -13,12 +13,13 @@ from fer_bench.spec import build
 
 
 def dataset_samples(
-    protocol: Protocol, dataset: str, data_dir: str | None, options: dict[str, Any]
+    protocol: Protocol, task: str, dataset: str, data_dir: str | None, options: dict[str, Any]
 ) -> tuple[str, Samples, dict[str, Any]]:
     """Read a dataset as a run of the protocol would.
 
     Args:
-        protocol: names the task; where its folds are cut, all samples are the test, as for an experiment over them.
+        protocol: where its folds are cut, all samples are the test, as for an experiment over them.
+        task: whose labels are read.
         dataset: as ``--dataset`` names it.
         data_dir: where it is; None: the usual places.
         options: of the dataset.
@@ -32,7 +33,7 @@ def dataset_samples(
     """
     settings = {
         "dataset": dataset,
-        "task": protocol.task.name,
+        "task": task,
         "dataset_options": {key: value for key, value in options.items() if key != "fold"},
         "execution": {"data_dir": data_dir} if data_dir else {},
     }

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.class_sets import NAMED
 from fer_bench.data.samples import Images
 from fer_bench.errors import MissingDataError, MissingPackageError, RecordError
+from fer_bench.labels import LabelSet
 from fer_bench.leaderboard.rows import sort_records
 from fer_bench.own_data import BROUGHT
 from fer_bench.packages import explain
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, protocol_for
-from fer_bench.results.copies import by_copy
+from fer_bench.protocols import PROTOCOLS, TASKS, VIA, Protocol, find_task, protocol_for
+from fer_bench.results.copies import by_copy, checksums_of
 from fer_bench.results.protocol import named_protocol, protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.scoring.mapping import map_labels, shared_outputs
 from fer_bench.spec import build
 from fer_bench.submissions.dataset import dataset_samples
+from fer_bench.submissions.reading import Reading, as_flags, reading_of
 
 # What the records of one copy of the data all say of it.
 _OF_COPY = (
@@ -54,6 +58,8 @@ class Questions:
         data: what a record says of the data.
         source: where the targets are from, in words.
         images: of the samples; None where only a record is there.
+        options: of the dataset, as it was read.
+        notes: what a reader must know of the way in which it was read.
     """
 
     protocol: Protocol
@@ -65,9 +71,35 @@ class Questions:
     data: dict[str, Any]
     source: str
     images: Images | None = field(default=None, repr=False)
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> LabelSet | None:
+        """The classes that answers have: those of the protocol or, of one of networks of another label set, the classes
+        of that; None for values.
+        """
+        source = self.protocol.task.name.partition(VIA)[2]
+        return find_task(source).labels if source else self.protocol.task.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is asked of each sample: one number per class, or per dimension."""
+        return self.protocol.task.dimensions if self.asked is None else self.asked.names
 
     def answered(self, outputs: npt.NDArray[np.float32]) -> Predictions:
-        """Predictions with some outputs, shape (N, C) or (N, D)."""
+        """Predictions with some answers.
+
+        Args:
+            outputs: shape (N, C) with one column for each of :attr:`columns`; NaN in a row without an answer.
+        """
+        shared = self.protocol.task.labels
+        if self.asked is not None and shared is not None and self.asked.names != shared.names:
+            columns = np.array([self.asked.index(name) for name in shared.names], dtype=np.int64)
+            # A class without a counterpart, given as the one answer, is no answer here.
+            nothing = ~(outputs[:, columns].sum(axis=1) > 0)
+            outputs = shared_outputs(outputs, columns)
+            outputs[nothing] = np.nan
         return Predictions(self.ids, self.targets, outputs, self.flags, self.groups)
 
 
@@ -97,9 +129,12 @@ def ask(
         MissingDataError: neither the dataset nor such a record is there.
     """
     protocol, dataset, known = named(store, name, data_dir, options)
-    if known is None or not (protocol.is_relabelled or VIA in protocol.task.name):
+    if not protocol.is_relabelled:
         try:
-            return _of_dataset(protocol, dataset, data_dir, {**_options(known), **(options or {})})
+            reading = Reading(dict(options or {})) if known is None else reading_of(store, protocol_of(known), options)
+            return _of_dataset(
+                protocol, dataset, data_dir, replace(reading, options={**protocol.options, **reading.options})
+            )
         except (MissingDataError, MissingPackageError, ImportError) as error:
             why = explain(error) if isinstance(error, ImportError) else error
             if why is None or data_dir or images or (found := _of_records(store, protocol)) is None:
@@ -107,7 +142,7 @@ def ask(
             return found
     if images or (found := _of_records(store, protocol)) is None:
         problem = f"protocol {name!r}: its images and labels cannot be read from a dataset alone."
-        raise MissingDataError(problem, f"Use {protocol.dataset}-{protocol.task.name.partition(VIA)[0]}.")
+        raise MissingDataError(problem, f"Use {protocol.dataset}-{protocol.task.name}.")
     return found
 
 
@@ -128,47 +163,47 @@ def named(
     if name in PROTOCOLS and PROTOCOLS[name].checksums:
         # There is one copy, which is read in one way.
         return PROTOCOLS[name], PROTOCOLS[name].dataset, None
-    known = _known(store, name) if name in store.protocols() else None
+    known = next(iter(store.records(name)), None) if name in store.protocols() else None
+    plain, via, source = name.partition(VIA)
+    if via and (known is None or not protocol_of(known).is_relabelled):
+        target, dataset, of_target = named(store, plain, data_dir, options)
+        return protocol_for(dataset, f"{target.task.name}{VIA}{source}"), dataset, of_target
     if name in PROTOCOLS:
         return PROTOCOLS[name], PROTOCOLS[name].dataset, known
     if known is not None:
         return protocol_of(known), known.dataset, known
     if name.startswith(BROUGHT):
         dataset, _, task = name.rpartition("-")
-        dataset, task = (dataset, task) if task in TASKS else (name, "")
+        dataset, task = (dataset, task) if task in TASKS or NAMED.fullmatch(task) else (name, "")
         execution = {"data_dir": data_dir} if data_dir else {}
         settings = {"dataset": dataset, "dataset_options": dict(options or {}), "execution": execution}
         spec = build(settings | ({"task": task} if task else {}), "the command line")
-        return protocol_for(spec.dataset, spec.task), dataset, None
+        return spec.judge, dataset, None
     found = named_protocol(name, store)
     return found, found.dataset, None
 
 
-def _known(store: Store, protocol: str) -> Record | None:
-    """A record of a protocol, where there is one such that says how its dataset was read."""
-    first = None
-    for record in store.records(protocol):
-        if _options(record):
-            return record
-        first = first or record
-    return first
-
-
-def _options(record: Record | None) -> dict[str, Any]:
-    """How the dataset of a record was read; one that was evaluated has the settings of its training, on other data."""
-    if record is None or record.kind not in ("trained", "external"):
-        return {}
-    return dict(record.spec.get("dataset_options") or {})
-
-
-def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, options: dict[str, Any]) -> Questions:
-    own, samples, facts = dataset_samples(protocol, dataset, data_dir, options)
-    at = samples.where("test")
-    test = samples.select(at)
-    targets = test.targets[protocol.task.name]
+def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, reading: Reading) -> Questions:
+    target, via, source = protocol.task.name.partition(VIA)
+    own, samples, facts = dataset_samples(protocol, target, dataset, data_dir, reading.options)
+    test = samples.select(samples.where("test"))
+    targets, left_out = test.targets[target], tuple[str, ...]()
+    if via:
+        labels, asked, shared = find_task(target).labels, find_task(source).labels, protocol.task.labels
+        assert labels is not None
+        assert asked is not None
+        assert shared is not None
+        mapping = map_labels(asked, labels, shared)
+        targets = mapping.rows[targets.astype(np.int64)]
+        n_all, test, targets = len(test), test.select(np.flatnonzero(targets >= 0)), targets[targets >= 0]
+        classes, outputs = (", ".join(part) for part in (mapping.dropped_target, mapping.dropped_source))
+        left_out = (
+            f"left out: {n_all - len(test)} of {n_all} test samples ({classes or 'no class'}), and the outputs"
+            f" {outputs or 'none'}",
+        )
     whole = np.issubdtype(targets.dtype, np.integer)
     flags = {"duplicate": test.columns["duplicate"].astype(bool)} if "duplicate" in test.columns else {}
-    return Questions(
+    found = Questions(
         protocol,
         own,
         np.asarray(test.ids),
@@ -178,7 +213,19 @@ def _of_dataset(protocol: Protocol, dataset: str, data_dir: str | None, options:
         facts,
         f"the dataset ({facts['layout']})",
         test.images,
+        reading.options,
     )
+    return replace(found, notes=(*left_out, *_borrowed(found, reading)))
+
+
+def _borrowed(found: Questions, reading: Reading) -> tuple[str, ...]:
+    """What is said where a record decided how the dataset is read."""
+    if not reading.borrowed:
+        return ()
+    test = (found.data.get("checksums") or {}).get("test")
+    other = all(checksums_of(record).get("test") not in (None, test) for record in reading.records)
+    what = f"read with {as_flags(reading.borrowed)}, as in record {reading.records[0].run_id}"
+    return (f"{what}, which is of another copy of the data" if other else what,)
 
 
 def _of_records(store: Store, protocol: Protocol) -> Questions | None:

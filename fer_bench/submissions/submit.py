@@ -1,12 +1,12 @@
-"""submit(): from a file of predictions to a row like any other, of kind *external*."""
+"""submit(): from files of predictions to a row like any other, of kind *external*."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fer_bench.class_sets import cleaned
 from fer_bench.errors import RecordError, SpecError
+from fer_bench.labels import plain
 from fer_bench.predictions import Predictions
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of, note_present
@@ -26,7 +27,7 @@ from fer_bench.submissions import caveats
 from fer_bench.submissions.answers import Answers, read_answers
 from fer_bench.submissions.ids import place
 from fer_bench.submissions.questions import Questions, ask
-from fer_bench.submissions.tables import read_table
+from fer_bench.submissions.tables import Table, read_table
 from fer_bench.untrusted import shown
 
 _LONGEST_NAME = 80
@@ -40,16 +41,25 @@ class Statement:
     Args:
         name: of the model, as the board shows it.
         reference: URL of a paper, repository or page; empty where there is none.
-        trained_on: names of the data that it was trained on; empty where nothing is said.
+        trained_on: names of the data that it was trained on, each once; empty where nothing is said.
         parameters: how many it has; None where nothing is said.
+        source: of a model that was run here, by which file, package and way of feeding it; empty where only
+            predictions are here, which nobody can repeat.
+        caveats: what else is shown beside the row.
     """
 
     name: str
     reference: str = ""
     trained_on: tuple[str, ...] = ()
     parameters: int | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        once: dict[str, str] = {}
+        for name in self.trained_on:
+            once.setdefault(plain(name), name)
+        object.__setattr__(self, "trained_on", tuple(once.values()))
         if fault := _fault(self.name):
             problem = f"--name {shown(self.name, 40)!r} {fault}."
             raise SpecError(problem, "Give the name that the board should show, such as 'My network (ours)'.")
@@ -66,7 +76,8 @@ class Statement:
 
     def facts(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {"reference": self.reference, "trained_on": list(self.trained_on)}
+        stated = {"reference": self.reference, "trained_on": list(self.trained_on)}
+        return stated | ({"source": self.source} if self.source else {})
 
 
 @dataclass(frozen=True)
@@ -77,18 +88,18 @@ class Submitted:
         record: as written, or as it was there already.
         new: whether it was written.
         n_missing: samples that the file does not answer.
-        source: where the targets are from, in words.
+        questions: that were answered.
     """
 
     record: Record
     new: bool
     n_missing: int
-    source: str
+    questions: Questions
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A file that answers the questions of a protocol, before anything is written.
+    """Answers to the questions of a protocol, before anything is written.
 
     Args:
         draft: the record without scores.
@@ -102,7 +113,7 @@ class Judged:
 
     @property
     def n_missing(self) -> int:
-        """Samples that the file does not answer."""
+        """Samples without an answer."""
         return int(np.isnan(self.predictions.outputs).any(axis=1).sum())
 
     def scored(self) -> Record:
@@ -114,60 +125,104 @@ class Judged:
 
 def judge(
     store: Store,
-    path: Path,
+    files: Sequence[Path | Table],
     protocol: str,
     statement: Statement,
     data_dir: str | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Judged:
-    """Read a file and check it; the arguments and errors are those of :func:`submit`, and nothing is written."""
-    table = read_table(path)
+) -> list[Judged]:
+    """Read files and check them; the arguments and errors are those of :func:`submit`, and nothing is written."""
+    tables = [file if isinstance(file, Table) else read_table(file) for file in files]
     questions = ask(store, protocol, data_dir, options)
-    answers = read_answers(table, questions.protocol)
-    predictions = questions.answered(_ordered(answers, questions))
-    return Judged(_draft(questions, answers, statement, predictions, dict(options or {})), predictions, questions)
+    judged: list[Judged] = []
+    for table in tables:
+        answers = read_answers(table, questions.protocol, questions.asked)
+        judged.append(judge_outputs(questions, _ordered(answers, questions), answers.what, statement))
+    names = {one.draft.run_id: table for one, table in zip(reversed(judged), reversed(tables), strict=True)}
+    if len(names) < len(judged):
+        at = next(i for i, one in enumerate(judged) if names[one.draft.run_id] is not tables[i])
+        problem = f"{tables[at].path} and {names[judged[at].draft.run_id].path} hold the same predictions."
+        raise SpecError(problem, "Several files are several seeds of one network; leave one of these out.")
+    return _seeds(judged)
+
+
+def judge_outputs(questions: Questions, outputs: npt.NDArray[np.float32], what: str, statement: Statement) -> Judged:
+    """Answers to the questions of a protocol, before they are scored.
+
+    Args:
+        questions: of the protocol.
+        outputs: shape (N, C), one column for each of ``questions.columns``; NaN in rows without an answer.
+        what: ``probabilities``, ``classes`` or ``values``.
+        statement: what is said of them.
+    """
+    predictions = questions.answered(outputs)
+    return Judged(_draft(questions, what, statement, predictions), predictions, questions)
 
 
 def submit(
     store: Store,
-    path: Path,
+    files: Sequence[Path | Table],
     protocol: str,
     statement: Statement,
     *,
     data_dir: str | None = None,
     options: Mapping[str, Any] | None = None,
     force: bool = False,
-) -> Submitted:
-    """Score predictions of any program and write their record.
+) -> list[Submitted]:
+    """Score predictions of any program and write their records.
 
-    Samples that the file does not answer count as wrong, of values as the middle of the scale. The same predictions
-    under the same name are the same record, whatever the format, the order and the names of rows.
+    Samples that a file does not answer count as wrong, of values as the middle of the scale. The same predictions
+    under the same name are the same record, whatever the format, the order and the names of rows. Several files are
+    several seeds of one row, whatever their order.
 
     Args:
-        store: where the record goes.
-        path: of the file, see :func:`fer_bench.submissions.tables.read_table`.
+        store: where the records go.
+        files: at least one, see :func:`fer_bench.submissions.tables.read_table`.
         protocol: its name, see :func:`fer_bench.submissions.questions.ask`.
         statement: what is said of the predictions.
         data_dir: where the dataset is.
         options: of the dataset.
-        force: write the record anew where the same predictions were submitted with another statement.
+        force: write records anew where the same predictions were submitted with another statement.
+
+    Returns:
+        What became of each file, by seed.
 
     Raises:
-        BadDataError: the file does not answer the questions; names the first row that is wrong. Nothing is written.
+        BadDataError: a file does not answer the questions; names the first row that is wrong. Nothing is written.
         SpecError: the same predictions are there with another statement.
         FerBenchError: no such protocol, or its targets are not on this machine.
     """
-    judged = judge(store, path, protocol, statement, data_dir, options)
-    draft, questions = judged.draft, judged.questions
-    record = store.find_intact(draft.protocol, draft.model, draft.run_id)
-    new = record is None or force
-    if record is not None and not force:
-        _require_same(record, draft)
-    else:
-        store.require_space()
-        record = store.put(judged.scored(), {"test": judged.predictions})
-    note_present(store, questions.protocol, checksums_of(record))
-    return Submitted(record, new, judged.n_missing, questions.source)
+    return put(store, judge(store, files, protocol, statement, data_dir, options), force=force)
+
+
+def put(store: Store, judged: Sequence[Judged], *, force: bool = False) -> list[Submitted]:
+    """Score answers and write their records, all or none; those that are there already stay as they are, unless
+    ``force`` is given.
+    """
+    there = [store.find_intact(one.draft.protocol, one.draft.model, one.draft.run_id) for one in judged]
+    for one, record in zip(judged, there, strict=True):
+        if record is not None and not force:
+            _require_same(record, one.draft)
+    done: list[Submitted] = []
+    for one, record in zip(judged, there, strict=True):
+        new = record is None or force
+        if record is None or force:
+            store.require_space()
+            record = store.put(one.scored(), {"test": one.predictions})
+        note_present(store, one.questions.protocol, checksums_of(record))
+        done.append(Submitted(record, new, one.n_missing, one.questions))
+    return done
+
+
+def _seeds(judged: Sequence[Judged]) -> list[Judged]:
+    """Several files as the seeds of one row, in an order that does not depend on that of the files."""
+    if len(judged) == 1:
+        return list(judged)
+    ordered = sorted(judged, key=lambda one: one.draft.run_id)
+    row = hashlib.sha256("\n".join(one.draft.run_id for one in ordered).encode()).hexdigest()[:10]
+    return [
+        replace(one, draft=one.draft.model_copy(update={"row": row, "seed": seed})) for seed, one in enumerate(ordered)
+    ]
 
 
 def _ordered(answers: Answers, questions: Questions) -> npt.NDArray[np.float32]:
@@ -178,16 +233,11 @@ def _ordered(answers: Answers, questions: Questions) -> npt.NDArray[np.float32]:
     return outputs
 
 
-def _draft(
-    questions: Questions,
-    answers: Answers,
-    statement: Statement,
-    predictions: Predictions,
-    options: dict[str, Any],
-) -> Record:
+def _draft(questions: Questions, what: str, statement: Statement, predictions: Predictions) -> Record:
     protocol = questions.protocol
-    run_id = _run_id(protocol.name, statement.name, questions, predictions)
+    run_id = _run_id(questions, predictions, statement)
     n_missing = int(np.isnan(predictions.outputs).any(axis=1).sum())
+    stated = caveats.of(protocol, statement, questions.data)
     return Record(
         run_id=run_id,
         row=run_id,
@@ -197,22 +247,26 @@ def _draft(
         task=protocol.task.name,
         dataset=questions.dataset,
         model=statement.name,
-        spec={"dataset_options": options} if options else {},
+        spec={"dataset_options": questions.options} if questions.options else {},
         data=questions.data,
         code=provenance.code(),
-        training=statement.facts() | {"answers": answers.what, "targets": questions.source},
+        training=statement.facts() | {"answers": what, "targets": questions.source},
         parameters={} if statement.parameters is None else {"total": statement.parameters},
-        caveats=caveats.of(protocol, statement.trained_on, questions.data),
-        notes=caveats.notes(questions, answers.what, n_missing),
+        caveats=[*stated, *caveats.outside(protocol, predictions.outputs)],
+        notes=caveats.notes(questions, what, n_missing),
         inputs=data_inputs(questions.data),
     )
 
 
-def _run_id(protocol: str, name: str, questions: Questions, predictions: Predictions) -> str:
-    """Ten hexadecimal digits that stand for the name, the samples and their answers."""
-    content = hashlib.sha256(json.dumps([protocol, name, questions.ids.tolist()]).encode())
+def _run_id(questions: Questions, predictions: Predictions, statement: Statement) -> str:
+    """Ten hexadecimal digits that stand for the name, the samples and their answers; of a model that was run here, for
+    the model instead of its answers, which are rounded differently on every machine.
+    """
+    asked: list[Any] = [questions.protocol.name, statement.name, questions.ids.tolist()]
+    content = hashlib.sha256(json.dumps([*asked, statement.source] if statement.source else asked).encode())
     content.update(np.ascontiguousarray(predictions.targets).astype(np.float64).tobytes())
-    content.update(np.ascontiguousarray(predictions.outputs).tobytes())
+    if not statement.source:
+        content.update(np.ascontiguousarray(predictions.outputs).tobytes())
     return content.hexdigest()[:10]
 
 
@@ -220,6 +274,9 @@ def _require_same(there: Record, draft: Record) -> None:
     if there.kind != "external":
         problem = f"record {there.run_id} is there, and of another kind."
         raise RecordError(problem, "Give another --name.")
+    if (there.row, there.seed) != (draft.row, draft.seed):
+        problem = f"the same predictions are on record as {there.run_id}, with other seeds beside them."
+        raise SpecError(problem, "Give --force to write them anew with the files that are given now.")
     stated = [
         (record.training.get("reference"), record.training.get("trained_on"), record.parameters)
         for record in (there, draft)

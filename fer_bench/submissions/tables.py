@@ -9,12 +9,13 @@ import io
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fer_bench.errors import BadDataError
 from fer_bench.escaping import csv_value
@@ -39,7 +40,7 @@ class Table:
             empty.
         row: what a row is called in messages: ``line`` of a text file, which counts from 2 below the header, else
             ``row``, from 1.
-        lines: of a text file the line on which each row ends; else empty.
+        lines: the number of each row: of a text file the line on which it ends; empty: they are counted from 1.
     """
 
     path: Path
@@ -53,6 +54,11 @@ class Table:
     def where(self, i: int) -> str:
         """The place of row ``i`` (from 0)."""
         return f"{self.path}, {self.row} {self.lines[i] if self.lines else i + 1}"
+
+    def select(self, rows: Sequence[int]) -> Table:
+        """Some of the rows, which keep their numbers."""
+        columns = {name: [cells[i] for i in rows] for name, cells in self.columns.items()}
+        return Table(self.path, columns, self.row, tuple(self.lines[i] if self.lines else i + 1 for i in rows))
 
 
 def read_table(path: Path) -> Table:
@@ -85,10 +91,36 @@ def read_table(path: Path) -> Table:
     else:
         problem = f"{path}: no kind of file that is known."
         raise BadDataError(problem, f"It should end in {', '.join(SUFFIXES)}.")
+    return _with_rows(table)
+
+
+def _with_rows(table: Table) -> Table:
     if not len(table):
-        problem = f"{path}: the file has columns and no row."
+        problem = f"{table.path}: there are columns and no row."
         raise BadDataError(problem, "`fer-bench template` writes the ids of the images to answer.")
     return table
+
+
+def table_of(columns: Any) -> Table:
+    """Columns that a program holds, as those of a file.
+
+    Args:
+        columns: a mapping from names to sequences of one length, or a ``pandas.DataFrame``, whose missing values are
+            empty cells.
+
+    Raises:
+        BadDataError: neither, empty, or of different lengths.
+    """
+    name = Path("the predictions")
+    if isinstance(columns, pd.DataFrame):
+        # To pandas an empty cell and NaN are the same.
+        texts, names = columns.astype(object).where(columns.notna(), None), _unique(name, list(map(str, columns)))
+        columns = {label: texts.iloc[:, i].tolist() for i, label in enumerate(names)}
+    if not isinstance(columns, Mapping) or not columns:
+        problem = f"{name}: a {type(columns).__name__}, not columns by name."
+        raise BadDataError(problem, "Give a file, a pandas.DataFrame, or a mapping from column names to values.")
+    table = _of_arrays(name, {str(label): np.asarray(cells) for label, cells in columns.items()})
+    return _with_rows(table)
 
 
 def _csv(path: Path, content: bytes) -> Table:
@@ -180,6 +212,11 @@ def _npz(path: Path, content: bytes) -> Table:
     except Exception as error:
         problem = f"{path}: not readable as NPZ ({shown(error)})."
         raise BadDataError(problem, "Write it with numpy.savez, ids as text (not objects).") from None
+    return _of_arrays(path, arrays)
+
+
+def _of_arrays(path: Path, arrays: dict[str, Any]) -> Table:
+    """Arrays by name, each a column, or one a matrix beside the names of its columns."""
     matrix = next((name for name in _MATRICES if name in arrays), None)
     if matrix is not None:
         arrays = _named_columns(path, arrays, matrix)

@@ -18,7 +18,7 @@ from fer_bench.results.naming import Named
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import read_suite
+from fer_bench.sweeps.suite import read_suite
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.sweeps.folds import experiment_inputs, fold_specs, is_experiment
-from fer_bench.sweeps.grid import Plan
+from fer_bench.sweeps.suite import Plan
 
 if TYPE_CHECKING:
     from fer_bench.data.datamodule import AffectDataModule
@@ -143,7 +143,7 @@ def renamed(grid: ProbeSettings, run_ids: Mapping[str, str]) -> ProbeSettings:
 
 def _grid_done(grid: ProbeSettings, store: Store, data: DataInPlace, found: Todo, data_dir: str | None) -> bool:
     try:
-        from fer_bench.probes.grid import data_spec, find_grid, seen_inputs
+        from fer_bench.probes.grid_found import data_specs, find_grid, seen_inputs
         from fer_bench.probes.streams import full_name
     except ImportError as error:
         # Without PyTorch nothing of it can be done, nor read.
@@ -152,13 +152,13 @@ def _grid_done(grid: ProbeSettings, store: Store, data: DataInPlace, found: Todo
         return False
     try:
         whole = grid.model_copy(update={"streams": tuple(full_name(stream, store) for stream in grid.streams)})
-        spec = data_spec(grid, data_dir)
+        specs = data_specs(grid, data_dir)
         try:
-            facts = data.of(spec)
+            facts = [data.of(spec) for spec in specs]
         except MissingDataError as error:
             found.unread[grid.dataset] = error
             return bool(find_grid(whole, store, None))
-        return bool(find_grid(whole, store, seen_inputs(whole, facts, lambda: _opened(spec), data_dir)))
+        return bool(find_grid(whole, store, seen_inputs(whole, facts, lambda: _opened(specs[0]), data_dir)))
     except NewerRecordError:
         raise
     except FerBenchError:

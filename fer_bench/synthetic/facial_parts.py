@@ -1,4 +1,8 @@
-"""The features of a synthetic face, each a list of strokes around its landmarks."""
+"""The features of a synthetic face, each a list of strokes around its landmarks.
+
+Each is a function of the face's parameters, of its 68 landmarks in iBUG's order (or of those of the part), shape (n, 2)
+in face units, and of the strength of its action units, 0 to 1 by their number: :mod:`fer_bench.synthetic.face_model`.
+"""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from fer_bench.synthetic.identities import (
 )
 from fer_bench.synthetic.renderer import draw_face
 from fer_bench.synthetic.strokes import Array, Colour
+from fer_bench.synthetic.video import as_in_video, filmed
 
 VERSION = 1
 """Raised whenever the same configuration gives other pictures or labels."""
@@ -120,7 +121,7 @@ class _Clip:
     drift: Array
 
 
-_IDENTITY, _CLIP, _ORDER, _SAMPLE = range(4)
+_IDENTITY, _CLIP, _ORDER, _SAMPLE, _VIDEO, _FILM = range(6)
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
@@ -139,30 +140,32 @@ def _order(seed: int, split: int, block: int) -> tuple[int, ...]:
     return tuple(np.concatenate([rng.permutation(8), rng.permutation(rest)]).tolist())
 
 
-def _envelope(rng: np.random.Generator) -> Array:
+def _envelope(rng: np.random.Generator, frames: int) -> Array:
     """Strength of the expression in each frame: from rest to the apex and back, not always from the start or to the
-    end.
+    end; longer clips take longer.
     """
-    frames = np.arange(FRAMES_PER_CLIP)
-    onset, offset = rng.uniform(0.8, 1.6, 2)
-    start, end = rng.uniform(0.0, 0.9), FRAMES_PER_CLIP - rng.uniform(-0.3, 0.9)
-    t = np.clip(np.minimum((frames + start) / onset, (end - frames) / offset), 0, 1)
+    slow = frames / FRAMES_PER_CLIP
+    at = np.arange(frames)
+    onset, offset = rng.uniform(0.8, 1.6, 2) * slow
+    start, end = rng.uniform(0.0, 0.9) * slow, frames - rng.uniform(-0.3, 0.9) * slow
+    t = np.clip(np.minimum((at + start) / onset, (end - at) / offset), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _course(rng: np.random.Generator, emotion: int, difficulty: float) -> tuple[Array, tuple[int, float]]:
+def _course(rng: np.random.Generator, emotion: int, difficulty: float, frames: int) -> tuple[Array, tuple[int, float]]:
     """Strengths of all expressions in each frame, shape (frames, 10), and the tint of the rest: (expression,
     strength).
     """
-    strengths = np.zeros((FRAMES_PER_CLIP, len(EXPRESSIONS)))
-    envelope = _envelope(rng)
+    slow = frames / FRAMES_PER_CLIP
+    strengths = np.zeros((frames, len(EXPRESSIONS)))
+    envelope = _envelope(rng, frames)
     peak = rng.uniform(1 - 0.65 * difficulty, 1.0)
     other = int(rng.choice(_NEIGHBOURS[emotion]))
     changes, mixed, share = rng.random() < 0.24 * difficulty + 0.05, rng.random() < difficulty, rng.uniform(0.0, 0.4)
     if emotion:
         strengths[:, emotion] = envelope * peak
         if changes:  # from one emotion into another instead of from and to rest
-            ramp = np.clip((np.arange(FRAMES_PER_CLIP) - rng.uniform(0.8, 3.2)) / 2, 0, 1)
+            ramp = np.clip((np.arange(frames) - rng.uniform(0.8, 3.2) * slow) / (2 * slow), 0, 1)
             strengths[:, emotion], strengths[:, other] = peak * (1 - ramp), peak * ramp
         elif mixed:
             strengths[:, other] = strengths[:, emotion] * share
@@ -219,11 +222,11 @@ def draw_look(rng: np.random.Generator, identity: Identity, difficulty: float) -
 
 
 @lru_cache(maxsize=8)
-def _clip(seed: int, difficulty: float, split: int, number: int) -> _Clip:
+def _clip(seed: int, difficulty: float, split: int, number: int, frames: int) -> _Clip:
     identity = _identity(seed, split, number // CLIPS_PER_IDENTITY)
     rng = _rng(seed, split, _CLIP, number)
     emotion = _order(seed, split, number // 20)[number % 20]
-    strengths, tint = _course(rng, emotion, difficulty)
+    strengths, tint = _course(rng, emotion, difficulty, frames)
     felt = strengths[:, :8].copy()
     felt[:, 0] = 0.26  # weaker than this is no expression
     look = replace(draw_look(rng, identity, difficulty), asymmetry=float(np.clip(0.12 * rng.standard_normal(), -1, 1)))
@@ -240,16 +243,6 @@ def _clip(seed: int, difficulty: float, split: int, number: int) -> _Clip:
         replace(look, gaze=(gaze[0], gaze[1])),
         rng.normal(0, 1, (3,)),
     )
-
-
-def _locate(config: SynthConfig, index: int) -> tuple[int, int]:
-    position = index
-    for split, count in enumerate(config.counts):
-        if 0 <= position < count:
-            return split, position
-        position -= count
-    problem = f"synthfaces has {sum(config.counts)} samples; there is no sample {index}."
-    raise IndexError(problem)
 
 
 def leaf(strength: float) -> int:
@@ -274,13 +267,13 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
     Raises:
         IndexError: there is no such sample.
     """
-    split, position = _locate(config, index)
-    number, frame = divmod(position, FRAMES_PER_CLIP)
-    clip = _clip(config.seed, config.difficulty, split, number)
+    split, position = config.place_of(index)
+    number, frame = divmod(position, config.frames)
+    clip = _clip(config.seed, config.difficulty, split, number, config.frames)
     rng = _rng(config.seed, split, _SAMPLE, position)
     strengths = clip.strengths[frame]
     shown = np.clip(strengths * (1 + 0.06 * rng.standard_normal()), 0, 1)
-    jitter, time = rng.standard_normal(6), frame / FRAMES_PER_CLIP
+    jitter, time = rng.standard_normal(6), frame / config.frames
     look = clip.look
     params = replace(
         look,
@@ -291,15 +284,19 @@ def draw_sample(config: SynthConfig, index: int) -> Sample:
         shift=(look.shift[0] + 0.006 * jitter[3], look.shift[1] + 0.006 * jitter[4]),
         scale=look.scale * (1 + 0.01 * jitter[5]),
     )
+    if config.video:
+        params = as_in_video(params, config.video, _rng(config.seed, split, _VIDEO, position))
     picture, points = draw_face(params, config.size, rng)
+    if config.video:
+        picture = filmed(picture, config.video, _rng(config.seed, split, _FILM, position))
     fer8 = int(clip.emotion[frame])
     kind, tint = clip.tint
     expression, felt = (fer8, float(strengths[fer8])) if fer8 else (kind, tint * 0.99)
     emo8 = int(EMO8_OF[expression])
     feeling = np.clip(strengths @ VALENCE_AROUSAL + rng.normal(0, 0.04, 2), -1, 1)
     hidden = 0.35 if look.occluder in ("hand", "mask") else 0.15 if look.occluder != "none" else 0.0
-    offsets = np.cumsum([0, *(-(-n // FRAMES_PER_CLIP) for n in config.counts)])
-    people = np.cumsum([0, *(-(-n // (FRAMES_PER_CLIP * CLIPS_PER_IDENTITY)) for n in config.counts)])
+    offsets = np.cumsum([0, *(-(-n // config.frames) for n in config.counts)])
+    people = np.cumsum([0, *(-(-n // (config.frames * CLIPS_PER_IDENTITY)) for n in config.counts)])
     return Sample(
         image=cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY),
         landmarks=points,

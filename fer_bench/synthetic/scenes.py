@@ -104,13 +104,8 @@ class SynthScenes:
 
 def _rng(config: SceneConfig, index: int, *key: int) -> tuple[np.random.Generator, int]:
     """The generator of a part of a scene, and the number of the scene's split."""
-    position = index
-    for split, count in enumerate(config.counts):
-        if 0 <= position < count:
-            return np.random.default_rng(np.random.SeedSequence((VERSION, config.seed, split, position, *key))), split
-        position -= count
-    problem = f"there are {sum(config.counts)} synthetic scenes; there is no scene {index}."
-    raise IndexError(problem)
+    split, position = config.place_of(index)
+    return np.random.default_rng(np.random.SeedSequence((VERSION, config.seed, split, position, *key))), split
 
 
 def scene_labels(index: int, config: SceneConfig) -> SceneLabels:

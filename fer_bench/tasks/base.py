@@ -98,9 +98,13 @@ class AffectTask(L.LightningModule):
         """The stored predictions: probabilities or values, float32."""
         raise NotImplementedError
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Raw outputs of the network."""
-        return self.network(images)
+    def forward(self, images: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Raw outputs of the network; ``lengths`` are those of clips, where a batch has any."""
+        return self.network(images) if lengths is None else self.network(images, lengths)
+
+    def answers(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Raw outputs for a batch, (N, C), float32."""
+        return self(batch["image"], batch.get("lengths")).float()
 
     def criterion(self, outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
         """Mean loss of a batch's outputs, float32."""
@@ -112,7 +116,7 @@ class AffectTask(L.LightningModule):
 
     def prepare(self, batch: dict[str, torch.Tensor], batch_idx: int) -> Prepared:
         """Random choices for a batch, made once for all its forward passes."""
-        prepared = Prepared(batch["image"], self.columns(batch))
+        prepared = Prepared(batch["image"], self.columns(batch), lengths=batch.get("lengths"))
         return (
             prepared
             if self.mixing is None
@@ -121,7 +125,7 @@ class AffectTask(L.LightningModule):
 
     def loss_of(self, batch: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Forward pass of a prepared batch: its loss, and the outputs; does not update the metrics."""
-        outputs = self(batch.images)
+        outputs = self(batch.images, batch.lengths)
         loss = self.criterion(outputs.float(), batch.targets)
         if batch.share < 1:
             loss = batch.share * loss + (1 - batch.share) * self.criterion(outputs.float(), batch.partners)
@@ -153,7 +157,7 @@ class AffectTask(L.LightningModule):
 
     def predict_step(self, batch: dict[str, torch.Tensor], batch_idx: int = 0) -> torch.Tensor:
         """Predictions of a batch, (B, C), float32."""
-        return self.outputs(self(batch["image"]).float())
+        return self.outputs(self.answers(batch))
 
     def training_scores(self) -> dict[str, torchmetrics.Metric]:
         """Metrics of training by the names they are logged under."""

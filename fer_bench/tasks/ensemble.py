@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from fer_bench.tasks.base import AffectTask, autocast
+from fer_bench.tasks.base import autocast
 
 # Changes a batch of images; the second argument is the position of the first image in its split, None for images from
 # elsewhere.
@@ -46,13 +46,13 @@ class EnsembleTask(L.LightningModule):
     views were sampled from the position of an image in its split: see :class:`fer_bench.training.inference.RandomView`.
 
     Args:
-        networks: trained tasks, each once.
+        networks: trained tasks or probes, each once; what has a ``predict_step``.
         members: at least one, in the order in which they are joined.
         join: member outputs (M, B, C) to those of the ensemble, (B, C).
     """
 
     def __init__(
-        self, networks: Sequence[AffectTask], members: Sequence[Member], join: Callable[[Float], Float]
+        self, networks: Sequence[nn.Module], members: Sequence[Member], join: Callable[[Float], Float]
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)

@@ -115,7 +115,7 @@ class ExpressionTask(AffectTask):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
-        self.validate(self(batch["image"]).float(), batch["target"])
+        self.validate(self.answers(batch), batch["target"])
 
     def validate(self, logits: torch.Tensor, target: torch.Tensor) -> None:
         """Add logits (B, C) and their classes (B,) to the epoch's scores."""

@@ -61,7 +61,7 @@ class MultiTargetLoss(nn.Module):
 
 
 class SigmoidCrossEntropy(nn.Module):
-    """One binary cross-entropy per class behind a sigmoid, summed over classes: the autoencoder paper's equation (2),
+    """One binary cross-entropy per class after a sigmoid, summed over classes: the autoencoder paper's equation (2),
     its sign corrected.
 
     The classes exclude each other, so softmax cross-entropy is the right loss; this one is for comparison.

@@ -29,11 +29,13 @@ class Prepared:
         targets: named columns of B rows.
         share: of each image that is its own; the rest is of the image before it in the batch, the last one for the
             first.
+        lengths: (clips,), frames of each clip; None where the images are no clips.
     """
 
     images: torch.Tensor
     targets: Targets
     share: float = 1.0
+    lengths: torch.Tensor | None = None
 
     @property
     def partners(self) -> Targets:
@@ -113,7 +115,7 @@ def check_mixing(spec: RunSpec, kind: str) -> None:
 
     Args:
         spec: the run.
-        kind: of its task, ``classes`` or ``values``.
+        kind: of its task, ``classes``, ``labels`` or ``values``.
 
     Raises:
         SpecError: names the setting and what to use instead.
@@ -123,7 +125,7 @@ def check_mixing(spec: RunSpec, kind: str) -> None:
         if not mixes and (value := getattr(spec, key)) != 1:
             problem = f"{key} = {value:g} without mixup and cutmix changes nothing."
             raise SpecError(problem, f"Set mixup or cutmix too, or leave {key} out.")
-    if spec.cutmix and kind != "classes":
+    if spec.cutmix and kind == "values":
         problem = (
             f"cutmix = {spec.cutmix:g}: the values of two halves of a face are not those of the whole, task"
             f" {spec.task!r} has values."

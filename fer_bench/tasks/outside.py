@@ -90,6 +90,11 @@ def value_targets(n_outputs: int) -> torch.Tensor:
     return torch.linspace(-0.9, 0.8, _BATCH * n_outputs).reshape(_BATCH, n_outputs)
 
 
+def label_targets(n_outputs: int) -> torch.Tensor:
+    """Targets of a trial: whether each sample has each category, (B, K)."""
+    return (torch.arange(_BATCH * n_outputs).reshape(_BATCH, n_outputs) % 3 == 0).float()
+
+
 def _try(loss: nn.Module, what: str, targets: torch.Tensor, n_outputs: int) -> None:
     outputs = torch.linspace(-1, 1, _BATCH * n_outputs).reshape(_BATCH, n_outputs).sin().requires_grad_()
     example = f"It is called with outputs {(_BATCH, n_outputs)} and targets {tuple(targets.shape)} of a batch."

@@ -49,7 +49,7 @@ def learning_rates(starts: npt.ArrayLike, epoch: int) -> npt.NDArray[np.float64]
 class StoppingRules:
     """The paper's stopping rule for many heads that train side by side.
 
-    A head stops when its epoch of lowest loss *or* its epoch of highest weighted F1 is ``patience`` epochs behind the
+    A head stops when its epoch of lowest loss *or* its epoch of highest weighted F1 is ``patience`` epochs before the
     current one, or when ``max_epochs`` are done. The best epoch of the criterion that ran out is the head's model.
     Where both ran out together, or the limit stopped it, the paper names none: weighted F1, which it reports, decides.
     Ties keep the earlier epoch; NaN is never an improvement.

@@ -2,7 +2,7 @@
 weights, for flat minima.
 
 The point uphill is that of the current batch, on each device and for each piece of a batch that was halved for lack of
-memory ("m-sharpness" in the paper, section 4.1). The second gradient replaces the first behind ``backward``, so that
+memory ("m-sharpness" in the paper, section 4.1). The second gradient replaces the first after ``backward``, so that
 scaling, clipping, accumulation, averages of weights and every optimiser work as without it.
 """
 
@@ -49,7 +49,7 @@ class Sharpness:
     def climb(
         self, attempt: Attempt, scaled: Callable[[torch.Tensor], torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Move the weights uphill; call :meth:`descend` behind ``backward``.
+        """Move the weights uphill; call :meth:`descend` after ``backward``.
 
         Args:
             attempt: forward pass and loss; is called twice, with the same random numbers.

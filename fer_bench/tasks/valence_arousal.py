@@ -106,7 +106,7 @@ class ValenceArousalTask(AffectTask):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Add one batch to the epoch's scores."""
-        outputs, targets = self(batch["image"]).float(), self.to_unit(batch["target"])
+        outputs, targets = self.answers(batch), self.to_unit(batch["target"])
         outputs = self.to_unit(outputs) if self._in_units else outputs
         self.validation_error.update(outputs, targets)
         self.validation_ccc.update(outputs, targets)

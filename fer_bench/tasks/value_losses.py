@@ -18,7 +18,7 @@ from fer_bench.tasks.outside import build_plugin_loss, value_targets
 
 VALUE_LOSSES: Registry[Callable[..., nn.Module]] = Registry("loss of values")
 _SUGGESTION = "mse, mae, huber, ccc, or a sum such as mse+ccc"
-_TINY = 1e-8
+TINY = 1e-8
 
 
 class CCCLoss(nn.Module):
@@ -31,7 +31,7 @@ class CCCLoss(nn.Module):
         mean_o, mean_t = outputs.mean(dim=0), targets.mean(dim=0)
         cov = ((outputs - mean_o) * (targets - mean_t)).mean(dim=0)
         spread = outputs.var(dim=0, unbiased=False) + targets.var(dim=0, unbiased=False) + (mean_o - mean_t).square()
-        return (1 - 2 * cov / (spread + _TINY)).mean()
+        return (1 - 2 * cov / (spread + TINY)).mean()
 
 
 VALUE_LOSSES.add("mse", nn.MSELoss)

@@ -1,4 +1,4 @@
-"""What a tracker is told of a run, as plain types: its settings before it begins, its scores behind its test."""
+"""What a tracker is told of a run, as plain types: its settings before it begins, its scores after its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One Weights & Biases run: opened when a training begins, given each epoch, and closed behind the test.
+"""One Weights & Biases run: opened when a training begins, given each epoch, and closed after the test.
 
 A resumed training continues its run: the id is made of the training's own inputs. Epochs are steps, counted from 1, and
 an epoch that the run has already is not logged again. Online, where the service cannot be reached, the run is kept

@@ -47,7 +47,7 @@ def resumption(spec: RunSpec, folder: Path) -> str:
 
 
 def epochs_done(checkpoint: Path) -> int:
-    """Whole epochs that a checkpoint is behind; 0 where there is none. What is wrong with a damaged one is said where
+    """Whole epochs of a checkpoint's training; 0 where there is none. What is wrong with a damaged one is said where
     it is loaded.
     """
     if not checkpoint.is_file():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import SpecError
 from fer_bench.metric_plugins import require_plugins
 from fer_bench.models.catalog import find_model
@@ -23,7 +24,9 @@ from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.tasks.distilling import DistillingTask
 from fer_bench.tasks.expression import ExpressionTask
+from fer_bench.tasks.label_losses import build_label_loss
 from fer_bench.tasks.mixing import check_mixing
+from fer_bench.tasks.multilabel import MultiLabelTask, check_label_settings
 from fer_bench.tasks.schedules import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
 from fer_bench.tasks.sharpness import OPTION as SAM
 from fer_bench.tasks.sharpness import radius_of
@@ -34,6 +37,7 @@ from fer_bench.training.callbacks import snapshot_epoch
 from fer_bench.training.dropout_schedule import check_dropout_schedule
 from fer_bench.training.idle import check_idle
 from fer_bench.training.resizing import check_progressive
+from fer_bench.training.temporal import check_temporal
 
 # Strategies that shard the weights over the processes.
 SHARDED = ("fsdp", "deepspeed")
@@ -63,6 +67,7 @@ def check_names(spec: RunSpec) -> Protocol:
     settings = settings_of(spec.augment, spec.augment_options)
     check_progressive(spec)
     check_idle(spec)
+    check_temporal(spec)
     kept = snapshot_epoch(spec)
     if kept is not None and kept > spec.epochs:
         problem = f"snapshot = {spec.snapshot!r}: the run has {spec.epochs} epochs."
@@ -83,15 +88,18 @@ def check_names(spec: RunSpec) -> Protocol:
             f"labels: a label file has one class per image, which does not go with target_mode = {spec.target_mode!r}."
         )
         raise SpecError(problem, "Use target_mode=hard.")
+    if protocol.task.kind != "classes" and spec.stopper == "findingemo":
+        problem = "stopper = 'findingemo' watches the weighted F1, which only tasks of classes have."
+        raise SpecError(problem, "Use stopper=patience.")
     if protocol.task.kind == "classes":
         check_class_loss(spec.loss)
         if spec.value_scale != "unit":
             problem = f"value_scale = {spec.value_scale!r} is for values; task {spec.task!r} has classes."
             raise SpecError(problem, "Leave it out, or use a task such as va.")
+    elif protocol.task.kind == "labels":
+        check_label_settings(spec)
+        build_label_loss(spec.loss, None, spec.label_smoothing, dict(spec.loss_options))
     else:
-        if spec.stopper == "findingemo":
-            problem = "stopper = 'findingemo' watches the weighted F1, which only tasks of classes have."
-            raise SpecError(problem, "Use stopper=patience.")
         check_value_settings(spec)
         build_value_loss(spec.loss, dict(spec.loss_options))
     if spec.labels and protocol.task.labels is not None:
@@ -106,7 +114,7 @@ def check_names(spec: RunSpec) -> Protocol:
         raise SpecError(problem, f"Use --strategy ddp, or leave {SAM} out.")
     network = try_specified(spec, protocol.task.n_outputs)
     check_dropout_schedule(spec, network)
-    _task_of(spec, protocol, network, np.ones(protocol.task.n_outputs))
+    _task_of(spec, protocol, network, _any_counts(protocol))
     optimizer = build_optimizer(
         spec.optimizer, nn.Linear(1, 1), spec.lr, spec.weight_decay, dict(spec.optimizer_options)
     )
@@ -139,7 +147,7 @@ def build_task(
         spec: the run.
         protocol: gives the label set, or the dimensions and their scale.
         native_size: side of the dataset's images in pixels.
-        class_counts: shape (C,), for balanced class weights.
+        class_counts: of :func:`counts_of`, for balanced class weights.
         pretrained: False leaves the spec's weights out, where a checkpoint is loaded right after.
         initial: ImageNet's weights where they have been found already.
         taught: outputs of the teachers, for a distillation.
@@ -155,9 +163,25 @@ def build_task(
 def _task_of(
     spec: RunSpec, protocol: Protocol, network: Network, class_counts: Any, taught: torch.Tensor | None = None
 ) -> AffectTask:
+    if protocol.task.kind == "labels":
+        return MultiLabelTask(spec, network, protocol, class_counts)
     if protocol.task.labels is None:
         return ValenceArousalTask(spec, network, protocol)
     if spec.method == DISTILL:
         return DistillingTask(spec, network, protocol.task.labels, class_counts, taught)
     kind = ExpressionTask if spec.method == "plain" else AutoencodingTask
     return kind(spec, network, protocol.task.labels, class_counts)
+
+
+def counts_of(datamodule: AffectDataModule, protocol: Protocol) -> Any:
+    """Training samples by class (C,), or without and with each category (2, K); None of values."""
+    if protocol.task.kind == "values":
+        return None
+    if protocol.task.kind == "labels":
+        return datamodule.label_counts()
+    return datamodule.class_counts(protocol.task.n_outputs)
+
+
+def _any_counts(protocol: Protocol) -> Any:
+    n = protocol.task.n_outputs
+    return np.ones((2, n) if protocol.task.kind == "labels" else n)

@@ -65,7 +65,7 @@ class History(L.Callback):
             shown = "  ".join(
                 f"{name} {value:.4f}"
                 for name, value in sorted(scores.items())
-                if name.endswith(("loss", "accuracy", "ccc"))
+                if name.endswith(("loss", "accuracy", "ccc", "map"))
             )
             print(
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {self.epochs[-1]['seconds']:.0f} s",

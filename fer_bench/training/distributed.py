@@ -27,7 +27,7 @@ def is_first(execution: Execution) -> bool:
 
 @contextlib.contextmanager
 def distribution(execution: Execution) -> Iterator[None]:
-    """Around training: behind it, only the first process is left, and it is as free of the group as it was before.
+    """Around training: after it, only the first process is left, and it is as free of the group as it was before.
 
     Without this, a suite's second distributed run would take the environment of the first for a launcher's, start
     nobody, and wait for them.

@@ -22,7 +22,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
-from fer_bench.training.build import build_task, check_names
+from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.fingerprint import fingerprint_here
 from fer_bench.training.forecast import estimate, work_of
 from fer_bench.training.hardware import Device
@@ -91,7 +91,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         return
     threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
-    class_counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+    class_counts = counts_of(datamodule, protocol)
     task = build_task(
         spec,
         protocol,
@@ -104,7 +104,8 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         pace, how = estimate(spec, task, datamodule, device, steps)
-    work = work_of(spec, counts, datamodule.eval_batch_size)
+    items = {split: datamodule.items(split) for split in SPLITS}
+    work = work_of(spec, items, datamodule.eval_batch("test"))
     seconds = todo * work.seconds(pace) / (spec.execution.devices * spec.execution.num_nodes)
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
@@ -118,9 +119,11 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     )
     paces = (
         f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g}"
-        " images/s)"
+        f" {'images' if spec.temporal == 'none' else 'clips'}/s)"
     )
-    yield f"estimate    {in_words(seconds)}{for_folds}: {paces}, {how}"
+    frozen = spec.temporal != "none" and spec.freeze == "backbone" and not spec.unfreeze_every
+    most = " (at most: frozen features are computed once)" if frozen else ""
+    yield f"estimate    {in_words(seconds)}{for_folds}: {paces}, {how}{most}"
 
 
 def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tuple[AffectDataModule, Record | None]:

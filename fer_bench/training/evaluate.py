@@ -4,79 +4,31 @@ left out and counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fer_bench import plugins
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule, dataset_class
 from fer_bench.errors import MissingDataError, RecordError, SpecError
-from fer_bench.labels import LabelSet
-from fer_bench.layering import layered
-from fer_bench.own_data import BROUGHT, settle
+from fer_bench.layering import default_task
+from fer_bench.own_data import settle
 from fer_bench.plugins import CODE
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import PROTOCOLS, VIA, Protocol, find_task, protocol_for
+from fer_bench.protocols import VIA, Protocol, find_task, info_of, parts_of, protocol_for
+from fer_bench.protocols.union import UnionOptions
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.scoring.mapping import Mapping, apply_mapping, map_labels
 from fer_bench.scoring.record import scored
 from fer_bench.spec import Execution, RunSpec, build
 from fer_bench.training import hardware
 from fer_bench.training.inference import predict
 from fer_bench.training.loading import Trained, load_record
 from fer_bench.training.outside import plugin_facts
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Mapping of the outputs and targets of two label sets.
-
-    Args:
-        columns: shape (K,), the source's output of each shared class.
-        rows: shape (C_target,), the shared class of each target class, or -1.
-        dropped_source: classes that only the network has.
-        dropped_target: classes that only the dataset has.
-    """
-
-    columns: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    dropped_source: tuple[str, ...]
-    dropped_target: tuple[str, ...]
-
-
-def map_labels(source: LabelSet, target: LabelSet, shared: LabelSet) -> Mapping:
-    """Map two label sets onto their common classes.
-
-    Args:
-        source: of the network.
-        target: of the dataset.
-        shared: their common classes, spelt as the target's.
-    """
-    columns = np.array([source.index(name) for name in shared.names], dtype=np.int64)
-    rows = np.array([shared.names.index(name) if name in shared.names else -1 for name in target.names], dtype=np.int64)
-    dropped_source = tuple(name for i, name in enumerate(source.names) if i not in columns)
-    return Mapping(columns, rows, dropped_source, tuple(name for name in target.names if name not in shared.names))
-
-
-def apply_mapping(mapping: Mapping, predictions: Predictions) -> Predictions:
-    """Keep shared classes: outputs are renormalised, samples of other classes are left out.
-
-    Args:
-        mapping: of the label sets.
-        predictions: outputs of the source (N, C_source), targets of the target.
-    """
-    targets = mapping.rows[predictions.targets.astype(np.int64)]
-    outputs = predictions.outputs[:, mapping.columns].astype(np.float64)
-    # A network that is certain of a class that is not shared still predicts the most likely of the rest.
-    outputs = (outputs + 1e-12) / (outputs + 1e-12).sum(axis=1, keepdims=True)
-    mapped = Predictions(predictions.ids, targets, outputs.astype(np.float32), predictions.flags, predictions.groups)
-    return mapped.select(targets >= 0)
 
 
 def rescale(predictions: Predictions, source: tuple[float, float], target: tuple[float, float]) -> Predictions:
@@ -135,24 +87,25 @@ def evaluate(
     trained = load_record(_best_fold(store, asked), execution)
     source = trained.protocol
     values = source.task.labels is None
-    target_task = task or (trained.spec.task if values else _default_task(dataset, trained.spec.task))
+    target_task = task or (trained.spec.task if values else default_task(dataset, trained.spec.task))
     name = target_task if target_task == trained.spec.task or values else f"{target_task}{VIA}{trained.spec.task}"
-    protocol = protocol_for(dataset, name)
-    if (protocol.task.labels is None) != values or not set(protocol.task.dimensions) <= set(source.task.dimensions):
+    protocol = protocol_for(dataset, name, options=own["dataset_options"])
+    if protocol.task.kind != source.task.kind or not set(protocol.task.dimensions) <= set(source.task.dimensions):
         problem = f"run {trained.record.run_id} predicts {trained.spec.task}, which cannot be scored as {target_task}."
         raise SpecError(problem, "Leave --task out, or choose a run of that task.")
     # Of its own dataset, under another task, a run may be tested on its test split alone.
-    same = dataset == trained.spec.dataset
-    spec = abroad_spec(
-        trained.spec, dataset, target_task, trained.spec.dataset_options if same else own["dataset_options"]
-    )
+    same, within = dataset == trained.spec.dataset, dataset in parts_of(trained.spec.dataset)
+    options_there = trained.spec.dataset_options if same else own["dataset_options"]
+    if within:
+        options_there = _options_within(trained, dataset, own["dataset_options"])
+    spec = abroad_spec(trained.spec, dataset, target_task, options_there)
     device = hardware.resolve(spec)
     datamodule = build_datamodule(spec, workers=device.workers)
-    datamodule.test_only = not same
+    datamodule.test_only = not same and not within
     datamodule.setup()
     predictions = predict(trained.task, datamodule, "test", device, spec)
     notes = [f"trained on {source.name} (run {trained.record.run_id})"]
-    if datamodule.folding is not None and not same:
+    if datamodule.test_only and datamodule.folding is not None:
         notes.append(f"tested on all {len(predictions)} samples of {dataset}: none of them was trained on")
     if values:
         left_out = [dimension for dimension in source.task.dimensions if dimension not in protocol.task.dimensions]
@@ -195,7 +148,7 @@ def evaluate(
             "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
-            "caveats": [],
+            "caveats": [f"trained on {trained.spec.dataset}"] if within else [],
             "predictions": {},
         }
     )
@@ -257,7 +210,7 @@ def _check_own(asked: Record, options: dict[str, Any]) -> None:
 
 def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: dict[str, Any] | None = None) -> RunSpec:
     """The settings with which a network of a run is tested on another dataset; ``task`` None: the one that fits."""
-    chosen = task or (spec.task if find_task(spec.task).labels is None else _default_task(dataset, spec.task))
+    chosen = task or (spec.task if find_task(spec.task).labels is None else default_task(dataset, spec.task))
     return spec.model_copy(
         update={
             "dataset": dataset,
@@ -267,6 +220,17 @@ def abroad_spec(spec: RunSpec, dataset: str, task: str | None = None, options: d
             "labels": "",
         }
     )
+
+
+def _options_within(trained: Trained, dataset: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with which a run has read one of its sources: with others, test faces could be among its own."""
+    model = info_of(trained.spec.dataset).read_options(trained.spec.dataset_options)
+    assert isinstance(model, UnionOptions)
+    own = model.of(dataset)
+    if options and options != own:
+        problem = f"run {trained.record.run_id} was trained on {dataset} too, with the options {own or 'none'}."
+        raise SpecError(problem, "Leave --set out: of what it was trained on, a run is tested on the test split alone.")
+    return own
 
 
 def evaluated_inputs(network: Record, inputs: Inputs) -> Inputs:
@@ -301,14 +265,3 @@ def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:
     assert target is not None
     assert shared is not None
     return map_labels(source, target, shared)
-
-
-def _default_task(dataset: str, source_task: str) -> str:
-    """The source's own task where the dataset has a protocol for it, else the task that the dataset's settings name."""
-    if (
-        f"{dataset}-{source_task}" in PROTOCOLS
-        or dataset.startswith(BROUGHT)
-        or plugins.find("dataset", dataset) is not None
-    ):
-        return source_task
-    return str(layered({"dataset": dataset}).get("task", source_task))

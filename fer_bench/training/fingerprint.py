@@ -12,6 +12,7 @@ from fer_bench.results.inputs import Inputs, data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
+from fer_bench.training.origin import find_origin, origin_inputs, require_unseen
 from fer_bench.training.outside import plugin_inputs
 from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
 from fer_bench.training.votes import Votes, votes_for
@@ -23,6 +24,7 @@ def fingerprint(
     initial: Initial | None = None,
     teachers: Sequence[Record] = (),
     votes: Votes | None = None,
+    origin: Record | None = None,
 ) -> Inputs:
     """What a run is a run of, by digest: its data, the code from outside that it names, the weights that it begins
     with, and whoever teaches it.
@@ -33,8 +35,10 @@ def fingerprint(
         initial: ImageNet's weights, where it begins with them and they have been found.
         teachers: records of its teachers.
         votes: by which it is taught.
+        origin: record of the run that it begins with.
     """
-    return data_inputs(facts) | plugin_inputs(spec) | weights_inputs(initial) | teachers_inputs(teachers, votes)
+    weights = weights_inputs(initial) | origin_inputs(origin)
+    return data_inputs(facts) | plugin_inputs(spec) | weights | teachers_inputs(teachers, votes)
 
 
 def fingerprint_here(
@@ -58,6 +62,8 @@ def fingerprint_here(
         FerBenchError: what is wrong with its weights, its teachers or its votes.
     """
     teachers = find_teachers(spec, store, gone)
+    origin = find_origin(spec, store, gone)
     require_same_data(teachers, data_inputs(facts))
+    require_unseen(spec, origin, data_inputs(facts))
     votes = votes_for(spec, datamodule()) if spec.method != "plain" else None
-    return fingerprint(spec, facts, initial_weights(spec, hub=False), teachers, votes)
+    return fingerprint(spec, facts, initial_weights(spec, hub=False), teachers, votes, origin)

@@ -137,7 +137,7 @@ def estimate(
 def _measure(
     spec: RunSpec, task: AffectTask, datamodule: AffectDataModule, device: Device, steps: int = 5
 ) -> tuple[Pace, int]:
-    """Train a task for a few steps behind two that do not count, and throw them away; the pace, and by how many steps
+    """Train a task for a few steps after two that do not count, and throw them away; the pace, and by how many steps
     it was measured.
     """
     clock = _Clock()

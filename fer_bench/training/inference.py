@@ -69,18 +69,23 @@ def _run(
     view: int | None = None,
 ) -> npt.NDArray[np.float64]:
     loader = datamodule.predict_loader(split, augmented=view is not None, view=view or 0)
-    parts = []
+    parts, order = [], []
     with torch.inference_mode(), autocast(device.accelerator, device.precision):
         for batch in loader:
             there = {
                 key: value.to(device.device, non_blocking=True)
                 for key, value in batch.items()
-                if key in ("image", "drawn")
+                if key in ("image", "drawn", "lengths")
             }
-            images = datamodule.on_after_batch_transfer(there, 0)["image"]
-            outputs = [task.predict_step({"image": change(images)}) for change in views]
+            there = datamodule.on_after_batch_transfer(there, 0)
+            outputs = [task.predict_step({**there, "image": change(there["image"])}) for change in views]
             parts.append(torch.stack(outputs).mean(dim=0).float().cpu().numpy())
-    return np.concatenate(parts).astype(np.float64)
+            order.append(batch["index"].numpy())
+    found = np.concatenate(parts).astype(np.float64)
+    # Clips are read one after the other, however their frames are mixed in the split.
+    ordered = np.empty_like(found)
+    ordered[np.concatenate(order)] = found
+    return ordered
 
 
 def fixed_views(spec: RunSpec) -> list[View]:

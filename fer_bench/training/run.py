@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,14 @@ from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_
 from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
-from fer_bench.training.build import build_task, check_names
+from fer_bench.training.build import build_task, check_names, counts_of
+from fer_bench.training.clip_features import attach_features
 from fer_bench.training.distributed import distribution, is_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.loggers import log_result
+from fer_bench.training.origin import find_origin, placed, require_unseen
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     EXTRA_LABELS,
@@ -101,6 +104,7 @@ def run(
         print(announced(spec, protocol, device, anew=force, recorded=recorded), flush=True)
     gone: list[RecordError] = []
     teachers = find_teachers(spec, store, None if anew else gone)
+    origin = find_origin(spec, store, None if anew else gone)
     # What is done is answered without a hub; what is not is refused before the data are read where there is none.
     initial = initial_weights(spec, hub=anew)
     datamodule = build_datamodule(
@@ -109,8 +113,9 @@ def run(
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
+    require_unseen(spec, origin, data_inputs(facts))
     votes = votes_for(spec, datamodule)
-    inputs = fingerprint(spec, facts, initial, teachers, votes)
+    inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
         begun()
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
@@ -119,6 +124,7 @@ def run(
         return existing
     if gone:
         raise gone[0]
+    spec = placed(spec, origin)
     initial = initial or initial_weights(spec)
     inputs |= weights_inputs(initial)
     taught = teach(spec, teachers, datamodule, device, inputs, votes)
@@ -136,11 +142,14 @@ def run(
                 print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
-        counts = datamodule.class_counts(protocol.task.n_outputs) if protocol.task.kind == "classes" else None
+        counts = counts_of(datamodule, protocol)
         task = build_task(
             spec, protocol, native_size=first.shape[0], class_counts=counts, initial=initial, taught=taught
         )
+        attach_features(spec, task, datamodule, device)
         began_with: Initial | None = getattr(task.network, "initial", None)
+        if began_with is not None and origin is not None:
+            began_with = replace(began_with, source=f"run {origin.run_id}")
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
         draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(

@@ -84,6 +84,8 @@ def _unfit(record: Record, protocol: Protocol) -> tuple[str, str] | None:
             f"is a cross-validation: it has {len(folds)} networks, one per fold",
             "Choose a run on the dataset's own splits.",
         )
+    if record.spec.get("temporal", "none") != "none":
+        return "is a temporal model: it answers clips, not single images", "Choose a run with temporal=none."
     if record.status != "finished":
         return f"has not been finished (status {record.status})", "Choose another, or repeat it."
     if record.task != protocol.task.name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import RecordError
+from fer_bench.errors import RecordError, SpecError
 from fer_bench.results.inputs import data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -21,7 +21,8 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
     The accuracy printed during training is of augmented images and of a network with dropout that changes while it is
     measured, so its distance from the test says little about overfitting. The result is stored as ``training.on_train``
     of the record: ``n``, ``accuracy``, and ``outcomes``, one bit per training sample in the order of the split, from
-    which ``fer-bench verify`` recomputes the accuracy. Of values it holds ``ccc``, the mean over dimensions, and
+    which ``fer-bench verify`` recomputes the accuracy, as it does the scores of the classes from ``confusion``. A head
+    of a probe has it from when it was trained. Of values it holds ``ccc``, the mean over dimensions, and
     ``sums``, of shape (D, 7) as in :mod:`fer_bench.scoring.moments`, from which the CCC follows.
 
     Args:
@@ -34,9 +35,19 @@ def score_on_train(store: Store, reference: str, execution: Execution | None = N
 
     Raises:
         WeightsError: its checkpoint is not on this machine.
-        RecordError: the data differ from those that it was trained on.
+        RecordError: the data differ from those that it was trained on, or it is a head of an older version.
+        SpecError: a task of several labels, whose average precision follows from nothing short of all predictions.
     """
+    head = store.get(reference)
+    if head.kind == "probe":
+        if "on_train" in head.training:
+            return head
+        problem = f"{head.run_id} is a head whose record, of an older version, has no scores of its training split."
+        raise RecordError(problem, "Repeat its grid with --force: heads are scored on it when they are trained.")
     trained = load_run(store, reference, execution)
+    if trained.protocol.task.kind == "labels":
+        problem = f"run {trained.record.run_id} predicts several labels, whose score on training images is not kept."
+        raise SpecError(problem, "Its learning curves say how its loss on train and on validation differ.")
     device = hardware.resolve(trained.spec)
     datamodule = build_datamodule(trained.spec, workers=device.workers)
     datamodule.setup()

@@ -130,6 +130,8 @@ def _quiet() -> None:
         ".*srun.*",
         ".*lr_scheduler.step.*",
         ".*litlogger.*",
+        # What is frozen is meant to be.
+        ".*in eval mode at the start of training.*",
         ".*treespec.*",
         # The metrics have been synchronised when they are logged.
         ".*sync_dist=True.*",

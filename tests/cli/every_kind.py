@@ -99,6 +99,6 @@ def make_home(folder):
     (folder / "answers.csv").write_text("\n".join(["rater,image,expression,valence,arousal", *answers]) + "\n")
     outputs = np.random.default_rng(0).dirichlet(np.ones(7), size=28)
     ids["submission"] = str(write(folder / "submission.csv", table_of([f"{i:05d}" for i in SUBMITTED], outputs)))
-    submitted = submit(store, folder / "submission.csv", "fer2013-fer7", Statement("Net"), data_dir=str(data))
+    (submitted,) = submit(store, [folder / "submission.csv"], "fer2013-fer7", Statement("Net"), data_dir=str(data))
     ids["external"] = submitted.record.run_id
     return ids

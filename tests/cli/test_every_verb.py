@@ -119,6 +119,7 @@ LISTED = {
     "tasks": r"valence +valence\n",
     "losses": "cross_entropy",
     "metrics": "mcc +MCC, of classes, more is better",
+    "label-losses": "weighted_l2",
     "value-losses": "ccc",
     "optimizers": "adamw",
     "schedules": "cosine",
@@ -177,7 +178,9 @@ CASES = {
         case("{probes}", CPU, says="leaderboard"),
         case("--dataset=fer2013", "--run={va}", "--lr=0.01", "--seeds=0", "--epochs=1", CPU, says="fer2013-fer7"),
         refused("{suite}", says="is a suite of runs.*fer-bench suite"),
-        refused("--dataset=afew_va", "--task=va", "--run={fer7}", says="no classes"),
+        case("--dataset=afew_va", "--task=va", "--run={fer7}", "--loss=ridge", CPU, says=r"penalty 1 .*ridge .*ccc"),
+        refused("--dataset=afew_va", "--task=va", "--run={fer7}", "--loss=cross_entropy", says="is for classes"),
+        refused("--dataset=fer2013", "--run={fer7}", "--loss=mse", says="is for values"),
         refused("--dataset=fer2013", "--backbone=resnet19", says="unknown model 'resnet19'"),
         refused("--dataset=fer2031", "--backbone=resnet18", says="unknown dataset"),
         refused("--dataset=fer2013", "--backbone=resnet18", "--weights=none.pth", says="no such file"),
@@ -201,11 +204,25 @@ CASES = {
             CPU,
             says="fer2013-fer7",
         ),
-        refused("features:run:{fer7}", "predictions:run:{va}", "--dataset=fer2013", says="predicts values"),
+        case(
+            "features:run:{fer7}",
+            "predictions:run:{va}",
+            "--dataset=afew_va",
+            "--task=valence",
+            "--loss=ridge",
+            CPU,
+            says="late fusion, chosen on validation",
+        ),
         refused("feature:resnet18", "predictions:resnet18", "--dataset=fer2013", says="unknown stream 'feature'"),
         refused("features:resnet19", "features:resnet18", "--dataset=fer2013", says="unknown model 'resnet19'"),
     ],
     "evaluate": [
+        refused("--model=onnx:none.onnx", "--dataset=fer2013", says=r"there is no file none\.onnx"),
+        refused("--model=tf:net", "--on=fer2013", says="no model from outside.*onnx:FILE"),
+        refused("--model=onnx:none.onnx", says="is tested on a dataset.*--dataset"),
+        refused("--on=fer2013", says="needs a run id, or --model"),
+        refused("{fer7}", "--model=onnx:none.onnx", "--on=fer2013", says="both a run"),
+        refused("{fer7}", "--on=fer2013", "--normalization=unit", says="belong to --model"),
         *(
             case(f"{{{kind}}}", "--on=synthfaces", CPU, says="its own record")
             for kind in (*NETWORKS, "folds", "vafolds")
@@ -230,7 +247,8 @@ CASES = {
             case(f"{{{kind}}}", "--train", CPU, says="CCC -?0.* training samples")
             for kind in ("va", "valence", "vafold")
         ),
-        *(refused(f"{{{kind}}}", "--train", says=text) for kind, text in NO_NETWORK.items()),
+        *(refused(f"{{{kind}}}", "--train", says=text) for kind, text in NO_NETWORK.items() if kind != "probe"),
+        case("{probe}", "--train", says="training samples"),
         *(
             case(f"{{{kind}}}", "--labels={crowd}", says="accuracy 0.* on 28 test")
             for kind in ("fer7", "tta", "ensemble")
@@ -291,7 +309,7 @@ CASES = {
         refused("--model=resnet18", says="'resnet18' has no finished run.*five_layer_cnn"),
     ],
     "predict": [
-        *of_networks("{images}", "--run=RUN", CPU, says=r"2\.png: .*\d\.\d+", also=("ensemble",)),
+        *of_networks("{images}", "--run=RUN", CPU, says=r"2\.png: .*\d\.\d+", also=("ensemble", "probe")),
         case("{images}", "--run={onnx}", CPU, says="valence -?0"),
         refused("{images}", "--run=zzz", says="no record matches 'zzz'"),
         refused("{images}", "--run=none.onnx", says="there is no file none.onnx"),
@@ -299,7 +317,7 @@ CASES = {
     ],
     "live": [
         *of_networks(
-            "--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble",)
+            "--run=RUN", "--source={video}", "--headless", CPU, says="3 frames, a face in", also=("ensemble", "probe")
         ),
         case("--run={onnx}", "--source={video}", "--headless", CPU, says="3 frames"),
         refused("--run=zzz", says="no record matches 'zzz'"),
@@ -357,7 +375,7 @@ CASES = {
         case("fer2013-fer7", "{out}/a.csv", says="28 images to answer, by angry, disgust"),
         case("afew_va-va", "{out}/b.csv", says="12 images to answer, by valence, arousal"),
         case("synthfaces-fer7-labels-crowd", "{out}/c.csv", says="ids from    the record"),
-        refused("ferplus-fer8-via-fer7", "{out}/d.csv", says="cannot be read from a dataset alone"),
+        case("ferplus-fer8-via-fer7", "{out}/d.csv", says="images to answer, by angry, disgust"),
         refused("fer2013-fer7", "{out}/a.csv", says="exists"),
         refused("zzz", says="unknown protocol 'zzz'"),
         refused("semaine-va", says="dataset 'semaine': found no"),
@@ -365,7 +383,7 @@ CASES = {
     "images": [
         case("fer2013-fer7", "{out}/images", says="28 images"),
         refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
-        refused("ferplus-fer8-via-fer7", "{out}/more", says="Use ferplus-fer8"),
+        case("ferplus-fer8-via-fer7", "{out}/more", says="images, and their ids in"),
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
@@ -404,7 +422,8 @@ CASES = {
         refused("{fer7}", "--protocol=synthfaces-fer7", says="a run or a protocol, not both"),
     ],
     "compare": [
-        case("{fer7}", "{second}", says="McNemar"),
+        case("{fer7}", "{second}", "--given-networks", says="McNemar"),
+        case("{fer7}", "{second}", says="over test samples"),
         case("{va}", "{va}", says="are not significantly different|no significant"),
         case("{fer7}", "{ensemble}", says="p = "),
         case("{fer7}", "{tta}", says="p = "),
@@ -501,7 +520,7 @@ EMPTY = {
     ],
     "report": [refused("abc", says="no record matches 'abc'"), refused("fer2013-fer7", says="no finished run")],
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
-    "template": [refused("ferplus-fer8-via-fer7", says="unknown dataset 'ferplus-fer8-via'")],
+    "template": [case("ferplus-fer8-via-fer7", says="25 images to answer, by angry, disgust")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.errors import SpecError
-from fer_bench.sweeps.grid import read
+from fer_bench.sweeps.suite import read
 from tests.cli.every_kind import SIZES
 
 FACES = f"dataset: synthfaces, dataset_options: {SIZES}"
@@ -165,5 +165,22 @@ def test_a_wrong_name_is_found_without_carrying_the_suite_out(fer_bench, suite):
     path = suite(f"seeds: [0]\nruns:\n  - {{{TINY}, recipe: plain, augment: flop}}\n")
     asked = fer_bench("suite", path, "--dry-run")
     assert asked.code == 2
-    assert "flop" in asked.err
-    assert "(plain)" in asked.err
+    assert f"{path}, line 3, run 1 (plain): unknown augmentation 'flop'" in asked.err
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("runs:\n  - {recipe: one}\n  -\n    recipe: two\n    model: five_layer_cmn\n", "line 7, run 2 (two)"),
+        (
+            "runs:\n  - {recipe: one}\n  - recipe: grid\n    grid:\n      loss: [cross_entropie]\n",
+            "line 7, run 2 (grid)",
+        ),
+        ("runs:\n  - {schedule: cosinus}\n", "line 4, run 1: unknown schedule"),
+    ],
+    ids=["entry", "grid", "flow"],
+)
+def test_a_wrong_name_is_named_with_its_line(fer_bench, suite, text, where):
+    asked = fer_bench("suite", suite(f"defaults: {{{TINY}}}\nseeds: [0]\n{text}"), "--dry-run")
+    assert asked.code == 2
+    assert where in asked.err

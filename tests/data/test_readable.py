@@ -9,7 +9,8 @@ import shutil
 import pytest
 
 from fer_bench.datasets.afew_va import find_clips, read_afew_va
-from fer_bench.datasets.affectnet.index import COLUMNS, raw_index
+from fer_bench.datasets.affectnet.index import raw_index
+from fer_bench.datasets.affectnet.raw import COLUMNS
 from fer_bench.datasets.ferplus.generated import _read_labels
 from fer_bench.datasets.ferplus.votes import read_votes
 from fer_bench.datasets.semaine.sessions import find_recordings

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from fer_bench.data import images
+from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.afew_va import AfewVaDataModule, read_afew_va
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
+from fer_bench.layering import layered
+from fer_bench.protocols import protocol_named
+from fer_bench.spec import build
 from tests.datasets.fakes_va import write_afew_va
+from tests.training.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +181,52 @@ def test_options(root):
         AfewVaDataModule("va", data_dir=str(root), options={"margin": -1}).setup()
     with pytest.raises(SpecError, match="--folds"):
         AfewVaDataModule("va", data_dir=str(root), options={"folds": 5}).setup()
+
+
+def renumbered(root):
+    """The twenty clips under numbers of all three parts of the public split, both borders included."""
+    numbers = [*range(1, 11), 359, 360, 361, 362, 479, 480, 481, 482, 599, 600]
+    for clip, number in zip(sorted(root.rglob("*.json"), reverse=True), reversed(numbers), strict=True):
+        name = f"{number:03d}"
+        clip.rename(clip.with_name(f"{name}.json"))
+        clip.parent.rename(clip.parent.with_name(f"_{name}"))
+    for folder in list(root.rglob("_*")):
+        folder.rename(folder.with_name(folder.name[1:]))
+    return root
+
+
+def test_the_public_split_is_by_the_numbers_of_clips(root):
+    module = AfewVaDataModule("va", data_dir=str(renumbered(root)), image_size=32, options={"split": "numbers"})
+    samples = module.read_samples
+    parts = {split: set(samples.columns["clip"][samples.where(split)].astype(int)) for split in SPLITS}
+    assert parts == {
+        "train": {*range(1, 11), 359, 360},
+        "validation": {361, 362, 479, 480},
+        "test": {481, 482, 599, 600},
+    }
+    assert set(samples.checksums) == set(SPLITS)
+    assert len(set(samples.checksums.values())) == 3
+    assert any("actors are in train and in test" in note for note in samples.notes)
+
+
+def test_the_public_split_has_boards_of_its_own_and_no_folds(root, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_HOME", str(ROOT))
+    given = {"dataset": "afew_va", "model": "resnet18", "dataset_options": {"split": "numbers"}}
+    spec = build(layered(given))
+    assert spec.dataset_options == {"split": "numbers"}
+    assert (spec.protocol, spec.folding) == ("afew_va-va-numbers", None)
+    assert spec.judge.scale == (-10, 10)
+    assert protocol_named("afew_va-va-numbers", "afew_va", "va") is spec.judge
+    plain = build(layered({**given, "dataset_options": {}}))
+    assert (plain.protocol, plain.folding.folds) == ("afew_va-va", 5)
+    with pytest.raises(SpecError, match="has its own splits, and no folds"):
+        AfewVaDataModule("va", data_dir=str(root), options={"split": "numbers", "fold": 0})
+
+
+def test_a_number_that_afew_va_does_not_have_is_refused(root):
+    clip = next(root.rglob("020.json"))
+    clip.rename(clip.with_name("601.json"))
+    clip.parent.rename(clip.parent.with_name("601"))
+    module = AfewVaDataModule("va", data_dir=str(root), image_size=32, options={"split": "numbers"})
+    with pytest.raises(BadDataError, match="clip 601"):
+        module.setup()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_bench.datasets.affectnet import index
-from fer_bench.datasets.affectnet.index import COLUMNS
+from fer_bench.datasets.affectnet.raw import COLUMNS
 from fer_bench.datasets.affectnet.reader import read_affectnet
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7, FER8
@@ -219,13 +219,13 @@ def test_cache_is_used_until_the_release_changes(tmp_path: Path, monkeypatch: py
     root, cache = tmp_path / "AffectNet", tmp_path / "cache"
     write_2021(root)
     first = read_affectnet(root, cache=cache)
-    built = index._read_2021
-    monkeypatch.setattr(index, "_read_2021", lambda home: pytest.fail("the index was built again"))
+    built = index.read_2021
+    monkeypatch.setattr(index, "read_2021", lambda home: pytest.fail("the index was built again"))
     again = read_affectnet(root, cache=cache)
     for name in ("ids", "paths", "expression", "valence", "arousal", "landmarks", "split"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert again.dropped == first.dropped
-    monkeypatch.setattr(index, "_read_2021", built)
+    monkeypatch.setattr(index, "read_2021", built)
     for part, name in (
         ("images", "40.jpg"),
         ("annotations", "40_exp.npy"),

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.datasets.affectnet import index
-from fer_bench.datasets.affectnet.index import COLUMNS
+from fer_bench.datasets.affectnet import release_2021
 from fer_bench.datasets.affectnet.module import AffectNetDataModule, read_affectnet_samples
+from fer_bench.datasets.affectnet.raw import COLUMNS
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.protocols import PROTOCOLS
 
@@ -150,7 +150,7 @@ def test_one_folder_is_read_and_says_that_all_splits_are_missing(tmp_path, inner
 
 def test_one_folder_that_is_the_validation_set_is_the_test_set(tmp_path, monkeypatch):
     # 500 a class and one missing, as in the release of 2021: too many files to write here.
-    monkeypatch.setattr(index, "is_validation_set", lambda codes: np.bincount(codes).tolist() == [5] * 7 + [4])
+    monkeypatch.setattr(release_2021, "is_validation_set", lambda codes: np.bincount(codes).tolist() == [5] * 7 + [4])
     write_folder(tmp_path, [5] * 7 + [4])
     samples = read_affectnet_samples(str(tmp_path), "fer8")
     assert set(samples.split) == {"test"}
@@ -161,11 +161,11 @@ def test_one_folder_that_is_the_validation_set_is_the_test_set(tmp_path, monkeyp
 
 
 def test_what_a_validation_set_looks_like():
-    assert index.is_validation_set(np.repeat(np.arange(8), [500] * 7 + [499]))
-    assert index.is_validation_set(np.repeat(np.arange(9), 500))
-    assert index.is_validation_set(np.repeat(np.arange(7), 500))
-    assert not index.is_validation_set(np.repeat(np.arange(8), 100))
-    assert not index.is_validation_set(np.repeat(np.arange(8), [500] * 7 + [3750]))
+    assert release_2021.is_validation_set(np.repeat(np.arange(8), [500] * 7 + [499]))
+    assert release_2021.is_validation_set(np.repeat(np.arange(9), 500))
+    assert release_2021.is_validation_set(np.repeat(np.arange(7), 500))
+    assert not release_2021.is_validation_set(np.repeat(np.arange(8), 100))
+    assert not release_2021.is_validation_set(np.repeat(np.arange(8), [500] * 7 + [3750]))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,21 @@
 import itertools
+import os
 import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_bench.datasets.findingemo.annotations import AROUSAL3_OF, VALENCE3_OF, image_id, published, read_annotations
+from fer_bench.datasets.findingemo.annotations import (
+    AROUSAL3_OF,
+    RINGS,
+    VALENCE3_OF,
+    image_id,
+    published,
+    read_annotations,
+)
 from fer_bench.datasets.findingemo.reader import clean_split, index_findingemo
 from fer_bench.errors import BadDataError, MissingDataError, UnknownNameError
 from fer_bench.labels import EMO8, EMO24, EMO24_TO_EMO8
@@ -164,7 +174,44 @@ def test_reads_the_published_file_saved_again(real, change):
         table[table.columns[::-1]].to_csv(real)
     else:
         table[["user", "image_path", "valence", "arousal", "emotion", "ambiguity"]].to_csv(real, index=False)
+    if change == "no other columns":
+        before = [replace(a, ages=(), factors=(), tags=()) for a in before]
     assert read_annotations(real) == before
+
+
+def test_reads_what_annotators_said_besides(real, write):
+    found = read_annotations(real)
+    assert found[0].ages == ("Children",)
+    assert found[0].factors == ("body language", "facial expression")
+    assert found[6].ages == ("Children", "Young Adults", "Adults")
+    assert found[6].factors == ("body language", "context", "facial expression", "staging")
+    assert [a.tags for a in found[7:9]] == [(), ("Text", "NA")]
+    (older,) = read_annotations(write(row()))
+    assert (older.ages, older.factors, older.tags) == (("Adults", "Youth"), ("staging",), ())
+
+
+def test_every_name_of_the_whole_file_is_known():
+    path = os.environ.get("FER_BENCH_FINDINGEMO_ANNOTATIONS")
+    if not path:
+        pytest.skip("FER_BENCH_FINDINGEMO_ANNOTATIONS names no annotations_single.ann")
+    found = read_annotations(Path(path))
+    assert len(found) == 25_869
+    assert Counter(factor for a in found for factor in a.factors) == {
+        "facial expression": 16_208,
+        "body language": 15_601,
+        "context": 10_874,
+        "staging": 5_991,
+        "neutral": 1_641,
+        "conflict of context and person": 1_512,
+    }
+    assert Counter(age for a in found for age in a.ages) == {
+        "Adults": 19_457,
+        "Young Adults": 7_541,
+        "Seniors": 5_561,
+        "Children": 4_588,
+        "Youth": 3_460,
+    }
+    assert Counter(RINGS[a.ring] for a in found)["inner, most intense"] == 5_553
 
 
 def test_image_id_of_any_path():

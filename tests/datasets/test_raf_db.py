@@ -57,6 +57,22 @@ def test_names_codes_and_splits(tmp_path, monkeypatch, inner):
     assert samples.notes[0] == "this copy has 70 to train, 14 to test, the complete one 12,271 to train, 3,068 to test"
 
 
+def test_two_lists_that_contradict_each_other_are_noted(copy):
+    def both():
+        return [note for note in read_raf_db(str(copy.parent)).notes if "next to it" in note]
+
+    other = copy / "EmoLabel" / "list_partition_label.txt"
+    other.write_text("\n".join(MADE) + "\n")
+    assert both() == []
+    other.write_text("\n".join([MADE[0][:-1] + "7", *MADE[1:-1]]) + "\n")
+    assert both() == [
+        "EmoLabel/list_patition_label.txt was read; EmoLabel/list_partition_label.txt next to it contradicts it on 2"
+        " pictures"
+    ]
+    other.write_text("nothing of the kind\n")
+    assert "line 1" in both()[0]
+
+
 def test_photographs_are_cut_to_their_boxes(copy):
     samples = read_raf_db(str(copy.parent), ORIGINAL, size=32)
     assert samples.images[0].shape == (32, 32, 3)

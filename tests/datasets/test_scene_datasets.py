@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_bench.data.computed import dataset_identity
 from fer_bench.data.datamodule import AffectDataModule
+from fer_bench.datasets.findingemo.annotations import VALENCE3_OF
 from fer_bench.datasets.findingemo.manifest import Kept, content_of, manifest_digest, read_manifest, write_manifest
 from fer_bench.datasets.findingemo.module import FindingEmoDataModule
 from fer_bench.datasets.load import dataset_class
@@ -14,6 +16,8 @@ from fer_bench.datasets.synthscenes import SynthScenesDataModule, crop_face
 from fer_bench.errors import BadDataError, MissingDataError, SpecError
 from fer_bench.labels import LABEL_SETS
 from fer_bench.pinning import pinned
+from fer_bench.protocols import protocol_for
+from fer_bench.protocols.scene_values import SCALES
 
 OPTIONS = {"n_train": 20, "n_validation": 6, "n_test": 8, "width": 160, "height": 120}
 HEADER = "user,image_path,reject,tag,age,valence,arousal,emotion,dec_factors,ambiguity,fmri_candidate,datetime"
@@ -48,6 +52,20 @@ def test_scenes_as_batches_with_their_faces():
     for wrong in ({"shrink": 0}, {"n_trian": 3}):
         with pytest.raises(SpecError):
             SynthScenesDataModule("emo8", options=wrong).read()
+
+
+def test_valence_and_arousal_of_scenes_are_values_on_findingemos_scales():
+    scenes = {task: SynthScenesDataModule(task, options=OPTIONS) for task in ("va", "valence", "arousal", "valence3")}
+    valence, arousal, both = (scenes[task].targets("train") for task in ("valence", "arousal", "va"))
+    assert valence.shape == arousal.shape == (20, 1)
+    assert valence.dtype == np.float32
+    assert (valence.min() >= -3, valence.max() <= 3, arousal.min() >= 0, arousal.max() <= 6) == (True,) * 4
+    np.testing.assert_array_equal(both, np.concatenate([valence, arousal - 3], axis=1))
+    classes = [VALENCE3_OF[int(value)] for value in valence[:, 0]]
+    assert classes == scenes["valence3"].targets("train").tolist()
+    for task, scale in SCALES.items():
+        for dataset in ("synthscenes", "findingemo"):
+            assert protocol_for(dataset, task).scale == scale
 
 
 def test_a_crop_is_centred_on_its_box():
@@ -106,6 +124,25 @@ def test_another_picture_or_another_label_is_another_copy(copy):
     file = copy / "annotations_single.ann"
     file.write_text(file.read_text().replace("-2,1,Grief", "-2,2,Grief"))
     assert module(copy).read_samples.checksums != changed
+
+
+def test_findingemos_values_are_those_of_the_annotators_and_part_of_the_copy(copy):
+    def read(task):
+        return FindingEmoDataModule(task, data_dir=str(copy.parent), options={"width": 40, "height": 30})
+
+    both, classes = read("va"), read("valence3")
+    line = copy / "annotations_single.ann"
+    rows = {f"Run_1/party {i % 4}/img{i}.png": (-2 if i < 20 else 3, i % 7 - 3) for i in range(40)}
+    samples = both.read_samples
+    at = samples.where("test")
+    np.testing.assert_array_equal(both.targets("test"), [rows[name] for name in samples.ids[at]])
+    np.testing.assert_array_equal(read("arousal").targets("test")[:, 0], both.targets("test")[:, 1] + 3)
+    # -2 and -3 are one class, but not one value; the features of the images are the same whatever is asked of them.
+    assert dataset_identity(both) == dataset_identity(classes)
+    line.write_text(line.read_text().replace("[],-2,1,Grief", "[],-3,1,Grief"))
+    assert read("valence3").read_samples.checksums == classes.read_samples.checksums
+    assert read("va").read_samples.checksums != samples.checksums
+    assert dataset_identity(read("va")) == dataset_identity(both)
 
 
 def test_unreadable_pictures_are_counted_or_refused(copy, monkeypatch):

@@ -9,6 +9,10 @@ from fer_bench.datasets.synthfaces import SynthFacesDataModule, read_synthfaces
 from fer_bench.errors import SpecError
 from fer_bench.labels import LABEL_SETS
 from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols.synthetic import SynthConfig
+
+# Of forty pictures by default, as they were before clips could be longer.
+FIVE = {"train": "fb2af717d12048ed", "validation": "27b4437ec06e2e32", "test": "a90ab0ca55dae23a"}
 
 
 def test_every_label_that_its_protocols_judge(small_synth):
@@ -81,3 +85,25 @@ def test_an_empty_split_is_refused(own_folders):
 
     with pytest.raises(BadDataError, match="test split is empty"):
         SynthFacesDataModule("fer7", options={"n_train": 4, "n_validation": 2, "n_test": 0}).setup()
+
+
+def test_longer_clips_and_video_are_options_that_leave_the_five_frames_as_they_were():
+    plain = {"n_train": 20, "n_validation": 10, "n_test": 10}
+    assert SynthConfig(**plain).described == (
+        "SynthConfig(n_train=20, n_validation=10, n_test=10, size=48, seed=0, difficulty=0.35)"
+    )
+    assert read_synthfaces({**plain, "frames": 5, "video": 0.0}).checksums == read_synthfaces(plain).checksums == FIVE
+    long = read_synthfaces({"n_train": 48, "n_validation": 12, "n_test": 12, "frames": 12})
+    train = long.where("train")
+    assert long.columns["clip"][train].tolist() == [i // 12 for i in range(48)]
+    assert long.columns["frame"][train].tolist() == [i % 12 for i in range(48)]
+    assert len(set(long.columns["identity"][train])) == 2
+    # Labels move little from frame to frame.
+    steps = np.abs(np.diff(long.targets["va"][:12], axis=0)).mean()
+    assert steps < 0.5 * np.abs(long.targets["va"][:48:12] - long.targets["va"][:48:12].mean(axis=0)).mean()
+    filmed = read_synthfaces({"n_train": 48, "n_validation": 12, "n_test": 12, "frames": 12, "video": 1.0})
+    np.testing.assert_array_equal(filmed.targets["va"], long.targets["va"])
+    differences = np.abs(np.asarray(filmed.images[:], dtype=float) - np.asarray(long.images[:])).mean(axis=(1, 2))
+    # Anew in every frame, and not in all alike.
+    assert differences.min() > 0
+    assert differences.std() > 1

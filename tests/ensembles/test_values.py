@@ -10,7 +10,7 @@ from fer_bench.ensembles.build import build_ensemble
 from fer_bench.ensembles.choice import choose, join, weights_of
 from fer_bench.ensembles.members import find_members, load_validation
 from fer_bench.ensembles.recompute import recompute_from_members
-from fer_bench.ensembles.ridge import PENALTIES, RidgeStacker, features, fit_ridge_stacker, ridge
+from fer_bench.ensembles.ridge import PENALTIES, RidgeStacker, features, fit_ridge_stacker
 from fer_bench.ensembles.selection import ValidationSet, greedy, metric_of
 from fer_bench.ensembles.strategies import VALUE_WAYS, Way, held_out_score
 from fer_bench.ensembles.validation_folds import FOLDS, validation_folds
@@ -21,6 +21,7 @@ from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.results.store import Store
 from fer_bench.scoring.regression import answer_missing, ccc, rmse
+from fer_bench.scoring.ridge import ridge
 from fer_bench.scoring.score import score
 from tests.ensembles.stored_values import N_FOLDS, PROTOCOL, SIZES, fill, fill_folds, predictions, record
 from tests.plain_bootstrap import mean_over_dimensions

@@ -106,7 +106,7 @@ def duration(path):
 @pytest.mark.parametrize("rate", [29.97, 12.5, 60, 120, 1, 0.5, 480])
 @pytest.mark.parametrize("ending", ["mp4", "avi"])
 def test_a_video_lasts_as_long_as_its_source_at_any_rate(tmp_path, rate, ending):
-    n = max(2, min(round(rate), 60))
+    n = max(2, min(round(rate), 24))
     writer = cv2.VideoWriter(str(tmp_path / "in.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), rate, (160, 120))
     for i in range(n):
         writer.write(draw(i))
@@ -132,16 +132,16 @@ class AtTimes(FakeFile):
 
 @pytest.mark.parametrize("rate", [10, 25, 60])
 def test_a_video_lasts_as_long_as_a_source_of_changing_rate(tmp_path, rate):
-    times = [*np.arange(50) / 25, *np.arange(2, 4, 0.5), *np.arange(4, 5, 1 / 60), 20.0]
+    times = [*np.arange(50) / 25, *np.arange(2, 4, 0.5), *np.arange(4, 5, 1 / 60), 8.0]
     summary = run_live(
         FakePredictor(),
         SquareDetector(),
-        AtTimes(times, 22.0, rate),
+        AtTimes(times, 10.0, rate),
         output=tmp_path / "o.mp4",
         table=tmp_path / "o.csv",
     )
     assert summary.frames == len(times) == len((tmp_path / "o.csv").read_text().splitlines()) - 1
-    assert duration(tmp_path / "o.mp4") == pytest.approx(22.0, abs=1.5 / rate)
+    assert duration(tmp_path / "o.mp4") == pytest.approx(10.0, abs=1.5 / rate)
 
 
 def test_a_clock_that_jumps_does_not_fill_the_disk(tmp_path, monkeypatch):

@@ -18,7 +18,8 @@ from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.probes.backbones import Backbone
-from fer_bench.probes.grid import choose, run_grid, table
+from fer_bench.probes.grid import run_grid
+from fer_bench.probes.grid_choice import choose, table
 from fer_bench.probes.settings import build_probe
 from fer_bench.probes.streams import Stream, fuse, pool_faces
 from fer_bench.protocols import protocol_for
@@ -26,7 +27,8 @@ from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
-from fer_bench.sweeps.grid import read
+from fer_bench.sweeps.suite import read
+from tests.probes.coarse import build
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {
@@ -41,24 +43,6 @@ GRID = {
 
 @pytest.fixture(autouse=True)
 def _small_backbones(monkeypatch):
-    """Every backbone is a mean over a coarse grid of the picture."""
-    from torch import nn
-
-    class Coarse(nn.Module):
-        def __init__(self, width, probabilities):
-            super().__init__()
-            self.width, self.probabilities = width, probabilities
-
-        def forward(self, images):
-            values = (
-                nn.functional.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), (1, self.width)).flatten(1) / 64
-            )
-            return values.softmax(1) if self.probabilities else values
-
-    def build(name, *, outputs="features", weights="auto", **_):
-        wide = {"features": 12, "predictions": 7}[outputs]
-        return Backbone(name, Coarse(wide, outputs == "predictions"), f"{name}{weights}", outputs, 1000)
-
     monkeypatch.setattr(streams_module, "build_backbone", build)
     monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
 
@@ -91,10 +75,9 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
 
     ranked = {record.row: record for record in records if record.ranked}
     assert 1 <= len(ranked) <= 2
-    means = {lr_loss[:2]: lr_loss for lr_loss in table(records, "weighted_f1")}
-    best = max(means.values(), key=lambda entry: entry[2])
+    best = max(table(records, "weighted_f1"), key=lambda line: line.validation)
     chosen = next(record for record in ranked.values() if "chosen on validation" in record.recipe)
-    assert (chosen.spec["lr"], chosen.spec["loss"]) == best[:2]
+    assert (chosen.spec["lr"], chosen.spec["loss"]) == (best.value, best.loss)
     assert chosen.caveats == []
     assert all(
         record.caveats == ["selected on test"] for record in ranked.values() if "chosen on test" in record.recipe
@@ -105,8 +88,9 @@ def test_a_grid_is_recorded_verified_and_ranked(store):
     assert sorted(placed.row.key for placed in board.placed) == sorted(ranked)
     assert all(len(placed.row.records) == 2 for placed in board.placed)
     page = board_markdown(board, [])
-    assert page.partition("## By class")[0].count("linear probe, chosen on validation") == 1
-    assert f"2: [all](results/synthscenes-emo8/resnet18/{store.grids()[0].name})" in page
+    assert page.partition("<details>")[0].count('"resnet18 (linear probe, chosen on validation') == 1
+    assert f"](results/synthscenes-emo8/resnet18/{store.grids()[0].name}" in page
+    assert "\u00a0[(2)](results/synthscenes-emo8/resnet18)" in page
 
 
 def test_what_was_run_is_not_run_again(store):
@@ -236,14 +220,15 @@ def test_streams_are_standardised_on_train_only():
     generator = np.random.default_rng(0)
     first, second = generator.normal(5, 3, size=(30, 4)), np.ones((30, 2))
     at = {"train": np.arange(20), "test": np.arange(20, 30)}
-    fused = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=True)
+    fused, scaling = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=True)
+    np.testing.assert_allclose(scaling.mean[:4], first[:20].mean(0), rtol=1e-5)
     np.testing.assert_allclose(fused["train"][:, :4].mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(fused["train"][:, :4].std(0), 1, atol=1e-5)
     np.testing.assert_allclose(
         fused["test"][:, :4], (first[20:] - first[:20].mean(0)) / first[:20].std(0), rtol=1e-4, atol=1e-5
     )
     assert (fused["test"][:, 4:] == 0).all()
-    plain = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=False)
+    plain, _ = fuse([Stream("a", first, "", 0), Stream("b", second, "", 0)], at, standardise=False)
     np.testing.assert_allclose(plain["test"], np.concatenate([first, second], 1)[20:], rtol=1e-6)
 
 
@@ -291,14 +276,12 @@ def test_a_backbone_that_cannot_take_the_images_is_one_line(store, monkeypatch):
 
     broken = Backbone("resnet18", nn.Sequential(nn.Conv2d(1, 2, 99)), "digest", "features", 1)
     monkeypatch.setattr(streams_module, "build_backbone", lambda *_, **__: broken)
-    monkeypatch.setattr(grid_module, "read_inputs", lambda *_: pytest.fail("features were computed"))
+    monkeypatch.setattr(grid_module, "read_streams", lambda *_: pytest.fail("features were computed"))
     with pytest.raises(SpecError, match="'resnet18' fails on an image of"):
         run_grid(probe(), store)
 
 
 def test_other_weights_under_the_same_name_are_another_grid(store, monkeypatch):
-    build = streams_module.build_backbone
-
     def other(name, **options):
         return replace(build(name, **options), digest="another")
 

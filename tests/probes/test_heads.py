@@ -7,8 +7,10 @@ from torch import nn
 
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.labels import EMO8, FER7, VALENCE3
-from fer_bench.probes.heads import Head, Split, data_order, initial_weights, train_heads
+from fer_bench.probes.head import Head
+from fer_bench.probes.heads import initial_weights, train_heads
 from fer_bench.probes.packing import pack
+from fer_bench.probes.stack import Split, data_order
 from fer_bench.scoring.classification import confusion_matrix, scores_from_confusion
 from fer_bench.tasks.losses_unbalanced import UnbalancedCrossEntropyLoss, balanced_class_weights
 from fer_bench.tasks.rules_findingemo import StoppingRule, learning_rate_factor
@@ -113,7 +115,7 @@ def test_single_precision_equals_plain_torch_too():
 
 def test_probabilities_are_those_of_the_layer(stacked):
     test = data(40, seed=5)
-    found = stacked.probabilities(test.features, block=16)
+    found = stacked.outputs(test.features, block=16)
     assert found.shape == (len(GRID), 40, 8)
     expected = (test.features @ stacked.weight[7].T + stacked.bias[7]).softmax(1)
     np.testing.assert_allclose(found[7], expected.numpy(), atol=1e-6)
@@ -123,7 +125,7 @@ def test_probabilities_are_those_of_the_layer(stacked):
 def test_it_learns():
     found = train_heads([Head(0.01)], data(600), data(200, seed=1), EMO8, max_epochs=8)
     test = data(300, seed=2)
-    assert (found.probabilities(test.features)[0].argmax(1) == test.targets.numpy()).mean() > 0.6
+    assert (found.outputs(test.features)[0].argmax(1) == test.targets.numpy()).mean() > 0.6
 
 
 def test_a_finished_head_costs_nothing():

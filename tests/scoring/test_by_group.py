@@ -37,6 +37,10 @@ def of_values(groups=None):
 HALVES = np.where(np.arange(N) < 90, "a", "b")
 
 
+def members(of, names=("a", "b")):
+    return {name: np.flatnonzero(of == name) for name in names}
+
+
 def test_scores_from_sums_are_the_scores():
     for protocol, predictions in ((CLASSES, of_classes()), (UNEVEN, of_classes(8)), (VALUES, of_values())):
         found, answers = of_predictions(protocol, predictions)
@@ -45,7 +49,7 @@ def test_scores_from_sums_are_the_scores():
 
 def test_groups_of_classes():
     predictions = of_classes()
-    found = score_groups(CLASSES, predictions, HALVES, ["a", "b"])
+    found = score_groups(CLASSES, predictions, members(HALVES))
     right = correct(predictions)
     assert [group.value for group in found.groups] == pytest.approx([right[:90].mean(), right[90:].mean()])
     assert found.whole == pytest.approx(right.mean())
@@ -59,7 +63,7 @@ def test_groups_of_classes():
 def test_groups_of_values_and_whole_clips():
     clips = np.array([f"c{i // 5}" for i in range(N)])
     predictions = of_values(clips)
-    found = score_groups(VALUES, predictions, HALVES, ["a", "b"])
+    found = score_groups(VALUES, predictions, members(HALVES))
     values = [
         mean_over_dimensions(ccc, predictions.targets[name == HALVES], predictions.outputs[name == HALVES])
         for name in "ab"
@@ -73,17 +77,17 @@ def test_groups_of_values_and_whole_clips():
 
 def test_small_groups_are_shown_and_not_compared():
     member = np.where(np.arange(N) < 19, "small", np.where(np.arange(N) < 100, "a", "b"))
-    found = score_groups(CLASSES, of_classes(), member, ["small", "a", "b"])
+    found = score_groups(CLASSES, of_classes(), members(member, ["small", "a", "b"]))
     assert [(group.name, group.n, group.large, group.interval is None) for group in found.groups] == [
         ("small", 19, False, True), ("a", 81, True, False), ("b", 100, True, False),
     ]  # fmt: skip
     assert {found.gap.best, found.gap.worst} == {"a", "b"}
-    assert score_groups(CLASSES, of_classes(), np.where(np.arange(N) < 185, "a", "b"), ["a", "b"]).gap is None
+    assert score_groups(CLASSES, of_classes(), members(np.where(np.arange(N) < 185, "a", "b"))).gap is None
 
 
 def test_a_group_that_is_one_person_is_resampled_by_sample():
     people = np.where(np.arange(N) < 100, "p", "q")
-    found = score_groups(CLASSES, of_classes(groups=people), people, ["p", "q"])
+    found = score_groups(CLASSES, of_classes(groups=people), members(people, ["p", "q"]))
     assert found.unit == "samples"
     assert found.groups[0].interval[0] < found.groups[0].value < found.groups[0].interval[1]
 

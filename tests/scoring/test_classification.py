@@ -13,6 +13,7 @@ from fer_bench.errors import RecordError
 from fer_bench.metrics import names
 from fer_bench.scoring.classification import (
     NO_ANSWER,
+    Probabilities,
     confusion_matrix,
     confusion_statistics,
     predicted_classes,
@@ -288,3 +289,17 @@ def test_half_precision_probabilities_are_accepted():
         probability_scores(targets, probabilities.astype(np.float16)),
     )
     assert half["nll"] == pytest.approx(full["nll"], rel=1e-3)
+
+
+@pytest.mark.parametrize("ids", [range(7), [0], [1, 4]], ids=str)
+def test_average_precision_is_that_of_each_class_alone(ids):
+    rng = np.random.default_rng(1)
+    targets, unanswered = rng.choice(list(ids), size=60), rng.random(60) < 0.2
+    outputs = rng.dirichlet(np.ones(7), size=60)
+    made = Probabilities(targets, outputs, unanswered)
+    ranking = np.where(unanswered[:, None], -1.0, outputs)
+    alone = [
+        metrics.average_precision_score(targets == c, ranking[:, c]) if (targets == c).any() else np.nan
+        for c in range(7)
+    ]
+    np.testing.assert_array_equal(made.average_precision, alone)

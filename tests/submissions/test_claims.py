@@ -40,12 +40,12 @@ def claim(tmp_path, monkeypatch):
 def test_a_claim_that_is_true_is_added(claim, tmp_path):
     store = Store(tmp_path / "leaderboards")
     found = check(store, claim())
-    assert (found.problems, found.on_record, found.record.metrics["accuracy"]) == ((), False, 0.25)
+    assert (found.problems, found.on_record, found.records[0].metrics["accuracy"]) == ((), False, 0.25)
     assert not list(store.records())
     assert "| agrees |" in table([found])
     found = check(store, claim(), add=True)
     assert found.on_record
-    assert [record.run_id for record in store.records()] == [found.record.run_id]
+    assert [record.run_id for record in store.records()] == [found.records[0].run_id]
     assert "agrees, on record" in table([check(store, claim())])
 
 
@@ -73,6 +73,16 @@ def test_what_is_wrong_is_said_in_the_table(claim, tmp_path, changes, says):
     assert says in "; ".join(found.problems)
     assert not list(store.records())
     assert table([found]).count("\n") == 3
+
+
+def test_several_files_are_seeds_and_the_claim_is_their_mean(claim, tmp_path):
+    store, asked = Store(tmp_path / "leaderboards"), claim()
+    other = (tmp_path / "net.csv").read_text().replace("1.0", "0.9").replace("0.0", "0.016666667")
+    (tmp_path / "other.csv").write_text(other)
+    found = check(store, claim(file=["net.csv", "other.csv"]), add=True)
+    assert (found.problems, len(found.records), found.on_record) == ((), 2, True), asked
+    assert len({record.row for record in store.records()}) == 1
+    assert "an empty list" in "; ".join(check(store, claim(file=[])).problems)
 
 
 def test_digits_of_a_claim_decide(claim, tmp_path):

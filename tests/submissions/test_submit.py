@@ -21,13 +21,18 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 from fer_bench.submissions.ids import image_digest
 from fer_bench.submissions.questions import ask
-from fer_bench.submissions.submit import Statement, submit
+from fer_bench.submissions.submit import Statement
+from fer_bench.submissions.submit import submit as submit_files
 from tests.datasets.fakes_va import write_afew_va
 from tests.fakes import write_class_folders
 from tests.submissions.files import PROTOCOL, SPELLINGS, faces_at, probabilities, table_of, write
 
 FORMATS = (".csv", ".tsv", ".parquet", ".npz")
 NET = Statement("My net")
+
+
+def submit(store, path, *arguments, **more):
+    return submit_files(store, [path], *arguments, **more)[0]
 
 
 @pytest.fixture(scope="module")

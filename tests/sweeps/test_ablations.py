@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.sweeps.grid import read_suite
+from fer_bench.sweeps.suite import read_suite
 from fer_bench.tasks.distilling import VOTES, Distilling
 from fer_bench.training.build import check_names
 from tests.training.conftest import ROOT

@@ -10,12 +10,14 @@ from fer_bench.data.augmentation import AUGMENTATIONS
 from fer_bench.layering import layered
 from fer_bench.protocols import protocol_for
 from fer_bench.spec import read_yaml
-from fer_bench.sweeps.grid import read_suite
+from fer_bench.sweeps.suite import read, read_suite
 from fer_bench.tasks.autoencoding import AutoencodingTask
 from fer_bench.training import build as build_module
 from fer_bench.training.build import build_task, check_names
 from tests.paper_models import SEVENTEEN
 from tests.training.conftest import ROOT
+
+PAIR = ("findingemo_baselines", "findingemo_paper_split")
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,16 @@ def each_network_once(monkeypatch):
     real, tried = build_module.try_specified, {}
 
     def once(spec, n_outputs):
-        shape = {"model", "model_options", "weights", "image_size", "progressive_from", "normalization", "execution"}
+        shape = {
+            "model",
+            "model_options",
+            "weights",
+            "image_size",
+            "aspect",
+            "progressive_from",
+            "normalization",
+            "execution",
+        }
         key = spec.model_dump_json(include=shape), n_outputs
         if key not in tried:
             tried[key] = real(spec, n_outputs)
@@ -173,3 +184,23 @@ def test_the_autoencoders_variants():
         task = build_task(other, protocol_for(other.dataset, other.task), native_size=48)
         assert task.network.body.decoder is None
         assert not isinstance(task, AutoencodingTask)
+
+
+def test_findingemo_is_fine_tuned_on_the_frame_as_it_is():
+    recipes = by_recipe("findingemo_finetuning")
+    assert set(recipes) == {"fine-tuned", "unfrozen by stage"}
+    for spec in (spec for found in recipes.values() for spec in found):
+        options = spec.dataset_options
+        assert (options["width"] / options["height"], options["fit"], spec.aspect) == (4 / 3, "letterbox", "keep")
+        assert (spec.weights, spec.class_weights, spec.image_size) == ("imagenet", "balanced", options["height"])
+        assert spec.backbone_lr < spec.lr <= 3e-4
+        assert spec.protocol == f"findingemo-{spec.task}" + ("-paper" if options["split"] == "paper" else "")
+
+
+def test_the_papers_split_has_the_heads_of_the_clean_one():
+    clean, paper = (read(ROOT / f"benchmarks/suites/{name}.yaml").grids for name in PAIR)
+    assert len(clean) == len(paper) == 42
+    for one, other in zip(clean, paper, strict=True):
+        options = {key: value for key, value in other.dataset_options.items() if key != "split"}
+        assert other.model_copy(update={"dataset_options": options}).identity() == one.identity()
+        assert other.protocol == f"{one.protocol}-paper"

@@ -8,7 +8,7 @@ import yaml
 
 from fer_bench.spec import build, read_yaml
 from fer_bench.sweeps.folds import fold_specs, is_experiment
-from fer_bench.sweeps.grid import read
+from fer_bench.sweeps.suite import read
 from tests.training.conftest import ROOT
 
 NAMES = Path(__file__).with_name("suite_names.json")

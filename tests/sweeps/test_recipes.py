@@ -10,8 +10,8 @@ from fer_bench.cli.main import app
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.spec import build
 from fer_bench.sweeps import recipes
-from fer_bench.sweeps.grid import read_suite
 from fer_bench.sweeps.recipes import slug, use_recipe
+from fer_bench.sweeps.suite import read_suite
 from tests.training.conftest import ROOT
 
 SHIPPED = functools.cache(recipes.all_recipes)

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,14 @@ from typer.testing import CliRunner
 from fer_bench.cli.main import app
 from fer_bench.labels import FER7
 from fer_bench.models.adapter import InputAdapter
+from fer_bench.results.store import Store
 from fer_bench.training.run import run
 
 SMALL = {"n_train": 40, "n_validation": 20, "n_test": 30}
 
 
-@pytest.fixture
-def two_stages(home, tiny):
+@pytest.fixture(scope="module")
+def trained_stages(tmp_path_factory, cache, tiny):
     spec = tiny(
         model="autoencoder",
         model_options={"code": 32},
@@ -28,7 +31,20 @@ def two_stages(home, tiny):
         snapshot="epoch_2",
         optimizer="adam",
     )
-    return spec, run(spec)
+    folder = tmp_path_factory.mktemp("stages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_BENCH_CACHE", str(cache))
+        patch.setenv("FER_BENCH_RUNS", str(folder / "runs"))
+        return spec, run(spec, Store(folder / "boards")), folder
+
+
+@pytest.fixture
+def two_stages(trained_stages, home):
+    """The run, copied to where a test may change it."""
+    spec, record, folder = trained_stages
+    for name in ("runs", "boards"):
+        shutil.copytree(folder / name, home / name)
+    return spec, record
 
 
 def test_two_stages_and_the_picture_of_what_they_reconstruct(two_stages, home):

@@ -24,6 +24,7 @@ from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.training.corrupted import measure
 from fer_bench.training.loading import load_run, with_views
 from fer_bench.training.run import run
+from tests.training.conftest import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +205,7 @@ def test_a_network_fed_with_another_size_sees_the_same_corrupted_faces(home, tin
     monkeypatch.setattr(module, "corrupt", lambda image, *rest: seen.append(image.shape) or real(image, *rest))
     monkeypatch.setattr("fer_bench.training.corrupted.TITLES", {"jpeg": "JPEG"})
     store = Store()
-    record = run(tiny(image_size=32, epochs=1), store)
+    record = run(tiny(image_size=32, epochs=1, dataset_options=SMALL | {"size": 48}), store)
     measure(store, record)
     assert set(seen) == {(48, 48)}
 

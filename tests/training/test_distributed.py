@@ -12,8 +12,8 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 from fer_bench.training import hardware
 from fer_bench.training.distributed import distribution, is_first
-from tests.training.conftest import SMALL
 
+FACES = {"n_train": 96, "n_validation": 40, "n_test": 48, "difficulty": 0.2}
 # What each process saw, written by the processes themselves.
 WATCH = """
 import os, json
@@ -28,7 +28,7 @@ def watched(self, batch, batch_idx):
 ExpressionTask.training_step = watched
 """
 
-# The second test starts its second process as a user's does, in an interpreter of its own: that takes ten seconds.
+# A user's second process is an interpreter of its own, which takes ten seconds: `make proofs` starts one.
 FORKED = """
 from tests.forks import relaunch_by_forking
 relaunch_by_forking()
@@ -71,7 +71,7 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
     assert process.returncode == 0, error
     records = list(Store().records())
     assert sorted(record.seed for record in records) == [0, 1]
-    samples = read_synthfaces(SMALL)
+    samples = read_synthfaces(FACES)
     wanted = samples.ids[(samples.split == "test") & (samples.targets["fer7"] >= 0)]
     for record in records:
         assert record.n_scored == len(wanted) == record.data["n"]["test"]
@@ -95,7 +95,8 @@ def test_a_suite_of_two_runs_on_two_processes(home, start):
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_mixed_images_and_flat_minima_on_two_processes(home, start):
+@pytest.mark.parametrize("again", [FORKED, pytest.param("", marks=pytest.mark.proof)], ids=["forked", "interpreter"])
+def test_mixed_images_and_flat_minima_on_two_processes(home, start, again):
     """Each mixes its own images and goes uphill by itself; the weights are the same in the end."""
     (home / "runs").mkdir()
     options = [
@@ -112,7 +113,7 @@ def test_mixed_images_and_flat_minima_on_two_processes(home, start):
         "cpu",
         "--devices",
         "2",
-        before=WEIGHTS,
+        before=again + WEIGHTS,
     )
     _, error = process.communicate(timeout=450)
     assert process.returncode == 0, error

@@ -35,13 +35,13 @@ def test_settings_data_and_time_are_told_and_nothing_is_written(home, tiny):
 
 @pytest.mark.parametrize("epochs", [2, 5])
 def test_a_few_epochs_have_a_schedule_too(home, tiny, epochs):
-    assert f"{epochs} epochs of 12 steps" in list(describe_run(tiny(epochs=epochs, batch_size=8), Store()))[-1]
+    assert f"{epochs} epochs of 6 steps" in list(describe_run(tiny(epochs=epochs, batch_size=8), Store()))[-1]
 
 
 def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, monkeypatch):
     monkeypatch.setattr(forecast, "_PATIENCE", 0.0)
-    monkeypatch.setattr(forecast, "_FEW", 8)
-    assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 8 images")
+    monkeypatch.setattr(forecast, "_FEW", 4)
+    assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 4 images")
 
 
 def test_what_is_done_is_said_to_be(home, tiny):
@@ -82,7 +82,7 @@ def test_a_cross_validation_is_the_whole_of_it_and_done_when_every_fold_is(home,
 
 def test_the_work_of_a_run(tiny):
     counts = {"train": 100, "validation": 60, "test": 61}
-    assert work_of(tiny(epochs=3), counts, 20) == Work(3, 4, 3, 7)
+    assert work_of(tiny(epochs=3, batch_size=32), counts, 20) == Work(3, 4, 3, 7)
     assert work_of(tiny(epochs=3, tta=5), counts, 20).last_batches == 35
     assert work_of(tiny(epochs=3, tta=1, tta_kind="ten_crop"), counts, 20).last_batches == 70
     assert work_of(tiny(epochs=3, tta=1, tta_kind="five_crop"), counts, 20).last_batches == 35

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.deploy.loading import load_any, load_ensemble
 from fer_bench.deploy.predictor import RunPredictor
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.errors import RecordError, WeightsError
@@ -10,7 +11,6 @@ from fer_bench.models import trained
 from fer_bench.protocols import protocol_for
 from fer_bench.results.store import Store
 from fer_bench.training.inference import RandomView, random_views
-from fer_bench.training.loading import load_any, load_ensemble
 from fer_bench.training.run import run
 from tests.training.conftest import SMALL
 
@@ -23,6 +23,8 @@ RULES = {
     "stacking": {"selection": "stack"},
 }
 PROTOCOL = protocol_for("synthfaces", "fer7")
+# Enough of each class for the stacker's folds.
+FACES = {"n_train": 96, "n_validation": 40, "n_test": 48, "difficulty": 0.2}
 # Two trainings and four rows; a batch of random views holds the whole split.
 ROWS = [
     {"seed": 0},
@@ -40,7 +42,9 @@ def members(tmp_path_factory, cache, tiny):
         patch.setenv("FER_BENCH_CACHE", str(cache))
         patch.setenv("FER_BENCH_RUNS", str(folder / "runs"))
         store = Store(folder / "boards")
-        specs = [tiny(epochs=3, batch_size=8, lr=0.003, augment="standard", **row) for row in ROWS]
+        specs = [
+            tiny(epochs=3, batch_size=8, lr=0.003, augment="standard", dataset_options=FACES, **row) for row in ROWS
+        ]
         for spec in specs:
             run(spec, store)
         ensembles = {name: build_ensemble(store, PROTOCOL, **options) for name, options in RULES.items()}
@@ -203,7 +207,7 @@ def test_members_trained_on_images_of_other_sizes_are_refused(stored, tmp_path):
 def test_an_ensemble_of_values_predicts_as_it_is_stored(home, tiny):
     store, protocol = Store(home / "boards"), protocol_for("synthfaces", "va")
     # As many people in validation as the stacker has folds.
-    faces = {"n_train": 96, "n_validation": 120, "n_test": 48, "difficulty": 0.2}
+    faces = FACES | {"n_validation": 120}
     settings = {"task": "va", "loss": "mse", "epochs": 2, "batch_size": 8, "lr": 0.003, "dataset_options": faces}
     specs = [tiny(**settings, seed=seed) for seed in range(2)]
     for spec in specs:

@@ -11,8 +11,9 @@ from fer_bench.labels import FER7, FER8, LabelSet
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.results.store import Store
+from fer_bench.scoring.mapping import apply_mapping, map_labels
 from fer_bench.spec import Execution
-from fer_bench.training.evaluate import apply_mapping, evaluate, map_labels, rescale
+from fer_bench.training.evaluate import evaluate, rescale
 from fer_bench.training.run import run
 from tests.datasets.fakes_va import write_afew_va
 

@@ -23,7 +23,7 @@ from fer_bench.results.copies import by_copy
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, build
-from fer_bench.sweeps.grid import read_plan
+from fer_bench.sweeps.suite import read_plan
 from fer_bench.sweeps.todo import todo
 from fer_bench.training.evaluate import evaluate
 from fer_bench.training.inference import predict

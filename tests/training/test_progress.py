@@ -42,7 +42,7 @@ def test_a_training_on_a_terminal_shows_the_bar(home, tiny, monkeypatch):
     for room in (trainer, fit):
         monkeypatch.setattr(room, "on_terminal", lambda: True)
     monkeypatch.setattr(trainer, "Bar", lambda monitor, higher: Bar(monitor, higher, console))
-    run(tiny(epochs=2, batch_size=16))
+    run(tiny(epochs=2, batch_size=8))
     shown = [part for part in re.split(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n", written.getvalue()) if "epoch" in part]
     assert max(map(len, shown)) <= 100
     assert shown[0].startswith("epoch 1/2")

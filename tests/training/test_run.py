@@ -53,7 +53,7 @@ def test_the_record_holds_everything(trained):
     training = written["training"]
     assert training["epochs"] == 3
     assert not training["resumed"]
-    assert (training["micro_batch"], training["accumulate"]) == (32, 1)
+    assert (training["micro_batch"], training["accumulate"]) == (16, 1)
     assert {len(curve) for curve in training["curves"].values()} == {3}
     assert {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy", "lr"} <= set(training["curves"])
     assert all(isinstance(value, float) for curve in training["curves"].values() for value in curve)
@@ -279,8 +279,8 @@ def test_out_of_memory_halves_the_batch_and_doubles_the_accumulation(home, tiny,
         ExpressionTask, "on_train_end", lambda self: steps.append(self.trainer.global_step), raising=False
     )
     record = run(tiny())
-    assert seen == [32, 16]
-    assert (record.training["micro_batch"], record.training["accumulate"]) == (8, 4)
+    assert seen == [16, 8]
+    assert (record.training["micro_batch"], record.training["accumulate"]) == (4, 4)
     assert record.status == "finished"
     assert steps == [2 * 3]
 
@@ -298,7 +298,7 @@ def test_a_failed_attempt_leaves_no_trace_in_the_weights(home, tiny, monkeypatch
 
 def test_out_of_memory_ends_with_a_clear_message(home, tiny, monkeypatch):
     out_of_memory(monkeypatch, 100, at_batch=0)
-    with pytest.raises(HardwareError, match="out of memory on cpu with batches of 4") as caught:
+    with pytest.raises(HardwareError, match="out of memory on cpu with batches of 2") as caught:
         run(tiny())
     assert "--batch-size" in caught.value.hint
     assert not list((home / "boards").rglob("*.json"))
@@ -306,8 +306,8 @@ def test_out_of_memory_ends_with_a_clear_message(home, tiny, monkeypatch):
 
 def test_an_odd_batch_is_not_halved_into_another_effective_batch(home, tiny, monkeypatch):
     out_of_memory(monkeypatch, 100)
-    with pytest.raises(HardwareError, match="with batches of 15"):
-        run(tiny(batch_size=30))
+    with pytest.raises(HardwareError, match="with batches of 11"):
+        run(tiny(batch_size=22))
 
 
 def test_early_stopping_ends_after_its_patience(home, tiny, monkeypatch):

@@ -15,7 +15,7 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import VA, AffectDataModule
 from fer_bench.data.images import FileImages
 from fer_bench.data.samples import SPLITS, Samples
-from fer_bench.datasets.affectnet.index import COLUMNS
+from fer_bench.datasets.affectnet.raw import COLUMNS
 from fer_bench.datasets.affectnet.reader import AFFECTNET_CODES, AffectNet, read_affectnet
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.labels import FER7, FER8

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.splits import carve
-from fer_bench.datasets.affectnet.index import RawIndex, raw_index
+from fer_bench.datasets.affectnet.index import raw_index
+from fer_bench.datasets.affectnet.raw import RawIndex
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER8, LabelSet
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+import numpy.typing as npt
+
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import EMO24, EMO24_TO_EMO8
 from fer_bench.protocols.findingemo import FINDINGEMO
@@ -23,8 +26,21 @@ from fer_bench.protocols.findingemo import FINDINGEMO
 ANNOTATIONS = "annotations_single.ann"
 URLS = "dataset_urls_exploded.json"
 
-# What is read; the published file also has index, tags, age, dec_factors and datetime.
+# What is needed; the published file also has index, tags, age, dec_factors and datetime.
 COLUMNS = ("user", "image_path", "valence", "arousal", "emotion", "ambiguity")
+# Several names in a cell; an older, unpublished file calls the tags otherwise.
+_AGE, _FACTORS, _TAGS = "age", "dec_factors", ("tags", "tag")
+# What the annotators' form calls them (section 2.1 and appendix A.1), by the name in the file.
+FACTORS = {
+    "Neutral": "neutral",
+    "BodyLanguage": "body language",
+    "ConflictCtxtPerson": "conflict of context and person",
+    "Context": "context",
+    "FacialExpression": "facial expression",
+    "Staging": "staging",
+}
+# By distance from the middle of Plutchik's wheel.
+RINGS = ("inner, most intense", "middle", "outer, least intense")
 # Only in the authors' older, unpublished file, which holds rejected images too.
 _REJECT = "reject"
 VALENCE = (-3, 3)
@@ -33,6 +49,9 @@ AMBIGUITY = (0, 6)
 # Valence -3..3 and arousal 0..6 to class ids of the three-class tasks (section 3).
 VALENCE3_OF = {-3: 0, -2: 0, -1: 1, 0: 1, 1: 1, 2: 2, 3: 2}
 AROUSAL3_OF = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2}
+
+# Of arousal, which counts from 0: both together are on the scale of valence.
+_AROUSAL_MIDDLE = 3
 
 _SHOWN = 40  # characters of a value in an error
 _NO_VALUE = ("", "nan", "none", "undefined")
@@ -55,6 +74,9 @@ class Annotation:
         arousal: 0 to 6 ("intensity" in the annotators' interface).
         emo24: class id in ``EMO24``.
         ambiguity: 0 (clear) to 6.
+        ages: age groups of the people in the image, as the file names them; empty where it does not say.
+        factors: what decided for the emotion, as ``FACTORS`` names it.
+        tags: remarks on the image, as the file names them.
     """
 
     line: int
@@ -66,6 +88,9 @@ class Annotation:
     arousal: int | None
     emo24: int | None
     ambiguity: int | None
+    ages: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def emo8(self) -> int | None:
@@ -86,6 +111,19 @@ class Annotation:
     def arousal3(self) -> int | None:
         """Class id in ``AROUSAL3``."""
         return None if self.arousal is None else AROUSAL3_OF[self.arousal]
+
+
+def value_targets(valence: npt.ArrayLike, arousal: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
+    """The targets of the tasks of values: ``valence`` and ``arousal`` as they were annotated, each of shape (N, 1), and
+    ``va``, shape (N, 2), with arousal about its middle; float32.
+
+    Args:
+        valence: shape (N,), -3 to 3.
+        arousal: shape (N,), 0 to 6.
+    """
+    columns = [np.asarray(values, dtype=np.float32)[:, None] for values in (valence, arousal)]
+    both = np.concatenate([columns[0], columns[1] - _AROUSAL_MIDDLE], axis=1)
+    return {"valence": columns[0], "arousal": columns[1], "va": both}
 
 
 def image_id(path: str) -> str:
@@ -122,7 +160,8 @@ def read_annotations(path: Path) -> list[Annotation]:
     """Read an annotation file such as ``annotations_single.ann``.
 
     Args:
-        path: a CSV with the columns of ``COLUMNS`` in any order; of others only ``reject`` is read, where there is one.
+        path: a CSV with the columns of ``COLUMNS`` in any order; of others ``age``, ``dec_factors``, ``tags`` and
+            ``reject`` are read, where they are there.
 
     Returns:
         One entry per row, in the file's order, rejected images included.
@@ -187,7 +226,16 @@ def _annotation(row: dict[str, str], line: int, where: str) -> Annotation:
         arousal=_scale(row["arousal"], AROUSAL, f"{where}: arousal"),
         emo24=_emotion(row["emotion"], where),
         ambiguity=_scale(row["ambiguity"], AMBIGUITY, f"{where}: ambiguity"),
+        ages=_names(row.get(_AGE, "")),
+        factors=tuple(FACTORS.get(name, name) for name in _names(row.get(_FACTORS, ""))),
+        tags=_names(next((row[name] for name in _TAGS if name in row), "")),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a cell: ``Youth,Adults`` as published, ``['Youth', 'Adults']`` in the older file."""
+    found = (name.strip(" '\"") for name in text.strip().strip("[]").split(","))
+    return tuple(dict.fromkeys(name for name in found if name.lower() not in _NO_VALUE))
 
 
 def _scale(text: str, limits: tuple[int, int], what: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
 from fer_bench.data.letterbox import letterbox
-from fer_bench.data.samples import SPLITS, Samples, split_checksum
-from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, published
-from fer_bench.datasets.findingemo.reader import TASKS, FindingEmoIndex, clean_split, index_findingemo
+from fer_bench.data.samples import ATTRIBUTE, SEVERAL, SPLITS, Samples, content_order, split_checksum
+from fer_bench.datasets.findingemo.annotations import ANNOTATIONS, RINGS, Annotation, published, value_targets
+from fer_bench.datasets.findingemo.reader import (
+    TASKS,
+    FindingEmoIndex,
+    clean_split,
+    index_findingemo,
+    paper_split,
+)
 from fer_bench.datasets.findingemo.subset import Subset
 from fer_bench.errors import BadDataError
 from fer_bench.image_files import UnreadableImageError, read_content
 from fer_bench.protocols.findingemo import FINDINGEMO, FindingEmoOptions
+from fer_bench.protocols.scene_values import SCALES
 
 MAX_BAD_SHARE = 0.01
 
@@ -45,14 +53,7 @@ class FindingEmoDataModule(AffectDataModule):
         subset = Subset.read(Path(options.manifest).expanduser()) if options.manifest else None
         if subset is not None:
             index = subset.of(index)
-        samples = read_findingemo(
-            index,
-            folder,
-            options.width,
-            options.height,
-            options.fit,
-            options.split_seed,
-        )
+        samples = read_findingemo(index, folder, options, values=self.task in SCALES)
         if subset is not None:
             subset.state(samples, index, folder)
         if annotations.parent != folder:
@@ -95,22 +96,18 @@ class Photographs:
         return np.asarray(cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def read_findingemo(
-    index: FindingEmoIndex, root: Path, width: int, height: int, fit: str = "letterbox", split_seed: int = 0
-) -> Samples:
+def read_findingemo(index: FindingEmoIndex, root: Path, options: FindingEmoOptions, *, values: bool = False) -> Samples:
     """Samples of an indexed copy.
 
     Args:
         index: what is there.
         root: the images' folder.
-        width: of the frame.
-        height: of the frame.
-        fit: ``letterbox`` or ``stretch``.
-        split_seed: of the split.
+        options: the frame and the split.
+        values: whether valence and arousal are wanted as they were annotated, and are part of what the copy is.
 
     Returns:
-        Samples with emo8, emo24, arousal3, valence3; the split is the paper's test share with a validation part held
-        out of its train part.
+        Samples with emo8, emo24, arousal3, valence3, and with valence, arousal and va where values are wanted; the
+        split is the paper's, or the paper's test share with a validation part held out of its train part.
 
     Raises:
         BadDataError: more than 1 % of the images cannot be decoded.
@@ -128,10 +125,13 @@ def read_findingemo(
             problem, "Delete them, or fetch them again with `fer-bench download findingemo --retry-gone`."
         )
     targets = {task: index.targets(task) for task in TASKS}
+    rated = np.array([(sample.annotation.valence, sample.annotation.arousal) for sample in index.samples])
     coverage = index.coverage
+    as_paper = options.split == "paper"
+    shares = "80/20, stopping and choosing on test," if as_paper else "70/10/20"
     notes = [
         f"{coverage.matched} of {coverage.annotated} annotated images are there",
-        f"split 70/10/20 per Emo8 class, seed {split_seed}",
+        f"split {shares} per Emo8 class, seed {options.split_seed}",
     ]
     if index.ambiguous:
         unclear = (
@@ -147,18 +147,39 @@ def read_findingemo(
     )
     samples = Samples(
         ids=np.array(index.ids),
-        images=Photographs(root, names, width, height, fit),
-        split=clean_split(index.ids, targets["emo8"], split_seed),
-        targets={name: np.asarray(column) for name, column in targets.items()},
+        images=Photographs(root, names, options.width, options.height, options.fit),
+        split=(paper_split if as_paper else clean_split)(index.ids, targets["emo8"], options.split_seed),
+        selects_on_test=as_paper,
+        targets={name: np.asarray(column) for name, column in targets.items()}
+        | (value_targets(*rated.T) if values else {}),
         layout=f"{ANNOTATIONS} and images",
-        columns={"digest": digests},
+        columns={"digest": digests, **_attributes([sample.annotation for sample in index.samples])},
         notes=notes,
         facts={"coverage": coverage.as_dict()},
         quarantined=bad,
     ).select(readable)
     kept = samples.columns.pop("digest").astype(np.uint8)
+    frame = f"{options.width}x{options.height} {options.fit}"
+    samples.pictures = cache.text_sha256(f"{frame} {content_order(kept)}")
     samples.checksums = {name: split_checksum(kept[samples.where(name)]) for name in SPLITS}
+    if values:
+        # The classes are coarser than the values that they are made of.
+        own = rated.astype(np.int64)[readable]
+        exact = np.stack([_named(digest, "", row) for digest, row in zip(kept, own, strict=True)])
+        samples.checksums = {name: split_checksum(exact[samples.where(name)]) for name in SPLITS}
     return samples
+
+
+def _attributes(annotations: Sequence[Annotation]) -> dict[str, npt.NDArray[np.generic]]:
+    """What annotators said of the images besides labels, by which scores can be grouped."""
+    said = {
+        "ambiguity": ["" if a.ambiguity is None else str(a.ambiguity) for a in annotations],
+        "ring": ["" if a.ring is None else RINGS[a.ring] for a in annotations],
+        "deciding_factor": [SEVERAL.join(a.factors) for a in annotations],
+        "age_group": [SEVERAL.join(a.ages) for a in annotations],
+        "tag": [SEVERAL.join(a.tags) for a in annotations],
+    }
+    return {ATTRIBUTE + name: np.array(column) for name, column in said.items()}
 
 
 def _named(digest: npt.NDArray[np.uint8], name: str, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -265,6 +265,21 @@ def clean_split(
     return _split(ids, emo8, seed, {TEST: test, VALIDATION: validation})
 
 
+def paper_split(ids: Sequence[str], emo8: npt.ArrayLike, seed: int = 0, test: float = 0.2) -> npt.NDArray[np.str_]:
+    """The paper's random split of each Emo8 class (80 % train, 20 % test; section 3), which selects on test.
+
+    Args:
+        ids: N ids.
+        emo8: class ids, shape (N,).
+        seed: another seed, another split.
+        test: fraction of each class.
+
+    Returns:
+        Shape (N,): "train" or "test"; the test part is that of :func:`clean_split`.
+    """
+    return _split(ids, emo8, seed, {TEST: test})
+
+
 def _split(ids: Sequence[str], classes: npt.ArrayLike, seed: int, parts: dict[str, float]) -> npt.NDArray[np.str_]:
     of_class = np.asarray(classes)
     keys = np.array([hashlib.sha256(f"findingemo/{seed}/{i}".encode()).hexdigest() for i in ids])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from fer_bench.atomic import write_atomically
+from fer_bench.ensembles.curve import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,9 @@ _PALETTE = 96
 def new_figure(
     width: float, height: float, columns: int = 1, rows: int = 1, **grid: object
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
-    """A figure and its axes, shape (rows, columns); sizes in inches."""
+    """A figure and its axes, shape (rows, columns); width and height in inches; ``grid`` goes to matplotlib's
+    ``gridspec_kw``.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -64,19 +67,11 @@ def new_figure(
 
 def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure as a PNG with a palette, replaced as a whole; the same figure gives the same bytes."""
-    from PIL import Image
-
     for axis in figure.axes:
         axis.title.set_fontsize(10)
         axis.xaxis.label.set_fontsize(9)
         axis.yaxis.label.set_fontsize(9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    with Image.open(buffer, formats=("PNG",)) as image:
-        small = image.convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    small.save(part, format="png", optimize=True)
-    part.replace(path)
+    write_atomically(path, png_of(figure, _DPI, _PALETTE))
     return path
 
 
@@ -96,7 +91,16 @@ def heatmap(
     colours: str,
     texts: npt.NDArray[np.str_] | None = None,
 ) -> None:
-    """A matrix as coloured cells, with texts where given."""
+    """A matrix as coloured cells.
+
+    Args:
+        axis: drawn on.
+        values: shape (R, C).
+        low: value of the first colour.
+        high: value of the last colour.
+        colours: name of a colour map of matplotlib.
+        texts: shape (R, C), written into the cells.
+    """
     image = axis.imshow(values, vmin=low, vmax=high, cmap=colours, aspect="auto", interpolation="nearest")
     axis.spines[:].set_visible(False)
     if texts is not None:

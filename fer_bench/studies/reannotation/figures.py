@@ -286,7 +286,9 @@ def voting_patterns(analysis: Analysis) -> Figure | None:
 
 
 def named_patterns(analysis: Analysis) -> dict[str, Float]:
-    """Shares of the C classes: people's votes, original labels, the whole dataset, every classifying network."""
+    """Shares of the C classes, shape (C,), 0 to 1: people's votes, original labels, the whole dataset, every
+    classifying network.
+    """
     study, n = analysis.study, len(analysis.study.label_set)
     if not analysis.votes:
         return {}
@@ -300,7 +302,7 @@ def named_patterns(analysis: Analysis) -> dict[str, Float]:
 
 
 def pattern_correlations(patterns: dict[str, Float]) -> Float:
-    """PCC of each pair of patterns, NaN where one is even."""
+    """PCC of each pair of P patterns of shape (C,): shape (P, P), NaN where one is even."""
     table = np.stack(list(patterns.values()))
     centred = table - table.mean(axis=1, keepdims=True)
     length = np.sqrt(np.square(centred).sum(axis=1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.atomic import write_atomically
 from fer_bench.errors import MissingPackageError
 from fer_bench.escaping import csv_text
 from fer_bench.scoring.intervals import wilson
@@ -131,6 +131,4 @@ def error_table(
 
 def write_error_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
     """Write ``label_errors.csv``, replaced as a whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(csv_text(header, *rows), encoding="utf-8", newline="")
-    part.replace(path)
+    write_atomically(path, csv_text(header, *rows).encode())

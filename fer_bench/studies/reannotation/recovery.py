@@ -68,7 +68,9 @@ def study_simulated(out: Path, n_raters: int = 13, n_images: int = 800, n_resamp
 
 
 def recovered(analysis: Analysis, truth: dict[str, Float]) -> dict[str, tuple[Float, Estimate]]:
-    """Planted values and the estimates that should cover them, by name."""
+    """Planted values and the estimates that should cover them, by name; of one shape, see
+    :func:`fer_bench.studies.reannotation.simulate.planted`.
+    """
     found = {"same": analysis.repeats["same"], **analysis.votes, **analysis.raters}
     found |= {f"{name}_{key}": e for name, estimates in analysis.affect.items() for key, e in estimates.items()}
     return {name: (value, found[name]) for name, value in truth.items()}

@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
     high: Float
 
     def covers(self, truth: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Elementwise, whether the interval holds a value."""
+        """Whether the interval holds a value, elementwise: in the shape of both, broadcast."""
         value = np.asarray(truth, dtype=np.float64)
         return np.asarray((self.low <= value) & (value <= self.high))
 

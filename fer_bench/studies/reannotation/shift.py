@@ -64,7 +64,16 @@ def max_vote_labels(study: Reannotation, seed: int = 0) -> Int:
 
 
 def confusion(study: Reannotation, rule: TieRule = "split", seed: int = 0) -> Float:
-    """Original label to max vote, shape (C, K): number of images, fractions where a tie is shared."""
+    """Original label to max vote.
+
+    Args:
+        study: with counts of shape (N, K) and original labels of C classes.
+        rule: of ties.
+        seed: of random ties.
+
+    Returns:
+        Shape (C, K): number of images, fractions where a tie is shared.
+    """
     known = study.original >= 0
     votes = max_vote(study.counts, rule, study.original, seed)
     one_hot = np.eye(len(study.label_set))[study.original[known]]

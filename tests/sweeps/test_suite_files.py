@@ -12,7 +12,7 @@ from fer_bench.protocols import protocol_for
 from fer_bench.results.begin import begin_record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.sweeps.grid import names_of, read, read_plan, read_suite
+from fer_bench.sweeps.suite import names_of, read, read_plan, read_suite
 from fer_bench.sweeps.todo import todo
 
 SUITE = """

@@ -87,6 +87,12 @@ class Suite:
     source: YamlFile
     execution: dict[str, Any] = field(default_factory=dict)
     seeds: list[int] | None = None
+    _places: dict[str, Callable[[KeyPath], str]] = field(default_factory=dict, repr=False)
+
+    def where(self, spec: RunSpec, setting: str = "") -> str:
+        """File, line and entry of one of its trainings, or of a setting of it."""
+        place = self._places.get(spec.run_id())
+        return str(self.source.path) if place is None else place((setting,) if setting else ())
 
     @cached_property
     def trainings(self) -> Plan:
@@ -186,7 +192,9 @@ class Suite:
         return layered(settings) if self.source.content.get("layered", False) else dict(settings)
 
     def _training(self, settings: dict[str, Any], where: Callable[[KeyPath], str]) -> RunSpec:
-        return specs.build({**settings, "execution": self.execution}, where)
+        spec = specs.build({**settings, "execution": self.execution}, where)
+        self._places.setdefault(spec.run_id(), where)
+        return spec
 
 
 def find_suite(file: Path) -> Path:

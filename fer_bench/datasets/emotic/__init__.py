@@ -1,0 +1,1 @@
+"""EMOTIC (Kosti et al. 2019)."""

@@ -1,0 +1,106 @@
+"""The run whose weights another one begins with: ``weights: run:ID``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fer_bench.errors import RecordError, SpecError, WeightsError
+from fer_bench.models.trained import checkpoint_of, spec_of
+from fer_bench.pinning import RUN
+from fer_bench.results.inputs import WEIGHTS, Inputs, on_same_data
+from fer_bench.results.record import Record
+from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
+
+_WHERE = "weights: "
+
+
+def find_origin(spec: RunSpec, store: Store, gone: list[RecordError] | None = None) -> Record | None:
+    """The record of the run that a spec begins with; of a cross-validation that of the same fold.
+
+    Args:
+        spec: the run.
+        store: where the records are.
+        gone: is given the error where there is no such record: a run that is done needs none; None: it is raised.
+
+    Returns:
+        None where the weights are not a run's.
+
+    Raises:
+        RecordError: no such run.
+        SpecError: one that this run cannot begin with, with the reason.
+    """
+    if not spec.weights.startswith(RUN):
+        return None
+    reference = spec.weights.removeprefix(RUN)
+    try:
+        record = store.get(reference)
+        if folds := record.data.get("folds"):
+            record = store.get(_same_fold(spec, record, list(folds)))
+    except RecordError as error:
+        missing = RecordError(_WHERE + error.problem, error.hint)
+        if gone is None:
+            raise missing from None
+        gone.append(missing)
+        return None
+    if record.status != "finished" or record.kind != "trained" or not record.training.get("weights_sha256"):
+        problem = (
+            f"{_WHERE}run {record.run_id} (kind {record.kind}, status {record.status}) has no weights to begin with."
+        )
+        raise SpecError(problem, "Choose a finished run of kind 'trained'.")
+    if record.model != spec.model:
+        problem = f"{_WHERE}run {record.run_id} is of {record.model}, this run of {spec.model}."
+        raise SpecError(problem, f"Use --model {record.model}, or another run.")
+    return record
+
+
+def _same_fold(spec: RunSpec, record: Record, folds: list[str]) -> str:
+    folding = spec.folding
+    if folding is None or folding.fold is None or folding.folds != len(folds):
+        problem = (
+            f"{_WHERE}run {record.run_id} is a cross-validation of {len(folds)} folds; this run is in none of them."
+        )
+        raise SpecError(
+            problem, f"Cross-validate this one too (--folds {len(folds)}), or choose one of {', '.join(folds)}."
+        )
+    return folds[folding.fold]
+
+
+def require_unseen(spec: RunSpec, origin: Record | None, inputs: Mapping[str, str]) -> None:
+    """Reject a run that was trained on other splits of the same dataset: it may have seen what is tested here.
+
+    Args:
+        spec: the run.
+        origin: as of :func:`find_origin`.
+        inputs: fingerprint of the data here.
+
+    Raises:
+        SpecError: names it.
+    """
+    if origin is not None and origin.dataset == spec.dataset and not on_same_data(origin, inputs):
+        problem = (
+            f"{_WHERE}run {origin.run_id} was trained on another copy or fold of {spec.dataset}: it may have seen what"
+            " is validated and tested here."
+        )
+        raise SpecError(problem, "Choose a run on the data that are here now, with the same dataset_options.")
+
+
+def origin_inputs(origin: Record | None) -> Inputs:
+    """The run's part of a fingerprint: the digest of its weights."""
+    return {} if origin is None else {WEIGHTS: str(origin.training["weights_sha256"])[:16]}
+
+
+def placed(spec: RunSpec, origin: Record | None) -> RunSpec:
+    """A spec that says where the checkpoint of the run is that it begins with.
+
+    Raises:
+        WeightsError: it is not on this machine.
+    """
+    if origin is None:
+        return spec
+    try:
+        checkpoint = checkpoint_of(origin, spec_of(origin, spec.execution))
+    except WeightsError as error:
+        raise WeightsError(_WHERE + error.problem, error.hint) from None
+    files = {**spec.execution.files, spec.weights: str(checkpoint)}
+    return spec.model_copy(update={"execution": spec.execution.model_copy(update={"files": files})})
