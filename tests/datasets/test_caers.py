@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fer_bench.cli.audit import report
+from fer_bench.data.images import pixels_of
 from fer_bench.datasets.caers import CaersDataModule, read_boxes, read_caers
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7
@@ -118,3 +119,9 @@ def test_as_a_dataset(tmp_path):
     assert next(iter(module.val_dataloader()))["image"].shape == (7, 3, 32, 32)
     said = "\n".join(report("caers", None, str(tmp_path), 0))
     assert "unverified: the reader was tried on the names and face boxes of a public list" in said
+
+
+def test_a_box_that_is_not_finite_has_no_pixels():
+    for corner in (np.nan, np.inf, -np.inf):
+        assert pixels_of((corner, 0, 10, 10), 20, 20) is None
+        assert pixels_of((0, 0, 10, corner), 20, 20) is None
