@@ -127,7 +127,7 @@ def test_an_image_that_is_there_twice(tmp_path: Path) -> None:
 def test_predictions_on_another_scale(tmp_path: Path) -> None:
     """`predict --csv` writes a network's values in its dataset's units."""
     assert read_outputs(write(tmp_path / "unit.csv", "image,valence\nx,1.1\ny,0.5\n")).values.max() == 1.1
-    with pytest.raises(BadDataError, match=r"valence and arousal reach 7\.5; .* on the scale -1 to 1"):
+    with pytest.raises(BadDataError, match=r"values of valence and arousal reach 7\.5, .* on the scale -1 to 1"):
         read_outputs(write(tmp_path / "ten.csv", "image,prediction,valence,arousal\nx,,7.5,0\n"))
 
 
