@@ -61,6 +61,7 @@ def read_outputs(path: Path) -> NetworkOutputs:
         raise BadDataError(problem, "`fer-bench predict FOLDER --run RUN --csv FILE` writes such a table.")
     check_once(path, table[image])
     if set(names) <= set(AFFECT) and (furthest := float(np.abs(values[known]).max())) > _FURTHEST:
-        problem = f"{path}: values of {' and '.join(names)} reach {furthest:.4g}, but those of a table are on the scale -1 to 1."
+        said = f"values of {' and '.join(names)} reach {furthest:.4g}"
+        problem = f"{path}: {said}, but those of a table are on the scale -1 to 1."
         raise BadDataError(problem, "Map them from the scale of the network's dataset to -1 to 1.")
     return NetworkOutputs(table[image].to_numpy(dtype=str)[known], values[known], tuple(names))
