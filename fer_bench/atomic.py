@@ -35,7 +35,7 @@ _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNO
 _PLAINLY = sum(getattr(os, flag, 0) for flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int | None = None) -> None:
     """Put a file in place so that no reader ever sees part of it, also when the machine stops in the middle.
 
     What earlier writers of the same file left behind is removed.
@@ -43,6 +43,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Args:
         path: where it goes; folders are made.
         content: all of it.
+        mode: the file's permissions; None: what is usual for the user.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_parts(path.parent, path.name)
@@ -50,6 +51,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     file = os.fdopen(_hold(part)[0], "r+b")
     try:
         file.truncate()
+        if mode is not None:
+            part.chmod(mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -111,12 +111,13 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         problem = f"{path}: unknown suffix {path.suffix!r}."
-        raise FerBenchError(problem, "Use .csv or .parquet.")
+        raise FerBenchError(problem, "Use .csv or .parquet; or .ann, for FindingEmo's format.")
     return write_file(path, writer(table))
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """Write a file into a folder that exists; one that is there is replaced in one step.
+    """Write a file into a folder that exists; one that is there is replaced in one step. Only its owner
+    may read it.
 
     Raises:
         FerBenchError: it cannot be written.
@@ -124,7 +125,8 @@ def write_file(path: Path, content: bytes) -> Path:
     try:
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        write_atomically(path, content)
+        # Links are keys, and answers belong to people.
+        write_atomically(path, content, mode=0o600)
     except OSError as error:
         problem = f"{path}: cannot be written: {error.strerror}."
         raise FerBenchError(problem, "Nothing was changed.") from None

@@ -24,6 +24,7 @@ USES = {
     "onnx": "export, and exported networks",
     "download": "download",
     "annotate": "annotate",
+    "hf": "evaluate --model hf:NAME",
 }
 _USES_OF = {"albumentations": "recipes with augment_on: loader"}
 # Those that come with another package of their extra are not looked for.

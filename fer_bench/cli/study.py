@@ -73,16 +73,20 @@ def reannotation_verb(
     out: Annotated[Path | None, typer.Option(help="Folder of the page and its figures.")] = None,
 ) -> None:
     """Compare people with labels, with each other and with networks: figures and a page."""
+    from fer_bench.errors import MissingDataError
     from fer_bench.studies.reannotation import study_reannotation
     from fer_bench.studies.reannotation.references import read_references
 
+    if images is not None and not images.is_dir():
+        problem = f"--images {images}: no such folder."
+        raise MissingDataError(problem, "Give the folder that the study's images are in.")
     page = study_reannotation(
         answers,
         out or _folder("reannotation"),
         predictions=_networks(predictions or []) or None,
         label_set=_label_set(label_set) if label_set else None,
         scale=scale,
-        references=read_references(reference) if reference else None,
+        references=read_references(reference, likely=scale) if reference else None,
         claims=_claims("reannotation"),
         images=images,
     )
@@ -105,9 +109,7 @@ def download_verb(
         Path | None,
         typer.Option(help="dataset_urls_exploded.json; without it, that of the installed package findingemo-light."),
     ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Folder for the images [default: <data root>/findingemo].")
-    ] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Data root; the images go into its folder findingemo.")] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Only the images of this manifest.csv, first from where it has them.")
     ] = None,
@@ -174,11 +176,16 @@ def _folder(name: str) -> Path:
 
 
 def _label_set(name: str) -> LabelSet:
-    from fer_bench.labels import LABEL_SETS, LabelSet
+    from fer_bench.errors import BadDataError
+    from fer_bench.labels import LABEL_SETS, LabelSet, plain
 
     if "," not in name:
         return LABEL_SETS[name]
-    return LabelSet("own", tuple(part for text in name.split(",") if (part := " ".join(text.lower().split()))))
+    names = tuple(part for text in name.split(",") if (part := plain(text)))
+    if len(set(names)) < max(len(names), 2):
+        problem = f"--label-set {name}: needs two or more classes, each once."
+        raise BadDataError(problem, "Such as --label-set yes,no,maybe.")
+    return LabelSet("own", names)
 
 
 def _claims(study_name: str) -> list[Claim]:
@@ -195,6 +202,7 @@ def _claims(study_name: str) -> list[Claim]:
 
 
 def _networks(references: list[str]) -> dict[str, NetworkOutputs]:
+    from fer_bench.errors import MissingDataError
     from fer_bench.results.store import Store
     from fer_bench.studies.reannotation.outputs import read_outputs
 
@@ -202,6 +210,9 @@ def _networks(references: list[str]) -> dict[str, NetworkOutputs]:
     networks: dict[str, NetworkOutputs] = {}
     for reference in references:
         path = Path(reference)
+        if path.suffix.lower() == ".csv" and not path.is_file():
+            problem = f"--predictions {path}: no such file."
+            raise MissingDataError(problem, "`fer-bench predict FOLDER --run RUN --csv FILE` writes such a table.")
         tabular = path.suffix.lower() == ".csv" and path.is_file()
         short, long, outputs = (path.stem, str(path), read_outputs(path)) if tabular else _of_run(store, reference)
         name = short if short not in networks else long

@@ -58,9 +58,12 @@ def face_box(landmarks: npt.NDArray[np.floating], margin: float = 0.1) -> npt.ND
 
 def pixels_of(box: npt.ArrayLike, width: int, height: int) -> tuple[int, int, int, int] | None:
     """The whole pixels of a box within an image: left, top, right, bottom (exclusive); None where nothing is left of
-    it.
+    it, or a corner is not finite.
     """
-    left, top, right, bottom = (float(v) for v in np.asarray(box, dtype=np.float64))
+    corners = np.asarray(box, dtype=np.float64)
+    if not np.isfinite(corners).all():
+        return None
+    left, top, right, bottom = (float(v) for v in corners)
     x0, y0 = max(int(np.floor(left)), 0), max(int(np.floor(top)), 0)
     x1, y1 = min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
     return (x0, y0, x1, y1) if x1 - x0 >= 2 and y1 - y0 >= 2 else None

@@ -76,8 +76,9 @@ def deal(groups: npt.NDArray[np.str_], folds: int, salt: str = "folds", seed: in
     """
     names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < folds:
-        problem = f"{len(names)} groups cannot be assigned to {folds} folds."
-        raise BadDataError(problem, f"Use at most {len(names)} folds, or fold by something finer.")
+        problem = f"{len(names)} group{'s' * (len(names) != 1)} cannot be assigned to {folds} folds."
+        fewer = f"Use at most {len(names)} folds" if len(names) > 1 else "Complete the copy"
+        raise BadDataError(problem, f"{fewer}, or fold by something finer.")
     ranks = [_rank(str(name), salt, seed) for name in names]
     heap = [(0, fold) for fold in range(folds)]
     fold_of = np.empty(len(names), dtype=np.int64)

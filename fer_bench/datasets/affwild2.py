@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def read_affwild2(
     else:
         looked_for = f"{kind}_*/ with Train_Set/ and Validation_Set/ ({KINDS[kind]})"
         raise cache.missing("affwild2", (looked_for,), places)
-    faces = _face_folders(root)
+    faces = _face_folders(root, lists)
     frames, notes, widths = _Frames(), list[str](), set[int]()
     absent: Counter[str] = Counter()
     for video, (split, path) in sorted(lists.items()):
@@ -122,6 +123,9 @@ def read_affwild2(
     if len(widths) > 1:
         problem = f"{root}: some lists have seven classes and some have eight; they are of two releases."
         raise BadDataError(problem, "Keep the annotations of one release.")
+    if not frames.files and any(_pictures(faces.get(video)) for video in lists):
+        problem = f"{root}: no frame has both a label and a face, of those that are read (every={options.every})."
+        raise BadDataError(problem, "Read more of them: --set dataset_options.every=1.")
     if not frames.files:
         problem = f"{root}: {len(lists)} videos are annotated, and there are no faces of any."
         raise MissingDataError(problem, f"Unpack them as {CROPS[0]}/<video>/00001.jpg.")
@@ -252,16 +256,21 @@ def _rows(
     )
 
 
-def _face_folders(root: Path) -> dict[str, Path]:
+def _face_folders(root: Path, videos: Container[str]) -> dict[str, Path]:
     """The folder of each video's faces; those of aligned faces first."""
     found: dict[str, Path] = {}
+
+    def look(folder: Path, depth: int) -> None:
+        for child in subfolders(folder):
+            if child.name in videos:
+                found.setdefault(child.name, child)
+            elif depth > 1:
+                # Archives come in batches, each with folders of its own.
+                look(child, depth - 1)
+
     for name in CROPS:
         for folder in (f for f in _below(root, DEPTH) if f.name.lower() == name):
-            for child in subfolders(folder):
-                # Archives come in batches, each with folders of its own.
-                inner = subfolders(child) if child.name.lower().startswith("batch") else [child]
-                for video in inner:
-                    found.setdefault(video.name, video)
+            look(folder, DEPTH)
     return found
 
 

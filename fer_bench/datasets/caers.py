@@ -25,7 +25,7 @@ from fer_bench.data.splits import carve
 from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import lines_of, not_read
 from fer_bench.datasets.pictures import Rows, class_ids, picture_samples, widened
-from fer_bench.errors import MissingDataError
+from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7
 from fer_bench.protocols.caers import CAERS, CaersOptions
 
@@ -116,6 +116,9 @@ def _faces(rows: Rows, margin: float) -> Rows:
     boxes: Boxes = {}
     for path in lists:
         boxes |= read_boxes(path, labels)
+    if not boxes.keys() & labels.keys():
+        problem = f"{rows.root}: none of {len(boxes)} face boxes is of a picture here, such as {rows.files[0]}."
+        raise BadDataError(problem, f"The lists name pictures such as {next(iter(boxes))}; both must be of one copy.")
     kept = rows.kept(np.array([name in boxes for name in rows.files], dtype=bool))
     kept.layout, kept.official = "class folders, faces by a list of boxes", {}
     kept.boxes = widened(np.array([boxes[name] for name in kept.files], dtype=np.float64).reshape(-1, 4), margin)
@@ -142,7 +145,8 @@ def read_boxes(path: Path, labels: dict[str, int]) -> Boxes:
             name, code, box = cells[0], int(cells[1]), [float(cell) for cell in cells[2:]]
         except (ValueError, IndexError):
             name, code, box = "", 0, []
-        if not name or len(box) != 4:
+        name = name.replace("\\", "/")
+        if not name or len(box) != 4 or not np.isfinite(box).all():
             raise not_read("caers", where, f"{line[:60]!r} is no face box, such as {EXAMPLE}")
         if not 0 <= code < len(CODES):
             raise not_read("caers", where, f"the class {code} is none of 0 to {len(CODES) - 1}")

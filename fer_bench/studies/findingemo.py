@@ -63,7 +63,7 @@ def study_findingemo(annotations: Path, out: Path) -> Path:
     rows = read_annotations(annotations)
     kept = [a for a in rows if not a.rejected]
     if not kept:
-        problem = f"{annotations}: no row keeps its image, of {len(rows)}."
+        problem = f"{annotations}: " + (f"no row keeps its image, of {len(rows)}." if len(rows) else "there is no row.")
         raise BadDataError(problem)
     leaves, emotions = emotion_table(kept, leaves=True), emotion_table(kept, leaves=False)
     found, scores = agreement(rows), overlap_scores(rows)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fer_bench.datasets.findingemo.annotations import AMBIGUITY, AROUSAL, VALENCE, Annotation
 from fer_bench.labels import EMO8
@@ -71,6 +72,7 @@ def _bars(
 ) -> None:
     bars = axes.bar(list(counts), list(counts.values()), width=width)  # type: ignore[arg-type]
     axes.bar_label(bars, fmt="{:,.0f}", fontsize=7)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(x)
     axes.set_ylabel(y)

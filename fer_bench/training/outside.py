@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from fer_bench import plugins
@@ -15,6 +15,9 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.label_losses import LABEL_LOSSES
 from fer_bench.tasks.losses import LOSSES
 from fer_bench.tasks.value_losses import VALUE_LOSSES
+
+# A name is the package's own where it is one of the kind of the task: another kind's is free for a plugin.
+_LOSSES: dict[str, Collection[str]] = {"classes": LOSSES, "labels": LABEL_LOSSES, "values": VALUE_LOSSES}
 
 
 def plugins_of(spec: RunSpec) -> dict[str, Plugin]:
@@ -32,7 +35,7 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str, str, Any]]:
     yield "augment", "augment", spec.augment, AUGMENTATIONS
     parts = spec.loss.split("+")
     for part in parts:
-        yield "loss" if len(parts) == 1 else f"loss {part}", "loss", part, {*LOSSES, *LABEL_LOSSES, *VALUE_LOSSES}
+        yield "loss" if len(parts) == 1 else f"loss {part}", "loss", part, _LOSSES[spec.judge.task.kind]
 
 
 def plugin_inputs(spec: RunSpec) -> Inputs:

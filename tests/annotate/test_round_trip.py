@@ -128,7 +128,7 @@ def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path) -> None:
     assert verify(store).ok
     board = (tmp_path / "boards" / "mine-fer7-labels-consensus.md").read_text()
     assert "By the dataset's own labels %" in board
-    assert "| **28.57** | 7.14 to 50.00 | 14.29 |" in board
+    assert "| **28.6** | [7.1,\u00a050.0] |" in board
     assert "other splits" not in board + (tmp_path / "boards" / "mine-fer7.md").read_text()
     with pytest.raises(SpecError, match="already"):
         score_relabelled(store, record.run_id, tmp_path / "page" / "consensus.csv")

@@ -247,7 +247,8 @@ CASES = {
             case(f"{{{kind}}}", "--train", CPU, says="CCC -?0.* training samples")
             for kind in ("va", "valence", "vafold")
         ),
-        *(refused(f"{{{kind}}}", "--train", says=text) for kind, text in NO_NETWORK.items()),
+        *(refused(f"{{{kind}}}", "--train", says=text) for kind, text in NO_NETWORK.items() if kind != "probe"),
+        case("{probe}", "--train", says="training samples"),
         *(
             case(f"{{{kind}}}", "--labels={crowd}", says="accuracy 0.* on 28 test")
             for kind in ("fer7", "tta", "ensemble")
@@ -421,7 +422,8 @@ CASES = {
         refused("{fer7}", "--protocol=synthfaces-fer7", says="a run or a protocol, not both"),
     ],
     "compare": [
-        case("{fer7}", "{second}", says="McNemar"),
+        case("{fer7}", "{second}", "--given-networks", says="McNemar"),
+        case("{fer7}", "{second}", says="over test samples"),
         case("{va}", "{va}", says="are not significantly different|no significant"),
         case("{fer7}", "{ensemble}", says="p = "),
         case("{fer7}", "{tta}", says="p = "),

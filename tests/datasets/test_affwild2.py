@@ -66,6 +66,12 @@ def test_line_n_is_frame_n(copy):
     assert len(read_affwild2(str(copy.parent), options=AffWild2Options(every=4))) == 7
 
 
+def test_frames_that_are_skipped_are_not_faces_that_lack(copy):
+    # Frame 1, the only one that is read, has no label.
+    with pytest.raises(BadDataError, match=r"no frame has both a label and a face, .*every=50"):
+        read_affwild2(str(copy.parent), options=AffWild2Options(every=50))
+
+
 def test_both_people_of_a_video_are_in_one_split(copy):
     samples = read_affwild2(str(copy.parent), options=AffWild2Options(validation=0.4))
     for video in set(samples.groups):
@@ -89,8 +95,8 @@ def test_values(copy):
 def test_older_releases_and_batches_of_faces(tmp_path):
     root = write(tmp_path / "affwild2", OLD, SEVEN, 7)
     (root / "cropped_aligned" / "video66").rename(root / "video66")
-    (root / "cropped_aligned" / "batch2").mkdir()
-    (root / "video66").rename(root / "cropped_aligned" / "batch2" / "video66")
+    (root / "cropped_aligned" / "batch2" / "cropped_aligned").mkdir(parents=True)
+    (root / "video66").rename(root / "cropped_aligned" / "batch2" / "cropped_aligned" / "video66")
     samples = read_affwild2(str(tmp_path))
     assert set(samples.targets) == {"fer7"}
     assert "video66" in samples.columns["clip"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fer_bench.cli.audit import report
+from fer_bench.data.images import pixels_of
 from fer_bench.datasets.caers import CaersDataModule, read_boxes, read_caers
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import FER7
@@ -73,6 +74,8 @@ def test_scenes_and_faces(tmp_path, inner):
         ("test/Sad/0157.png,5,191,109,293,211", "line 8: test/Sad/0157.png stands twice"),
         ("test/Sad/0158.png,5,191,109,293", "line 8: .* is no face box, such as"),
         ("test/Sad/0158.png,sad,191,109,293,211", "line 8: .* is no face box, such as"),
+        ("test/Sad/0158.png,5,191,nan,293,211", "line 8: .* is no face box, such as"),
+        ("test/Sad/0158.png,5,191,109,inf,211", "line 8: .* is no face box, such as"),
         ("test/Fear/0333.png,5,191,109,293,211", r"is of class 5 \(sad\), and in another's folder"),
     ],
 )
@@ -81,6 +84,18 @@ def test_a_line_that_is_no_face_box(tmp_path, line, says):
     with pytest.raises(BadDataError, match=says) as caught:
         read_boxes(tmp_path / "test.txt", {"test/Fear/0333.png": FER7.index("fear")})
     assert "\n" not in str(caught.value)
+
+
+def test_lists_with_other_slashes_and_of_other_pictures(tmp_path):
+    root = write(tmp_path / "caers", each=3)
+    for name in ("train.txt", "test.txt"):
+        text = (root / name).read_text()
+        (root / name).write_text(text.replace("/", "\\"))
+    assert read_caers(str(tmp_path), FACES, size=20).images[0].min() == 200
+    for name in ("train.txt", "test.txt"):
+        (root / name).write_text("Anger/9999.png,0,20,10,40,30\n".replace("9999", name[:4]))
+    with pytest.raises(BadDataError, match="none of 2 face boxes is of a picture here"):
+        read_caers(str(tmp_path), FACES)
 
 
 def test_what_is_not_caers(tmp_path):
@@ -104,3 +119,9 @@ def test_as_a_dataset(tmp_path):
     assert next(iter(module.val_dataloader()))["image"].shape == (7, 3, 32, 32)
     said = "\n".join(report("caers", None, str(tmp_path), 0))
     assert "unverified: the reader was tried on the names and face boxes of a public list" in said
+
+
+def test_a_box_that_is_not_finite_has_no_pixels():
+    for corner in (np.nan, np.inf, -np.inf):
+        assert pixels_of((corner, 0, 10, 10), 20, 20) is None
+        assert pixels_of((0, 0, 10, corner), 20, 20) is None

@@ -106,9 +106,11 @@ def test_it_is_verified_and_shown_but_not_ranked(rows):
     store, _, records = rows
     assert verify(store).differences == ()
     render_all(store)
-    line = next(line for line in (store.root / "toyplus-fer8.md").read_text().splitlines() if "taggers" in line)
+    page = (store.root / "toyplus-fer8.md").read_text()
+    line = next(line for line in page.splitlines() if "taggers" in line)
     assert line.startswith("| – |")
-    assert "each vote is part of its own target" in line
+    assert "*human* ¹" in line
+    assert "each vote is part of its own target" in page
     again = build_human_rows(store, PROTOCOL, rows[1], DATA)
     assert [record.predictions for record in again] == [record.predictions for record in records]
 

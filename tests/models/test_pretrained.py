@@ -119,7 +119,7 @@ def test_a_package_is_read_and_its_code_not_run(tmp_path, monkeypatch):
         224,
     )
     frozen = build_backbone(LITE, outputs="predictions")
-    assert "symmetric" in frozen.preprocessing
+    assert "mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]" in frozen.preprocessing
     assert torch.equal(frozen.module[0].body.classifier.weight, state["classifier.weight"])
     assert f"{'weights':12s} {LITE}: the package lite-weights 0.1.0" in list(doctor.findings())
 

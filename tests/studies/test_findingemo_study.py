@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_bench.datasets.findingemo.annotations import read_annotations
@@ -13,6 +14,7 @@ from fer_bench.errors import BadDataError, FerBenchError, MissingDataError
 from fer_bench.labels import EMO8, EMO24
 from fer_bench.studies.findingemo import study_findingemo
 from fer_bench.studies.findingemo_comparison import compare, is_published
+from fer_bench.studies.findingemo_figures import _bars
 from fer_bench.studies.findingemo_printed import TABLE_2, TABLE_4
 from fer_bench.studies.findingemo_statistics import agreement, emotion_distance, emotion_table, overlap_scores
 from tests.datasets import findingemo_lines
@@ -215,3 +217,10 @@ def test_is_torch_free():
         " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+def test_few_images_are_counted_in_whole_numbers() -> None:
+    axes = Figure().subplots()
+    _bars(axes, {2: 3}, "annotators", "images")
+    ticks = [round(tick, 3) for tick in axes.get_yticks()]
+    assert ticks == [int(tick) for tick in ticks]

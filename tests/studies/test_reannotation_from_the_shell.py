@@ -103,6 +103,52 @@ def test_what_is_no_reference(tmp_path: Path, text: str, says: str) -> None:
         read_references([tmp_path / "none.csv"])
 
 
+def test_a_reference_on_the_scale_of_the_answers(tmp_path: Path) -> None:
+    # These are on two scales; and -2 is AffectNet's "none" only where it is both.
+    both = write(tmp_path / "both.csv", "image,valence,arousal\na,1,4\nb,3,6\n")
+    for likely, valence in (("findingemo", [1 / 3, 1]), ("sam9", [-1, -0.5]), (None, [-1, -0.5])):
+        found = read_references([both], likely=likely).ratings
+        assert found is not None
+        np.testing.assert_allclose(found.values[:, 0], valence)
+    less = write(tmp_path / "less.csv", "image,valence,arousal\na,-2,4\nb,-2,-2\n")
+    found = read_references([less], likely="findingemo").ratings
+    assert found is not None
+    np.testing.assert_allclose(found.values, [[-2 / 3, 1 / 3]])
+
+
+def test_an_image_that_is_there_twice(tmp_path: Path) -> None:
+    path = write(tmp_path / "twice.csv", "rater,image,label,valence\na,x,fear,0.5\na,y,fear,0.5\nb,x,anger,1\n")
+    with pytest.raises(BadDataError, match=r"line 4: 'x' is there twice"):
+        read_references([path])
+    with pytest.raises(BadDataError, match=r"line 4: 'x' is there twice"):
+        read_outputs(write(tmp_path / "outputs.csv", "image,valence\nx,0.5\ny,0.5\nx,1\n"))
+
+
+def test_predictions_on_another_scale(tmp_path: Path) -> None:
+    """`predict --csv` writes a network's values in its dataset's units."""
+    assert read_outputs(write(tmp_path / "unit.csv", "image,valence\nx,1.1\ny,0.5\n")).values.max() == 1.1
+    with pytest.raises(BadDataError, match=r"values of valence and arousal reach 7\.5, .* on the scale -1 to 1"):
+        read_outputs(write(tmp_path / "ten.csv", "image,prediction,valence,arousal\nx,,7.5,0\n"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--images", "nowhere"], "nowhere: no such folder"),
+        (["--predictions", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["--label-set", "yes,no,no"], "two or more classes, each once"),
+        (["--label-set", "yes,"], "two or more classes, each once"),
+        ([], "name all classes: --label-set maybe,no,yes"),
+    ],
+)
+def test_options_that_name_nothing(tmp_path: Path, shell, options: list[str], says: str) -> None:
+    answers = write(tmp_path / "a.csv", "rater,image,expression\nr,x,yes\nr,y,no\ns,x,maybe\n")
+    done = shell("study", "reannotation", answers, "--out", tmp_path / "out", *options)
+    assert done.code == 2
+    assert says in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_earlier_annotator_is_one_more_rater(tmp_path: Path) -> None:
     study = read_answers(
         write(tmp_path / "a.csv", "rater,image,expression,valence\n" + "".join(

@@ -135,12 +135,12 @@ def test_the_board_ranks_experiments_and_shows_the_leak(store):
     for text in (
         f"{clean.metrics['ccc']:.3f}",
         f"{worse.metrics['ccc']:.3f}",
-        "Mean of folds",
+        "## Mean over folds",
         "Valence RMSE on −1 to 1",
         "Arousal PCC",
     ):
         assert text in board
-    assert "bootstrap over whole clips" in board
+    assert "over test samples (whole clips or people)" in board
     side = board[board.index("## Under other splits") :]
     assert "(afew_va-va-frames.md)" in side
     assert "leaky" in side

@@ -162,7 +162,7 @@ def test_predictions_of_files_go_to_a_table_that_submit_reads(trained, tmp_path)
     lines += [f"{i}," + ",".join(f"{v:.7f}" for v in row) for i, row in zip(test.ids, test.outputs, strict=True)]
     file = tmp_path / "answers.csv"
     file.write_text("\n".join(lines) + "\n")
-    external = submit(store, file, "emotic-emotic26", Statement("mine")).record
+    external = submit(store, [file], "emotic-emotic26", Statement("mine"))[0].record
     assert external.metrics["map"] == pytest.approx(record.metrics["map"], abs=1e-4)
     # With whatever else was made of the run by now.
     found = verify(store)

@@ -70,7 +70,7 @@ def test_training_sees_growing_images_and_everything_else_full_ones(home, tiny, 
         ({"model": "autoencoder", "progressive_from": 32}, "autoencoder takes images of one side only"),
         ({"progressive_from": 15}, "five_layer_cnn needs at least 16 px"),
         ({**NARROW, "progressive_from": 48}, "not smaller than image_size = 48"),
-        ({**NARROW, "image_size": None, "progressive_from": 64}, "the network's input has 48 px"),
+        ({**NARROW, "image_size": None, "progressive_from": 64}, "the network's input has 32 px"),
         ({"model": "vgg11", "image_size": 64, "progressive_from": 16}, "vgg11 needs at least 32 px"),
     ],
 )

@@ -207,7 +207,8 @@ def _fitting_set(path: Path, table: pd.DataFrame) -> LabelSet:
         if all(labels.find(label) is not None for label in found):
             return labels
     problem = f"{path}: no label set has all the labels found: {', '.join(sorted(found))[:300]}."
-    raise BadDataError(problem, f"Known sets: {', '.join(LABEL_SETS)}.")
+    named = ",".join(sorted(found)[:3])
+    raise BadDataError(problem, f"Known sets: {', '.join(LABEL_SETS)}; or name all classes: --label-set {named},...")
 
 
 def _categories(path: Path, column: pd.Series[str], labels: LabelSet) -> tuple[tuple[str, ...], Int]:

@@ -9,10 +9,29 @@ import pandas as pd
 
 from fer_bench.errors import BadDataError
 from fer_bench.escaping import csv_value
-from fer_bench.studies.reannotation.study import NetworkOutputs
+from fer_bench.studies.reannotation.study import AFFECT, NetworkOutputs
 
 _IMAGE = ("image", "id", "item", "file", "path", "name")
 _NO_OUTPUT = {"prediction", "error", "sha256"}
+# A network can leave the scale a little; one that leaves it by more was trained on another.
+_FURTHEST = 1.5
+
+
+def check_once(path: Path, images: pd.Series[str]) -> None:
+    """Refuse a table that has an image twice: which of the two rows counts would be chance.
+
+    Args:
+        path: of the table, for the message.
+        images: its column of images, after a header line.
+
+    Raises:
+        BadDataError: names the line.
+    """
+    again = np.flatnonzero(images.duplicated())
+    if len(again):
+        row = int(again[0])
+        problem = f"{path}, line {row + 2}: {images.iloc[row]!r} is there twice."
+        raise BadDataError(problem, "Keep one row for each image.")
 
 
 def read_outputs(path: Path) -> NetworkOutputs:
@@ -26,7 +45,7 @@ def read_outputs(path: Path) -> NetworkOutputs:
         The outputs; images without numbers are left out.
 
     Raises:
-        BadDataError: it is no such table.
+        BadDataError: it is no such table, has an image twice, or its values are on another scale.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").map(csv_value)
@@ -40,4 +59,9 @@ def read_outputs(path: Path) -> NetworkOutputs:
     if image is None or not known.any():
         problem = f"{path}: needs a column of images and numbers per class, or of valence and arousal."
         raise BadDataError(problem, "`fer-bench predict FOLDER --run RUN --csv FILE` writes such a table.")
+    check_once(path, table[image])
+    if set(names) <= set(AFFECT) and (furthest := float(np.abs(values[known]).max())) > _FURTHEST:
+        said = f"values of {' and '.join(names)} reach {furthest:.4g}"
+        problem = f"{path}: {said}, but those of a table are on the scale -1 to 1."
+        raise BadDataError(problem, "Map them from the scale of the network's dataset to -1 to 1.")
     return NetworkOutputs(table[image].to_numpy(dtype=str)[known], values[known], tuple(names))

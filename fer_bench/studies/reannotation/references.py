@@ -14,6 +14,7 @@ import pandas as pd
 
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.escaping import csv_value
+from fer_bench.studies.reannotation.outputs import check_once
 from fer_bench.studies.reannotation.scales import SCALES, Scale, fitting
 from fer_bench.studies.reannotation.study import AFFECT, NetworkOutputs
 
@@ -42,13 +43,14 @@ class References:
     notes: tuple[str, ...] = ()
 
 
-def read_references(paths: Iterable[Path], scale: Scale | None = None) -> References:
+def read_references(paths: Iterable[Path], scale: Scale | None = None, likely: Scale | None = None) -> References:
     """Read tables of classes (a label and a number of images) and of images (label, valence, arousal, as there are);
     AffectNet's own lists are both.
 
     Args:
         paths: of CSV files.
         scale: of valence and arousal; by default inferred.
+        likely: that of the answers: of several scales that a reference may be on, it is on this one.
 
     Returns:
         All of them together; of two that say the same, the later one counts.
@@ -59,7 +61,7 @@ def read_references(paths: Iterable[Path], scale: Scale | None = None) -> Refere
     """
     found = References()
     for path in paths:
-        new = _read(path, scale)
+        new = _read(path, scale, likely)
         found = References(
             new.counts or found.counts,
             found.labels | new.labels,
@@ -69,7 +71,7 @@ def read_references(paths: Iterable[Path], scale: Scale | None = None) -> Refere
     return found
 
 
-def _read(path: Path, scale: Scale | None) -> References:
+def _read(path: Path, scale: Scale | None, likely: Scale | None) -> References:
     if not path.is_file():
         problem = f"{path}: no such reference."
         raise MissingDataError(problem, "Give a CSV of classes (label,images) or of images (image,label,valence,...).")
@@ -96,9 +98,10 @@ def _read(path: Path, scale: Scale | None) -> References:
         )
         raise BadDataError(problem, "Such as label,images or image,label,valence,arousal.")
     names = table[image].str.strip().tolist()
+    check_once(path, table[image].str.strip())
     labels = _labels(table[label].str.strip().tolist()) if label else [""] * len(names)
     numbered = bool(label) and labels != table[label].str.strip().tolist()
-    ratings, notes = _ratings(path, table, affect, names, scale) if affect else (None, ())
+    ratings, notes = _ratings(path, table, affect, names, (scale, likely)) if affect else (None, ())
     # A list of AffectNet's is the whole dataset; a table of the study's images is not.
     counts_of = dict(Counter(name for name in labels if name)) if numbered else {}
     return References(
@@ -122,16 +125,21 @@ def _labels(texts: list[str]) -> list[str]:
 
 
 def _ratings(
-    path: Path, table: pd.DataFrame, affect: list[str], names: list[str], scale: Scale | None
+    path: Path, table: pd.DataFrame, affect: list[str], names: list[str], scales: tuple[Scale | None, Scale | None]
 ) -> tuple[NetworkOutputs | None, tuple[str, ...]]:
+    scale, likely = scales
     values = np.full((2, len(table)), np.nan)
     for name in affect:
         values[AFFECT.index(name)] = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
-    values[values == _NO_VALUE] = np.nan if scale != "findingemo" else _NO_VALUE
+    # Of both, or of the only one: FindingEmo's valence can be -2, its arousal cannot.
+    none = (values[[AFFECT.index(name) for name in affect]] == _NO_VALUE).all(axis=0)
+    if len(affect) > 1 or "findingemo" not in (scale, likely):
+        values[:, none] = np.nan
     known = ~np.isnan(values).all(axis=0)
     if not known.any():
         return None, ()
     fits = [scale] if scale and SCALES[scale].holds(values).all() else [] if scale else fitting(values)
+    fits.sort(key=lambda name: name != likely)
     if not fits:
         problem = f"{path}: valence and arousal are not {SCALES[scale].about if scale else 'on a known scale'}."
         raise BadDataError(problem, f"Scales: {'; '.join(f'{name}: {s.about}' for name, s in SCALES.items())}.")
