@@ -116,13 +116,15 @@ def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Co
     values = [_value(row, protocol.primary, name) for row, name in zip(rows, names, strict=True)]
     chosen = choose_test(protocol, store.predictions)
     splits = _aligned(store, rows) if isinstance(chosen, ByOutcomes) else []
-    if given_networks:
+    of_recipes = None if given_networks else _of_recipes(store, rows, protocol, splits)
+    if of_recipes is not None:
+        p, interval, test = of_recipes
+        n = rows[0].records[0].n_scored
+    else:
         p, drawn, test, n = _by_outcomes(splits) if splits else _by_replicates(store, rows, protocol)
         interval = percentiles(drawn)
         assert interval is not None
-    else:
-        p, interval, test = _of_recipes(store, rows, protocol, splits)
-        n = rows[0].records[0].n_scored
+        test += "" if given_networks else ", because no row of their board has several seeds"
     return Comparison(
         a=names[0],
         b=names[1],
@@ -165,13 +167,17 @@ def find_row(store: Store, reference: str) -> Row:
 
 def _of_recipes(
     store: Store, rows: Sequence[Row], protocol: Protocol, splits: Sequence[Sequence[Predictions]]
-) -> tuple[float, tuple[float, float], str]:
-    """P value, interval and description of the test that takes training into account."""
+) -> tuple[float, tuple[float, float], str] | None:
+    """P value, interval and description of the test that takes training into account; None where nothing says how much
+    training varies.
+    """
     known = {
         run_ids(row): deviations_of(np.stack([correct(predictions) for predictions in split]))
         for row, split in zip(rows, splits, strict=False)
     }
     uncertainty = Uncertainty(protocol, [*_beside(store, rows), *rows], store.predictions, known)
+    if all(uncertainty.noise(row.kind) is None for row in rows):
+        return None
     p, interval = uncertainty.p(*rows), uncertainty.interval(*rows)
     if p is None or interval is None:
         raise _untested(protocol)
