@@ -122,8 +122,9 @@ def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Co
         n = rows[0].records[0].n_scored
     else:
         p, drawn, test, n = _by_outcomes(splits) if splits else _by_replicates(store, rows, protocol)
-        interval = percentiles(drawn)
-        assert interval is not None
+        drawn_interval = percentiles(drawn)
+        assert drawn_interval is not None
+        interval = drawn_interval
         test += "" if given_networks else ", because no row of their board has several seeds"
     return Comparison(
         a=names[0],
