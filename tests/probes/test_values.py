@@ -294,7 +294,7 @@ def test_a_probe_and_an_ensemble_of_heads_predict_what_is_stored(store, tmp_path
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     (row,) = predict_files(store, made.run_id, [tmp_path / "a.png"], "cpu")
     assert row.names == ("valence", "arousal")
-    assert not row.classes
+    assert row.kind == "values"
     classes = run_grid(probe(task="emo8", loss=("cross_entropy",)), store)
     (row,) = predict_files(store, classes[0].run_id, [tmp_path / "a.png"], "cpu")
     assert row.outputs.sum() == pytest.approx(1)

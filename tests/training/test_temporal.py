@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fer_bench.datasets.load import build_datamodule
+from fer_bench.deploy import loading as deploy_loading
 from fer_bench.deploy.export import export_run
 from fer_bench.deploy.predict import predict_files
 from fer_bench.deploy.predictor import open_predictor
@@ -14,7 +15,7 @@ from fer_bench.errors import SpecError, WeightsError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.live.session import run_live
 from fer_bench.results.inputs import WEIGHTS
-from fer_bench.training import clip_features, loading
+from fer_bench.training import clip_features
 from fer_bench.training.build import check_names
 from fer_bench.training.run import run
 from tests.live.fakes import FakeFile, FakePredictor, SquareDetector
@@ -105,9 +106,9 @@ def test_trained_features_and_their_refusals(finished, tiny, monkeypatch):
     assert record.model == done.model
     member = {"model": done.model, "run_id": done.run_id}
     joined = record.model_copy(update={"kind": "ensemble", "run_id": "e", "training": {"members": [member]}})
-    monkeypatch.setattr(loading, "read_choice", lambda record: (None, "mean"))
+    monkeypatch.setattr(deploy_loading, "read_choice", lambda record: (None, "mean"))
     with pytest.raises(WeightsError, match="temporal model"):
-        loading.load_ensemble(store, joined)
+        deploy_loading.load_ensemble(store, joined)
 
 
 def test_a_run_that_saw_other_splits_is_no_beginning(over, finished, tiny):
