@@ -14,7 +14,7 @@ from fer_bench.results.corruptions import Corrupted, mean_drop
 from fer_bench.results.grids import record_file
 from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
-from fer_bench.scoring.rows import Row, metric
+from fer_bench.scoring.rows import Row
 
 URL = re.compile(r"https?://[!-;=?-~]+")
 """An address that may be written between angle brackets as it is."""
@@ -74,12 +74,6 @@ def mean_std(row: Row, name: str) -> str:
     return number(row.value(name), name) + ("" if std is None else f" ± {number(std, name)}")
 
 
-def interval(row: Row, name: str) -> str:
-    """A row's 95 % interval."""
-    pair = row.interval(name)
-    return NONE if pair is None else f"{number(pair[0], name)} to {number(pair[1], name)}"
-
-
 def short(value: float | None, name: str) -> str:
     """A score as a board's table has it: shares in per cent with one decimal."""
     return f"{100 * value:.1f}" if value is not None and is_share(name) else number(value, name)
@@ -128,12 +122,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def clean(row: Row, primary: str) -> str:
-    """A row's score without duplicates, and of how many samples."""
-    value, n = row.value(f"clean/{primary}"), metric(row.records[0].metrics, "clean/n")
-    return NONE if value is None or n is None else f"{number(value, primary)} ({int(n):,})"
-
-
 def corrupted(row: Row, primary: str, measured: Mapping[str, Corrupted]) -> str:
     """A row's mean score on corrupted images and its relative drop; of several seeds, the mean of those that were
     measured.
@@ -172,16 +160,6 @@ def p_value(value: float | None) -> str:
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def record_links(records: Iterable[Record]) -> str:
-    """Links to a row's records, by seed."""
-    seeds: dict[str, list[str]] = {}
-    for record in records:
-        seeds.setdefault(record_link(record), []).append("record" if record.seed is None else str(record.seed))
-    # The seeds of a grid share a file.
-    links = [link(named[0] if len(named) == 1 else "all", file) for file, named in seeds.items()]
-    return f"{sum(map(len, seeds.values()))}: {' '.join(links)}"
 
 
 def record_folder(record: Record) -> str:

@@ -41,32 +41,43 @@ Load = Callable[[Record, str], Predictions]
 class PairedTest(Interface):
     """A way to test two rows against each other."""
 
-    @property
-    def about(self) -> str:
-        """Over what it tests, as said on boards; empty if it cannot test."""
-
     def p(self, a: Row, b: Row) -> float | None:
         """Two-sided p value of the difference of two rows; None where it cannot be computed."""
+
+
+class SampleTest(PairedTest, Interface):
+    """A test over test samples, and how scores vary over them."""
+
+    def deviations(self, row: Row) -> Float | None:
+        """Deviations of each run's score from its mean, shape (S, M), whose products are covariances of the runs'
+        scores over test samples; None where they cannot be computed.
+        """
+
+    def n_units(self, row: Row) -> int:
+        """Test samples of a row, or groups of them, that vary independently of each other."""
 
 
 class Untested:
     """For primary metrics without a test."""
 
-    about = ""
-
     def p(self, a: Row, b: Row) -> float | None:
         """None."""
         return None
 
+    def deviations(self, row: Row) -> Float | None:
+        """None."""
+        return None
+
+    def n_units(self, row: Row) -> int:
+        """All samples."""
+        return row.records[0].n_scored
+
 
 class ByOutcomes:
-    """Tests of accuracy from the records alone: which samples each run classified correctly."""
-
-    about = (
-        "McNemar's test where both rows have one seed, else a paired bootstrap over the test samples of each sample's"
-        f" correctness averaged over seeds ({N_RESAMPLES:,} resamples, or its normal approximation where that decides"
-        " clearly)"
-    )
+    """Tests of accuracy from the records alone, which say which samples each run classified correctly: McNemar's test
+    where both rows have one seed, else a paired bootstrap over the test samples of each sample's correctness averaged
+    over seeds, or its normal approximation where that decides clearly.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], npt.NDArray[np.uint16]] = {}
@@ -84,6 +95,10 @@ class ByOutcomes:
         if not all(record.outcomes for record in row.records):
             return None
         return deviations_of(np.stack([right_counts([record], _stored) for record in row.records]))
+
+    def n_units(self, row: Row) -> int:
+        """All samples."""
+        return row.records[0].n_scored
 
     def _of(self, row: Row) -> npt.NDArray[np.uint16]:
         """How many of a row's seeds classified each sample correctly, shape (N,)."""
@@ -103,14 +118,9 @@ class ByReplicates:
         load: gives a record's predictions of a split.
     """
 
-    about = (
-        "a paired bootstrap over the test samples, or over whole groups of them where samples belong together"
-        f" ({N_RESAMPLES:,} resamples)"
-    )
-
     def __init__(self, protocol: Protocol, load: Load) -> None:
         self.protocol, self.load = protocol, load
-        self._replicates: dict[tuple[str, str], Float] = {}
+        self._scores: dict[tuple[str, str, str], Float] = {}
         self._reference: tuple[Record, Predictions, Units] | None = None
         self._blocks: list[npt.NDArray[np.uint8]] = []
 
@@ -118,12 +128,11 @@ class ByReplicates:
         """See :class:`PairedTest`."""
         found = two_sided_p(self.replicates(a) - self.replicates(b))
         # Of n exchangeable units, clips or people, no test can say more: all signs are equally likely.
-        return None if found is None else max(found, 2.0 ** (1 - self.n_units))
+        return None if found is None else max(found, 2.0 ** (1 - self.n_units(a)))
 
-    @property
-    def n_units(self) -> int:
-        """Samples, or groups of them, that are drawn; 0 before the first row was scored."""
-        return 0 if self._reference is None else self._reference[2].n
+    def n_units(self, row: Row) -> int:
+        """Samples, or groups of them, that are drawn: the same of all rows."""
+        return self._reference_for(row.records[0])[2].n
 
     def replicates(self, row: Row) -> Float:
         """A row's score on each resample, averaged over seeds, shape (B,).
@@ -131,10 +140,7 @@ class ByReplicates:
         Raises:
             RecordError: its predictions are missing or altered, or are of other samples than those of the rows before.
         """
-        key = (row.model, row.key)
-        if key not in self._replicates:
-            self._replicates[key] = np.mean([self._of(record) for record in row.records], axis=0)
-        return self._replicates[key]
+        return np.asarray(np.mean([self._of(record) for record in row.records], axis=0))
 
     def deviations(self, row: Row) -> Float | None:
         """Deviations of each run's score from its mean over resamples, shape (S, B): their products are covariances of
@@ -147,23 +153,32 @@ class ByReplicates:
         return np.asarray(np.nan_to_num(centred) / np.sqrt(drawn.shape[1]))
 
     def _of(self, record: Record) -> Float:
-        predictions = self.load(record, "test")
+        """A run's score on each resample, shape (B,); drawn once."""
+        key = record.protocol, record.model, record.run_id
+        if key not in self._scores:
+            first, reference, units = self._reference_for(record)
+            predictions = reference if record is first else self.load(record, "test")
+            same = same_order(record, first, "test")
+            predictions = align(predictions, reference, f"record {'/'.join(key)}", same=same)
+            score, answers = of_predictions(self.protocol, predictions)
+            self._scores[key] = np.concatenate([score.drawn(answers, units, block) for block in self._blocks])
+        return self._scores[key]
+
+    def _reference_for(self, record: Record) -> tuple[Record, Predictions, Units]:
+        """The run whose samples are drawn, its predictions, and what is drawn: of the first that is asked for."""
         if self._reference is None:
+            predictions = self.load(record, "test")
             units = Units.of(len(predictions), predictions.groups)
             self._reference = record, predictions, units
             self._blocks = [block.astype(np.uint8) for block in units.blocks(N_RESAMPLES, SEED)]
-        first, reference, units = self._reference
-        same = same_order(record, first, "test")
-        where = f"record {record.protocol}/{record.model}/{record.run_id}"
-        score, answers = of_predictions(self.protocol, align(predictions, reference, where, same=same))
-        return np.concatenate([score.drawn(answers, units, block) for block in self._blocks])
+        return self._reference
 
 
 def _stored(record: Record) -> tuple[str, int]:
     return record.outcomes, record.n_scored
 
 
-def choose_test(protocol: Protocol, load: Load | None) -> PairedTest:
+def choose_test(protocol: Protocol, load: Load | None) -> SampleTest:
     """The test that the table of metrics names for a protocol's primary metric."""
     metric = metrics.METRICS.get(protocol.primary)
     if metric is None or metric not in metrics.of_kind(protocol.task.kind):

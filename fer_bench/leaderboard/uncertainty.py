@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fer_bench.leaderboard.significance import ByOutcomes, ByReplicates, Load, choose_test
+from fer_bench.leaderboard.significance import Load, Untested, choose_test
 from fer_bench.metrics import in_units
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.rows import Row, metric
@@ -67,7 +67,7 @@ class Uncertainty:
     @property
     def tests(self) -> bool:
         """Whether there is a test for the primary metric."""
-        return isinstance(self._test, ByOutcomes | ByReplicates)
+        return not isinstance(self._test, Untested)
 
     @property
     def about(self) -> str:
@@ -113,7 +113,9 @@ class Uncertainty:
         if parts[0] is None or parts[1] is None or values[0] is None or values[1] is None:
             return None
         difference = values[0] - values[1]
-        over_samples = np.array([float(((parts[0][0] - parts[1][0]) ** 2).sum()) + difference**2 / self._units(a)])
+        over_samples = np.array(
+            [float(((parts[0][0] - parts[1][0]) ** 2).sum()) + difference**2 / self._test.n_units(a)]
+        )
         variance, df = variance_of_difference(over_samples, self._noises((a, b)), _FIRST, _SECOND)
         return difference, float(variance[0]), float(df[0])
 
@@ -128,15 +130,13 @@ class Uncertainty:
         tested = [rows[i] for i in parts]
         sign = 1.0 if self.protocol.higher_is_better else -1.0
         values = np.array([sign * (row.value(self.protocol.primary) or 0.0) for row in tested])
-        found = rank_ranges(values, deviations @ deviations.T, self._noises(tested), n_units=self._units(tested[0]))
+        found = rank_ranges(
+            values, deviations @ deviations.T, self._noises(tested), n_units=self._test.n_units(tested[0])
+        )
         ranges = [(1, len(rows))] * len(rows)
         for i, (first, last) in zip(parts, found, strict=True):
             ranges[i] = first, last + len(rows) - len(parts)
         return ranges
-
-    def _units(self, row: Row) -> int:
-        """Test samples, or groups of them, that vary independently of each other."""
-        return self._test.n_units if isinstance(self._test, ByReplicates) else row.records[0].n_scored
 
     def _noises(self, rows: Sequence[Row]) -> Noises:
         return Noises.of([self.noise(row.kind) for row in rows], [len(row.records) for row in rows])
@@ -147,7 +147,7 @@ class Uncertainty:
         """
         key = run_ids(row)
         if key not in self._covered:
-            deviations = self._test.deviations(row) if isinstance(self._test, ByOutcomes | ByReplicates) else None
+            deviations = self._test.deviations(row)
             self._covered[key] = None if deviations is None else _both(deviations)
         return self._covered[key]
 

@@ -14,7 +14,7 @@ require('@tensorflow/tfjs-backend-wasm').setWasmPaths(
 
 const [folder, weights, faces, answers, height, width] = process.argv.slice(2);
 const [H, W, BATCH] = [Number(height), Number(width), 32];
-// It asks for tfjs from where it lies: a link there leads to the environment's.
+// It asks for tfjs from where it is: a link there leads to the environment's.
 const modules = path.join(folder, 'node_modules');
 if (!fs.existsSync(modules)) fs.symlinkSync(path.join(process.cwd(), 'node_modules'), modules);
 const faceapi = require(path.join(folder, 'dist', 'face-api.node-wasm.js'));
