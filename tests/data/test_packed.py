@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fer_bench import paths
-from fer_bench.apps.packing import checked, packing
+from fer_bench.apps.packing import checked, packing, specified
 from fer_bench.data import packed as packed_copy
 from fer_bench.data import survey
 from fer_bench.data.decoding import decode, shrinks
@@ -29,6 +29,7 @@ from fer_bench.labels import FER7
 from fer_bench.spec import Execution, RunSpec
 
 SIDE = 32
+COUNTS = ("n_train", "n_validation", "n_test")
 
 
 def photograph(seed, height=150, width=120, colour=True):
@@ -68,6 +69,10 @@ def read(home, images="auto", dataset="folder:mine", *, reading=True, **options)
         execution=Execution(data_dir=str(home / "data"), images=images),
     )
     return build_datamodule(spec, reading=reading)
+
+
+def asked(home):
+    return specified("folder:mine", {"image_size": SIDE}, {"data_dir": str(home / "data")})
 
 
 def pixels(module):
@@ -231,7 +236,7 @@ def test_a_damaged_shard_is_found_not_used_and_written_again(home):
     with pytest.warns(DamagedFileWarning, match=r"00002\.bin.*fer-bench pack"):
         assert packed("mine", images) is images
     with pytest.raises(BadDataError, match=r"damaged: 00002\.bin"):
-        list(checked("folder:mine", None, None, str(home / "data"), {}))
+        list(checked(asked(home)))
     assert [done for _, done in pack("mine", images)] == [53, 63]
     np.testing.assert_array_equal(packed("mine", images)[25], images[25])
     (layout.folder / "00001.bin").unlink()
@@ -239,13 +244,13 @@ def test_a_damaged_shard_is_found_not_used_and_written_again(home):
 
 
 def test_a_copy_of_a_file_that_has_changed_is_refused(home):
-    list(packing("folder:mine", None, SIDE, str(home / "data"), {}))
+    list(packing(asked(home)))
     cv2.imwrite(str(home / "data" / "mine" / "train" / "happy" / "1.jpg"), photograph(999))
     module = read(home)
     with pytest.warns(Notice, match="lacks 1 of 63 images"):
         module.setup()
     assert is_packable(module.read_samples.images)
-    list(packing("folder:mine", None, SIDE, str(home / "data"), {}))
+    list(packing(asked(home)))
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)
         again = read(home)
@@ -287,14 +292,14 @@ def test_few_files_are_open_at_once(home, monkeypatch):
 
 def test_what_is_not_decoded_from_files_cannot_be_packed():
     with pytest.raises(BadDataError, match="nothing to pack"):
-        list(packing("synthfaces", None, None, None, {"n_train": 7, "n_validation": 7, "n_test": 7}))
+        list(packing(specified("synthfaces", {"dataset_options": dict.fromkeys(COUNTS, 7)}, {})))
     with pytest.raises(SpecError, match="no option 'decode'"):
-        list(packing("fer2013", None, None, None, {"decode": "reduced"}))
+        specified("fer2013", {"dataset_options": {"decode": "reduced"}}, {})
 
 
 def test_there_must_be_something_to_check(home):
     with pytest.raises(MissingDataError, match="no packed copy"):
-        list(checked("folder:mine", None, None, str(home / "data"), {}))
+        list(checked(asked(home)))
 
 
 def test_boxes_are_part_of_what_an_image_is(tmp_path, monkeypatch):
