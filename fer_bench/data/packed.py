@@ -157,13 +157,11 @@ def packed(dataset: str, images: Images) -> Images:
         images: as read; of a :class:`~fer_bench.data.samples.Subset` those below it.
     """
     base, positions = _below(images)
-    if not isinstance(base, FromFiles) or not is_packable(images):
+    copies = [copy for copy in stored(dataset) if isinstance(base, FromFiles) and copy.form == base.form]
+    if not copies or not isinstance(base, FromFiles) or not len(rows := base.rows()):
         return images
-    rows = base.rows()
     lacking = []
-    for layout in stored(dataset):
-        if layout.form != base.form:
-            continue
+    for layout in copies:
         at = _positions(layout, rows)
         if (at < 0).any():
             lacking.append(int((at < 0).sum()))
@@ -296,8 +294,10 @@ def _positions(layout: Layout, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.in
         return np.full(len(rows), -1)
     if there.shape != (layout.n, rows.shape[1]):
         return np.full(len(rows), -1)
-    place = {row.tobytes(): i for i, row in enumerate(there)}
-    return np.array([place.get(row.tobytes(), -1) for row in rows], dtype=np.int64)
+    known, wanted = _as_values(there), _as_values(rows)
+    order = np.argsort(known)
+    at = order[np.minimum(np.searchsorted(known, wanted, sorter=order), layout.n - 1)]
+    return np.where(known[at] == wanted, at, -1)
 
 
 def _plan(dataset: str, images: FromFiles, rows: npt.NDArray[np.uint8]) -> Layout:

@@ -103,14 +103,14 @@ def is_streamed(dataset: str, key: str, asked: str, n: int, side: int | None) ->
         dataset: its name in the cache.
         key: of the decoded copy there.
         asked: ``auto``, ``stream`` or ``packed``, as of :class:`fer_bench.spec.Execution`; ``auto`` decodes once,
-            unless a decoded copy would be large or there is a packed one.
+            unless a decoded copy would be large or there is a packed one of that side.
         n: images.
         side: of each; None: not known.
     """
     if asked != "auto":
         return True
     large = n * 3 * (side or _LARGEST_SIDE) ** 2 > _LARGE
-    return not is_cached(dataset, key) and (large or bool(stored(dataset)))
+    return not is_cached(dataset, key) and (large or any(side in (None, copy.shape[0]) for copy in stored(dataset)))
 
 
 def survey_images(
