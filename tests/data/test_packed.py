@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 import warnings
 
 import cv2
@@ -365,3 +366,21 @@ def test_unreadable_files_are_left_out_alike(home):
     assert one.checksums == other.checksums
     assert [str(i) for i in one.ids] == [str(i) for i in other.ids]
     np.testing.assert_array_equal(one.images[-1], other.images[-1])
+
+
+@pytest.mark.parametrize("how", ["stream", "packed"])
+def test_memory_does_not_grow_over_a_pass(home, how):
+    images = read(home, how).read_samples.images
+    held = []
+    tracemalloc.start()
+    try:
+        for _ in range(4):
+            tracemalloc.reset_peak()
+            for i in range(len(images)):
+                images[i]
+            held.append(tracemalloc.get_traced_memory())
+    finally:
+        tracemalloc.stop()
+    # A few photographs at most, and nothing that is left.
+    assert held[-1][0] - held[1][0] < 10_000
+    assert max(peak for _, peak in held[1:]) - held[1][0] < 1_000_000
