@@ -232,7 +232,7 @@ def _check_scale(table: Table, cells: list[Any], protocol: Protocol) -> None:
     for i, cell in enumerate(cells):
         if not is_empty(cell) and scale_from_text(str(cell).strip()) != protocol.scale:
             told, wanted = shown(str(cell), 40), scale_text(protocol.scale)
-            problem = f"{table.where(i)}: the values are on the scale {told}, those of {protocol.name} on {wanted}."
+            problem = f"{table.where(i)}: the values are on the scale {told}, those of {protocol.name} {wanted}."
             raise BadDataError(problem, "Map them to the scale of the dataset, and leave the column out.")
 
 

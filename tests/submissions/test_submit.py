@@ -325,14 +325,14 @@ def test_values_over_all_folds(tmp_path, monkeypatch):
         (lambda c: c.update(dominance=c["arousal"]), "'dominance' is not asked for"),
         (lambda c: c["Valence"].__setitem__(1, "nan"), "line 3: Valence is nan"),
         # What `predict --csv` writes of a network of another dataset.
-        (lambda c: c.update(scale=["-1 to 1"] * (n - 1)), "line 2: the values are on the scale -1 to 1, .* -10 to 10"),
+        (lambda c: c.update(scale=["from -1 to 1"] * (n - 1)), "on the scale from -1 to 1, .* from -10 to 10"),
     ):
         wrong = {name: list(cells) for name, cells in columns.items()}
         change(wrong)
         with pytest.raises(FerBenchError, match=says):
             submit(store, write(tmp_path / "w.csv", wrong), "afew_va-va", NET)
     assert len(list(store.records())) == 1
-    same = {**columns, "scale": ["-10 to 10"] * (n - 1)}
+    same = {**columns, "scale": ["from -10 to 10"] * (n - 1)}
     again = submit(store, write(tmp_path / "s.csv", same), "afew_va-va", Statement("other net"))
     assert again.record.metrics == done.record.metrics
 
@@ -364,7 +364,8 @@ def test_predicted_values_say_their_scale(tmp_path):
     row = PredictionRow(Path("a.png"), ("valence",), np.array([7.5], dtype=np.float32), "", "values", (-10.0, 10.0))
     write_table([row], tmp_path / "v.csv")
     lines = (tmp_path / "v.csv").read_text().splitlines()
-    assert lines == ["image,prediction,valence,scale,error", "a.png,,7.500000,-10 to 10,"]
+    lines = (tmp_path / "v.csv").read_text().splitlines()
+    assert lines == ["image,prediction,valence,scale,error", "a.png,,7.500000,from -10 to 10,"]
 
 
 def test_folders_with_classes_of_their_own(tmp_path, monkeypatch):

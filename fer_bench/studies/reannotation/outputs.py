@@ -76,6 +76,6 @@ def _on_unit_scale(path: Path, values: npt.NDArray[np.float64], told: pd.Series[
     scales = [(-1.0, 1.0) if not text else scale_from_text(text) for text in told]
     if (wrong := next((i for i, scale in enumerate(scales) if scale is None), None)) is not None:
         problem = f"{path}, line {wrong + 2}: {told.iloc[wrong]!r} is no scale."
-        raise BadDataError(problem, "Write -10 to 10, or leave the column out.")
+        raise BadDataError(problem, "Write `from -10 to 10`, or leave the column out.")
     low, high = np.array(scales, dtype=np.float64).T[:, :, np.newaxis]
     return np.asarray((values - low) / (high - low) * 2 - 1)
