@@ -128,7 +128,10 @@ def test_a_paper_runs_to_its_end(suite, home):
     listed = ask("--dry-run").stdout
     assert " 0 to do." in listed, listed
     assert "  to do" not in listed, listed
-    shutil.rmtree(home / "runs", ignore_errors=suite != "generalisation") if suite not in ("afew_va", "semaine") else None
+    shutil.rmtree(home / "runs", ignore_errors=suite != "generalisation") if suite not in (
+        "afew_va",
+        "semaine",
+    ) else None
     protocols = {json.loads(path.read_text())["protocol"] for path in home.glob("leaderboards/results/*/*/*.json")}
     for protocol in protocols:
         assert (home / "leaderboards" / f"{protocol}.md").is_file(), protocol
