@@ -19,7 +19,7 @@ from fer_bench.errors import BadDataError, SpecError
 VALIDATION_SHARE = 0.125
 
 
-def carve(
+def hold_out(
     ids: npt.NDArray[np.str_],
     strata: npt.NDArray[np.int64],
     share: float,
@@ -109,7 +109,7 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
     split = np.where(tested, "test", "train").astype("<U10")
     split[
         rest[
-            carve(
+            hold_out(
                 groups[rest],
                 np.zeros(len(rest), dtype=np.int64),
                 VALIDATION_SHARE,

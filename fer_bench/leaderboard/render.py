@@ -13,7 +13,7 @@ from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.split_comparison import Sibling
-from fer_bench.protocols import PROTOCOLS, Protocol, Task
+from fer_bench.protocols import PROTOCOLS, Protocol, TaskInfo
 from fer_bench.results import corruptions
 from fer_bench.results.copies import read_present
 from fer_bench.results.protocol import find_protocol
@@ -127,7 +127,7 @@ def _claimed(name: str, reported: Sequence[Reported]) -> Protocol:
     """A protocol that only papers have claims on."""
     dataset, _, task = name.rpartition("-")
     metrics = [metric for paper in reported for row in paper.rows if row.protocol == name for metric in row.metrics]
-    return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
+    return Protocol(dataset or name, TaskInfo(task, "values", metrics[0] if metrics else "ccc"), title=name)
 
 
 def _text(path: Path) -> str | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 import typer
-from PIL import Image
 
 from fer_bench.cli.main import app
 from tests.cli.every_kind import SIZES, make_home
@@ -627,11 +626,6 @@ def stand_ins(monkeypatch, own_folders):
     monkeypatch.setattr("fer_bench.faces.detector.open_detector", open_detector)
     monkeypatch.setattr("fer_bench.faces.detector.landmarker_file", lambda *_: "none")
     monkeypatch.setattr("uvicorn.Server.run", lambda self, *_: setattr(self, "started", True))
-    # What figures look like is tested elsewhere; here it would take minutes.
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig",
-        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
-    )
     from fer_bench.studies import reannotation
     from fer_bench.studies.reannotation import recovery
 
