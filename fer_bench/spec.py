@@ -74,6 +74,13 @@ class Execution(Settings):
     num_nodes: int = Field(1, ge=1, description="nodes")
     strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
     workers: int = Field(-1, ge=-1, description="loader processes; -1 chooses per accelerator")
+    images: Literal["auto", "stream", "packed"] = Field(
+        "auto",
+        description=(
+            "where images of files come from: stream: decoded when they are needed; packed: from a packed copy, which"
+            " is made first; auto: from a packed copy where there is one, else from a decoded copy where that is small"
+        ),
+    )
     strict_determinism: bool = Field(False, description="refuse operations that do not repeat bit for bit")
     wandb: Literal["off", "offline", "online"] = Field("off", description="log to Weights & Biases")
     wandb_project: WandbName = Field("fer_bench", description="project of the Weights & Biases run")

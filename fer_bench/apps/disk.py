@@ -131,13 +131,13 @@ def _in_cache(root: Path) -> Iterator[Entry]:
 
 
 def _decoded(folder: Path) -> Iterator[Entry]:
-    """Decoded copies of a dataset, and what killed processes left of others."""
+    """Decoded and packed copies of a dataset, and what killed processes left of others."""
     for found in _folders(folder):
         name = found.name
         if part := _PART_FOLDER.fullmatch(name):
             # Whoever is writing it holds the lock of what it is to become.
             yield Entry("leftovers", (found,), folder / f"{part[1]}.lock")
-        elif (found / "facts.json").is_file():
+        elif any((found / kept).is_file() for kept in ("facts.json", "plan.json")):
             yield Entry("decoded copies", (found,), folder / f"{name}.lock")
 
 

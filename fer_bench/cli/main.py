@@ -22,6 +22,7 @@ from fer_bench.cli import (
     export,
     inspect,
     live,
+    pack,
     probe,
     report,
     results,
@@ -74,7 +75,22 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, suite, probe, evaluate, live, export, ensemble, submit, report, results, inspect, clean, study):
+for module in (
+    train,
+    suite,
+    probe,
+    evaluate,
+    live,
+    export,
+    ensemble,
+    submit,
+    report,
+    results,
+    inspect,
+    pack,
+    clean,
+    study,
+):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

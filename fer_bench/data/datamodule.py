@@ -19,7 +19,8 @@ from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
-from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.data.packed import is_packable, pack, packed
+from fer_bench.data.samples import SPLITS, Images, Samples
 from fer_bench.data.splits import all_as_test, fold_samples
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
@@ -139,6 +140,8 @@ class AffectDataModule(_Base):
         self.first_epoch = 0
         # Batches are of clips, in training of pieces of so many frames (0: whole clips); None: of single images.
         self.clip_frames: int | None = None
+        # Whether images are decoded when they are asked for (stream), come from a packed copy, or what is best (auto).
+        self.images_from = "auto"
         # Of all samples, (N, D), where a temporal model is given no images.
         self.features: npt.NDArray[np.float32] | None = None
 
@@ -166,6 +169,7 @@ class AffectDataModule(_Base):
         if self.samples is not None:
             return
         samples = self.read()
+        samples.images = self._from_packed(samples.images)
         if self.folding is not None and self.test_only:
             samples = all_as_test(samples)
         elif self.folding is not None:
@@ -191,6 +195,12 @@ class AffectDataModule(_Base):
                 problem = f"dataset {self.name!r}: the {split} split is empty."
                 raise BadDataError(problem, "Use a complete copy.")
         self.samples = with_gaps(samples, self.task, ("test",) if self.test_only else SPLITS)
+
+    def _from_packed(self, images: Images) -> Images:
+        if self.images_from == "packed" and is_packable(images):
+            for _ in pack(self.name, images):
+                pass
+        return images if self.images_from == "stream" else packed(self.name, images)
 
     @property
     def read_samples(self) -> Samples:

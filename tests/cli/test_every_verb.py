@@ -457,6 +457,13 @@ CASES = {
         refused("zzz", says="unknown dataset 'zzz'"),
         refused("fer2013", "--task=zzz", says="unknown task 'zzz'"),
     ],
+    "pack": [
+        refused("fer2013", says="not decoded from files.*nothing to pack"),
+        refused("afew_va", "--check", says="no packed copy.*fer-bench pack afew_va"),
+        refused("fer2013", "--dataset-options=decode=full", says="has no option 'decode'"),
+        refused("afew_va", "--image-size=4", says="image_size = 4: .*8"),
+        refused("zzz", says="unknown dataset 'zzz'"),
+    ],
     "download": [
         refused("zzz", "--urls=x.json", says="unknown downloadable dataset 'zzz'"),
         refused("findingemo", "--urls=x.json", says=r"x\.json"),
