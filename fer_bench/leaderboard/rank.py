@@ -57,6 +57,7 @@ class Board:
         others: the same of other copies, where the protocol declares none.
         folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
         corrupted: by run id, scores on corrupted images, where they were measured.
+        reproduced: by run id, what came of training it again, in words.
     """
 
     protocol: Protocol
@@ -72,6 +73,7 @@ class Board:
     others: tuple[Board, ...] = ()
     folded: tuple[Row, ...] = ()
     corrupted: Mapping[str, Corrupted] = field(default_factory=dict)
+    reproduced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def best(self) -> Placed | None:

@@ -232,7 +232,8 @@ def _columns(board: Board, names: Names, notes: _Notes, *, marked: bool = True) 
     def name(placed: Placed) -> str:
         record, key = placed.row.records[0], (placed.row.model, placed.row.key)
         text = _named(names[key], short[key], record_link(record))
-        return text + (mark(record) if marked else "") + notes.of(placed.row.caveats)
+        again = dict.fromkeys(said for one in placed.row.records for said in board.reproduced.get(one.run_id, ()))
+        return text + (mark(record) if marked else "") + notes.of([*placed.row.caveats, *again])
 
     beside = [_second(protocol)] if protocol.task.kind == "classes" else []
     if protocol.task.kind == "labels":

@@ -14,7 +14,7 @@ from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.protocols import PROTOCOLS, Protocol, Task
-from fer_bench.results import corruptions
+from fer_bench.results import corruptions, reproductions
 from fer_bench.results.copies import read_present
 from fer_bench.results.protocol import find_protocol
 from fer_bench.results.record import Record
@@ -96,7 +96,7 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
         )
         for name in names
     ]
-    boards = [_with_corrupted(store, board) for board in boards]
+    boards = [_with_reproductions(store, _with_corrupted(store, board)) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
 
@@ -107,6 +107,19 @@ def _with_corrupted(store: Store, board: Board) -> Board:
     records = [record for placed in board.placed for record in placed.row.records]
     found = {record.run_id: one for record in records if (one := corruptions.find_intact(store, record)) is not None}
     return replace(board, corrupted=found, others=tuple(_with_corrupted(store, other) for other in board.others))
+
+
+def _with_reproductions(store: Store, board: Board) -> Board:
+    """A board that says of its rows, and those of other copies, whether they were trained again."""
+    if next(reproductions.files(store, board.protocol.name), None) is None:
+        return board
+    records = [record for placed in board.placed for record in placed.row.records]
+    found = {
+        record.run_id: tuple(dict.fromkeys(one.verdict for one in each))
+        for record in records
+        if (each := reproductions.find(store, record))
+    }
+    return replace(board, reproduced=found, others=tuple(_with_reproductions(store, other) for other in board.others))
 
 
 def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
