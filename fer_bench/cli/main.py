@@ -17,6 +17,7 @@ from fer_bench import __version__
 from fer_bench.cli import (
     annotate,
     clean,
+    cost,
     ensemble,
     evaluate,
     export,
@@ -90,6 +91,7 @@ for module in (
     submit,
     report,
     reproduce,
+    cost,
     results,
     inspect,
     clean,

@@ -101,8 +101,8 @@ def test_the_test_split_is_never_looked_at(home, tiny, monkeypatch, settings):  
                 return samples
 
             self.read = guarded
+            modules.append(self)
         made(self, stage)
-        modules.append(self)
 
     monkeypatch.setattr(datamodule_room.AffectDataModule, "setup", setup)
     asked = tiny(**settings)
