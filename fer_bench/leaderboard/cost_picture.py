@@ -121,13 +121,13 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
             )
         axes.margins(x=0.12, y=0.12)
         axes.legend(fontsize=8, frameon=False, loc="lower right" if higher_is_better else "upper right")
-        out = io.StringIO()
+        out = io.BytesIO()
         figure.savefig(
             out,
             format="svg",
             metadata={"Date": None, "Creator": None, "Description": digest_of(points, label, higher_is_better)},
         )
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in out.getvalue().decode("utf-8", "replace").splitlines()) + "\n"
 
 
 def is_of(picture: str, points: Sequence[Point], label: str, higher_is_better: bool) -> bool:

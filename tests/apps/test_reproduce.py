@@ -78,14 +78,14 @@ def test_a_run_on_other_data_is_refused_before_anything_is_trained(finished, mon
     _, record, store = finished
     other = store.amend(record.model_copy(update={"inputs": {**record.inputs, "train": "0123456789abcdef"}}))
     monkeypatch.setattr("fer_bench.training.run.run", None)
-    with pytest.raises(RecordError, match="other inputs than there are here: train is .*recorded is 0123456789abcdef"):
+    with pytest.raises(RecordError, match=r"other inputs than there are here: train is .*recorded is 0123456789abcdef"):
         reproduce(store, other.run_id, CPU)
 
 
 def test_settings_that_mean_other_ones_now_are_refused(finished):  # noqa: F811
     _, record, store = finished
     store.amend(record.model_copy(update={"spec": {**record.spec, "lr": 0.5}}))
-    with pytest.raises(RecordError, match="its settings are those of run .* in this version"):
+    with pytest.raises(RecordError, match=r"its settings are those of run .* in this version"):
         reproduce(store, record.run_id, CPU)
 
 
