@@ -21,8 +21,9 @@ from fer_bench.results.store import Store
 from fer_bench.spec import build
 from fer_bench.sweeps.folds import run_folds
 from fer_bench.sweeps.recipes import all_recipes, use_recipe
+from fer_bench.sweeps.tuning import search as room
 from fer_bench.sweeps.tuning.search import plan, search
-from fer_bench.sweeps.tuning.space import Choice, Range, parse_space, read_space, start_of
+from fer_bench.sweeps.tuning.space import Choice, Range, default_space, parse_space, read_space, start_of
 from fer_bench.sweeps.tuning.study import Study
 from fer_bench.training import fit as fit_room
 from fer_bench.training.run import OF_A_SEARCH, run
@@ -154,25 +155,24 @@ def test_a_search_that_was_killed_repeats_no_finished_trial_and_resumes_the_unfi
     # What an uninterrupted search would have proposed.
     monkeypatch.setattr(fit_room, "_attempt", attempt)
     monkeypatch.setenv("FER_BENCH_RUNS", str(home / "other"))
-    assert [one.point for one in tune(tiny(), 3).trials] == [one.point for one in found.trials]
+    assert [one.point for one in tune(tiny(), 2).trials] == [one.point for one in found.trials][:2]
+    monkeypatch.setenv("FER_BENCH_RUNS", str(home / "runs"))
     # With a larger budget it goes on; with the same it is done.
     monkeypatch.setattr(fit_room, "_attempt", None)
     assert len(tune(tiny(), 3).trials) == 3
 
 
 def test_other_data_or_another_space_are_another_search(home, tiny):  # noqa: F811
-    names = [
-        plan(spec, space).name
-        for spec, space in [
-            (tiny(), LR),
-            (tiny(epochs=3), LR),
-            (tiny(seed=1), LR),
-            (tiny(), {"lr": Range(1e-4, 1e-2, log=True)}),
-            (tiny(dataset_options={"n_train": 49, "n_validation": 21, "n_test": 28, "size": 32}), LR),
-        ]
+    other = {"n_train": 49, "n_validation": 21, "n_test": 28, "size": 32}
+    given = [
+        (tiny(), LR),
+        (tiny(), {"lr": Range(1e-4, 1e-2, log=True)}),
+        (tiny(dataset_options=other), LR),
+        (tiny(recipe="called otherwise"), LR),
     ]
-    assert len(set(names)) == 5
-    assert plan(tiny(recipe="called otherwise"), LR).name == names[0]
+    names = [plan(spec, space).name for spec, space in given]
+    assert len(set(names)) == 3
+    assert names[3] == names[0]
 
 
 def test_hopeless_and_failing_trials_end_early_and_count(tmp_path):
@@ -213,7 +213,7 @@ def test_processes_share_the_trials(tmp_path):
 
 def test_a_run_of_the_users_own_is_left_alone(home, tiny):  # noqa: F811
     record = run(tiny(), Store())
-    found = tune(tiny(), 3, {"lr": Range(5e-4, 2e-3)})
+    found = tune(tiny(), 2, {"lr": Range(5e-4, 2e-3)})
     assert found.start == pytest.approx(record.validation_metrics["accuracy"], abs=1e-6)
     assert (paths.runs_dir() / tiny().training_id() / "best.ckpt").is_file()
 
@@ -227,20 +227,42 @@ def test_a_cross_validation_is_searched_on_its_first_fold_and_says_so(home, tiny
     assert record.notes == ["settings chosen among 2 on validation"]
 
 
-def test_what_may_be_varied_by_default(home, tiny):  # noqa: F811
-    of = {
-        name: set(plan(spec).space)
-        for name, spec in {
-            "classes": tiny(augment_on="device"),
-            "values": tiny(task="va", loss="mse"),
-            "tuned": tiny(model="resnet18", model_options={}),
-        }.items()
+def test_what_may_be_varied_by_default(tiny):  # noqa: F811
+    def of(**settings):
+        spec = tiny(**settings)
+        return default_space(spec, spec.judge)
+
+    assert set(of()) == {"lr", "weight_decay", "batch_size", "augment", "label_smoothing"}
+    assert set(of(task="va", loss="mse")) == {"lr", "weight_decay", "batch_size", "augment"}
+    assert "label_smoothing" not in of(loss="focal")
+    tuned = of(weights="imagenet", weight_decay=0)
+    assert set(tuned) == {"lr", "batch_size", "augment", "label_smoothing", "layer_decay"}
+    assert tuned["lr"].high == pytest.approx(3e-3)
+    assert "rand_faces" in of(augment_on="device")["augment"].values
+    assert "rand_faces" not in of()["augment"].values
+    # Options are of one augmentation.
+    assert "augment" not in of(augment_options={"rotate": 5})
+    assert start_of(tiny(), of()) == {
+        "lr": 0.001,
+        "weight_decay": 0.01,
+        "batch_size": 16,
+        "augment": "flip",
+        "label_smoothing": 0.0,
     }
-    assert of["classes"] == {"lr", "weight_decay", "batch_size", "augment", "label_smoothing"}
-    assert of["values"] == {"lr", "weight_decay", "batch_size", "augment"}
-    assert "rand_faces" in plan(tiny(augment_on="device")).space["augment"].values
-    assert "rand_faces" not in plan(tiny()).space["augment"].values
-    assert start_of(tiny(), plan(tiny()).space)["batch_size"] == 16
+    assert start_of(tiny(lr=5.0), {"lr": Range(0.1, 1.0)}) is None
+
+
+def test_what_a_network_cannot_do_is_left_out_of_the_default(home, tiny):  # noqa: F811
+    made = room.default_space
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "default_space", lambda *a: {**made(*a), "layer_decay": Choice((1.0, 0.5))})
+        patch.setattr(room, "check_names", refuse_layers)
+        assert "layer_decay" not in plan(tiny()).space
+
+
+def refuse_layers(spec):
+    if spec.layer_decay != 1:
+        raise SpecError("it has no layers")
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,10 @@ class Range:
     def plain(self) -> Any:
         """As YAML has it."""
         low, high = self.ends()
-        return {
-            "low": low,
-            "high": high,
-            **({"log": True} if self.log else {}),
-            **({"step": self.step} if self.step else {}),
-        }
+        more: dict[str, Any] = {"log": True} if self.log else {}
+        if self.step is not None:
+            more["step"] = int(self.step) if self.whole else self.step
+        return {"low": low, "high": high, **more}
 
 
 Space = dict[str, Choice | Range]
