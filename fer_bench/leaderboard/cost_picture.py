@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -19,9 +20,10 @@ _LOOK = {
     "ensemble": ("#D55E00", "s"),
 }
 _GREY = "#7f7f7f"
-# Names beside the front; more would overlap.
-_NAMED = 8
-_LONGEST = 30
+# Names beside the picture.
+_NAMED, _LONGEST = 16, 41
+# Of the front's height, how far below it there is room for a point.
+_BELOW = 0.5
 _DIGEST = "fer_bench:"
 
 
@@ -60,9 +62,16 @@ def pareto_front(points: Sequence[Point], higher_is_better: bool = True) -> list
     return front
 
 
+def within(points: Sequence[Point], higher_is_better: bool = True) -> list[Point]:
+    """The points that a picture has room for: one that is far below the front would press all others together."""
+    front = pareto_front(points, higher_is_better)
+    sign, height = 1.0 if higher_is_better else -1.0, abs(front[-1].score - front[0].score)
+    return [point for point in points if not height or sign * (front[0].score - point.score) <= _BELOW * height]
+
+
 def digest_of(points: Sequence[Point], label: str, higher_is_better: bool) -> str:
     """What a picture of these points has in it: whether it is up to date does not depend on who draws it."""
-    content = json.dumps([1, sorted(points), label, higher_is_better])
+    content = json.dumps([2, sorted(points), label, higher_is_better])
     return _DIGEST + hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -74,10 +83,11 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
         label: of the score, with its unit.
         higher_is_better: direction of the score.
     """
+    digest, front = digest_of(points, label, higher_is_better), pareto_front(points, higher_is_better)
+    points = within(points, higher_is_better)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_bench", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(8.4, 4.6), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(9.6, 4.6), layout="constrained", facecolor="white")
         axes = figure.subplots()
-        front = pareto_front(points, higher_is_better)
         axes.step(
             [point.macs for point in front] + [max(point.macs for point in points)],
             [point.score for point in front] + [front[-1].score],
@@ -85,18 +95,9 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
             color=_GREY,
             linewidth=1,
             zorder=1,
-            label="nothing cheaper is better",
         )
         for group, (colour, marker) in _LOOK.items():
-            own = [point for point in points if point.group == group]
-            if not own:
-                continue
-            x, y = [point.macs for point in own], [point.score for point in own]
-            ends = [(point.score - point.low, point.high - point.score) for point in own if _has_interval(point)]
-            if len(ends) == len(own):
-                errors = [[max(low, 0.0) for low, _ in ends], [max(high, 0.0) for _, high in ends]]
-                axes.errorbar(x, y, errors, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.35, zorder=2)
-            axes.scatter(x, y, s=26, color=colour, marker=marker, zorder=3, label=group, linewidths=0)
+            _scatter(axes, [point for point in points if point.group == group], group, colour, marker)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _amount(value)))
         axes.set_xlabel("multiply-adds for one face")
@@ -105,38 +106,56 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
         axes.set_axisbelow(True)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        shown = (
-            front
-            if len(front) <= _NAMED
-            else [front[round(i * (len(front) - 1) / (_NAMED - 1))] for i in range(_NAMED)]
-        )
-        for i, point in enumerate(shown):
-            axes.annotate(
-                point.name if len(point.name) <= _LONGEST else f"{point.name[: _LONGEST - 1]}…",
-                (point.macs, point.score),
-                xytext=(6, -11 if i % 2 else 6),
-                textcoords="offset points",
-                fontsize=7.5,
-                color="#333333",
-            )
-        axes.margins(x=0.12, y=0.12)
-        axes.legend(fontsize=8, frameon=False, loc="lower right" if higher_is_better else "upper right")
+        axes.margins(x=0.05, y=0.08)
+        axes.legend(fontsize=8.5, frameon=False, loc="lower right" if higher_is_better else "upper right")
+        _name(axes, front)
         out = io.BytesIO()
-        figure.savefig(
-            out,
-            format="svg",
-            metadata={"Date": None, "Creator": None, "Description": digest_of(points, label, higher_is_better)},
-        )
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Description": digest})
     return "\n".join(line.rstrip() for line in out.getvalue().decode("utf-8", "replace").splitlines()) + "\n"
+
+
+def _scatter(axes: Axes, points: Sequence[Point], group: str, colour: str, marker: str) -> None:
+    if not points:
+        return
+    ends = [(point, point.low, point.high) for point in points if point.low is not None and point.high is not None]
+    if ends:
+        down, up = [max(p.score - low, 0.0) for p, low, _ in ends], [max(high - p.score, 0.0) for p, _, high in ends]
+        x, y = [p.macs for p, _, _ in ends], [p.score for p, _, _ in ends]
+        axes.errorbar(x, y, [down, up], fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.35, zorder=2)
+    x, y = [point.macs for point in points], [point.score for point in points]
+    axes.scatter(x, y, s=26, color=colour, marker=marker, zorder=3, label=group, linewidths=0)
+
+
+def _name(axes: Axes, front: Sequence[Point]) -> None:
+    """Number the points of the front, and list their names beside the picture."""
+    step = max(1, -(-len(front) // _NAMED))
+    named = [point for i, point in enumerate(front) if i % step == 0 or i == len(front) - 1]
+    for number, point in enumerate(named, start=1):
+        axes.annotate(
+            str(number),
+            (point.macs, point.score),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            weight="bold",
+            color="#333333",
+            zorder=4,
+        )
+    lines = [
+        f"{number}  {point.name if len(point.name) <= _LONGEST else f'{point.name[: _LONGEST - 1]}…'}"
+        for number, point in enumerate(named, start=1)
+    ]
+    title = "Nothing cheaper is better than"
+    axes.text(1.02, 1.0, title, transform=axes.transAxes, fontsize=8.5, weight="bold", va="top", color="#333333")
+    axes.text(
+        1.02, 0.93, "\n".join(lines), transform=axes.transAxes, fontsize=8, va="top", color="#333333", linespacing=1.6
+    )
 
 
 def is_of(picture: str, points: Sequence[Point], label: str, higher_is_better: bool) -> bool:
     """Whether a picture shows these points, whichever version drew it."""
     return digest_of(points, label, higher_is_better) in picture
-
-
-def _has_interval(point: Point) -> bool:
-    return point.low is not None and point.high is not None
 
 
 def _amount(value: float) -> str:

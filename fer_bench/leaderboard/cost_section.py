@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fer_bench.leaderboard.cost_picture import Point, draw, is_of
+from fer_bench.leaderboard.cost_picture import Point, draw, is_of, within
 from fer_bench.leaderboard.formatting import shortened_name, title
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.rows import row_names
@@ -52,15 +52,17 @@ def cost_section(board: Board) -> list[str]:
     file = picture_of(board)
     if not file:
         return []
-    label = _label(board)
+    label, points = _label(board), points_of(board)
+    below = len(points) - len(within(points, board.protocol.higher_is_better))
     missing = sum(placed.row.records[0].run_id not in board.costs for placed in board.placed)
     left_out = f" {missing} {'row was' if missing == 1 else 'rows were'} not measured." if missing else ""
+    left_out += f" {below} {'is' if below == 1 else 'are'} far below the picture." if below else ""
     return [
         f"## {title(board.protocol.primary)} against cost",
         f"![{label} against multiply-adds for one face]({file})",
         (
             "Multiply-adds of all networks and views of a row, for one face; bars are 95 % intervals over test samples."
-            f" On the line nothing cheaper is better.{left_out}"
+            f" On the line are the rows than which nothing cheaper is better.{left_out}"
         ),
     ]
 
