@@ -149,18 +149,20 @@ def _spec(record: Record, execution: Execution, files: Iterable[Path]) -> RunSpe
 
 def _require_its_data(spec: RunSpec, record: Record, store: Store) -> None:
     """Refuse other data before anything is trained."""
-    from fer_bench.training.fingerprint import fingerprint_here
-
     if is_experiment(spec):
         # Each fold is a run whose own record says what it was trained on.
-        each = zip(fold_specs(spec), (store.get(str(fold)) for fold in record.data["folds"]), strict=True)
+        for fold, run_id in zip(fold_specs(spec), record.data["folds"], strict=True):
+            _require_same_inputs(store.get(str(run_id)), _inputs_here(fold, store))
     else:
-        each = zip([spec], [record], strict=True)
-    for one, recorded in each:
-        datamodule = build_datamodule(one)
-        datamodule.setup()
-        inputs = fingerprint_here(one, data_facts(datamodule, one.judge), lambda module=datamodule: module, store)  # type: ignore[misc]
-        _require_same_inputs(recorded, inputs)
+        _require_same_inputs(record, _inputs_here(spec, store))
+
+
+def _inputs_here(spec: RunSpec, store: Store) -> dict[str, str]:
+    from fer_bench.training.fingerprint import fingerprint_here
+
+    datamodule = build_datamodule(spec)
+    datamodule.setup()
+    return fingerprint_here(spec, data_facts(datamodule, spec.judge), lambda: datamodule, store)
 
 
 def _require_same_inputs(record: Record, inputs: dict[str, str]) -> None:
