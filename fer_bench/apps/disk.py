@@ -20,7 +20,7 @@ from fer_bench.atomic import is_part
 # What each flag of `fer-bench clean` covers.
 KINDS = {
     "runs": ("trainings", "reports", "choices"),
-    "cache": ("decoded copies", "crops", "digests"),
+    "cache": ("decoded copies", "crops", "digests", "published weights"),
     "features": ("features",),
     "leftovers": ("leftovers",),
 }
@@ -119,6 +119,9 @@ def _in_cache(root: Path) -> Iterator[Entry]:
             yield from _features(folder)
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
+        elif folder.name == "weights":
+            files = (file for file in _files(folder) if file.suffix == ".safetensors")
+            yield from (Entry("published weights", (file,), file.with_suffix(".lock")) for file in files)
         elif folder.name in ("digests", "affectnet"):
             yield from (
                 Entry("digests" if folder.name == "digests" else "decoded copies", (file,))

@@ -17,6 +17,7 @@ from fer_bench import __version__
 from fer_bench.cli import (
     annotate,
     clean,
+    cost,
     ensemble,
     evaluate,
     export,
@@ -25,11 +26,14 @@ from fer_bench.cli import (
     pack,
     probe,
     report,
+    reproduce,
     results,
     study,
     submit,
     suite,
     train,
+    tune,
+    weights,
 )
 from fer_bench.cli.common import add_common_options
 from fer_bench.errors import FerBenchError, Notice, Stopped
@@ -77,14 +81,18 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
 
 for module in (
     train,
+    tune,
     suite,
     probe,
     evaluate,
     live,
     export,
+    weights,
     ensemble,
     submit,
     report,
+    reproduce,
+    cost,
     results,
     inspect,
     pack,

@@ -162,6 +162,16 @@ CASES = {
         refused("--set=loss_options.gama=1", says="loss_options"),
         refused("--set=method=multitask", says="needs a network with a decoder"),
     ],
+    "tune": [
+        case(*TRAIN, "--budget=1", "--search=lr=1e-3:1e-2:log", says="test it     fer-bench run --use tuned/"),
+        case(*TRAIN, "--dry-run", says="batch_size: "),
+        case(*TRAIN, "--task=va", "--loss=mse", "--dry-run", says="in protocol synthfaces-va"),
+        case(*TRAIN, "--folds=2", "--fold-by=frame", "--dry-run", says="on the first fold"),
+        refused(*TRAIN, "--search=seed=0,1", says="is not searched for"),
+        refused(*TRAIN, "--search=lr", says="expected KEY=VALUES"),
+        refused(*TRAIN, "--space=none.yaml", says=r"none\.yaml"),
+        refused(*TRAIN, "--set=method=distill", "--set=method_options.teachers=[{fer7}]", says="has no test split"),
+    ],
     "suite": [
         case("{suite}", says="1 runs, 1 done, 0 to do"),
         case("{vasuite}", says="synthfaces-valence"),
@@ -400,6 +410,30 @@ CASES = {
         refused("zzz", says="no record matches 'zzz'"),
         refused("semaine-va", says="no finished run"),
     ],
+    "reproduce": [
+        *(case(f"{{{kind}}}", CPU, says="bit for bit") for kind in ("fer7", "tta", "valence", "vafolds")),
+        case("{probe}", CPU, says="verdict     trained again"),
+        case("{ensemble}", CPU, says="follows from its members"),
+        refused("{evaluated}", says="another run trained"),
+        refused("{human}", says="people answered"),
+        refused("{external}", says="another program made"),
+    ],
+    "weights": [
+        case("{fer7}", "{va}", "--out={out}", "--address=https://example.org/1", says=r"weights\.yaml"),
+        refused("{folds}", "--out={out}", "--address=https://example.org/1", says=NO_NETWORK["folds"]),
+        refused("{human}", "--out={out}", "--address=https://example.org/1", says="has no trained network"),
+    ],
+    "cost": [
+        *(
+            case(f"{{{kind}}}", "--counted", says="multiply-adds for one face")
+            for kind in ("fer7", "tta", "va", "folds")
+        ),
+        case("five_layer_cnn", "--counted", "--image-size=48", says="x 48 x 48"),
+        case("--all", "--counted", says="networks in"),
+        refused("{ensemble}", "--counted", says="Measure its members"),
+        refused("{human}", "--counted", says="kind human"),
+        refused(says="takes one run or network"),
+    ],
     "leaderboard": [case(says="boards"), case("--check", says="up to date")],
     "verify": [
         case(says="no difference"),
@@ -528,6 +562,9 @@ EMPTY = {
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
     "template": [case("ferplus-fer8-via-fer7", says="25 images to answer, by angry, disgust")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
+    "reproduce": [refused("abc", says="no record matches 'abc'")],
+    "weights": [refused("abc", "--out=x", "--address=https://example.org", says="no record matches 'abc'")],
+    "cost": [refused("abc", says="no record matches 'abc'"), case("--all", says="0 networks")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],
