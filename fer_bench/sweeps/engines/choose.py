@@ -1,0 +1,79 @@
+"""From ``--on`` to an engine."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pydantic import ConfigDict, Field
+
+from fer_bench.errors import SpecError
+from fer_bench.spec import Settings
+from fer_bench.sweeps.engines.local import LocalEngine
+from fer_bench.sweeps.engines.seam import Engine
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
+
+
+class EngineOptions(Settings):
+    """How the runs of a suite are spread; changes no result but by the number of threads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on: str | None = Field(
+        None,
+        description=(
+            "carry the runs out side by side: local:N (N GPUs or CPU slots of this machine), ray[:ADDRESS]; without it"
+            " one after the other"
+        ),
+    )
+    cpus: int | None = Field(
+        None, ge=1, description="cores, and threads, of a run; by default those of the machine are shared out"
+    )
+    per_gpu: int = Field(1, ge=1, le=64, description="runs on one device that share a GPU")
+    stage: str | None = Field(
+        None, description="folder on each node's own disk into which datasets are copied, once a node"
+    )
+
+
+def make_engine(options: EngineOptions, accelerator: str = "auto") -> Engine:
+    """The engine that ``--on`` names.
+
+    Args:
+        options: ``on`` is given.
+        accelerator: as of :class:`fer_bench.spec.Execution`.
+
+    Raises:
+        SpecError: no such engine.
+        MissingPackageError: its extra is not installed.
+    """
+    kind, _, detail = (options.on or "").partition(":")
+    if kind == "local":
+        return _local(options, detail, accelerator)
+    problem = f"--on {options.on!r}: there is no such engine."
+    raise SpecError(problem, "Use local:N.")
+
+
+def _local(options: EngineOptions, detail: str, accelerator: str) -> LocalEngine:
+    if detail and not _NUMBER.fullmatch(detail):
+        problem = f"--on local:{detail}: {detail!r} is no number of devices."
+        raise SpecError(problem, "For example --on local:4.")
+    gpus = _gpus() if accelerator in ("auto", "gpu", "cuda") else []
+    if gpus:
+        wanted = int(detail or len(gpus))
+        if wanted > len(gpus):
+            problem = f"--on local:{wanted}: this machine has {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}."
+            raise SpecError(problem, f"Use --on local:{len(gpus)}; --per-gpu lets several runs share one.")
+        return LocalEngine(gpus[:wanted], gpu=True, per_gpu=options.per_gpu)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slots = int(detail or cores // (options.cpus or 1) or 1)
+    return LocalEngine([str(slot) for slot in range(slots)], threads=options.cpus or max(1, cores // slots))
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` has them."""
+    import torch
+
+    n = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or [str(number) for number in range(n)])[:n]
