@@ -38,6 +38,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "onnx": ("onnx", "onnx"),
     "onnxruntime": ("onnxruntime", "onnx"),
     "onnxscript": ("onnxscript", "onnx"),
+    "fsspec": ("fsspec", "s3"),
+    "s3fs": ("s3fs", "s3"),
     "httpx": ("httpx", "download"),
     "starlette": ("starlette", "annotate"),
     "uvicorn": ("uvicorn", "annotate"),
