@@ -39,6 +39,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "onnxruntime": ("onnxruntime", "onnx"),
     "onnxscript": ("onnxscript", "onnx"),
     "httpx": ("httpx", "download"),
+    "ray": ("ray", "ray"),
     "starlette": ("starlette", "annotate"),
     "uvicorn": ("uvicorn", "annotate"),
     "markupsafe": ("markupsafe", "annotate"),

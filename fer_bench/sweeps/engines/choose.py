@@ -7,11 +7,15 @@ import re
 
 from pydantic import ConfigDict, Field
 
-from fer_bench.errors import SpecError
+from fer_bench.errors import HardwareError, SpecError
+from fer_bench.packages import require
 from fer_bench.spec import Settings
 from fer_bench.sweeps.engines.local import LocalEngine
 from fer_bench.sweeps.engines.seam import Engine
 
+# What each needs.
+_PACKAGES: dict[str, tuple[str, ...]] = {"local": (), "ray": ("ray",)}
+_USES = ("local:N", "ray[:ADDRESS]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
@@ -36,34 +40,49 @@ class EngineOptions(Settings):
     )
 
 
-def make_engine(options: EngineOptions, accelerator: str = "auto") -> Engine:
-    """The engine that ``--on`` names.
-
-    Args:
-        options: ``on`` is given.
-        accelerator: as of :class:`fer_bench.spec.Execution`.
+def check_engine(options: EngineOptions) -> None:
+    """Refuse an engine that cannot be made, before anything is read.
 
     Raises:
         SpecError: no such engine.
         MissingPackageError: its extra is not installed.
     """
     kind, _, detail = (options.on or "").partition(":")
-    if kind == "local":
-        return _local(options, detail, accelerator)
-    problem = f"--on {options.on!r}: there is no such engine."
-    raise SpecError(problem, "Use local:N.")
+    if kind not in _PACKAGES:
+        problem = f"--on {options.on!r}: there is no such engine."
+        raise SpecError(problem, f"Use {' or '.join(_USES)}.")
+    if kind == "local" and detail and not _NUMBER.fullmatch(detail):
+        problem = f"--on local:{detail}: {detail!r} is no number of devices."
+        raise SpecError(problem, "For example --on local:4.")
+    require(_PACKAGES[kind])
+
+
+def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -> Engine:
+    """The engine that ``--on`` names.
+
+    Args:
+        options: as :func:`check_engine` has accepted them.
+        accelerator: as of :class:`fer_bench.spec.Execution`.
+        n: how much there is to do; where that is nothing, nothing is connected to.
+
+    Raises:
+        HardwareError: the machine has fewer devices, or there is no such cluster.
+    """
+    kind, _, detail = (options.on or "").partition(":")
+    if kind == "ray" and n:
+        from fer_bench.sweeps.engines.ray import RayEngine
+
+        return RayEngine(detail, accelerator, per_gpu=options.per_gpu, cpus=options.cpus or 1)
+    return _local(options, detail if kind == "local" else "1", accelerator)
 
 
 def _local(options: EngineOptions, detail: str, accelerator: str) -> LocalEngine:
-    if detail and not _NUMBER.fullmatch(detail):
-        problem = f"--on local:{detail}: {detail!r} is no number of devices."
-        raise SpecError(problem, "For example --on local:4.")
     gpus = _gpus() if accelerator in ("auto", "gpu", "cuda") else []
     if gpus:
         wanted = int(detail or len(gpus))
         if wanted > len(gpus):
             problem = f"--on local:{wanted}: this machine has {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}."
-            raise SpecError(problem, f"Use --on local:{len(gpus)}; --per-gpu lets several runs share one.")
+            raise HardwareError(problem, f"Use --on local:{len(gpus)}; --per-gpu lets several runs share one.")
         return LocalEngine(gpus[:wanted], gpu=True, per_gpu=options.per_gpu)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     slots = int(detail or cores // (options.cpus or 1) or 1)
