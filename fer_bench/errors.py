@@ -67,6 +67,10 @@ class HardwareError(FerBenchError):
     """The machine lacks a resource (an accelerator, disk space)."""
 
 
+class OutOfMemory(HardwareError):
+    """A run does not fit into the memory that there is for it."""
+
+
 class MissingPackageError(FerBenchError):
     """An optional package is required."""
 

@@ -41,6 +41,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "fsspec": ("fsspec", "s3"),
     "s3fs": ("s3fs", "s3"),
     "httpx": ("httpx", "download"),
+    "ray": ("ray", "ray"),
+    "submitit": ("submitit", "slurm"),
     "starlette": ("starlette", "annotate"),
     "uvicorn": ("uvicorn", "annotate"),
     "markupsafe": ("markupsafe", "annotate"),

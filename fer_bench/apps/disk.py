@@ -19,7 +19,7 @@ from fer_bench.atomic import is_part
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
-    "runs": ("trainings", "reports", "choices"),
+    "runs": ("trainings", "reports", "choices", "suites"),
     "cache": ("decoded copies", "crops", "digests"),
     "features": ("features",),
     "leftovers": ("leftovers",),
@@ -108,6 +108,8 @@ def _in_runs(root: Path) -> Iterator[Entry]:
             yield Entry("leftovers", (folder,))
         elif folder.name == "reports":
             yield from (Entry("reports", (report,)) for report in _folders(folder))
+        elif folder.name == "suites":
+            yield from (Entry("suites", (suite,), suite / "driver.lock") for suite in _folders(folder))
         elif folder.name == "auto":
             yield from (Entry("choices", (file,)) for file in _files(folder) if file.suffix == ".json")
         elif any((folder / name).is_file() for name in _OF_A_TRAINING):

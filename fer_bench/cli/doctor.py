@@ -24,6 +24,8 @@ USES = {
     "onnx": "export, and exported networks",
     "download": "download",
     "annotate": "annotate",
+    "ray": "suite --on ray",
+    "slurm": "suite --on slurm",
     "s3": "FER_BENCH_RUNS=s3://...",
     "hf": "evaluate --model hf:NAME",
 }

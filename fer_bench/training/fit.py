@@ -14,7 +14,7 @@ import torch
 
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.errors import HardwareError, Interrupted, WeightsError
+from fer_bench.errors import Interrupted, OutOfMemory, WeightsError
 from fer_bench.models.trained import read_checkpoint
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -76,7 +76,7 @@ def fit(
         # Out here, for while the exception lives it holds on to the memory of the attempt.
         if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
             problem = f"out of memory on {device.accelerator} with batches of {datamodule.batch_size}."
-            raise HardwareError(
+            raise OutOfMemory(
                 problem, "Use a smaller --batch-size (a power of two can be halved on its own), image size or model."
             )
         halvings_left -= 1

@@ -77,6 +77,7 @@ def run(
     force: bool = False,
     begun: Callable[[], None] | None = None,
     publish: Publish | None = None,
+    wait: float = 0.0,
 ) -> Record:
     """Train, select on validation, test once, score, and write the record.
 
@@ -86,6 +87,7 @@ def run(
         force: repeat a run whose record exists.
         begun: is called once nothing that the run needs is missing: its data have been read, and its teachers found.
         publish: is called with the record where the run is tracked (``execution.wandb``).
+        wait: seconds to wait for another process that is carrying out the same run.
 
     Returns:
         The record; the existing one if the run has finished before.
@@ -138,7 +140,7 @@ def run(
     said = resumption(spec, paths.runs_dir() / spec.training_id())
     folder = folder_to_train(spec, inputs)
     remote = remote_run(folder) if is_first(spec.execution) else None
-    with lock(folder, spec.execution):
+    with lock(folder, spec.execution, wait):
         if is_first(spec.execution):
             fetched = remote is not None and remote.bring()
             begin_folder(folder, spec, inputs, anew=force)
@@ -280,8 +282,13 @@ def _draft(
 
 
 @contextlib.contextmanager
-def lock(folder: Path, execution: Execution) -> Iterator[None]:
+def lock(folder: Path, execution: Execution, wait: float = 0.0) -> Iterator[None]:
     """Lock a run's folder against other processes; those that a distributed strategy starts belong to the first.
+
+    Args:
+        folder: of the training.
+        execution: of the run.
+        wait: seconds to wait for a process that holds it.
 
     Raises:
         FerBenchError: the same run is already in progress.
@@ -292,7 +299,7 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
         return
     guard = FileLock(folder / LOCK)
     try:
-        guard.acquire(timeout=0)
+        guard.acquire(timeout=wait)
     except Timeout:
         problem = f"this run is already in progress (it holds the lock {folder / LOCK})."
         raise FerBenchError(

@@ -10,11 +10,11 @@ log of its own, and a watcher that ends the whole group, loaders and ranks too, 
 To add an engine:
 
 1. ``fer_bench/sweeps/engines/mine.py`` with a class that follows :class:`~fer_bench.sweeps.engines.seam.Engine`:
-   ``start`` begins a job, or says that there is no room for it now; a scheduler with a queue of its own takes all of
-   them (``queues = True``). ``poll`` names those that have ended, with their folder complete at the driver, or that
-   were lost with their node; it does not wait. ``stop`` ends what was started, ``close`` lets go of the rest.
-   Where the nodes do not see the driver's folder, the engine carries it there and back (``seam.packed``,
-   ``seam.unpacked``).
+   ``room`` says whether a job could begin, ``start`` begins it. A scheduler with a queue of its own takes all of them
+   (``queues = True``), and takes over what an earlier driver has left in its queue (``adopt``). ``poll`` names those
+   that have ended, with their folder complete at the driver, or that were lost with their node; it does not wait.
+   ``stop`` ends what was started, ``close`` lets go of the rest. Where the nodes do not see the driver's folder, the
+   engine carries it there and back (``seam.packed``, ``seam.unpacked``).
 2. Its line in :func:`fer_bench.sweeps.engines.choose.make_engine`, its options in
    :class:`fer_bench.sweeps.engines.choose.EngineOptions` (they become flags of ``fer-bench suite``), its package in
    ``fer_bench/packages.py``.

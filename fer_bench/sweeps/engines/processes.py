@@ -28,9 +28,10 @@ class Process:
         module: to be run.
         folder: its argument; the log goes there, after what an earlier try has left in it.
         environment: variables on top of the present ones.
+        cwd: where it begins, if there is such a folder.
     """
 
-    def __init__(self, module: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, module: str, folder: Path, environment: Mapping[str, str], cwd: str = "") -> None:
         (folder / RESULT).unlink(missing_ok=True)
         self.folder = folder
         with (folder / LOG).open("ab") as log:
@@ -40,6 +41,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment, WATCHED: "1", "PYTHONUNBUFFERED": "1"},
+                cwd=cwd if cwd and Path(cwd).is_dir() else None,
                 start_new_session=True,
             )
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 TASK, RESULT, LOG, OUTBOX = "task.json", "result.json", "log.txt", "outbox"
+# What of a GPU's memory a job may take, where several share one: a variable of its process.
+SHARE = "FER_BENCH_GPU_SHARE"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Job:
         module: is run with the folder as its argument.
         environment: variables of its process, on top of those of the process that starts it.
         devices: GPUs, or CPU slots, that it has for itself.
-        share: of a GPU, where several jobs share one; 1: it has its devices alone.
+        alone: it shares no GPU and, on CPUs, no node with another job: it ran out of memory beside others.
+        cwd: the driver's folder, in which the job begins where the node has it.
         tries: how often it was started before.
     """
 
@@ -34,7 +37,8 @@ class Job:
     module: str
     environment: dict[str, str] = field(default_factory=dict)
     devices: int = 1
-    share: float = 1.0
+    alone: bool = False
+    cwd: str = ""
     tries: int = 0
 
 
@@ -45,13 +49,14 @@ class Ended:
     Args:
         key: of the job.
         how: ``ended``: its process has ended, and ``result.json`` says how, or is not there because it was killed;
-            ``lost``: the node has gone, or the scheduler has taken the job back; it may be started anywhere again.
+            ``lost``: the node has gone, or the scheduler has taken the job back; it may be started anywhere again;
+            ``cancelled``: somebody has taken it out of the scheduler's queue.
         where: the node.
         text: what the engine knows about it, in one line.
     """
 
     key: str
-    how: Literal["ended", "lost"]
+    how: Literal["ended", "lost", "cancelled"]
     where: str = ""
     text: str = ""
 
@@ -68,12 +73,18 @@ class Engine(Protocol):
     def slots(self) -> int:
         """How many devices it has in all at present, shares of a GPU counted as one each."""
 
-    def start(self, job: Job) -> bool:
-        """Begin a job, or hand it to the scheduler's queue; False where there is no room for it now.
+    def adopt(self, job: Job) -> bool:
+        """Take over a job that an earlier driver has started and that is still carried out, or waits in the queue."""
+
+    def room(self, job: Job) -> bool:
+        """Whether a job could begin now; a queue always has room.
 
         Raises:
             HardwareError: there will never be room for it.
         """
+
+    def start(self, job: Job) -> None:
+        """Begin a job for which there is room, or hand it to the scheduler's queue; its folder is complete."""
 
     def running(self) -> dict[str, str]:
         """The jobs that are being carried out now, those of a scheduler's queue left out, each with its node."""
