@@ -42,7 +42,7 @@ class EngineOptions(Settings):
     partition: str | None = Field(None, description="SLURM's partition, or several with commas between them")
     time: str = Field(
         "1:00:00",
-        description="SLURM's limit of time for a run, such as 12:00:00; one that reaches it is queued again, and resumes",
+        description=("SLURM's limit of time for a run, such as 12:00:00; one that reaches it goes back into the queue"),
     )
     gpus: str | None = Field(None, description="GPUs that SLURM gives each run on its node, such as 1 or a100:1")
     account: str | None = Field(None, description="SLURM's account")
@@ -96,12 +96,13 @@ def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -
 def _slurm(options: EngineOptions) -> Engine:
     from fer_bench.sweeps.engines.slurm import SlurmEngine, minutes, require_slurm
 
-    more = dict(option.partition("=")[::2] for option in options.sbatch)
-    if options.per_gpu > 1 or not all(name and value for name, value in more.items()):
-        problem = (
-            "--per-gpu is not for --on slurm." if options.per_gpu > 1 else f"--sbatch {options.sbatch}: no NAME=VALUE."
-        )
+    if options.per_gpu > 1:
+        problem = "--per-gpu is not for --on slurm."
         raise SpecError(problem, "What of a node a run gets SLURM is told by --gpus, --cpus and --sbatch mem=32G.")
+    more = dict(option.partition("=")[::2] for option in options.sbatch)
+    if not all(name and value for name, value in more.items()):
+        problem = f"--sbatch {' '.join(options.sbatch)}: expected NAME=VALUE."
+        raise SpecError(problem, "For example --sbatch mem=32G.")
     limits = {
         "timeout_min": minutes(options.time),
         "slurm_partition": options.partition,

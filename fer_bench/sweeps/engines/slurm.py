@@ -10,7 +10,9 @@ goes on from its last epoch. The nodes must see the driver's folder, as clusters
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -36,6 +38,10 @@ _SETTLE_SECONDS = 15.0
 _OVER = {"COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE"}
 _LOST = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED", ""}
 _CANCELLED = "CANCELLED"
+_TIME = re.compile(
+    r"(?P<days>\d+)-(?P<day_hours>\d+)(:(?P<day_minutes>\d+)(:(?P<day_seconds>\d+))?)?"
+    r"|((?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)|(?P<only>\d+)"
+)
 # Name of an array, and number of a task in it.
 Place = tuple[str, int]
 
@@ -164,7 +170,10 @@ class SlurmEngine:
         self._waiting.clear()
         if not self._tasks or time.monotonic() - self._looked < self._look_seconds:
             return
-        self._rows, self._looked = self._look(), time.monotonic()
+        self._looked = time.monotonic()
+        # A controller that is restarted answers later.
+        with contextlib.suppress(HardwareError):
+            self._rows = self._look()
         for key, task in list(self._tasks.items()):
             task.said = self._rows.get(task.place, Queued())
             if task.said.waits_or_runs:
@@ -201,9 +210,7 @@ class SlurmEngine:
 
     def _hand_over(self, folder: Path, calls: Sequence[Carried], limits: Mapping[str, Any]) -> None:
         """Submit an array of the name that its folder has."""
-        import submitit
-
-        executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=_MOST_TIMEOUTS)
+        executor = self._executor(folder)
         more = {"requeue": True, **limits.get("slurm_additional_parameters", {})}
         executor.update_parameters(
             **{**limits, "slurm_additional_parameters": more},
@@ -216,20 +223,31 @@ class SlurmEngine:
             with executor.batch():
                 for call in calls:
                     executor.submit(call)
-        except (OSError, RuntimeError, subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
+        except (OSError, RuntimeError) as error:
             lines = [line for line in str(error).splitlines() if "sbatch:" in line] or str(error).splitlines()
-            problem = f"SLURM did not take {len(calls)} jobs: {next(iter(lines), type(error).__name__).strip()}"
+            problem = f"SLURM did not take {len(calls)} jobs: {next(iter(lines), type(error).__name__).strip()}."
             raise HardwareError(
                 problem, "`sinfo` shows the partitions, and `sacctmgr show assoc` the accounts."
             ) from None
 
+    def _executor(self, folder: Path) -> Any:
+        import submitit
+
+        return submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=_MOST_TIMEOUTS)
+
     def _look(self) -> dict[Place, Queued]:
-        """Tasks of this user by place; what was known before, where SLURM does not answer now."""
+        """Tasks of this user by place.
+
+        Raises:
+            HardwareError: SLURM does not answer.
+        """
         command = ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%K|%T|%N|%k"]
         try:
             said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-        except (OSError, subprocess.SubprocessError):
-            return self._rows
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = str(getattr(error, "stderr", None) or error).strip().partition("\n")[0]
+            problem = f"SLURM does not answer: {reason}."
+            raise HardwareError(problem, "Run the same command again when `squeue` works.") from None
         found = {}
         for line in said.splitlines():
             number, index, state, node, comment = line.strip().split("|", 4)
@@ -256,18 +274,13 @@ def minutes(text: str) -> int:
     Raises:
         SpecError: it is none.
     """
-    days, dash, rest = text.rpartition("-")
-    try:
-        parts = [int(part) for part in rest.split(":")]
-        whole = int(days) if dash else 0
-    except ValueError:
-        parts, whole = [], 0
-    if not 1 <= len(parts) <= 3 or min([*parts, whole]) < 0:
+    found = _TIME.fullmatch(text)
+    if found is None:
         problem = f"--time {text!r} is no limit of time."
         raise SpecError(problem, "Write it as SLURM does, for example --time 90, 12:00:00 or 2-12.")
-    # Without days the first of one or two is minutes.
-    hours, mins, seconds = (parts + [0, 0])[:3] if dash or len(parts) == 3 else (0, *(parts + [0])[:2])
-    return max(1, (whole * 24 + hours) * 60 + mins + (seconds > 0))
+    of = {name: int(value or 0) for name, value in found.groupdict().items()}
+    whole = (of["days"] * 24 + of["day_hours"] + of["hours"]) * 60 + of["day_minutes"] + of["minutes"] + of["only"]
+    return max(1, whole + (of["day_seconds"] + of["seconds"] > 0))
 
 
 def require_slurm() -> None:
