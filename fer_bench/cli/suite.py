@@ -302,11 +302,11 @@ def _probe(
 def _network_here(spec: RunSpec, store: Store) -> str:
     """Train a network, if it is not on this machine; returns the id of its record."""
     from fer_bench.apps.tracking import publish
-    from fer_bench.results.begin import run_folder
+    from fer_bench.results.begin import find_checkpoint
     from fer_bench.training.run import run
 
     record = run(spec, store, publish=publish)
-    if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
+    if not find_checkpoint(spec, record).is_file():
         # A record without its checkpoint came with the repository: the network has to be trained here once more.
         record = run(spec, store, force=True, publish=publish)
     return record.run_id

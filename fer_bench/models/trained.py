@@ -14,7 +14,7 @@ from fer_bench.errors import PluginError, WeightsError
 from fer_bench.metric_plugins import STATED
 from fer_bench.models.weights import read_file, require_weights
 from fer_bench.models.zoo import Network, build_specified
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import find_checkpoint
 from fer_bench.results.record import Record
 from fer_bench.spec import Execution, RunSpec, build
 
@@ -44,7 +44,7 @@ def checkpoint_of(record: Record, spec: RunSpec) -> Path:
     Raises:
         WeightsError: they are not on this machine.
     """
-    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
+    checkpoint = find_checkpoint(spec, record)
     if not checkpoint.is_file():
         problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
         raise WeightsError(

@@ -22,7 +22,7 @@ from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
-from fer_bench.results.begin import begin_record
+from fer_bench.results.begin import begin_record, folder_to_train
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.inputs import (
     Inputs,
@@ -34,9 +34,9 @@ from fer_bench.results.inputs import (
     marked,
     may_resume,
     run_id_for,
-    training_folder,
 )
 from fer_bench.results.record import Record
+from fer_bench.results.remote import LOCK, TRAINED, remote_run
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import Execution, RunSpec
@@ -65,6 +65,7 @@ from fer_bench.training.teachers import (
 )
 from fer_bench.training.votes import Votes, votes_for
 
+_OTHER = "other data than those of the training of the same settings"
 # Gives a session what is shown of a finished run.
 Publish = Callable[[Session, Store, Record], None]
 
@@ -136,12 +137,18 @@ def run(
 
     run_id = called()
 
-    folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
+    said = resumption(spec, paths.runs_dir() / spec.training_id())
+    folder = folder_to_train(spec, inputs)
+    remote = remote_run(folder) if is_first(spec.execution) else None
     with lock(folder, spec.execution, wait):
         if is_first(spec.execution):
+            fetched = remote is not None and remote.bring()
             begin_folder(folder, spec, inputs, anew=force)
-            if (found := resumption(spec, folder)) != resumption(spec, paths.runs_dir() / spec.training_id()):
-                print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
+            if remote is not None:
+                remote.claim()
+            if (found := resumption(spec, folder)) != said:
+                why = f"from {paths.runs_address()}" if fetched else _OTHER
+                print(f"run         {run_id}  {why}: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = counts_of(datamodule, protocol)
@@ -173,6 +180,8 @@ def run(
             try:
                 with distribution(spec.execution):
                     training = fit(spec, protocol, task, datamodule, device, folder, session)
+                    if remote is not None:
+                        remote.push()
             except RunNanError as error:
                 store.put(without_scores(draft, error.problem), called=called)
                 session.summary({"status": "nan", "message": error.problem})
@@ -210,11 +219,11 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
     Raises:
         FerBenchError: another process has started the same training on other data there.
     """
-    if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
+    if folder_to_train(spec, inputs) != folder:
         problem = f"another process has just trained these settings on other data in {folder}."
         raise FerBenchError(problem, "Run the command again: it gets a separate folder.")
     if anew or not may_resume(folder, inputs):
-        for name in ("trained.json", "last.ckpt"):
+        for name in (TRAINED, "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
         mark(folder, inputs)
 
@@ -288,11 +297,11 @@ def lock(folder: Path, execution: Execution, wait: float = 0.0) -> Iterator[None
     if not is_first(execution):
         yield
         return
-    guard = FileLock(folder / "run.lock")
+    guard = FileLock(folder / LOCK)
     try:
         guard.acquire(timeout=wait)
     except Timeout:
-        problem = f"this run is already in progress (it holds the lock {folder / 'run.lock'})."
+        problem = f"this run is already in progress (it holds the lock {folder / LOCK})."
         raise FerBenchError(
             problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None

@@ -241,7 +241,9 @@ class Driver:
         row.where = ended.where or row.where
         outcome = Outcome.read(job.folder) if ended.how == "ended" else None
         row.seconds = outcome.seconds if outcome is not None else time.time() - row.began
-        if outcome is None or outcome.how == "stopped":
+        if ended.how == "cancelled":
+            self._fail(piece, ended.text)
+        elif outcome is None or outcome.how == "stopped":
             self._again(piece, row, ended, outcome)
         elif outcome.how == "memory" and piece.key not in self._alone:
             self._alone.add(piece.key)

@@ -94,6 +94,9 @@ def gather(folder: Path, store: Store) -> int:
     n = 0
     for task in sorted(path.parent for path in folder.glob("*/result.json")):
         outcome = Outcome.read(task)
+        if outcome is not None and outcome.how == "stopped":
+            # A scheduler may be about to carry it out again, with what it was given.
+            continue
         if outcome is not None and outcome.how in ("done", "nan"):
             try:
                 n += bool(take(task, store))

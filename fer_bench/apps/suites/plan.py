@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import dataset_name
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import find_checkpoint
 from fer_bench.results.places import folder_name
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -171,7 +171,7 @@ def _needs(grid: ProbeSettings, spec: RunSpec) -> bool:
 
 def _is_here(spec: RunSpec, store: Store, data: DataInPlace) -> bool:
     record = done_on_present(spec, store, data)
-    return record is not None and (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file()
+    return record is not None and find_checkpoint(spec, record).is_file()
 
 
 def _mentioned(pieces: Sequence[Piece], specs: Sequence[RunSpec]) -> list[RunSpec]:

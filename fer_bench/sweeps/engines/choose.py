@@ -14,8 +14,9 @@ from fer_bench.sweeps.engines.local import LocalEngine
 from fer_bench.sweeps.engines.seam import Engine
 
 # What each needs.
-_PACKAGES: dict[str, tuple[str, ...]] = {"local": (), "ray": ("ray",)}
-_USES = ("local:N", "ray[:ADDRESS]")
+_PACKAGES: dict[str, tuple[str, ...]] = {"local": (), "ray": ("ray",), "slurm": ("submitit",)}
+_USES = ("local:N", "ray[:ADDRESS]", "slurm")
+_OF_SLURM = ("partition", "time", "gpus", "account", "sbatch")
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
@@ -27,8 +28,8 @@ class EngineOptions(Settings):
     on: str | None = Field(
         None,
         description=(
-            "carry the runs out side by side: local:N (N GPUs or CPU slots of this machine), ray[:ADDRESS]; without it"
-            " one after the other"
+            "carry the runs out side by side: local:N (N GPUs or CPU slots of this machine), ray[:ADDRESS], slurm;"
+            " without it one after the other"
         ),
     )
     cpus: int | None = Field(
@@ -38,6 +39,14 @@ class EngineOptions(Settings):
     stage: str | None = Field(
         None, description="folder on each node's own disk into which datasets are copied, once a node"
     )
+    partition: str | None = Field(None, description="SLURM's partition, or several with commas between them")
+    time: str = Field(
+        "1:00:00",
+        description=("SLURM's limit of time for a run, such as 12:00:00; one that reaches it goes back into the queue"),
+    )
+    gpus: str | None = Field(None, description="GPUs that SLURM gives each run on its node, such as 1 or a100:1")
+    account: str | None = Field(None, description="SLURM's account")
+    sbatch: tuple[str, ...] = Field((), description="other options of sbatch, such as mem=32G")
 
 
 def check_engine(options: EngineOptions) -> None:
@@ -54,7 +63,13 @@ def check_engine(options: EngineOptions) -> None:
     if kind == "local" and detail and not _NUMBER.fullmatch(detail):
         problem = f"--on local:{detail}: {detail!r} is no number of devices."
         raise SpecError(problem, "For example --on local:4.")
+    extra = [name for name in _OF_SLURM if name in options.model_fields_set]
+    if kind != "slurm" and extra:
+        problem = f"--{extra[0]} is for --on slurm."
+        raise SpecError(problem, "Leave it out.")
     require(_PACKAGES[kind])
+    if kind == "slurm":
+        _slurm(options)
 
 
 def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -> Engine:
@@ -73,7 +88,32 @@ def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -
         from fer_bench.sweeps.engines.ray import RayEngine
 
         return RayEngine(detail, accelerator, per_gpu=options.per_gpu, cpus=options.cpus or 1)
+    if kind == "slurm":
+        return _slurm(options)
     return _local(options, detail if kind == "local" else "1", accelerator)
+
+
+def _slurm(options: EngineOptions) -> Engine:
+    from fer_bench.sweeps.engines.slurm import SlurmEngine, minutes, require_slurm
+
+    if options.per_gpu > 1:
+        problem = "--per-gpu is not for --on slurm."
+        raise SpecError(problem, "What of a node a run gets SLURM is told by --gpus, --cpus and --sbatch mem=32G.")
+    more = dict(option.partition("=")[::2] for option in options.sbatch)
+    if not all(name and value for name, value in more.items()):
+        problem = f"--sbatch {' '.join(options.sbatch)}: expected NAME=VALUE."
+        raise SpecError(problem, "For example --sbatch mem=32G.")
+    limits = {
+        "timeout_min": minutes(options.time),
+        "slurm_partition": options.partition,
+        "slurm_gpus_per_node": options.gpus,
+        "slurm_account": options.account,
+    }
+    require_slurm()
+    given = {name: value for name, value in limits.items() if value is not None}
+    return SlurmEngine(
+        {**given, "slurm_additional_parameters": more}, gpu=options.gpus is not None, cpus=options.cpus or 1
+    )
 
 
 def _local(options: EngineOptions, detail: str, accelerator: str) -> LocalEngine:

@@ -93,7 +93,7 @@ class RayEngine:
         return {"GPU": float(job.devices) if job.alone or job.devices > 1 else 1 / self._per_gpu, "CPU": 0.0}
 
     def _largest_node(self) -> float:
-        alive = [node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]]
+        alive = [float(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
         return max([float(self._cpus), *alive])
 
     def adopt(self, job: Job) -> bool:

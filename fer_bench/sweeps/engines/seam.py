@@ -49,13 +49,14 @@ class Ended:
     Args:
         key: of the job.
         how: ``ended``: its process has ended, and ``result.json`` says how, or is not there because it was killed;
-            ``lost``: the node has gone, or the scheduler has taken the job back; it may be started anywhere again.
+            ``lost``: the node has gone, or the scheduler has taken the job back; it may be started anywhere again;
+            ``cancelled``: somebody has taken it out of the scheduler's queue.
         where: the node.
         text: what the engine knows about it, in one line.
     """
 
     key: str
-    how: Literal["ended", "lost"]
+    how: Literal["ended", "lost", "cancelled"]
     where: str = ""
     text: str = ""
 
