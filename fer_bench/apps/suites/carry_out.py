@@ -16,7 +16,7 @@ from typing import Any
 from fer_bench import paths, plugins
 from fer_bench.apps.suites.driver import Common, Driver, environment_of, rows_of
 from fer_bench.apps.suites.plan import Work
-from fer_bench.apps.suites.state import EVENTS, Ledger, SuiteState
+from fer_bench.apps.suites.state import EVENTS, Ledger, SuiteState, read_state
 from fer_bench.apps.suites.table import Board, summary
 from fer_bench.errors import Interrupted, Stopped
 from fer_bench.leaderboard.render import render_all
@@ -65,8 +65,11 @@ def carry_out_work(
         Interrupted: SIGTERM, likewise.
     """
     state = SuiteState(suite=str(file), on=engine.name, rows=rows_of(work))
-    (folder / EVENTS).unlink(missing_ok=True)
+    earlier = read_state(folder)
+    if earlier is None or earlier.ended:
+        (folder / EVENTS).unlink(missing_ok=True)
     ledger = Ledger(folder, state)
+    ledger.event("", "driver", state.host)
     common = Common(
         execution=execution,
         environment=_places(),
@@ -87,6 +90,7 @@ def carry_out_work(
             raise
         finally:
             engine.close()
+            driver.finish()
     say(summary(state))
     return Result(state, state.counts()["done"] + driver.n_nan)
 

@@ -66,6 +66,7 @@ class Driver:
         board: shows it.
         common: what its tasks share.
         render: renders the boards.
+        module: is the process of a task.
     """
 
     def __init__(
@@ -77,9 +78,10 @@ class Driver:
         board: Board,
         common: Common,
         render: Callable[[], Any],
+        module: str = MODULE,
     ) -> None:
         self._engine, self._store, self._ledger, self._board = engine, store, ledger, board
-        self._common, self._render = common, render
+        self._common, self._render, self._module = common, render, module
         self._pieces = {piece.key: piece for piece in work.pieces}
         self._records: dict[str, Record] = dict(work.known)
         self._waiting = list(self._pieces)
@@ -96,20 +98,21 @@ class Driver:
         self._paces.look_up((piece.spec for piece in self._pieces.values() if piece.spec), self._store)
         steps = [self._pieces[key].step for key in self._waiting]
         self._waiting = [self._waiting[at] for at in self._paces.longest_first(steps)]
-        try:
-            while self._waiting or self._started:
-                self._begin_what_can()
-                ended = list(self._engine.poll())
-                for one in ended:
-                    self._end(one)
-                self._look()
-                if not ended:
-                    time.sleep(_POLL_SECONDS)
-        finally:
-            self._ledger.state.ended = not self._waiting and not self._started
-            self._ledger.save()
-            if self._unrendered:
-                self._render()
+        while self._waiting or self._started:
+            self._begin_what_can()
+            ended = list(self._engine.poll())
+            for one in ended:
+                self._end(one)
+            self._look()
+            if not ended:
+                time.sleep(_POLL_SECONDS)
+
+    def finish(self) -> None:
+        """However it ended: write down how far it is, and render the boards."""
+        self._ledger.state.ended = not self._waiting and not self._started
+        self._ledger.save()
+        if self._unrendered:
+            self._render()
 
     def stop(self) -> None:
         """End what was started; a queue that outlives the driver keeps what it has."""
@@ -153,7 +156,7 @@ class Driver:
             piece.key,
             piece.name,
             folder,
-            MODULE,
+            self._module,
             self._common.environment,
             devices=1 if piece.kind != "run" or piece.spec is None else piece.spec.execution.devices,
             alone=piece.key in self._alone,
@@ -169,7 +172,7 @@ class Driver:
         self._waiting.remove(piece.key)
         self._started[piece.key] = job
         row = self._ledger[piece.key]
-        row.state = "queued" if self._engine.queues else "running"
+        row.state, row.where = "queued", ""
         row.began, row.seconds, row.text, row.log = time.time(), 0.0, "", str(exchange.log_of(folder))
         row.tries += not adopted
         self._ledger.event(piece.key, "adopted" if adopted else "started")

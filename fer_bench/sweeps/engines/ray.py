@@ -23,6 +23,8 @@ from fer_bench.sweeps.engines.seam import LOG, RESULT, SHARE, TASK, Ended, Job, 
 # A node that has died is missed at once by the connections to it; the cluster's own table takes longer.
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 0.05
+# For nodes that have not come yet, or not come back.
+_PATIENCE_SECONDS = 600.0
 
 
 @dataclass
@@ -67,7 +69,7 @@ class RayEngine:
         self.name = f"ray:{address}" if address else "ray"
         self._jobs: dict[str, _Started] = {}
         self._total: dict[str, float] = {}
-        self._looked = float("-inf")
+        self._looked, self._idle_since = float("-inf"), time.monotonic()
         # A driver may be started inside of a program that has connected already.
         self._own = not ray.is_initialized()
         if self._own:
@@ -91,7 +93,7 @@ class RayEngine:
         return {"GPU": float(job.devices) if job.alone or job.devices > 1 else 1 / self._per_gpu, "CPU": 0.0}
 
     def _largest_node(self) -> float:
-        alive = [node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]]
+        alive = [float(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
         return max([float(self._cpus), *alive])
 
     def adopt(self, job: Job) -> bool:
@@ -102,10 +104,19 @@ class RayEngine:
         """Whether the nodes have so much that no job of this driver has; what has too little waits for nodes."""
         total, need = self._cluster(), self._need(job)
         taken = [started.need for started in self._jobs.values()]
-        return all(
+        fits = all(
             sum(one.get(kind, 0.0) for one in taken) + amount <= total.get(kind, 0.0) + 1e-6
             for kind, amount in need.items()
         )
+        if fits or taken:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > _PATIENCE_SECONDS:
+            asked = " and ".join(f"{amount:g} {kind}" for kind, amount in need.items() if amount)
+            problem = (
+                f"{job.name} needs {asked}, which the cluster has not had for {_PATIENCE_SECONDS / 60:.0f} minutes."
+            )
+            raise HardwareError(problem, "Start a node that has it, or use fewer --devices or --cpus.")
+        return fits
 
     def start(self, job: Job) -> None:
         """Hand it to Ray, which finds the node."""
@@ -146,6 +157,9 @@ class RayEngine:
             except StopIteration:
                 del self._jobs[key]
                 yield self._ended(started)
+            except self._ray.exceptions.OutOfMemoryError:
+                del self._jobs[key]
+                yield Ended(key, "ended", started.node, "killed, for its node ran out of memory")
             # What Ray raises for a dead node, a dead worker or a lost object is of many kinds.
             except Exception as error:
                 del self._jobs[key]
@@ -157,7 +171,11 @@ class RayEngine:
     @staticmethod
     def _ended(started: _Started) -> Ended:
         if started.content is not None:
+            log = started.job.folder / LOG
+            earlier = log.read_bytes() if log.is_file() else b""
             unpacked(started.content, started.job.folder)
+            if earlier:
+                log.write_bytes(earlier + (log.read_bytes() if log.is_file() else b""))
         return Ended(started.job.key, "ended", started.node, started.text)
 
     def stop(self, keys: Iterable[str] | None = None) -> None:
