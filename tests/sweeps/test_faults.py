@@ -82,6 +82,18 @@ class Suite:
             )
         self.n_starts += 1
 
+    def start_alone(self) -> subprocess.Popen:
+        """One process, one run after the other, with the same number of threads."""
+        script = (
+            "import torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\n"
+            "from fer_bench.sweeps.suite import read_plan\nfrom fer_bench.training.run import run\n"
+            f"for spec, _ in read_plan(Path({str(self.file)!r}), {{'accelerator': 'cpu'}}):\n    run(spec)\n"
+        )
+        places = {f"FER_BENCH_{name.upper()}": str(self.home / "plain" / name) for name in ("runs", "leaderboards")}
+        with (self.home / "alone.txt").open("w") as log:
+            environment = {**self.environment, **places}
+            return subprocess.Popen([sys.executable, "-c", script], stdout=log, stderr=log, env=environment)
+
     @property
     def folder(self) -> Path | None:
         return next((self.home / "runs" / "suites").glob("faults-*"), None)
@@ -103,19 +115,20 @@ def test_24_runs_survive_10_kills_of_nodes_and_one_of_the_driver(tmp_path, monke
         suite = Suite(tmp_path, cluster.address)
         began, kills = time.time(), []
         suite.start()
-        next_at, joined = chance.randint(2, 8), False
+        plain = suite.start_alone()
+        # When so many epochs have ended.
+        moments = sorted(chance.sample(range(3, 3 * 24 * EPOCHS // 4), KILLS))
         while suite.driver.poll() is None:
             time.sleep(0.2)
-            if len(kills) >= KILLS or suite.epochs() < next_at:
+            if len(kills) == KILLS or suite.epochs() < moments[len(kills)]:
                 continue
             node = chance.choice(cluster.nodes())
             kills.append((time.time(), node.node_id[:6]))
             # Every other time the raylet alone dies: what it has started must notice by itself.
             cluster.kill(node, everything=len(kills) % 2 == 0)
             cluster.add_node(num_cpus=2)
-            if not joined:
+            if len(kills) == 1:
                 cluster.add_node(num_cpus=2)
-                joined = True
             if len(kills) == KILLS // 2:
                 suite.driver.send_signal(signal.SIGKILL)
                 suite.driver.wait()
@@ -124,7 +137,6 @@ def test_24_runs_survive_10_kills_of_nodes_and_one_of_the_driver(tmp_path, monke
                     assert time.monotonic() < until, left
                     time.sleep(0.2)
                 suite.start()
-            next_at = suite.epochs() + chance.randint(6, 14)
         seconds = time.time() - began
         said = (tmp_path / f"driver{suite.n_starts - 1}.txt").read_text()
         assert suite.driver.returncode == 0, said
@@ -159,15 +171,5 @@ def test_24_runs_survive_10_kills_of_nodes_and_one_of_the_driver(tmp_path, monke
     picture = Path(os.environ.get("FER_BENCH_FIGURES") or tmp_path) / "faults.png"
     draw(line, kills, picture, f"24 runs, {len(kills)} nodes and one driver killed")
     picture.with_suffix(".json").write_text(json.dumps(figures, indent=1))
-    # One process, one run after the other, the same number of threads.
-    script = (
-        "import sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\n"
-        "from fer_bench.sweeps.suite import read_suite\nfrom fer_bench.training.run import run\n"
-        f"for spec in read_suite(Path({str(suite.file)!r}), {{'accelerator': 'cpu'}}): run(spec)\n"
-    )
-    script = script.replace("import read_suite", "import read_plan").replace(
-        "for spec in read_suite(", "for spec, _ in read_plan("
-    )
-    plain = {"FER_BENCH_RUNS": str(tmp_path / "plain/runs"), "FER_BENCH_LEADERBOARDS": str(tmp_path / "plain/boards")}
-    subprocess.run([sys.executable, "-c", script], check=True, env={**suite.environment, **plain}, cwd=tmp_path)
-    assert digests(Store(tmp_path / "plain/boards")) == found
+    assert plain.wait() == 0, (tmp_path / "alone.txt").read_text()
+    assert digests(Store(tmp_path / "plain" / "leaderboards")) == found
