@@ -123,7 +123,7 @@ def test_24_runs_survive_10_kills_of_nodes_and_one_of_the_driver(tmp_path, monke
             if len(kills) == KILLS or suite.epochs() < moments[len(kills)]:
                 continue
             node = chance.choice(cluster.nodes())
-            kills.append((time.time(), node.node_id[:6]))
+            kills.append((time.time(), node[:6]))
             # Every other time the raylet alone dies: what it has started must notice by itself.
             cluster.kill(node, everything=len(kills) % 2 == 0)
             cluster.add_node(num_cpus=2)
