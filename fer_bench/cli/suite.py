@@ -89,6 +89,9 @@ def carry_out_suite(
     from fer_bench.sweeps.todo import todo
 
     execution = execution or {}
+    if execution.get("num_nodes", 1) > 1:
+        problem = "a suite begins its runs itself, each on one node."
+        raise SpecError(problem, "Use --devices; a single run on several nodes is begun by torchrun or srun.")
     if execution.get("wandb", "off") != "off":
         # By the suite's name its runs are found.
         execution = {**execution, "wandb_tags": [*execution.get("wandb_tags", ()), file.stem[:64]]}

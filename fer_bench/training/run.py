@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -48,7 +49,7 @@ from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
 from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.clip_features import attach_features
-from fer_bench.training.distributed import distribution, is_first
+from fer_bench.training.distributed import distribution, is_first, join, said_by_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
@@ -121,8 +122,11 @@ def run(
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
         begun()
+    join(spec.execution, device.accelerator)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
-    if existing is not None and not force:
+    if said_by_first(existing is not None and not force):
+        if existing is None or not is_first(spec.execution):
+            sys.exit(0)
         note_present(store, protocol, checksums_of(existing))
         return existing
     if gone:

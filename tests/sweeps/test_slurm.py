@@ -293,10 +293,11 @@ def test_jobs_are_carried_out_by_slurm(cluster, job):
     second.stop()
     wait_for(lambda: not any(map(is_alive, pids)), 30)
     # What somebody else cancels is not begun again.
-    engine.start(job("cancelled", "sleep"))
-    wait_for(lambda: list(engine.poll()) or "cancelled" in engine.running())
+    third = SlurmEngine({"timeout_min": 10}, look_seconds=0.5)
+    third.start(job("cancelled", "sleep"))
+    wait_for(lambda: list(third.poll()) or "cancelled" in third.running())
     subprocess.run(["scancel", "--user=root"], check=True)
-    assert ended_of(engine, 2)["cancelled"].how == "cancelled"
+    assert ended_of(third, 1)["cancelled"].how == "cancelled"
 
 
 SUITE = """
