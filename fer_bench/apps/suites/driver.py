@@ -180,7 +180,9 @@ class Driver:
 
     def _prepare(self, piece: Piece, folder: Path) -> None:
         """Put the task, and the records that it needs, into its folder."""
-        needed, grids, settings = [], [], dict[str, Any]()
+        needed: list[Record | None] = []
+        grids: list[Path] = []
+        settings: dict[str, Any] = {}
         if piece.kind == "run":
             assert piece.spec is not None
             needed = [self._record(name) for name in named_runs(piece.spec)]
@@ -196,7 +198,7 @@ class Driver:
             names = {f"run:{key}": self._records[key].run_id for key in piece.after}
             grid = renamed(piece.grid, names)
             needed = [self._record(name) for name in streamed_runs(grid)]
-            grids = self._store.grid_path(grid.protocol, grid.model, "x").parent.glob("*.grid.json")
+            grids = list(self._store.grid_path(grid.protocol, grid.model, "x").parent.glob("*.grid.json"))
             settings = {"grid": grid, "hidden": hidden_of(grid), "execution": self._common.execution}
         exchange.give(folder, self._store, [record for record in needed if record is not None], grids)
         common = self._common
