@@ -56,10 +56,14 @@ class Nodes:
     def nodes(self) -> list[str]:
         return sorted(self._raylets())
 
+    def processes(self, node: str) -> list[int]:
+        """A node's raylet, and all that it has started."""
+        pid = self._raylets().get(node)
+        return [] if pid is None else [pid, *descendants(pid)]
+
     def kill(self, node: str, *, everything: bool = False) -> None:
         """Kill a node without grace: its raylet, or at the same moment all that it has started."""
-        pid = self._raylets()[node]
-        for one in [pid, *(descendants(pid) if everything else [])]:
+        for one in self.processes(node)[: None if everything else 1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
 

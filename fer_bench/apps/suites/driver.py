@@ -245,7 +245,7 @@ class Driver:
         row.seconds = outcome.seconds if outcome is not None else time.time() - row.began
         if ended.how == "cancelled":
             self._fail(piece, ended.text)
-        elif outcome is None or outcome.how == "stopped":
+        elif outcome is None or outcome.how in ("stopped", "busy"):
             self._again(piece, row, ended, outcome)
         elif outcome.how == "memory" and piece.key not in self._alone:
             self._alone.add(piece.key)
@@ -260,7 +260,8 @@ class Driver:
         lost = ended.how == "lost" or outcome is not None
         counts, most = (self._lost, _MOST_LOST) if lost else (self._killed, _MOST_KILLED)
         counts[piece.key] = counts.get(piece.key, 0) + 1
-        text = ended.text or ("its node was lost" if lost else "its process was killed")
+        said = outcome.text if outcome is not None else ended.text
+        text = said or ("its node was lost" if lost else "its process was killed")
         if counts[piece.key] >= most:
             self._fail(piece, f"{text}, {most} times.")
             return
