@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import FerBenchError, RecordError, RunNanError
+from fer_bench.errors import FerBenchError, RecordError, RunInProgress, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
@@ -306,7 +306,7 @@ def lock(folder: Path, execution: Execution, wait: float = 0.0) -> Iterator[None
         guard.acquire(timeout=wait)
     except Timeout:
         problem = f"this run is already in progress (it holds the lock {folder / LOCK})."
-        raise FerBenchError(
+        raise RunInProgress(
             problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None
     try:

@@ -13,7 +13,9 @@ _CONFIG = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "
 
 
 class Nodes:
-    """A cluster whose head carries out nothing."""
+    """A cluster whose head carries out nothing. Its nodes are known by the processes of their raylets: on a busy
+    machine the cluster itself takes long to answer.
+    """
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
@@ -23,31 +25,52 @@ class Nodes:
             head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": _CONFIG, **_SMALL},
         )
         self.address = self._cluster.address
+        self._session = self._cluster.head_node.get_session_dir_path()
 
-    def add_node(self, **resources):
-        for attempt in range(5):
+    def _raylets(self) -> dict[str, int]:
+        """Process ids of the nodes' raylets by the nodes' ids, the head's left out."""
+        found = {}
+        for entry in Path("/proc").iterdir():
             try:
-                return self._cluster.add_node(wait=True, include_dashboard=False, **_SMALL, **resources)
-            # On a machine that is busy with other things, thirty seconds are not enough for a node.
-            except Exception as error:
-                if attempt == 4 or "timed out during startup" not in str(error):
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+            if words[0].endswith("/raylet") and f"--session_dir={self._session}" in words and "--head" not in words:
+                (node,) = (word.partition("=")[2] for word in words if word.startswith("--node_id="))
+                found[node] = int(entry.name)
+        return found
+
+    def add_node(self, **resources) -> str:
+        before = self.nodes()
+        for attempt in range(3):
+            try:
+                self._cluster.add_node(wait=False, include_dashboard=False, **_SMALL, **resources)
+            # Thirty seconds may not be enough; a raylet that runs joins when it can.
+            except Exception:
+                if attempt == 2 and self.nodes() == before:
                     raise
+            if new := [node for node in self.nodes() if node not in before]:
+                return new[0]
         raise AssertionError
 
-    def nodes(self):
-        return list(self._cluster.worker_nodes)
+    def nodes(self) -> list[str]:
+        return sorted(self._raylets())
 
-    def kill(self, node, *, everything: bool = False) -> None:
+    def processes(self, node: str) -> list[int]:
+        """A node's raylet, and all that it has started."""
+        pid = self._raylets().get(node)
+        return [] if pid is None else [pid, *descendants(pid)]
+
+    def kill(self, node: str, *, everything: bool = False) -> None:
         """Kill a node without grace: its raylet, or at the same moment all that it has started."""
-        pids = [info.process.pid for group in node.all_processes.values() for info in group]
-        below = [found for pid in pids for found in descendants(pid)] if everything else []
-        for pid in [*pids, *below]:
+        for one in self.processes(node)[: None if everything else 1]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._cluster.remove_node(node, allow_graceful=False)
+                os.kill(one, signal.SIGKILL)
 
     def shutdown(self) -> None:
         self._cluster.shutdown()
+        for node in self.nodes():
+            self.kill(node, everything=True)
 
 
 _SMALL = {"object_store_memory": 80 * 2**20}

@@ -65,7 +65,7 @@ def epochs_lost(log: Path, epochs: int) -> list[int]:
     return lost
 
 
-def draw(found: Timeline, kills: list[tuple[float, str]], path: Path, title: str) -> None:
+def draw(found: Timeline, kills: list[tuple[float, str]], driver_killed: float, path: Path, title: str) -> None:
     """One line for each node, one bar for each try; kills of nodes and of the driver are marked."""
     import matplotlib
 
@@ -85,12 +85,12 @@ def draw(found: Timeline, kills: list[tuple[float, str]], path: Path, title: str
     base, offset = {}, 0
     for node in nodes:
         base[node], offset = offset, offset + len(lanes[node]) + 0.6
-    figure, axis = plt.subplots(figsize=(11, 0.28 * offset + 1.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(11, 0.2 * offset + 1.2), layout="constrained")
     colours = {"done": "#4c9f70", "lost": "#d1495b", "driver killed": "#edae49"}
     for one, lane in rows:
         axis.barh(
             base[one.where] + lane,
-            one.ended - one.began,
+            (driver_killed if one.how == "driver killed" else one.ended) - one.began,
             left=one.began - start,
             height=0.85,
             color=colours.get(one.how, "#888888"),
@@ -100,7 +100,7 @@ def draw(found: Timeline, kills: list[tuple[float, str]], path: Path, title: str
         here = [(where, base[where] + len(lanes[where]) / 2 - 0.5) for where in nodes if where.endswith(node)]
         for _, y in here:
             axis.plot(at - start, y, marker="x", color="black", markersize=7, markeredgewidth=2)
-    for at in found.drivers[1:]:
+    for at in (driver_killed, *found.drivers[1:]):
         axis.axvline(at - start, color="#edae49", linestyle="--")
     axis.set_yticks([base[node] + len(lanes[node]) / 2 - 0.5 for node in nodes], [n.partition("/")[2] for n in nodes])
     axis.set(xlabel="seconds", ylabel="node", title=title)
@@ -108,6 +108,6 @@ def draw(found: Timeline, kills: list[tuple[float, str]], path: Path, title: str
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
     cross = plt.Line2D([], [], marker="x", color="black", linestyle="", markeredgewidth=2)
     names = ["done", "lost with its node", "lost with the driver", "node killed"]
-    axis.legend([*handles, cross], names, loc="lower right", fontsize="small")
+    axis.legend([*handles, cross], names, loc="lower left", fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)

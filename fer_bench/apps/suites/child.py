@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from fer_bench import paths, plugins
 from fer_bench.apps.suites.task import Outcome, Task
-from fer_bench.errors import FerBenchError, Interrupted, OutOfMemory, RunNanError
+from fer_bench.errors import FerBenchError, Interrupted, OutOfMemory, RunInProgress, RunNanError
 from fer_bench.packages import explain
 from fer_bench.sweeps.engines.seam import OUTBOX, SHARE
 
@@ -118,16 +118,9 @@ def _failure(error: BaseException) -> Outcome:
     if isinstance(error, ImportError) and (missing := explain(error)) is not None:
         error = missing
     if isinstance(error, FerBenchError):
-        how = (
-            "nan"
-            if isinstance(error, RunNanError)
-            else "memory"
-            if isinstance(error, OutOfMemory)
-            else "stopped"
-            if isinstance(error, Interrupted)
-            else "failed"
-        )
-        return Outcome(how=how, text=str(error))
+        kinds = ((RunNanError, "nan"), (OutOfMemory, "memory"), (RunInProgress, "busy"), (Interrupted, "stopped"))
+        how = next((name for kind, name in kinds if isinstance(error, kind)), "failed")
+        return Outcome.model_validate({"how": how, "text": str(error)})
     # What Python and PyTorch call it.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return Outcome(how="memory", text=f"out of memory ({next(iter(str(error).splitlines()), '')[:160]})")

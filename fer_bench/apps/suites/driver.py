@@ -180,7 +180,9 @@ class Driver:
 
     def _prepare(self, piece: Piece, folder: Path) -> None:
         """Put the task, and the records that it needs, into its folder."""
-        needed, grids, settings = [], [], dict[str, Any]()
+        needed: list[Record | None] = []
+        grids: list[Path] = []
+        settings: dict[str, Any] = {}
         if piece.kind == "run":
             assert piece.spec is not None
             needed = [self._record(name) for name in named_runs(piece.spec)]
@@ -196,7 +198,7 @@ class Driver:
             names = {f"run:{key}": self._records[key].run_id for key in piece.after}
             grid = renamed(piece.grid, names)
             needed = [self._record(name) for name in streamed_runs(grid)]
-            grids = self._store.grid_path(grid.protocol, grid.model, "x").parent.glob("*.grid.json")
+            grids = list(self._store.grid_path(grid.protocol, grid.model, "x").parent.glob("*.grid.json"))
             settings = {"grid": grid, "hidden": hidden_of(grid), "execution": self._common.execution}
         exchange.give(folder, self._store, [record for record in needed if record is not None], grids)
         common = self._common
@@ -243,7 +245,7 @@ class Driver:
         row.seconds = outcome.seconds if outcome is not None else time.time() - row.began
         if ended.how == "cancelled":
             self._fail(piece, ended.text)
-        elif outcome is None or outcome.how == "stopped":
+        elif outcome is None or outcome.how in ("stopped", "busy"):
             self._again(piece, row, ended, outcome)
         elif outcome.how == "memory" and piece.key not in self._alone:
             self._alone.add(piece.key)
@@ -258,7 +260,8 @@ class Driver:
         lost = ended.how == "lost" or outcome is not None
         counts, most = (self._lost, _MOST_LOST) if lost else (self._killed, _MOST_KILLED)
         counts[piece.key] = counts.get(piece.key, 0) + 1
-        text = ended.text or ("its node was lost" if lost else "its process was killed")
+        said = outcome.text if outcome is not None else ended.text
+        text = said or ("its node was lost" if lost else "its process was killed")
         if counts[piece.key] >= most:
             self._fail(piece, f"{text}, {most} times.")
             return

@@ -69,7 +69,8 @@ def take(folder: Path, store: Store, *, force: bool = False) -> list[Record]:
     singles = [Record.load(path) for path in made if path in set(outbox.files())]
     # A test says of which network it is, whose id the store may change.
     singles.sort(key=lambda record: (record.kind == "evaluated", record.run_id))
-    done, called = [], {}
+    done: list[Record] = []
+    called: dict[str, str] = {}
     for record in singles:
         put = _put(outbox, record, store, called, force)
         called[record.run_id] = put.run_id

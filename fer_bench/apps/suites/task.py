@@ -72,15 +72,15 @@ class Outcome(BaseModel):
     """How a task ended, by its own account.
 
     Args:
-        how: ``done``; ``nan``: the loss diverged, which a record says; ``memory``: there was not enough; ``failed``:
-            for any other reason; ``stopped``: by a signal.
+        how: ``done``; ``nan``: the loss diverged, which a record says; ``memory``: there was not enough; ``busy``:
+            another process holds the lock of the run; ``failed``: for any other reason; ``stopped``: by a signal.
         text: the error, in one line, or what was scored.
         host: the node.
         began: seconds since 1970.
         seconds: that it took.
     """
 
-    how: Literal["done", "nan", "memory", "failed", "stopped"]
+    how: Literal["done", "nan", "memory", "busy", "failed", "stopped"]
     text: str = ""
     host: str = ""
     began: float = 0.0
