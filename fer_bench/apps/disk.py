@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from fer_bench import paths
 from fer_bench.atomic import is_part
+from fer_bench.results import kept
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
@@ -117,6 +118,8 @@ def _in_cache(root: Path) -> Iterator[Entry]:
     for folder in _folders(root):
         if folder.name == "features":
             yield from _features(folder)
+        elif folder.name == kept.FOLDER:
+            yield from (Entry("digests", (store,)) for store in _folders(folder))
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
         elif folder.name in ("digests", "affectnet"):

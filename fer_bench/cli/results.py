@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -78,12 +81,22 @@ def _as_file(
         typer.echo(content, nl=False)
 
 
-def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None) -> None:
-    """Recompute every score from its predictions; exit 1 on a difference."""
+def verify_verb(
+    protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what has not changed since it was verified on this machine.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="At work at the same time.", show_default="the cores")] = CORES,
+) -> None:
+    """Recompute every score from its predictions; exit 1 on a difference. Files that have not changed since are passed
+    over the next time.
+    """
     from fer_bench.leaderboard.verify import verify
+    from fer_bench.results.kept import Kept
     from fer_bench.results.store import Store
 
-    report = verify(Store(), protocols)
+    store = Store()
+    report = verify(store, protocols, kept=Kept.of(store.results), everything=everything, processes=processes)
     report.require_any()
     for difference in report.differences:
         typer.echo(str(difference), err=True)

@@ -16,6 +16,7 @@ from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.metric_entry import METRICS, Metric
 from fer_bench.metric_plugins import brought, compute
+from fer_bench.scoring.average_precision import average_precision
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
 NO_ANSWER = -1
@@ -99,7 +100,12 @@ class Confusion:
     @cached_property
     def answered(self) -> Float:
         """How often each class was the answer, shape (..., C)."""
-        return np.asarray(self.counts[..., : self.n_classes].sum(axis=-2))
+        return self.columns[..., : self.n_classes]
+
+    @cached_property
+    def right(self) -> Float:
+        """Right answers, shape (...)."""
+        return np.asarray(self.hits.sum(axis=-1))
 
     @cached_property
     def total(self) -> Float:
@@ -131,7 +137,7 @@ class Confusion:
 
 def accuracy(matrix: Confusion) -> Float:
     """Share of right answers, shape (...)."""
-    return divide(matrix.hits.sum(axis=-1), matrix.total)
+    return divide(matrix.right, matrix.total)
 
 
 def balanced_accuracy(matrix: Confusion) -> Float:
@@ -156,7 +162,7 @@ def cohen_kappa(matrix: Confusion) -> Float:
     Undefined where targets and answers are all of one class, so that no other agreement was possible.
     """
     squared = matrix.total**2
-    return divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, squared - matrix.chance)
+    return divide(matrix.total * matrix.right - matrix.chance, squared - matrix.chance)
 
 
 def mcc(matrix: Confusion) -> Float:
@@ -167,7 +173,7 @@ def mcc(matrix: Confusion) -> Float:
     """
     squared = matrix.total**2
     spread = (squared - (matrix.support**2).sum(axis=-1)) * (squared - (matrix.columns**2).sum(axis=-1))
-    return np.clip(divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, np.sqrt(spread)), -1.0, 1.0)
+    return np.clip(divide(matrix.total * matrix.right - matrix.chance, np.sqrt(spread)), -1.0, 1.0)
 
 
 def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:
@@ -305,21 +311,8 @@ class Probabilities:
 
     @cached_property
     def average_precision(self) -> Float:
-        """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without
-        targets.
-        """
-        from sklearn import config_context
-        from sklearn.metrics import average_precision_score
-
-        found = np.full(self.values.shape[1], np.nan)
-        if self.occurs.any():
-            ranking = np.where(self.unanswered[:, None], -1.0, self.values)
-            # What is given is checked already; its checks of each class take as long as the scores.
-            with config_context(assume_finite=True, skip_parameter_validation=True):
-                found[self.occurs] = average_precision_score(
-                    self.one_hot[:, self.occurs], ranking[:, self.occurs], average=None
-                )
-        return found
+        """Average precision of each class against the rest, shape (C,); NaN for a class without targets."""
+        return average_precision(self.one_hot == 1, np.where(self.unanswered[:, None], -1.0, self.values))
 
 
 def macro_ap(given: Probabilities) -> float:
