@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -29,9 +26,16 @@ def leaderboard_verb(
     columns: Annotated[str | None, typer.Option(help="Of the file, separated by commas; all if not given.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; without it, the terminal.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also render boards whose records have not changed; --check always does.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="At work at the same time [default: one for each core].")
+    ] = None,
 ) -> None:
     """Render every leaderboard from the records; with --format and --protocol, write one as a file."""
     from fer_bench.errors import SpecError
+    from fer_bench.leaderboard.processes import cores
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
 
@@ -46,7 +50,7 @@ def leaderboard_verb(
     if as_file:
         _as_file(store, protocol, kind or "csv", columns, top, out)
         return
-    changed = render_all(store, check=check)
+    changed = render_all(store, check=check, everything=everything, processes=processes or cores())
     if check and changed:
         for path in changed:
             typer.echo(f"out of date: {path}", err=True)
@@ -86,17 +90,22 @@ def verify_verb(
     everything: Annotated[
         bool, typer.Option("--all", help="Also what has not changed since it was verified on this machine.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="At work at the same time.", show_default="the cores")] = CORES,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="At work at the same time [default: one for each core].")
+    ] = None,
 ) -> None:
     """Recompute every score from its predictions; exit 1 on a difference. Files that have not changed since are passed
     over the next time.
     """
+    from fer_bench.leaderboard.processes import cores
     from fer_bench.leaderboard.verify import verify
     from fer_bench.results.kept import Kept
     from fer_bench.results.store import Store
 
     store = Store()
-    report = verify(store, protocols, kept=Kept.of(store.results), everything=everything, processes=processes)
+    report = verify(
+        store, protocols, kept=Kept.of(store.results), everything=everything, processes=processes or cores()
+    )
     report.require_any()
     for difference in report.differences:
         typer.echo(str(difference), err=True)

@@ -63,7 +63,7 @@ def _check(store: Store, path: Path) -> Checked:
         if isinstance(record, RecordError):
             found.differences.append(Difference(place, "the file", None, record.problem))
             continue
-        found.fields += record.unknown_fields
+        found.unknown_fields += record.unknown_fields
         if is_newer_version(record.code.get("version")):
             found.unknown.update({*unknown_names(record.metrics), *unknown_names(record.validation_metrics)})
         if record.status != "finished":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Checked:
         n_lacking: records that lack newer metrics.
         unknown: metrics of newer versions, by name in how many records.
         needed: metrics of plugins that are not here.
-        fields: that this version does not know.
+        unknown_fields: that this version does not know.
         orders: of each record that names its copy of the data.
         differences: in order.
         files: all that was read or looked for, with its stamp from before.
@@ -49,14 +49,14 @@ class Checked:
     n_lacking: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
     needed: Counter[str] = field(default_factory=Counter)
-    fields: list[str] = field(default_factory=list)
+    unknown_fields: list[str] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     files: dict[str, Stamp] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; of one without differences."""
-        return {name: value for name, value in asdict(self).items() if name != "differences"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "differences"}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Checked:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from fer_bench.errors import HardwareError, RecordError
+from fer_bench.errors import RecordError
 from fer_bench.leaderboard.check_files import check_files
 from fer_bench.leaderboard.checked import Checked, out_of_order
 from fer_bench.leaderboard.differences import NO_RECORD_HINT, VerificationReport
+from fer_bench.leaderboard.processes import each_result
 from fer_bench.registry import unknown_name
 from fer_bench.results import corruptions
 from fer_bench.results.grids import SUFFIX
@@ -108,22 +105,12 @@ def _keep(
 
 def _checked(root: Path, files: Mapping[str, Sequence[Path]], processes: int) -> Iterator[tuple[Path, Checked]]:
     """Verify files, by several processes where there are many."""
-    parts = [part for each in files.values() for part in _parts(each)]
-    if processes < 2 or len(parts) < 2 or sum(map(_weight, parts)) < _FEW:
-        for part in parts:
-            yield from zip(part, check_files(root, part), strict=True)
-        return
-    # A forked process has all modules at once; elsewhere than on Linux forking is not safe.
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
-        # The largest first, so that none is left to wait for at the end.
-        ordered = sorted(parts, key=_weight, reverse=True)
-        try:
-            for part, found in zip(ordered, pool.map(check_files, [root] * len(ordered), ordered), strict=True):
-                yield from zip(part, found, strict=True)
-        except BrokenProcessPool:
-            problem = f"a process that verified {root} was ended, most likely for want of memory."
-            raise HardwareError(problem, "Give the same command with --processes 1.") from None
+    # The largest first, so that none is left to wait for at the end.
+    ordered = sorted((part for each in files.values() for part in _parts(each)), key=_weight, reverse=True)
+    few = sum(map(_weight, ordered)) < _FEW
+    results = each_result(check_files, [(root, part) for part in ordered], 1 if few else processes)
+    for part, found in zip(ordered, results, strict=True):
+        yield from zip(part, found, strict=True)
 
 
 def _parts(files: Sequence[Path]) -> Iterator[list[Path]]:
@@ -148,7 +135,7 @@ def _report(
     unknown: Counter[str] = Counter()
     needed: Counter[str] = Counter()
     for one in ordered:
-        store.notice.see(one.fields)
+        store.notice.see(one.unknown_fields)
         unknown.update(one.unknown)
         needed.update(one.needed)
     store.notice.give()

@@ -74,7 +74,12 @@ class Kept:
 
     def settled(self, stamps: Iterable[Stamp]) -> bool:
         """Whether files were last changed so long ago that another change would show in their times."""
-        return all(isinstance(last := (stamp or [0])[-1], str) or last < self.began - _RECENT_NS for stamp in stamps)
+        last = ((stamp or [0])[-1] for stamp in stamps)
+        return all(isinstance(changed, str) or self.settled_at(changed) for changed in last)
+
+    def settled_at(self, changed: int) -> bool:
+        """Whether a time of change, in nanoseconds, is so long ago."""
+        return changed < self.began - _RECENT_NS
 
     @cached_property
     def _key(self) -> bytes:

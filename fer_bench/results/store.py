@@ -354,19 +354,20 @@ class Store:
         self._opened.clear()
         return done
 
-    def sweep(self, records: Iterable[Record]) -> None:
-        """Remove what killed processes left in any folder of results.
+    def sweep(self, records: Iterable[Record], protocols: Iterable[str]) -> None:
+        """Remove what killed processes left in folders of results.
 
         Args:
-            records: all that the store holds; only folders with a file that none of them names are locked and looked
+            records: all of these protocols; only folders with a file that none of them names are locked and looked
                 into again.
+            protocols: names.
         """
         names: dict[Path, tuple[list[Names], set[str]]] = {}
         for record in records:
             named, stems = names.setdefault(self.folder(record), ([], set()))
             named.append({entry.file: entry.sha256 for entry in record.predictions.values()})
             stems.add(f"{record.run_id}.json")
-        for folder in sorted(self.results.glob("*/*")):
+        for folder in sorted(folder for name in protocols for folder in (self.results / name).glob("*")):
             if leftovers(folder, *names.get(folder, ([], set()))):
                 sweep_folder(folder)
 
