@@ -139,14 +139,22 @@ def rescore_verb(
 def compare_verb(
     a: Annotated[str, typer.Argument(help="A run id, a row, or the path of a record.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
+    more: Annotated[list[str] | None, typer.Argument(help="More of them: each is compared with each other.")] = None,
     given_networks: Annotated[
         bool, typer.Option("--given-networks", help="Test the trained networks as they are, over test samples alone.")
     ] = False,
 ) -> None:
-    """Test whether two rows differ, with an interval and a p-value: over test samples and over training again."""
+    """Test whether two rows differ, with an interval and a p-value: over test samples and over training again. Of more
+    rows, a matrix of differences.
+    """
     from fer_bench.leaderboard.compare import compare
     from fer_bench.results.store import Store
 
+    if more:
+        from fer_bench.leaderboard.comparison_matrix import compare_all
+
+        typer.echo(compare_all(Store(), [a, b, *more], given_networks=given_networks).text())
+        return
     found = compare(Store(), a, b, given_networks=given_networks)
     typer.echo(found.text())
     if found.gaps is not None:

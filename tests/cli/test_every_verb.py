@@ -401,10 +401,11 @@ CASES = {
         refused("zzz", says="no record matches 'zzz'"),
         refused("semaine-va", says="no finished run"),
     ],
-    "leaderboard": [case(says="boards"), case("--check", says="up to date")],
+    "leaderboard": [case(says="boards"), case("--check", says="up to date"), case("--all", "--processes=1")],
     "verify": [
         case(says="no difference"),
         case("synthfaces-va", says="no difference"),
+        case("--all", "--processes=1", says="recomputed from their predictions.* no difference"),
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
     "rescore": [
