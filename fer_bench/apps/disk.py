@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from fer_bench import paths
 from fer_bench.atomic import is_part
+from fer_bench.results import kept
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
@@ -124,6 +125,8 @@ def _in_cache(root: Path) -> Iterator[Entry]:
         elif folder.name == "runs":
             for copies in _folders(folder):
                 yield from _in_runs(copies)
+        elif folder.name == kept.FOLDER:
+            yield from (Entry("digests", (store,)) for store in _folders(folder))
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
         elif folder.name == "weights":

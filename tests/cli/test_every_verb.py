@@ -434,10 +434,11 @@ CASES = {
         refused("{human}", "--counted", says="kind human"),
         refused(says="takes one run or network"),
     ],
-    "leaderboard": [case(says="boards"), case("--check", says="up to date")],
+    "leaderboard": [case(says="boards"), case("--check", says="up to date"), case("--all", "--processes=1")],
     "verify": [
         case(says="no difference"),
         case("synthfaces-va", says="no difference"),
+        case("--all", "--processes=1", says="recomputed from their predictions.* no difference"),
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
     "rescore": [
