@@ -25,6 +25,7 @@ from fer_bench.cli import (
     probe,
     report,
     results,
+    site,
     study,
     submit,
     suite,
@@ -77,6 +78,7 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
 for module in (train, suite, probe, evaluate, live, export, ensemble, submit, report, results, inspect, clean, study):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(site.app, name="site")
 
 
 def main() -> None:
