@@ -20,7 +20,7 @@ _DIGITS = 8
 def slug(text: str) -> str:
     """A text as the name of a file: itself where it is plain, else what is plain of it and a digest of the whole."""
     plain = _ODD.sub("-", text).strip(".-")[:_LONGEST]
-    if plain == text:
+    if plain == text and plain:
         return plain
     return f"{plain}-{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:_DIGITS]}".lstrip("-")
 

@@ -4,6 +4,7 @@ wrong with it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.rows import row_names
 from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol, info_at_hand
+from fer_bench.protocols import VIA, Protocol, info_at_hand
 from fer_bench.report.rows import tables
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -66,7 +67,7 @@ def _splits(records: Iterable[Record]) -> list[list[str]]:
 def _labels(store: Store, board: Board) -> dict[str, Any] | None:
     """How often each label occurs in the splits of which predictions are stored."""
     record = next((r for placed in board.placed for r in placed.row.records if "test" in r.predictions), None)
-    if record is None or board.protocol.is_relabelled:
+    if record is None or not _of_its_own(board.protocol):
         return None
     splits = [split for split in _SPLITS if split in record.predictions]
     names, counted = list[str](), list[tuple[list[int], int]]()
@@ -76,6 +77,11 @@ def _labels(store: Store, board: Board) -> dict[str, Any] | None:
         counted.append((counts, max(len(predictions), 1)))
     lines = [(name, [(counts[k], 100 * counts[k] / n) for counts, n in counted]) for k, name in enumerate(names)]
     return {"protocol": board.protocol, "splits": splits, "lines": lines}
+
+
+def _of_its_own(protocol: Protocol) -> bool:
+    """Whether the labels are the dataset's own, all of them."""
+    return not protocol.is_relabelled and VIA not in protocol.name
 
 
 def _counts(protocol: Protocol, predictions: Predictions) -> tuple[list[str], list[int]]:
@@ -108,7 +114,7 @@ def _faults(unverified: str, boards: Iterable[Board], records: Iterable[Record])
     for board in boards:
         for caveat in board.protocol.caveats:
             yield f"{board.protocol.title or board.protocol.name}: {caveat}"
-        if board.n_duplicates and board.n_test:
+        if board.n_duplicates and board.n_test and _of_its_own(board.protocol):
             yield (
                 f"{board.n_duplicates:,} of {board.n_test:,} test samples have a near-duplicate in another split"
                 f" ({board.protocol.name}); every row shows its score without them."

@@ -60,5 +60,13 @@ def script(call: str, *arguments: Any) -> bytes:
         *arguments: the data.
     """
     # In ASCII, no encoding and no separator of lines can be taken for another.
-    texts = [json.dumps(argument, separators=(",", ":"), allow_nan=False) for argument in arguments]
+    texts = [json.dumps(_visible(argument), separators=(",", ":"), allow_nan=False) for argument in arguments]
     return f"{call}({','.join(texts)});\n".encode("ascii")
+
+
+def _visible(found: Any) -> Any:
+    if isinstance(found, str):
+        return visible(found)
+    if isinstance(found, dict):
+        return {_visible(key): _visible(value) for key, value in found.items()}
+    return [_visible(value) for value in found] if isinstance(found, list | tuple) else found

@@ -30,12 +30,12 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const columns = [
     { id: "rank", title: "Rank", always: true, ...number((row) => row.rank && row.rank[0] * 1e6 + row.rank[1]), cell: (row) => rankText(row.rank) },
-    { id: "name", title: "Model", always: true, accessorFn: (row) => row.name.toLowerCase(), sortingFn: "text", filterFn: (row, id, words) => words.every((word) => row.original.searched.includes(word)), cell: nameCell },
-    { id: "kind", title: "Kind", accessorFn: (row) => kinds[row.kind], sortingFn: "text", filterFn: (row, id, chosen) => chosen.includes(row.original.kind), cell: (row) => kinds[row.kind] },
+    { id: "name", title: "Model", always: true, accessorFn: (row) => row.name.toLowerCase(), sortingFn: "basic", filterFn: (row, id, words) => words.every((word) => row.original.searched.includes(word)), cell: nameCell },
+    { id: "kind", title: "Kind", accessorFn: (row) => kinds[row.kind], sortingFn: "basic", filterFn: (row, id, chosen) => chosen.includes(row.original.kind), cell: (row) => kinds[row.kind] },
     { id: "value", title: board.metric + (board.unit ? ` ${board.unit}` : ""), always: true, firstDown: board.higherIsBetter, ...number((row) => row.value), cell: scoreCell },
     { id: "interval", title: "95 % interval", about: "over test samples", ...number((row) => row.interval?.[0]), cell: (row) => row.between },
     ...board.columns.map((column) => ({ id: column.key, title: column.title, about: column.about, ...number((row) => row.numbers[column.key]), cell: (row) => shown(column, row.numbers[column.key]) })),
-    { id: "pretraining", title: "Pretraining", accessorFn: (row) => row.pretraining, sortingFn: "text", filterFn: (row, id, wanted) => row.original.pretraining === wanted, cell: (row) => row.pretraining || NONE },
+    { id: "pretraining", title: "Pretraining", accessorFn: (row) => row.pretraining, sortingFn: "basic", filterFn: (row, id, wanted) => row.original.pretraining === wanted, cell: (row) => row.pretraining || NONE },
     { id: "year", title: "Year", about: "when it was measured, or published", ...number((row) => row.year), cell: (row) => row.year ?? NONE },
     { id: "caveats", title: "Caveats", accessorFn: (row) => row.caveats.length, sortingFn: "basic", filterFn: (row) => row.original.caveats.length === 0, cell: (row) => row.caveats.join("; ") || NONE },
     { id: "copy", title: "Copy", hiddenAlways: true, accessorFn: (row) => row.copy ?? "", filterFn: (row, id, wanted) => row.original.claimed || (row.original.copy ?? "") === wanted, cell: (row) => row.copy ?? NONE },
@@ -273,17 +273,25 @@ document.addEventListener("DOMContentLoaded", () => {
       },
     }));
   }
+  // A row far below all others would leave no room to tell these apart.
+  function farFrom(values) {
+    const sorted = [...values].sort((a, b) => a - b);
+    const [low, high] = [0.25, 0.75].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
+    const reach = 3 * (high - low);
+    return (value) => sorted.length > 10 && reach > 0 && (board.higherIsBetter ? value < low - reach : value > high + reach);
+  }
   function plotCosts(left) {
     const column = costs.find((one) => one.key === costChoice.value) ?? costs[0];
     const down = column.key !== "images_per_second";
-    const points = left.filter((row) => row.numbers[column.key] > 0).map((row) => ({ x: row.numbers[column.key], y: scaled(row.value), row }));
+    const far = farFrom(left.map((row) => row.value));
+    const points = left.filter((row) => row.numbers[column.key] > 0 && !far(row.value)).map((row) => ({ x: row.numbers[column.key], y: scaled(row.value), row }));
     const better = (a, b) => (board.higherIsBetter ? a > b : a < b);
     const front = [];
     for (const point of [...points].sort((a, b) => (down ? a.x - b.x : b.x - a.x) || (better(a.y, b.y) ? -1 : 1))) {
       if (!front.length || better(point.y, front.at(-1).y)) front.push(point);
     }
     const names = front.map(({ row }) => row.short).join("; ");
-    FerBench.charts.draw(document.getElementById("costs"), `${scoreTitle} against ${column.title} of ${points.length} rows. Not surpassed in both: ${names}.`, ({ series, quiet }) => ({
+    FerBench.charts.draw(document.getElementById("costs"), `${scoreTitle} against ${column.title} of ${points.length} rows. Not surpassed in both: ${names}. Rows far behind all others are left out.`, ({ series, quiet }) => ({
       type: "scatter",
       data: {
         datasets: [
@@ -296,7 +304,7 @@ document.addEventListener("DOMContentLoaded", () => {
           const hit = found.map(({ datasetIndex, index }) => chart.data.datasets[datasetIndex].data[index].row)[0];
           if (hit) location.href = pageOf(hit);
         },
-        scales: { x: { type: "logarithmic", title: { text: column.title } }, y: { title: { text: scoreTitle } } },
+        scales: { x: { type: "logarithmic", title: { text: column.title }, ticks: { maxRotation: 0, callback: (value) => ("125".includes(String(value.toPrecision(1))[value < 1 ? String(value.toPrecision(1)).length - 1 : 0]) ? String(Number(value.toPrecision(2))) : "") } }, y: { title: { text: scoreTitle } } },
         plugins: { tooltip: { callbacks: { label: ({ raw }) => `${raw.row.name}: ${raw.y.toFixed(board.percent ? 2 : 3)} at ${raw.x.toFixed(2)}` } } },
       },
     }));
