@@ -19,7 +19,8 @@ def _verbs() -> None:
 def build_verb(
     out: Annotated[Path | None, typer.Option(help="Folder [default: site/ in the runs folder].")] = None,
     docs: Annotated[
-        str, typer.Option(help="Address of the documentation, whole or from the site's root; no link without it.")
+        str,
+        typer.Option(help="Folder of the documentation, as an address or from the site's root; no link without it."),
     ] = "",
 ) -> None:
     """Write boards that can be sorted, filtered and downloaded, and a page for every row, dataset and paper."""
@@ -27,6 +28,7 @@ def build_verb(
     from fer_bench.results.store import Store
     from fer_bench.site.build import build_site
 
-    built = build_site(Store(), out or paths.runs_dir() / "site", docs)
+    folder = f"{docs.rstrip('/')}/" if docs else ""
+    built = build_site(Store(), out or paths.runs_dir() / "site", folder)
     typer.echo(f"site  {built.folder / 'index.html'}")
     typer.echo(f"files {built.files}, {built.size / 1e6:.1f} MB, {built.changed} changed")

@@ -36,7 +36,7 @@ def build_site(store: Store, out: Path, docs: str = "") -> Built:
     Args:
         store: records, predictions, claims and notes.
         out: folder; empty, new, or of an earlier site.
-        docs: address of the documentation, if there is one.
+        docs: the folder of the documentation, see :func:`fer_bench.site.pages.page`.
 
     Raises:
         SpecError: the folder has files in it, and is no site.

@@ -47,7 +47,7 @@ class Site:
 
     Args:
         store: records, predictions, claims and notes.
-        docs: address of the documentation; empty: there is none.
+        docs: the folder of the documentation, see :func:`fer_bench.site.pages.page`.
         boards: of all protocols.
         reported: claims of all papers.
     """
@@ -198,7 +198,7 @@ def read_site(store: Store, docs: str = "") -> Site:
 
     Args:
         store: records, predictions, claims and notes.
-        docs: address of the documentation, if there is one.
+        docs: the folder of the documentation, see :func:`fer_bench.site.pages.page`.
 
     Raises:
         RecordError: there is no record and no claim; or a record is damaged.

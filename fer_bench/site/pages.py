@@ -36,7 +36,8 @@ def page(template: str, address: str, docs: str, **content: Any) -> bytes:
     Args:
         template: its name, without ending.
         address: of the page, from the site's root.
-        docs: address of the documentation, absolute or from the site's root; empty: no link to it.
+        docs: the folder of the documentation, with a slash at its end: its address, or its place from the site's root;
+            empty: no link to it.
         **content: what the template needs.
     """
 
