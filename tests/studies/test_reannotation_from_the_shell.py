@@ -129,6 +129,11 @@ def test_predictions_on_another_scale(tmp_path: Path) -> None:
     assert read_outputs(write(tmp_path / "unit.csv", "image,valence\nx,1.1\ny,0.5\n")).values.max() == 1.1
     with pytest.raises(BadDataError, match=r"values of valence and arousal reach 7\.5, .* on the scale -1 to 1"):
         read_outputs(write(tmp_path / "ten.csv", "image,prediction,valence,arousal\nx,,7.5,0\n"))
+    # A table that says its scale is mapped, row by row.
+    told = "image,prediction,valence,arousal,scale,error\nx,,7.5,0,from -10 to 10,\ny,,3,1,1 to 5,\n"
+    np.testing.assert_allclose(read_outputs(write(tmp_path / "told.csv", told)).values, [[0.75, 0], [0, -1]])
+    with pytest.raises(BadDataError, match="line 2: 'ten' is no scale"):
+        read_outputs(write(tmp_path / "odd.csv", "image,valence,scale\nx,7.5,ten\n"))
 
 
 @pytest.mark.parametrize(
