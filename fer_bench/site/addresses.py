@@ -30,14 +30,21 @@ def board(protocol: str, ending: str = "html") -> str:
     return f"boards/{slug(protocol)}.{ending}"
 
 
-def row(found: Row, ending: str = "html") -> str:
-    """A row's page, its data (``js``) or its badge (``svg``)."""
-    return f"rows/{slug(found.records[0].protocol)}/{row_id(found)}.{ending}"
+def row(found: Row, ending: str = "html", copy: str = "") -> str:
+    """A row's page, its data (``js``) or its badge (``svg``).
+
+    Args:
+        found: the row.
+        ending: of the file.
+        copy: digest of its copy of the data, where another copy's rows come first on the board: the same settings may
+            have been run on both.
+    """
+    return f"rows/{slug(found.records[0].protocol)}/{row_id(found, copy)}.{ending}"
 
 
-def row_id(found: Row) -> str:
-    """A row's name among those of its protocol."""
-    return slug(f"{found.model}-{found.key}")
+def row_id(found: Row, copy: str = "") -> str:
+    """A row's name among those of its protocol; arguments as of :func:`row`."""
+    return slug("-".join([found.model, found.key, *([copy] if copy else [])]))
 
 
 def dataset(name: str) -> str:

@@ -67,8 +67,9 @@ class Site:
         yield from self._overview()
         for board in self.boards:
             yield from self._board(board)
-            for one in (board, *board.others):
-                yield from self._rows(one)
+            yield from self._rows(board)
+            for one in board.others:
+                yield from self._rows(one, one.copy)
         yield from self._datasets()
         yield from self._papers()
         yield "matrix.html", self._page("matrix", "matrix.html", matrices=self._matrices())
@@ -122,24 +123,26 @@ class Site:
             ),
         )
 
-    def _rows(self, board: Board) -> Iterator[tuple[str, Content]]:
+    def _rows(self, board: Board, beside: str = "") -> Iterator[tuple[str, Content]]:
         known = {(placed.row.model, placed.row.key): placed for placed in board.placed}
         rows = [*(placed.row for placed in board.placed), *board.folded]
         names, uncertainty = row_names(rows), Uncertainty(board.protocol, rows, self.store.predictions)
         for row in rows:
             key = row.model, row.key
-            subject = Subject(self.store, board.protocol, uncertainty, names[key], row, known.get(key), board.copy)
+            subject = Subject(
+                self.store, board.protocol, uncertainty, names[key], row, known.get(key), board.copy, beside
+            )
             yield from self._row(subject)
 
     def _row(self, subject: Subject) -> Iterator[tuple[str, Content]]:
         row, protocol = subject.row, subject.protocol
         context, data = row_page(subject)
-        address, script_at, badge_at = (addresses.row(row, ending) for ending in ("html", "js", "svg"))
-        yield script_at, script("FerBench.give", addresses.row_id(row), data)
+        address, script_at, badge_at = (addresses.row(row, ending, subject.beside) for ending in ("html", "js", "svg"))
+        yield script_at, script("FerBench.give", addresses.row_id(row, subject.beside), data)
         score = f"{context['value']}{context['unit']}"
         rank = f", rank {context['rank']}" if subject.placed is not None and subject.placed.rank is not None else ""
         yield badge_at, badge(protocol.title or protocol.name, f"{context['metric']} {score}{rank}").encode()
-        addressed = {"id": addresses.row_id(row), "data": script_at, "badge": badge_at}
+        addressed = {"id": addresses.row_id(row, subject.beside), "data": script_at, "badge": badge_at}
         board_data_at = addresses.board(protocol.name, "js")
         yield address, self._page("row", address, board_data=board_data_at, **addressed, **context)
         for record in row.records:

@@ -44,6 +44,7 @@ class Subject:
         row: itself.
         placed: its place; None for an ensemble that the board folds away.
         copy: digest of the copy of the data; empty where there is one only.
+        beside: the same, where it is not the first copy of the board.
     """
 
     store: Store
@@ -53,6 +54,7 @@ class Subject:
     row: Row
     placed: Placed | None
     copy: str = ""
+    beside: str = ""
 
 
 def row_page(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def board_data(board: Board) -> dict[str, Any]:
             }
             for column in columns
         ],
-        "rows": [line for one in boards for line in _rows(one, columns)],
+        "rows": [line for one in boards for line in _rows(one, columns, "" if one is board else one.copy)],
     }
 
 
@@ -93,9 +93,11 @@ def _has(column: Column, board: Board) -> bool:
     return any(column.value(placed) is not None for placed in board.placed)
 
 
-def _rows(board: Board, columns: list[Column]) -> list[dict[str, Any]]:
+def _rows(board: Board, columns: list[Column], copy: str) -> Iterator[dict[str, Any]]:
     names = row_names([placed.row for placed in board.placed])
-    return [_line(board, placed, names[placed.row.model, placed.row.key], columns) for placed in board.placed]
+    for placed in board.placed:
+        address = {"id": addresses.row_id(placed.row, copy)}
+        yield address | _line(board, placed, names[placed.row.model, placed.row.key], columns)
 
 
 def _line(board: Board, placed: Placed, name: str, columns: list[Column]) -> dict[str, Any]:
@@ -103,7 +105,6 @@ def _line(board: Board, placed: Placed, name: str, columns: list[Column]) -> dic
     seeds = [value for record in row.records if (value := _plain(record.metrics.get(primary))) is not None]
     values = {column.key: column.value(placed) for column in columns}
     found: dict[str, Any] = {
-        "id": addresses.row_id(row),
         "name": one_line(name),
         "short": one_line(shortened_name(name)),
         "model": one_line(row.model),
