@@ -176,6 +176,12 @@ def test_addresses_are_plain_and_apart(text):
     assert len({addresses.slug(other) for other in others}) == len(others)
 
 
+def test_the_same_settings_on_another_copy_have_another_page():
+    found = _row("alpha", "a")
+    assert addresses.row(found) == "rows/toy-fer7/alpha-a.html"
+    assert addresses.row(found, "svg", "5cf05e97") == "rows/toy-fer7/alpha-a-5cf05e97.svg"
+
+
 def test_a_badge_is_a_picture():
     root = ElementTree.fromstring(badge("<b>&\x00" + "x" * 200, 'a "quoted" 73.1 %'))
     assert root.get("aria-label").startswith("<b>&\\u0000xxx")
