@@ -57,6 +57,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "rich": ("rich", ""),
     "filelock": ("filelock", ""),
     "jinja2": ("jinja2", ""),
+    "markdown_it": ("markdown-it-py", ""),
     "matplotlib": ("matplotlib", ""),
     "PIL": ("pillow", ""),
 }

@@ -44,7 +44,7 @@ def boards_of(store: Store, names: Iterable[str], reported: Sequence[Reported], 
 
     Args:
         store: predictions for paired tests.
-        names: of all protocols of one dataset and task, which show each other's rows.
+        names: of protocols; those of one dataset and task show each other's rows, and are all among them.
         reported: all claims.
         found: their records.
     """
@@ -64,6 +64,13 @@ def boards_of(store: Store, names: Iterable[str], reported: Sequence[Reported], 
     if next(costs.files(store), None) is not None:
         boards = [_with_costs(board, finder(store), records.get(board.protocol.name, [])) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
+
+
+def build_boards(store: Store, reported: Sequence[Reported]) -> list[Board]:
+    """All boards, by name; arguments as of :func:`boards_of`."""
+    records = list(store.records())
+    names = board_names(store, reported, {record.protocol for record in records})
+    return boards_of(store, names, reported, records)
 
 
 def _with_corrupted(store: Store, board: Board) -> Board:
