@@ -35,12 +35,13 @@ def commands_page() -> str:
     found = list(verbs())
     overview = table(
         ("Verb", ""),
-        (
-            (f"[`{name}`](#{anchor(name)})", sentence(cell((command.help or "").split("\n\n")[0])))
-            for name, command in found
-        ),
+        ((f"[`{name}`](#{anchor(name)})", sentence(_about(command))) for name, command in found),
     )
     return page("Command line", _INTRODUCTION, overview, *(_verb(name, command) for name, command in found))
+
+
+def _about(command: Any) -> str:
+    return cell((command.help or "").split("\n\n")[0])
 
 
 def anchor(verb: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from fer_bench.protocols import DATASETS, PROTOCOLS, DatasetInfo, Protocol
 
 from .markdown import cell, code, page, sentence, table
-from .settings import HEADER, rows
+from .settings import HEADER
+from .settings import rows as rows_of
 
 _INTRODUCTION = """
 None of these datasets comes with the package, except the synthetic ones, which are made by it. Most are given to
@@ -24,17 +25,9 @@ def datasets_page() -> str:
     infos = [DATASETS[name] for name in DATASETS]
     overview = table(
         ("Dataset", "", "Licence"),
-        (
-            (f"[`{_written(info)}`](#{anchor(info)})", f"{info.title}: {info.about}", info.licence or "–")
-            for info in infos
-        ),
+        ((f"[`{_written(info)}`](#{info.name})", f"{info.title}: {info.about}", info.licence or "–") for info in infos),
     )
     return page("Datasets", _INTRODUCTION, overview, *(_dataset(info) for info in infos))
-
-
-def anchor(info: DatasetInfo) -> str:
-    """The end of the address of a dataset's section."""
-    return info.name
 
 
 def _written(info: DatasetInfo) -> str:
@@ -59,7 +52,7 @@ def _dataset(info: DatasetInfo) -> str:
         table(("Protocol", "Ranks by", "Test samples", "What a reader must know"), _protocols(info)),
     ]
     if info.options is not None and info.options.model_fields:
-        parts.append(table(("Option", *HEADER[1:]), rows(info.options)))
+        parts.append(table(("Option", *HEADER[1:]), rows_of(info.options)))
     if info.citation:
         citation = info.citation if info.citation.startswith("@") else cell(info.citation)
         parts.append(f"```bibtex\n{citation}\n```" if citation.startswith("@") else f"Cite: {citation}")

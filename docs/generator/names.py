@@ -31,7 +31,8 @@ _GIVEN = {
 }  # fmt: skip
 # How PyTorch computes, which changes nothing but speed, or what it keeps for older versions.
 _OF_TORCH = {
-    "foreach", "capturable", "fused", "differentiable", "maximize", "size_average", "reduce", "reduction", "args", "kwargs",
+    "foreach", "capturable", "fused", "differentiable", "maximize",
+    "size_average", "reduce", "reduction", "args", "kwargs",
 }  # fmt: skip
 _TAKES = {
     "confusion": "classes",
@@ -70,7 +71,8 @@ def names_page() -> str:
         "## Schedules",
         table(named, _callables(SCHEDULES)),
         "## Augmentations",
-        "A named set of options; `augment_options` replace single ones. Angles in degrees, shifts as shares of the side.",
+        "A named set of options; `augment_options` replace single ones. Angles in degrees, shifts as shares of the"
+        " side.",
         table(("Name", "Options"), ((code(name), code(AUGMENTATIONS[name])) for name in AUGMENTATIONS)),
     )
 

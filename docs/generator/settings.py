@@ -21,6 +21,13 @@ from .markdown import arguments_of, code, first_paragraph, number, page, prose, 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ("Setting", "Default", "Values", "Meaning")
 _TYPES = {"boolean": "true or false", "integer": "an integer", "number": "a number", "string": "text"}
+_SIGNS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "multipleOf": "multiple of",
+}
 _INTRODUCTION = """
 A setting can be given as a flag of `fer-bench run` (`batch_size` is `--batch-size 64`), with `--set batch_size=64`, as
 a keyword of `fer_bench.run(batch_size=64)`, or as a key of an entry in a [suite](suites.md). Options are mappings:
@@ -96,14 +103,7 @@ def values(schema: Mapping[str, Any]) -> str:
 
 
 def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
-    signs = {
-        "minimum": "≥",
-        "exclusiveMinimum": ">",
-        "maximum": "≤",
-        "exclusiveMaximum": "<",
-        "multipleOf": "multiple of",
-    }
-    found = [f"{sign} {number(schema[key])}" for key, sign in signs.items() if key in schema]
+    found = [f"{sign} {number(schema[key])}" for key, sign in _SIGNS.items() if key in schema]
     if found:
         yield ", ".join(found)
 

@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
+from fer_bench.labels import FER7
 from fer_bench.paths import benchmarks_dir
 from fer_bench.results.store import Store
 from tests.docs.blocks import ROOT, blocks_of, pages
@@ -27,13 +28,24 @@ from tests.plugins import forgotten
 BLOCKS = [block for page in pages() for block in blocks_of(page)]
 TINY = {
     "defaults.yaml": {
-        "dataset": "synthfaces", "task": "fer7", "model": "five_layer_cnn", "epochs": 1, "batch_size": 14,
-        "augment": "none", "precision": "32-true",
+        "dataset": "synthfaces",
+        "task": "fer7",
+        "model": "five_layer_cnn",
+        "epochs": 1,
+        "batch_size": 14,
+        "augment": "flip",
+        "augment_on": "device",
+        "precision": "32-true",
     },
-    "datasets/synthfaces.yaml": {"dataset_options": {"n_train": 42, "n_validation": 21, "n_test": 28, "difficulty": 0.2}},
+    "datasets/synthfaces.yaml": {
+        "dataset_options": {"n_train": 42, "n_validation": 21, "n_test": 28, "difficulty": 0.2}
+    },
     "models/five_layer_cnn.yaml": {"model_options": {"width": 2}},
+    "models/resnet18.yaml": {"model_options": {"width": 0.125}},
     "models/families.yaml": {"families": []},
-}  # fmt: skip
+}
+# Folders of images, with their classes.
+FOLDERS = {"mine": FER7.names, "ck": ("anger", "contempt", "happy"), "numbered": ("1", "4", "7")}
 # What a shell brings, and what only a checkout with a network can do.
 SHELL = {"cd", "git", "source", "export"}
 # Of a page of its own in tests/test_plugin_docs.py.
@@ -91,16 +103,12 @@ def home(tmp_path_factory):
     shutil.copytree(benchmarks_dir(), folder / "benchmarks")
     for place, settings in TINY.items():
         (folder / "benchmarks" / place).write_text(yaml.safe_dump(settings))
-    images = smooth_images(63)
-    for number, image in enumerate(images):
-        split = ("train", "train", "test")[number % 3]
-        for data, classes in (("mine", ("happy", "sad", "neutral")), ("ck", ("anger", "contempt", "happy"))):
-            place = folder / "data" / data / split / classes[number // 3 % 3] / f"S{number:02d}_{number}.png"
+    for number, image in enumerate(smooth_images(84)):
+        for data, classes in FOLDERS.items():
+            split = ("train", "train", "validation", "test")[number // len(classes) % 4]
+            place = folder / "data" / data / split / classes[number % len(classes)] / f"S{number:02d}_{number}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(place), image)
-        place = folder / "data" / "numbered" / split / ("1", "4", "7")[number // 3 % 3] / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(place), image)
     with pytest.MonkeyPatch.context() as patch:
         in_home(patch, folder)
         for arguments in ([], ["--lr", "0.0005"]):
@@ -121,11 +129,13 @@ def here(home, own_folders, monkeypatch):
     """A folder to which a shell has gone; figures are not drawn, which would take minutes."""
     folder, names = home
     in_home(monkeypatch, folder)
-    table = pd.DataFrame({"image": sorted(str(path) for path in (folder / "data" / "mine").rglob("*.png"))})
-    for name, columns in (("labels", {"label": ["happy", "sad", "neutral"] * 21}), ("values", {})):
-        columns = columns or {"valence": [-0.5, 0.1, 0.7] * 21, "arousal": [0.2, -0.1, 0.4] * 21}
-        (own_folders / "faces").mkdir(exist_ok=True)
-        table.assign(**columns).to_csv(own_folders / "faces" / f"{name}.csv", index=False)
+    images = sorted((folder / "data" / "mine").rglob("*.png"))
+    (own_folders / "photos").mkdir()
+    for name, columns in (
+        ("labels", {"label": [path.parent.name for path in images]}),
+        ("values", {"valence": [len(path.stem) / 9 for path in images], "arousal": [0.1] * len(images)}),
+    ):
+        pd.DataFrame({"image": images, **columns}).to_csv(own_folders / "photos" / f"{name}.csv", index=False)
     monkeypatch.chdir(own_folders)
     monkeypatch.syspath_prepend(own_folders)
     monkeypatch.setattr(
