@@ -67,6 +67,10 @@ class HardwareError(FerBenchError):
     """The machine lacks a resource (an accelerator, disk space)."""
 
 
+class OutOfMemory(HardwareError):
+    """A training does not fit into the memory of its device."""
+
+
 class MissingPackageError(FerBenchError):
     """An optional package is required."""
 

@@ -86,6 +86,20 @@ def stated_values(name: str, content: Any) -> ValueSet | None:
     return found if found.name == name else None
 
 
+def scale_text(scale: tuple[float, float]) -> str:
+    """A scale as tables say it, (-10.0, 10.0) as ``from -10 to 10``: no sign first, which tables would escape."""
+    return f"from {scale[0]:g} to {scale[1]:g}"
+
+
+def scale_from_text(text: str) -> tuple[float, float] | None:
+    """What :func:`scale_text` wrote, or None."""
+    try:
+        low, high = (float(part) for part in text.strip().removeprefix("from ").split(" to "))
+    except ValueError:
+        return None
+    return (low, high) if low < high else None
+
+
 def _scale(scale: Any) -> tuple[float, float]:
     if (
         isinstance(scale, str | Mapping)

@@ -63,7 +63,7 @@ def test_leaderboard_is_a_function_whatever_was_imported_before():
     assert fer_bench.leaderboard.rank.rank
 
 
-@pytest.mark.parametrize("module", [api, paths])
+@pytest.mark.parametrize("module", [api.runs, api.loading, api.submissions, api.scores, paths])
 def test_the_examples_of_the_docstrings(module, tmp_path, monkeypatch):
     finder, runner = (
         doctest.DocTestFinder(recurse=True),
@@ -79,12 +79,12 @@ def test_the_examples_of_the_docstrings(module, tmp_path, monkeypatch):
 
 
 def test_every_function_of_the_api_is_documented():
-    for name, function in inspect.getmembers(api, inspect.isfunction):
-        if function.__module__ == api.__name__ and not name.startswith("_"):
-            text = inspect.getdoc(function)
-            assert all(part in text for part in ("Args:", "Raises:")), name
-            for parameter in inspect.signature(function).parameters:
-                assert f"{parameter}:" in text, (name, parameter)
+    assert set(api.__all__) == {name for name, place in fer_bench._PLACES.items() if place == "api"}
+    for name in api.__all__:
+        text = inspect.getdoc(getattr(api, name))
+        assert all(part in text for part in ("Args:", "Raises:")), name
+        for parameter in inspect.signature(getattr(api, name)).parameters:
+            assert f"{parameter}:" in text, (name, parameter)
 
 
 def test_python_and_the_command_line_make_the_same_run(own_folders, drawn_cache, monkeypatch):

@@ -20,7 +20,7 @@ from fer_bench.atomic import is_part
 # What each flag of `fer-bench clean` covers.
 KINDS = {
     "runs": ("trainings", "reports", "choices"),
-    "cache": ("decoded copies", "crops", "digests"),
+    "cache": ("decoded copies", "crops", "digests", "published weights"),
     "features": ("features",),
     "leftovers": ("leftovers",),
 }
@@ -119,6 +119,9 @@ def _in_cache(root: Path) -> Iterator[Entry]:
             yield from _features(folder)
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
+        elif folder.name == "weights":
+            files = (file for file in _files(folder) if file.suffix == ".safetensors")
+            yield from (Entry("published weights", (file,), file.with_suffix(".lock")) for file in files)
         elif folder.name in ("digests", "affectnet"):
             yield from (
                 Entry("digests" if folder.name == "digests" else "decoded copies", (file,))
@@ -131,13 +134,13 @@ def _in_cache(root: Path) -> Iterator[Entry]:
 
 
 def _decoded(folder: Path) -> Iterator[Entry]:
-    """Decoded copies of a dataset, and what killed processes left of others."""
+    """Decoded and packed copies of a dataset, and what killed processes left of others."""
     for found in _folders(folder):
         name = found.name
         if part := _PART_FOLDER.fullmatch(name):
             # Whoever is writing it holds the lock of what it is to become.
             yield Entry("leftovers", (found,), folder / f"{part[1]}.lock")
-        elif (found / "facts.json").is_file():
+        elif any((found / kept).is_file() for kept in ("facts.json", "plan.json")):
             yield Entry("decoded copies", (found,), folder / f"{name}.lock")
 
 

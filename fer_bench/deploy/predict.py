@@ -17,6 +17,7 @@ from fer_bench.errors import MissingDataError
 from fer_bench.escaping import csv_text, one_line
 from fer_bench.image_files import UnreadableImageError, kind_of
 from fer_bench.results.store import Store
+from fer_bench.value_sets import scale_text
 
 BATCH = 64
 # Of several labels, those that a line shows; a table has all.
@@ -33,6 +34,7 @@ class PredictionRow:
         outputs: shape (C,); NaN for an image that cannot be read.
         error: why there is no prediction.
         kind: of the outputs, as of :class:`~fer_bench.deploy.model_card.Card`.
+        scale: (low, high) that values are on.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class PredictionRow:
     outputs: npt.NDArray[np.float32]
     error: str = ""
     kind: str = "classes"
+    scale: tuple[float, float] = (-1.0, 1.0)
 
     @property
     def label(self) -> str:
@@ -103,9 +106,9 @@ def predict_files(store: Store, run: str, places: Sequence[Path], accelerator: s
         found = _as_clips(predictor, files, found)
     nothing = np.full(len(card.names), np.nan, dtype=np.float32)
     return [
-        PredictionRow(path, card.names, nothing, one, card.kind)
+        PredictionRow(path, card.names, nothing, one, card.kind, card.scale)
         if isinstance(one, str)
-        else PredictionRow(path, card.names, one, "", card.kind)
+        else PredictionRow(path, card.names, one, "", card.kind, card.scale)
         for path, one in zip(files, found, strict=True)
     ]
 
@@ -133,9 +136,16 @@ def _fitted(card: Card, path: Path) -> npt.NDArray[np.uint8] | str:
 
 
 def write_table(rows: Sequence[PredictionRow], path: Path) -> None:
-    """Write a CSV file: image, prediction, one column per class or value, error."""
+    """Write a CSV file: image, prediction, one column per class or value, the scale of values, error."""
+    scale = ["scale"] if rows[0].kind == "values" else []
     lines = (
-        [row.path, row.label, *("" if row.error else f"{value:.6f}" for value in row.outputs), row.error]
+        [
+            row.path,
+            row.label,
+            *("" if row.error else f"{value:.6f}" for value in row.outputs),
+            *(scale_text(row.scale) for _ in scale),
+            row.error,
+        ]
         for row in rows
     )
-    write_atomically(path, csv_text(["image", "prediction", *rows[0].names, "error"], *lines).encode())
+    write_atomically(path, csv_text(["image", "prediction", *rows[0].names, *scale, "error"], *lines).encode())

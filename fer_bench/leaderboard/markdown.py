@@ -8,6 +8,7 @@ from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.by_class import by_class, on_train
 from fer_bench.leaderboard.claims import claims, claims_on
+from fer_bench.leaderboard.cost_section import cost_section
 from fer_bench.leaderboard.formatting import (
     fold_mean,
     link,
@@ -50,6 +51,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board), *ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += cost_section(board)
     parts += _gains(board, names)
     parts += _by_category(board, names) if board.protocol.task.kind == "labels" else by_class(board, names, reported)
     parts += on_train(board, names, reported)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from fer_bench.atomic import locked, sweep_parts, write_atomically
 from fer_bench.errors import HardwareError, RecordError
+from fer_bench.leaderboard.cost_section import pictures
+from fer_bench.leaderboard.costs import FindCost, cost_of, finder
 from fer_bench.leaderboard.markdown import BEGIN, board_markdown, index_markdown, place_between_markers
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, read_reported
 from fer_bench.leaderboard.split_comparison import Sibling
-from fer_bench.protocols import PROTOCOLS, Protocol, Task
-from fer_bench.results import corruptions
+from fer_bench.protocols import PROTOCOLS, Protocol, TaskInfo
+from fer_bench.results import corruptions, costs, reproductions
 from fer_bench.results.copies import read_present
 from fer_bench.results.protocol import find_protocol
 from fer_bench.results.record import Record
@@ -74,7 +76,8 @@ def render(store: Store, records: Sequence[Record] | None = None) -> dict[Path, 
     pages = {store.root / f"{board.protocol.name}.md": board_markdown(board, reported) for board in boards}
     if boards or (store.root / INDEX).is_file():
         pages[store.root / INDEX] = index_markdown(boards, reported)
-    return {path: place_between_markers(_text(path), content, str(path)) for path, content in pages.items()}
+    placed = {path: place_between_markers(_text(path), content, str(path)) for path, content in pages.items()}
+    return {**placed, **pictures(store.root, boards)}
 
 
 def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Record] | None = None) -> list[Board]:
@@ -96,7 +99,9 @@ def build_boards(store: Store, reported: Sequence[Reported], found: Sequence[Rec
         )
         for name in names
     ]
-    boards = [_with_corrupted(store, board) for board in boards]
+    boards = [_with_reproductions(store, _with_corrupted(store, board)) for board in boards]
+    if next(costs.files(store), None) is not None:
+        boards = [_with_costs(board, finder(store), records.get(board.protocol.name, [])) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
 
@@ -107,6 +112,31 @@ def _with_corrupted(store: Store, board: Board) -> Board:
     records = [record for placed in board.placed for record in placed.row.records]
     found = {record.run_id: one for record in records if (one := corruptions.find_intact(store, record)) is not None}
     return replace(board, corrupted=found, others=tuple(_with_corrupted(store, other) for other in board.others))
+
+
+def _with_reproductions(store: Store, board: Board) -> Board:
+    """A board that says of its rows, and those of other copies, whether they were trained again."""
+    if next(reproductions.files(store, board.protocol.name), None) is None:
+        return board
+    records = [record for placed in board.placed for record in placed.row.records]
+    found = {
+        record.run_id: tuple(dict.fromkeys(one.verdict for one in each))
+        for record in records
+        if (each := reproductions.find(store, record))
+    }
+    return replace(board, reproduced=found, others=tuple(_with_reproductions(store, other) for other in board.others))
+
+
+def _with_costs(board: Board, cost: FindCost, records: Sequence[Record]) -> Board:
+    """A board with what its rows cost that were measured."""
+    by_id = {(record.model, record.run_id): record for record in records}
+    found = {
+        first.run_id: one
+        for placed in board.placed
+        if (one := cost_of(first := placed.row.records[0], cost, lambda _, model, run: by_id.get((model, run))))
+        is not None
+    }
+    return replace(board, costs=found)
 
 
 def _siblings(board: Board, boards: Sequence[Board]) -> tuple[Sibling, ...]:
@@ -127,7 +157,7 @@ def _claimed(name: str, reported: Sequence[Reported]) -> Protocol:
     """A protocol that only papers have claims on."""
     dataset, _, task = name.rpartition("-")
     metrics = [metric for paper in reported for row in paper.rows if row.protocol == name for metric in row.metrics]
-    return Protocol(dataset or name, Task(task, "values", metrics[0] if metrics else "ccc"), title=name)
+    return Protocol(dataset or name, TaskInfo(task, "values", metrics[0] if metrics else "ccc"), title=name)
 
 
 def _text(path: Path) -> str | None:

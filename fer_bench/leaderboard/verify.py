@@ -26,7 +26,7 @@ from fer_bench.npz import RowCountError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.registry import unknown_name
-from fer_bench.results import corruptions
+from fer_bench.results import corruptions, reproductions
 from fer_bench.results.grids import grid_lines
 from fer_bench.results.newer import is_newer_version
 from fer_bench.results.places import require_place
@@ -95,6 +95,9 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     for name in sorted(set(protocols)) if protocols else corruptions.protocols(store):
         for path in corruptions.files(store, name):
             differences += _found_by(_corrupted(store, path), path)
+    for name in sorted(set(protocols)) if protocols else reproductions.protocols(store):
+        for path in reproductions.files(store, name):
+            differences += _found_by(_reproduced(store, path), path)
     store.notice.give()
     return VerificationReport(
         n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking, dict(needed)
@@ -209,6 +212,25 @@ def _shared(stated: Mapping[str, Any], recomputed: Mapping[str, Any]) -> dict[st
         for name, value in stated.items()
         if name in recomputed
     }
+
+
+def _reproduced(store: Store, path: Path) -> Iterator[Difference]:
+    """Differences of what came of training a record again: its score follows from its predictions."""
+    found = reproductions.Reproduction.load(path, strict=True)
+    predictions = reproductions.load_predictions(store, found)
+    record = store.find(found.protocol, found.model, found.run_id)
+    # One of a record that was trained anew since is of no use, and no error.
+    if predictions is None or record is None or not reproductions.is_of(found, record):
+        return
+    recomputed = score(protocol_of(record), predictions).get(found.metric)
+    if not equal_values(found.score, recomputed):
+        yield Difference(path, found.metric, found.score, recomputed)
+    recorded = store.predictions(record)
+    if not (np.array_equal(recorded.ids, predictions.ids) and np.array_equal(recorded.targets, predictions.targets)):
+        yield Difference(path, "predictions", None, "other samples or labels than the record's")
+    identical = np.array_equal(recorded.outputs, predictions.outputs, equal_nan=True)
+    if identical != found.identical:
+        yield Difference(path, "identical", found.identical, identical)
 
 
 def _corrupted(store: Store, path: Path) -> Iterator[Difference]:

@@ -14,12 +14,13 @@ from fer_bench.labels import LabelSet, plain
 from fer_bench.protocols import Protocol
 from fer_bench.submissions.tables import Table, is_empty, is_finite, number
 from fer_bench.untrusted import shown
+from fer_bench.value_sets import scale_from_text, scale_text
 
 # Names of the column that says which image a row is about.
 NAMED_BY = ("id", "ids", "sample", "sample_id", "image", "images", "image_id", "file", "filename", "file_name", "path")
 DIGESTS = ("sha256", "digest", "image_sha256")
 # Columns of `fer-bench predict --csv` and of `fer-bench template` that are no answers.
-ASIDE = ("prediction", "error", "class")
+ASIDE = ("prediction", "error", "class", "scale")
 _ANSWER = ("class", "prediction")
 # What rows of probabilities may lose to rounding; the scores allow the same.
 SUM_TOLERANCE = 1e-2
@@ -213,6 +214,8 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         _check_labels(table, outputs)
         return outputs
     low, high = protocol.scale
+    if "scale" in found:
+        _check_scale(table, others[found["scale"]], protocol)
     slack = (high - low) / 2
     wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
     if wrong.any():
@@ -222,6 +225,15 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
         )
         raise BadDataError(problem, "Give values in the units of the dataset.")
     return outputs
+
+
+def _check_scale(table: Table, cells: list[Any], protocol: Protocol) -> None:
+    """Values that say themselves on which scale they are must be on the protocol's."""
+    for i, cell in enumerate(cells):
+        if not is_empty(cell) and scale_from_text(str(cell).strip()) != protocol.scale:
+            told, wanted = shown(str(cell), 40), scale_text(protocol.scale)
+            problem = f"{table.where(i)}: the values are on the scale {told}, those of {protocol.name} {wanted}."
+            raise BadDataError(problem, "Map them to the scale of the dataset, and leave the column out.")
 
 
 def _check_labels(table: Table, outputs: npt.NDArray[np.float64]) -> None:

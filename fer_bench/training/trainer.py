@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -45,6 +46,7 @@ def build_trainer(
     history: History,
     accumulate: int = 1,
     session: Session | None = None,
+    watching: Sequence[L.Callback] = (),
 ) -> L.Trainer:
     """Build the Trainer of a run.
 
@@ -56,6 +58,7 @@ def build_trainer(
         history: collects the epochs' scores.
         accumulate: batches per optimiser step.
         session: gets the epochs; None: nothing tracks them.
+        watching: more callbacks; of Lightning's order, checkpoints are written last, before these.
     """
     _quiet()
     by_rule = spec.stopper == "findingemo"
@@ -83,6 +86,7 @@ def build_trainer(
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
+    callbacks += watching
     execution = spec.execution
     # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
     # step, and no other result.

@@ -51,6 +51,9 @@ SHELL = {"cd", "git", "source", "export"}
 # Of a page of its own in tests/test_plugin_docs.py.
 ELSEWHERE = {"plugins.md", "CONTRIBUTING.md"}
 
+# What takes long: run by `make proofs`. Their options are checked here, and how pages are run is shown by the others.
+LONG = {"more.md", "tune.md", "cost.md", "reproduce.md"}
+
 
 def verb_of(words):
     """The command of click, its name, and the arguments behind it."""
@@ -152,8 +155,11 @@ def filled(text, names):
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in pages() if page.name not in ELSEWHERE and page.parent.name != "reference"],
-    ids=lambda page: str(page.relative_to(ROOT)),
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.proof] if page.name in LONG else [])
+        for page in pages()
+        if page.name not in ELSEWHERE and page.parent.name != "reference"
+    ],
 )
 def test_the_commands_of_a_page_work_one_after_the_other(page, here):
     folder, names = here

@@ -15,7 +15,7 @@ from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_mar
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
-from fer_bench.protocols import Protocol, Task
+from fer_bench.protocols import Protocol, TaskInfo
 from fer_bench.studies.reannotation.page import table
 from tests.leaderboard.fake_records import PROTOCOL, run
 
@@ -31,7 +31,7 @@ def links(page):
 
 
 def board(name):
-    protocol = Protocol(name, Task("t", "values", "ccc"), title=name, about=name, caveats=(name,))
+    protocol = Protocol(name, TaskInfo("t", "values", "ccc"), title=name, about=name, caveats=(name,))
     return Board(protocol=protocol, placed=(), unranked=(), n_test=None, n_duplicates=None, test="")
 
 

@@ -51,13 +51,9 @@ def voted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shell(fer_bench, voted, monkeypatch):
-    """The command line with few resamples and pictures of no size: what they look like is tested elsewhere."""
+    """The command line with few resamples."""
     whole = reannotation.study_reannotation
     monkeypatch.setattr(reannotation, "study_reannotation", lambda *a, **more: whole(*a, **more, n_resamples=5))
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig",
-        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
-    )
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(OURS))
     return fer_bench
 
@@ -129,6 +125,11 @@ def test_predictions_on_another_scale(tmp_path: Path) -> None:
     assert read_outputs(write(tmp_path / "unit.csv", "image,valence\nx,1.1\ny,0.5\n")).values.max() == 1.1
     with pytest.raises(BadDataError, match=r"values of valence and arousal reach 7\.5, .* on the scale -1 to 1"):
         read_outputs(write(tmp_path / "ten.csv", "image,prediction,valence,arousal\nx,,7.5,0\n"))
+    # A table that says its scale is mapped, row by row.
+    told = "image,prediction,valence,arousal,scale,error\nx,,7.5,0,from -10 to 10,\ny,,3,1,1 to 5,\n"
+    np.testing.assert_allclose(read_outputs(write(tmp_path / "told.csv", told)).values, [[0.75, 0], [0, -1]])
+    with pytest.raises(BadDataError, match="line 2: 'ten' is no scale"):
+        read_outputs(write(tmp_path / "odd.csv", "image,valence,scale\nx,7.5,ten\n"))
 
 
 @pytest.mark.parametrize(

@@ -324,12 +324,17 @@ def test_values_over_all_folds(tmp_path, monkeypatch):
         (lambda c: c.pop("arousal"), "no column 'arousal'"),
         (lambda c: c.update(dominance=c["arousal"]), "'dominance' is not asked for"),
         (lambda c: c["Valence"].__setitem__(1, "nan"), "line 3: Valence is nan"),
+        # What `predict --csv` writes of a network of another dataset.
+        (lambda c: c.update(scale=["from -1 to 1"] * (n - 1)), "on the scale from -1 to 1, .* from -10 to 10"),
     ):
         wrong = {name: list(cells) for name, cells in columns.items()}
         change(wrong)
         with pytest.raises(FerBenchError, match=says):
             submit(store, write(tmp_path / "w.csv", wrong), "afew_va-va", NET)
     assert len(list(store.records())) == 1
+    same = {**columns, "scale": ["from -10 to 10"] * (n - 1)}
+    again = submit(store, write(tmp_path / "s.csv", same), "afew_va-va", Statement("other net"))
+    assert again.record.metrics == done.record.metrics
 
 
 def test_what_predict_writes_is_read(given_questions, tmp_path):
@@ -351,6 +356,16 @@ def test_what_predict_writes_is_read(given_questions, tmp_path):
     expected = score(given_questions.protocol, given_questions.answered(rounded))
     assert done.record.metrics["accuracy"] == expected["accuracy"]
     assert done.record.metrics["nll"] == pytest.approx(expected["nll"], abs=1e-6)
+
+
+def test_predicted_values_say_their_scale(tmp_path):
+    from fer_bench.deploy.predict import PredictionRow, write_table
+
+    row = PredictionRow(Path("a.png"), ("valence",), np.array([7.5], dtype=np.float32), "", "values", (-10.0, 10.0))
+    write_table([row], tmp_path / "v.csv")
+    lines = (tmp_path / "v.csv").read_text().splitlines()
+    lines = (tmp_path / "v.csv").read_text().splitlines()
+    assert lines == ["image,prediction,valence,scale,error", "a.png,,7.500000,from -10 to 10,"]
 
 
 def test_folders_with_classes_of_their_own(tmp_path, monkeypatch):

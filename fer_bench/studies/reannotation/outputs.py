@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fer_bench.errors import BadDataError
 from fer_bench.escaping import csv_value
 from fer_bench.studies.reannotation.study import AFFECT, NetworkOutputs
+from fer_bench.value_sets import scale_from_text
 
 _IMAGE = ("image", "id", "item", "file", "path", "name")
-_NO_OUTPUT = {"prediction", "error", "sha256"}
+_NO_OUTPUT = {"prediction", "error", "sha256", "scale"}
 # A network can leave the scale a little; one that leaves it by more was trained on another.
 _FURTHEST = 1.5
 
@@ -39,7 +41,7 @@ def read_outputs(path: Path) -> NetworkOutputs:
 
     Args:
         path: a CSV with a column of images and a column per class (probabilities), or ``valence`` and ``arousal`` or
-            one of them (-1 to 1).
+            one of them (-1 to 1, or on the scale that a column ``scale`` says).
 
     Returns:
         The outputs; images without numbers are left out.
@@ -60,8 +62,20 @@ def read_outputs(path: Path) -> NetworkOutputs:
         problem = f"{path}: needs a column of images and numbers per class, or of valence and arousal."
         raise BadDataError(problem, "`fer-bench predict FOLDER --run RUN --csv FILE` writes such a table.")
     check_once(path, table[image])
+    if set(names) <= set(AFFECT) and "scale" in table.columns:
+        values = _on_unit_scale(path, values, table["scale"])
     if set(names) <= set(AFFECT) and (furthest := float(np.abs(values[known]).max())) > _FURTHEST:
         said = f"values of {' and '.join(names)} reach {furthest:.4g}"
         problem = f"{path}: {said}, but those of a table are on the scale -1 to 1."
         raise BadDataError(problem, "Map them from the scale of the network's dataset to -1 to 1.")
     return NetworkOutputs(table[image].to_numpy(dtype=str)[known], values[known], tuple(names))
+
+
+def _on_unit_scale(path: Path, values: npt.NDArray[np.float64], told: pd.Series[str]) -> npt.NDArray[np.float64]:
+    """Values, shape (N, D), from the scale that each row says to -1 to 1."""
+    scales = [(-1.0, 1.0) if not text else scale_from_text(text) for text in told]
+    if (wrong := next((i for i, scale in enumerate(scales) if scale is None), None)) is not None:
+        problem = f"{path}, line {wrong + 2}: {told.iloc[wrong]!r} is no scale."
+        raise BadDataError(problem, "Write `from -10 to 10`, or leave the column out.")
+    low, high = np.array(scales, dtype=np.float64).T[:, :, np.newaxis]
+    return np.asarray((values - low) / (high - low) * 2 - 1)
