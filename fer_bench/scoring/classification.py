@@ -161,7 +161,7 @@ def cohen_kappa(matrix: Confusion) -> Float:
 
 
 def mcc(matrix: Confusion) -> Float:
-    """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is an
+    """Matthews' correlation coefficient of several classes (Gorodkin 2004), in [-1, 1], shape (...); no answer is a
     separate category.
 
     Undefined, as a correlation with a constant is, where all targets or all answers are of one class.
