@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fer_bench.api import compare as compare
     from fer_bench.api import evaluate as evaluate
+    from fer_bench.api import evaluate_model as evaluate_model
     from fer_bench.api import images as images
     from fer_bench.api import label_set as label_set
     from fer_bench.api import leaderboard as leaderboard
@@ -38,6 +39,7 @@ _PLACES = {
         (
             "compare",
             "evaluate",
+            "evaluate_model",
             "images",
             "label_set",
             "leaderboard",

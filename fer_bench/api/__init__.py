@@ -16,6 +16,7 @@ from fer_bench.api.scores import compare as compare
 from fer_bench.api.scores import leaderboard as leaderboard
 from fer_bench.api.scores import score as score
 from fer_bench.api.scores import verify as verify
+from fer_bench.api.submissions import evaluate_model as evaluate_model
 from fer_bench.api.submissions import images as images
 from fer_bench.api.submissions import submit as submit
 from fer_bench.api.submissions import template as template
@@ -23,6 +24,7 @@ from fer_bench.api.submissions import template as template
 __all__ = [
     "compare",
     "evaluate",
+    "evaluate_model",
     "images",
     "label_set",
     "leaderboard",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_bench.api.arguments import Answered, StoreLike
+from fer_bench.api.arguments import Answered, StoreLike, name_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -69,13 +69,77 @@ def submit(
     several = isinstance(predictions, Sequence) and not isinstance(predictions, str)
     given = predictions if isinstance(predictions, Sequence) and several else [predictions]
     files = [Path(one) if isinstance(one, str | os.PathLike) else table_of(one) for one in given]
-    listed = (trained_on,) if isinstance(trained_on, str) else tuple(trained_on)
-    statement = Statement(name, reference, listed, parameters)
+    statement = Statement(name, reference, _listed(trained_on), parameters)
     place = Store.at(store)
     place.borrow(named(place, protocol, data_dir, dataset_options)[0].name)
     done = score_all(place, files, protocol, statement, data_dir=data_dir, options=dataset_options, force=force)
     render_all(place)
     return [one.record for one in done]
+
+
+def evaluate_model(
+    model: str | Callable[..., Any],
+    dataset: str,
+    *,
+    labels: Sequence[str] = (),
+    image_size: int | None = None,
+    normalization: str = "",
+    task: str | None = None,
+    name: str = "",
+    reference: str = "",
+    trained_on: str | Sequence[str] = (),
+    dataset_options: dict[str, Any] | None = None,
+    data_dir: str | None = None,
+    accelerator: str = "auto",
+    force: bool = False,
+    store: StoreLike = None,
+) -> Record:
+    """Test a model of another program on the test split of a dataset, and render the board; as ``fer-bench evaluate
+    --model``.
+
+    Args:
+        model: ``onnx:FILE``, ``hf:ORG/NAME``, ``hf:FOLDER``, ``python:MODULE:FUNCTION``, or a function of a module:
+            from a list of images, each uint8 (H, W) or (H, W, 3) RGB, to probabilities or values (N, C).
+        dataset: its name.
+        labels: names of the outputs, in their order, where the model does not say them; mapped by name.
+        image_size: side of its images in pixels, where it takes any.
+        normalization: of an ONNX file of real numbers: ``raw``, ``unit``, ``symmetric`` or ``imagenet``.
+        task: of the dataset; None: the one that fits.
+        name: of the model, as the board shows it; empty: its own.
+        reference: address of a paper, a repository or a page.
+        trained_on: names of the data that it was trained on.
+        dataset_options: with which the dataset is read.
+        data_dir: dataset root directory.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        force: test again what is on record.
+        store: as for :func:`run`.
+
+    Returns:
+        A record of kind *external*.
+
+    Raises:
+        FerBenchError: the model or the dataset is not here, or one cannot answer the other.
+    """
+    from fer_bench.deploy.outside.evaluate import evaluate_outside
+    from fer_bench.deploy.outside.model import Feeding
+    from fer_bench.leaderboard.render import render_all
+
+    place = Store.at(store)
+    done = evaluate_outside(
+        place,
+        model if isinstance(model, str) else f"python:{name_of(model)}",
+        dataset,
+        Feeding(tuple(labels), image_size, normalization, accelerator),
+        task=task,
+        name=name,
+        address=reference,
+        trained_on=_listed(trained_on),
+        data_dir=data_dir,
+        options=dataset_options,
+        force=force,
+    )
+    render_all(place)
+    return done.record
 
 
 def template(
@@ -134,3 +198,7 @@ def images(
 
     write_images(ask(Store.at(store), protocol, data_dir, dataset_options, images=True), Path(folder))
     return Path(folder) / TABLE
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -83,6 +83,15 @@ def test_of_every_kind_something_is_found(home):
     assert {kind for of in disk.KINDS.values() for kind in of} == set(EVERYTHING)
 
 
+def test_copies_of_what_is_at_an_address_are_found(own_folders, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_RUNS", (own_folders / "shared").as_uri())
+    write_atomically(paths.runs_dir() / "abc" / "best.ckpt", b"x")
+    assert kinds() == ["trainings"]
+    monkeypatch.setenv("FER_BENCH_RUNS", str(own_folders / "runs"))
+    # Whatever the variable says later.
+    assert kinds() == ["trainings"]
+
+
 @pytest.mark.parametrize(
     ("flag", "gone"),
     [

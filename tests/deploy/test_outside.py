@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
 import numpy as np
 import pytest
 
+import fer_bench
 from fer_bench.deploy.outside.evaluate import evaluate_outside
 from fer_bench.deploy.outside.model import Feeding, fitted, normalized, open_model
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError, PluginError, SpecError, WeightsError
@@ -201,6 +203,16 @@ def test_a_function(store, module):
     assert done.record.metrics["accuracy"] == pytest.approx(expected_of(store, by))
     render_all(store)
     assert not verify(store).differences
+
+
+def test_the_same_from_python(store, module, monkeypatch, tmp_path):
+    name = module()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = importlib.import_module(name).answer
+    record = fer_bench.evaluate_model(answer, "fer2013", trained_on="AffectNet", store=store)
+    assert record.training["source"]["object"] == f"{name}:answer"
+    assert fer_bench.evaluate_model(f"python:{name}:answer", "fer2013", trained_on="AffectNet", store=store) == record
+    assert (store.root / f"{PROTOCOL}.md").is_file()
 
 
 def test_another_label_set_has_a_board_of_its_own(store, module):

@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from fer_bench.apps.suites import exchange
+from fer_bench.apps.suites.task import Outcome
 from fer_bench.errors import HardwareError, SpecError
+from fer_bench.results.store import Store
 from fer_bench.sweeps.engines.choose import EngineOptions, check_engine, make_engine
-from fer_bench.sweeps.engines.seam import RESULT, Job
+from fer_bench.sweeps.engines.seam import RESULT, Ended, Job
 from fer_bench.sweeps.engines.slurm import ARRAYS, Queued, SlurmEngine, minutes
 from tests.sweeps.jobs import MODULE, write_task
 from tests.sweeps.one_slurm import begun_slurm, why_not
+from tests.sweeps.stubs import driver_of
 
 submitit = pytest.importorskip("submitit", reason="submitit comes with the extra slurm")
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,6 +206,49 @@ def test_without_slurm_one_line_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HardwareError, match="no sbatch on this machine"):
         check_engine(options())
+
+
+class Cancels:
+    """An engine from whose queue somebody takes everything."""
+
+    name, gpu, queues = "cancels", False, True
+
+    def __init__(self):
+        self.taken = []
+
+    def slots(self):
+        return 1
+
+    def adopt(self, job):
+        return False
+
+    def room(self, job):
+        return True
+
+    def start(self, job):
+        self.taken.append(job.key)
+
+    def running(self):
+        return {}
+
+    def poll(self):
+        return [Ended(key, "cancelled", "n1", "SLURM says CANCELLED") for key in self.taken[-1:]]
+
+
+def test_what_somebody_cancels_is_not_begun_again(tmp_path):
+    engine = Cancels()
+    driver, store, ledger = driver_of(engine, tmp_path, 1, epochs=1)
+    driver.run()
+    (row,) = ledger.state.rows
+    assert (row.state, row.tries, row.text) == ("failed", 1, "SLURM says CANCELLED")
+    assert not store.files()
+
+
+def test_a_task_that_was_stopped_on_its_node_keeps_what_it_was_given(tmp_path):
+    (tmp_path / "a" / "outbox").mkdir(parents=True)
+    Outcome(how="stopped").write(tmp_path / "a")
+    assert exchange.gather(tmp_path, Store(tmp_path / "boards")) == 0
+    assert (tmp_path / "a" / "outbox").is_dir()
 
 
 class Here(SlurmEngine):

@@ -1,0 +1,134 @@
+"""Every suite of a paper to its end, from the command line, on copies in the real layouts: the paper's networks, heads
+and recipes, with one epoch, small images, two folds and no pretrained weights.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from fer_bench.spec import read_yaml
+from tests.datasets.fakes_va import write_afew_va, write_semaine
+from tests.datasets.test_affectnet_module import write_lists
+from tests.fakes import make_faces, make_votes, write_csv, write_votes
+from tests.training.conftest import ROOT
+
+ANNOTATIONS, LANDMARKER = (os.environ.get(f"FER_BENCH_{name}") for name in ("FINDINGEMO_ANNOTATIONS", "LANDMARKER"))
+# In this order: what one suite tests elsewhere or builds on, another has trained. With the side of images in pixels, None
+# where the dataset's own is small: 66 px is the least that all of FindingEmo's networks take.
+PAPERS = {
+    "five_layer_cnn": None,
+    "autoencoder": None,
+    "cnn_ensembles": 32,
+    "afew_va": 32,
+    "semaine": 32,
+    "generalisation": 32,
+    "affectnet_resnet50": 32,
+    "findingemo_baselines": None,
+    "findingemo_paper_split": None,
+    "findingemo_finetuning": 66,
+    "findingemo_fusion": 48,
+}
+SHRUNK = {"epochs": 1, "early_stopping": 0, "unfreeze_every": 1, "weights": "none", "seeds": [0]}
+BACKBONES = (
+    "alexnet vgg16 vgg19 resnet18 resnet34 resnet50 resnet101 densenet121 densenet161 emonet-kragel alexnet-places365"
+    " resnet18-places365 resnet50-places365 densenet161-places365"
+).split()
+pytestmark = pytest.mark.proof
+
+
+def shrink(content, side):
+    """A suite with the same runs, small."""
+    if isinstance(content, list):
+        return [shrink(part, side) for part in content]
+    if not isinstance(content, dict):
+        return content
+    found = {key: SHRUNK[key] if key in SHRUNK else shrink(value, side) for key, value in content.items()}
+    if "image_size" in found and side:
+        found["image_size"] = side
+    if found.get("method") == "two_stage":
+        found["epochs"] = 2
+        found["method_options"] = {**found["method_options"], "reconstruction_epochs": 1}
+    if "folds" in found:
+        found["folds"] = 2
+    if {"width", "height"} <= set(found):
+        found |= {"width": 88, "height": 66}
+    return found
+
+
+def write_small(suite, side, folder):
+    content = shrink(read_yaml(ROOT / f"benchmarks/suites/{suite}.yaml"), side)
+    if suite.startswith("findingemo") and suite != "findingemo_finetuning":
+        # Heads: all of them, for few epochs each.
+        content["defaults"] |= {"weights": dict.fromkeys(BACKBONES, "none"), "max_epochs": 2, "seeds": [0, 1]}
+        options = content["defaults"].get("dataset_options", {})
+        content["defaults"]["dataset_options"] = {"width": 88, "height": 66, **options}
+    path = folder / f"{suite}.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def write_findingemo(root, n=240):
+    """Photographs of noise under the paths of published annotations."""
+    lines = Path(ANNOTATIONS).read_text().splitlines()
+    root.mkdir(parents=True)
+    step = (len(lines) - 1) // n
+    chosen = lines[1::step][:n]
+    (root / "annotations_single.ann").write_text("\n".join([lines[0], *chosen]) + "\n")
+    rng = np.random.default_rng(0)
+    for line in chosen:
+        path = root / line.split(",")[2].lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 255, (60, 80, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("papers")
+    data, faces = folder / "data", make_faces(per_class=(12, 4, 4))
+    write_csv(data / "fer2013", faces)
+    write_votes(data / "ferplus", faces, make_votes(faces))
+    write_afew_va(data / "afew_va")
+    write_semaine(data / "semaine")
+    write_lists(data / "affectnet")
+    if ANNOTATIONS:
+        write_findingemo(data / "findingemo")
+    return folder
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("suite", PAPERS)
+def test_a_paper_runs_to_its_end(suite, home):
+    if suite.startswith("findingemo") and not ANNOTATIONS:
+        pytest.skip("FER_BENCH_FINDINGEMO_ANNOTATIONS names no file of annotations")
+    if suite == "findingemo_fusion" and not LANDMARKER:
+        pytest.skip("FER_BENCH_LANDMARKER names no face landmarker")
+    file = write_small(suite, PAPERS[suite], home)
+    places = {name: str(home / name.lower()) for name in ("RUNS", "CACHE")}
+    environment = {
+        **os.environ,
+        **{f"FER_BENCH_{name}": place for name, place in places.items()},
+        "FER_BENCH_HOME": str(home),
+        "FER_BENCH_DATA": str(home / "data"),
+    }
+
+    def ask(*more):
+        command = [sys.executable, "-m", "fer_bench", "suite", str(file), "--accelerator", "cpu", *more]
+        return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+
+    done = ask()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    listed = ask("--dry-run").stdout
+    assert " 0 to do." in listed, listed
+    assert "  to do" not in listed, listed
+    shutil.rmtree(home / "runs", ignore_errors=suite != "generalisation") if suite not in ("afew_va", "semaine") else None
+    protocols = {json.loads(path.read_text())["protocol"] for path in home.glob("leaderboards/results/*/*/*.json")}
+    for protocol in protocols:
+        assert (home / "leaderboards" / f"{protocol}.md").is_file(), protocol
