@@ -29,6 +29,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "transformers": ("transformers", "hf"),
     "albumentations": ("albumentations", "train"),
     "cv2": ("opencv-python", "train"),
+    "optuna": ("optuna", "tune"),
     "wandb": ("wandb", "wandb"),
     "tensorboard": ("tensorboard", "tensorboard"),
     "crowdkit": ("crowd-kit", "study"),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _SCRATCH: ContextVar[bool] = ContextVar("fer_bench_scratch", default=False)
+_FOLDER: ContextVar[Path | None] = ContextVar("fer_bench_scratch_folder", default=None)
 
 
 def project_root() -> Path:
@@ -43,16 +44,17 @@ def user_dir() -> Path:
 
 def scratch_dir() -> Path:
     """The folder of scratch mode (``FER_BENCH_SCRATCH``, else ``scratch`` in the user's own folder)."""
-    return _moved("FER_BENCH_SCRATCH", user_dir() / "scratch")
+    return _FOLDER.get() or _moved("FER_BENCH_SCRATCH", user_dir() / "scratch")
 
 
 @contextlib.contextmanager
-def scratch(on: bool = True) -> Iterator[Path]:
+def scratch(on: bool = True, folder: Path | None = None) -> Iterator[Path]:
     """Put records, boards and runs into the scratch folder for as long as this lasts; the project's store is read where
     scratch has no such run.
 
     Args:
         on: False leaves scratch mode, within it.
+        folder: instead of the usual scratch folder.
 
     Returns:
         The scratch folder.
@@ -63,11 +65,12 @@ def scratch(on: bool = True) -> Iterator[Path]:
         ...     fer_bench.Store().root == folder / "leaderboards"
         True
     """
-    before = _SCRATCH.set(on)
+    before, chosen = _SCRATCH.set(on), _FOLDER.set(folder or _FOLDER.get())
     try:
         yield scratch_dir()
     finally:
         _SCRATCH.reset(before)
+        _FOLDER.reset(chosen)
 
 
 def in_scratch() -> bool:

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 
 from fer_bench import paths
 from fer_bench.atomic import is_part
+from fer_bench.results import kept
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
     "runs": ("trainings", "reports", "choices", "suites"),
-    "cache": ("decoded copies", "crops", "digests"),
+    "cache": ("decoded copies", "crops", "digests", "published weights"),
     "features": ("features",),
     "leftovers": ("leftovers",),
 }
@@ -124,8 +125,13 @@ def _in_cache(root: Path) -> Iterator[Entry]:
         elif folder.name == "runs":
             for copies in _folders(folder):
                 yield from _in_runs(copies)
+        elif folder.name == kept.FOLDER:
+            yield from (Entry("digests", (store,)) for store in _folders(folder))
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
+        elif folder.name == "weights":
+            files = (file for file in _files(folder) if file.suffix == ".safetensors")
+            yield from (Entry("published weights", (file,), file.with_suffix(".lock")) for file in files)
         elif folder.name in ("digests", "affectnet"):
             yield from (
                 Entry("digests" if folder.name == "digests" else "decoded copies", (file,))
@@ -138,13 +144,13 @@ def _in_cache(root: Path) -> Iterator[Entry]:
 
 
 def _decoded(folder: Path) -> Iterator[Entry]:
-    """Decoded copies of a dataset, and what killed processes left of others."""
+    """Decoded and packed copies of a dataset, and what killed processes left of others."""
     for found in _folders(folder):
         name = found.name
         if part := _PART_FOLDER.fullmatch(name):
             # Whoever is writing it holds the lock of what it is to become.
             yield Entry("leftovers", (found,), folder / f"{part[1]}.lock")
-        elif (found / "facts.json").is_file():
+        elif any((found / kept).is_file() for kept in ("facts.json", "plan.json")):
             yield Entry("decoded copies", (found,), folder / f"{name}.lock")
 
 

@@ -12,7 +12,7 @@ from fer_bench import paths, plugins
 
 # Verbs that write no record, or use no name that a plugin could provide.
 _WITHOUT = {
-    "scratch": ("doctor", "audit", "download"),
+    "scratch": ("doctor", "audit", "download", "pack"),
     "imports": (
         "leaderboard",
         "compare",

@@ -17,6 +17,7 @@ from fer_bench.results import provenance
 # What each extra is for; torch has its own line.
 USES = {
     "train": "training, evaluation and prediction",
+    "tune": "tune",
     "wandb": "--wandb",
     "tensorboard": "--logger tensorboard",
     "study": "study reannotation, and Parquet files",

@@ -17,18 +17,23 @@ from fer_bench import __version__
 from fer_bench.cli import (
     annotate,
     clean,
+    cost,
     ensemble,
     evaluate,
     export,
     inspect,
     live,
+    pack,
     probe,
     report,
+    reproduce,
     results,
     study,
     submit,
     suite,
     train,
+    tune,
+    weights,
 )
 from fer_bench.cli.common import add_common_options
 from fer_bench.errors import FerBenchError, Notice, Stopped
@@ -74,7 +79,26 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
         raise typer.Exit
 
 
-for module in (train, suite, probe, evaluate, live, export, ensemble, submit, report, results, inspect, clean, study):
+for module in (
+    train,
+    tune,
+    suite,
+    probe,
+    evaluate,
+    live,
+    export,
+    weights,
+    ensemble,
+    submit,
+    report,
+    reproduce,
+    cost,
+    results,
+    inspect,
+    pack,
+    clean,
+    study,
+):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
 

@@ -16,6 +16,7 @@ from filelock import FileLock
 from fer_bench import paths
 from fer_bench.data.contents import file_digests as file_digests
 from fer_bench.data.contents import file_sha256 as file_sha256
+from fer_bench.data.contents import listing_of as listing_of
 from fer_bench.data.contents import listing_sha256 as listing_sha256
 from fer_bench.data.contents import text_sha256 as text_sha256
 from fer_bench.data.contents import tree_state as tree_state
@@ -80,6 +81,11 @@ def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, A
     except (ValueError, EOFError, OSError, KeyError, TypeError) as error:
         problem = f"the cached copy {folder} is damaged ({error})."
         raise BadDataError(problem, "Delete that folder; it is computed again.") from None
+
+
+def is_cached(dataset: str, key: str) -> bool:
+    """Whether :func:`cached` has these arrays already."""
+    return (paths.cache_dir() / dataset / f"{_FORMAT}-{key[:24]}" / "facts.json").is_file()
 
 
 def _built(build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

@@ -63,10 +63,21 @@ def listing_sha256(root: Path, files: Iterable[Path]) -> str:
     Raises:
         BadDataError: one of them is not there.
     """
-    ordered = sorted(files)
+    there = list(files)
+    return listing_of(root, there, file_digests(root, there))
+
+
+def listing_of(root: Path, files: Sequence[Path], contents: npt.NDArray[np.uint8]) -> str:
+    """As :func:`listing_sha256`, where the digests are known.
+
+    Args:
+        root: the folder.
+        files: N files below it.
+        contents: shape (N, 32), as :func:`file_digests` returns them.
+    """
     digest = hashlib.sha256()
-    for path, content in zip(ordered, file_digests(root, ordered), strict=True):
-        digest.update(os.fsencode(path.relative_to(root)) + b"\0" + content.tobytes())
+    for at in sorted(range(len(files)), key=files.__getitem__):
+        digest.update(os.fsencode(files[at].relative_to(root)) + b"\0" + contents[at].tobytes())
     return digest.hexdigest()
 
 
@@ -109,7 +120,7 @@ def file_digests(root: Path, files: Sequence[Path], *, strict: bool = False) -> 
     signatures = np.array([_signature(path) for path in files], dtype=np.int64).reshape(len(files), 4)
     memo = _memo_file(root, files)
     known = {} if _distrusted else _read_memo(memo)
-    names = [os.fsdecode(path.absolute()) for path in files]
+    names = [str(path) if path.is_absolute() else str(path.absolute()) for path in files]
     digests = np.zeros((len(files), 32), dtype=np.uint8)
     todo = []
     for i, name in enumerate(names):

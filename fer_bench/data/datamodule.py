@@ -19,8 +19,9 @@ from fer_bench.cross_validation import Folding, folding_of
 from fer_bench.data.duplicates import flag_duplicates
 from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
-from fer_bench.data.samples import SPLITS, Samples
-from fer_bench.data.splits import all_as_test, fold_samples
+from fer_bench.data.packed import is_packable, pack, packed
+from fer_bench.data.samples import SPLITS, Images, Samples
+from fer_bench.data.splits import SEARCHED, all_as_test, fold_samples, without_test
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
 from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, find_task, read_options
@@ -135,10 +136,15 @@ class AffectDataModule(_Base):
         self.samples: Samples | None = None
         # Set for a network of another dataset: then a dataset that is split into folds is one test set.
         self.test_only = False
+        # Set while settings are searched for: the test split is dropped as soon as it is read, so that nothing can look
+        # at it.
+        self.untested = False
         # Where a resumed run continues.
         self.first_epoch = 0
         # Batches are of clips, in training of pieces of so many frames (0: whole clips); None: of single images.
         self.clip_frames: int | None = None
+        # Whether images are decoded when they are asked for (stream), come from a packed copy, or what is best (auto).
+        self.images_from = "auto"
         # Of all samples, (N, D), where a temporal model is given no images.
         self.features: npt.NDArray[np.float32] | None = None
 
@@ -166,10 +172,13 @@ class AffectDataModule(_Base):
         if self.samples is not None:
             return
         samples = self.read()
+        samples.images = self._from_packed(samples.images)
         if self.folding is not None and self.test_only:
             samples = all_as_test(samples)
         elif self.folding is not None:
             samples = fold_samples(samples, self.folding)
+        if self.untested:
+            samples = without_test(samples, self.name)
         if "no_face" in samples.columns:
             # In test such a frame stays, as a wrong answer: see training/inference.py.
             samples = samples.select(~samples.columns["no_face"].astype(bool) | (samples.split == "test"))
@@ -186,11 +195,18 @@ class AffectDataModule(_Base):
             samples = samples.select(np.asarray((labels.reshape(len(samples), -1) >= 0).all(axis=1)))
         elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
             samples = samples.select(~np.isnan(labels).any(axis=1))
-        for split in ("test",) if self.test_only else SPLITS:
+        splits = ("test",) if self.test_only else SEARCHED if self.untested else SPLITS
+        for split in splits:
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."
                 raise BadDataError(problem, "Use a complete copy.")
-        self.samples = with_gaps(samples, self.task, ("test",) if self.test_only else SPLITS)
+        self.samples = with_gaps(samples, self.task, splits)
+
+    def _from_packed(self, images: Images) -> Images:
+        if self.images_from == "packed" and is_packable(images):
+            for _ in pack(self.name, images):
+                pass
+        return images if self.images_from == "stream" else packed(self.name, images)
 
     @property
     def read_samples(self) -> Samples:

@@ -13,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import paths
-from fer_bench.data.decoding import load_image
+from fer_bench.data.decoding import decode, load_image, shrinks
+from fer_bench.data.packed import row_digests
 from fer_bench.errors import BadDataError
 from fer_bench.image_files import UnreadableImageError, check_size, read_content, read_header
 
 Landmarks = npt.NDArray[np.float32]
+# Of how pixels are made of a file.
+_VERSION = "1"
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -105,6 +108,8 @@ class FileImages:
         boxes: shape (N, 4), left, top, right, bottom in pixels; a row of -1, or None: the whole image.
         cache: name of a cache that keeps the decoded crops; empty: none. It must name everything that the crops depend
             on.
+        contents: shape (N, K), digests of the files, by which a packed copy is recognised; None: there is none.
+        reduced: decode a JPEG at reduced scale where what is kept of it is smaller by half or more.
     """
 
     def __init__(
@@ -114,9 +119,25 @@ class FileImages:
         size: int,
         boxes: npt.NDArray[np.generic] | None = None,
         cache: str = "",
+        *,
+        contents: npt.NDArray[np.uint8] | None = None,
+        reduced: bool = False,
     ) -> None:
         self.root, self.files, self.size, self.boxes = root, np.asarray(files, dtype=str), size, boxes
-        self._store = CropStore(cache, len(self.files), size) if cache else None
+        self.reduced, self._contents = reduced, contents
+        self._store = CropStore(cache + "-reduced" * reduced, len(self.files), size) if cache else None
+
+    @property
+    def form(self) -> str:
+        """What the pixels depend on besides files and boxes."""
+        return f"{self.size} px, {'reduced' if self.reduced else 'full'}, {_VERSION}"
+
+    def rows(self) -> npt.NDArray[np.uint8]:
+        """As :meth:`fer_bench.data.packed.FromFiles.rows`: of file and box."""
+        if self._contents is None:
+            return np.zeros((0, 0), dtype=np.uint8)
+        whole = np.full((len(self.files), 4), -1.0) if self.boxes is None else np.asarray(self.boxes, np.float64)
+        return row_digests(whole.tolist(), self._contents)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -126,10 +147,11 @@ class FileImages:
         if self._store is not None and (known := self._store.get(index)) is not None:
             return known
         path = self.root / str(self.files[index])
-        image = load_image(path)
-        height, width = image.shape[:2]
         given = None if self.boxes is None else np.asarray(self.boxes[index], dtype=np.float64)
-        box = (0, 0, width, height) if given is None or (given == -1).all() else pixels_of(given, width, height)
+        given = None if given is None or (given == -1).all() else given
+        image, shrunk = self._decoded(path, given)
+        height, width = image.shape[:2]
+        box = (0, 0, width, height) if given is None else pixels_of(given / shrunk, width, height)
         if box is None:
             problem = f"{path}: the face box is outside the image of {width} x {height} px."
             raise BadDataError(problem, "Delete the file: samples without one are left out and counted.")
@@ -137,6 +159,18 @@ class FileImages:
         if self._store is not None:
             self._store.put(index, result)
         return result
+
+    def _decoded(self, path: Path, box: npt.NDArray[np.float64] | None) -> tuple[npt.NDArray[np.uint8], int]:
+        """A picture, and how many times shorter its sides are than those of the file."""
+        if not self.reduced:
+            return load_image(path), 1
+        try:
+            content = read_content(path)
+            part = None if box is None else float(min(box[2] - box[0], box[3] - box[1]))
+            times = shrinks(read_header(content), self.size, part)
+            return decode(content, gray=False, shrink=times), times
+        except UnreadableImageError as error:
+            raise UnreadableImageError(error.reason, path) from None
 
 
 class CropStore:

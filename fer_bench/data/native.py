@@ -20,6 +20,7 @@ from PIL import Image
 
 from fer_bench import paths
 from fer_bench.data.decoding import load_image, resize
+from fer_bench.data.samples import Images
 from fer_bench.errors import BadDataError, HardwareError
 from fer_bench.image_files import UnreadableImageError
 
@@ -30,6 +31,7 @@ _STEP = 16
 _THREADS = min(8, os.cpu_count() or 1)
 _BLOCK = 64
 _IN_MEMORY = 2**30
+_NOTHING = np.empty((0, 0), dtype=np.uint8)
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 
 
@@ -39,7 +41,8 @@ class Decoded:
 
     Args:
         kept: shape (M,), positions of the images that could be read.
-        images: uint8 (M, side, side), or (M, side, side, 3) RGB where one of them has a colour.
+        images: uint8, M of (side, side), or of (side, side, 3) RGB where one of them has a colour; an array, or decoded
+            when they are asked for.
         digests: uint8 (M, 20), SHA-1 over the pixels at their native size and the label, as
             :func:`fer_bench.data.samples.sample_digests`.
         pixels: uint8 (M, 20), SHA-1 over the pixels alone.
@@ -48,7 +51,7 @@ class Decoded:
     """
 
     kept: npt.NDArray[np.int64]
-    images: npt.NDArray[np.uint8]
+    images: Images | npt.NDArray[np.uint8]
     digests: npt.NDArray[np.uint8]
     pixels: npt.NDArray[np.uint8]
     bad: list[tuple[int, str]]
@@ -56,7 +59,9 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
+    """An image, its SHA-1 with and without its label, and how it is in the file."""
+
     image: npt.NDArray[np.uint8]
     digest: bytes
     pixels: bytes
@@ -72,6 +77,7 @@ def decode_images(
     *,
     gray: bool | None = None,
     exact: bool = False,
+    reduced: bool = False,
 ) -> Decoded:
     """Decode images, several at once, without ever holding more than a few at their native size.
 
@@ -82,6 +88,7 @@ def decode_images(
         gray: True makes all of them grey; False keeps three channels of all; None keeps three where an image has a
             colour: one whose channels are equal is grey.
         exact: refuse images that are not of that side.
+        reduced: what is kept of a JPEG is decoded at reduced scale where ``side`` is half of it or less.
 
     Raises:
         BadDataError: with ``exact``, an image of another size; names it.
@@ -89,7 +96,7 @@ def decode_images(
     target = side or common_side(files)
     store = _Store(len(files), target, colour=gray is False)
     kept, bad, digests, pixels, sizes = [], [], [], [], []
-    for at, seen in enumerate(_seen(files, labels, target, gray)):
+    for at, seen in enumerate(seen_images(files, labels, target, gray, reduced=reduced)):
         if isinstance(seen, str):
             bad.append((at, seen))
             continue
@@ -101,7 +108,14 @@ def decode_images(
         digests.append(seen.digest)
         pixels.append(seen.pixels)
         sizes.append((seen.width, seen.height, seen.colour))
-    return Decoded(np.array(kept, dtype=np.int64), store.images(), _rows(digests), _rows(pixels), bad, _facts(sizes))
+    return Decoded(
+        np.array(kept, dtype=np.int64),
+        store.images(),
+        _rows(digests),
+        _rows(pixels),
+        bad,
+        facts_of(np.array(sizes, dtype=np.int64)),
+    )
 
 
 def decode_grey(
@@ -168,29 +182,53 @@ def _shorter_side(file: Path) -> int:
         return 0
 
 
-def _seen(files: Sequence[Path], labels: npt.NDArray[Any], side: int, gray: bool | None) -> Iterator[_Seen | str]:
+def seen_images(
+    files: Sequence[Path], labels: npt.NDArray[Any], side: int | None, gray: bool | None, *, reduced: bool = False
+) -> Iterator[Seen | str]:
+    """Each image, or why it cannot be read; several are decoded at once.
+
+    Args:
+        files: N image files.
+        labels: shape (N,) or (N, D).
+        side: as of :func:`decode_images`; None: an empty image, where only what it is counts.
+        gray: likewise.
+        reduced: likewise.
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
         # In blocks: a pool runs ahead of who takes its results.
         for start in range(0, len(files), _BLOCK):
             block = range(start, min(start + _BLOCK, len(files)))
-            yield from pool.map(lambda at: _see(files[at], labels[at], side, gray), block)
+            yield from pool.map(lambda at: _see(files[at], labels[at], side, gray, reduced), block)
 
 
-def _see(file: Path, label: Any, side: int, gray: bool | None) -> _Seen | str:
+def _see(file: Path, label: Any, side: int | None, gray: bool | None, reduced: bool) -> Seen | str:
     """An image, or why it cannot be read."""
     try:
         image = load_image(file, gray=bool(gray))
     except UnreadableImageError as error:
         return error.reason
-    colour = image.ndim == 3 and not (
-        np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
-    )
-    if image.ndim == 3 and not colour:
-        image = np.ascontiguousarray(image[..., 0])
+    image = without_colour(image)
     content = hashlib.sha1(np.ascontiguousarray(image).tobytes(), usedforsecurity=False)
     labelled = content.copy()
     labelled.update(np.ascontiguousarray(label).tobytes())
-    return _Seen(resize(image, side), labelled.digest(), content.digest(), image.shape[0], image.shape[1], colour)
+    if side is None:
+        kept = _NOTHING
+    elif reduced:
+        kept = resize(without_colour(load_image(file, gray=bool(gray), side=side)), side)
+    else:
+        kept = resize(image, side)
+    return Seen(kept, labelled.digest(), content.digest(), image.shape[0], image.shape[1], image.ndim == 3)
+
+
+def without_colour(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """One channel of an image whose channels are all the same; any other as it is."""
+    if (
+        image.ndim == 3
+        and np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
+        return np.ascontiguousarray(image[..., 0])
+    return image
 
 
 class _Store:
@@ -247,9 +285,13 @@ def _rows(digests: list[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), 20)
 
 
-def _facts(sizes: list[tuple[int, int, bool]]) -> dict[str, Any]:
-    if not sizes:
+def facts_of(found: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """What is said of images in a record.
+
+    Args:
+        found: shape (N, 3): width, height, and whether they have a colour.
+    """
+    if not len(found):
         return {}
-    found = np.array(sizes, dtype=np.int64)
     low, high = found[:, :2].min(axis=0).tolist(), found[:, :2].max(axis=0).tolist()
     return {"native_size": {"smallest": low, "largest": high}, "n_in_colour": int(found[:, 2].sum())}

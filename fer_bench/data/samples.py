@@ -103,6 +103,16 @@ class Subset:
             images._positions[positions] if isinstance(images, Subset) else positions
         )
 
+    @property
+    def images(self) -> Images:
+        """The whole sequence."""
+        return self._images
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """Where these are in it, shape (N,)."""
+        return self._positions
+
     def __len__(self) -> int:
         return len(self._positions)
 
@@ -114,6 +124,8 @@ def stack_images(images: Images, index: Sequence[int]) -> npt.NDArray[np.uint8]:
     """Several images of one size, (N, H, W) or (N, H, W, 3); in one step where all are in one array."""
     if isinstance(images, Subset) and isinstance(images._images, np.ndarray):
         return np.asarray(images._images[images._positions[index]])
+    if isinstance(images, Subset) and (stack := getattr(images._images, "stack", None)) is not None:
+        return np.asarray(stack(images._positions[index]))
     return np.stack([np.asarray(images[i]) for i in index])
 
 

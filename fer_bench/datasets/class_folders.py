@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import unicodedata
 from collections import Counter
@@ -151,26 +152,25 @@ def find_images(root: Path, classes: Classes) -> Found:
             sounds like a split.
     """
     found = Found()
-    for path, is_folder in sorted(walk(root)):
-        relative = path.relative_to(root)
-        folders = relative.parts if is_folder else relative.parts[:-1]
-        keys = [key for name in folders if (key := classes.key(name)) is not None]
+    named = functools.cache(lambda folder: _named(folder.relative_to(root).parts, classes))
+    # A folder comes before what is in it, and what is in one folder by name: that is the order of paths.
+    for path, is_folder in walk(root):
+        folders, keys, splits = named(path if is_folder else path.parent)
         if is_folder:
             found.keys.update(keys[:1])
             continue
         if path.suffix.lower() not in SUFFIXES:
             found.unread[path.suffix.lower()] += 1
             continue
-        splits = list(dict.fromkeys(split for name in folders if (split := split_of(name))))
         if not keys:
             found.unknown[next((name for name in folders if not split_of(name)), "")] += 1
             continue
         label = classes.find(keys[0])
         if len({classes.find(key) for key in keys}) > 1:
-            problem = f"{root}: {relative.as_posix()!r} is in the folders of two classes, {keys[0]} and {keys[1]}."
+            problem = f"{root}: {_relative(path, root)!r} is in the folders of two classes, {keys[0]} and {keys[1]}."
             raise BadDataError(problem, "Rename one of the folders.")
         if len(splits) > 1:
-            problem = f"{root}: {relative.as_posix()!r} is in the folders of two splits, {splits[0]} and {splits[1]}."
+            problem = f"{root}: {_relative(path, root)!r} is in the folders of two splits, {splits[0]} and {splits[1]}."
             raise BadDataError(problem, "Rename one of the folders, or move it.")
         above = list(takewhile(lambda name: classes.key(name) is None, folders))
         if not splits and (doubtful := next(filter(sounds_like_split, above), "")):
@@ -188,6 +188,16 @@ def find_images(root: Path, classes: Classes) -> Found:
             found.labels.append(int(label if label is not None else LEFT_OUT))
             found.splits.append(splits[0] if splits else "")
     return found
+
+
+def _named(folders: tuple[str, ...], classes: Classes) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """Folders on the way to an image, and what of them is called like a class and like a split."""
+    keys = [key for name in folders if (key := classes.key(name)) is not None]
+    return folders, keys, list(dict.fromkeys(split for name in folders if (split := split_of(name))))
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def check_found(root: Path, found: Found, classes: Classes, *, own: bool = True) -> None:

@@ -16,6 +16,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
+from fer_bench.data.survey import arrays_of, images_of, is_streamed, survey_images
 from fer_bench.datasets.class_folders import (
     check_classes,
     check_found,
@@ -61,6 +62,8 @@ class FolderDataModule(AffectDataModule):
                     gray={1: True, 3: False}.get(self.channels or 0),
                     folders=classes.folders,
                     folds=self.folding is not None,
+                    reduced=options.reduced,
+                    images_from=self.images_from,
                 )
         hint = (
             f"Make one folder per class ({', '.join(labels.names)}; or others, with dataset_options.classes), inside"
@@ -97,8 +100,10 @@ def read_folder(
     gray: bool | None = True,
     folders: Mapping[str, str | None] | None = None,
     folds: bool = False,
+    reduced: bool = False,
+    images_from: str = "auto",
 ) -> Samples:
-    """Read class folders into memory-mapped arrays of one size.
+    """Read class folders: images of one size, decoded once into a memory-mapped array or when they are asked for.
 
     Args:
         name: the dataset's name, for messages and the cache.
@@ -112,6 +117,8 @@ def read_folder(
         gray: True decodes to one channel; False to three; None: to three where an image has a colour.
         folders: folder to class, where folders are called otherwise; None leaves one out.
         folds: the samples will be assigned to folds: no split is made here.
+        reduced: decode at reduced scale where images are large enough.
+        images_from: as of :func:`fer_bench.data.survey.is_streamed`; ``official`` images are always decoded once.
 
     Returns:
         Samples whose ids are relative paths. Checksums are over the pixels at their native size.
@@ -124,14 +131,25 @@ def read_folder(
     found = find_images(root, classes)
     check_found(root, found, classes, own=official is None)
     check_classes(root, found.labels, [], len(found.files), classes, own=official is None)
-    listing = cache.listing_sha256(root, found.files)
+    contents = cache.file_digests(root, found.files)
+    listing = cache.listing_of(root, found.files, contents)
     names = sorted(classes.folders.items(), key=str)
-    key = f"{READER_VERSION}-{listing}-{label_set.name}-{names}-{side}-{gray}-{bool(official)}"
+    key = f"{READER_VERSION}-{listing}-{label_set.name}-{names}-{side}-{gray}-{bool(official)}" + "-reduced" * reduced
+    streamed = not official and is_streamed(name, cache.text_sha256(key), images_from, len(found.files), side)
 
     def build() -> tuple[cache.Arrays, dict[str, Any]]:
         labels = np.array(found.labels, dtype=np.int8 if len(label_set) <= 127 else np.int16)
-        decoded = decode_images(
-            found.files, labels, side or (48 if official else None), gray=gray, exact=bool(official)
+        decoded = (
+            survey_images(found.files, contents, labels, side, gray=gray, reduced=reduced)
+            if streamed
+            else decode_images(
+                found.files,
+                labels,
+                side or (48 if official else None),
+                gray=gray,
+                exact=bool(official),
+                reduced=reduced,
+            )
         )
         ids = np.array(sample_ids(found.files, root))
         bad = [(str(ids[at]), reason) for at, reason in decoded.bad]
@@ -145,7 +163,7 @@ def read_folder(
         )
         split = np.array([_SPLITS.index(where) for where in found.splits], dtype=np.int8)
         arrays: cache.Arrays = {
-            "images": decoded.images,
+            **arrays_of(decoded),
             "ids": ids[decoded.kept],
             "label": labels[decoded.kept],
             "split": split[decoded.kept],
@@ -154,7 +172,7 @@ def read_folder(
         }
         return arrays, {"quarantined": bad, "facts": decoded.facts}
 
-    arrays, facts = cache.cached(name, cache.text_sha256(key), build)
+    arrays, facts = cache.cached(name, cache.text_sha256(key + "-streamed" * streamed), build)
     ids = arrays["ids"]
     labels = np.asarray(arrays["label"], dtype=np.int64)
     groups = people(ids, identity)
@@ -171,7 +189,7 @@ def read_folder(
         )
     samples = Samples(
         ids=ids,
-        images=arrays["images"],
+        images=images_of(arrays, found.files, contents, gray=gray, reduced=reduced),
         split=split,
         targets={label_set.name: labels},
         layout="class folders",

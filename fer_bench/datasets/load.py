@@ -101,6 +101,7 @@ def build_datamodule(
         raise PluginError(
             problem, "Its class takes what AffectDataModule takes; its own settings are in self.options."
         ) from None
+    datamodule.images_from = spec.execution.images
     if (temporal := temporal_options(spec)) is not None:
         datamodule.clip_frames = temporal.frames
     return datamodule

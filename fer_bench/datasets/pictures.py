@@ -156,7 +156,14 @@ def _samples(dataset: str, rows: Rows, size: int, counts: dict[str, int], *, vid
         notes += repeated(shown, rows.targets[main])
     return Samples(
         ids=np.array(rows.ids),
-        images=FileImages(rows.root, rows.files, size, boxes, cache=f"{dataset}-{store}" if keep_crops else ""),
+        images=FileImages(
+            rows.root,
+            rows.files,
+            size,
+            boxes,
+            cache=f"{dataset}-{store}" if keep_crops else "",
+            contents=contents,
+        ),
         split=split,
         targets=rows.targets,
         layout=rows.layout,

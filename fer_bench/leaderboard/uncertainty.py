@@ -23,7 +23,7 @@ from fer_bench.scoring.undefined import Float
 
 _UNTRAINED = frozenset({"human"})
 # Settings of a test, not of a training.
-_OF_TEST = frozenset({"tta", "tta_kind", "seed", "execution"})
+_OF_TEST = frozenset({"tta", "tta_kind", "seed", "trials", "execution"})
 _FIRST, _SECOND = np.array([0]), np.array([1])
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from fer_bench.protocols.dataset import DatasetInfo, declare
-from fer_bench.protocols.options import DatasetOptions
+from fer_bench.protocols.options import DecodingOptions
 from fer_bench.protocols.protocol import Protocol
 from fer_bench.protocols.tasks import TASKS
 
 
-class AffectNetOptions(DatasetOptions):
+class AffectNetOptions(DecodingOptions):
     """What ``dataset_options`` may hold for AffectNet."""
 
     validation: float = Field(0.05, gt=0, lt=1, description="the share of train that is held out for validation")

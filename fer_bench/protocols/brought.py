@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import Field
 
 from fer_bench.protocols.dataset import DatasetInfo, declare
-from fer_bench.protocols.options import DatasetOptions
+from fer_bench.protocols.options import DecodingOptions
 
 _PATTERN = "a regular expression, whose first group in a path is meant"
 
 
-class _Options(DatasetOptions):
+class _Options(DecodingOptions):
     classes: Any = Field(
         None, description="the classes, as a list or as a mapping from folders to classes, where no built-in set fits"
     )

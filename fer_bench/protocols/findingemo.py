@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from fer_bench.protocols.dataset import DatasetInfo, declare
-from fer_bench.protocols.options import DatasetOptions
+from fer_bench.protocols.options import DecodingOptions
 from fer_bench.protocols.protocol import SELECTED_ON_TEST, Protocol
 from fer_bench.protocols.scene_values import scene_values
 from fer_bench.protocols.tasks import TASKS
@@ -20,7 +20,7 @@ _COPIES = (
 )
 
 
-class FindingEmoOptions(DatasetOptions):
+class FindingEmoOptions(DecodingOptions):
     """What ``dataset_options`` may hold for FindingEmo."""
 
     width: int = Field(800, ge=8, le=4096, description="the width of the frame in pixels, in the paper 800")

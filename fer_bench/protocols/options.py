@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fer_bench.cross_validation import KEYS as FOLDING_KEYS
 from fer_bench.errors import SpecError
@@ -39,6 +39,22 @@ class DatasetOptions(BaseModel):
     def letterboxed(self) -> bool:
         """Whether images keep their proportions, between bars, instead of being stretched to the frame."""
         return False
+
+
+class DecodingOptions(DatasetOptions):
+    """Of datasets whose images are decoded from files of many sizes."""
+
+    decode: Literal["full", "reduced"] = Field(
+        "full",
+        description="how JPEG files are decoded: full, at their own size, before they are resized; reduced, at a half,"
+        " a quarter or an eighth of it where that is no smaller than the network's input, which is faster and gives"
+        " slightly other pixels",
+    )
+
+    @property
+    def reduced(self) -> bool:
+        """Whether JPEG files are decoded at reduced scale."""
+        return self.decode == "reduced"
 
 
 M = TypeVar("M", bound=DatasetOptions)

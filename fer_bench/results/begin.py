@@ -14,6 +14,9 @@ from fer_bench.results.record import Record
 from fer_bench.results.remote import remote_run
 from fer_bench.spec import RunSpec
 
+# Of a cross-validation whose settings were chosen by `fer-bench tune`: every sample is tested in some fold.
+TUNED_ON_FOLDS = "settings chosen on samples that other folds test"
+
 
 def run_folder(spec: RunSpec, record: Record) -> Path:
     """The folder of a run's checkpoints: that of its training, which runs that differ only in how they are tested
@@ -70,5 +73,6 @@ def begin_record(spec: RunSpec, protocol: Protocol, run_id: str) -> Record:
         seed=spec.seed,
         spec=spec.model_dump(mode="json", exclude={"execution"}),
         code=provenance.code(),
-        caveats=list(protocol.caveats),
+        caveats=[*protocol.caveats, *([TUNED_ON_FOLDS] if spec.trials and protocol.fold_by else [])],
+        notes=[f"settings chosen among {spec.trials} on validation"] if spec.trials else [],
     )

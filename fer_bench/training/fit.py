@@ -7,10 +7,12 @@ import copy
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
@@ -38,6 +40,7 @@ def fit(
     device: Device,
     folder: Path,
     session: Session | None = None,
+    watching: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train a task, or read what an earlier call has trained.
 
@@ -49,6 +52,7 @@ def fit(
         device: resolved hardware.
         folder: holds ``last.ckpt`` (after every epoch), ``best.ckpt`` and, when done, ``trained.json``.
         session: gets the epochs; None: nothing tracks them.
+        watching: more callbacks, called behind those that write checkpoints.
 
     Returns:
         Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and
@@ -73,7 +77,7 @@ def fit(
     halvings_left = spec.execution.max_memory_halvings if spec.execution.devices * spec.execution.num_nodes == 1 else 0
     while True:
         with contextlib.suppress(torch.OutOfMemoryError):
-            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate, session)
+            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate, session, watching)
             break
         # Out here, for while the exception lives it holds on to the memory of the attempt.
         if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
@@ -130,12 +134,13 @@ def _attempt(
     folder: Path,
     accumulate: int,
     session: Session | None,
+    watching: Sequence[Callback],
 ) -> dict[str, Any]:
     last = folder / "last.ckpt"
     resumed = last.is_file()
     datamodule.first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     history = History(verbose=not on_terminal())
-    trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session)
+    trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session, watching)
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)

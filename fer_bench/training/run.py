@@ -66,6 +66,8 @@ from fer_bench.training.teachers import (
 )
 from fer_bench.training.votes import Votes, votes_for
 
+# In the folder of a training that only a search has begun, which the search may remove.
+OF_A_SEARCH = "searched"
 _OTHER = "other data than those of the training of the same settings"
 # Gives a session what is shown of a finished run.
 Publish = Callable[[Session, Store, Record], None]
@@ -211,7 +213,7 @@ def run(
             return done
 
 
-def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:
+def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False, searched: bool = False) -> None:
     """Mark a training's folder with the inputs of the training.
 
     Args:
@@ -219,6 +221,7 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
         spec: of the run.
         inputs: its fingerprint.
         anew: remove what it could resume from.
+        searched: it is begun by a search; whatever a run has begun or taken up stays the run's.
 
     Raises:
         FerBenchError: another process has started the same training on other data there.
@@ -230,6 +233,10 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
         for name in (TRAINED, "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
         mark(folder, inputs)
+        if searched:
+            (folder / OF_A_SEARCH).touch()
+    if not searched:
+        (folder / OF_A_SEARCH).unlink(missing_ok=True)
 
 
 def _draft(
@@ -254,9 +261,11 @@ def _draft(
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
-    notes = (
-        [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
-    )
+    begun = begin_record(spec, protocol, run_id)
+    notes = [
+        *begun.notes,
+        *(["another copy of the data than the one that the protocol ranks"] if facts["known_copy"] is False else []),
+    ]
     if labels := facts.get("labels"):
         notes.append(
             f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training"
@@ -266,7 +275,6 @@ def _draft(
         [] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]
     ):
         notes.append(f"distilled from {', '.join(named)}")
-    begun = begin_record(spec, protocol, run_id)
     code = begun.code | plugin_facts(spec)
     caveats = list(
         dict.fromkeys(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -47,6 +48,7 @@ def build_trainer(
     history: History,
     accumulate: int = 1,
     session: Session | None = None,
+    watching: Sequence[L.Callback] = (),
 ) -> L.Trainer:
     """Build the Trainer of a run.
 
@@ -58,6 +60,7 @@ def build_trainer(
         history: collects the epochs' scores.
         accumulate: batches per optimiser step.
         session: gets the epochs; None: nothing tracks them.
+        watching: more callbacks; of Lightning's order, checkpoints are written last, before these.
     """
     _quiet()
     by_rule = spec.stopper == "findingemo"
@@ -85,6 +88,7 @@ def build_trainer(
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
+    callbacks += watching
     if (remote := remote_run(folder)) is not None:
         callbacks.append(Upload(remote))
     execution = spec.execution

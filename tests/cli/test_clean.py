@@ -37,6 +37,7 @@ def home(own_folders):
     read_or_compute({"about": 1}, 3, lambda start: iter([np.zeros((3 - start, 2), np.float32)]), np.float32)
     write_atomically(paths.cache_dir() / "digests" / f"{'0' * 24}.npz", b"x")
     write_atomically(paths.cache_dir() / "crops" / "c-4-8" / "pixels", b"x")
+    write_atomically(paths.cache_dir() / "weights" / f"{'0' * 64}.safetensors", b"x")
     # Of killed processes, and what the suite has not made.
     (paths.runs_dir() / "abc" / ".best.ckpt.999999.part").write_bytes(bytes(2**20))
     (paths.cache_dir() / "toy" / f".2-{'3' * 22}.abcd.part").mkdir()
@@ -67,6 +68,7 @@ EVERYTHING = sorted(
         *["decoded copies"] * 2,
         "crops",
         "digests",
+        "published weights",
         "features",
         *["leftovers"] * 2,
     ]
@@ -96,7 +98,7 @@ def test_copies_of_what_is_at_an_address_are_found(own_folders, monkeypatch):
     ("flag", "gone"),
     [
         ("--runs", {"trainings", "reports", "choices", "suites"}),
-        ("--cache", {"decoded copies", "crops", "digests"}),
+        ("--cache", {"decoded copies", "crops", "digests", "published weights"}),
         ("--features", {"features"}),
         ("--leftovers", {"leftovers"}),
         ("--all", set(EVERYTHING)),

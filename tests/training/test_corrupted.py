@@ -62,6 +62,7 @@ def test_the_scores_are_those_of_the_network_on_corrupted_images(finished, measu
     assert measured.faces == {"landmarks of the dataset": len(at), "standard place": 0}
 
 
+@pytest.mark.draws
 def test_measured_once_stored_verified_and_shown(finished, measured, monkeypatch, home):
     _, record, store = finished
     render_all(store)

@@ -40,11 +40,17 @@ class AffectNetDataModule(AffectDataModule):
         """Index the release; images are decoded when they are asked for."""
         options = self.chosen(AffectNetOptions)
         return read_affectnet_samples(
-            self.data_dir, self.task, size=self.image_size or SIDE, validation=options.validation
+            self.data_dir,
+            self.task,
+            size=self.image_size or SIDE,
+            validation=options.validation,
+            reduced=options.reduced,
         )
 
 
-def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE, validation: float = 0.05) -> Samples:
+def read_affectnet_samples(
+    data_dir: str | None, task: str, *, size: int = SIDE, validation: float = 0.05, reduced: bool = False
+) -> Samples:
     """Read the rows of AffectNet that have a label of a task.
 
     Args:
@@ -52,6 +58,7 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
         task: ``fer8``, ``fer7``, ``va``, ``valence`` or ``arousal``.
         size: side of the images; the old release's face boxes are cut out first.
         validation: share of train that becomes validation.
+        reduced: decode at reduced scale where the images are large enough.
 
     Returns:
         Samples with the target ``fer8``, ``fer7`` or ``va``. The checksum of a split is over ids, labels, face boxes
@@ -75,7 +82,7 @@ def read_affectnet_samples(data_dir: str | None, task: str, *, size: int = SIDE,
     left_out = [f"{count} left out: {reason}" for reason, count in sorted(index.dropped.items())]
     return Samples(
         ids=index.ids,
-        images=FileImages(index.root, index.paths, size, _corners(index.boxes)),
+        images=FileImages(index.root, index.paths, size, _corners(index.boxes), contents=content, reduced=reduced),
         split=index.split,
         targets=targets,
         layout=_LAYOUTS[index.release],

@@ -88,7 +88,7 @@ def read_emotic(data_dir: str | None, options: EmoticOptions | None = None, *, s
     key = f"emotic-{options.images}-{hashlib.sha256(digests.tobytes()).hexdigest()[:16]}"
     return Samples(
         ids=ids,
-        images=FileImages(pictures, files, size, boxes, key if options.cache else ""),
+        images=FileImages(pictures, files, size, boxes, key if options.cache else "", contents=content),
         split=split,
         targets={"emotic26": categories, "vad": values, "va": values[:, :2]},
         layout=f"{layout}, {options.images}",

@@ -80,17 +80,38 @@ class FindingEmoDataModule(AffectDataModule):
 
 
 class Photographs:
-    """Images of a copy, decoded and framed when asked for: (height, width, 3) uint8, RGB."""
+    """Images of a copy, decoded and framed when asked for: (height, width, 3) uint8, RGB.
 
-    def __init__(self, root: Path, names: list[str], width: int, height: int, fit: str) -> None:
-        self.root, self.names, self.width, self.height, self.fit = root, names, width, height, fit
+    Args:
+        root: the images' folder.
+        names: N paths below it.
+        options: the frame, and how a file is decoded.
+        contents: shape (N, K), digests of the files.
+    """
+
+    def __init__(
+        self, root: Path, names: list[str], options: FindingEmoOptions, contents: npt.NDArray[np.uint8]
+    ) -> None:
+        # As one array: a list is copied page by page into every loader process.
+        self.root, self.names, self.contents = root, np.array(names), contents
+        self.width, self.height, self.fit, self.reduced = options.width, options.height, options.fit, options.reduced
+
+    @property
+    def form(self) -> str:
+        """What the pixels depend on besides the files."""
+        return f"{self.width} x {self.height} px, {self.fit}, {'reduced' if self.reduced else 'full'}, 1"
+
+    def rows(self) -> npt.NDArray[np.uint8]:
+        """As :meth:`fer_bench.data.packed.FromFiles.rows`."""
+        return self.contents
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        path = self.root / self.names[int(index)]
-        rgb = load_image(path)
+        path = self.root / str(self.names[int(index)])
+        # The frame's longer side: what fits into it is at most so large.
+        rgb = load_image(path, side=max(self.width, self.height) if self.reduced else None)
         if self.fit == "letterbox":
             return letterbox(rgb, self.width, self.height)
         return np.asarray(cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -147,7 +168,7 @@ def read_findingemo(index: FindingEmoIndex, root: Path, options: FindingEmoOptio
     )
     samples = Samples(
         ids=np.array(index.ids),
-        images=Photographs(root, names, options.width, options.height, options.fit),
+        images=Photographs(root, names, options, np.asarray(arrays["digests"])),
         split=(paper_split if as_paper else clean_split)(index.ids, targets["emo8"], options.split_seed),
         selects_on_test=as_paper,
         targets={name: np.asarray(column) for name, column in targets.items()}
@@ -195,7 +216,7 @@ def _inspect(root: Path, names: list[str]) -> tuple[cache.Arrays, dict[str, Any]
         try:
             content = read_content(root / name)
             digests[i] = np.frombuffer(hashlib.sha1(content, usedforsecurity=False).digest(), dtype=np.uint8)
-            decode(content, gray=False, reduced=True)
+            decode(content, gray=False, shrink=8)
         except UnreadableImageError as error:
             bad.append((name, error.reason))
             readable[i] = False

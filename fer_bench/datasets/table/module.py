@@ -18,6 +18,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.native import decode_images
 from fer_bench.data.samples import ATTRIBUTE, SPLITS, Samples, content_order, names_digest, split_checksum
 from fer_bench.data.split_names import split_of
+from fer_bench.data.survey import arrays_of, images_of, is_streamed, survey_images
 from fer_bench.datasets.class_folders import check_classes, repeated
 from fer_bench.datasets.table.file import Table, read_table
 from fer_bench.datasets.table.image_paths import common_folder, likeliest, roots, sample_names
@@ -25,7 +26,7 @@ from fer_bench.datasets.user_files import complete_splits, found_in, people
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
-from fer_bench.protocols import Protocol, Task, protocol_for
+from fer_bench.protocols import Protocol, TaskInfo, protocol_for
 from fer_bench.protocols.brought import TableOptions
 
 READER_VERSION = "1"
@@ -95,6 +96,8 @@ class TableDataModule(AffectDataModule):
             side=self.image_size,
             gray={1: True, 3: False}.get(self.channels or 0),
             folds=self.folding is not None,
+            reduced=options.reduced,
+            images_from=self.images_from,
         )
 
 
@@ -136,6 +139,8 @@ def read_images(
     side: int | None = None,
     gray: bool | None = None,
     folds: bool = False,
+    reduced: bool = False,
+    images_from: str = "auto",
 ) -> Samples:
     """Read the images that a table names.
 
@@ -149,6 +154,8 @@ def read_images(
         side: as of :func:`fer_bench.data.native.decode_images`.
         gray: likewise.
         folds: the samples will be assigned to folds: no split is made here.
+        reduced: decode at reduced scale where images are large enough.
+        images_from: as of :func:`fer_bench.data.survey.is_streamed`.
 
     Returns:
         Samples whose ids are the table's own paths, never absolute ones. An image that several rows name counts once
@@ -163,21 +170,32 @@ def read_images(
     targets: npt.NDArray[Any] = _values(table, protocol, task) if classes is None else _labels(table, classes)
     rows = _use(table, targets, folders, options)
     root = common_folder(rows.files)
-    listing, labels = cache.listing_sha256(root, rows.files), cache.text_sha256(repr((rows.ids, rows.targets.tolist())))
-    key = f"{READER_VERSION}-{listing}-{labels}-{side}-{gray}"
+    contents = cache.file_digests(root, rows.files)
+    listing = cache.listing_of(root, rows.files, contents)
+    labels = cache.text_sha256(repr((rows.ids, rows.targets.tolist())))
+    key = f"{READER_VERSION}-{listing}-{labels}-{side}-{gray}" + "-reduced" * reduced
+    streamed = is_streamed(name, cache.text_sha256(key), images_from, len(rows.files), side)
 
     def build() -> tuple[cache.Arrays, dict[str, Any]]:
         kind = np.float32 if classes is None else np.int8 if len(classes.labels) <= 127 else np.int16
-        decoded = decode_images(rows.files, rows.targets.astype(kind), side, gray=gray)
+        own = rows.targets.astype(kind)
+        decoded = (
+            survey_images(rows.files, contents, own, side, gray=gray, reduced=reduced)
+            if streamed
+            else decode_images(rows.files, own, side, gray=gray, reduced=reduced)
+        )
         bad = [(rows.ids[at], reason) for at, reason in decoded.bad]
         present = rows.targets[decoded.kept].tolist()
         check_classes(table.path, present, bad, len(rows.ids) + len(rows.bad), classes, unused=rows.bad)
-        return {"images": decoded.images, "kept": decoded.kept, "digests": decoded.digests, "pixels": decoded.pixels}, {
-            "bad": bad,
-            "facts": decoded.facts,
+        arrays: cache.Arrays = {
+            "kept": decoded.kept,
+            "digests": decoded.digests,
+            "pixels": decoded.pixels,
+            **arrays_of(decoded),
         }
+        return arrays, {"bad": bad, "facts": decoded.facts}
 
-    arrays, facts = cache.cached(name, cache.text_sha256(key), build)
+    arrays, facts = cache.cached(name, cache.text_sha256(key + "-streamed" * streamed), build)
     kept = np.asarray(arrays["kept"])
     ids = np.array(rows.ids)[kept]
     used = rows.targets[kept]
@@ -190,7 +208,7 @@ def read_images(
     doubled = repeated(arrays["pixels"], used) if used.ndim == 1 else []
     samples = Samples(
         ids=ids,
-        images=arrays["images"],
+        images=images_of(arrays, rows.files, contents, gray=gray, reduced=reduced),
         split=split,
         targets={task.name: used},
         layout=f"{table.path.name}: {table.about}",
@@ -247,7 +265,7 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
     return np.array([found[cell] for cell in cells], dtype=np.int64)
 
 
-def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.float32]:
+def _values(table: Table, protocol: Protocol, task: TaskInfo) -> npt.NDArray[np.float32]:
     """Values of all rows, (N, D), in the order of the task's dimensions."""
     columns = []
     for name in task.dimensions:
