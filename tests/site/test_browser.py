@@ -35,7 +35,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=120_000)
         yield started
         started.close()
 
@@ -54,7 +54,7 @@ def page(browser, site):
     """A page that fails the test on any error, any request to elsewhere, and any dialog."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened, wrong = context.new_page(), []
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(120_000)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     opened.on("dialog", lambda dialog: (wrong.append("dialog"), dialog.dismiss()))
