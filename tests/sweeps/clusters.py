@@ -66,6 +66,9 @@ class Nodes:
         for one in self.processes(node)[: None if everything else 1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
+                # While a dead raylet has not been waited for, its workers take it for alive.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(one, 0)
 
     def shutdown(self) -> None:
         self._cluster.shutdown()
