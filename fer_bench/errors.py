@@ -68,7 +68,11 @@ class HardwareError(FerBenchError):
 
 
 class OutOfMemory(HardwareError):
-    """A training does not fit into the memory of its device."""
+    """A run does not fit into the memory that there is for it."""
+
+
+class RunInProgress(FerBenchError):
+    """Another process is carrying out the same run."""
 
 
 class MissingPackageError(FerBenchError):

@@ -9,6 +9,7 @@ that is, and the project's store is only read.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -97,11 +98,21 @@ def leaderboards_dir() -> Path:
 
 def runs_dir() -> Path:
     """The folder of checkpoints and logs of trainings (``FER_BENCH_RUNS``, else ``runs/``); in scratch mode that of the
-    scratch folder.
+    scratch folder. Where ``FER_BENCH_RUNS`` is an address, this machine's copy of what is there, in the cache.
     """
     if in_scratch():
         return scratch_dir() / "runs"
+    if address := runs_address():
+        return cache_dir() / "runs" / hashlib.sha256(address.encode()).hexdigest()[:12]
     return _moved("FER_BENCH_RUNS", project_root() / "runs")
+
+
+def runs_address() -> str | None:
+    """Where trainings are kept beyond this machine (``FER_BENCH_RUNS=s3://...``); None where it names a folder, and in
+    scratch mode.
+    """
+    value = os.environ.get("FER_BENCH_RUNS", "")
+    return value.rstrip("/") if "://" in value and not in_scratch() else None
 
 
 def cache_dir() -> Path:

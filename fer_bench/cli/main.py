@@ -28,6 +28,7 @@ from fer_bench.cli import (
     report,
     reproduce,
     results,
+    site,
     study,
     submit,
     suite,
@@ -101,6 +102,7 @@ for module in (
 ):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(site.app, name="site")
 
 
 def main() -> None:

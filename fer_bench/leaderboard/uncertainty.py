@@ -119,6 +119,17 @@ class Uncertainty:
         variance, df = variance_of_difference(over_samples, self._noises((a, b)), _FIRST, _SECOND)
         return difference, float(variance[0]), float(df[0])
 
+    def deviations(self, row: Row) -> Float | None:
+        """Deviations of a row's mean score over test samples, whose products are covariances, shape (M,); None where it
+        cannot be tested.
+        """
+        found = self._of(row)
+        return None if found is None else found[0]
+
+    def n_units(self, row: Row) -> int:
+        """Test samples of a row, or groups of them, that vary independently of each other."""
+        return self._test.n_units(row)
+
     def ranges(self, rows: Sequence[Row]) -> list[tuple[int, int]] | None:
         """Of each row the first and the last rank, with 95 % confidence for all of them together; None where no row can
         be tested. One that cannot, among others that can, may have any rank.

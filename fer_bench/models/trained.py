@@ -15,7 +15,7 @@ from fer_bench.metric_plugins import STATED
 from fer_bench.models import published
 from fer_bench.models.weights import read_file, require_weights
 from fer_bench.models.zoo import Network, build_specified
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import find_checkpoint
 from fer_bench.results.record import Record
 from fer_bench.spec import Execution, RunSpec, build
 
@@ -45,7 +45,7 @@ def checkpoint_of(record: Record, spec: RunSpec) -> Path:
     Raises:
         WeightsError: they cannot be had.
     """
-    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
+    checkpoint = find_checkpoint(spec, record)
     if not checkpoint.is_file():
         if (kept := published.find(record)) is not None:
             return published.fetched(kept, record.run_id)

@@ -95,7 +95,12 @@ class Confusion:
     @cached_property
     def answered(self) -> Float:
         """How often each class was the answer, shape (..., C)."""
-        return np.asarray(self.counts[..., : self.n_classes].sum(axis=-2))
+        return self.columns[..., : self.n_classes]
+
+    @cached_property
+    def right(self) -> Float:
+        """Right answers, shape (...)."""
+        return np.asarray(self.hits.sum(axis=-1))
 
     @cached_property
     def total(self) -> Float:
@@ -127,7 +132,7 @@ class Confusion:
 
 def accuracy(matrix: Confusion) -> Float:
     """Share of right answers, shape (...)."""
-    return divide(matrix.hits.sum(axis=-1), matrix.total)
+    return divide(matrix.right, matrix.total)
 
 
 def balanced_accuracy(matrix: Confusion) -> Float:
@@ -152,7 +157,7 @@ def cohen_kappa(matrix: Confusion) -> Float:
     Undefined where targets and answers are all of one class, so that no other agreement was possible.
     """
     squared = matrix.total**2
-    return divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, squared - matrix.chance)
+    return divide(matrix.total * matrix.right - matrix.chance, squared - matrix.chance)
 
 
 def mcc(matrix: Confusion) -> Float:
@@ -163,7 +168,7 @@ def mcc(matrix: Confusion) -> Float:
     """
     squared = matrix.total**2
     spread = (squared - (matrix.support**2).sum(axis=-1)) * (squared - (matrix.columns**2).sum(axis=-1))
-    return np.clip(divide(matrix.total * matrix.hits.sum(axis=-1) - matrix.chance, np.sqrt(spread)), -1.0, 1.0)
+    return np.clip(divide(matrix.total * matrix.right - matrix.chance, np.sqrt(spread)), -1.0, 1.0)
 
 
 def confusion_statistics(confusion: npt.ArrayLike) -> dict[str, Float]:

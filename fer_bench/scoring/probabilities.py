@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.metric_plugins import compute
+from fer_bench.scoring.average_precision import average_precision
 from fer_bench.scoring.classification import class_ids, metric_named, unanswered_rows, why_undefined
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
@@ -94,21 +95,8 @@ class Probabilities:
 
     @cached_property
     def average_precision(self) -> Float:
-        """scikit-learn's average precision of each class against the rest, shape (C,); NaN for a class without
-        targets.
-        """
-        from sklearn import config_context
-        from sklearn.metrics import average_precision_score
-
-        found = np.full(self.values.shape[1], np.nan)
-        if self.occurs.any():
-            ranking = np.where(self.unanswered[:, None], -1.0, self.values)
-            # What is given is checked already; its checks of each class take as long as the scores.
-            with config_context(assume_finite=True, skip_parameter_validation=True):
-                found[self.occurs] = average_precision_score(
-                    self.one_hot[:, self.occurs], ranking[:, self.occurs], average=None
-                )
-        return found
+        """Average precision of each class against the rest, shape (C,); NaN for a class without targets."""
+        return average_precision(self.one_hot == 1, np.where(self.unanswered[:, None], -1.0, self.values))
 
 
 def macro_ap(given: Probabilities) -> float:

@@ -24,7 +24,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tracking.session import Session
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
-from fer_bench.training.distributed import is_first
+from fer_bench.training.distributed import is_first, take_from_first
 from fer_bench.training.hardware import Device
 from fer_bench.training.stopping import LOSS, FindingEmoStopping
 from fer_bench.training.trainer import build_trainer
@@ -64,7 +64,9 @@ def fit(
         WeightsError: the checkpoint to resume from is damaged.
     """
     done = folder / "trained.json"
-    _forget_if_too_late(spec, folder)
+    if is_first(spec.execution):
+        _forget_if_too_late(spec, folder)
+    take_from_first(folder, (done.name, "last.ckpt"))
     if done.is_file():
         return _read(done, f"{spec.snapshot}.ckpt")
     facts: dict[str, Any]

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fer_bench.protocols import Protocol
+from fer_bench.results.remote import remote_run
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.tracking.session import Session
@@ -24,6 +25,7 @@ from fer_bench.training.callbacks import (
     KeepEpoch,
     NanGuard,
     Patience,
+    Upload,
     on_terminal,
     snapshot_epoch,
 )
@@ -87,6 +89,8 @@ def build_trainer(
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
     callbacks += watching
+    if (remote := remote_run(folder)) is not None:
+        callbacks.append(Upload(remote))
     execution = spec.execution
     # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
     # step, and no other result.

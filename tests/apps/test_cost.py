@@ -10,10 +10,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
+from fer_bench.leaderboard.boards import build_boards
 from fer_bench.leaderboard.cost_picture import Point, draw, is_of, pareto_front, within
 from fer_bench.leaderboard.cost_section import points_of
 from fer_bench.leaderboard.costs import RowCost, cost_of, energy_of
-from fer_bench.leaderboard.render import build_boards, render_all
+from fer_bench.leaderboard.render import render_all
 from fer_bench.results import costs
 from fer_bench.training.measure import measure, multiply_adds
 from tests.apps.test_reproduce import alike

@@ -434,10 +434,16 @@ CASES = {
         refused("{human}", "--counted", says="kind human"),
         refused(says="takes one run or network"),
     ],
-    "leaderboard": [case(says="boards"), case("--check", says="up to date")],
+    "leaderboard": [case(says="boards"), case("--check", says="up to date"), case("--all", "--processes=1")],
+    "site build": [
+        case("--out={out}/site", says=r"files \d+, .* changed"),
+        case("--out={out}/site", "--docs=docs", says="changed"),
+        refused("--out={images}", says="is not empty, and holds no site"),
+    ],
     "verify": [
         case(says="no difference"),
         case("synthfaces-va", says="no difference"),
+        case("--all", "--processes=1", says="recomputed from their predictions.* no difference"),
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
     "rescore": [
@@ -541,6 +547,7 @@ CASES = {
 # Over a store without any record, where a verb looks into it.
 EMPTY = {
     "suite": [case("five_layer_cnn", "--dry-run", says="0 done")],
+    "site build": [refused("--out={out}/site", says="there is nothing to show.*fer-bench run")],
     "probe": [refused("--dataset=fer2013", "--run=abc", says="no record matches 'abc'")],
     "fuse": [refused("features:run:abc", "features:run:abd", "--dataset=fer2013", says="no record matches 'abc'")],
     "evaluate": [

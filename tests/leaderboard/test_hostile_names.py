@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fer_bench.escaping import one_line
 from fer_bench.leaderboard.claims import _citation, claims
 from fer_bench.leaderboard.formatting import link, title
-from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_markdown, place_between_markers
+from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_line, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
@@ -70,7 +70,7 @@ def test_claims_and_index():
     assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
         " <https://doi.example/10.1>"
     )
-    whole = index_markdown([board(NAME)], [])
+    whole = index_markdown([index_line(board(NAME), [])])
     assert len(links(whole.split("\n\n", 2)[2])) == 1
     assert place_between_markers(place_between_markers(None, whole, "x"), "new\n", "x") == f"{BEGIN}\nnew\n{END}\n"
 
