@@ -8,7 +8,7 @@ FLAGS := $(if $(DATASET),--dataset $(DATASET)) $(if $(MODEL),--model $(MODEL)) $
 	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test proofs lint format leaderboard verify perf torture clean
+.PHONY: help setup bench test proofs lint format leaderboard verify docs perf torture clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -48,7 +48,16 @@ leaderboard: $(STAMP) ## Render every leaderboard from the records
 	$(BIN)/fer-bench leaderboard $(ARGS)
 
 verify: $(STAMP) ## Recompute every published score from its predictions
-	$(BIN)/fer-bench verify $(ARGS)
+	$(BIN)/fer-bench verify --all $(ARGS)
+
+# The packages that build the pages are not needed for anything else.
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## Write the reference pages from the code, and build the documentation into site-docs/
+	$(BIN)/python -m docs.generator
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 perf: $(STAMP) ## Measure speed, as ratios side by side
 	$(BIN)/python benchmarks/perf/startup.py
@@ -59,4 +68,4 @@ torture: $(STAMP) ## Kill what writes 800 times, and count what is lost
 	nice $(BIN)/python -m tests.torture.torture --log tests/torture/log.txt $(ARGS)
 
 clean: ## Remove the environment and everything that can be made again
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) site-docs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

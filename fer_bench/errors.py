@@ -67,6 +67,14 @@ class HardwareError(FerBenchError):
     """The machine lacks a resource (an accelerator, disk space)."""
 
 
+class OutOfMemory(HardwareError):
+    """A run does not fit into the memory that there is for it."""
+
+
+class RunInProgress(FerBenchError):
+    """Another process is carrying out the same run."""
+
+
 class MissingPackageError(FerBenchError):
     """An optional package is required."""
 

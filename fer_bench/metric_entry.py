@@ -12,10 +12,9 @@ from typing import Any, Literal, TypeVar
 from fer_bench.errors import PluginError
 from fer_bench.registry import Registry, unknown_name
 
-# What a function is called with: a Confusion, or Probabilities, of fer_bench.scoring.classification; Categories of
-# fer_bench.scoring.multilabel; targets and
-# outputs of one dimension, shape (N,); the same less the middle of the scale, NaN without an answer; nothing, for what
-# a training logs.
+# What a function is called with: a Confusion of fer_bench.scoring.classification; Probabilities of
+# fer_bench.scoring.probabilities; Categories of fer_bench.scoring.multilabel; targets and outputs of one dimension,
+# shape (N,); the same less the middle of the scale, NaN without an answer; nothing, for what a training logs.
 Takes = Literal["confusion", "probabilities", "labels", "values", "signs", "training"]
 # Names in a record's metrics that are no metrics.
 OF_CLASSES = ("precision", "recall", "f1", "support", "average_precision", "n_clipped", "per_class", "confusion")
@@ -104,7 +103,7 @@ def metric(
         title: as readers know it.
         takes: what the function is called with. ``confusion``: a :class:`fer_bench.scoring.classification.Confusion`,
             of any number of matrices at once; ``probabilities``: a
-            :class:`fer_bench.scoring.classification.Probabilities`; ``labels``: a
+            :class:`fer_bench.scoring.probabilities.Probabilities`; ``labels``: a
             :class:`fer_bench.scoring.multilabel.Categories`; ``values``: targets and outputs of one dimension,
             each of shape (N,), in the dataset's units; ``signs``: the same less the middle of the scale, the output
             NaN without an answer. It returns a number, of confusion matrices (..., C, C + 1) one each, shape (...);

@@ -21,8 +21,9 @@ from fer_bench.metric_entry import Takes
 NONE = "–"
 
 
-_CLASSES, _LABELS, _VALUES, _SUMS = (
+_CLASSES, _PROBABILITIES, _LABELS, _VALUES, _SUMS = (
     "fer_bench.scoring.classification:",
+    "fer_bench.scoring.probabilities:",
     "fer_bench.scoring.multilabel:",
     "fer_bench.scoring.regression:",
     "fer_bench.scoring.moments:",
@@ -61,10 +62,10 @@ for _metric in (
         since=2,
         undefined="all targets, or all answers, are of one class",
     ),
-    Metric("macro_ap", "Macro-AP", "probabilities", f"{_CLASSES}macro_ap", unit="%", decimals=2),
-    Metric("nll", "NLL", "probabilities", f"{_CLASSES}nll", lower_is_better=True),
-    Metric("brier", "Brier", "probabilities", f"{_CLASSES}brier", lower_is_better=True, inline="Brier score"),
-    Metric("ece", "ECE", "probabilities", f"{_CLASSES}ece", lower_is_better=True),
+    Metric("macro_ap", "Macro-AP", "probabilities", f"{_PROBABILITIES}macro_ap", unit="%", decimals=2),
+    Metric("nll", "NLL", "probabilities", f"{_PROBABILITIES}nll", lower_is_better=True),
+    Metric("brier", "Brier", "probabilities", f"{_PROBABILITIES}brier", lower_is_better=True, inline="Brier score"),
+    Metric("ece", "ECE", "probabilities", f"{_PROBABILITIES}ece", lower_is_better=True),
     Metric(
         "map",
         "mAP",

@@ -13,7 +13,7 @@ from fer_bench.class_sets import NAMED, OPTION, label_set_of, read_classes, same
 from fer_bench.errors import MissingDataError, PluginError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.pinning import places
-from fer_bench.protocols import DATASETS, TASKS, VIA, Task, own_task, own_values
+from fer_bench.protocols import DATASETS, TASKS, VIA, TaskInfo, own_task, own_values
 from fer_bench.value_sets import NAMED_VALUES, ValueSet, read_values
 
 TABLE = "table:"
@@ -81,7 +81,7 @@ def _brought_task(task: str) -> str | None:
         except SpecError as error:
             problem = f"{plugin.described}: {error.problem}"
             raise PluginError(problem, error.hint) from None
-    classes = found.labels if isinstance(found, Task) else found
+    classes = found.labels if isinstance(found, TaskInfo) else found
     if isinstance(classes, LabelSet):
         return own_task(
             classes if LABEL_SETS.get(classes.name) == classes else stated_set(classes.names, classes.merged)

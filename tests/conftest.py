@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
@@ -48,6 +49,17 @@ def own_folders(tmp_path, monkeypatch):
     for name in ("cache", "runs", "leaderboards", "data"):
         monkeypatch.setenv(f"FER_BENCH_{name.upper()}", str(tmp_path / name))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def figures_are_blank(request, monkeypatch):
+    """Drawing takes most of the time of what has figures: they are built everywhere, and drawn where the marker
+    ``draws`` says that a test is of what they show.
+    """
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr("matplotlib.figure.Figure.draw", lambda self, renderer: None)
+        canvas = "matplotlib.backends.backend_agg.FigureCanvasAgg.buffer_rgba"
+        monkeypatch.setattr(canvas, lambda self: np.full((2, 301, 4), 255, dtype=np.uint8))
 
 
 @pytest.fixture(scope="session")

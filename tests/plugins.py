@@ -23,7 +23,9 @@ def forgotten():
     finally:
         for name in set(sys.modules) - modules:
             if not name.startswith(("fer_bench", "torch", "numpy", "lightning", "timm", "cv2", "albumentations")):
-                source = getattr(sys.modules[name], "__file__", None) or ""
+                # A namespace package has folders, and no file.
+                found = sys.modules[name]
+                source = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), "")
                 if "site-packages" not in source and "/lib/python" not in source:
                     del sys.modules[name]
         sys.path[:] = path

@@ -39,7 +39,7 @@ IDLE = 0.85
 TRIAL = 20
 QUICK = {
     "dataset": "synthfaces",
-    "dataset_options": {"n_train": 256, "n_validation": 64, "n_test": 32, "size": 48},
+    "dataset_options": {"n_train": 64, "n_validation": 28, "n_test": 14, "size": 48},
     "epochs": 2,
     "batch_size": 32,
 }

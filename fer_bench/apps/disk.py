@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 
 from fer_bench import paths
 from fer_bench.atomic import is_part
+from fer_bench.results import kept
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
-    "runs": ("trainings", "reports", "choices"),
-    "cache": ("decoded copies", "crops", "digests"),
+    "runs": ("trainings", "reports", "choices", "suites"),
+    "cache": ("decoded copies", "crops", "digests", "published weights"),
     "features": ("features",),
     "leftovers": ("leftovers",),
 }
@@ -79,7 +80,9 @@ def entries() -> Iterator[Entry]:
         place.resolve()
         for place in (paths.leaderboards_dir(), paths.benchmarks_dir(), paths.data_root(), paths.project_root())
     ]
-    for entry in (*_in_runs(paths.runs_dir()), *_in_cache(paths.cache_dir())):
+    # Copies of what is at an address are in the cache.
+    own = () if paths.runs_address() else _in_runs(paths.runs_dir())
+    for entry in (*own, *_in_cache(paths.cache_dir())):
         whole = [path.resolve() for path in entry.paths]
         if not any(place.is_relative_to(path) for place in protected for path in whole):
             yield entry
@@ -106,6 +109,8 @@ def _in_runs(root: Path) -> Iterator[Entry]:
             yield Entry("leftovers", (folder,))
         elif folder.name == "reports":
             yield from (Entry("reports", (report,)) for report in _folders(folder))
+        elif folder.name == "suites":
+            yield from (Entry("suites", (suite,), suite / "driver.lock") for suite in _folders(folder))
         elif folder.name == "auto":
             yield from (Entry("choices", (file,)) for file in _files(folder) if file.suffix == ".json")
         elif any((folder / name).is_file() for name in _OF_A_TRAINING):
@@ -117,8 +122,16 @@ def _in_cache(root: Path) -> Iterator[Entry]:
     for folder in _folders(root):
         if folder.name == "features":
             yield from _features(folder)
+        elif folder.name == "runs":
+            for copies in _folders(folder):
+                yield from _in_runs(copies)
+        elif folder.name == kept.FOLDER:
+            yield from (Entry("digests", (store,)) for store in _folders(folder))
         elif folder.name == "crops":
             yield from (Entry("crops", (crops,)) for crops in _folders(folder))
+        elif folder.name == "weights":
+            files = (file for file in _files(folder) if file.suffix == ".safetensors")
+            yield from (Entry("published weights", (file,), file.with_suffix(".lock")) for file in files)
         elif folder.name in ("digests", "affectnet"):
             yield from (
                 Entry("digests" if folder.name == "digests" else "decoded copies", (file,))

@@ -134,17 +134,40 @@ def carry_out(spec: RunSpec, store: Store, *, force: bool = False, begun: Callab
     from fer_bench.sweeps.folds import is_experiment, run_folds
     from fer_bench.training.run import run
 
-    once = partial(run, begun=begun, publish=publish)
     if is_experiment(spec):
         began = now()
-        record = run_folds(spec, store, force=force, run=once)
+        record = run_folds(spec, store, force=force, run=partial(run, begun=begun, publish=publish))
         # One that was there before has been shown before.
         if record.created >= began:
             publish_records([record], store, spec.execution)
     else:
-        record = once(spec, store, force=force)
-        _test_on_sources(spec, record, store, force=force)
+        record = run_and_test(spec, store, force=force, begun=begun)
     render_all(store)
+    return record
+
+
+def run_and_test(
+    spec: RunSpec,
+    store: Store,
+    *,
+    force: bool = False,
+    begun: Callable[[], None] | None = None,
+    wait: float = 0.0,
+) -> Record:
+    """Train, test and record one run, and test a network of several datasets on each of them; no board is rendered.
+
+    Args:
+        spec: of the run, which is no cross-validation.
+        store: where the records go.
+        force: repeat a run whose record exists.
+        begun: is called once the run begins, see :func:`fer_bench.training.run.run`.
+        wait: seconds to wait for another process that is carrying out the same run.
+    """
+    from fer_bench.apps.tracking import publish
+    from fer_bench.training.run import run
+
+    record = run(spec, store, force=force, begun=begun, publish=publish, wait=wait)
+    _test_on_sources(spec, record, store, force=force)
     return record
 
 

@@ -17,6 +17,7 @@ from fer_bench.results import provenance
 # What each extra is for; torch has its own line.
 USES = {
     "train": "training, evaluation and prediction",
+    "tune": "tune",
     "wandb": "--wandb",
     "tensorboard": "--logger tensorboard",
     "study": "study reannotation, and Parquet files",
@@ -24,11 +25,14 @@ USES = {
     "onnx": "export, and exported networks",
     "download": "download",
     "annotate": "annotate",
+    "ray": "suite --on ray",
+    "slurm": "suite --on slurm",
+    "s3": "FER_BENCH_RUNS=s3://...",
     "hf": "evaluate --model hf:NAME",
 }
 _USES_OF = {"albumentations": "recipes with augment_on: loader"}
 # Those that come with another package of their extra are not looked for.
-_ALONG = ("torch", "pytorch_lightning", "lightning_fabric", "safetensors", "huggingface_hub", "markupsafe")
+_ALONG = ("torch", "fsspec", "pytorch_lightning", "lightning_fabric", "safetensors", "huggingface_hub", "markupsafe")
 
 
 def findings() -> Iterator[str]:

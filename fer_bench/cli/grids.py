@@ -41,6 +41,7 @@ def run_grids(
     """
     if not grids:
         return 0
+    from fer_bench.apps.heads import place_of
     from fer_bench.apps.tracking import publish_records
     from fer_bench.leaderboard.render import render_all
     from fer_bench.probes.grid import run_grid
@@ -51,7 +52,7 @@ def run_grids(
 
     keep_freed_memory()
     tracking = tracking_of({key: place[key] for key in FIELDS if key in place})
-    store, device, n_done = Store(), _place(place.get("accelerator")), 0
+    store, device, n_done = Store(), place_of(place.get("accelerator")), 0
     steps = progress or Progress([grid_step(grid) for grid in grids])
     for grid in grids:
         typer.echo(steps.begin(grid_step(grid), f"{grid.protocol} {grid.model}"))
@@ -77,12 +78,3 @@ def run_grids(
         publish_records([one for one in records if one.ranked and one.created >= began], store, tracking)
     render_all(store)
     return n_done
-
-
-def _place(accelerator: str | None) -> Any:
-    from fer_bench.probes.features import Place
-    from fer_bench.spec import RunSpec
-    from fer_bench.training import hardware
-
-    device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator or "auto"}}))
-    return Place(device.device, device.precision, device.workers)

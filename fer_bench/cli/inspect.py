@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from fer_bench.cli.runs import Wanted, page_of
 from fer_bench.errors import SpecError
 from fer_bench.registry import unknown_name, unmatched
+
+_LONGEST_WORD = 100
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -34,11 +39,24 @@ def list_verb(
     ] = "",
     contains: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
     dataset: Annotated[str, typer.Option(help="Of recipes: only those for this dataset.")] = "",
-    model: Annotated[str, typer.Option(help="Of recipes: only those for this network.")] = "",
+    model: Annotated[str, typer.Option(help="Of recipes and runs: only those for this network.")] = "",
+    protocol: Annotated[str, typer.Option(help="Of runs: only those of this protocol.")] = "",
+    kind: Annotated[str, typer.Option(help="Of runs: trained, ensemble, probe, human, evaluated or external.")] = "",
+    status: Annotated[str, typer.Option(help="Of runs: finished, nan or failed.")] = "",
+    best: Annotated[bool, typer.Option("--best", help="Of runs: the best score of --protocol first.")] = False,
+    page: Annotated[int, typer.Option(min=1, help="Of runs: which page.")] = 1,
+    per_page: Annotated[int, typer.Option(min=0, help="Of runs: how many on a page; 0: all.")] = 50,
 ) -> None:
     """List names, one per line, with a short description of each."""
-    if what not in _LISTS:
-        raise unknown_name("list", what, _LISTS)
+    if what not in _LISTS and what != "runs":
+        raise unknown_name("list", what, [*_LISTS, "runs"])
+    of_runs = {"--protocol": protocol, "--kind": kind, "--status": status, "--best": best}
+    if what != "runs" and (given := next((flag for flag, value in of_runs.items() if value), None)):
+        problem = f"{given} applies to `fer-bench list runs` only."
+        raise SpecError(problem, "Use --contains.")
+    if what == "runs" and not (name or dataset):
+        _list_runs(Wanted(contains, protocol, model, kind, status, best, page, per_page))
+        return
     if (dataset or model) and what != "recipes":
         problem = f"--{'dataset' if dataset else 'model'} applies to `fer-bench list recipes` only."
         raise SpecError(problem, "Use --contains.")
@@ -133,10 +151,23 @@ def _registry(path: str, kind: str = "") -> Callable[[], Iterable[tuple[str, str
         import importlib
 
         module, attribute = path.split(":")
-        yield from ((name, "") for name in getattr(importlib.import_module(module), attribute))
+        found = getattr(importlib.import_module(module), attribute)
+        yield from ((name, _word(found[name])) for name in found)
         yield from _plugins(kind) if kind else ()
 
     return names
+
+
+def _word(entry: Any) -> str:
+    """What an entry of a registry is, in its own words."""
+    if isinstance(entry, dict):
+        return ", ".join(f"{name} {value:g}" for name, value in entry.items()) or "as they are"
+    if entry is None:
+        return "as it is"
+    paragraph = " ".join((inspect.getdoc(entry) or "").split("\n\n")[0].split())
+    plain = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`|`+", r"\1", paragraph)
+    sentence = re.split(r"(?<=[a-z)\d])[.:](?:\s|$)", plain)[0]
+    return sentence if len(sentence) <= _LONGEST_WORD else sentence[: _LONGEST_WORD - 1] + "…"
 
 
 def _metrics() -> Iterable[tuple[str, str]]:
@@ -177,11 +208,17 @@ def _recipes(dataset: str = "", model: str = "") -> Iterable[tuple[str, str]]:
     yield from listed(dataset, model)
 
 
-def _runs() -> Iterable[tuple[str, str]]:
+def _list_runs(wanted: Wanted) -> None:
     from fer_bench.results.store import Store
 
-    for record in Store().records():
-        yield f"{record.protocol}/{record.model}/{record.run_id}", f"{record.status} {record.recipe}"
+    lines, more = page_of(Store(), wanted)
+    width = max([28, *(len(entry) for entry, _ in lines)])
+    for entry, about in lines:
+        typer.echo(f"{entry:{width}s} {about}".rstrip())
+    if not lines and wanted != Wanted():
+        typer.echo("no run fits.", err=True)
+    if more:
+        typer.echo(f"--page {wanted.page + 1} shows more.", err=True)
 
 
 _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
@@ -198,5 +235,4 @@ _LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "protocols": _protocols,
     "suites": _suites,
     "recipes": _recipes,
-    "runs": _runs,
 }

@@ -17,6 +17,7 @@ from fer_bench import __version__
 from fer_bench.cli import (
     annotate,
     clean,
+    cost,
     ensemble,
     evaluate,
     export,
@@ -25,11 +26,15 @@ from fer_bench.cli import (
     pack,
     probe,
     report,
+    reproduce,
     results,
+    site,
     study,
     submit,
     suite,
     train,
+    tune,
+    weights,
 )
 from fer_bench.cli.common import add_common_options
 from fer_bench.errors import FerBenchError, Notice, Stopped
@@ -77,14 +82,18 @@ def version_option(version: bool = typer.Option(False, "--version", help="Show t
 
 for module in (
     train,
+    tune,
     suite,
     probe,
     evaluate,
     live,
     export,
+    weights,
     ensemble,
     submit,
     report,
+    reproduce,
+    cost,
     results,
     inspect,
     pack,
@@ -93,6 +102,7 @@ for module in (
 ):
     module.add_verbs(app)
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(site.app, name="site")
 
 
 def main() -> None:

@@ -26,9 +26,16 @@ def leaderboard_verb(
     columns: Annotated[str | None, typer.Option(help="Of the file, separated by commas; all if not given.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; without it, the terminal.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also render boards whose records have not changed; --check always does.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="At work at the same time [default: one for each core].")
+    ] = None,
 ) -> None:
     """Render every leaderboard from the records; with --format and --protocol, write one as a file."""
     from fer_bench.errors import SpecError
+    from fer_bench.leaderboard.processes import cores
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
 
@@ -43,7 +50,7 @@ def leaderboard_verb(
     if as_file:
         _as_file(store, protocol, kind or "csv", columns, top, out)
         return
-    changed = render_all(store, check=check)
+    changed = render_all(store, check=check, everything=everything, processes=processes or cores())
     if check and changed:
         for path in changed:
             typer.echo(f"out of date: {path}", err=True)
@@ -78,12 +85,27 @@ def _as_file(
         typer.echo(content, nl=False)
 
 
-def verify_verb(protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None) -> None:
-    """Recompute every score from its predictions; exit 1 on a difference."""
+def verify_verb(
+    protocols: Annotated[list[str] | None, typer.Argument(help="Only these protocols.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what has not changed since it was verified on this machine.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="At work at the same time [default: one for each core].")
+    ] = None,
+) -> None:
+    """Recompute every score from its predictions; exit 1 on a difference. Files that have not changed since are passed
+    over the next time.
+    """
+    from fer_bench.leaderboard.processes import cores
     from fer_bench.leaderboard.verify import verify
+    from fer_bench.results.kept import Kept
     from fer_bench.results.store import Store
 
-    report = verify(Store(), protocols)
+    store = Store()
+    report = verify(
+        store, protocols, kept=Kept.of(store.results), everything=everything, processes=processes or cores()
+    )
     report.require_any()
     for difference in report.differences:
         typer.echo(str(difference), err=True)
@@ -117,14 +139,22 @@ def rescore_verb(
 def compare_verb(
     a: Annotated[str, typer.Argument(help="A run id, a row, or the path of a record.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
+    more: Annotated[list[str] | None, typer.Argument(help="More of them: each is compared with each other.")] = None,
     given_networks: Annotated[
         bool, typer.Option("--given-networks", help="Test the trained networks as they are, over test samples alone.")
     ] = False,
 ) -> None:
-    """Test whether two rows differ, with an interval and a p-value: over test samples and over training again."""
+    """Test whether two rows differ, with an interval and a p-value: over test samples and over training again. Of more
+    rows, a matrix of differences.
+    """
     from fer_bench.leaderboard.compare import compare
     from fer_bench.results.store import Store
 
+    if more:
+        from fer_bench.leaderboard.comparison_matrix import compare_all
+
+        typer.echo(compare_all(Store(), [a, b, *more], given_networks=given_networks).text())
+        return
     found = compare(Store(), a, b, given_networks=given_networks)
     typer.echo(found.text())
     if found.gaps is not None:

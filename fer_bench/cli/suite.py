@@ -11,10 +11,12 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, Grouped, typed, with_fields
 from fer_bench.cli.grids import described, run_grids
+from fer_bench.cli.suite_on import SIDE_BY_SIDE, STATUS, OnEngine, engine_options, say_status
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
 from fer_bench.spec import Execution, RunSpec
+from fer_bench.sweeps.engines.choose import EngineOptions
 from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command("suite", cls=Grouped, context_settings=CONTEXT)(suite_verb)
 
 
+@with_fields(EngineOptions, SIDE_BY_SIDE)
 @with_fields(Execution, EXECUTION, leave=PLACES)
 def suite_verb(
     file: Annotated[Path, typer.Argument(help="A suite: a YAML file, or the name of one in benchmarks/suites.")],
@@ -46,12 +49,18 @@ def suite_verb(
     seeds: SEEDS = None,
     dry_run: DRY = False,
     force: FORCE = False,
-    **execution: Any,
+    status: STATUS = False,
+    **flags: Any,
 ) -> None:
     """Do everything of a suite that the store lacks: its trainings, their tests on other datasets, its grids of heads
     on frozen networks, and the networks that these need.
     """
-    carry_out_suite(file, typed(Execution, execution), only, seeds, dry_run=dry_run, force=force)
+    if status:
+        say_status(file)
+        return
+    execution = typed(Execution, {key: flags[key] for key in Execution.model_fields if key in flags})
+    side = engine_options({key: flags[key] for key in EngineOptions.model_fields})
+    carry_out_suite(file, execution, only, seeds, dry_run=dry_run, force=force, side=side)
 
 
 def carry_out_suite(
@@ -62,6 +71,7 @@ def carry_out_suite(
     *,
     dry_run: bool = False,
     force: bool = False,
+    side: EngineOptions | None = None,
 ) -> None:
     """Carry out a suite; one thing that fails does not cost the others.
 
@@ -72,12 +82,16 @@ def carry_out_suite(
         seeds: with commas between them; None: the suite's own.
         dry_run: only list it.
         force: repeat what has a record.
+        side: how runs are spread; None: one after the other in this process.
     """
     from fer_bench.results.store import Store
     from fer_bench.sweeps.suite import read
     from fer_bench.sweeps.todo import todo
 
     execution = execution or {}
+    if execution.get("num_nodes", 1) > 1:
+        problem = "a suite begins its runs itself, each on one node."
+        raise SpecError(problem, "Use --devices; a single run on several nodes is begun by torchrun or srun.")
     if execution.get("wandb", "off") != "off":
         # By the suite's name its runs are found.
         execution = {**execution, "wandb_tags": [*execution.get("wandb_tags", ()), file.stem[:64]]}
@@ -87,6 +101,7 @@ def carry_out_suite(
         problem = f"{file} has grids of heads alone, which are trained on one device."
         raise SpecError(problem, f"Leave --{extra[0].replace('_', '-')} out.")
     networks = list(suite.networks.values())
+    spread = None if side is None or dry_run else OnEngine(file, side, execution, store, force=force)
     found = todo(plan, store, grids, networks, execution.get("data_dir"))
     _list(file, plan, grids, found, every=dry_run)
     if dry_run:
@@ -97,6 +112,9 @@ def carry_out_suite(
     if force:
         found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _check_all(found.runs, suite)
+    if spread is not None:
+        spread.carry_out(found, networks)
+        return
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
     _train(found.runs, done, progress, force)
@@ -287,11 +305,11 @@ def _probe(
 def _network_here(spec: RunSpec, store: Store) -> str:
     """Train a network, if it is not on this machine; returns the id of its record."""
     from fer_bench.apps.tracking import publish
-    from fer_bench.results.begin import run_folder
+    from fer_bench.results.begin import find_checkpoint
     from fer_bench.training.run import run
 
     record = run(spec, store, publish=publish)
-    if not (run_folder(spec, record) / f"{spec.snapshot}.ckpt").is_file():
+    if not find_checkpoint(spec, record).is_file():
         # A record without its checkpoint came with the repository: the network has to be trained here once more.
         record = run(spec, store, force=True, publish=publish)
     return record.run_id

@@ -14,7 +14,7 @@ from fer_bench.spec import Execution, RunSpec
 Opt = typer.Option
 # Titles of the groups of flags, by the field with which each begins.
 _DATA = "Data and network"
-_GROUPS = {
+GROUPS = {
     "dataset": _DATA,
     "epochs": "Training",
     "loss": "Loss and labels",
@@ -23,6 +23,23 @@ _GROUPS = {
     "tta": "Test",
     "recipe": "Name",
 }
+FOLDS = Annotated[
+    str | None,
+    Opt(metavar="INT", rich_help_panel=_DATA, help="Cross-validate: run this many folds as one experiment."),
+]
+FOLD_BY = Annotated[
+    str | None,
+    Opt(
+        metavar="TEXT", rich_help_panel=_DATA, help="What folds keep together: identity, clip, photo or frame (leaky)."
+    ),
+]
+USE = Annotated[
+    str | None,
+    Opt(
+        metavar="RECIPE",
+        help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`).",
+    ),
+]
 # Filled in from the settings that name files.
 PLACES = ("labels_file", "table_file", "files")
 EXECUTION = "Where and how (changes no result)"
@@ -33,28 +50,12 @@ def add_verbs(app: typer.Typer) -> None:
     app.command("run", cls=Grouped, context_settings=CONTEXT)(run_verb)
 
 
-@with_fields(RunSpec, _GROUPS, leave=("execution",))
+@with_fields(RunSpec, GROUPS, leave=("execution",))
 @with_fields(Execution, EXECUTION, leave=PLACES)
 def run_verb(
-    folds: Annotated[
-        str | None,
-        Opt(metavar="INT", rich_help_panel=_DATA, help="Cross-validate: run this many folds as one experiment."),
-    ] = None,
-    fold_by: Annotated[
-        str | None,
-        Opt(
-            metavar="TEXT",
-            rich_help_panel=_DATA,
-            help="What folds keep together: identity, clip, photo or frame (leaky).",
-        ),
-    ] = None,
-    use: Annotated[
-        str | None,
-        Opt(
-            metavar="RECIPE",
-            help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`).",
-        ),
-    ] = None,
+    folds: FOLDS = None,
+    fold_by: FOLD_BY = None,
+    use: USE = None,
     dry_run: Annotated[
         bool, Opt("--dry-run", help="Only print what the run would be, and how long it would take on this machine.")
     ] = False,

@@ -21,7 +21,7 @@ from fer_bench.data.gaps import with_gaps
 from fer_bench.data.label_file import relabel_training
 from fer_bench.data.packed import is_packable, pack, packed
 from fer_bench.data.samples import SPLITS, Images, Samples
-from fer_bench.data.splits import all_as_test, fold_samples
+from fer_bench.data.splits import SEARCHED, all_as_test, fold_samples, without_test
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.plugins import Plugin
 from fer_bench.protocols import DATASETS, DatasetInfo, DatasetOptions, find_task, read_options
@@ -136,6 +136,9 @@ class AffectDataModule(_Base):
         self.samples: Samples | None = None
         # Set for a network of another dataset: then a dataset that is split into folds is one test set.
         self.test_only = False
+        # Set while settings are searched for: the test split is dropped as soon as it is read, so that nothing can look
+        # at it.
+        self.untested = False
         # Where a resumed run continues.
         self.first_epoch = 0
         # Batches are of clips, in training of pieces of so many frames (0: whole clips); None: of single images.
@@ -174,6 +177,8 @@ class AffectDataModule(_Base):
             samples = all_as_test(samples)
         elif self.folding is not None:
             samples = fold_samples(samples, self.folding)
+        if self.untested:
+            samples = without_test(samples, self.name)
         if "no_face" in samples.columns:
             # In test such a frame stays, as a wrong answer: see training/inference.py.
             samples = samples.select(~samples.columns["no_face"].astype(bool) | (samples.split == "test"))
@@ -190,11 +195,12 @@ class AffectDataModule(_Base):
             samples = samples.select(np.asarray((labels.reshape(len(samples), -1) >= 0).all(axis=1)))
         elif np.issubdtype(labels.dtype, np.floating) and np.isnan(labels).any():
             samples = samples.select(~np.isnan(labels).any(axis=1))
-        for split in ("test",) if self.test_only else SPLITS:
+        splits = ("test",) if self.test_only else SEARCHED if self.untested else SPLITS
+        for split in splits:
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."
                 raise BadDataError(problem, "Use a complete copy.")
-        self.samples = with_gaps(samples, self.task, ("test",) if self.test_only else SPLITS)
+        self.samples = with_gaps(samples, self.task, splits)
 
     def _from_packed(self, images: Images) -> Images:
         if self.images_from == "packed" and is_packable(images):

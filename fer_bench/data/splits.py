@@ -17,9 +17,11 @@ from fer_bench.errors import BadDataError, SpecError
 
 # Share of the samples outside the test fold.
 VALIDATION_SHARE = 0.125
+# The splits that a search for settings has.
+SEARCHED = ("train", "validation")
 
 
-def carve(
+def hold_out(
     ids: npt.NDArray[np.str_],
     strata: npt.NDArray[np.int64],
     share: float,
@@ -109,7 +111,7 @@ def fold_split(groups: npt.NDArray[np.str_], folds: int, fold: int) -> npt.NDArr
     split = np.where(tested, "test", "train").astype("<U10")
     split[
         rest[
-            carve(
+            hold_out(
                 groups[rest],
                 np.zeros(len(rest), dtype=np.int64),
                 VALIDATION_SHARE,
@@ -192,6 +194,29 @@ def all_as_test(samples: Samples) -> Samples:
         selects_on_test=False,
         checksums={"test": whole} if whole else {},
         facts={**kept, "tested": "all samples"},
+    )
+
+
+def without_test(samples: Samples, name: str) -> Samples:
+    """A dataset without its test split: neither its images, nor its labels, nor what identifies them.
+
+    Args:
+        samples: with all splits.
+        name: of the dataset, for the error.
+
+    Raises:
+        SpecError: test is what this dataset validates on.
+    """
+    if samples.selects_on_test:
+        problem = f"dataset {name!r}: with these options its test split stands for validation."
+        raise SpecError(problem, "Settings are searched for on validation alone: choose a split that has one.")
+    kept = samples.select(samples.split != "test")
+    order = {part: value for part, value in (samples.facts.get("order") or {}).items() if part in SEARCHED}
+    return replace(
+        kept,
+        checksums={part: value for part, value in samples.checksums.items() if part != "test"},
+        key=f"{samples.key}|without test" if samples.key else "",
+        facts={**samples.facts, **({"order": order} if order else {})},
     )
 
 

@@ -32,7 +32,7 @@ from fer_bench.data import cache
 from fer_bench.data.datamodule import VA, AffectDataModule
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.samples import Samples
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.class_folders import names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import not_read, text_of
 from fer_bench.datasets.pictures import Rows, class_ids, picture_samples
@@ -236,7 +236,7 @@ def _rows(
         problem = f"{root}: video {shared[0]} is in train and in validation, one person each."
         raise BadDataError(problem, "Use the annotations as the authors give them out.")
     train = np.flatnonzero(split == "train")
-    held_out = carve(np.array(ids)[train], np.zeros(len(train), dtype=np.int64), options.validation, video[train])
+    held_out = hold_out(np.array(ids)[train], np.zeros(len(train), dtype=np.int64), options.validation, video[train])
     split[train[held_out]] = "validation"
     every = "every frame" if options.every == 1 else f"one of {options.every} frames"
     return Rows(

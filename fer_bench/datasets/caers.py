@@ -21,7 +21,7 @@ from fer_bench.class_sets import Classes
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import lines_of, not_read
 from fer_bench.datasets.pictures import Rows, class_ids, picture_samples, widened
@@ -92,7 +92,7 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
         rows = _faces(rows, options.margin)
     assert rows.split is not None
     train = np.flatnonzero(rows.split == "train")
-    held_out = carve(np.array(rows.ids)[train], rows.targets["fer7"][train], options.validation)
+    held_out = hold_out(np.array(rows.ids)[train], rows.targets["fer7"][train], options.validation)
     rows.split[train[held_out]] = "validation"
     return picture_samples("caers", rows, size, keep_crops=options.cache or options.images == "face")
 

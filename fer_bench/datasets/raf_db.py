@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.list_lines import lines_of, not_read
 from fer_bench.datasets.pictures import Rows, picture_samples
 from fer_bench.errors import BadDataError
@@ -81,7 +81,7 @@ def read_raf_db(data_dir: str | None, options: RafDbOptions | None = None, *, si
     ids, split = [row.name for row in rows], np.array([row.split for row in rows], dtype="<U10")
     labels = np.array([FER7.index(CODES[row.code - 1]) for row in rows], dtype=np.int64)
     train = np.flatnonzero(split == "train")
-    split[train[carve(np.array(ids)[train], labels[train], options.validation)]] = "validation"
+    split[train[hold_out(np.array(ids)[train], labels[train], options.validation)]] = "validation"
     found = Rows(
         root,
         f"{layout}, {options.images} pictures",

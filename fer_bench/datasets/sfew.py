@@ -22,7 +22,7 @@ from fer_bench.clutter import is_clutter_name
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.pictures import Rows, picture_samples
 from fer_bench.errors import BadDataError
@@ -112,7 +112,7 @@ def _rows(root: Path, folders: list[_Folder], validation: float) -> Rows:
             split.append(name)
     targets, parts, film = np.array(labels, dtype=np.int64), np.array(split, dtype="<U10"), np.array(films)
     train = np.flatnonzero(parts == "train")
-    parts[train[carve(np.array(ids)[train], targets[train], validation, film[train])]] = "validation"
+    parts[train[hold_out(np.array(ids)[train], targets[train], validation, film[train])]] = "validation"
     return Rows(
         root,
         f"class folders, {'aligned faces' if folders[0].aligned else 'original pictures'}",

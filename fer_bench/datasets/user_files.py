@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.samples import SPLITS
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet
 from fer_bench.protocols import find_task
@@ -132,7 +132,7 @@ def complete_splits(
     whole, lacking = (split == "").all(), "splits" if (split == "").all() else "test"
     if whole or (split == "train").all():
         split[:] = "train"
-        chosen = carve(ids, strata, shares[1], groups=groups, salt="test")
+        chosen = hold_out(ids, strata, shares[1], groups=groups, salt="test")
         split[chosen] = "test"
         notes.append(
             f"{said[lacking][0]}: {_held_out(shares[1], chosen, groups)} were held out as test by a hash of the"
@@ -144,7 +144,7 @@ def complete_splits(
     if not (split == "validation").any():
         train = np.flatnonzero(split == "train")
         own = None if groups is None else groups[train]
-        chosen = carve(ids[train], strata[train], shares[0], groups=own, salt="validation")
+        chosen = hold_out(ids[train], strata[train], shares[0], groups=own, salt="validation")
         split[train[chosen]] = "validation"
         notes.append(
             f"{said['validation'][0]}: {_held_out(shares[0], chosen, own)} of train were held out by a hash of the"

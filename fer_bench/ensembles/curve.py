@@ -122,12 +122,15 @@ def png_of(figure: Figure, dpi: int = 100, colours: int = 128) -> bytes:
     """A figure as a PNG file with a palette: a third of the bytes, which matter in a repository of results; the same
     figure always gives the same bytes.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
-    with Image.open(drawn, formats=("PNG",)) as image:
-        small = image.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # savefig draws a figure with a layout twice, and writes a PNG that would have to be read again.
+    figure.set_dpi(dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    small = drawn.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     png = io.BytesIO()
     small.save(png, format="PNG", optimize=True)
     return png.getvalue()

@@ -38,7 +38,7 @@ def claims(board: Board, reported: Sequence[Reported]) -> list[str]:
     for source, row in found:
         cells = [
             escape(row.model),
-            escape(_setting(row)) or NONE,
+            escape(setting_of(row)) or NONE,
             _claimed(row, primary),
             _others(row, primary),
             where(source, row),
@@ -87,7 +87,7 @@ def _known_of(found: Sequence[tuple[Source, ReportedRow]]) -> list[str]:
     return ["What is known of these claims:", "\n".join(lines)] if lines else []
 
 
-def _setting(row: ReportedRow) -> str:
+def setting_of(row: ReportedRow) -> str:
     """The paper's setting, and the conditions that decide what may be compared."""
     return "; ".join(
         part

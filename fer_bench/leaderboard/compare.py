@@ -12,7 +12,7 @@ import numpy as np
 from fer_bench.errors import RecordError
 from fer_bench.leaderboard.formatting import title
 from fer_bench.leaderboard.generalization_gap import GapComparison, compare_gaps
-from fer_bench.leaderboard.rows import row_names
+from fer_bench.leaderboard.rows import is_candidate, row_names
 from fer_bench.leaderboard.significance import (
     ALPHA,
     ByOutcomes,
@@ -197,10 +197,7 @@ def _beside(store: Store, rows: Sequence[Row]) -> list[Row]:
         record
         for protocol, version in versions.items()
         for record in store.records(protocol)
-        if record.status == "finished"
-        and record.ranked
-        and record.protocol_version == version
-        and not record.data.get("fold")
+        if is_candidate(record, version)
     )
     return [
         row for row in found if run_ids(row) not in compared and (_checksum(row), row.records[0].n_scored) == samples

@@ -57,6 +57,8 @@ class VerificationReport:
             compute.
         n_lacking: verified records that lack metrics which are newer than they are.
         needs_plugins: by metric and plugin, in how many records there is a metric of a plugin that is not here.
+        n_unchanged: verified records that were passed over, because their files have not changed since they were
+            verified.
     """
 
     n_verified: int
@@ -66,6 +68,7 @@ class VerificationReport:
     unknown_metrics: Mapping[str, int] = field(default_factory=dict)
     n_lacking: int = 0
     needs_plugins: Mapping[str, int] = field(default_factory=dict)
+    n_unchanged: int = 0
 
     @property
     def found_none(self) -> bool:
@@ -87,9 +90,13 @@ class VerificationReport:
             f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
         )
         return (
-            f"{self.n_verified} records recomputed from their predictions, {self.n_without} without any:"
-            f" {found}.{lacking}{self._unknown()}"
+            f"{self.n_verified - self.n_unchanged} records recomputed from their predictions, {self.n_without} without"
+            f" any{self._unchanged()}: {found}.{lacking}{self._unknown()}"
         )
+
+    def _unchanged(self) -> str:
+        n = self.n_unchanged
+        return f", {n} unchanged since they were (--all recomputes them)" if n else ""
 
     def _unknown(self) -> str:
         text = ""

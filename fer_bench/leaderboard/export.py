@@ -14,7 +14,7 @@ from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.claims import claims_on
 from fer_bench.leaderboard.formatting import markdown_table, title
 from fer_bench.leaderboard.rank import Board
-from fer_bench.leaderboard.reported import Source, read_reported
+from fer_bench.leaderboard.reported import Reported, Source, read_reported
 from fer_bench.leaderboard.table import as_table, board_of
 from fer_bench.metrics import is_share, number
 from fer_bench.protocols import Protocol, info_at_hand
@@ -60,8 +60,12 @@ def export(store: Store, protocol: str, kind: str, *, columns: Sequence[str] = (
     _check(kind, columns, top)
     chosen = named_protocol(protocol, store)
     if kind == "bibtex":
-        return _bibtex(store, chosen).encode()
-    board = board_of(store, chosen)
+        return bibtex(chosen, read_reported(store.root / "reported")).encode()
+    return export_board(board_of(store, chosen), kind, columns=columns, top=top)
+
+
+def export_board(board: Board, kind: str, *, columns: Sequence[str] = (), top: int | None = None) -> bytes:
+    """A board that is ranked already; arguments and errors as of :func:`export`, BibTeX excepted."""
     if kind == "latex":
         # Ranks on different copies of the data say nothing of each other.
         return _latex(as_table(replace(board, others=())).head(top or len(board.placed)), board).encode()
@@ -177,10 +181,10 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
-def _bibtex(store: Store, protocol: Protocol) -> str:
+def bibtex(protocol: Protocol, papers: Sequence[Reported]) -> str:
+    """The dataset of a protocol, and the papers with claims on it."""
     info = info_at_hand(protocol.dataset)
     entries = [info.citation.strip()] if info is not None and info.citation else []
-    papers = read_reported(store.root / "reported")
     sources = [paper.source for paper in papers if claims_on(protocol, [paper])]
     keys: dict[str, int] = {}
     for source in dict.fromkeys(sources):

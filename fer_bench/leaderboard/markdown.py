@@ -8,6 +8,7 @@ from fer_bench.errors import FerBenchError
 from fer_bench.escaping import markdown as escape
 from fer_bench.leaderboard.by_class import by_class, on_train
 from fer_bench.leaderboard.claims import claims, claims_on
+from fer_bench.leaderboard.cost_section import cost_section
 from fer_bench.leaderboard.formatting import (
     fold_mean,
     link,
@@ -50,6 +51,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
     parts += [f"**{escape(', '.join(protocol.caveats))}**"] if protocol.caveats else []
     parts += [_copy_note(board)] if board.others else []
     parts += [_reading(board), *ranking(board, names)] if board.placed else ["Nothing was measured here yet."]
+    parts += cost_section(board)
     parts += _gains(board, names)
     parts += _by_category(board, names) if board.protocol.task.kind == "labels" else by_class(board, names, reported)
     parts += on_train(board, names, reported)
@@ -78,27 +80,27 @@ def _other_copy(board: Board) -> list[str]:
     return [f"## Copy `{board.copy}`", *ranked, *_unranked(board)]
 
 
-def index_markdown(boards: Sequence[Board], reported: Sequence[Reported]) -> str:
-    """The generated part of the index: one line per board with its best row."""
-    rows = []
-    for board in sorted(boards, key=lambda board: board.protocol.name):
-        protocol, best = board.protocol, board.best
-        shared = sum(placed.rank == 1 for placed in board.placed if placed is not best)
-        name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
-        label = "nothing measured yet"
-        if best:
-            remarks = "; ".join(
-                [*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])]
-            )
-            label = f"{escape(name)}{mark(best.row.records[0])}" + (f" ({escape(remarks)})" if remarks else "")
-        n_claims = len(claims_on(protocol, reported))
-        value = (
-            f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
-            if best
-            else NONE
-        )
-        cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
-        rows.append([*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)])
+def index_line(board: Board, reported: Sequence[Reported]) -> list[str]:
+    """The cells of a board in the index: its best row."""
+    protocol, best = board.protocol, board.best
+    shared = sum(placed.rank == 1 for placed in board.placed if placed is not best)
+    name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
+    label = "nothing measured yet"
+    if best:
+        remarks = "; ".join([*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])])
+        label = f"{escape(name)}{mark(best.row.records[0])}" + (f" ({escape(remarks)})" if remarks else "")
+    n_claims = len(claims_on(protocol, reported))
+    value = (
+        f"{title(protocol.primary)} {mean_std(best.row, protocol.primary)}{unit_sign(protocol.primary)}"
+        if best
+        else NONE
+    )
+    cells = [link(protocol.title or protocol.name, f"{protocol.name}.md"), label, value]
+    return [*cells, str(len(board.placed)), str(board.n_records), str(len(board.unranked)), str(n_claims)]
+
+
+def index_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The generated part of the index, of the cells of :func:`index_line` of each board, by name."""
     header = ["Leaderboard", "Best row", "Its score", "Rows", "Records", "Not ranked", "Claims of papers"]
     table = (
         markdown_table(header, rows, [False, False, False, True, True, True, True])

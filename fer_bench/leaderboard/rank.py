@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fer_bench.leaderboard.costs import RowCost
 from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
 from fer_bench.leaderboard.rows import Unranked, sort_records
@@ -57,6 +58,8 @@ class Board:
         others: the same of other copies, where the protocol declares none.
         folded: ensembles that are not in the table, see :mod:`fer_bench.leaderboard.questions`.
         corrupted: by run id, scores on corrupted images, where they were measured.
+        reproduced: by run id, what came of training it again, in words.
+        costs: of one face, by run id of a row's first run, where all of its networks were measured.
     """
 
     protocol: Protocol
@@ -72,6 +75,8 @@ class Board:
     others: tuple[Board, ...] = ()
     folded: tuple[Row, ...] = ()
     corrupted: Mapping[str, Corrupted] = field(default_factory=dict)
+    reproduced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    costs: Mapping[str, RowCost] = field(default_factory=dict)
 
     @property
     def best(self) -> Placed | None:

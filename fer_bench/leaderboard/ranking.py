@@ -232,7 +232,8 @@ def _columns(board: Board, names: Names, notes: _Notes, *, marked: bool = True) 
     def name(placed: Placed) -> str:
         record, key = placed.row.records[0], (placed.row.model, placed.row.key)
         text = _named(names[key], short[key], record_link(record))
-        return text + (mark(record) if marked else "") + notes.of(placed.row.caveats)
+        again = dict.fromkeys(said for one in placed.row.records for said in board.reproduced.get(one.run_id, ()))
+        return text + (mark(record) if marked else "") + notes.of([*placed.row.caveats, *again])
 
     beside = [_second(protocol)] if protocol.task.kind == "classes" else []
     if protocol.task.kind == "labels":
@@ -301,10 +302,17 @@ def _other_scores(board: Board, names: Names) -> list[str]:
                 Column(f"By the dataset's own labels{unit_sign(primary)}", _own_labels(primary)),
                 Column(f"Corrupted{unit_sign(primary)} (drop)", lambda p: corrupted(p.row, primary, board.corrupted)),
                 Column("Epochs", lambda p: epochs(p.row)),
+                Column("Multiply-adds (M)", lambda p: _macs(board, p)),
             ]
         table = _table(board.placed, columns)
         tables.append(f"{about}\n\n{table}" if about else table)
     return [_details("Other scores of every row", "\n\n".join(tables))] if tables else []
+
+
+def _macs(board: Board, placed: Placed) -> str:
+    """Multiply-adds for one face, in millions."""
+    cost = board.costs.get(placed.row.records[0].run_id)
+    return NONE if cost is None else f"{cost.macs / 1e6:,.1f}"
 
 
 def _own_labels(primary: str) -> Callable[[Placed], str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_bench import metric_plugins, metrics
 from fer_bench.errors import FerBenchError, RecordError
-from fer_bench.leaderboard.verify import verify_record
+from fer_bench.leaderboard.verify_record import verify_record
 from fer_bench.metric_plugins import STATED
 from fer_bench.registry import unknown_name
 from fer_bench.results.grids import SUFFIX, load_grid, record_file

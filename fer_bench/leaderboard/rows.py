@@ -59,11 +59,7 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
         _without_parts(record for record in records if record.ranked),
         key=lambda record: (record.model, record.recipe, record.row, by_seed(record)),
     )
-    candidates = [
-        record
-        for record in ordered
-        if record.status == "finished" and record.protocol_version == protocol.version and not record.data.get("fold")
-    ]
+    candidates = [record for record in ordered if is_candidate(record, protocol.version)]
     copy = protocol.checksums or max((checksums_of(record) for record in candidates), key=len, default={})
     on_copy = [record for record in candidates if _same_copy(record, copy)]
     n_test = protocol.n_test if protocol.n_test is not None else _most_common(record.n_scored for record in on_copy)
@@ -83,6 +79,16 @@ def sort_records(protocol: Protocol, records: Iterable[Record]) -> Sorted:
         if isinstance(r.data.get("n_test_duplicates"), int)
     )
     return Sorted(rows, tuple(unranked), n_test, duplicates)
+
+
+def is_candidate(record: Record, version: int) -> bool:
+    """Whether a record may be ranked by this version of its protocol, if it was scored on the right data."""
+    return (
+        record.ranked
+        and record.status == "finished"
+        and record.protocol_version == version
+        and not record.data.get("fold")
+    )
 
 
 def _without_parts(records: Iterable[Record]) -> list[Record]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fer_bench.cross_validation import KEYS
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.rows import Row
+from fer_bench.spec import NO_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def side_by_side(protocol: Protocol, rows: Sequence[Row], siblings: Sequence[Sib
 
 def _settings(row: Row, of_splits: Collection[str]) -> str:
     """All settings but those of the splits."""
-    spec = {key: value for key, value in row.records[0].spec.items() if key not in ("seed", "recipe", "execution")}
+    spec = {key: value for key, value in row.records[0].spec.items() if key not in NO_SETTINGS}
     options = spec.get("dataset_options") or {}
     spec["dataset_options"] = {key: value for key, value in options.items() if key not in of_splits}
     return json.dumps([row.kind, row.model, spec], sort_keys=True)

@@ -23,7 +23,7 @@ from fer_bench.scoring.undefined import Float
 
 _UNTRAINED = frozenset({"human"})
 # Settings of a test, not of a training.
-_OF_TEST = frozenset({"tta", "tta_kind", "seed", "execution"})
+_OF_TEST = frozenset({"tta", "tta_kind", "seed", "trials", "execution"})
 _FIRST, _SECOND = np.array([0]), np.array([1])
 
 
@@ -118,6 +118,17 @@ class Uncertainty:
         )
         variance, df = variance_of_difference(over_samples, self._noises((a, b)), _FIRST, _SECOND)
         return difference, float(variance[0]), float(df[0])
+
+    def deviations(self, row: Row) -> Float | None:
+        """Deviations of a row's mean score over test samples, whose products are covariances, shape (M,); None where it
+        cannot be tested.
+        """
+        found = self._of(row)
+        return None if found is None else found[0]
+
+    def n_units(self, row: Row) -> int:
+        """Test samples of a row, or groups of them, that vary independently of each other."""
+        return self._test.n_units(row)
 
     def ranges(self, rows: Sequence[Row]) -> list[tuple[int, int]] | None:
         """Of each row the first and the last rank, with 95 % confidence for all of them together; None where no row can

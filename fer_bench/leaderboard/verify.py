@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import binascii
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from fer_bench.ensembles.human_baseline import agreement_of
-from fer_bench.ensembles.recompute import recompute_from_members
-from fer_bench.errors import FerBenchError, RecordError
-from fer_bench.leaderboard.differences import (
-    NO_RECORD_HINT,
-    Difference,
-    VerificationReport,
-    compare_values,
-    equal_values,
-)
-from fer_bench.metrics import table
-from fer_bench.npz import RowCountError
-from fer_bench.predictions import Predictions
-from fer_bench.protocols import Protocol
+from fer_bench.errors import RecordError
+from fer_bench.leaderboard.check_files import check_files
+from fer_bench.leaderboard.checked import Checked, out_of_order
+from fer_bench.leaderboard.differences import NO_RECORD_HINT, VerificationReport
+from fer_bench.leaderboard.processes import each_result
 from fer_bench.registry import unknown_name
-from fer_bench.results import corruptions
-from fer_bench.results.grids import grid_lines
-from fer_bench.results.newer import is_newer_version
-from fer_bench.results.places import require_place
-from fer_bench.results.protocol import protocol_of
-from fer_bench.results.record import Record, unpack_outcomes
+from fer_bench.results import corruptions, reproductions
+from fer_bench.results.grids import SUFFIX
+from fer_bench.results.kept import Kept, Stamp, stamp
 from fer_bench.results.store import Store
-from fer_bench.scoring.corrupted import score_corrupted
-from fer_bench.scoring.known import known_part, unknown_names
-from fer_bench.scoring.moments import mean_ccc
-from fer_bench.scoring.newer import expected, lacking, newer_than, without
-from fer_bench.scoring.outside import not_here
-from fer_bench.scoring.record import scores_on_train
-from fer_bench.scoring.score import correct, score
+
+# Files that a process is given at once; a grid alone is as much.
+_AT_ONCE = 12
+# Below this, processes take longer to begin than to verify.
+_FEW = 24
 
 
-def verify(store: Store, protocols: Sequence[str] | None = None) -> VerificationReport:
+def verify(
+    store: Store,
+    protocols: Sequence[str] | None = None,
+    *,
+    kept: Kept | None = None,
+    everything: bool = True,
+    processes: int = 1,
+) -> VerificationReport:
     """Recompute the scores of stored records.
 
     Args:
         store: records and predictions.
         protocols: names of those to verify; none: all.
+        kept: where it is kept which files were found without a difference; None: nowhere.
+        everything: also verify what has not changed since it was found without a difference.
+        processes: at work at the same time.
 
     Returns:
         Every difference: numbers (floats within 1e-9), outcomes, counts, files that are missing, altered or damaged,
@@ -60,12 +52,8 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
     Raises:
         UnknownNameError: a protocol without records, where there are records of others.
         RecordError: a protocol is named, and there is no record at all.
+        HardwareError: a process died.
     """
-    differences: list[Difference] = []
-    n_verified = n_without = n_lacking = 0
-    order: dict[tuple[str, str], tuple[bytes, str]] = {}
-    unknown: Counter[str] = Counter()
-    needed: Counter[str] = Counter()
     known = store.protocols()
     for name in protocols or ():
         if not known:
@@ -73,299 +61,93 @@ def verify(store: Store, protocols: Sequence[str] | None = None) -> Verification
             raise RecordError(problem, NO_RECORD_HINT)
         if name not in known:
             raise unknown_name("protocol", name, known)
-    for name in sorted(set(protocols)) if protocols else known:
-        for path, record in _entries(store, name):
-            if isinstance(record, RecordError):
-                differences.append(Difference(path, "the file", None, record.problem))
-                continue
-            store.notice.see(record.unknown_fields)
-            if is_newer_version(record.code.get("version")):
-                unknown.update({*unknown_names(record.metrics), *unknown_names(record.validation_metrics)})
-            if record.status != "finished":
-                n_without += 1
-                continue
-            n_verified += 1
-            n_lacking += _lacks_newer(record)
-            needed.update({f"{name} needs plugin {plugin}" for name, plugin in not_here(record).items()})
-            found = _differences(store, record, path, order)
-            if found and (now := _written_anew(path, record)) is not None:
-                found = _differences(store, now, path, order)
-            differences += found
+    names = sorted(set(protocols)) if protocols else known
+    files = {name: [*store.files(name), *store.grids(name)] for name in names}
     # Also of protocols whose last record has been deleted.
-    for name in sorted(set(protocols)) if protocols else corruptions.protocols(store):
-        for path in corruptions.files(store, name):
-            differences += _found_by(_corrupted(store, path), path)
-    store.notice.give()
-    return VerificationReport(
-        n_verified, n_without, tuple(differences), store.results, dict(unknown), n_lacking, dict(needed)
-    )
+    for kind in (corruptions, reproductions):
+        for name in names if protocols else sorted({*names, *kind.protocols(store)}):
+            files.setdefault(name, []).extend(kind.files(store, name))
+    unchanged = {} if kept is None or everything else _unchanged(kept, files)
+    changed = {name: [path for path in each if path not in unchanged] for name, each in files.items()}
+    found = unchanged | dict(_checked(store.root, changed, processes))
+    if kept is not None:
+        _keep(kept, files, found, unchanged)
+    return _report(store, files, found, sum(one.n_verified for one in unchanged.values()))
 
 
-def _differences(
-    store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]]
-) -> list[Difference]:
-    """Differences of a record, whatever it contains."""
-    return _found_by(verify_record(store, record, path, order), path)
+def _unchanged(kept: Kept, files: Mapping[str, Sequence[Path]]) -> dict[Path, Checked]:
+    """What is kept of files that have not changed, nor any that they depend on."""
+    now: dict[str, Stamp] = {}
 
+    def same(path: str, before: Stamp) -> bool:
+        if path not in now:
+            now[path] = stamp(Path(path))
+        return now[path] == before
 
-def _found_by(verification: Iterator[Difference], path: Path) -> list[Difference]:
-    """Differences of a file, whatever it contains."""
-    found: list[Difference] = []
-    try:
-        # One by one, so that differences found before an error are kept.
-        for difference in verification:
-            found.append(difference)
-    # A record may say anything, in any type, where the code that recomputes it expects what the suite writes.
-    except Exception as error:
-        what = error.problem if isinstance(error, FerBenchError) else f"{type(error).__name__}: {error}"
-        found.append(Difference(path, "the record", None, f"cannot be verified: {what}"))
+    found = {}
+    for name, each in files.items():
+        known = kept.read(f"verified-{name}")
+        for path in each:
+            content = known.get(str(path))
+            if content is not None and all(same(*pair) for pair in content["files"].items()):
+                found[path] = Checked.from_json(content)
     return found
 
 
-def _lacks_newer(record: Record) -> bool:
-    try:
-        return bool(lacking(record, protocol_of(record).task.kind))
-    except FerBenchError:
-        return False
+def _keep(
+    kept: Kept, files: Mapping[str, Sequence[Path]], found: Mapping[Path, Checked], unchanged: Mapping[Path, Checked]
+) -> None:
+    for name, each in files.items():
+        if any(path not in unchanged for path in each):
+            sound = {path: found[path] for path in each if not found[path].differences}
+            settled = {path: one for path, one in sound.items() if kept.settled(one.files.values())}
+            kept.write(f"verified-{name}", {str(path): one.to_json() for path, one in settled.items()})
 
 
-def _written_anew(path: Path, record: Record) -> Record | None:
-    """The record of a run that was repeated while the former one was read; None where nothing has changed."""
-    try:
-        now = Record.load(path, strict=True)
-        require_place(now, path)
-    except RecordError:
-        return None
-    return now if now != record and now.status == "finished" else None
+def _checked(root: Path, files: Mapping[str, Sequence[Path]], processes: int) -> Iterator[tuple[Path, Checked]]:
+    """Verify files, by several processes where there are many."""
+    # The largest first, so that none is left to wait for at the end.
+    ordered = sorted((part for each in files.values() for part in _parts(each)), key=_weight, reverse=True)
+    few = sum(map(_weight, ordered)) < _FEW
+    results = each_result(check_files, [(root, part) for part in ordered], 1 if few else processes)
+    for part, found in zip(ordered, results, strict=True):
+        yield from zip(part, found, strict=True)
 
 
-def verify_record(
-    store: Store, record: Record, path: Path, order: dict[tuple[str, str], tuple[bytes, str]] | None = None
-) -> Iterator[Difference]:
-    """Differences of one finished record.
-
-    Args:
-        store: where its predictions are.
-        record: the record.
-        path: its file.
-        order: ids seen so far, by protocol with the names of files, and checksum of the test split; updated in place.
-    """
-    try:
-        protocol = protocol_of(record)
-    except FerBenchError as error:
-        yield Difference(path, "protocol", record.protocol, error.problem)
-        return
-    test = yield from _split(store, record, path, protocol, "test", record.metrics)
-    if record.validation_metrics or "validation" in record.predictions:
-        yield from _split(store, record, path, protocol, "validation", record.validation_metrics)
-    if test is None:
-        return
-    if record.n_scored != len(test):
-        yield Difference(path, "n_scored", record.n_scored, len(test))
-    if protocol.task.kind == "classes":
-        yield from _outcomes(path, record.outcomes, correct(test))
-    if on_train := record.training.get("on_train"):
-        yield from _on_train(on_train, path)
-    if record.kind == "ensemble":
-        yield from (
-            Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record)
-        )
-    if "votes" in record.predictions and protocol.task.labels is not None:
-        yield from _agreement(store, record, path, len(protocol.task.labels))
-    checksum = (record.data.get("checksums") or {}).get("test", "")
-    if order is not None and checksum:
-        # Files with other names on another machine are the same copy, but only records with the same names can be
-        # compared sample by sample.
-        same = "|".join(str(record.data.get(key) or "") for key in ("names", "order"))
-        ids, first = order.setdefault((f"{record.protocol}|{same}", checksum), (_digest(test), record.run_id))
-        if ids != _digest(test):
-            yield Difference(
-                path,
-                "predictions.test.ids",
-                "other samples, another order or other targets",
-                f"as in {first}, on the same copy of the data",
-            )
+def _parts(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Files that are verified together: a grid, or some records of a folder."""
+    folders: dict[Path, list[Path]] = {}
+    for path in files:
+        folders.setdefault(path if path.name.endswith(SUFFIX) else path.parent, []).append(path)
+    for each in folders.values():
+        yield from (each[start : start + _AT_ONCE] for start in range(0, len(each), _AT_ONCE))
 
 
-def _agreement(store: Store, record: Record, path: Path, n_classes: int) -> Iterator[Difference]:
-    """Differences of how far people agree, which follows from their votes; of its metrics some are newer than it, or
-    those of plugins.
-    """
-    stored = record.training.get("agreement") or {}
-    recomputed = agreement_of(store.predictions(record, "votes"), n_classes)
-    others = not_here(record)
-    stated = without(stored, others)
-    if is_newer_version(record.code.get("version")):
-        stated = _shared(stated, recomputed)
-    wanted = without(expected(recomputed, stored, [metric.name for metric in table()]), others)
-    for difference in compare_values(stated, wanted, "training.agreement"):
-        yield Difference(path, *difference)
+def _weight(part: Sequence[Path]) -> int:
+    return 4 * _AT_ONCE if part[0].name.endswith(SUFFIX) else len(part)
 
 
-def _shared(stated: Mapping[str, Any], recomputed: Mapping[str, Any]) -> dict[str, Any]:
-    """What is stated of all that this version computes, at any depth."""
-    return {
-        name: _shared(value, recomputed[name]) if isinstance(value, Mapping) else value
-        for name, value in stated.items()
-        if name in recomputed
+def _report(
+    store: Store, files: Mapping[str, Sequence[Path]], found: Mapping[Path, Checked], n_unchanged: int
+) -> VerificationReport:
+    inside = [path for each in files.values() for path in each if path.is_relative_to(store.results)]
+    others = [path for each in files.values() for path in each if not path.is_relative_to(store.results)]
+    ordered = [found[path] for path in (*inside, *others)]
+    unknown: Counter[str] = Counter()
+    needed: Counter[str] = Counter()
+    for one in ordered:
+        store.notice.see(one.unknown_fields)
+        unknown.update(one.unknown)
+        needed.update(one.needed)
+    store.notice.give()
+    counts: dict[str, Any] = {
+        name: sum(getattr(one, name) for one in ordered) for name in ("n_verified", "n_without", "n_lacking")
     }
-
-
-def _corrupted(store: Store, path: Path) -> Iterator[Difference]:
-    """Differences of scores on corrupted images: they follow from the packed answers and the predictions of the record,
-    which must be the ones they name.
-    """
-    found = corruptions.Corrupted.load(path, strict=True)
-    record = store.find(found.protocol, found.model, found.run_id)
-    if record is None:
-        yield Difference(path, "run_id", found.run_id, "there is no such record; delete the file")
-        return
-    if not corruptions.is_of(found, record):
-        what = (
-            "made with another training of this run, or other corruptions: delete it, and give `fer-bench evaluate RUN"
-            " --corruptions` again"
-        )
-        yield Difference(path, "of", found.of, what)
-        return
-    # A mean over a subset of the corruptions would be consistent with its answers too.
-    for name in sorted(
-        corruptions.TITLES.keys() - found.answers.keys() - (found.left_out.keys() & corruptions.NEED_FACES)
-    ):
-        yield Difference(
-            path, f"answers.{name}", None, "all corruptions, save those of eyes and mouth where there are no faces"
-        )
-    for name in sorted(found.answers.keys() - corruptions.TITLES.keys()):
-        yield Difference(path, f"answers.{name}", name, "no corruption of this version")
-    protocol, clean = protocol_of(record), store.predictions(record)
-    values = protocol.task.labels is None
-    answers = corruptions.unpack_all(found, len(clean), clean.outputs.shape[1] if values else 0)
-    recomputed = score_corrupted(protocol, clean, answers)
-    stated = {name: getattr(found, name) for name in recomputed}
-    stated["intervals"] = {name: None if pair is None else list(pair) for name, pair in found.intervals.items()}
-    for difference in compare_values(stated, recomputed, "corrupted"):
-        yield Difference(path, *difference)
-
-
-def _entries(store: Store, protocol: str | None) -> Iterator[tuple[Path, Record | RecordError]]:
-    """Every record with its file, those of grids one by one; the error where a file, or a line of a grid, cannot be
-    used.
-    """
-    for path in store.files(protocol):
-        try:
-            record = Record.load(path, strict=True)
-            require_place(record, path)
-            yield path, record
-        except RecordError as error:
-            yield path, error
-    for path in store.grids(protocol):
-        try:
-            for line in grid_lines(path):
-                yield _line(path, line)
-        except RecordError as error:
-            yield path, error
-
-
-def _line(path: Path, line: Record | RecordError) -> tuple[Path, Record | RecordError]:
-    if isinstance(line, RecordError):
-        return path, line
-    try:
-        require_place(line, path)
-    except RecordError as error:
-        return path, error
-    return path.with_name(f"{path.name}#{line.run_id}"), line
-
-
-def _split(
-    store: Store, record: Record, path: Path, protocol: Protocol, split: str, metrics: Mapping[str, Any]
-) -> Generator[Difference, None, Predictions | None]:
-    """Differences of one split; returns its predictions where they could be read and scored."""
-    try:
-        predictions = store.predictions(record, split)
-        recomputed = score(protocol, predictions)
-    except RowCountError as error:
-        yield Difference(path, f"predictions.{split}.n", record.predictions[split].n, error.problem)
-        return None
-    except FerBenchError as error:
-        yield Difference(
-            path,
-            f"predictions.{split}",
-            record.predictions[split].file if split in record.predictions else None,
-            error.problem,
-        )
-        return None
-    name = "metrics" if split == "test" else "validation_metrics"
-    # Additional metrics of newer versions are counted; in a record of this version or an older one they are an error.
-    stated = known_part(metrics) if is_newer_version(record.code.get("version")) else metrics
-    others = not_here(record)
-    stated, wanted = without(stated, others), expected(recomputed, metrics, newer_than(record))
-    for difference in compare_values(stated, without(wanted, others), name):
-        yield Difference(path, *difference)
-    return predictions
-
-
-def _outcomes(path: Path, text: str, right: npt.NDArray[np.bool_]) -> Iterator[Difference]:
-    try:
-        stored = unpack_outcomes(text, len(right))
-    except (RecordError, binascii.Error) as error:
-        yield Difference(path, "outcomes", None, f"cannot be read: {error}")
-        return
-    wrong = int((stored != right).sum())
-    if wrong:
-        yield Difference(
-            path, "outcomes", f"{int(stored.sum())} right", f"{int(right.sum())} right, {wrong} bits differ"
-        )
-
-
-def _on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
-    """The score on the training split: accuracy from its bits, CCC from its sums."""
-    if "sums" in stated:
-        yield from _ccc_on_train(stated, path)
-        return
-    key = "training.on_train.accuracy"
-    try:
-        accuracy = float(unpack_outcomes(stated["outcomes"], stated["n"]).mean())
-    except (RecordError, binascii.Error, KeyError, TypeError) as error:
-        yield Difference(path, key, stated.get("accuracy"), f"the outcomes cannot be read: {error}")
-        return
-    if not equal_values(stated.get("accuracy"), accuracy):
-        yield Difference(path, key, stated.get("accuracy"), accuracy)
-    if "confusion" in stated:
-        yield from _classes_on_train(stated, accuracy, path)
-
-
-def _classes_on_train(stated: Mapping[str, Any], accuracy: float, path: Path) -> Iterator[Difference]:
-    """The scores of the training split that follow from its confusion matrix, which must fit the outcomes."""
-    key = "training.on_train"
-    try:
-        confusion = np.asarray(stated["confusion"], dtype=np.int64)
-        found = scores_on_train(confusion)
-        right = float(np.trace(confusion[:, :-1]) / max(confusion.sum(), 1))
-    except (FerBenchError, ValueError, TypeError, IndexError) as error:
-        yield Difference(path, f"{key}.confusion", None, f"cannot be read: {error}")
-        return
-    if not equal_values(right, accuracy) or not equal_values(stated["n"], int(confusion.sum())):
-        yield Difference(path, f"{key}.confusion", f"{int(confusion.sum())} samples, accuracy {right}", accuracy)
-    for difference in compare_values({name: stated.get(name) for name in found}, found, key):
-        yield Difference(path, *difference)
-
-
-def _ccc_on_train(stated: Mapping[str, Any], path: Path) -> Iterator[Difference]:
-    key = "training.on_train.ccc"
-    try:
-        total = np.asarray(stated["sums"], dtype=np.float64)
-        ccc, n = mean_ccc(total), total[:, 0]
-    except (ValueError, TypeError, IndexError) as error:
-        yield Difference(path, key, stated.get("ccc"), f"the sums cannot be read: {error}")
-        return
-    if not equal_values(stated.get("ccc"), ccc):
-        yield Difference(path, key, stated.get("ccc"), ccc)
-    if not all(equal_values(stated.get("n"), float(count)) for count in n):
-        yield Difference(path, "training.on_train.n", stated.get("n"), n.tolist())
-
-
-def _digest(predictions: Predictions) -> bytes:
-    # Text of different widths (<U5, <U9) holds the same ids.
-    return (
-        "\n".join(predictions.ids.tolist()).encode()
-        + np.ascontiguousarray(predictions.targets).astype(np.float64).tobytes()
+    return VerificationReport(
+        **counts,
+        differences=(*(d for one in ordered for d in one.differences), *out_of_order(ordered)),
+        looked_in=store.results,
+        unknown_metrics=dict(unknown),
+        needs_plugins=dict(needed),
+        n_unchanged=n_unchanged,
     )

@@ -12,9 +12,10 @@ from torch import nn
 from fer_bench import plugins
 from fer_bench.errors import PluginError, WeightsError
 from fer_bench.metric_plugins import STATED
+from fer_bench.models import published
 from fer_bench.models.weights import read_file, require_weights
 from fer_bench.models.zoo import Network, build_specified
-from fer_bench.results.begin import run_folder
+from fer_bench.results.begin import find_checkpoint
 from fer_bench.results.record import Record
 from fer_bench.spec import Execution, RunSpec, build
 
@@ -39,13 +40,15 @@ def spec_of(record: Record, execution: Execution | None = None) -> RunSpec:
 
 
 def checkpoint_of(record: Record, spec: RunSpec) -> Path:
-    """Where the weights of a run are.
+    """Where the weights of a run are on this machine; where they are not, they are downloaded, if somebody keeps them.
 
     Raises:
-        WeightsError: they are not on this machine.
+        WeightsError: they cannot be had.
     """
-    checkpoint = run_folder(spec, record) / f"{spec.snapshot}.ckpt"
+    checkpoint = find_checkpoint(spec, record)
     if not checkpoint.is_file():
+        if (kept := published.find(record)) is not None:
+            return published.fetched(kept, record.run_id)
         problem = f"the checkpoint of run {record.run_id} is not at {checkpoint}."
         raise WeightsError(
             problem,
@@ -126,6 +129,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = read_file(str(path))
     except WeightsError as error:
         raise WeightsError(error.problem, hint) from None
+    if path.suffix == published.SUFFIX:
+        # What is published are the weights alone.
+        return {"state_dict": content, "epoch": 0}
     if not isinstance(content.get("state_dict"), dict) or not isinstance(content.get("epoch"), int):
         problem = f"{path}: not a checkpoint of this suite."
         raise WeightsError(problem, hint)

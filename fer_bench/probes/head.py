@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fer_bench.errors import SpecError
-from fer_bench.protocols import Task, find_task
+from fer_bench.protocols import TaskInfo, find_task
 from fer_bench.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ def _heads(settings: ProbeSettings) -> Iterator[AnyHead]:
         yield from (RidgeHead(penalty, seed, settings.resample) for penalty in settings.penalty for seed in seeds)
 
 
-def losses_for(task: Task) -> tuple[str, ...]:
+def losses_for(task: TaskInfo) -> tuple[str, ...]:
     """The losses of a grid that names none."""
     if task.kind == "values":
         return (RIDGE, "mse", "ccc")
     return CLASS_LOSSES if task.labels is None or task.labels.distances else CLASS_LOSSES[:1]
 
 
-def check_losses(losses: Sequence[str], task: Task) -> None:
+def check_losses(losses: Sequence[str], task: TaskInfo) -> None:
     """Refuse losses that a task has no meaning for.
 
     Raises:

@@ -18,6 +18,7 @@ from fer_bench.probes.heads import TrainedHeads
 from fer_bench.probes.stream_heads import StreamHead
 from fer_bench.results.grids import record_file
 from fer_bench.results.record import Record
+from fer_bench.results.remote import remote_run
 
 FILE = "best.ckpt"
 _DIGEST = "weights_sha256"
@@ -76,6 +77,8 @@ def keep(grid: str, records: Sequence[Record], inputs: Inputs, trained: TrainedH
     folder = paths.runs_dir() / _folder(grid)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / FILE, buffer.getvalue())
+    if (remote := remote_run(folder)) is not None:
+        remote.claim()
     return done
 
 
@@ -91,6 +94,8 @@ def read_head(record: Record) -> KeptHead:
         raise WeightsError(problem, "Probe a single fold, with --set dataset_options.fold=0, and predict with that.")
     name = _folder(record_file(record).partition(".")[0])
     path = paths.runs_dir() / name / FILE
+    if (remote := remote_run(path.parent)) is not None:
+        remote.bring_file(FILE)
     if paths.in_scratch() and not path.is_file():
         with paths.scratch(on=False):
             path = paths.runs_dir() / name / FILE

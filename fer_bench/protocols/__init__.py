@@ -29,7 +29,7 @@ from fer_bench.protocols.protocol import SELECTED_ON_TEST as SELECTED_ON_TEST
 from fer_bench.protocols.protocol import Protocol as Protocol
 from fer_bench.protocols.tasks import TASKS as TASKS
 from fer_bench.protocols.tasks import VIA as VIA
-from fer_bench.protocols.tasks import Task as Task
+from fer_bench.protocols.tasks import TaskInfo as TaskInfo
 from fer_bench.protocols.tasks import find_task as find_task
 from fer_bench.protocols.tasks import learn_classes as learn_classes
 from fer_bench.protocols.tasks import learn_values as learn_values

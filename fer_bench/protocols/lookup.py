@@ -10,7 +10,7 @@ from typing import Any
 from fer_bench.class_sets import cleaned
 from fer_bench.errors import SpecError
 from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
-from fer_bench.protocols.tasks import VIA, Task, find_task, is_own
+from fer_bench.protocols.tasks import VIA, TaskInfo, find_task, is_own
 from fer_bench.protocols.union import parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
@@ -106,7 +106,7 @@ def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
     return any(protocol.options and _chosen(protocol, options) for protocol in known)
 
 
-def _brought(name: str, task: Task) -> Protocol:
+def _brought(name: str, task: TaskInfo) -> Protocol:
     """Of a user dataset."""
     if parts := parts_of(name):
         about = (
@@ -132,7 +132,7 @@ def _brought(name: str, task: Task) -> Protocol:
     )
 
 
-def _of_values(name: str, task: Task, scale: tuple[float, float]) -> Protocol:
+def _of_values(name: str, task: TaskInfo, scale: tuple[float, float]) -> Protocol:
     """Of values that a user has named, whatever dataset they are of."""
     listed, (low, high) = ", ".join(task.dimensions), scale
     title = f"{name}, {listed} ({task.name.rpartition('_')[2]})"

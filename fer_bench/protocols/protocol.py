@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer_bench import metrics
-from fer_bench.protocols.tasks import Task
+from fer_bench.protocols.tasks import TaskInfo
 from fer_bench.registry import Registry
 
 # Infix of a protocol's name whose predictions are scored against other labels than the dataset's own.
@@ -35,7 +35,7 @@ class Protocol:
     """
 
     dataset: str
-    task: Task
+    task: TaskInfo
     n_test: int | None = None
     checksums: dict[str, str] = field(default_factory=dict)
     version: int = 1

@@ -17,7 +17,7 @@ VIA = "-via-"
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskInfo:
     """A kind of prediction.
 
     Args:
@@ -73,7 +73,7 @@ EMOTIC26 = (
     "sympathy",
     "yearning",
 )
-TASKS: Registry[Task] = Registry("task")
+TASKS: Registry[TaskInfo] = Registry("task")
 _TITLES = {
     "fer7": "seven expressions",
     "fer8": "eight expressions",
@@ -87,7 +87,7 @@ _TITLES = {
 for _name in LABEL_SETS:
     TASKS.add(
         _name,
-        Task(
+        TaskInfo(
             _name,
             "classes",
             "weighted_f1" if _name in ("emo8", "emo24", "arousal3", "valence3") else "accuracy",
@@ -95,10 +95,10 @@ for _name in LABEL_SETS:
             title=_TITLES.get(_name, _name),
         ),
     )
-TASKS.add("va", Task("va", "values", "ccc", dimensions=("valence", "arousal"), title="valence and arousal"))
+TASKS.add("va", TaskInfo("va", "values", "ccc", dimensions=("valence", "arousal"), title="valence and arousal"))
 TASKS.add(
     "vad",
-    Task(
+    TaskInfo(
         "vad",
         "values",
         "ccc",
@@ -106,30 +106,30 @@ TASKS.add(
         title="valence, arousal and dominance",
     ),
 )
-TASKS.add("emotic26", Task("emotic26", "labels", "map", dimensions=EMOTIC26, title="26 emotion categories"))
+TASKS.add("emotic26", TaskInfo("emotic26", "labels", "map", dimensions=EMOTIC26, title="26 emotion categories"))
 for _name in ("valence", "arousal"):
-    TASKS.add(_name, Task(_name, "values", "ccc", dimensions=(_name,), title=_name))
+    TASKS.add(_name, TaskInfo(_name, "values", "ccc", dimensions=(_name,), title=_name))
 
 
 # Tasks with custom classes, by names that contain a digest of them. Reading a spec or a record that states its classes
 # registers them here, so that a name means the same in every process.
-_OWN: dict[str, Task] = {}
+_OWN: dict[str, TaskInfo] = {}
 
 
-def own_task(labels: LabelSet) -> Task:
+def own_task(labels: LabelSet) -> TaskInfo:
     """The task of a label set: the built-in one of that name, or one of classes that a user has named, known by its
     name from now on.
     """
     return (
         TASKS[labels.name]
         if labels.name in TASKS
-        else _OWN.setdefault(labels.name, Task(labels.name, "classes", "accuracy", labels))
+        else _OWN.setdefault(labels.name, TaskInfo(labels.name, "classes", "accuracy", labels))
     )
 
 
-def own_values(values: ValueSet) -> Task:
+def own_values(values: ValueSet) -> TaskInfo:
     """The task of values that a user has named, known by its name from now on."""
-    task = Task(values.name, "values", values.primary, dimensions=values.names, scale=values.scale)
+    task = TaskInfo(values.name, "values", values.primary, dimensions=values.names, scale=values.scale)
     return _OWN.setdefault(values.name, task)
 
 
@@ -163,7 +163,7 @@ def learn_values(stated: Mapping[str, Any]) -> None:
         own_values(found)
 
 
-def is_own(task: Task) -> bool:
+def is_own(task: TaskInfo) -> bool:
     """Whether a task is one of classes that a user has named."""
     return task.name in _OWN
 
@@ -200,7 +200,7 @@ def learn_classes(stated: Mapping[str, Any]) -> None:
         own_task(labels)
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str) -> TaskInfo:
     """A task by name; ``<target>-via-<source>`` is the target's task restricted to the classes that the source's label
     set has too.
 
@@ -222,10 +222,10 @@ def find_task(name: str) -> Task:
     if len(shared) < 2:
         problem = f"task {name!r}: {target} and {source} have {len(shared)} classes in common."
         raise SpecError(problem, "Choose a dataset whose labels can be mapped.")
-    return Task(name, "classes", _task(target).primary, LabelSet(name, shared, labels.synonyms))
+    return TaskInfo(name, "classes", _task(target).primary, LabelSet(name, shared, labels.synonyms))
 
 
-def _task(name: str) -> Task:
+def _task(name: str) -> TaskInfo:
     if name not in _OWN and NAMED.fullmatch(name):
         problem = f"task {name!r} needs its classes, which are not given."
         raise SpecError(problem, f"Name them with {OPTION}, and leave the task out.")

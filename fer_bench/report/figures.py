@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_bench.ensembles.curve import png_of
 from fer_bench.metrics import in_words
-from fer_bench.scoring.classification import confusion_statistics, reliability
+from fer_bench.scoring.classification import confusion_statistics
 from fer_bench.scoring.intervals import resampled_confusions
+from fer_bench.scoring.probabilities import reliability
 from fer_bench.scoring.resampling import percentiles
 
 Float = npt.NDArray[np.float64]

@@ -85,13 +85,9 @@ def build_section(
         f"{first.row}" if len(records) > 1 or not siblings else first.run_id, name_of_row(first), tuple(records)
     )
     labels = protocol.task.labels
-    for metric in metrics.shown_of(protocol.task.kind, [record.code for record in records]):
-        if any(metric.name in record.metrics for record in records):
-            section.scores.append(
-                (metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test"))
-            )
-    section.facts.extend(_facts(records, metrics.headline(protocol.task.kind)))
-    section.tables.extend(_tables(first))
+    section.scores.extend(scores(protocol.task.kind, records))
+    section.facts.extend(facts(records, metrics.headline(protocol.task.kind)))
+    section.tables.extend(tables(first))
     section.figures.extend(_curves(store, protocol, siblings or records))
     section.figures.extend(_members(protocol, first))
     if protocol.task.kind == "labels":
@@ -105,6 +101,13 @@ def build_section(
     return section
 
 
+def scores(kind: str, records: Sequence[Record]) -> Iterable[tuple[str, str, str]]:
+    """Every metric of a kind of task that runs have: its title, and its value on validation and on test."""
+    for metric in metrics.shown_of(kind, [record.code for record in records]):
+        if any(metric.name in record.metrics for record in records):
+            yield metric.title, _score(records, metric.name, "validation"), _score(records, metric.name, "test")
+
+
 def _of_categories(records: Sequence[Record], names: Sequence[str]) -> Shown:
     title = "test" if len(records) == 1 else f"test, mean of {len(records)} runs"
     caption = (
@@ -114,7 +117,7 @@ def _of_categories(records: Sequence[Record], names: Sequence[str]) -> Shown:
 
 
 def _curves(store: Store, protocol: Protocol, siblings: Sequence[Record]) -> Iterable[Shown]:
-    siblings, each, many = _with_curves(store, siblings)
+    siblings, each, many = with_curves(store, siblings)
     runs = [record.training.get("curves") or {} for record in siblings]
     best = [record.training.get("best_epoch") for record in siblings]
     shown = dict.fromkeys(("loss", metrics.HEADLINE[protocol.task.kind], protocol.primary))
@@ -125,7 +128,7 @@ def _curves(store: Store, protocol: Protocol, siblings: Sequence[Record]) -> Ite
         )
 
 
-def _with_curves(store: Store, siblings: Sequence[Record]) -> tuple[Sequence[Record], str, str]:
+def with_curves(store: Store, siblings: Sequence[Record]) -> tuple[Sequence[Record], str, str]:
     """The runs that were trained, what they are, and how many in words: of cross-validations those of their folds."""
     folds = [
         found
@@ -247,7 +250,8 @@ def _score(records: Sequence[Record], name: str, split: str) -> str:
     return text if interval is None else f"{text} [{', '.join(in_units(end, name) for end in interval)}]"
 
 
-def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]:
+def facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]:
+    """What is known of runs beside their scores: name and text."""
     first = records[0]
     yield "kind", first.kind
     yield "runs", ", ".join(record.run_id for record in records)
@@ -305,7 +309,8 @@ def _facts(records: Sequence[Record], main: Metric) -> Iterable[tuple[str, str]]
         yield "notes", "; ".join(first.notes)
 
 
-def _tables(record: Record) -> Iterable[Table]:
+def tables(record: Record) -> Iterable[Table]:
+    """The members of an ensemble; how people agree."""
     members = record.training.get("members")
     if record.kind == "ensemble" and members:
         score = next(name for name in metrics.HEADLINE.values() if f"validation_{name}" in members[0])

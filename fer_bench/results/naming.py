@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fer_bench.spec import NO_SETTINGS
+
 Key = TypeVar("Key")
 
 # Differences that a name can carry; runs that differ in more are distinguished by the beginning of their digest.
 _MOST = 3
-_NOT_SETTINGS = frozenset({"seed", "recipe", "execution"})
 _DIGEST_SHOWN = 10
 _TEMPORAL = {"gru": " + GRU", "tcn": " + TCN", "transformer": " + transformer"}
 
@@ -57,7 +58,7 @@ def unique_names(named: Mapping[Key, Named]) -> dict[Key, str]:
 
 def _differences(named: Sequence[Named]) -> list[str]:
     settings = [_flat(one.spec) for one in named]
-    keys = sorted({key for flat in settings for key in flat} - _NOT_SETTINGS)
+    keys = sorted({key for flat in settings for key in flat} - NO_SETTINGS)
     differing = [key for key in keys if len({flat.get(key) for flat in settings}) > 1]
     if 0 < len(differing) <= _MOST:
         texts = [", ".join(f"{key} {flat.get(key, '–')}" for key in differing) for flat in settings]
@@ -69,7 +70,7 @@ def _differences(named: Sequence[Named]) -> list[str]:
 def _flat(spec: Mapping[str, Any]) -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in spec.items():
-        if isinstance(value, dict) and key not in _NOT_SETTINGS:
+        if isinstance(value, dict) and key not in NO_SETTINGS:
             flat |= {f"{key}.{inner}": _text(content) for inner, content in value.items()}
         else:
             flat[key] = _text(value)

@@ -23,6 +23,7 @@ from fer_bench.results.borrowing import borrow, lender_of
 from fer_bench.results.grids import SUFFIX, StackedPredictions, grid_to_json, load_grid
 from fer_bench.results.leftovers import Names, leftovers, sweep_folder
 from fer_bench.results.newer import Notice
+from fer_bench.results.opened import Opened
 from fer_bench.results.places import checked, folder_name, in_place, is_misplaced, require_place
 from fer_bench.results.record import Record, with_classes
 from fer_bench.results.writing import writing
@@ -33,12 +34,16 @@ class Store:
 
     Args:
         root: the folder that holds ``results/``; None: the project's ``leaderboards/``.
+        kept_bytes: of predictions that are kept in memory once they are read.
+        touched: is told of each file before it is looked for, and of each pattern of files.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(
+        self, root: Path | None = None, *, kept_bytes: int = 0, touched: Callable[[Path], None] | None = None
+    ) -> None:
         self.root = root or paths.leaderboards_dir()
-        # Records of a grid are read one after the other: caching one file is enough.
-        self._opened: tuple[Path, str, StackedPredictions] | None = None
+        self._opened = Opened(kept_bytes)
+        self._touched = touched or (lambda path: None)
         self.notice = Notice(self.results)
 
     @classmethod
@@ -66,13 +71,17 @@ class Store:
             RecordError: it is damaged.
         """
         path = self.path(protocol, model, run_id)
+        self._touched(path)
         return Record.load(path) if path.is_file() else self._find_head(path.parent, run_id)
 
-    @staticmethod
-    def _find_head(folder: Path, run_id: str) -> Record | None:
+    def _find_head(self, folder: Path, run_id: str) -> Record | None:
         # A grid may hold a hundred records: only one that names the run is taken apart.
         named = f'"{run_id}"'.encode()
-        grids = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if named in path.read_bytes())
+        self._touched(folder / f"*{SUFFIX}")
+        found = sorted(folder.glob(f"*{SUFFIX}"))
+        for path in found:
+            self._touched(path)
+        grids = (path for path in found if named in path.read_bytes())
         return next((record for path in grids for record in load_grid(path) if record.run_id == run_id), None)
 
     def find_intact(self, protocol: str, model: str, run_id: str) -> Record | None:
@@ -228,14 +237,14 @@ class Store:
             problem = f"record {record.run_id} has no {split} predictions."
             raise RecordError(problem)
         path = self.folder(record) / entry.file
+        self._touched(path)
         if not self._leads_inside(path):
             problem = f"{path}: the predictions file is a link that leads out of the record's folder."
             raise RecordError(problem, "Put the file itself there, or repeat the run.")
-        if entry.head is None:
-            return Predictions.load(path, entry.sha256, entry.n)
-        if self._opened is None or self._opened[:2] != (path, entry.sha256) or len(self._opened[2]) != entry.n:
-            self._opened = (path, entry.sha256, StackedPredictions.load(path, entry.sha256, entry.n))
-        return self._opened[2].of(entry.head)
+        named = path, entry.sha256, entry.n
+        if entry.head is not None:
+            return self._opened.get(*named, StackedPredictions.load).of(entry.head)
+        return self._opened.get(*named, Predictions.load) if self._opened.most_bytes else Predictions.load(*named)
 
     def put(
         self,
@@ -342,22 +351,23 @@ class Store:
                 for h, record in enumerate(records)
             ]
             place.record(path.name, grid_to_json(done), entries.values())
-        self._opened = None
+        self._opened.clear()
         return done
 
-    def sweep(self, records: Iterable[Record]) -> None:
-        """Remove what killed processes left in any folder of results.
+    def sweep(self, records: Iterable[Record], protocols: Iterable[str]) -> None:
+        """Remove what killed processes left in folders of results.
 
         Args:
-            records: all that the store holds; only folders with a file that none of them names are locked and looked
+            records: all of these protocols; only folders with a file that none of them names are locked and looked
                 into again.
+            protocols: names.
         """
         names: dict[Path, tuple[list[Names], set[str]]] = {}
         for record in records:
             named, stems = names.setdefault(self.folder(record), ([], set()))
             named.append({entry.file: entry.sha256 for entry in record.predictions.values()})
             stems.add(f"{record.run_id}.json")
-        for folder in sorted(self.results.glob("*/*")):
+        for folder in sorted(folder for name in protocols for folder in (self.results / name).glob("*")):
             if leftovers(folder, *names.get(folder, ([], set()))):
                 sweep_folder(folder)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.scoring.classification import confusion_statistics
-from fer_bench.scoring.resampling import N_RESAMPLES, Interval, multinomial_blocks, percentiles
+from fer_bench.scoring.classification import Confusion, confusion_statistic
+from fer_bench.scoring.resampling import N_RESAMPLES, Interval, multinomial_blocks, percentiles_of
 from fer_bench.scoring.undefined import Float
 
 
@@ -43,8 +43,7 @@ def bootstrap_confusion(
 
     Args:
         confusion: shape (C, C) or (C, C + 1), counts.
-        names: statistics of :func:`~fer_bench.scoring.classification.confusion_statistics` that are one number per
-            matrix.
+        names: metrics of a confusion matrix.
         n_resamples: number of resamples.
         seed: of the resampling.
         confidence: level of the interval.
@@ -52,14 +51,10 @@ def bootstrap_confusion(
     Returns:
         (low, high) of each name; None without samples.
     """
-    drawn = [
-        {name: statistics[name] for name in names}
-        for statistics in map(confusion_statistics, resampled_confusions(confusion, n_resamples, seed))
-    ]
-    return {
-        name: percentiles(np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0), confidence)
-        for name in names
-    }
+    matrices = map(Confusion, resampled_confusions(confusion, n_resamples, seed))
+    drawn = [np.stack([confusion_statistic(matrix, name) for name in names]) for matrix in matrices]
+    together = np.concatenate(drawn, axis=1) if drawn else np.empty((len(names), 0))
+    return dict(zip(names, percentiles_of(together, confidence), strict=True))
 
 
 def resampled_confusions(confusion: npt.ArrayLike, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[Float]:

@@ -13,7 +13,7 @@ from fer_bench import metrics
 from fer_bench.errors import RecordError
 from fer_bench.metric_entry import METRICS
 from fer_bench.metric_plugins import function
-from fer_bench.scoring.resampling import N_RESAMPLES, Interval, Units, percentiles
+from fer_bench.scoring.resampling import N_RESAMPLES, Interval, Units, percentiles_of
 from fer_bench.scoring.undefined import Float, divide
 
 # Variances of equal numbers that rounding leaves, relative to the largest of the resamples.
@@ -149,10 +149,9 @@ def bootstrap_values(
     drawn = statistics(
         np.concatenate([_weighted(block, per_group) for block in Units(len(per_group)).blocks(n_resamples, seed)])
     )
-    intervals = {
-        f"{name}/{key}": percentiles(drawn[key][:, d], confidence) for d, name in enumerate(names) for key in scores
-    }
-    return intervals | {key: percentiles(drawn[key].mean(axis=1), confidence) for key in scores}
+    each = [drawn[key][:, d] for d in range(len(names)) for key in scores]
+    means = [drawn[key].mean(axis=1) for key in scores]
+    return dict(zip(keys, percentiles_of(np.stack([*each, *means]), confidence), strict=True))
 
 
 def _weighted(weights: npt.NDArray[np.generic], per_group: Float) -> Float:

@@ -1,7 +1,7 @@
 """Scores of tasks of several labels: a sample has any number of categories, and average precision ranks.
 
-Average precision and the area under the ROC curve are scikit-learn's; resamples are scored by
-:func:`weighted_average_precision`, which is equal to them and handles thousands of resamples at once.
+Average precision and the area under the ROC curve are those of scikit-learn; resamples are scored by
+:func:`weighted_average_precision`, which is equal to it and handles thousands of resamples at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from fer_bench import metrics as table
 from fer_bench.errors import RecordError
 from fer_bench.metric_plugins import compute
 from fer_bench.predictions import Predictions
-from fer_bench.scoring.resampling import Units, percentiles
+from fer_bench.scoring.average_precision import average_precision
+from fer_bench.scoring.resampling import Units, percentiles_of
 from fer_bench.scoring.undefined import Float, defined, defined_list, divide, mean_where_defined
 
 # Below every probability: a sample without an answer is last in the order of each category.
@@ -73,15 +74,8 @@ class Categories:
 
     @cached_property
     def average_precision(self) -> Float:
-        """scikit-learn's average precision of each category, shape (K,); NaN for one that no sample has."""
-        from sklearn.metrics import average_precision_score
-
-        return np.array(
-            [
-                average_precision_score(self.targets[:, k], self.ranking[:, k]) if n else np.nan
-                for k, n in enumerate(self.support)
-            ]
-        )
+        """Average precision of each category, shape (K,); NaN for one that no sample has."""
+        return average_precision(self.targets, self.ranking)
 
 
 def mean_ap(given: Categories) -> float:
@@ -209,7 +203,7 @@ def _intervals(given: Categories, groups: npt.NDArray[np.str_] | None) -> dict[s
         return dict.fromkeys(names)
     drawn = np.concatenate(list(_blocks(given, units)))
     columns = [mean_where_defined(drawn), *drawn.T]
-    found = zip(names, map(percentiles, columns), strict=True)
+    found = zip(names, percentiles_of(np.stack(columns)), strict=True)
     return {name: None if pair is None else list(pair) for name, pair in found}
 
 

@@ -14,8 +14,9 @@ from fer_bench.metric_entry import METRICS, RESERVED, Metric
 from fer_bench.metric_plugins import brought, function, stated_plugins
 from fer_bench.protocols import own_dimensions
 from fer_bench.results.record import Record
-from fer_bench.scoring.classification import Confusion, Probabilities
+from fer_bench.scoring.classification import Confusion
 from fer_bench.scoring.multilabel import Categories
+from fer_bench.scoring.probabilities import Probabilities
 
 _MATRICES = np.array([[[3, 1, 0, 0], [0, 2, 1, 1], [1, 0, 4, 0]], [[0, 0, 0, 0], [0, 5, 2, 0], [0, 1, 3, 0]]])
 _CALLS = {

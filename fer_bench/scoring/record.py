@@ -13,13 +13,9 @@ from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.results.record import Record, pack_outcomes
-from fer_bench.scoring.classification import (
-    confusion_matrix,
-    predicted_classes,
-    probability_scores,
-    scores_from_confusion,
-)
+from fer_bench.scoring.classification import confusion_matrix, predicted_classes, scores_from_confusion
 from fer_bench.scoring.moments import mean_ccc, sums
+from fer_bench.scoring.probabilities import probability_scores
 from fer_bench.scoring.regression import answer_missing
 from fer_bench.scoring.score import correct, score
 

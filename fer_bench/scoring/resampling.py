@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,19 +105,40 @@ class Units:
         np.add.at(out, self.member, terms)
         return out
 
-    def blocks(self, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[Int]:
-        """How often each is in each resample, blocks of shape (b, n)."""
-        return count_blocks(self.n, draw_of(seed), n_resamples)
+    def blocks(self, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[npt.NDArray[np.integer[Any]]]:
+        """How often each is in each resample, blocks of shape (b, n), not to be written to."""
+        if self.n * n_resamples > _BLOCK:
+            return count_blocks(self.n, draw_of(seed), n_resamples)
+        return iter(_drawn(self.n, n_resamples, seed))
+
+
+@lru_cache(maxsize=4)
+def _drawn(n: int, n_resamples: int, seed: int) -> tuple[npt.NDArray[np.integer[Any]], ...]:
+    """What is drawn of n depends on their number alone: the records of a protocol share it."""
+    return tuple(block.astype(np.min_scalar_type(n)) for block in count_blocks(n, draw_of(seed), n_resamples))
 
 
 def percentiles(drawn: npt.ArrayLike, confidence: float = 0.95) -> Interval:
     """The middle share of resampled values (B,); None where fewer than half of them are defined."""
-    values = np.asarray(drawn, dtype=np.float64)
-    known = values[~np.isnan(values)]
-    if not _enough(known, values):
-        return None
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    return percentiles_of(np.asarray(drawn, dtype=np.float64)[None], confidence)[0]
+
+
+def percentiles_of(drawn: Float, confidence: float = 0.95) -> list[Interval]:
+    """As :func:`percentiles`, of each row of values (K, B)."""
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    defined = ~np.isnan(drawn)
+    whole = defined.all(axis=1) & (drawn.shape[1] > 0)
+    found: list[Interval] = [None] * len(drawn)
+    # All rows at once, where none has gaps of its own.
+    if whole.any():
+        for at, low, high in zip(np.flatnonzero(whole), *np.quantile(drawn[whole], ends, axis=1), strict=True):
+            found[at] = float(low), float(high)
+    for at in np.flatnonzero(~whole):
+        known = drawn[at][defined[at]]
+        if _enough(known, drawn[at]):
+            low, high = np.quantile(known, ends)
+            found[at] = float(low), float(high)
+    return found
 
 
 def two_sided_p(drawn: Float) -> float | None:

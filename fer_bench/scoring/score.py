@@ -11,14 +11,10 @@ from fer_bench import metrics as table
 from fer_bench.errors import RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
-from fer_bench.scoring.classification import (
-    confusion_matrix,
-    predicted_classes,
-    probability_scores,
-    scores_from_confusion,
-)
+from fer_bench.scoring.classification import confusion_matrix, predicted_classes, scores_from_confusion
 from fer_bench.scoring.intervals import bootstrap_confusion
 from fer_bench.scoring.multilabel import score_categories
+from fer_bench.scoring.probabilities import probability_scores
 from fer_bench.scoring.value_scores import score_values
 
 

@@ -25,8 +25,6 @@ N_DRAWS = 1000
 _NOTHING = 1e-18
 # Far below what one sample adds to the variance of a difference, above what numerical jitter does.
 _JITTERS = 10.0
-# The cells of one block of draws: some 30 MB.
-_BLOCK = 4_000_000
 
 Indices = npt.NDArray[np.intp]
 
@@ -210,13 +208,16 @@ def _largest_by_chance(covariance: Float, noises: Noises, over_samples: Float, c
     recipes = np.maximum(over_samples - noises.flips[a] - noises.flips[b], 0.0)
     # Rows with the same answers are equal for certain: what is left of them is the jitter, and no difference.
     differ = recipes + noises.trained[a] + noises.trained[b] > _JITTERS * jitter
-    size = max(1, _BLOCK // len(a))
-    largest = []
-    for start in range(0, N_DRAWS, size):
-        drawn = normal[start : start + size] @ root.T
-        trained = noises.trained * scales[start : start + size][:, which]
-        variance = recipes + trained[:, a] + trained[:, b]
-        size_of = np.abs(drawn[:, a] - drawn[:, b]) / np.sqrt(np.maximum(variance, jitter))
-        largest.append(np.where(differ, size_of, 0.0).max(axis=1))
+    drawn, trained = normal @ root.T, noises.trained * scales[:, which]
+    largest = np.zeros(N_DRAWS)
+    first = 0
+    # One row against all after it: pairs of one row lie side by side, and nothing of the size of all pairs is made.
+    for i in range(k - 1):
+        pairs = slice(first, first := first + k - 1 - i)
+        if not differ[pairs].any():
+            continue
+        variance = recipes[pairs] + trained[:, i, None] + trained[:, i + 1 :]
+        size_of = np.abs(drawn[:, i, None] - drawn[:, i + 1 :]) / np.sqrt(np.maximum(variance, jitter))
+        largest = np.maximum(largest, size_of[:, differ[pairs]].max(axis=1))
     # Rounded, so that the last bits of a linear algebra library decide nothing.
-    return round(float(np.quantile(np.concatenate(largest), confidence)), 3)
+    return round(float(np.quantile(largest, confidence)), 3)

@@ -1,4 +1,6 @@
-"""The recipes of all suites: found by name for ``run --use``, and listed with what they measured."""
+"""The recipes of all suites, and those that searches have found: by name for ``run --use``, and listed with what they
+measured.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +23,9 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.sweeps.suite import read_suite
 
+# What the recipes of all searches are called together.
+TUNED = "tuned"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,15 +34,21 @@ class Recipe:
     Args:
         suite: its name.
         spec: the run, with the first seed.
+        name: of a search, which made it; empty: what the run's recipe is called.
     """
 
     suite: str
     spec: RunSpec
+    name: str = ""
 
     @property
     def use(self) -> str:
         """What ``--use`` takes: the suite and the recipe, in lower case with hyphens."""
-        return f"{self.suite}/{slug(self.spec.recipe or self.spec.model)}"
+        return f"{self.suite}/{self.name or slug(self.spec.recipe or self.spec.model)}"
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name, or a digest, means it."""
+        return name in (self.spec.digest(), slug(self.spec.recipe), self.spec.recipe, self.name)
 
 
 def slug(name: str) -> str:
@@ -45,12 +57,22 @@ def slug(name: str) -> str:
 
 
 def all_recipes() -> list[Recipe]:
-    """One recipe for each digest of the trainings of each suite in ``benchmarks/suites``, in the suites' order."""
+    """One recipe for each digest of the trainings of each suite in ``benchmarks/suites``, in the suites' order, and
+    then those of searches.
+    """
     found: dict[tuple[str, str], Recipe] = {}
     for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
         for spec in read_suite(path):
             found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
-    return list(found.values())
+    searched = (
+        Recipe(TUNED, spec, path.stem) for path in sorted(tuned_dir().glob("*.yaml")) for spec in read_suite(path)
+    )
+    return [*found.values(), *searched]
+
+
+def tuned_dir() -> Path:
+    """The folder of recipes that searches have found: beside the records of the rows that are made with them."""
+    return paths.leaderboards_dir() / TUNED
 
 
 def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,11 +92,7 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in flags.items() if value is not None}
     suite, _, wanted = name.rpartition("/")
     recipes = all_recipes()
-    fitting = [
-        one
-        for one in recipes
-        if suite in ("", one.suite) and wanted in (one.spec.digest(), slug(one.spec.recipe), one.spec.recipe)
-    ]
+    fitting = [one for one in recipes if suite in ("", one.suite) and one.is_called(wanted)]
     if not fitting:
         kind = "recipe"
         raise unknown_name(kind, name, [one.use if suite else one.use.partition("/")[2] for one in recipes])
@@ -86,7 +104,7 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     distinct: dict[str, dict[str, Any]] = {}
     for one in fitting:
         settings = merge(_taken(one.spec, given), given) | unset(flags)
-        distinct.setdefault(repr({**settings, "recipe": ""}), settings)
+        distinct.setdefault(repr({**settings, "recipe": "", "trials": 0}), settings)
     if len(distinct) > 1:
         models = sorted({one.spec.model for one in fitting})
         shown = ", ".join(

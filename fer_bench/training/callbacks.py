@@ -10,9 +10,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from fer_bench.errors import RunNanError
+from fer_bench.results.remote import RemoteRun
 from fer_bench.spec import RunSpec
 
 
@@ -142,6 +143,23 @@ class BestCheckpoint(ModelCheckpoint):
         }
         scores = {str(folder / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **here, "dirpath": self.dirpath, "best_k_models": scores})
+
+
+class Upload(Checkpoint):
+    """Puts each epoch's checkpoints where other machines find them. Lightning calls callbacks of this kind last, in
+    their order: behind those that write the files.
+
+    Args:
+        remote: of the training.
+    """
+
+    def __init__(self, remote: RemoteRun) -> None:
+        self.remote = remote
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The epoch is over, and training waits."""
+        if trainer.is_global_zero:
+            self.remote.push()
 
 
 def _lr(trainer: L.Trainer) -> float:

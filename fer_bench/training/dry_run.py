@@ -155,5 +155,5 @@ def settings_of(spec: RunSpec) -> str:
     left out.
     """
     stated = spec.model_dump(mode="json", exclude={"execution"})
-    told = {*spec.identity(), *_ALWAYS, *(("recipe",) if spec.recipe else ())}
+    told = {*spec.identity(), *_ALWAYS, *(("recipe",) if spec.recipe else ()), *(("trials",) if spec.trials else ())}
     return yaml.safe_dump({key: value for key, value in stated.items() if key in told}, sort_keys=False, width=110)

@@ -7,14 +7,16 @@ import copy
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.errors import HardwareError, Interrupted, WeightsError
+from fer_bench.errors import Interrupted, OutOfMemory, WeightsError
 from fer_bench.models.trained import read_checkpoint
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
@@ -22,7 +24,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tracking.session import Session
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
-from fer_bench.training.distributed import is_first
+from fer_bench.training.distributed import is_first, take_from_first
 from fer_bench.training.hardware import Device
 from fer_bench.training.stopping import LOSS, FindingEmoStopping
 from fer_bench.training.trainer import build_trainer
@@ -38,6 +40,7 @@ def fit(
     device: Device,
     folder: Path,
     session: Session | None = None,
+    watching: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train a task, or read what an earlier call has trained.
 
@@ -49,6 +52,7 @@ def fit(
         device: resolved hardware.
         folder: holds ``last.ckpt`` (after every epoch), ``best.ckpt`` and, when done, ``trained.json``.
         session: gets the epochs; None: nothing tracks them.
+        watching: more callbacks, called behind those that write checkpoints.
 
     Returns:
         Facts of the training: epochs, best epoch, seconds, learning curves, whether it was resumed, micro-batch and
@@ -60,7 +64,9 @@ def fit(
         WeightsError: the checkpoint to resume from is damaged.
     """
     done = folder / "trained.json"
-    _forget_if_too_late(spec, folder)
+    if is_first(spec.execution):
+        _forget_if_too_late(spec, folder)
+    take_from_first(folder, (done.name, "last.ckpt"))
     if done.is_file():
         return _read(done, f"{spec.snapshot}.ckpt")
     facts: dict[str, Any]
@@ -71,12 +77,12 @@ def fit(
     halvings_left = spec.execution.max_memory_halvings if spec.execution.devices * spec.execution.num_nodes == 1 else 0
     while True:
         with contextlib.suppress(torch.OutOfMemoryError):
-            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate, session)
+            facts = _attempt(spec, protocol, task, datamodule, device, folder, accumulate, session, watching)
             break
         # Out here, for while the exception lives it holds on to the memory of the attempt.
         if not halvings_left or datamodule.batch_size < 4 or datamodule.batch_size % 2:
             problem = f"out of memory on {device.accelerator} with batches of {datamodule.batch_size}."
-            raise HardwareError(
+            raise OutOfMemory(
                 problem, "Use a smaller --batch-size (a power of two can be halved on its own), image size or model."
             )
         halvings_left -= 1
@@ -128,12 +134,13 @@ def _attempt(
     folder: Path,
     accumulate: int,
     session: Session | None,
+    watching: Sequence[Callback],
 ) -> dict[str, Any]:
     last = folder / "last.ckpt"
     resumed = last.is_file()
     datamodule.first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     history = History(verbose=not on_terminal())
-    trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session)
+    trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session, watching)
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,13 +17,13 @@ from filelock import FileLock, Timeout
 from fer_bench import paths
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
-from fer_bench.errors import FerBenchError, RecordError, RunNanError
+from fer_bench.errors import FerBenchError, RecordError, RunInProgress, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
 from fer_bench.models.trained import load_weights
 from fer_bench.models.weights import weights_digest
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
-from fer_bench.results.begin import begin_record
+from fer_bench.results.begin import begin_record, folder_to_train
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.inputs import (
     Inputs,
@@ -34,9 +35,9 @@ from fer_bench.results.inputs import (
     marked,
     may_resume,
     run_id_for,
-    training_folder,
 )
 from fer_bench.results.record import Record
+from fer_bench.results.remote import LOCK, TRAINED, remote_run
 from fer_bench.results.store import Store
 from fer_bench.scoring.record import scored, without_scores
 from fer_bench.spec import Execution, RunSpec
@@ -48,7 +49,7 @@ from fer_bench.training import hardware
 from fer_bench.training.announce import announced, resumption
 from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.clip_features import attach_features
-from fer_bench.training.distributed import distribution, is_first
+from fer_bench.training.distributed import distribution, is_first, join, said_by_first
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
@@ -65,6 +66,9 @@ from fer_bench.training.teachers import (
 )
 from fer_bench.training.votes import Votes, votes_for
 
+# In the folder of a training that only a search has begun, which the search may remove.
+OF_A_SEARCH = "searched"
+_OTHER = "other data than those of the training of the same settings"
 # Gives a session what is shown of a finished run.
 Publish = Callable[[Session, Store, Record], None]
 
@@ -76,6 +80,7 @@ def run(
     force: bool = False,
     begun: Callable[[], None] | None = None,
     publish: Publish | None = None,
+    wait: float = 0.0,
 ) -> Record:
     """Train, select on validation, test once, score, and write the record.
 
@@ -85,6 +90,7 @@ def run(
         force: repeat a run whose record exists.
         begun: is called once nothing that the run needs is missing: its data have been read, and its teachers found.
         publish: is called with the record where the run is tracked (``execution.wandb``).
+        wait: seconds to wait for another process that is carrying out the same run.
 
     Returns:
         The record; the existing one if the run has finished before.
@@ -118,8 +124,11 @@ def run(
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
         begun()
+    join(spec.execution, device.accelerator)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
-    if existing is not None and not force:
+    if said_by_first(existing is not None and not force):
+        if existing is None or not is_first(spec.execution):
+            sys.exit(0)
         note_present(store, protocol, checksums_of(existing))
         return existing
     if gone:
@@ -134,12 +143,18 @@ def run(
 
     run_id = called()
 
-    folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
-    with lock(folder, spec.execution):
+    said = resumption(spec, paths.runs_dir() / spec.training_id())
+    folder = folder_to_train(spec, inputs)
+    remote = remote_run(folder) if is_first(spec.execution) else None
+    with lock(folder, spec.execution, wait):
         if is_first(spec.execution):
+            fetched = remote is not None and remote.bring()
             begin_folder(folder, spec, inputs, anew=force)
-            if (found := resumption(spec, folder)) != resumption(spec, paths.runs_dir() / spec.training_id()):
-                print(f"run         {run_id}  other data than those of the training of the same settings: {found}")
+            if remote is not None:
+                remote.claim()
+            if (found := resumption(spec, folder)) != said:
+                why = f"from {paths.runs_address()}" if fetched else _OTHER
+                print(f"run         {run_id}  {why}: {found}")
         L.seed_everything(spec.seed, workers=True, verbose=False)
         first = datamodule.split_dataset("validation").images[0]
         counts = counts_of(datamodule, protocol)
@@ -171,6 +186,8 @@ def run(
             try:
                 with distribution(spec.execution):
                     training = fit(spec, protocol, task, datamodule, device, folder, session)
+                    if remote is not None:
+                        remote.push()
             except RunNanError as error:
                 store.put(without_scores(draft, error.problem), called=called)
                 session.summary({"status": "nan", "message": error.problem})
@@ -196,7 +213,7 @@ def run(
             return done
 
 
-def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False) -> None:
+def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = False, searched: bool = False) -> None:
     """Mark a training's folder with the inputs of the training.
 
     Args:
@@ -204,17 +221,22 @@ def begin_folder(folder: Path, spec: RunSpec, inputs: Inputs, *, anew: bool = Fa
         spec: of the run.
         inputs: its fingerprint.
         anew: remove what it could resume from.
+        searched: it is begun by a search; whatever a run has begun or taken up stays the run's.
 
     Raises:
         FerBenchError: another process has started the same training on other data there.
     """
-    if training_folder(paths.runs_dir(), spec.training_id(), inputs) != folder:
+    if folder_to_train(spec, inputs) != folder:
         problem = f"another process has just trained these settings on other data in {folder}."
         raise FerBenchError(problem, "Run the command again: it gets a separate folder.")
     if anew or not may_resume(folder, inputs):
-        for name in ("trained.json", "last.ckpt"):
+        for name in (TRAINED, "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
         mark(folder, inputs)
+        if searched:
+            (folder / OF_A_SEARCH).touch()
+    if not searched:
+        (folder / OF_A_SEARCH).unlink(missing_ok=True)
 
 
 def _draft(
@@ -239,9 +261,11 @@ def _draft(
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device.accelerator == "cuda" else None,
     }
-    notes = (
-        [] if facts["known_copy"] is not False else ["another copy of the data than the one that the protocol ranks"]
-    )
+    begun = begin_record(spec, protocol, run_id)
+    notes = [
+        *begun.notes,
+        *(["another copy of the data than the one that the protocol ranks"] if facts["known_copy"] is False else []),
+    ]
     if labels := facts.get("labels"):
         notes.append(
             f"trained on the labels of {labels['file']}: {labels['n_train_changed']} of {facts['n']['train']} training"
@@ -251,7 +275,6 @@ def _draft(
         [] if votes is None else [f"{VOTES} ({votes.unnamed} training faces without a vote)"]
     ):
         notes.append(f"distilled from {', '.join(named)}")
-    begun = begin_record(spec, protocol, run_id)
     code = begun.code | plugin_facts(spec)
     caveats = list(
         dict.fromkeys(
@@ -271,8 +294,13 @@ def _draft(
 
 
 @contextlib.contextmanager
-def lock(folder: Path, execution: Execution) -> Iterator[None]:
+def lock(folder: Path, execution: Execution, wait: float = 0.0) -> Iterator[None]:
     """Lock a run's folder against other processes; those that a distributed strategy starts belong to the first.
+
+    Args:
+        folder: of the training.
+        execution: of the run.
+        wait: seconds to wait for a process that holds it.
 
     Raises:
         FerBenchError: the same run is already in progress.
@@ -281,12 +309,12 @@ def lock(folder: Path, execution: Execution) -> Iterator[None]:
     if not is_first(execution):
         yield
         return
-    guard = FileLock(folder / "run.lock")
+    guard = FileLock(folder / LOCK)
     try:
-        guard.acquire(timeout=0)
+        guard.acquire(timeout=wait)
     except Timeout:
-        problem = f"this run is already in progress (it holds the lock {folder / 'run.lock'})."
-        raise FerBenchError(
+        problem = f"this run is already in progress (it holds the lock {folder / LOCK})."
+        raise RunInProgress(
             problem, "Wait for it, or stop it and run the command again: it resumes from its last epoch."
         ) from None
     try:

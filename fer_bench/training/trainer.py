@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -12,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fer_bench.protocols import Protocol
+from fer_bench.results.remote import remote_run
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.rules_findingemo import PATIENCE
 from fer_bench.tracking.session import Session
@@ -23,6 +25,7 @@ from fer_bench.training.callbacks import (
     KeepEpoch,
     NanGuard,
     Patience,
+    Upload,
     on_terminal,
     snapshot_epoch,
 )
@@ -45,6 +48,7 @@ def build_trainer(
     history: History,
     accumulate: int = 1,
     session: Session | None = None,
+    watching: Sequence[L.Callback] = (),
 ) -> L.Trainer:
     """Build the Trainer of a run.
 
@@ -56,6 +60,7 @@ def build_trainer(
         history: collects the epochs' scores.
         accumulate: batches per optimiser step.
         session: gets the epochs; None: nothing tracks them.
+        watching: more callbacks; of Lightning's order, checkpoints are written last, before these.
     """
     _quiet()
     by_rule = spec.stopper == "findingemo"
@@ -83,6 +88,9 @@ def build_trainer(
         from lightning.pytorch.callbacks import EMAWeightAveraging
 
         callbacks.append(EMAWeightAveraging(decay=spec.ema))
+    callbacks += watching
+    if (remote := remote_run(folder)) is not None:
+        callbacks.append(Upload(remote))
     execution = spec.execution
     # To show reads of memory that nobody has written, PyTorch would fill every new tensor first: some percent of a
     # step, and no other result.

@@ -6,10 +6,23 @@ import math
 import random
 from pathlib import Path
 
+import typer
 import yaml
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from fer_bench.errors import FerBenchError
 
 MOODS = {"happy": 1.0, "neutral": 0.0, "sad": -0.8, "surprise": 0.2}
+
+
+def run_verb(app: typer.Typer, *words: object) -> str:
+    """What a verb says; its error, where it ends in one of ours."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=True)
+    if isinstance(result.exception, FerBenchError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def draw_face(path: Path, mood: float, seed: int = 0, size: int = 96) -> None:

@@ -4,25 +4,19 @@ import csv
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from fer_bench.annotate.store import AnswerStore
 from fer_bench.annotate.study import load_study
 from fer_bench.cli.annotate import app
 from fer_bench.errors import FerBenchError
 
-from .fakes import write_study
+from .fakes import run_verb, write_study
 
-
-def run(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=True)
-    if isinstance(result.exception, FerBenchError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+run = partial(run_verb, app)
 
 
 def test_links_export_prescreen(tmp_path: Path) -> None:

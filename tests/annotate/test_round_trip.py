@@ -4,12 +4,12 @@ labels."""
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from fer_bench.annotate.answers import Answer
 from fer_bench.annotate.store import AnswerStore
@@ -25,17 +25,12 @@ from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
 from fer_bench.spec import RunSpec
+from fer_bench.studies import reannotation
 from fer_bench.studies.relabelled import score_relabelled
 
-from .fakes import draw_face
+from .fakes import draw_face, run_verb
 
-
-def run(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=True)
-    if isinstance(result.exception, FerBenchError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+run = partial(run_verb, app)
 
 
 @pytest.fixture
@@ -73,8 +68,9 @@ def put_run(store: Store, ids: list[str], targets: list[int]) -> str:
     return record.run_id
 
 
-def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path) -> None:
+def test_out_to_annotators_and_back(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("crowdkit")
+    monkeypatch.setattr(reannotation, "study_reannotation", partial(reannotation.study_reannotation, n_resamples=20))
     pictures = tmp_path / "study" / "images"
     arguments = ("annotate", "images", "folder:mine", "--task", "fer7", "--data-dir", dataset, "--out", pictures)
     assert "wrote 14 images" in run(*arguments, "--per-class", 2)

@@ -30,6 +30,7 @@ def test_audit_takes_the_dataset_s_own_task(fer_bench, tmp_path, arguments):
     assert done.out.startswith("afew_va: ")
 
 
+@pytest.mark.draws
 def test_audit_of_values_shows_their_joint_distribution(fer_bench, tmp_path):
     write_afew_va(tmp_path / "afew_va", clips=10)
     done = fer_bench("audit", "afew_va", "--data-dir", tmp_path, "--task", "va", "--figure", tmp_path / "labels.png")

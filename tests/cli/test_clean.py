@@ -31,11 +31,13 @@ def home(own_folders):
         write_atomically(paths.runs_dir() / name / "inputs.json", b"{}")
     write_atomically(paths.runs_dir() / "reports" / "page" / "report.html", b"x" * 1000)
     write_atomically(paths.runs_dir() / "auto" / "0123456789.json", b"{}")
+    write_atomically(paths.runs_dir() / "suites" / "paper-abcdef" / "state.json", b"{}")
     cache.cached("toy", "2" * 24, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
     cache.cached("other", "1-" + "a" * 22, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
     read_or_compute({"about": 1}, 3, lambda start: iter([np.zeros((3 - start, 2), np.float32)]), np.float32)
     write_atomically(paths.cache_dir() / "digests" / f"{'0' * 24}.npz", b"x")
     write_atomically(paths.cache_dir() / "crops" / "c-4-8" / "pixels", b"x")
+    write_atomically(paths.cache_dir() / "weights" / f"{'0' * 64}.safetensors", b"x")
     # Of killed processes, and what the suite has not made.
     (paths.runs_dir() / "abc" / ".best.ckpt.999999.part").write_bytes(bytes(2**20))
     (paths.cache_dir() / "toy" / f".2-{'3' * 22}.abcd.part").mkdir()
@@ -62,9 +64,11 @@ EVERYTHING = sorted(
         *["trainings"] * 2,
         "reports",
         "choices",
+        "suites",
         *["decoded copies"] * 2,
         "crops",
         "digests",
+        "published weights",
         "features",
         *["leftovers"] * 2,
     ]
@@ -81,11 +85,20 @@ def test_of_every_kind_something_is_found(home):
     assert {kind for of in disk.KINDS.values() for kind in of} == set(EVERYTHING)
 
 
+def test_copies_of_what_is_at_an_address_are_found(own_folders, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_RUNS", (own_folders / "shared").as_uri())
+    write_atomically(paths.runs_dir() / "abc" / "best.ckpt", b"x")
+    assert kinds() == ["trainings"]
+    monkeypatch.setenv("FER_BENCH_RUNS", str(own_folders / "runs"))
+    # Whatever the variable says later.
+    assert kinds() == ["trainings"]
+
+
 @pytest.mark.parametrize(
     ("flag", "gone"),
     [
-        ("--runs", {"trainings", "reports", "choices"}),
-        ("--cache", {"decoded copies", "crops", "digests"}),
+        ("--runs", {"trainings", "reports", "choices", "suites"}),
+        ("--cache", {"decoded copies", "crops", "digests", "published weights"}),
         ("--features", {"features"}),
         ("--leftovers", {"leftovers"}),
         ("--all", set(EVERYTHING)),
@@ -130,7 +143,7 @@ def test_what_is_being_written_stays(home):
         done = clean.remove(found.chosen)
     assert {entry.kind for entry in done.kept} == {"features", "leftovers"}
     assert done.failed == ()
-    assert kinds() == sorted([*["trainings"] * 2, "reports", "choices", "features", "leftovers"])
+    assert kinds() == sorted([*["trainings"] * 2, "reports", "choices", "suites", "features", "leftovers"])
 
 
 def test_older_than(home, fer_bench):
@@ -204,9 +217,8 @@ def test_what_the_system_refuses_is_said_and_the_rest_removed(home, fer_bench, m
 
 def test_doctor_says_what_they_take(home, fer_bench):
     out = fer_bench("doctor").out
-    assert re.search(
-        r"disk +trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\): `fer-bench clean --runs`", out
-    )
+    sizes = r"trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\), suites 2 B \(1\)"
+    assert re.search(rf"disk +{sizes}: `fer-bench clean --runs`", out)
     assert re.search(r"disk +features .* \(1\): `fer-bench clean --features`", out)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 import typer
-from PIL import Image
 
 from fer_bench.cli.main import app
 from tests.cli.every_kind import SIZES, make_home
@@ -162,6 +161,16 @@ CASES = {
         refused("--set=schedule_options.warm=1", says="schedule_options"),
         refused("--set=loss_options.gama=1", says="loss_options"),
         refused("--set=method=multitask", says="needs a network with a decoder"),
+    ],
+    "tune": [
+        case(*TRAIN, "--budget=1", "--search=lr=1e-3:1e-2:log", says="test it     fer-bench run --use tuned/"),
+        case(*TRAIN, "--dry-run", says="batch_size: "),
+        case(*TRAIN, "--task=va", "--loss=mse", "--dry-run", says="in protocol synthfaces-va"),
+        case(*TRAIN, "--folds=2", "--fold-by=frame", "--dry-run", says="on the first fold"),
+        refused(*TRAIN, "--search=seed=0,1", says="is not searched for"),
+        refused(*TRAIN, "--search=lr", says="expected KEY=VALUES"),
+        refused(*TRAIN, "--space=none.yaml", says=r"none\.yaml"),
+        refused(*TRAIN, "--set=method=distill", "--set=method_options.teachers=[{fer7}]", says="has no test split"),
     ],
     "suite": [
         case("{suite}", says="1 runs, 1 done, 0 to do"),
@@ -401,10 +410,40 @@ CASES = {
         refused("zzz", says="no record matches 'zzz'"),
         refused("semaine-va", says="no finished run"),
     ],
-    "leaderboard": [case(says="boards"), case("--check", says="up to date")],
+    "reproduce": [
+        *(case(f"{{{kind}}}", CPU, says="bit for bit") for kind in ("fer7", "tta", "valence", "vafolds")),
+        case("{probe}", CPU, says="verdict     trained again"),
+        case("{ensemble}", CPU, says="follows from its members"),
+        refused("{evaluated}", says="another run trained"),
+        refused("{human}", says="people answered"),
+        refused("{external}", says="another program made"),
+    ],
+    "weights": [
+        case("{fer7}", "{va}", "--out={out}", "--address=https://example.org/1", says=r"weights\.yaml"),
+        refused("{folds}", "--out={out}", "--address=https://example.org/1", says=NO_NETWORK["folds"]),
+        refused("{human}", "--out={out}", "--address=https://example.org/1", says="has no trained network"),
+    ],
+    "cost": [
+        *(
+            case(f"{{{kind}}}", "--counted", says="multiply-adds for one face")
+            for kind in ("fer7", "tta", "va", "folds")
+        ),
+        case("five_layer_cnn", "--counted", "--image-size=48", says="x 48 x 48"),
+        case("--all", "--counted", says="networks in"),
+        refused("{ensemble}", "--counted", says="Measure its members"),
+        refused("{human}", "--counted", says="kind human"),
+        refused(says="takes one run or network"),
+    ],
+    "leaderboard": [case(says="boards"), case("--check", says="up to date"), case("--all", "--processes=1")],
+    "site build": [
+        case("--out={out}/site", says=r"files \d+, .* changed"),
+        case("--out={out}/site", "--docs=docs", says="changed"),
+        refused("--out={images}", says="is not empty, and holds no site"),
+    ],
     "verify": [
         case(says="no difference"),
         case("synthfaces-va", says="no difference"),
+        case("--all", "--processes=1", says="recomputed from their predictions.* no difference"),
         refused("zzz", says="unknown protocol 'zzz'"),
     ],
     "rescore": [
@@ -508,6 +547,7 @@ CASES = {
 # Over a store without any record, where a verb looks into it.
 EMPTY = {
     "suite": [case("five_layer_cnn", "--dry-run", says="0 done")],
+    "site build": [refused("--out={out}/site", says="there is nothing to show.*fer-bench run")],
     "probe": [refused("--dataset=fer2013", "--run=abc", says="no record matches 'abc'")],
     "fuse": [refused("features:run:abc", "features:run:abd", "--dataset=fer2013", says="no record matches 'abc'")],
     "evaluate": [
@@ -529,6 +569,9 @@ EMPTY = {
     "submit": [refused("{submission}", "--protocol=semaine-va", "--name=Net", says="dataset 'semaine': found no")],
     "template": [case("ferplus-fer8-via-fer7", says="25 images to answer, by angry, disgust")],
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
+    "reproduce": [refused("abc", says="no record matches 'abc'")],
+    "weights": [refused("abc", "--out=x", "--address=https://example.org", says="no record matches 'abc'")],
+    "cost": [refused("abc", says="no record matches 'abc'"), case("--all", says="0 networks")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],
     "list": [case("runs")],
@@ -634,11 +677,6 @@ def stand_ins(monkeypatch, own_folders):
     monkeypatch.setattr("fer_bench.faces.detector.open_detector", open_detector)
     monkeypatch.setattr("fer_bench.faces.detector.landmarker_file", lambda *_: "none")
     monkeypatch.setattr("uvicorn.Server.run", lambda self, *_: setattr(self, "started", True))
-    # What figures look like is tested elsewhere; here it would take minutes.
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig",
-        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
-    )
     from fer_bench.studies import reannotation
     from fer_bench.studies.reannotation import recovery
 

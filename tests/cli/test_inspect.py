@@ -43,7 +43,7 @@ def test_list_of_runs(fer_bench):
     Store().put(
         Record(run_id="aa-s0", row="aa", protocol="toy-fer7", task="fer7", dataset="toy", model="net", recipe="plain")
     )
-    assert fer_bench("list", "runs").out.split() == ["toy-fer7/net/aa-s0", "finished", "plain"]
+    assert fer_bench("list", "runs").out.split() == ["toy-fer7/net/aa-s0", "finished", "net", "(plain)"]
 
 
 def test_version_and_help(fer_bench):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.datasets.muxspace import PERSON, MuxspaceDataModule
 from fer_bench.errors import MissingDataError, SpecError
@@ -67,7 +67,7 @@ def test_labels_people_and_splits(tmp_path, monkeypatch):
     assert FER8.names[labels["PersonB_0001.jpg"]] == "happiness"
     people = samples.columns["identity"].astype(str)
     assert all(len(set(samples.split[people == person])) == 1 for person in np.unique(people))
-    assert (samples.split == "test")[carve(samples.ids, samples.targets["fer8"], 0.2, people, salt="test")].all()
+    assert (samples.split == "test")[hold_out(samples.ids, samples.targets["fer8"], 0.2, people, salt="test")].all()
     assert "2 rows name an image that an earlier row names too" in samples.notes
     assert "duplicate" in samples.columns
     assert samples.images[0].shape[:2] == (96, 96)

@@ -18,7 +18,9 @@ from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
 from fer_bench.results.store import Store
 from fer_bench.submissions.questions import ask
-from tests.submissions.files import PROTOCOL, faces_at
+from tests.submissions.files import PROTOCOL
+from tests.submissions.files import faces as faces
+from tests.submissions.files import store as store
 
 # In another order and other spellings than the dataset has them.
 NAMES = ("Neutral", "Happiness", "Sadness", "Anger", "Fear", "Disgust", "Surprised")
@@ -46,18 +48,6 @@ def values(images):
 
 number = 3
 """
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    return faces_at(tmp_path_factory.mktemp("faces"))
-
-
-@pytest.fixture
-def store(faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_BENCH_CACHE", str(faces / "cache"))
-    monkeypatch.setenv("FER_BENCH_DATA", str(faces))
-    return Store(tmp_path / "leaderboards")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from fer_bench.ensembles import build as build_module
 from fer_bench.ensembles import part as part_module
 from fer_bench.ensembles.build import build_ensemble
 from fer_bench.ensembles.curve import best_size
@@ -37,21 +36,10 @@ def store(tmp_path):
     return made
 
 
-@pytest.fixture(autouse=True)
-def undrawn(request, monkeypatch):
-    """Figures are drawn only where they are looked at."""
-    if "figures" not in request.fixturenames:
-        monkeypatch.setattr(build_module, "draw_curve", lambda *_: b"")
-
-
-@pytest.fixture
-def figures():
-    """Asked for by a test that looks at them."""
-
-
-@pytest.mark.usefixtures("figures")
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, options, monkeypatch):
+@pytest.mark.parametrize(
+    "options", [pytest.param(one, marks=() if one else pytest.mark.draws) for one in OPTIONS], ids=str
+)
+def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, options):
     record = build_ensemble(store, PROTOCOL, **options)
     assert verify(store).differences == ()
     assert recompute_from_members(store, record) == []
@@ -68,10 +56,7 @@ def test_an_ensemble_is_verified_recomputed_and_ranked_like_any_record(store, op
     render_all(store)
     page = (store.root / "toy-fer7.md").read_text()
     assert f"ensemble ({record.recipe})" in page
-    # What was selected says so, and nothing is written twice. One figure is drawn again.
-    drawn = figure.read_bytes()
-    if options:
-        monkeypatch.setattr(build_module, "draw_curve", lambda *_: drawn)
+    # What was selected says so, and nothing is written twice.
     first = {path.name: path.read_bytes() for path in store.folder(record).iterdir() if path.suffix != ".json"}
     assert build_ensemble(store, PROTOCOL, **options).run_id == record.run_id
     assert {path.name: path.read_bytes() for path in store.folder(record).iterdir() if path.suffix != ".json"} == first

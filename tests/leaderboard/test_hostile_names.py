@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from fer_bench.escaping import one_line
 from fer_bench.leaderboard.claims import _citation, claims
 from fer_bench.leaderboard.formatting import link, title
-from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_markdown, place_between_markers
+from fer_bench.leaderboard.markdown import BEGIN, END, board_markdown, index_line, index_markdown, place_between_markers
 from fer_bench.leaderboard.matrix import Cell, to_markdown
 from fer_bench.leaderboard.rank import Board, rank
 from fer_bench.leaderboard.reported import Reported, ReportedRow, Source, Value
-from fer_bench.protocols import Protocol, Task
+from fer_bench.protocols import Protocol, TaskInfo
 from fer_bench.studies.reannotation.page import table
 from tests.leaderboard.fake_records import PROTOCOL, run
 
@@ -31,7 +31,7 @@ def links(page):
 
 
 def board(name):
-    protocol = Protocol(name, Task("t", "values", "ccc"), title=name, about=name, caveats=(name,))
+    protocol = Protocol(name, TaskInfo("t", "values", "ccc"), title=name, about=name, caveats=(name,))
     return Board(protocol=protocol, placed=(), unranked=(), n_test=None, n_duplicates=None, test="")
 
 
@@ -70,7 +70,7 @@ def test_claims_and_index():
     assert _citation(source.model_copy(update={"url": "https://doi.example/10.1"})).endswith(
         " <https://doi.example/10.1>"
     )
-    whole = index_markdown([board(NAME)], [])
+    whole = index_markdown([index_line(board(NAME), [])])
     assert len(links(whole.split("\n\n", 2)[2])) == 1
     assert place_between_markers(place_between_markers(None, whole, "x"), "new\n", "x") == f"{BEGIN}\nnew\n{END}\n"
 

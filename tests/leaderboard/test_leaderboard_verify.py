@@ -6,8 +6,9 @@ import pytest
 
 from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
+from fer_bench.leaderboard.differences import compare_values
 from fer_bench.leaderboard.significance import mcnemar_p
-from fer_bench.leaderboard.verify import compare_values, verify
+from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes

@@ -33,6 +33,7 @@ def records():
     ]
 
 
+@pytest.mark.draws
 def test_cells_say_how_many_samples_and_which_classes(records):
     cells = collect(records, "net")
     assert cells["fer2013-fer7"]["ferplus"].excluded == ("contempt",)

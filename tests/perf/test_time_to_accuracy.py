@@ -46,8 +46,6 @@ def options_for(tmp_path, **over):
 def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys, monkeypatch):
     measure = script("time_to_accuracy")
     to = tmp_path / "legs.jsonl"
-    sizes = {"n_train": 64, "n_validation": 28, "n_test": 14, "size": 48}
-    monkeypatch.setattr(measure, "QUICK", {**measure.QUICK, "dataset_options": sizes})
     command = ["--quick", "--seeds", "1", "--target", "0.01", "--threads", "1", "--to", str(to)]
     monkeypatch.setattr(
         measure,

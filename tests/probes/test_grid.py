@@ -29,6 +29,8 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 from fer_bench.sweeps.suite import read
 from tests.probes.coarse import build
+from tests.probes.coarse import small_backbones as small_backbones
+from tests.probes.coarse import store as store
 
 OPTIONS = {"n_train": 40, "n_validation": 16, "n_test": 20, "width": 96, "height": 72}
 GRID = {
@@ -39,17 +41,6 @@ GRID = {
     "patience": 2,
     "standardise": True,
 }
-
-
-@pytest.fixture(autouse=True)
-def _small_backbones(monkeypatch):
-    monkeypatch.setattr(streams_module, "build_backbone", build)
-    monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "leaderboards")
 
 
 def probe(**over):

@@ -9,7 +9,6 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
-import fer_bench.probes.grid as grid_module
 import fer_bench.probes.streams as streams_module
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.datasets.synthscenes import read_synthscenes
@@ -38,6 +37,8 @@ from fer_bench.scoring.score import score
 from fer_bench.tasks.rules_findingemo import learning_rate_factor
 from fer_bench.tasks.value_losses import build_value_loss
 from tests.probes.coarse import build
+from tests.probes.coarse import small_backbones as small_backbones
+from tests.probes.coarse import store as store
 
 LOSSES = ("mse", "mae", "ccc", "mse+ccc")
 SCENES = {"n_train": 50, "n_validation": 20, "n_test": 20, "width": 96, "height": 72}
@@ -53,17 +54,6 @@ GRID = {
     "max_epochs": 3,
     "standardise": True,
 }
-
-
-@pytest.fixture(autouse=True)
-def _small_backbones(monkeypatch):
-    monkeypatch.setattr(streams_module, "build_backbone", build)
-    monkeypatch.setattr(grid_module, "full_name", lambda stream, store: stream)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "leaderboards")
 
 
 @pytest.fixture(scope="module")

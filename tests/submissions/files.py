@@ -6,8 +6,10 @@ import csv
 import io
 
 import numpy as np
+import pytest
 
 from fer_bench.labels import FER7
+from fer_bench.results.store import Store
 from tests.fakes import make_faces, write_csv
 
 PROTOCOL = "fer2013-fer7"
@@ -54,3 +56,17 @@ def write(path, columns):
 def table_of(ids, outputs, key="id", names=FER7.names):
     """Columns of ids and one per class."""
     return {key: list(ids), **{name: [float(v) for v in outputs[:, i]] for i, name in enumerate(names)}}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """The small faces, once a module."""
+    return faces_at(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture
+def store(faces, tmp_path, monkeypatch):
+    """An empty store beside the small faces."""
+    monkeypatch.setenv("FER_BENCH_CACHE", str(faces / "cache"))
+    monkeypatch.setenv("FER_BENCH_DATA", str(faces))
+    return Store(tmp_path / "leaderboards")

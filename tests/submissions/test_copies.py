@@ -21,24 +21,14 @@ from fer_bench.submissions.questions import ask
 from fer_bench.submissions.submit import Statement, submit
 from fer_bench.submissions.tables import table_of
 from tests.fakes import write_class_folders
-from tests.submissions.files import PROTOCOL, faces_at, probabilities, write
+from tests.submissions.files import PROTOCOL, probabilities, write
+from tests.submissions.files import faces as faces
+from tests.submissions.files import store as store
 from tests.submissions.files import table_of as columns_of
 
 NET = Statement("My net")
 SIZES = {"n_train": 42, "n_validation": 21, "n_test": 28}
 SYNTH = "synthfaces-fer7"
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    return faces_at(tmp_path_factory.mktemp("faces"))
-
-
-@pytest.fixture
-def store(faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("FER_BENCH_CACHE", str(faces / "cache"))
-    monkeypatch.setenv("FER_BENCH_DATA", str(faces))
-    return Store(tmp_path / "leaderboards")
 
 
 def test_networks_of_another_label_set_answer_with_its_classes(store, tmp_path):

@@ -62,6 +62,7 @@ def test_the_scores_are_those_of_the_network_on_corrupted_images(finished, measu
     assert measured.faces == {"landmarks of the dataset": len(at), "standard place": 0}
 
 
+@pytest.mark.draws
 def test_measured_once_stored_verified_and_shown(finished, measured, monkeypatch, home):
     _, record, store = finished
     render_all(store)
@@ -81,7 +82,7 @@ def test_measured_once_stored_verified_and_shown(finished, measured, monkeypatch
     assert f"| {100 * measured.mean:.2f} ({-100 * measured.drop:+.1f} %) |" in board.read_text()
     assert verify(store).ok
     assert render_all(store, check=True) == []
-    store.sweep(store.records())
+    store.sweep(store.records(), store.protocols())
     assert path.is_file()
     monkeypatch.setattr("fer_bench.training.corrupted.measure", lambda *_: pytest.fail("measured twice"))
     assert "was measured before" in evaluate(record.run_id, "--corruptions").output

@@ -105,6 +105,7 @@ def test_the_record_holds_average_precision_and_no_outcomes(trained):
     assert record.n_scored == 14
 
 
+@pytest.mark.draws
 def test_it_is_ranked_and_reported(trained):
     store, record, home = trained
     render_all(store)

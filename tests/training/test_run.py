@@ -1,5 +1,7 @@
 import json
 import math
+import threading
+import time
 
 import lightning as L
 import numpy as np
@@ -328,6 +330,24 @@ def test_a_second_process_is_refused(home, tiny):
         run(spec)
     assert "run.lock" in caught.value.problem
     assert not (home / "boards" / "results").exists()
+
+
+def test_a_second_try_waits_for_the_lock_of_a_dying_first_one(home, tiny):
+    folder, held, waited = home / "runs" / "one", threading.Event(), []
+
+    def first():
+        with lock(folder, tiny().execution):
+            held.set()
+            time.sleep(0.2)
+            waited.append("released")
+
+    dying = threading.Thread(target=first)
+    dying.start()
+    held.wait()
+    with lock(folder, tiny().execution, wait=20):
+        waited.append("taken")
+    dying.join()
+    assert waited == ["released", "taken"]
 
 
 @pytest.mark.parametrize(

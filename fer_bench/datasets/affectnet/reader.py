@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.affectnet.index import raw_index
 from fer_bench.datasets.affectnet.raw import RawIndex
 from fer_bench.errors import BadDataError
@@ -124,11 +124,11 @@ def read_affectnet(
     expression, ids, is_train = expression[keep], raw.ids[keep], raw.is_train[keep]
     split = np.where(is_train, "train", "test").astype("<U10")
     if raw.release == "folder" and is_train.all():
-        split[carve(ids, expression, TEST_SHARE, salt="test", seed=seed)] = "test"
+        split[hold_out(ids, expression, TEST_SHARE, salt="test", seed=seed)] = "test"
         is_train = split == "train"
     if validation > 0 and is_train.any():
-        carved = carve(ids[is_train], expression[is_train], validation, seed=seed)
-        split[np.flatnonzero(is_train)[carved]] = "validation"
+        held_out = hold_out(ids[is_train], expression[is_train], validation, seed=seed)
+        split[np.flatnonzero(is_train)[held_out]] = "validation"
     return AffectNet(
         release=raw.release,
         root=raw.root,

@@ -23,7 +23,7 @@ from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.native import decode_grey
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
 from fer_bench.data.split_names import split_of
-from fer_bench.data.splits import carve
+from fer_bench.data.splits import hold_out
 from fer_bench.datasets.fer2013.csv_file import SIDE
 from fer_bench.errors import BadDataError
 from fer_bench.labels import FER7
@@ -214,7 +214,7 @@ def _splits(
         notes.append("split by the Usage in the file names (Training, PublicTest, PrivateTest)")
     if (split == "").all():
         split[:] = "train"
-        split[carve(ids, labels, TEST_SHARE, salt="test")] = "test"
+        split[hold_out(ids, labels, TEST_SHARE, salt="test")] = "test"
         notes.append(
             f"neither folders nor file names say the split: {TEST_SHARE:.0%} are held out as test by a hash of the ids;"
             " the official splits are lost"
@@ -232,7 +232,7 @@ def _splits(
         notes.append("no test images: those of validation are the test set")
     train = np.flatnonzero(split == "train")
     if not (split == "validation").any() and len(train):
-        split[train[carve(ids[train], labels[train], VALIDATION_SHARE, salt="validation")]] = "validation"
+        split[train[hold_out(ids[train], labels[train], VALIDATION_SHARE, salt="validation")]] = "validation"
         notes.append(
             f"neither a folder nor file names say what is validation: {VALIDATION_SHARE:.0%} of train are held out by a"
             " hash of the ids; the official validation split cannot be recovered from this copy"

@@ -26,7 +26,7 @@ from fer_bench.datasets.user_files import complete_splits, found_in, people
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.labels import LABEL_SETS, plain
 from fer_bench.own_data import TABLE_SUFFIXES
-from fer_bench.protocols import Protocol, Task, protocol_for
+from fer_bench.protocols import Protocol, TaskInfo, protocol_for
 from fer_bench.protocols.brought import TableOptions
 
 READER_VERSION = "1"
@@ -265,7 +265,7 @@ def _labels(table: Table, classes: Classes) -> npt.NDArray[np.int64]:
     return np.array([found[cell] for cell in cells], dtype=np.int64)
 
 
-def _values(table: Table, protocol: Protocol, task: Task) -> npt.NDArray[np.float32]:
+def _values(table: Table, protocol: Protocol, task: TaskInfo) -> npt.NDArray[np.float32]:
     """Values of all rows, (N, D), in the order of the task's dimensions."""
     columns = []
     for name in task.dimensions:
