@@ -230,5 +230,5 @@ _ROUTES = (
     (("POST",), f"/api/models/{_REPO}/commit/(?P<revision>.+)", _Handler.commit),
     (("GET",), f"/api/models/{_REPO}(/revision/(?P<revision>.+))?", _Handler.info),
     (("GET",), f"/api/models/{_REPO}/tree/(?P<revision>[^/]+)", _Handler.tree),
-    ((("GET",), "HEAD"), f"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
+    (("GET", "HEAD"), f"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
 )

@@ -116,7 +116,8 @@ def test_the_hub_reads_the_card_and_its_evaluation_block(written):
         "intended-use.md",
         "that of this package (Apache-2.0)",
         record.training["weights_sha256"],
-        "fer-bench run --dataset synthfaces",
+        "fer-bench reproduce record.json",
+        "| dataset_options.n_train | 96 |",
     ):
         assert part in text
 
@@ -150,7 +151,7 @@ def test_the_terms_name_all_that_a_network_was_made_from(recorded):
     terms = prepare(store, "later-s0").terms
     assert not terms.free
     assert terms.lines() == [
-        "RAF-DB: non-commercial research only, on request",
+        "RAF-DB (basic): non-commercial research only, on request",
         "synthfaces: that of this package (Apache-2.0)",
     ]
     store.put(later.model_copy(update={"run_id": "more-s0", "spec": {**later.spec, "weights": "imagenet"}}))
@@ -208,10 +209,15 @@ def test_a_push_that_is_refused_is_one_line(written, hub, monkeypatch):
     assert hub.repositories["lab/net"] == []
 
 
-@pytest.mark.parametrize("at", ["hf:lab/none", "hf:lab/net@0123456789012345678901234567890123456789"])
-def test_what_the_hub_has_not_is_one_line(at, pushed):
-    with pytest.raises(WeightsError, match=r"no repository lab/none|no revision"):
-        load_from_hub(at)
+def test_what_the_hub_has_not_is_one_line(hub):
+    hub.commit("lab/net", {"README.md": b"a card"})
+    with pytest.raises(WeightsError, match=r"no repository lab/none, or it is a private one"):
+        load_from_hub("hf:lab/none")
+    for revision in ("next", "0123456789" * 4):
+        with pytest.raises(WeightsError, match="hf:lab/net has no revision"):
+            load_from_hub(f"hf:lab/net@{revision}")
+    with pytest.raises(BadDataError, match="hf:lab/net has no config.json: it is no network of fer_bench"):
+        load_from_hub("hf:lab/net")
 
 
 def test_without_a_network_it_is_one_line(written, hub, monkeypatch):
@@ -227,35 +233,41 @@ def changed_config(files, **changes):
     return {"config.json": json.dumps({**json.loads(files["config.json"]), **changes}).encode()}
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (
-            lambda files: {"model.safetensors": files["model.safetensors"][:-4]},
-            "model.safetensors is damaged: its sha256",
-        ),
-        (lambda files: {"record.json": files["record.json"] + b" "}, "record.json is damaged"),
-        (lambda files: {"config.json": b"{"}, "config.json cannot be read"),
-        (lambda files: changed_config(files, format=2), "config.json is of format 2, written by fer_bench"),
-        (lambda files: changed_config(files, files={"x": "y"}), "config.json: files.x: "),
-        (lambda files: changed_config(files, network={}), "config.json: network.fer_bench"),
-        (lambda files: {"config.json": b'{"model_type": "vit"}'}, "a model of another program.*evaluate --model"),
-    ],
-)
-def test_damage_is_seen_before_anything_is_loaded(change, says, pushed, hub):
-    hub.commit("lab/net", change(hub.files("lab/net")))
-    with pytest.raises(BadDataError, match=says):
-        load_from_hub("hf:lab/net")
+def stating(files, digests):
+    """A config that states other digests."""
+    config = json.loads(files["config.json"])
+    return {"config.json": json.dumps(config | {"files": config["files"] | digests}).encode()}
+
+
+def digest_of(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_damage_is_seen_before_anything_is_loaded(pushed, hub):
+    files = hub.files("lab/net")
+    for change, says in (
+        ({"model.safetensors": files["model.safetensors"][:-4]}, "model.safetensors is damaged: its sha256 is"),
+        ({"record.json": files["record.json"] + b" "}, "record.json is damaged"),
+        ({"config.json": b"{"}, "config.json cannot be read"),
+        (changed_config(files, format=2), "config.json is of format 2, written by fer_bench"),
+        (changed_config(files, network={}), "config.json: network.fer_bench"),
+        (stating(files, {"record.json": "x"}), "config.json: files.record.json: "),
+        ({"config.json": b'{"model_type": "vit"}'}, r"a model of another program.*evaluate --model hf:lab/net"),
+        ({"README.md": b"another card"}, ""),
+    ):
+        commit = hub.commit("lab/net", {**files, **change})
+        if says:
+            with pytest.raises(BadDataError, match=says):
+                load_from_hub(f"hf:lab/net@{commit}")
+        else:
+            load_from_hub(f"hf:lab/net@{commit}")
 
 
 def test_another_network_under_right_digests_is_refused(pushed, hub):
-    store, record, _ = pushed
-    from safetensors.torch import load
-
+    _, record, _ = pushed
     files = hub.files("lab/net")
     other = save({name: value + 1 for name, value in load(files["model.safetensors"]).items()})
-    stated = json.loads(files["config.json"])["files"] | {"model.safetensors": hashlib.sha256(other).hexdigest()}
-    hub.commit("lab/net", {"model.safetensors": other, **changed_config(files, files=stated)})
+    hub.commit("lab/net", {"model.safetensors": other, **stating(files, {"model.safetensors": digest_of(other)})})
     with pytest.raises(WeightsError, match=f"is not the checkpoint that run {record.run_id} was recorded with"):
         load_from_hub("hf:lab/net")
 
@@ -270,8 +282,8 @@ def test_a_repository_cannot_have_code_of_this_machine_called(pushed, hub, monke
         {"code": {**record.code, "plugins": {"model": {"name": "five", "object": "subprocess:run", "sha256": "0"}}}},
     ):
         content = Record.model_validate(record.model_dump() | update).to_json().encode()
-        stated = json.loads(files["config.json"])["files"] | {"record.json": hashlib.sha256(content).hexdigest()}
-        commit = hub.commit("lab/net", {"record.json": content, **changed_config(files, files=stated)})
+        stated = stating(files, {"record.json": digest_of(content)})
+        commit = hub.commit("lab/net", {"record.json": content, **stated})
         with pytest.raises(PluginError, match=r"is code of this machine, which nobody has imported.*--import"):
             load_from_hub(f"hf:lab/net@{commit}")
     assert not called

@@ -82,7 +82,6 @@ def model_card(
         seeds=_table(["Metric", "Validation", "Test"], scores(protocol.task.kind, row.records)) if row else "",
         n_seeds=len(row.records) if row else 1,
         facts=list(facts([record], metrics.headline(protocol.task.kind))),
-        command=repeat.command(record),
         settings=_table(["Setting", "Value"], repeat.settings(record)),
         caveats=[*Row(record.row, (record,)).caveats, *record.notes],
     )
