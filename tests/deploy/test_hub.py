@@ -18,6 +18,7 @@ from fer_bench.deploy.hub.folder import prepare, write_folder
 from fer_bench.deploy.hub.pull import load_from_hub
 from fer_bench.deploy.hub.push import push_folder
 from fer_bench.deploy.hub.reference import Place, read_place
+from fer_bench.deploy.outside import transformers_model
 from fer_bench.deploy.predict import predict_files
 from fer_bench.deploy.predictor import OnnxPredictor, RunPredictor
 from fer_bench.errors import BadDataError, PluginError, SpecError, WeightsError
@@ -211,12 +212,13 @@ def test_a_push_that_is_refused_is_one_line(written, hub, monkeypatch):
 
 def test_what_the_hub_has_not_is_one_line(hub):
     hub.commit("lab/net", {"README.md": b"a card"})
-    with pytest.raises(WeightsError, match=r"no repository lab/none, or it is a private one"):
-        load_from_hub("hf:lab/none")
+    for ask in (lambda: load_from_hub("hf:lab/none"), lambda: transformers_model._folder("lab/none")):
+        with pytest.raises(WeightsError, match=r"no repository lab/none, or it is a private one"):
+            ask()
     for revision in ("next", "0123456789" * 4):
         with pytest.raises(WeightsError, match="hf:lab/net has no revision"):
             load_from_hub(f"hf:lab/net@{revision}")
-    with pytest.raises(BadDataError, match="hf:lab/net has no config.json: it is no network of fer_bench"):
+    with pytest.raises(BadDataError, match=r"hf:lab/net has no config\.json: it is no network of fer_bench"):
         load_from_hub("hf:lab/net")
 
 
