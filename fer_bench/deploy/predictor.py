@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fer_bench.deploy.loading import TrainedEnsemble
     from fer_bench.deploy.probe import ProbeTask, TrainedProbe
+    from fer_bench.probes.settings import ProbeSettings
     from fer_bench.tasks.base import AffectTask
     from fer_bench.tasks.ensemble import EnsembleTask
     from fer_bench.training.loading import Trained
@@ -245,7 +246,9 @@ def card_of(trained: Trained | TrainedProbe | TrainedEnsemble) -> Card:
     )
 
 
-def describe(record: Record, spec: RunSpec, protocol: Judge, native_size: int, weights_sha256: str) -> Card:
+def describe(
+    record: Record, spec: RunSpec | ProbeSettings, protocol: Judge, native_size: int, weights_sha256: str
+) -> Card:
     """The description of a run's network; its weights need not be here.
 
     Args:

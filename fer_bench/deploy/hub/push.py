@@ -28,7 +28,7 @@ def require_token() -> str:
     if not token:
         problem = "there is no token for the hub: HF_TOKEN is not set."
         raise SpecError(problem, _TOKEN)
-    return token
+    return str(token)
 
 
 def push_folder(folder: Path, place: Place, message: str, *, private: bool = False) -> tuple[str, str]:
