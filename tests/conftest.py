@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Libraries read them when they are imported: the fake hub of tests/hub.py has no Xet.
+os.environ.update({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"})
 SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
 
 

@@ -34,7 +34,7 @@ def predict(
 
     Args:
         images: a file or a folder, or several.
-        run: a record, a run id, or an exported file (``.onnx``).
+        run: a record, a run id, ``hf:ORG/NAME`` of the hub, or an exported file (``.onnx``).
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         store: as for :func:`run`.
 
@@ -55,7 +55,8 @@ def load_model(run: str | Record, *, accelerator: str = "auto", store: StoreLike
     """Load a trained network, or an ensemble, as an ``nn.Module`` in evaluation mode.
 
     Args:
-        run: a record, or a run id (or its beginning).
+        run: a record, a run id (or its beginning), or a network that `fer-bench push` has pushed: ``hf:ORG/NAME``, or
+            ``hf:ORG/NAME@REVISION``.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         store: as for :func:`run`.
 

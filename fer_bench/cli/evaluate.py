@@ -245,7 +245,7 @@ def cross_dataset_verb(
 
 def predict_verb(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    run: Annotated[str, typer.Option(help="A run id, or a file of `fer-bench export`.")],
+    run: Annotated[str, typer.Option(help="A run id, hf:ORG/NAME, or a file of `fer-bench export`.")],
     csv: Annotated[Path | None, typer.Option(help="Write a table instead of printing it.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:

@@ -7,6 +7,8 @@ from functools import partial
 
 import torch
 
+from fer_bench.deploy.hub.pull import load_from_hub
+from fer_bench.deploy.hub.reference import is_hub
 from fer_bench.deploy.probe import TrainedProbe, load_probe
 from fer_bench.ensembles.choice import join
 from fer_bench.ensembles.ensemble_record import read_choice
@@ -47,13 +49,15 @@ def load_any(
 
     Args:
         store: where its record is.
-        reference: run id, as for :meth:`Store.get`.
+        reference: run id, as for :meth:`Store.get`; or ``hf:ORG/NAME``, see :mod:`fer_bench.deploy.hub`.
         execution: dataset root directory and device, for later use.
 
     Raises:
         RecordError: no such record.
         WeightsError: it has no network, or not on this machine.
     """
+    if is_hub(reference):
+        return load_from_hub(reference, execution)
     record = store.get(reference)
     return load_ensemble(store, record, execution) if record.kind == "ensemble" else _load(store, record, execution)
 

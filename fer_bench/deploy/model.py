@@ -34,7 +34,7 @@ class TrainedModel(nn.Module):
 
         Args:
             store: where the run's record is.
-            reference: run id, or whatever :meth:`Store.get` takes.
+            reference: run id, or whatever :meth:`Store.get` takes; or ``hf:ORG/NAME``.
             accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
         Raises:

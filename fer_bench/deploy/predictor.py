@@ -19,14 +19,18 @@ from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.faces.crops import framing_of, image_shape
 from fer_bench.findings import reason
+from fer_bench.protocols import Protocol as Judge
 from fer_bench.protocols import info_at_hand
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
+from fer_bench.spec import RunSpec
 
 if TYPE_CHECKING:
     import torch
 
     from fer_bench.deploy.loading import TrainedEnsemble
     from fer_bench.deploy.probe import ProbeTask, TrainedProbe
+    from fer_bench.probes.settings import ProbeSettings
     from fer_bench.tasks.base import AffectTask
     from fer_bench.tasks.ensemble import EnsembleTask
     from fer_bench.training.loading import Trained
@@ -68,11 +72,11 @@ class OverClips(Protocol):
 
 
 def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> Predictor:
-    """Open a run, or an exported file.
+    """Open a run, a network of the hub, or an exported file.
 
     Args:
-        store: where a run's record is; an exported file needs none.
-        reference: run id, or a path that ends in ``.onnx``.
+        store: where a run's record is; the others need none.
+        reference: run id, ``hf:ORG/NAME``, or a path that ends in ``.onnx``.
         accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -104,14 +108,14 @@ class RunPredictor:
 
         Args:
             store: where the record is.
-            reference: run id.
+            reference: run id, or ``hf:ORG/NAME``.
             accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
         Raises:
             RecordError, WeightsError: no such run, or its weights are not here.
         """
         from fer_bench.deploy.loading import load_any
-        from fer_bench.spec import RunSpec, build
+        from fer_bench.spec import build
         from fer_bench.training import hardware
         from fer_bench.training.loading import Trained, with_views
 
@@ -237,20 +241,37 @@ def card_of(trained: Trained | TrainedProbe | TrainedEnsemble) -> Card:
             "weights_sha256": hashlib.sha256(digests.encode()).hexdigest(),
         }
         return card_of(trained.first).model_copy(update=changes)
-    spec, task = trained.spec, trained.protocol.task
-    height, width, channels = image_shape(spec.dataset, spec.dataset_options, trained.record.data, trained.native_size)
+    return describe(
+        trained.record, trained.spec, trained.protocol, trained.native_size, weights_digest(trained.task.network)
+    )
+
+
+def describe(
+    record: Record, spec: RunSpec | ProbeSettings, protocol: Judge, native_size: int, weights_sha256: str
+) -> Card:
+    """The description of a run's network; its weights need not be here.
+
+    Args:
+        record: of the run.
+        spec: of the run.
+        protocol: that judges it.
+        native_size: side of the images that it was trained on, in pixels.
+        weights_sha256: of its weights.
+    """
+    task = protocol.task
+    height, width, channels = image_shape(spec.dataset, spec.dataset_options, record.data, native_size)
     framing = framing_of(spec.dataset, spec.dataset_options)
     info = info_at_hand(spec.dataset)
     return Card(
         fer_bench=__version__,
-        run_id=trained.record.run_id,
-        protocol=trained.protocol.name,
+        run_id=record.run_id,
+        protocol=protocol.name,
         dataset=spec.dataset,
         task=task.name,
         model=spec.model,
         kind=task.kind,
         names=task.labels.names if task.labels else task.dimensions,
-        scale=trained.protocol.scale,
+        scale=protocol.scale,
         height=height,
         width=width,
         channels=3 if channels == 3 else 1,
@@ -258,7 +279,7 @@ def card_of(trained: Trained | TrainedProbe | TrainedEnsemble) -> Card:
         fit="letterbox" if info.read_options(spec.dataset_options).letterboxed else "stretch",
         margins=framing.margins,
         square=framing.square,
-        weights_sha256=weights_digest(trained.task.network),
+        weights_sha256=weights_sha256,
         input_format=(
             f"uint8 (batch, {channels}, {height}, {width}), {'RGB' if channels == 3 else 'grey'}, 0 to 255; scaling and"
             " normalisation are inside"

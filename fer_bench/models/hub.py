@@ -22,16 +22,25 @@ WAYS_OUT = (
 PATIENCE, ANSWER = 4.0, 5.0
 
 
-def hub_or_explain(fetch: Callable[[], T], what: str, hosts: tuple[str, ...] = ()) -> T:
-    """Run something that downloads weights, and turn every network failure into one that says what to do.
+def hub_or_explain(
+    fetch: Callable[[], T],
+    what: str,
+    hosts: tuple[str, ...] = (),
+    *,
+    failed_to: str = "the pretrained weights of {what} cannot be downloaded",
+    hint: str = WAYS_OUT,
+) -> T:
+    """Run something that needs a hub, and turn every network failure into one that says what to do.
 
     Libraries try again for the better part of a minute where no host can be reached. Here that takes seconds, while a
     slow download may take its time.
 
     Args:
-        fetch: downloads.
+        fetch: downloads, or uploads.
         what: the network's name.
         hosts: addresses of which one answers where there is a network; none: those of the usual hubs.
+        failed_to: what it is that fails, as the error says it; ``{what}`` is the name.
+        hint: what to do then.
 
     Raises:
         WeightsError: no hub can be reached, or it has no such file.
@@ -54,8 +63,8 @@ def hub_or_explain(fetch: Callable[[], T], what: str, hosts: tuple[str, ...] = (
     worker.start()
     worker.join(PATIENCE)
     if worker.is_alive() and not any(answers(host) for host in hosts or _hosts()):
-        problem = f"the pretrained weights of {what} cannot be downloaded: no hub can be reached from here."
-        raise WeightsError(problem, WAYS_OUT)
+        problem = f"{failed_to.format(what=what)}: no hub can be reached from here."
+        raise WeightsError(problem, hint)
     worker.join()
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
@@ -65,9 +74,9 @@ def hub_or_explain(fetch: Callable[[], T], what: str, hosts: tuple[str, ...] = (
     # A TypeError is a setting that the model does not have, an ImportError a package that is missing.
     if isinstance(error, FerBenchError | TypeError | ImportError) or not isinstance(error, Exception):
         raise error
-    detail = str(error).splitlines()[0][:120] if str(error) else "no detail"
-    problem = f"the pretrained weights of {what} cannot be downloaded ({type(error).__name__}: {detail})."
-    raise WeightsError(problem, WAYS_OUT) from None
+    detail = str(error).splitlines()[0][:120].rstrip(". ") if str(error) else "no detail"
+    problem = f"{failed_to.format(what=what)} ({type(error).__name__}: {detail})."
+    raise WeightsError(problem, hint) from None
 
 
 def answers(address: str) -> bool:

@@ -137,12 +137,21 @@ def _download(kept: Kept, run_id: str) -> bytes:
 
 
 def write_weights(record: Record, checkpoint: Path, folder: Path) -> Path:
-    """Write the network of a run as a file to be published: its weights, and nothing of its training.
+    """Write the network of a run as a file to be published, named after the digest of the network; arguments and errors
+    as of :func:`published_bytes`.
+    """
+    content = published_bytes(record, checkpoint)
+    path = folder / f"{record.training['weights_sha256'][:16]}{SUFFIX}"
+    write_atomically(path, content)
+    return path
+
+
+def published_bytes(record: Record, checkpoint: Path) -> bytes:
+    """The network of a run as the content of a safetensors file: its weights, and nothing of its training.
 
     Args:
         record: of the run.
         checkpoint: that its training ended with.
-        folder: for the file, which is named after the digest of the network.
 
     Raises:
         WeightsError: the record does not say which weights it has.
@@ -153,8 +162,7 @@ def write_weights(record: Record, checkpoint: Path, folder: Path) -> Path:
     require(("safetensors",))
     from safetensors.torch import save
 
-    digest = str(record.training.get("weights_sha256") or "")
-    if not digest:
+    if not record.training.get("weights_sha256"):
         problem = f"run {record.run_id} does not say which weights it ended with: its record is of an older version."
         raise WeightsError(problem, "Repeat it with --force.")
     state = read_checkpoint(checkpoint)["state_dict"]
@@ -163,9 +171,7 @@ def write_weights(record: Record, checkpoint: Path, folder: Path) -> Path:
         for name, value in state.items()
         if isinstance(value, torch.Tensor) and name.startswith("network.")
     }
-    path = folder / f"{digest[:16]}{SUFFIX}"
-    write_atomically(path, save(tensors, metadata={"run": record.run_id, "model": record.model}))
-    return path
+    return bytes(save(tensors, metadata={"run": record.run_id, "model": record.model}))
 
 
 def announce(record: Record, path: Path, url: str) -> Kept:

@@ -27,6 +27,7 @@ class DatasetInfo:
         title: in headings.
         about: one line: what is in it, and how much.
         licence: under which it is given, in a few words; empty: not known here.
+        free: whether its licence lets anyone give on a network that was trained on it.
         homepage: address of its authors' page.
         citation: of its paper, as BibTeX or as a text.
         how_to_get: one or two sentences; the hint where it is missing.
@@ -49,6 +50,7 @@ class DatasetInfo:
     title: str = ""
     about: str = ""
     licence: str = ""
+    free: bool = False
     homepage: str = ""
     citation: str = ""
     how_to_get: str = ""

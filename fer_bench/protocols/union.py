@@ -50,6 +50,7 @@ def union_info(parts: tuple[str, ...]) -> DatasetInfo:
     return DatasetInfo(
         name=JOINED.join(parts),
         title=" + ".join(info.title for info in infos),
+        free=all(info.free for info in infos),
         about=f"{' and '.join(info.title for info in infos)} as one, labels mapped by name",
         licence="; ".join(f"{info.name}: {info.licence}" for info in infos),
         homepage=infos[0].homepage,

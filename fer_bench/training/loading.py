@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fer_bench.ensembles.members import name_of
 from fer_bench.models.trained import checkpoint_of, load_recorded, native_size, recall, spec_of
@@ -50,10 +51,10 @@ def load_run(store: Store, reference: str, execution: Execution | None = None) -
     return load_record(store.get(reference), execution)
 
 
-def load_record(record: Record, execution: Execution | None = None) -> Trained:
-    """As :func:`load_run`, of a record."""
+def load_record(record: Record, execution: Execution | None = None, checkpoint: Path | None = None) -> Trained:
+    """As :func:`load_run`, of a record, whose weights may be in a file that is named."""
     spec = spec_of(record, execution)
-    checkpoint = checkpoint_of(record, spec)
+    checkpoint = checkpoint or checkpoint_of(record, spec)
     recall(record)
     protocol, native = spec.judge, native_size(record, spec)
     task = build_task(spec, protocol, native_size=native, pretrained=False)

@@ -423,6 +423,24 @@ CASES = {
         refused("{folds}", "--out={out}", "--address=https://example.org/1", says=NO_NETWORK["folds"]),
         refused("{human}", "--out={out}", "--address=https://example.org/1", says="has no trained network"),
     ],
+    "card": [
+        *(
+            case(f"{{{kind}}}", says=["model-index", "## Scores", "that of this package"])
+            for kind in ("fer7", "va", "tta")
+        ),
+        case("{fer7}", "--out={out}/card.md", "--to=hf:lab/net", "--licence=mit", says=r"card .*card\.md"),
+        refused("{folds}", says=NO_NETWORK["folds"]),
+        refused("{human}", says="has no trained network"),
+        refused("{fer7}", "--to=lab/net", says="names no repository.*hf:ORG/NAME"),
+    ],
+    "push": [
+        case("{va}", "hf:lab/net", "--dry-run", says=["model.safetensors", "model.onnx", "nothing was pushed"]),
+        case("{tta}", "hf:lab/net", "--out={out}/net", "--no-onnx", says=["config.json", "nothing was pushed"]),
+        refused("{tta}", "hf:lab/net", "--out={images}", says="holds other things"),
+        refused("{fold}", "hf:lab/net", says="HF_TOKEN is not set"),
+        refused("{human}", "hf:lab/net", "--yes", says="has no trained network"),
+        refused("{ensemble}", "hf:lab/net", "--yes", says="has no trained network"),
+    ],
     "cost": [
         *(
             case(f"{{{kind}}}", "--counted", says="multiply-adds for one face")
@@ -571,6 +589,8 @@ EMPTY = {
     "images": [refused("semaine-va", "{out}", says="dataset 'semaine': found no")],
     "reproduce": [refused("abc", says="no record matches 'abc'")],
     "weights": [refused("abc", "--out=x", "--address=https://example.org", says="no record matches 'abc'")],
+    "card": [refused("abc", says="no record matches 'abc'")],
+    "push": [refused("abc", "hf:lab/net", "--dry-run", says="no record matches 'abc'")],
     "cost": [refused("abc", says="no record matches 'abc'"), case("--all", says="0 networks")],
     "rescore": [refused(says="no record was found"), refused("abc", says="no record matches 'abc'")],
     "compare": [refused("abc", "abd", says="no record matches 'abc'")],

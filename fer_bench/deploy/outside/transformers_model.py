@@ -99,19 +99,6 @@ def _folder(reference: str) -> Path:
             problem = f"hf:{reference}: there is no config.json in {folder}."
             raise MissingDataError(problem, "Name the folder that `save_pretrained` has written.")
         return folder
-    import huggingface_hub
+    from fer_bench.models.hub_files import hub_folder
 
-    from fer_bench.models.hub import hub_or_explain
-
-    try:
-        return Path(huggingface_hub.snapshot_download(reference, local_files_only=True))
-    except Exception:  # whatever is wrong with the cache: the hub may have it
-        pass
-    patterns = ["*.json", *_WEIGHTS]
-    try:
-        found = hub_or_explain(
-            lambda: huggingface_hub.snapshot_download(reference, allow_patterns=patterns), f"hf:{reference}"
-        )
-    except WeightsError as error:
-        raise WeightsError(error.problem, _WAYS_OUT) from None
-    return Path(found)
+    return hub_folder(reference, ["*.json", *_WEIGHTS], _WAYS_OUT, needed=["config.json"])
