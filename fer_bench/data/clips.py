@@ -53,6 +53,9 @@ def clips_of(samples: Samples, split: str, dataset: str) -> list[Clip]:
     except ValueError as error:
         problem = f"dataset {dataset!r}: the column frame holds something that is not a number ({error})."
         raise BadDataError(problem, "Number the frames of each clip in the order of time.") from None
+    if lost := int((~np.isfinite(frames)).sum() + (np.char.strip(clip.astype(str)) == "").sum()):
+        problem = f"dataset {dataset!r}: {lost} samples of {split} do not say their clip or their place in it."
+        raise BadDataError(problem, "Fill in the columns clip and frame.")
     order = np.lexsort((frames, first[inverse]))
     bounds = np.flatnonzero(np.diff(first[inverse][order])) + 1
     return [part for part in np.split(order.astype(np.int64), bounds) if len(part)]

@@ -338,7 +338,7 @@ def _write(
             _write_shard(layout, shard, images, first, pool)
             done += len(layout.members(shard))
             yield done
-    if missing or not facts.is_file():
+    if missing or not facts.is_file() or not np.array_equal(_positions(layout, rows), np.arange(layout.n)):
         part = layout.folder / "rows.part.npy"
         np.save(part, rows)
         part.replace(layout.folder / "rows.npy")

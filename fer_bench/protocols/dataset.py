@@ -148,8 +148,15 @@ def unknown_dataset(dataset: str) -> UnknownNameError:
     """
     names = dataset.split("+")
     if len(names) > 1 and any(name in DATASETS for name in names):
-        twice = next((name for name in names if names.count(name) > 1), "")
-        dataset = next((name for name in names if name not in DATASETS or DATASETS[name].written), twice)
+        dataset = next((name for name in names if name not in DATASETS or DATASETS[name].written), "")
+        if not dataset:
+            twice = next(name for name in names if names.count(name) > 1)
+            return UnknownNameError(
+                f"{'+'.join(names)}: {twice!r} is there twice.", "Name each dataset once.", "dataset"
+            )
+        if dataset.partition(":")[0] in DATASETS:
+            problem = f"{'+'.join(names)}: {dataset!r} cannot be joined with others."
+            return UnknownNameError(problem, "Only datasets that the package knows by name can.", "dataset")
     written = [DATASETS[name].written or name for name in DATASETS]
     return unknown_name("dataset", dataset, plugins.known("dataset", written))
 

@@ -216,15 +216,20 @@ def _values(table: Table, others: dict[str, list[Any]], protocol: Protocol) -> n
     low, high = protocol.scale
     if "scale" in found:
         _check_scale(table, others[found["scale"]], protocol)
-    slack = (high - low) / 2
-    wrong = np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
-    if wrong.any():
+    if (wrong := far_outside(outputs, protocol.scale)).any():
         i = int(wrong.argmax())
         problem = (
             f"{table.where(i)}: a value is far outside the scale of {protocol.name}, {low:g} to {high:g}{_more(wrong)}."
         )
         raise BadDataError(problem, "Give values in the units of the dataset.")
     return outputs
+
+
+def far_outside(outputs: npt.NDArray[np.floating[Any]], scale: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Which rows, of shape (N, D), hold a value that is outside the scale by more than half its length; NaN is not."""
+    low, high = scale
+    slack = (high - low) / 2
+    return np.asarray(((outputs < low - slack) | (outputs > high + slack)).any(axis=1))
 
 
 def _check_scale(table: Table, cells: list[Any], protocol: Protocol) -> None:

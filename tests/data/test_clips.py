@@ -40,6 +40,12 @@ def test_a_dataset_without_clips_says_so():
         clips_of(samples, "train", "toy")
 
 
+@pytest.mark.parametrize(("clips", "frames"), [(["a", "a"], [0, np.nan]), (["a", " "], [0, 1])])
+def test_a_sample_without_its_place_in_a_clip_is_not_put_somewhere(clips, frames):
+    with pytest.raises(BadDataError, match="1 samples of train do not say their clip or their place"):
+        clips_of(samples_of(clips, frames), "train", "toy")
+
+
 def test_columns_of_a_table_say_it_too():
     samples = samples_of(["b", "b"], ["0010", "0009"])
     samples.columns = {f"attribute:{name}": column for name, column in samples.columns.items()}

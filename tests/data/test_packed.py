@@ -244,6 +244,17 @@ def test_a_damaged_shard_is_found_not_used_and_written_again(home):
     assert damaged(layout) == ["00001.bin"]
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no"), lambda path: flip(path, 200)])
+def test_a_damaged_list_of_what_is_in_a_copy_is_written_again(home, damage):
+    images = read(home, "stream").read().images
+    *_, (layout, _) = pack("mine", images)
+    damage(layout.folder / "rows.npy")
+    with pytest.warns(Notice, match="the packed copy lacks"):
+        assert packed("mine", images) is images
+    list(pack("mine", images))
+    assert isinstance(packed("mine", images), Packed)
+
+
 def test_a_copy_of_a_file_that_has_changed_is_refused(home):
     list(packing(asked(home)))
     cv2.imwrite(str(home / "data" / "mine" / "train" / "happy" / "1.jpg"), photograph(999))

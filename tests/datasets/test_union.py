@@ -88,7 +88,11 @@ def test_a_name_is_a_union_only_of_different_known_datasets():
     assert info.title == "FER2013 + muxspace/facial_expressions"
     assert info.default_task == "fer7"
     assert "near-duplicates of test faces" in protocol_for("fer2013+muxspace", "fer7").about
-    for wrong, named in (("fer2013+muxspce", "muxspce"), ("fer2013+folder:x", "folder:x")):
+    for wrong, named in (
+        ("fer2013+muxspce", "unknown dataset 'muxspce'"),
+        ("fer2013+folder:x", "'folder:x' cannot be joined"),
+        ("fer2013+fer2013", "'fer2013' is there twice"),
+    ):
         with pytest.raises((UnknownNameError, SpecError), match=named):
             build_datamodule(build({"dataset": wrong}), reading=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fer_bench
-from fer_bench.deploy.outside.evaluate import evaluate_outside
+from fer_bench.deploy.outside.evaluate import _checked, evaluate_outside
 from fer_bench.deploy.outside.model import Feeding, fitted, normalized, open_model
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError, PluginError, SpecError, WeightsError
 from fer_bench.labels import FER7
@@ -45,6 +45,9 @@ def broken(images):
 
 def values(images):
     return np.zeros((len(images), 2)) + 3
+
+def large(images):
+    return values(images) * 10
 
 number = 3
 """
@@ -111,6 +114,7 @@ def bands(image):
     [
         ((None, 1, 48, 48), "FLOAT", "unit"),
         ((1, 48, 48, 3), "FLOAT", "symmetric"),
+        ((3, 1, 48, 48), "FLOAT", "unit"),
         ((None, 1, 48, 48), "UINT8", ""),
         (("batch", "channels", "height", "width"), "FLOAT16", "raw"),
     ],
@@ -245,6 +249,16 @@ def test_values_of_a_function(tmp_path, module, monkeypatch):
     feeding = Feeding(("Arousal", "valence"))
     done = evaluate_outside(Store(tmp_path / "leaderboards"), f"python:{module()}:values", "afew_va", feeding)
     assert done.record.protocol == "afew_va-va"
+    with pytest.raises(BadDataError, match=r"image 1 with \[30.0, 30.0\], far outside the scale. Values .* -10 to 10"):
+        evaluate_outside(Store(tmp_path / "other"), f"python:{module()}:large", "afew_va", feeding)
+    assert not list(Store(tmp_path / "other").records())
+
+
+@pytest.mark.parametrize("rows", [[[60, 40], [0.5, 99.5]], [[0.6, 0.6], [0.2, 0.1]]])
+def test_only_of_logits_a_softmax_is_taken(rows):
+    with pytest.raises(BadDataError, match="no probabilities"):
+        _checked(np.array(rows, dtype=np.float32), "onnx:net.onnx", None)
+    assert _checked(np.array([[60, 40], [3, 1]], dtype=np.float32), "onnx:net.onnx", None)[1] == "softmax"
 
 
 def test_an_image_classifier_of_transformers(store, tmp_path):

@@ -14,7 +14,7 @@ from fer_bench.layering import default_task
 from fer_bench.own_data import BROUGHT
 from fer_bench.protocols import VIA, find_task, own_task
 from fer_bench.results.store import Store
-from fer_bench.submissions.answers import SUM_TOLERANCE
+from fer_bench.submissions.answers import SUM_TOLERANCE, far_outside
 from fer_bench.submissions.questions import Questions, ask, named
 from fer_bench.submissions.submit import Statement, Submitted, judge_outputs, put
 
@@ -72,7 +72,8 @@ def evaluate_outside(
         images: Images = [np.asarray(questions.images[i]) for i in rows]
         found.append(model.predict(images))
     what = "values" if questions.asked is None else "probabilities"
-    outputs, how = _checked(np.concatenate(found), reference, values=questions.asked is None)
+    scale = questions.protocol.scale if questions.asked is None else None
+    outputs, how = _checked(np.concatenate(found), reference, scale)
     kind = reference.partition(":")[0]
     statement = Statement(
         name or model.name,
@@ -141,16 +142,26 @@ def _columns(model: OutsideModel, questions: Questions) -> list[int]:
     return [at.index(i) for i in range(len(questions.columns))]
 
 
-def _checked(outputs: Outputs, reference: str, *, values: bool) -> tuple[Outputs, str]:
-    """Outputs as they are, where they are probabilities or values; of logits, their softmax. And which it was."""
+def _checked(outputs: Outputs, reference: str, scale: tuple[float, float] | None) -> tuple[Outputs, str]:
+    """Outputs as they are, where they are probabilities or (with a scale) values; of logits, their softmax. And which
+    it was.
+    """
     if not np.isfinite(outputs).all():
         i = int((~np.isfinite(outputs).all(axis=1)).argmax())
         problem = f"{reference}: it answers image {i + 1} with {outputs[i].tolist()}."
         raise BadDataError(problem, "Check how the model is fed (--normalization, --image-size).")
-    total = outputs.sum(axis=1, dtype=np.float64)
-    if values or ((outputs >= 0).all() and (np.abs(total - 1) <= SUM_TOLERANCE).all()):
+    if scale is not None:
+        if (wrong := far_outside(outputs, scale)).any():
+            i = int(wrong.argmax())
+            problem = f"{reference}: it answers image {i + 1} with {outputs[i].tolist()}, far outside the scale."
+            raise BadDataError(problem, f"Values of this dataset are from {scale[0]:g} to {scale[1]:g}.")
         return outputs, "as they are"
-    if reference.startswith("python:") or ((outputs >= 0) & (outputs <= 1)).all():
+    total = outputs.sum(axis=1, dtype=np.float64)
+    if (outputs >= 0).all() and (np.abs(total - 1) <= SUM_TOLERANCE).all():
+        return outputs, "as they are"
+    # Per cent and sigmoids are no logits: a softmax of them would be another distribution.
+    percent = (outputs >= 0).all() and (np.abs(total - 100) <= 100 * SUM_TOLERANCE).all()
+    if reference.startswith("python:") or percent or ((outputs >= 0) & (outputs <= 1)).all():
         i = int((np.abs(total - 1) > SUM_TOLERANCE).argmax())
         what = f"{outputs[i].min():.4g} to {outputs[i].max():.4g}, which sum to {total[i]:.4g}"
         problem = f"{reference}: it answers image {i + 1} with {what}: no probabilities."

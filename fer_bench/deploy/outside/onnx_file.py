@@ -97,7 +97,7 @@ class OnnxFile:
             problem = f"{self._path}: it takes images of {sides[0]} x {sides[1]} px, not of {feeding.image_size}."
             raise SpecError(problem, "Leave --image-size out.")
         self._height, self._width = (int(side or 0) for side in sides)
-        self._one_by_one = shape[0] == 1
+        self._at_once = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
         self._normalization = feeding.normalization
         if self._input.type == "tensor(uint8)":
             if feeding.normalization not in ("", "raw"):
@@ -120,10 +120,13 @@ class OnnxFile:
         if self._normalization:
             given = normalized(batch, self._normalization).astype(_FLOATS[self._input.type])
         given = np.ascontiguousarray(given if self._last else given.transpose(0, 3, 1, 2))
-        parts = [given[i : i + 1] for i in range(len(given))] if self._one_by_one else [given]
+        n = self._at_once or len(given)
+        # A network that takes just so many images has the last ones made up with copies.
+        whole_batches = given[np.minimum(np.arange(-(-len(given) // n) * n), len(given) - 1)]
+        parts = [whole_batches[i : i + n] for i in range(0, len(whole_batches), n)]
         try:
             found = [self._session.run([self._output], {self._input.name: part})[0] for part in parts]
-            outputs = np.concatenate([np.asarray(part, dtype=np.float32) for part in found])
+            outputs = np.concatenate([np.asarray(part, dtype=np.float32) for part in found])[: len(images)]
         except Exception as error:  # ONNX Runtime's errors have no common base
             problem = f"{self._path}: it fails on a batch of images ({shown(error)})."
             raise BadDataError(problem, "Check --image-size and the file.") from None
