@@ -133,6 +133,7 @@ def test_probe_says_what_to_type(fer_bench, own_folders, suite):
     path = suite(MIXED)
     assert "--lr is said by the suite" in fer_bench("probe", path, "--lr", "0.1").err
     assert "grids of heads" in fer_bench("probe", path, "--dry-run").out
+    assert "1 runs, 0 done" in fer_bench("suite", path, "--dry-run", "--only", "synthfaces-fer7").out, "by protocol too"
     only_heads = suite("runs:\n  - {streams: ['features:resnet18']}\n")
     assert "Leave --devices out" in fer_bench("suite", only_heads, "--devices", "2").err
 
