@@ -51,8 +51,8 @@ def cost_verb(
     if (what is None) != every or (protocol is not None and not every):
         problem = "cost takes one run or network; or --all, and with it --protocol."
         raise SpecError(problem, "For example fer-bench cost resnet18 --image-size 48.")
-    if every and (given := [n for n, v in (("dataset", dataset), ("image-size", image_size), ("set", sets)) if v]):
-        problem = f"--{given[0]} is for one network; --all takes those of the boards, whose records say it."
+    if every and (of_one := [n for n, v in (("dataset", dataset), ("image-size", image_size), ("set", sets)) if v]):
+        problem = f"--{of_one[0]} is for one network; --all takes those of the boards, whose records say it."
         raise SpecError(problem, "Leave one of them out.")
     if threads is not None:
         torch.set_num_threads(threads)

@@ -169,7 +169,7 @@ def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[Prob
     grids = [grid for grid in suite.grids if matches(grid)]
     if plan or grids:
         return plan, grids
-    entries = [*(spec for spec, _ in suite.trainings), *suite.grids]
+    entries: list[RunSpec | ProbeSettings] = [*(spec for spec, _ in suite.trainings), *suite.grids]
     names = [name for entry in entries for name in (entry.recipe, entry.model, entry.protocol) if name]
     raise unmatched("--only", str(only), str(file), "run" if suite.trainings else "grid", names)
 

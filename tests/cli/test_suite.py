@@ -109,6 +109,7 @@ def test_one_reason_is_said_once(fer_bench, own_folders, suite, drawn_cache):
         ("probes: [3]\n", r"'probes' must be a list"),
         ("runs:\n  - {epochs: 1}\nruns:\n  - {epochs: 2}\n", r"line 3: key 'runs' is given twice"),
         ("runs:\n  - {weights: auto}\n", r"line 2, run 1: weights = 'auto'"),
+        ("runs:\n  - {test_on: [{dataset: ferplus}]}\n", r"line 2, run 1: 'test_on' must be a list of names"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_entry(suite, text, says):
