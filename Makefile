@@ -48,7 +48,7 @@ leaderboard: $(STAMP) ## Render every leaderboard from the records
 	$(BIN)/fer-bench leaderboard $(ARGS)
 
 verify: $(STAMP) ## Recompute every published score from its predictions
-	$(BIN)/fer-bench verify $(ARGS)
+	$(BIN)/fer-bench verify --all $(ARGS)
 
 # The packages that build the pages are not needed for anything else.
 $(VENV)/.docs: $(STAMP)

@@ -112,11 +112,13 @@ def read_content(path: Path, start: int | None = None) -> bytes:
         # Not to wait for ever for somebody who writes into a pipe of this name.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
                 reason = "not a regular file"
                 raise UnreadableImageError(reason, path)
             with open(descriptor, "rb", closefd=False) as file:
-                content = file.read(MAX_BYTES + 1 if start is None else start)
+                # Not MAX_BYTES of any file: Python asks for all of that memory first.
+                content = file.read(min(state.st_size, MAX_BYTES) + 1 if start is None else start)
         finally:
             os.close(descriptor)
     except FileNotFoundError:

@@ -18,6 +18,7 @@ def forgotten():
     modules, path = set(sys.modules), list(sys.path)
     tables = (plugins._REGISTERED, plugins._LOADED, metric_plugins._BROUGHT, metric_plugins._STATED)
     before = [dict(table) for table in tables]
+    imported = list(plugins.IMPORTED)
     try:
         yield
     finally:
@@ -29,6 +30,7 @@ def forgotten():
                 if "site-packages" not in source and "/lib/python" not in source:
                     del sys.modules[name]
         sys.path[:] = path
+        plugins.IMPORTED[:] = imported
         metric_plugins.function.cache_clear()
         for table, content in zip(tables, before, strict=True):
             table.clear()

@@ -108,6 +108,7 @@ def test_the_front_is_what_nothing_cheaper_beats():
     assert [point.name for point in pareto_front(POINTS, higher_is_better=False)] == ["small"]
 
 
+@pytest.mark.draws
 def test_a_picture_knows_what_it_shows():
     picture = draw(POINTS, "Accuracy %")
     assert picture.startswith("<?xml")

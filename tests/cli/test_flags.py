@@ -49,7 +49,7 @@ def test_every_field_is_a_flag_with_its_description():
     for name in set(fields) - {"execution", *train.PLACES}:
         assert fields[name].description, name
         assert fields[name].description.rstrip(".")[1:] in shown[flag_of(name)].help, name
-    assert set(train._GROUPS) <= set(RunSpec.model_fields)
+    assert set(train.GROUPS) <= set(RunSpec.model_fields)
     for name in ("image_size", "detector", "standardise", "batch_size", "patience"):
         assert ProbeSettings.model_fields[name].description[1:] in options("probe")[flag_of(name)].help
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import shutil
 
 import cv2
@@ -91,6 +92,14 @@ def test_every_command_is_one(block, monkeypatch):
     monkeypatch.setattr("fer_bench.plugins.import_module", lambda name: None)
     for words in block.commands():
         check_parses(words) if words[0] == "fer-bench" else check_known(words)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_options_of_indented_commands_exist(page, monkeypatch):
+    # Of what is no fenced block nothing says what it needs, so it is not run.
+    monkeypatch.setattr("fer_bench.plugins.import_module", lambda name: None)
+    for line in re.findall(r"^    (fer-bench .*(?<!\\))$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        check_parses(shlex.split(line, comments=True))
 
 
 def test_a_block_that_is_not_run_says_what_it_needs():

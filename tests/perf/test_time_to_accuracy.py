@@ -70,7 +70,7 @@ def test_all_three_ways_train_and_are_not_trained_again(script, tmp_path, capsys
     measure.main(command)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_leg_is_a_process_of_its_own(script, tmp_path, capsys, monkeypatch):
     measure = script("time_to_accuracy")
     stand_in = SimpleNamespace(Popen=partial(ForkedPopen, folder=tmp_path), PIPE=subprocess.PIPE)

@@ -166,8 +166,8 @@ def test_files_are_downloaded(page, served, store):
     ("protocol", "a", "b"),
     [
         ("toy-fer7", "alpha-a", "beta-c"),
-        ("toy-fer7", "beta-c", "alpha-b"),
-        ("toy-fer7", "beta-c", "people-h"),
+        pytest.param("toy-fer7", "beta-c", "alpha-b", marks=pytest.mark.proof),
+        pytest.param("toy-fer7", "beta-c", "people-h", marks=pytest.mark.proof),
         ("toyemo-emo8", "alpha-m", "beta-n"),
     ],
 )
@@ -221,6 +221,7 @@ def serious(browser, site, address):
     return found
 
 
+@pytest.mark.proof
 def test_nothing_serious_is_found_by_axe(browser, site):
     assert serious(browser, site, "boards/toy-fer7.html") == []
 
@@ -231,6 +232,7 @@ def test_nothing_serious_is_found_by_axe_on_any_page(browser, site):
         assert serious(browser, site, path.relative_to(site)) == [], path
 
 
+@pytest.mark.proof
 def test_the_scheme_is_switched_and_kept(page):
     page.goto(f"{page.root}/index.html")
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -241,6 +243,7 @@ def test_the_scheme_is_switched_and_kept(page):
     assert page.inner_text("[data-theme-switch]") == "Theme: dark"
 
 
+@pytest.mark.proof
 def test_a_phone_shows_it_without_scrolling_sideways(browser, site):
     context = browser.new_context(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     page = context.new_page()

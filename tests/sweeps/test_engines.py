@@ -229,6 +229,7 @@ def suite_of_stubs(tmp_path, monkeypatch):
     return lambda engine, n, **how: driver_of(engine, tmp_path, n, **how)
 
 
+@pytest.mark.proof
 def test_runs_on_nodes_that_die_are_recorded_once(cluster, suite_of_stubs, tmp_path):
     """The small version of the proof in ``test_faults.py``: real nodes, stubs of runs."""
     engine = make_engine(EngineOptions(on=f"ray:{cluster.address}"), "cpu")

@@ -47,6 +47,7 @@ def two_stages(trained_stages, home):
     return spec, record
 
 
+@pytest.mark.draws
 def test_two_stages_and_the_picture_of_what_they_reconstruct(two_stages, home):
     _, record = two_stages
     (folder,) = (home / "runs").glob("*-s0")
