@@ -8,6 +8,7 @@ import typer
 
 from fer_bench.cli.flags import SETTINGS
 from fer_bench.errors import FerBenchError, RecordError, SpecError
+from fer_bench.registry import unmatched
 
 if TYPE_CHECKING:
     from fer_bench.apps.cost import Measured
@@ -44,18 +45,24 @@ def cost_verb(
     from fer_bench.apps.cost import cost_of_all
     from fer_bench.leaderboard.render import render_all
     from fer_bench.results.store import Store
-    from fer_bench.spec import RunSpec
+    from fer_bench.spec import build
     from fer_bench.training import hardware
 
     if (what is None) != every or (protocol is not None and not every):
         problem = "cost takes one run or network; or --all, and with it --protocol."
         raise SpecError(problem, "For example fer-bench cost resnet18 --image-size 48.")
+    if every and (of_one := [n for n, v in (("dataset", dataset), ("image-size", image_size), ("set", sets)) if v]):
+        problem = f"--{of_one[0]} is for one network; --all takes those of the boards, whose records say it."
+        raise SpecError(problem, "Leave one of them out.")
     if threads is not None:
         torch.set_num_threads(threads)
     store = Store()
-    device = hardware.resolve(RunSpec.model_validate({"execution": {"accelerator": accelerator}}))
+    device = hardware.resolve(build({"execution": {"accelerator": accelerator}}, "the command line"))
     if what is None:
-        names = store.protocols() if protocol is None else [protocol]
+        names = store.protocols()
+        if protocol is not None and protocol not in names:
+            raise unmatched("--protocol", protocol, str(store.root), "board", names)
+        names = names if protocol is None else [protocol]
         n = cost_of_all(store, names, device, timed=timed, again=again, say=typer.echo)
         typer.echo(f"{n} networks in {store.root / 'costs'}")
     else:

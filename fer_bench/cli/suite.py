@@ -162,13 +162,16 @@ class _Done:
 
 
 def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[ProbeSettings]]:
-    plan = [(spec, on) for spec, on in suite.trainings if not only or only in spec.recipe or only in spec.model]
-    grids = [grid for grid in suite.grids if not only or only in grid.model or only in grid.protocol]
+    def matches(entry: RunSpec | ProbeSettings) -> bool:
+        return not only or any(only in name for name in (entry.recipe, entry.model, entry.protocol))
+
+    plan = [(spec, on) for spec, on in suite.trainings if matches(spec)]
+    grids = [grid for grid in suite.grids if matches(grid)]
     if plan or grids:
         return plan, grids
-    trained = [name for spec, _ in suite.trainings for name in (spec.model, spec.recipe) if name]
-    probed = [name for grid in suite.grids for name in (grid.model, grid.protocol)]
-    raise unmatched("--only", str(only), str(file), "run" if trained else "grid", [*trained, *probed])
+    entries: list[RunSpec | ProbeSettings] = [*(spec for spec, _ in suite.trainings), *suite.grids]
+    names = [name for entry in entries for name in (entry.recipe, entry.model, entry.protocol) if name]
+    raise unmatched("--only", str(only), str(file), "run" if suite.trainings else "grid", names)
 
 
 def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, every: bool) -> None:

@@ -74,7 +74,7 @@ class OnEngine:
     def __init__(
         self, file: Path, options: EngineOptions, execution: Mapping[str, Any], store: Store, *, force: bool
     ) -> None:
-        from fer_bench.apps.suites.exchange import discard, gather
+        from fer_bench.apps.suites.exchange import gather
         from fer_bench.apps.suites.state import driving, suite_folder
 
         self._file, self._options, self._store, self._force = file, options, store, force
@@ -82,10 +82,8 @@ class OnEngine:
         check_engine(options)
         self._folder = suite_folder(file)
         self._lock = driving(self._folder)
-        if force:
-            for result in self._folder.glob("*/result.json"):
-                discard(result.parent)
-        elif n := gather(self._folder, store):
+        # With force, too: what is repeated now may be another part of the suite.
+        if n := gather(self._folder, store):
             typer.echo(f"{n} of an earlier call had ended meanwhile, and are taken into the store")
 
     def carry_out(self, found: Todo, networks: Sequence[RunSpec]) -> None:

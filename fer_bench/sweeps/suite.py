@@ -108,12 +108,15 @@ class Suite:
             settings = dict(entry.settings)
             on = settings.pop("test_on", None)
             abroad = [] if on is None else _values(on, f"{entry.where(('test_on',))}: 'test_on'", "test_on: [ferplus]")
+            if wrong := [name for name in abroad if not isinstance(name, str)]:
+                problem = f"{entry.where(('test_on',))}: 'test_on' must be a list of names, not {wrong[0]!r}."
+                raise SpecError(problem, "For example test_on: [ferplus].")
             base = self._complete(settings, entry.where)
             for point in entry.points():
                 for seed in entry.seeds or [0]:
                     spec = self._training(merge(base, {**point, "seed": seed}), entry.where)
                     # A grid's point that is also a run of its own keeps the name that came first.
-                    chosen.setdefault(spec.run_id(), (spec, tuple(str(name) for name in abroad)))
+                    chosen.setdefault(spec.run_id(), (spec, tuple(abroad)))
         return list(chosen.values())
 
     @cached_property

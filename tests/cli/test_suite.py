@@ -109,6 +109,7 @@ def test_one_reason_is_said_once(fer_bench, own_folders, suite, drawn_cache):
         ("probes: [3]\n", r"'probes' must be a list"),
         ("runs:\n  - {epochs: 1}\nruns:\n  - {epochs: 2}\n", r"line 3: key 'runs' is given twice"),
         ("runs:\n  - {weights: auto}\n", r"line 2, run 1: weights = 'auto'"),
+        ("runs:\n  - {test_on: [{dataset: ferplus}]}\n", r"line 2, run 1: 'test_on' must be a list of names"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_entry(suite, text, says):
@@ -133,6 +134,7 @@ def test_probe_says_what_to_type(fer_bench, own_folders, suite):
     path = suite(MIXED)
     assert "--lr is said by the suite" in fer_bench("probe", path, "--lr", "0.1").err
     assert "grids of heads" in fer_bench("probe", path, "--dry-run").out
+    assert "1 runs, 0 done" in fer_bench("suite", path, "--dry-run", "--only", "synthfaces-fer7").out, "by protocol too"
     only_heads = suite("runs:\n  - {streams: ['features:resnet18']}\n")
     assert "Leave --devices out" in fer_bench("suite", only_heads, "--devices", "2").err
 

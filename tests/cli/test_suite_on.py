@@ -142,6 +142,13 @@ def test_what_an_earlier_driver_did_not_live_to_take_is_taken(fer_bench, suite, 
     assert "1 of an earlier call had ended meanwhile" in done.out
     assert "started" not in done.out
     assert len(list(Store().records())) == 1
+    # Nor is it lost where another part of the suite is repeated.
+    monkeypatch.setattr(exchange, "take", killed)
+    assert fer_bench("suite", path, *ON, "--seeds", "1").code == 130
+    monkeypatch.setattr(exchange, "take", take)
+    done = fer_bench("suite", path, *ON, "--seeds", "0", "--force")
+    assert "1 of an earlier call had ended meanwhile" in done.out
+    assert len(list(Store().records())) == 2
 
 
 def test_a_run_without_memory_is_tried_alone(fer_bench, suite, monkeypatch):
@@ -187,6 +194,7 @@ def test_two_drivers_of_one_suite_are_one_too_many(fer_bench, suite):
     path = suite(f"runs:\n  - {{{TINY}}}\n")
     assert "has not been carried out with --on" in fer_bench("suite", path, "--status").err
     lock = driving(suite_folder(path))
+    assert "is about to be carried out" in fer_bench("suite", path, "--status").err
     refused = fer_bench("suite", path, *ON)
     lock.release()
     assert refused.code == 2
@@ -199,12 +207,20 @@ def test_two_drivers_of_one_suite_are_one_too_many(fer_bench, suite):
         (["--per-gpu", "2"], "--per-gpu is for runs side by side"),
         (["--on", "nowhere"], "there is no such engine"),
         (["--on", "local:2", "--cpus", "0"], "cpus = 0"),
+        ([*ON, "--per-gpu", "2"], "there is no GPU to share"),
     ],
 )
 def test_wrong_flags_are_one_line(fer_bench, suite, flags, says):
     asked = fer_bench("suite", suite(f"runs:\n  - {{{TINY}}}\n"), *flags)
     assert asked.code == 2
     assert says in asked.err
+
+
+def test_a_folder_that_cannot_be_staged_to_is_named(fer_bench, suite, tmp_path):
+    (tmp_path / "file").touch()
+    stage = tmp_path / "file" / "below"
+    failed = fer_bench("suite", suite(f"runs:\n  - {{{TINY}}}\n"), *ON, "--stage", stage)
+    assert f"--stage {stage}: this folder cannot be made" in failed.err
 
 
 def test_data_are_staged_once_a_node(fer_bench, suite, own_folders, tmp_path):

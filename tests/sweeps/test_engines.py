@@ -204,6 +204,7 @@ def test_a_folder_goes_to_a_node_and_back(tmp_path):
         ("lokal:2", "no such engine.*local:N"),
         ("local:none", "no number of devices.*local:4"),
         ("local:0", "no number of devices"),
+        ("slurm:4", "takes nothing after its name"),
     ],
 )
 def test_a_wrong_engine_is_refused(on, says):

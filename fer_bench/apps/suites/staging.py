@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,6 +13,7 @@ from filelock import FileLock
 from fer_bench import paths
 from fer_bench.apps.suites.task import Task
 from fer_bench.atomic import write_atomically
+from fer_bench.errors import HardwareError
 from fer_bench.own_data import TABLE
 from fer_bench.protocols import dataset_name, parts_of
 
@@ -30,9 +32,15 @@ def staged(task: Task) -> Task:
         task: with ``stage``.
 
     Raises:
+        HardwareError: there cannot be such a folder on this node.
         OSError: the disk of the node is full.
     """
     place = Path(task.stage).expanduser()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"--stage {task.stage}: this folder cannot be made on {socket.gethostname()}: {error.strerror}."
+        raise HardwareError(problem, "Name a folder on the nodes' own disks that may be written.") from None
     source = paths.data_root(task.execution.data_dir)
     named = [task.spec.dataset if task.spec else "", task.grid.dataset if task.grid else "", task.dataset]
     parts = [part for name in named if name for part in (parts_of(name) or (name,))]

@@ -145,21 +145,34 @@ def status_of(file: Path) -> tuple[SuiteState, bool]:
     """The state of a suite, and whether its driver lives.
 
     Raises:
-        RecordError: it was never carried out by an engine.
+        RecordError: it was never carried out by an engine, or begins just now.
     """
     folder = suite_folder(file)
+    lives = _is_locked(folder)
     state = read_state(folder)
+    if state is None and lives:
+        problem = f"{file} is about to be carried out: another process looks at what there is to do."
+        raise RecordError(problem, "Ask again in a minute.")
     if state is None:
         problem = f"{file} has not been carried out with --on here."
         raise RecordError(problem, "`--dry-run` shows what of it is done.")
+    if lives:
+        return state, True
+    # On another machine locks may not be seen: a state that is written anew belongs to somebody.
+    return state, not state.ended and time.time() - state.updated < 10 * _EVERY_SECONDS
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a driver of this machine holds a suite."""
+    if not (folder / LOCK).is_file():
+        return False
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return state, True
+        return True
     lock.release()
-    # On another machine locks may not be seen: a state that is written anew belongs to somebody.
-    return state, not state.ended and time.time() - state.updated < 10 * _EVERY_SECONDS
+    return False
 
 
 def failures(rows: Iterable[Row]) -> list[Row]:

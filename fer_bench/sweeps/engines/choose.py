@@ -63,6 +63,9 @@ def check_engine(options: EngineOptions) -> None:
     if kind == "local" and detail and not _NUMBER.fullmatch(detail):
         problem = f"--on local:{detail}: {detail!r} is no number of devices."
         raise SpecError(problem, "For example --on local:4.")
+    if kind == "slurm" and detail:
+        problem = f"--on slurm:{detail}: SLURM takes nothing after its name."
+        raise SpecError(problem, "Use --on slurm; how much runs at a time is the cluster's business.")
     extra = [name for name in _OF_SLURM if name in options.model_fields_set]
     if kind != "slurm" and extra:
         problem = f"--{extra[0]} is for --on slurm."
@@ -82,8 +85,11 @@ def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -
 
     Raises:
         HardwareError: the machine has fewer devices, or there is no such cluster.
+        SpecError: GPUs are to be shared, and there are none.
     """
     kind, _, detail = (options.on or "").partition(":")
+    if accelerator == "cpu":
+        _refuse_sharing(options)
     if kind == "ray" and n:
         from fer_bench.sweeps.engines.ray import RayEngine
 
@@ -124,9 +130,17 @@ def _local(options: EngineOptions, detail: str, accelerator: str) -> LocalEngine
             problem = f"--on local:{wanted}: this machine has {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}."
             raise HardwareError(problem, f"Use --on local:{len(gpus)}; --per-gpu lets several runs share one.")
         return LocalEngine(gpus[:wanted], gpu=True, per_gpu=options.per_gpu)
+    _refuse_sharing(options)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     slots = int(detail or cores // (options.cpus or 1) or 1)
     return LocalEngine([str(slot) for slot in range(slots)], threads=options.cpus or max(1, cores // slots))
+
+
+def _refuse_sharing(options: EngineOptions) -> None:
+    """What shares a GPU needs one."""
+    if options.per_gpu > 1:
+        problem = f"--per-gpu {options.per_gpu}: there is no GPU to share; these runs are on the processor."
+        raise SpecError(problem, "Leave it out; how many run at a time is the number after local:, or told by --cpus.")
 
 
 def _gpus() -> list[str]:
