@@ -59,7 +59,7 @@ class Cell:
 Cells = dict[str, dict[str, Cell]]
 
 
-def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cells:
+def collect(records: Iterable[Record], model: str, kind: str = "classes", datasets: Sequence[str] = ()) -> Cells:
     """Cells by training protocol and tested dataset.
 
     Args:
@@ -67,10 +67,12 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
             known copy.
         model: the network.
         kind: of the tasks, ``classes`` or ``values``.
+        datasets: that matter; none: all.
 
     Returns:
-        ``cells[trained on][tested on]``; of several recipes the one with the most seeds, then the best on its own
-        validation. A cross-validation is one row, with what its folds scored elsewhere.
+        ``cells[trained on][tested on]``; of several recipes the one that was tested on the most datasets, then the one
+        with the most seeds, then the best on its own validation. A cross-validation is one row, with what its folds
+        scored elsewhere.
     """
     metric = metrics.headline(kind).name
     own: dict[str, list[Record]] = defaultdict(list)
@@ -100,7 +102,7 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes") -> Cel
         best = max(
             rows,
             key=lambda row: (
-                len(across[row]) > 0,
+                len({record.dataset for record in across[row] if not datasets or record.dataset in datasets}),
                 len(own[row]),
                 own[row][0].validation_metrics.get(metric) or 0.0,
                 row,
@@ -261,7 +263,7 @@ def write_matrix(store: Store, model: str, datasets: Sequence[str] = ()) -> Path
         UnknownNameError: a dataset of which there is no cell.
     """
     records = list(store.records())
-    tables = {kind: cells for kind in KINDS if (cells := collect(records, model, kind))}
+    tables = {kind: cells for kind in KINDS if (cells := collect(records, model, kind, datasets))}
     if not tables:
         problem = f"model {model!r} has no finished run in {store.results} that could be shown."
         others = sorted({record.model for record in records if record.kind == "trained"})

@@ -46,6 +46,21 @@ def test_cells_say_how_many_samples_and_which_classes(records):
     assert draw(cells, "net").startswith(b"\x89PNG")
 
 
+def test_of_several_recipes_the_one_that_was_tested_on_most_of_them(records):
+    better = made("trained", "fer2013", "fer7", "c", 0.7, 3589)
+    elsewhere = [
+        made("evaluated", "caers", "fer7", "c-on-caers", 0.3, 100),
+        made("evaluated", "sfew", "fer7", "c-on-sfew", 0.3, 100),
+        made("evaluated", "rafdb", "fer7", "c-on-rafdb", 0.3, 100),
+    ]
+
+    def own(*datasets):
+        return collect([*records, better, *elsewhere], "net", datasets=datasets)["fer2013-fer7"]["fer2013"]
+
+    assert own("fer2013", "ferplus", "expw").mean == 0.65
+    assert own().mean == own("caers").mean == 0.7
+
+
 def test_datasets_are_shown_in_the_order_that_is_asked_for(records):
     cells = chosen(collect(records, "net"), ["ferplus", "fer2013"])
     assert list(cells) == ["ferplus-fer8", "fer2013-fer7"]
