@@ -62,7 +62,8 @@ def boards_of(store: Store, names: Iterable[str], reported: Sequence[Reported], 
     ]
     boards = [_with_reproductions(store, _with_corrupted(store, board)) for board in boards]
     if next(costs.files(store), None) is not None:
-        boards = [_with_costs(board, finder(store), records.get(board.protocol.name, [])) for board in boards]
+        cost = finder(store)
+        boards = [_with_costs(board, cost, records.get(board.protocol.name, [])) for board in boards]
     return [replace(board, siblings=_siblings(board, boards)) for board in boards]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fer_bench import __version__
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import HardwareError, RecordError
-from fer_bench.escaping import visible
+from fer_bench.html import page_templates
 from fer_bench.metrics import NONE, is_share, title_of
 from fer_bench.protocols import PROTOCOLS, Protocol
 from fer_bench.report import figures
@@ -76,19 +76,7 @@ def report(
 
 def render(content: dict[str, Any], sections: Sequence[Section]) -> str:
     """The page; pure. Images are embedded, so that the one file can be sent to anybody."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fer_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Values, not the template's own text; what would turn the letters around it is shown as its number.
-    environment.finalize = lambda value: (
-        visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-    )
+    environment = page_templates("fer_bench.report")
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     return environment.get_template("report.html").render(version=__version__, sections=sections, **content)
 

@@ -19,15 +19,15 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
+from fer_bench.results.beside import read_beside, require_run
 from fer_bench.results.inputs import digest
-from fer_bench.results.places import folder_name
-from fer_bench.results.record import FileName, Record, first_finding
+from fer_bench.results.record import FileName, Record
 from fer_bench.results.store import Store
-from fer_bench.untrusted import read_regular, shown, strict_json
+from fer_bench.untrusted import shown
 
 # Raised when a corruption or a strength changes; files of another version are not shown next to those of this one.
 VERSION = 1
@@ -111,26 +111,10 @@ class Corrupted(BaseModel):
         Raises:
             RecordError: unreadable, damaged, or not where it says it belongs.
         """
-        hint = "Restore it from version control, or delete it and give `fer-bench evaluate RUN --corruptions` again."
-        try:
-            content = read_regular(path, _MOST_BYTES)
-            if strict:
-                strict_json(content)
-            found = cls.model_validate_json(content)
-        except OSError as error:
-            problem = f"{path}: the scores on corrupted images cannot be read ({error.strerror})."
-            raise RecordError(problem, hint) from None
-        except (ValueError, RecursionError) as error:
-            what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
-            problem = f"{path}: damaged scores on corrupted images: {what}."
-            raise RecordError(problem, hint) from None
-        if (found.protocol, folder_name(found.model), found.run_id) != (
-            path.parent.parent.name,
-            path.parent.name,
-            path.stem,
-        ):
-            problem = f"{path}: the file says it is of {found.protocol}/{folder_name(found.model)}/{found.run_id}."
-            raise RecordError(problem, "Move it back to where it belongs.")
+        found = read_beside(
+            cls, path, _MOST_BYTES, "the scores on corrupted images", "evaluate RUN --corruptions", strict=strict
+        )
+        require_run(path, found.protocol, found.model, found.run_id, path.stem)
         return found
 
 

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
+from fer_bench.results.beside import hint_of, read_beside
 from fer_bench.results.places import folder_name
 from fer_bench.results.protocol import protocol_of
-from fer_bench.results.record import Record, first_finding
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.untrusted import read_regular, shown
 
 FOLDER = "costs"
 _MOST_BYTES = 2**20
@@ -94,19 +94,10 @@ class Cost(BaseModel):
         Raises:
             RecordError: unreadable, damaged, or of another network than its name says.
         """
-        hint = "Restore it from version control, or delete it and give `fer-bench cost` again."
-        try:
-            found = cls.model_validate_json(read_regular(path, _MOST_BYTES))
-        except OSError as error:
-            problem = f"{path}: the cost cannot be read ({error.strerror})."
-            raise RecordError(problem, hint) from None
-        except (ValueError, RecursionError) as error:
-            what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
-            problem = f"{path}: damaged cost: {what}."
-            raise RecordError(problem, hint) from None
+        found = read_beside(cls, path, _MOST_BYTES, "the cost", "cost")
         if found.key != path.stem:
             problem = f"{path}: the file is of the network {found.key}."
-            raise RecordError(problem, hint)
+            raise RecordError(problem, hint_of("cost"))
         return found
 
     def with_timing(self, timing: Timing) -> Cost:

@@ -15,16 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_bench.atomic import write_atomically
 from fer_bench.errors import DamagedFileWarning, HardwareError, RecordError
 from fer_bench.predictions import Predictions
+from fer_bench.results.beside import read_beside, require_run
 from fer_bench.results.corruptions import made_with
-from fer_bench.results.places import folder_name
-from fer_bench.results.record import FileName, PredictionsFile, Record, first_finding
+from fer_bench.results.record import FileName, PredictionsFile, Record
 from fer_bench.results.store import Store
-from fer_bench.untrusted import read_regular, shown, strict_json
 
 FOLDER = "reproductions"
 _MOST_BYTES = 2**20
@@ -103,23 +102,8 @@ class Reproduction(BaseModel):
         Raises:
             RecordError: unreadable, damaged, or not where it says it belongs.
         """
-        hint = "Restore it from version control, or delete it and give `fer-bench reproduce` again."
-        try:
-            content = read_regular(path, _MOST_BYTES)
-            if strict:
-                strict_json(content)
-            found = cls.model_validate_json(content)
-        except OSError as error:
-            problem = f"{path}: the reproduction cannot be read ({error.strerror})."
-            raise RecordError(problem, hint) from None
-        except (ValueError, RecursionError) as error:
-            what = first_finding(error) if isinstance(error, ValidationError) else f"the file: {shown(error)}"
-            problem = f"{path}: damaged reproduction: {what}."
-            raise RecordError(problem, hint) from None
-        place = (path.parent.parent.name, path.parent.name, path.stem.rpartition(".")[0])
-        if (found.protocol, folder_name(found.model), found.run_id) != place:
-            problem = f"{path}: the file says it is of {found.protocol}/{folder_name(found.model)}/{found.run_id}."
-            raise RecordError(problem, "Move it back to where it belongs.")
+        found = read_beside(cls, path, _MOST_BYTES, "the reproduction", "reproduce", strict=strict)
+        require_run(path, found.protocol, found.model, found.run_id, path.stem.rpartition(".")[0])
         return found
 
 

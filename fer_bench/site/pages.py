@@ -6,25 +6,17 @@ import functools
 import json
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from fer_bench.escaping import visible
+from fer_bench.html import page_templates
 from fer_bench.leaderboard.formatting import URL
 from fer_bench.site import addresses
 
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fer_bench.site"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.finalize = lambda value: (
-        visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-    )
+    environment = page_templates("fer_bench.site")
     environment.tests["address"] = lambda text: isinstance(text, str) and URL.fullmatch(text) is not None
     environment.globals.update(dataset_page=addresses.dataset, board_page=addresses.board)
     return environment
