@@ -41,7 +41,7 @@ def main() -> None:
         seeds = ", ".join(map(str, range(asked.runs)))
         file.write_text(SUITE.format(n=asked.images, epochs=asked.epochs, seeds=seeds))
         command = [sys.executable, "-m", "fer_bench", "suite", str(file), "--on", asked.on, "--accelerator", "cpu"]
-        # The faces are drawn before anything is timed, and the files of the libraries are read once.
+        # The faces are generated before anything is timed, and the files of the libraries are read once.
         timed([*command, "--seeds", str(asked.runs)], environment(home, "warm"))
         side_by_side = timed(command, environment(home, "suite"))
         one_by_one = in_turn(home)

@@ -29,7 +29,7 @@ def pack_verb(
     **flags: Any,
 ) -> None:
     """Make a packed copy of a dataset's images, decoded, at the size of a network's input: the fastest source for many
-    epochs. Interrupted, it goes on where it stopped; `run` takes it by itself where it fits, with the same results.
+    epochs. Interrupted, it resumes where it stopped; `run` takes it by itself where it fits, with the same results.
     """
     from fer_bench.apps.packing import checked, packing, specified
 

@@ -26,7 +26,7 @@ def reproduce_verb(
     ] = None,
     **execution: Any,
 ) -> None:
-    """Train a row again from its record, and say whether the new score lies within the spread of its trainings.
+    """Train a row again from its record, and say whether the new score is within the spread of its trainings.
 
     The record stays as it is; what came of it is written next to it, and its board marks the row. An ensemble is
     recomputed from its members. Exit 1 if the score is outside.

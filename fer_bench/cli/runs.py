@@ -93,7 +93,7 @@ def _matching(store: Store, wanted: Wanted) -> Iterator[Record]:
 
 
 def _may_contain(name: str, wanted: Wanted) -> bool:
-    # A model's own name may differ from its folder's: timm:x lies in timm_x.
+    # A model's own name may differ from its folder's: timm:x is in timm_x.
     return wanted.contains.replace(":", "_") in name.replace(":", "_")
 
 

@@ -52,7 +52,7 @@ def tune_verb(
 ) -> None:
     """Search for better settings on validation, and write the best down as a recipe that `run --use` takes.
 
-    Nothing is tested: the test split is dropped as soon as the dataset has been read. A search that was stopped goes on
+    Nothing is tested: the test split is dropped as soon as the dataset has been read. A search that was stopped resumes
     when the same command is given again; given in several terminals, they share the trials.
     """
     from fer_bench.results.store import Store

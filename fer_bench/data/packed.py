@@ -56,7 +56,7 @@ class FromFiles(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a copy lies on the disk.
+    """How a copy is laid out on the disk.
 
     Args:
         folder: of the copy.
@@ -188,7 +188,7 @@ def packed(dataset: str, images: Images) -> Images:
 def pack(dataset: str, images: Images, jobs: int = 0) -> Iterator[tuple[Layout, int]]:
     """Write a packed copy, or the parts of it that are missing or damaged.
 
-    A shard is complete or not there, so that a pass which was killed goes on after its last whole shard.
+    A shard is complete or not there, so that a pass which was killed resumes after its last whole shard.
 
     Args:
         dataset: its name in the cache.
@@ -218,7 +218,7 @@ def pack(dataset: str, images: Images, jobs: int = 0) -> Iterator[tuple[Layout, 
         problem = f"the packed copy {layout.folder} cannot be written: {error.strerror or error}."
         raise HardwareError(
             problem,
-            "Free some space, or name another folder with FER_BENCH_CACHE; the same command goes on where it stopped.",
+            "Free some space, or name another folder with FER_BENCH_CACHE; the same command resumes where it stopped.",
         ) from None
 
 

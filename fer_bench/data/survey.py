@@ -122,7 +122,7 @@ def survey_images(
     gray: bool | None = None,
     reduced: bool = False,
 ) -> Decoded:
-    """Look at images, several at once; a pass that was interrupted goes on where it stopped.
+    """Look at images, several at once; a pass that was interrupted resumes where it stopped.
 
     Args:
         files: N image files.

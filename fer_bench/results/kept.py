@@ -1,6 +1,6 @@
 """What a command keeps of its last look at the results, so that the next one passes over what has not changed.
 
-It lies in the user's own cache, sealed with a key of the user's own (HMAC-SHA256, RFC 2104) over the content, the
+It is in the user's own cache, sealed with a key of the user's own (HMAC-SHA256, RFC 2104) over the content, the
 store, and all code that made it. What was edited, cut short, copied from elsewhere or made by another version does not
 fit its seal, and is as if it were not there. What is kept of a file counts as long as the file's device, inode, size
 and times of change are the same; docs/scale.md says what these cannot tell.

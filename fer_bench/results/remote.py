@@ -1,5 +1,5 @@
 """Trainings at an address beyond this machine (``FER_BENCH_RUNS=s3://...``, whatever fsspec reads), so that a run that
-dies with its machine goes on on another.
+dies with its machine resumes on another.
 
 Below the address each training has a folder of its own, named as it is in ``runs/``. In it are files named by their
 content, which are never overwritten, and states: small JSON files that name them. A state is written when all of its
@@ -130,7 +130,7 @@ class RemoteRun:
             self._put(self._latest())
 
     def push(self) -> None:
-        """Put what the folder holds there. A training goes on without the address where it has a new owner, or cannot
+        """Put what the folder holds there. A training continues without the address where it has a new owner, or cannot
         be reached: that is said, and tried again with the next epoch.
         """
         try:

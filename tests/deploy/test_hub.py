@@ -103,7 +103,9 @@ def test_what_is_pushed_answers_as_the_run_does_where_nothing_else_is(pushed, hu
 def test_the_hub_reads_the_card_and_its_evaluation_block(written):
     _, record, folder = written
     card = ModelCard.load(folder / "README.md")
-    assert (card.data.license, card.data.library_name, card.data.model_name) == ("apache-2.0", "fer_bench", "net")
+    assert card.data.license == "apache-2.0"
+    assert card.data.library_name == "fer_bench"
+    assert card.data.model_name == "net"
     found = {(result.metric_type, str(result.metric_args)): result for result in card.data.eval_results}
     accuracy = found["accuracy", "None"]
     assert (accuracy.metric_value, accuracy.dataset_type, accuracy.dataset_split) == (0.75, "synthfaces", "test")

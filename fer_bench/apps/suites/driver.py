@@ -2,7 +2,7 @@
 lost, and renders the boards.
 
 Whatever dies, running the same command again is safe: a spec is frozen, its fingerprint decides what is done, a record
-is written whole or not at all, and a training goes on from its last epoch where its folder is still to be seen.
+is written whole or not at all, and a training resumes from its last epoch where its folder is still to be seen.
 """
 
 from __future__ import annotations

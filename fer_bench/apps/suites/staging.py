@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 24 * 3600.0
 def staged(task: Task) -> Task:
     """A task whose datasets are on this node's disk, and whose decoded copies go there too.
 
-    What lies directly in the data folder, not in a folder of the dataset's own, and tables of images are read where
+    What is directly in the data folder, not in a folder of the dataset's own, and tables of images are read where
     they are.
 
     Args:
