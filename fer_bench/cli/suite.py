@@ -11,12 +11,20 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, Grouped, typed, with_fields
 from fer_bench.cli.grids import described, run_grids
-from fer_bench.cli.suite_on import SIDE_BY_SIDE, STATUS, OnEngine, engine_options, say_status
+from fer_bench.cli.on_engine import (
+    SIDE_BY_SIDE,
+    STATUS,
+    OnEngine,
+    end_suite,
+    engine_options,
+    only_status,
+    say_status,
+)
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
 from fer_bench.spec import Execution, RunSpec
-from fer_bench.sweeps.engines.choose import EngineOptions
+from fer_bench.sweeps.engines.choose import EngineOptions, check_engine
 from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 
 if TYPE_CHECKING:
@@ -56,7 +64,11 @@ def suite_verb(
     on frozen networks, and the networks that these need.
     """
     if status:
-        say_status(file)
+        given = [
+            key for key, value in {**flags, "dry_run": dry_run, "force": force}.items() if value not in (None, False)
+        ]
+        only_status(given)
+        _say_status(file, only, seeds)
         return
     execution = typed(Execution, {key: flags[key] for key in Execution.model_fields if key in flags})
     side = engine_options({key: flags[key] for key in EngineOptions.model_fields})
@@ -84,6 +96,8 @@ def carry_out_suite(
         force: repeat what has a record.
         side: how runs are spread; None: one after the other in this process.
     """
+    from fer_bench.apps.suites.plan import work_of
+    from fer_bench.apps.suites.state import suite_folder
     from fer_bench.results.store import Store
     from fer_bench.sweeps.suite import read
     from fer_bench.sweeps.todo import todo
@@ -101,19 +115,26 @@ def carry_out_suite(
         problem = f"{file} has grids of heads alone, which are trained on one device."
         raise SpecError(problem, f"Leave --{extra[0].replace('_', '-')} out.")
     networks = list(suite.networks.values())
-    spread = None if side is None or dry_run else OnEngine(file, side, execution, store, force=force)
+    spread = None
+    if side is not None:
+        check_engine(side)
+    if side is not None and not dry_run:
+        spread = OnEngine(str(file), suite_folder(file), side, execution, store)
+        # With force, too: what is repeated now may be another part of the suite.
+        spread.gather()
     found = todo(plan, store, grids, networks, execution.get("data_dir"))
+    if force:
+        found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _list(file, plan, grids, found, every=dry_run)
     if dry_run:
         # Records can be compared with a suite without PyTorch; names cannot be looked up.
         with contextlib.suppress(ImportError):
             _check_all(found.runs, suite)
         return
-    if force:
-        found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _check_all(found.runs, suite)
     if spread is not None:
-        spread.carry_out(found, networks)
+        work = work_of(found, networks, store, force=force)
+        end_suite(file, spread.carry_out(work), work.left_out)
         return
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
@@ -121,6 +142,18 @@ def carry_out_suite(
     _test_abroad(found.tests, done, progress)
     _probe(found, networks, store, done, progress, execution, force)
     done.end(file)
+
+
+def _say_status(file: Path, only: str | None, seeds: str | None) -> None:
+    from fer_bench.apps.suites.plan import keys_of
+    from fer_bench.apps.suites.state import suite_folder
+    from fer_bench.sweeps.suite import read
+
+    keys = None
+    if only or seeds:
+        suite = read(file, None, _seeds(seeds))
+        keys = keys_of(*_chosen(suite, file, only), list(suite.networks.values()))
+    say_status(suite_folder(file), str(file), keys)
 
 
 class _Done:

@@ -39,7 +39,7 @@ class Result:
 
 
 def carry_out_work(
-    file: Path,
+    name: str,
     work: Work,
     engine: Engine,
     store: Store,
@@ -51,7 +51,7 @@ def carry_out_work(
     """Carry out the pieces of a suite.
 
     Args:
-        file: the suite.
+        name: of the suite.
         work: what it lacks.
         engine: where; it is closed in the end.
         store: of records.
@@ -64,7 +64,7 @@ def carry_out_work(
         Stopped: Ctrl-C; what was started is ended, and what is done is in the store and on the boards.
         Interrupted: SIGTERM, likewise.
     """
-    state = SuiteState(suite=str(file), on=engine.name, rows=rows_of(work))
+    state = SuiteState(suite=name, on=engine.name, rows=rows_of(work))
     earlier = read_state(folder)
     if earlier is None or earlier.ended:
         (folder / EVENTS).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class EngineOptions(Settings):
-    """How the runs of a suite are spread; changes no result but by the number of threads."""
+    """How the runs of a suite, or of a search, are spread; changes no result but by the number of threads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
