@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.cli.flags import flag_of, typed
+from fer_bench.counting import counted
 from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.spec import Execution, spec_error
 from fer_bench.sweeps.engines.choose import EngineOptions, check_engine, make_engine
@@ -113,7 +114,10 @@ class OnEngine:
         from fer_bench.apps.suites.exchange import gather
 
         if n := gather(self._folder, self._store):
-            typer.echo(f"{n} of an earlier call had ended meanwhile, and are taken into the store")
+            taken = counted(n, "task", "tasks")
+            typer.echo(
+                f"{taken} of an earlier call had ended meanwhile, and {'is' if n == 1 else 'are'} taken into the store"
+            )
 
     def carry_out(self, work: Work) -> Result:
         """Carry out pieces of work; says what failed, with its logs.

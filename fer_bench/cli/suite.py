@@ -21,6 +21,7 @@ from fer_bench.cli.on_engine import (
     say_status,
 )
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
 from fer_bench.spec import Execution, RunSpec
@@ -64,10 +65,8 @@ def suite_verb(
     on frozen networks, and the networks that these need.
     """
     if status:
-        given = [
-            key for key, value in {**flags, "dry_run": dry_run, "force": force}.items() if value not in (None, False)
-        ]
-        only_status(given)
+        others = {**flags, "dry_run": dry_run or None, "force": force or None}
+        only_status(key for key, value in others.items() if value is not None)
         _say_status(file, only, seeds)
         return
     execution = typed(Execution, {key: flags[key] for key in Execution.model_fields if key in flags})
@@ -172,15 +171,15 @@ class _Done:
             self.left_out[missing] = self.left_out.get(missing, 0) + 1
         return missing is not None
 
-    def failed(self, error: FerBenchError, what: str = "") -> None:
-        """Say why something failed, once; interruption ends the suite."""
+    def failed(self, error: FerBenchError, what: str) -> None:
+        """Say what failed, and why, each reason once; interruption ends the suite."""
         if error.exit_code > 2:
             raise error
         self.n_failed += 1
         # A run whose loss became NaN has run, and has a record.
         self.n_done += error.exit_code == 1
         text = str(error)
-        typer.echo(f"  {what}failed: {'for the same reason' if text in self._said else text}", err=True)
+        typer.echo(f"  {what} failed: {'for the same reason' if text in self._said else text}", err=True)
         self._said.add(text)
 
     def end(self, file: Path) -> None:
@@ -211,10 +210,14 @@ def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, ev
     """Say how much is done; and each thing, with whether it is."""
     from fer_bench.sweeps.suite import names_of
 
-    counted = [(len(plan), len(found.runs), "runs"), (len(grids), len(found.grids), "grids of heads")]
-    parts = [f"{n} {what}, {n - todo} done, {todo} to do." for n, todo, what in counted if n]
-    parts += [f"{len(found.networks)} networks to be trained for them."] if found.networks else []
-    parts += [f"{len(found.tests)} tests on other datasets to do."] if found.tests else []
+    parts = (
+        [f"{counted(len(plan), 'run')}, {len(plan) - len(found.runs)} done, {len(found.runs)} to do."] if plan else []
+    )
+    if grids:
+        n = counted(len(grids), "grid of heads", "grids of heads")
+        parts += [f"{n}, {len(grids) - len(found.grids)} done, {len(found.grids)} to do."]
+    parts += [f"{counted(len(found.networks), 'network')} to be trained for them."] if found.networks else []
+    parts += [f"{counted(len(found.tests), 'test')} on other datasets to do."] if found.tests else []
     typer.echo(f"{file}: {' '.join(parts)}")
     for dataset, error in found.unread.items():
         typer.echo(f"  {dataset} is not here, so its runs are judged by their settings alone: {error}")
@@ -262,7 +265,7 @@ def _train(specs: list[RunSpec], done: _Done, progress: Progress, force: bool) -
         try:
             run_and_say(spec, force)
         except FerBenchError as error:
-            done.failed(error)
+            done.failed(error, f"{name} seed {spec.seed}")
         else:
             progress.done()
             done.n_done += 1
@@ -293,12 +296,12 @@ def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done, progress: Progre
         try:
             record = evaluate(store, reference, dataset, execution=spec.execution)
         except FerBenchError as error:
-            done.failed(error, f"{spec.run_id()} on {dataset} ")
+            done.failed(error, f"{spec.run_id()} on {dataset}")
         else:
             progress.done()
             done.n_done += 1
             publish_records([record], store, spec.execution)
-            typer.echo(f"  {record.run_id}: {record.protocol} on {record.n_scored} samples")
+            typer.echo(f"  {record.run_id}: {record.protocol} on {counted(record.n_scored, 'sample')}")
     render_all(store)
 
 
@@ -331,7 +334,8 @@ def _probe(
             run_ids[name] = _network_here(spec, store)
             progress.done()
         except FerBenchError as error:
-            done.failed(error, f"{len(needing)} grids need it: ")
+            needed = counted(len(needing), "grid needs", "grids need")
+            done.failed(error, f"network {spec.run_id()}, which {needed},")
             grids = [grid for grid in grids if grid not in needing]
     place = {key: execution[key] for key in _OF_HEADS if key in execution}
     renamed_grids = [renamed(grid, run_ids) for grid in grids]

@@ -173,7 +173,7 @@ CASES = {
         refused(*TRAIN, "--set=method=distill", "--set=method_options.teachers=[{fer7}]", says="has no test split"),
     ],
     "suite": [
-        case("{suite}", says="1 runs, 1 done, 0 to do"),
+        case("{suite}", says="1 run, 1 done, 0 to do"),
         case("{vasuite}", says="synthfaces-valence"),
         case("{probes}", "--dry-run", says="fer2013-fer7"),
         case("{probes}", CPU, says="leaderboard"),

@@ -6,6 +6,7 @@ from there.
 
 from __future__ import annotations
 
+from fer_bench.counting import counted
 from fer_bench.sweeps.engines.watch import watch_starter
 
 if __name__ == "__main__":
@@ -102,7 +103,7 @@ def _grid(task: Task, store: Store) -> str:
     place = place_of(task.execution.accelerator)
     records = run_grid(task.heads(), store, place=place, data_dir=task.execution.data_dir, force=task.force)
     publish_records([one for one in records if one.ranked], store, task.execution)
-    return f"{len(records)} heads"
+    return counted(len(records), "head")
 
 
 def _trial(task: Task, store: Store) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
+from fer_bench.counting import counted
 from fer_bench.errors import HardwareError, OutOfMemory, RunNanError, SpecError
 from fer_bench.metrics import find as find_metric
 from fer_bench.packages import require
@@ -219,13 +220,13 @@ def conclude(planned: Search, study: Study) -> Found:
     ended, best = [one for one in trials if one.state != "running"], study.best()
     if best is None:
         why = next((f" ({one.message})" for one in ended if one.message), "")
-        problem = f"search {planned.name}: none of {len(ended)} trials was trained to its end{why}."
+        problem = f"search {planned.name}: none of {counted(len(ended), 'trial')} was trained to its end{why}."
         raise SpecError(problem, "Give another --search, or a larger --budget.")
     # Of trials that end at the same moment in several processes, each may have been the best so far.
     for folder in {one.folder for one in ended} - {"", best.folder}:
         forget(paths.runs_dir() / folder)
     spec = planned.at(best.point, planned.asked).model_copy(
-        update={"trials": len(ended), "recipe": f"tuned, {len(ended)} trials"}
+        update={"trials": len(ended), "recipe": f"tuned, {counted(len(ended), 'trial')}"}
     )
     first = start_of(planned.spec, planned.space)
     start = next((one.value for one in ended if one.point == first), None)
