@@ -293,7 +293,7 @@ def test_a_copy_that_is_not_described_any_more_is_not_complete(home):
     for text in ("{", facts.replace('"n": 63', '"n": 62')):
         (layout.folder / "facts.json").write_text(text)
         if text == "{":
-            with pytest.raises(MissingDataError, match="no whole packed copy.*completes what was begun"):
+            with pytest.raises(MissingDataError, match=r"no whole packed copy.*completes what was begun"):
                 list(checked(asked(home)))
         else:
             assert any("rows.npy" in line for line in check(home))
