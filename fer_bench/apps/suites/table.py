@@ -41,8 +41,9 @@ def summary(state: SuiteState) -> str:
 def shown(state: SuiteState, most: int = _MOST) -> Group:
     """The table of a state: what runs, what failed, and of the rest what has room."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "run", "on", "time", ""):
-        table.add_column(title, overflow="ellipsis", no_wrap=True)
+    # The last column is the one that gives way where a terminal is narrow.
+    for title, least in (("", 7), ("run", 12), ("on", 8), ("time", 6), ("", None)):
+        table.add_column(title, overflow="ellipsis", no_wrap=True, min_width=least)
     first = [row for row in state.rows if row.state in ("running", "failed", "left out")]
     latest = sorted((row for row in state.rows if row.state == "done"), key=lambda row: -(row.began + row.seconds))
     waiting = [row for row in state.rows if row.state in ("waiting", "queued")]
