@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE = "Side by side (changes no result but by the number of threads)"
 STATUS = Annotated[
-    bool, typer.Option("--status", help="Only show how far that is which another terminal carries out with --on.")
+    bool, typer.Option("--status", help="Only show how far it is, while another terminal carries it out with --on.")
 ]
 
 
