@@ -136,7 +136,7 @@ def images_verb(
 
     questions = ask(Store(), protocol, data_dir, dataset_options(sets), images=True)
     n = write_images(questions, output)
-    typer.echo(f"{output}: {counted(n, 'image')}, with ids in {output / TABLE}")
+    typer.echo(f"{output}: {counted(n, 'image')}, and their ids in {output / TABLE}")
     _say_reading(questions, "images from")
 
 

@@ -392,7 +392,7 @@ CASES = {
     "images": [
         case("fer2013-fer7", "{out}/images", says="28 images"),
         refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
-        case("ferplus-fer8-via-fer7", "{out}/more", says="images, and their ids in"),
+        case("ferplus-fer8-via-fer7", "{out}/more", says="images?, and their ids in"),
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
@@ -447,7 +447,7 @@ CASES = {
             for kind in ("fer7", "tta", "va", "folds")
         ),
         case("five_layer_cnn", "--counted", "--image-size=48", says="x 48 x 48"),
-        case("--all", "--counted", says="networks in"),
+        case("--all", "--counted", says="networks? in"),
         refused("{ensemble}", "--counted", says="Measure its members"),
         refused("{human}", "--counted", says="kind human"),
         refused(says="takes one run or network"),
