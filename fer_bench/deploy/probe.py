@@ -12,6 +12,7 @@ from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.faces.crops import image_shape
+from fer_bench.pinning import NAMED_WEIGHTS, RUN
 from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.features import Place, run_batch
 from fer_bench.probes.grid_found import WEIGHTS
@@ -98,13 +99,16 @@ class TrainedProbe:
     native_size: int
 
 
-def load_probe(store: Store, record: Record, execution: Execution | None = None) -> TrainedProbe:
+def load_probe(
+    store: Store, record: Record, execution: Execution | None = None, head: KeptHead | None = None
+) -> TrainedProbe:
     """Load the backbones and the head of a probe.
 
     Args:
         store: where runs are looked up that are backbones.
         record: of kind ``probe``.
         execution: dataset root directory.
+        head: the record's; None: the one that is kept on this machine.
 
     Raises:
         WeightsError: the head, or the weights of a backbone, are not on this machine or are others than the record's;
@@ -114,7 +118,7 @@ def load_probe(store: Store, record: Record, execution: Execution | None = None)
     if faces := [stream for stream in settings.streams if check_stream(stream)[0] == "faces"]:
         problem = f"run {record.run_id}: its stream {faces[0]} is of the faces in an image, which are not found here."
         raise WeightsError(problem, "Choose a probe without that stream.")
-    head = read_head(record)
+    head = head or read_head(record)
     backbones = [
         open_backbone(stream, settings, store, (execution or Execution()).data_dir) for stream in settings.streams
     ]
@@ -126,6 +130,21 @@ def load_probe(store: Store, record: Record, execution: Execution | None = None)
     network = ProbeNetwork(backbones, settings.streams, head, str(record.hardware.get("precision") or "32-true"))
     height, _, _ = image_shape(record.dataset, settings.dataset_options, record.data, 48)
     return TrainedProbe(record, settings, protocol, ProbeTask(network, protocol.task.kind == "classes").eval(), height)
+
+
+def require_named_backbones(record: Record) -> ProbeSettings:
+    """The settings of a probe whose backbones anyone can have by their names.
+
+    Raises:
+        WeightsError: one is a run, or a file of weights, of one machine.
+    """
+    settings = probe_of(record)
+    own = [stream for stream in settings.streams if check_stream(stream)[1].startswith(RUN)]
+    own += [name for name, weights in settings.weights.items() if weights not in NAMED_WEIGHTS]
+    if own:
+        problem = f"run {record.run_id} is a probe of {own[0]}, whose weights nobody else can have by that name."
+        raise WeightsError(problem, "Push probes of backbones with public weights; push a run by its own id.")
+    return settings
 
 
 def probe_of(record: Record) -> ProbeSettings:

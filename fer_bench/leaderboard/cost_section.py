@@ -10,7 +10,6 @@ from pathlib import Path
 from fer_bench.leaderboard.cost_picture import Point, draw, is_of, within
 from fer_bench.leaderboard.formatting import shortened_name, title
 from fer_bench.leaderboard.rank import Board, Placed
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.metrics import is_share, unit_sign
 from fer_bench.results.costs import FOLDER
 
@@ -26,7 +25,7 @@ def picture_of(board: Board) -> str:
 
 def points_of(board: Board) -> list[Point]:
     """The measured rows of a board."""
-    names, primary = row_names([placed.row for placed in board.placed]), board.protocol.primary
+    names, primary = board.names, board.protocol.primary
     scale = 100.0 if is_share(primary) else 1.0
     found = []
     for placed in board.placed:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fer_bench.results import costs
-from fer_bench.results.costs import Cost
+from fer_bench.results.costs import Cost, Timing
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -38,10 +38,12 @@ class RowCost(NamedTuple):
     Args:
         parameters: of all networks.
         macs: multiply-adds, of all networks and all views.
+        timings: of one network and one view, where it was timed; of several nobody has measured how long they take.
     """
 
     parameters: int
     macs: int
+    timings: tuple[Timing, ...] = ()
 
 
 class Energy(NamedTuple):
@@ -87,7 +89,8 @@ def cost_of(record: Record, cost: FindCost, find: FindRecord) -> RowCost | None:
     found = None if network is None else cost(network)
     if found is None:
         return None
-    return RowCost(found.parameters, found.macs * max(int(record.spec.get("tta") or 0), 1))
+    views = max(int(record.spec.get("tta") or 0), 1)
+    return RowCost(found.parameters, found.macs * views, tuple(found.timings) if views == 1 else ())
 
 
 def finder(store: Store) -> FindCost:

@@ -25,6 +25,10 @@ from fer_bench.results.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a page has room for, in rows whose names are broken.
+_ROWS_OF_A_TABLE = 20
+# What the columns beside the name need, in the size of the font.
+_BESIDE_NAMES = 22
 FORMATS = ("csv", "json", "parquet", "latex", "bibtex", "html", "md")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -153,24 +157,47 @@ def _latex(found: pd.DataFrame, board: Board) -> str:
         else "Differences were not tested: the order may be due to chance."
     )
     copy = f", copy {board.copy}" if board.copy else ""
+    header = rf"Rank & Model & {_latex_text(title(primary))}{unit} & Parameters (M) \\"
+    long = len(lines) > _ROWS_OF_A_TABLE
+    packages = "array, booktabs and longtable" if long else "array and booktabs"
     return "\n".join(
         [
-            f"% {one_line(protocol.name)}{copy}: needs the package booktabs.",
+            f"% {one_line(protocol.name)}{copy}: needs the packages {packages}.",
             f"% {tested}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{about}}}",
-            r"\begin{tabular}{rlrr}",
-            r"\toprule",
-            rf"Rank & Model & {_latex_text(title(primary))}{unit} & Parameters (M) \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
+            *(_long if long else _on_one_page)(about, header, lines),
             "",
         ]
     )
+
+
+def _on_one_page(caption: str, header: str, lines: Sequence[str]) -> list[str]:
+    return [
+        r"\begin{table}",
+        r"\centering",
+        r"\small",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{{_COLUMNS}}}",
+        *(r"\toprule", header, r"\midrule", *lines, r"\bottomrule"),
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
+def _long(caption: str, header: str, lines: Sequence[str]) -> list[str]:
+    """Over as many pages as it needs, each with the header; a float ends with its page."""
+    return [
+        r"\begingroup",
+        r"\small",
+        rf"\begin{{longtable}}{{{_COLUMNS}}}",
+        rf"\caption{{{caption}}} \\",
+        *(r"\toprule", header, r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot", *lines),
+        r"\end{longtable}",
+        r"\endgroup",
+    ]
+
+
+# Names take what is left of the line, and are broken where that is not enough.
+_COLUMNS = rf"r>{{\raggedright}}p{{\dimexpr\linewidth-{_BESIDE_NAMES}em\relax}}rr"
 
 
 def _range(first: object, last: object) -> str:
@@ -182,10 +209,15 @@ def _latex_text(text: str) -> str:
 
 
 def bibtex(protocol: Protocol, papers: Sequence[Reported]) -> str:
-    """The dataset of a protocol, and the papers with claims on it."""
+    """The dataset of a protocol, and the papers with claims on it; one that is both is there once."""
     info = info_at_hand(protocol.dataset)
     entries = [info.citation.strip()] if info is not None and info.citation else []
-    sources = [paper.source for paper in papers if claims_on(protocol, [paper])]
+    known = _letters("".join(entries))
+    sources = [
+        paper.source
+        for paper in papers
+        if claims_on(protocol, [paper]) and not (_letters(paper.source.title) and _letters(paper.source.title) in known)
+    ]
     keys: dict[str, int] = {}
     for source in dict.fromkeys(sources):
         key = re.sub(r"[^A-Za-z0-9:.+/-]", "_", source.short)
@@ -193,6 +225,11 @@ def bibtex(protocol: Protocol, papers: Sequence[Reported]) -> str:
         entries.append(_entry(source, key if keys[key] == 1 else f"{key}_{keys[key]}"))
     # Outside of entries, BibTeX skips what it reads.
     return "\n\n".join(entries or [f"{protocol.name}: no dataset and no paper is known."]) + "\n"
+
+
+def _letters(text: str) -> str:
+    """A text without what two bibliographies write in two ways."""
+    return re.sub(r"\W+", "", text).lower()
 
 
 def _entry(source: Source, key: str) -> str:

@@ -23,7 +23,6 @@ from fer_bench.leaderboard.per_class import category_means
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.ranking import mark, of_values, ranking
 from fer_bench.leaderboard.reported import Reported
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
 from fer_bench.metrics import NONE, is_share, number, unit_sign
@@ -44,7 +43,7 @@ def board_markdown(board: Board, reported: Sequence[Reported]) -> str:
         board: the ranking.
         reported: claims of all papers; those on other protocols are skipped.
     """
-    names = row_names([placed.row for placed in board.placed])
+    names = board.names
     protocol = board.protocol
     parts = [f"# {escape(protocol.title or protocol.name)}"]
     parts += [escape(protocol.about)] if protocol.about else []
@@ -75,7 +74,7 @@ def _copy_note(board: Board) -> str:
 
 def _other_copy(board: Board) -> list[str]:
     """The table of another copy of the data."""
-    names = row_names([placed.row for placed in board.placed])
+    names = board.names
     ranked = [_reading(board), *ranking(board, names)] if board.placed else ["Nothing is ranked on this copy."]
     return [f"## Copy `{board.copy}`", *ranked, *_unranked(board)]
 
@@ -84,7 +83,7 @@ def index_line(board: Board, reported: Sequence[Reported]) -> list[str]:
     """The cells of a board in the index: its best row."""
     protocol, best = board.protocol, board.best
     shared = sum(placed.rank == 1 for placed in board.placed if placed is not best)
-    name = row_names([placed.row for placed in board.placed])[best.row.model, best.row.key] if best else ""
+    name = board.names[best.row.model, best.row.key] if best else ""
     label = "nothing measured yet"
     if best:
         remarks = "; ".join([*best.row.caveats, *([f"{shared} more not significantly different"] if shared else [])])

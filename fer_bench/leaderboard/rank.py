@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from fer_bench.leaderboard.costs import RowCost
 from fer_bench.leaderboard.fusion_gains import Gain, gains
 from fer_bench.leaderboard.questions import one_per_question
-from fer_bench.leaderboard.rows import Unranked, sort_records
+from fer_bench.leaderboard.rows import Unranked, row_names, sort_records
 from fer_bench.leaderboard.significance import Load
 from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.leaderboard.uncertainty import Uncertainty
@@ -77,6 +78,11 @@ class Board:
     corrupted: Mapping[str, Corrupted] = field(default_factory=dict)
     reproduced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     costs: Mapping[str, RowCost] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> dict[tuple[str, str], str]:
+        """Names of the placed rows by (model, key), each once."""
+        return row_names([placed.row for placed in self.placed])
 
     @property
     def best(self) -> Placed | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fer_bench.leaderboard.rank import Board, rank
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import read_present
 from fer_bench.results.protocol import named_protocol
@@ -76,7 +75,7 @@ def as_table(board: Board) -> pd.DataFrame:
 
 
 def _lines(board: Board) -> list[list[object]]:
-    names = row_names([placed.row for placed in board.placed])
+    names = board.names
     lines: list[list[object]] = []
     for placed in board.placed:
         row, primary = placed.row, board.protocol.primary

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import WeightsError
+from fer_bench.errors import BadDataError, WeightsError
 from fer_bench.models.weights import read_file, tensors_digest
+from fer_bench.packages import require
 from fer_bench.probes.grid_inputs import Inputs
 from fer_bench.probes.heads import TrainedHeads
 from fer_bench.probes.stream_heads import StreamHead
@@ -22,6 +25,7 @@ from fer_bench.results.remote import remote_run
 
 FILE = "best.ckpt"
 _DIGEST = "weights_sha256"
+_STREAMS = "streams"
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,18 @@ class KeptHead:
     scale: Tensor | None
     heads: dict[str, StreamHead]
 
-    def digest(self) -> str:
-        """Sha256 (hexadecimal) over all of it."""
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
         named = {"weight": self.weight, "bias": self.bias}
         if self.mean is not None and self.scale is not None:
             named |= {"mean": self.mean, "scale": self.scale}
         for name, head in self.heads.items():
             named |= {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
-        return tensors_digest(named.items())
+        return named
+
+    def digest(self) -> str:
+        """Sha256 (hexadecimal) over all of it."""
+        return tensors_digest(self.tensors().items())
 
 
 def keep(grid: str, records: Sequence[Record], inputs: Inputs, trained: TrainedHeads) -> list[Record]:
@@ -117,6 +125,43 @@ def read_head(record: Record) -> KeptHead:
     if not same:
         problem = f"{path} does not hold the head that run {record.run_id} was recorded with."
         raise WeightsError(problem, hint)
+    return head
+
+
+def head_bytes(head: KeptHead) -> bytes:
+    """A head as the content of a safetensors file, which :func:`head_from_file` reads."""
+    require(("safetensors",))
+    from safetensors.torch import save
+
+    kinds = json.dumps({name: one.classes for name, one in head.heads.items()})
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in head.tensors().items()}
+    return bytes(save(tensors, metadata={_STREAMS: kinds}))
+
+
+def head_from_file(path: Path, record: Record) -> KeptHead:
+    """The head of a record from a file that :func:`head_bytes` has made.
+
+    Raises:
+        BadDataError: damaged, or the head of another record.
+    """
+    require(("safetensors",))
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            kinds = json.loads((file.metadata() or {})[_STREAMS])
+        heads = {
+            str(name): StreamHead(named[f"{name}.weight"], named[f"{name}.bias"], bool(classes))
+            for name, classes in kinds.items()
+        }
+        head = KeptHead(named["weight"], named["bias"], named.get("mean"), named.get("scale"), heads)
+        same = head.digest() == record.training.get(_DIGEST)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError):
+        same = False
+    if not same:
+        problem = f"{path} does not hold the head of run {record.run_id}."
+        raise BadDataError(problem, "Ask who has pushed it to push it again.")
     return head
 
 

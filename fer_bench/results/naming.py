@@ -61,7 +61,13 @@ def _differences(named: Sequence[Named]) -> list[str]:
     keys = sorted({key for flat in settings for key in flat} - NO_SETTINGS)
     differing = [key for key in keys if len({flat.get(key) for flat in settings}) > 1]
     if 0 < len(differing) <= _MOST:
-        texts = [", ".join(f"{key} {flat.get(key, '–')}" for key in differing) for flat in settings]
+        # Of options their own names say enough, unless two are called the same.
+        last = [key.rpartition(".")[2] for key in differing]
+        shown = last if len(set(last)) == len(last) else differing
+        texts = [
+            ", ".join(f"{name} {flat.get(key, '–')}" for name, key in zip(shown, differing, strict=True))
+            for flat in settings
+        ]
         if len(set(texts)) == len(texts):
             return texts
     return [one.digest[:_DIGEST_SHOWN] for one in named]

@@ -13,7 +13,6 @@ import numpy as np
 from fer_bench.escaping import one_line
 from fer_bench.leaderboard.formatting import URL
 from fer_bench.leaderboard.rank import Board
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.metrics import in_units
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import VIA, Protocol, info_at_hand
@@ -100,7 +99,7 @@ def _counts(protocol: Protocol, predictions: Predictions) -> tuple[list[str], li
 
 def _people(boards: Iterable[Board]) -> Iterable[tuple[str, str, str]]:
     for board in boards:
-        names = row_names([placed.row for placed in board.placed])
+        names = board.names
         for placed in board.placed:
             if placed.row.kind == "human":
                 primary = board.protocol.primary

@@ -32,7 +32,7 @@ from fer_bench.site.dataset import dataset_page
 from fer_bench.site.pages import page, script
 from fer_bench.site.paper import claims_of, paper_page
 from fer_bench.site.row import Subject, row_page
-from fer_bench.site.table import board_data, name_of, rank_text
+from fer_bench.site.table import board_data, name_of, rank_text, trained_again
 
 _FORMATS = ("csv", "json", "parquet", "tex", "bib")
 _EXPORTED = {"tex": "latex"}
@@ -126,11 +126,21 @@ class Site:
     def _rows(self, board: Board, beside: str = "") -> Iterator[tuple[str, Content]]:
         known = {(placed.row.model, placed.row.key): placed for placed in board.placed}
         rows = [*(placed.row for placed in board.placed), *board.folded]
-        names, uncertainty = row_names(rows), Uncertainty(board.protocol, rows, self.store.predictions)
+        # Of placed rows and folded ones together: a name must tell them apart.
+        names = row_names(rows) if board.folded else board.names
+        uncertainty = Uncertainty(board.protocol, rows, self.store.predictions)
         for row in rows:
             key = row.model, row.key
             subject = Subject(
-                self.store, board.protocol, uncertainty, names[key], row, known.get(key), board.copy, beside
+                self.store,
+                board.protocol,
+                uncertainty,
+                names[key],
+                row,
+                known.get(key),
+                board.copy,
+                beside,
+                trained_again(board, row),
             )
             yield from self._row(subject)
 
@@ -243,11 +253,11 @@ def _best_of_kinds(board: Board) -> list[Placed]:
 
 def _best(placed: Placed, board: Board) -> dict[str, Any]:
     row, primary = placed.row, board.protocol.primary
-    names = row_names([one.row for one in board.placed])
+    name = board.names[row.model, row.key]
     return {
         "kind": KINDS[kind_of(row)].title,
-        "name": names[row.model, row.key],
-        "short": shortened_name(names[row.model, row.key]),
+        "name": name,
+        "short": shortened_name(name),
         "page": addresses.row(row),
         "value": short_score(row, primary),
         "unit": unit_sign(primary),
@@ -255,7 +265,7 @@ def _best(placed: Placed, board: Board) -> dict[str, Any]:
         "seeds": len(row.records),
         "interval": short_interval(row, primary),
         "rank": rank_text(placed),
-        "caveats": row.caveats,
+        "caveats": [*row.caveats, *trained_again(board, row)],
     }
 
 

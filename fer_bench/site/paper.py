@@ -10,7 +10,6 @@ from fer_bench.leaderboard.formatting import URL, short_score
 from fer_bench.leaderboard.rank import Board
 from fer_bench.leaderboard.ranking import KINDS, kind_of
 from fer_bench.leaderboard.reported import Evidence, Reported, ReportedRow
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.metrics import NONE, number, unit_sign
 from fer_bench.scoring.rows import Row
 from fer_bench.site import addresses
@@ -71,7 +70,7 @@ def _address(evidence: Evidence) -> str:
 def _measured(claim: ReportedRow, board: Board) -> Iterable[tuple[str, str, str, str]]:
     """Rows of the same network, the best first; else the best row of each kind of single network."""
     primary = board.protocol.primary
-    names = row_names([placed.row for placed in board.placed])
+    names = board.names
     same = [placed.row for placed in board.placed if placed.row.model == claim.model][:_MOST]
     for row in same or _best_single(board):
         said = "same network" if same else KINDS[kind_of(row)].title.lower()

@@ -1,4 +1,4 @@
-"""The command that repeats a row."""
+"""The commands that repeat a row."""
 
 from __future__ import annotations
 
@@ -14,22 +14,35 @@ from fer_bench.results.record import Record
 from fer_bench.spec import build
 
 _NOT_SETTINGS = frozenset({"dataset", "model", "seed", "recipe", "execution"})
-_FROM_RECORD = (
-    "import json, sys; from fer_bench import Store; from fer_bench.apps.runs import carry_out; from fer_bench.spec"
-    " import build; carry_out(build(json.load(open(sys.argv[1]))['spec']), Store(), force=True)"
-)
+_REPRODUCED = ("trained", "probe", "ensemble")
 # Of `fer-bench ensemble`, by the names that its records give them.
 _OF_ENSEMBLES = {"rule": "--rule", "order": "--order", "selection": "--selection", "bags": "--bags"}
 
 
 def command(record: Record) -> str:
-    """What one types, in the folder of the record, to make its run again; empty where no command does.
+    """What one types to make a run again and to hear whether it came out the same; empty where no command does.
 
     Args:
         record: of any kind; of a row with several seeds, one of them.
     """
-    parts = {"trained": _run, "evaluated": _evaluate, "ensemble": _ensemble, "human": _people}.get(record.kind)
-    return one_line(" ".join(map(shlex.quote, parts(record)))) if parts is not None else ""
+    if record.kind in _REPRODUCED:
+        return _typed(["fer-bench", "reproduce", record.run_id])
+    return _typed({"evaluated": _evaluate, "human": _people}.get(record.kind, _nothing)(record))
+
+
+def from_settings(record: Record) -> str:
+    """What one types to make a run from its settings alone, any of which may be changed; empty where no command does,
+    as where today's defaults have options that the record has not: no flag takes them away.
+    """
+    return _typed({"trained": _run, "ensemble": _ensemble}.get(record.kind, _nothing)(record))
+
+
+def _typed(words: list[str]) -> str:
+    return one_line(" ".join(map(shlex.quote, words)))
+
+
+def _nothing(record: Record) -> list[str]:
+    return []
 
 
 def settings(record: Record) -> list[tuple[str, str]]:
@@ -48,8 +61,7 @@ def _run(record: Record) -> list[str]:
             words = [word for name, value in first.items() if value is not None for word in (f"--{name}", _text(value))]
             sets = [word for name, value in chosen.items() for word in ("--set", f"{name}={_text(value)}")]
             return ["fer-bench", "run", *words, *sets]
-    # Defaults have options where the record has none: no flag takes them away.
-    return ["python", "-c", _FROM_RECORD, f"{record.run_id}.json"]
+    return []
 
 
 def _usual(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Subject:
         placed: its place; None for an ensemble that the board folds away.
         copy: digest of the copy of the data; empty where there is one only.
         beside: the same, where it is not the first copy of the board.
+        again: what came of training it again, in words.
     """
 
     store: Store
@@ -55,6 +56,7 @@ class Subject:
     placed: Placed | None
     copy: str = ""
     beside: str = ""
+    again: Sequence[str] = ()
 
 
 def row_page(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -83,6 +85,8 @@ def row_page(subject: Subject) -> tuple[dict[str, Any], dict[str, Any]]:
         "facts": list(facts(records, headline(protocol.task.kind))),
         "tables": [*tables(first), *_by_part(protocol, records)],
         "command": repeat.command(first),
+        "variant": repeat.from_settings(first),
+        "again": subject.again,
         "settings": repeat.settings(first),
         "classes": _classes(protocol, row),
         "confusion": _confusion(protocol, records),

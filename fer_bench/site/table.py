@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fer_bench.escaping import one_line
+from fer_bench.leaderboard.costs import RowCost
 from fer_bench.leaderboard.formatting import short_interval, short_score, shortened_name
 from fer_bench.leaderboard.rank import Board, Placed
 from fer_bench.leaderboard.ranking import KINDS, kind_of, of_values
-from fer_bench.leaderboard.rows import row_names
 from fer_bench.metrics import get, in_words, is_share, number, shown_of, title_of, unit_sign
+from fer_bench.results.costs import Timing
 from fer_bench.scoring.rows import Row
 from fer_bench.site import addresses
 
@@ -35,6 +37,7 @@ class Column:
         percent: whether the value is a share that is shown in per cent.
         about: what it means, where the title does not say.
         shown: at first.
+        cost: whether scores are plotted against it.
     """
 
     key: str
@@ -44,6 +47,7 @@ class Column:
     percent: bool = False
     about: str = ""
     shown: bool = False
+    cost: bool = False
 
 
 def name_of(metric: str) -> str:
@@ -82,6 +86,7 @@ def board_data(board: Board) -> dict[str, Any]:
                 "percent": column.percent,
                 "about": column.about,
                 "shown": column.shown,
+                "cost": column.cost,
             }
             for column in columns
         ],
@@ -94,10 +99,9 @@ def _has(column: Column, board: Board) -> bool:
 
 
 def _rows(board: Board, columns: list[Column], copy: str) -> Iterator[dict[str, Any]]:
-    names = row_names([placed.row for placed in board.placed])
     for placed in board.placed:
         address = {"id": addresses.row_id(placed.row, copy)}
-        yield address | _line(board, placed, names[placed.row.model, placed.row.key], columns)
+        yield address | _line(board, placed, board.names[placed.row.model, placed.row.key], columns)
 
 
 def _line(board: Board, placed: Placed, name: str, columns: list[Column]) -> dict[str, Any]:
@@ -122,6 +126,8 @@ def _line(board: Board, placed: Placed, name: str, columns: list[Column]) -> dic
     }
     if len(seeds) > 1:
         found["each"] = [rounded(value) for value in seeds]
+    if again := trained_again(board, row):
+        found["again"] = again
     if board.copy:
         found["copy"] = board.copy
     return found
@@ -135,7 +141,7 @@ def _columns(board: Board) -> list[Column]:
     else:
         names = [metric.name for metric in shown_of(protocol.task.kind, [record.code for record in records])]
     scores = [_score(name) for name in names if name != primary]
-    return [*scores, *_OTHERS, *([_clean(primary)] if protocol.task.kind != "values" else [])]
+    return [*scores, *_costs(board), *_OTHERS, *([_clean(primary)] if protocol.task.kind != "values" else [])]
 
 
 def _score(name: str) -> Column:
@@ -165,9 +171,63 @@ def _format(name: str) -> tuple[int, bool]:
     return (1, True) if is_share(name) else (found.decimals if found else 3, False)
 
 
-def _parameters(placed: Placed) -> float | None:
-    total = placed.row.records[0].parameters.get("total")
-    return None if total is None else total / 1e6
+def _costs(board: Board) -> list[Column]:
+    """What one face costs the rows of a board."""
+
+    def measured(placed: Placed) -> RowCost | None:
+        return board.costs.get(placed.row.records[0].run_id)
+
+    def parameters(placed: Placed) -> float | None:
+        total, cost = placed.row.records[0].parameters.get("total"), measured(placed)
+        total = total if total is not None or cost is None else cost.parameters
+        return None if total is None else total / 1e6
+
+    def macs(placed: Placed) -> float | None:
+        cost = measured(placed)
+        return None if cost is None else cost.macs / 1e6
+
+    about = "for one face, of all networks and views"
+    return [
+        Column("parameters", "Parameters (M)", parameters, shown=True, cost=True),
+        Column("macs", "Multiply-adds (M)", macs, 1, about=about, cost=True),
+        *_timed(board),
+    ]
+
+
+def _timed(board: Board) -> Iterator[Column]:
+    """How fast rows of one network and one view are, on each device on which any was timed."""
+    timings = [timing for cost in board.costs.values() for timing in cost.timings]
+    devices = sorted({_device(timing) for timing in timings})
+    for i, device in enumerate(devices):
+
+        def value(placed: Placed, name: str, device: str = device) -> float | None:
+            cost = board.costs.get(placed.row.records[0].run_id)
+            found = [timing for timing in (cost.timings if cost else ()) if _device(timing) == device]
+            return _plain(getattr(found[0], name)) if found else None
+
+        # Titles stay short where there is one device, which the explanation names.
+        more, key = (f", {device}", f"_{i}") if len(devices) > 1 else ("", "")
+        for name, title, digits, about in _TIMED:
+            yield Column(
+                f"{name}{key}",
+                f"{title}{more}",
+                partial(value, name=name),
+                digits,
+                about=f"{about}, on {device}",
+                cost=True,
+            )
+
+
+_TIMED = (
+    ("latency", "Latency (ms)", 2, "of one face, the median"),
+    ("throughput", "Faces/s", 0, "in batches"),
+    ("memory", "Memory (MB)", 0, "at the peak, of weights and one batch"),
+)
+
+
+def _device(timing: Timing) -> str:
+    threads = "" if timing.threads is None else f", {timing.threads} thread{'' if timing.threads == 1 else 's'}"
+    return one_line(f"{timing.name}{threads}, {timing.precision}")
 
 
 def _of_training(key: str, unit: float = 1.0) -> Callable[[Placed], float | None]:
@@ -188,12 +248,12 @@ def _plain(value: Any) -> float | None:
 
 
 _OTHERS = (
-    Column("parameters", "Parameters (M)", _parameters, shown=True),
     Column(
         "hours",
         "Training (h)",
         _of_training("seconds", _HOURS),
         about="on the machine that the row's page names",
+        cost=True,
     ),
     Column("epochs", "Epochs", _of_training("epochs"), 0),
     Column(
@@ -202,8 +262,15 @@ _OTHERS = (
         _of_training("images_per_second"),
         0,
         about="on the machine that the row's page names",
+        cost=True,
     ),
 )
+
+
+def trained_again(board: Board, row: Row) -> list[str]:
+    """What came of training a row again, in words; empty where nobody did."""
+    said = [text for record in row.records for text in board.reproduced.get(record.run_id, ())]
+    return [one_line(text.replace("**", "")) for text in dict.fromkeys(said)]
 
 
 def rounded(value: float | None) -> float | None:

@@ -53,7 +53,8 @@ def read_answers(table: Table, protocol: Protocol, asked: LabelSet | None = None
 
     Args:
         table: as :func:`fer_bench.submissions.tables.read_table` gives it. Of classes it has one column per class, in
-            any order and in any spelling that is known, or one column ``class``; of values one per dimension.
+            any order and in any spelling that is known, or one column ``class``; where both are there, probabilities
+            count, and the class must be the most probable one. Of values it has one column per dimension.
         protocol: says which.
         asked: the classes, where answers have others than the protocol; None: its own.
 
@@ -150,14 +151,24 @@ def _classes(
         raise BadDataError(problem, f"Give the probability of every class. {_TEMPLATE}")
     outputs = _numbers(table, [(name, others[name]) for _, name in sorted(places.items())])
     _check_probabilities(table, outputs)
-    if "prediction" in aside:
-        _check_prediction(table, outputs, aside["prediction"], labels)
+    # Beside a prediction the class is the label, which nobody asks for.
+    if told := [name for name in ("prediction", "class") if name in aside]:
+        _check_told(table, outputs, told[0], aside[told[0]], labels)
     return outputs, "probabilities"
 
 
-def _check_prediction(table: Table, outputs: npt.NDArray[np.float64], cells: list[Any], labels: LabelSet) -> None:
-    """What a program says that it predicts must be the most probable class: else columns have each other's names."""
+def _check_told(
+    table: Table, outputs: npt.NDArray[np.float64], column: str, cells: list[Any], labels: LabelSet
+) -> None:
+    """A class beside probabilities must be the most probable one: else columns have each other's names, or it is the
+    label.
+    """
     told = [None if is_empty(cell) else labels.find(str(cell)) for cell in cells]
+    unknown = next((i for i, at in enumerate(told) if at is None and not is_empty(cells[i])), None)
+    if unknown is not None:
+        problem = f"{table.where(unknown)}: {column} is {shown(str(cells[unknown]), 40)}, which is no class."
+        hint = f"The probabilities count: leave the column {column} out, or name classes ({', '.join(labels.names)})."
+        raise BadDataError(problem, hint)
     wrong = np.array(
         [at is not None and row[at] < row.max() - SUM_TOLERANCE for at, row in zip(told, outputs, strict=True)]
     )
@@ -165,11 +176,12 @@ def _check_prediction(table: Table, outputs: npt.NDArray[np.float64], cells: lis
         i = int(wrong.argmax())
         most = labels.names[int(outputs[i].argmax())]
         problem = (
-            f"{table.where(i)}: the prediction is {shown(str(cells[i]), 40)}, and the most probable class is"
+            f"{table.where(i)}: {column} is {shown(str(cells[i]), 40)}, and the most probable class is"
             f" {most}{_more(wrong)}."
         )
         raise BadDataError(
-            problem, "Check the names of the columns; or leave out the prediction, or the probabilities."
+            problem,
+            f"Probabilities count: check the names of their columns, or leave out {column}; labels are not asked for.",
         )
 
 

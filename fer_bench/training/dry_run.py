@@ -82,6 +82,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         f"data        {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)}{' in a fold' if folds else ''};"
         f" {shape}"
     )
+    yield from (f"note        {note}" for note in samples.notes)
     if not todo:
         which = (
             f"all {len(folds)} folds"

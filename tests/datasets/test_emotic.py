@@ -18,6 +18,7 @@ from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.protocols import TASKS, protocol_for
 from fer_bench.protocols.emotic import EmoticOptions
 from fer_bench.protocols.tasks import EMOTIC26
+from tests.datasets.fakes_emotic import HEADER
 
 # The one entry that the authors print in their description of Annotations.mat.
 PRINTED = {
@@ -31,8 +32,6 @@ PRINTED = {
         "annotations_age": {"age": "Adult"},
     },
 }
-# The header that the program writes from which most CSVs of EMOTIC are.
-HEADER = "Index,Folder,Filename,Image Size,BBox,Categorical_Labels,Continuous_Labels,Gender,Age"
 
 
 def cells(names):

@@ -173,7 +173,9 @@ def test_a_run_is_tested_on_each_source(places, capsys):
     # The test faces of the source alone, not all of it.
     assert tested["muxspace"].n_scored + 20 <= record.n_scored + tested["muxspace"].metrics["n"]
     assert {"muxspace/" + i for i in store.predictions(tested["muxspace"]).ids} <= set(store.predictions(record).ids)
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    assert "note        " in out
+    assert "of muxspace as in the test of synthfaces" in out
     carry_out(spec, store)
     assert "tested on" not in capsys.readouterr().out
     with pytest.raises(SpecError, match="was trained on muxspace too"):

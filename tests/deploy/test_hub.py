@@ -25,6 +25,8 @@ from fer_bench.errors import BadDataError, PluginError, SpecError, WeightsError
 from fer_bench.models.published import published_bytes
 from fer_bench.models.trained import checkpoint_of, spec_of
 from fer_bench.models.weights import weights_digest
+from fer_bench.probes.grid import run_grid
+from fer_bench.probes.settings import build_probe
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from tests.fakes import smooth_images
@@ -291,6 +293,97 @@ def test_a_repository_cannot_have_code_of_this_machine_called(pushed, hub, monke
         with pytest.raises(PluginError, match=r"is code of this machine, which nobody has imported.*--import"):
             load_from_hub(f"hf:lab/net@{commit}")
     assert not called
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    """A grid of linear heads on a frozen network with weights that are always the same, and its folders."""
+    home = tmp_path_factory.mktemp("probed")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CACHE", "LEADERBOARDS", "RUNS"):
+            patch.setenv(f"FER_BENCH_{name}", str(home / name.lower()))
+        store = Store()
+        records = run_grid(build_probe(GRID), store)
+    return home, store, records
+
+
+@pytest.fixture
+def probe(probed, monkeypatch):
+    home, store, records = probed
+    for name in ("CACHE", "LEADERBOARDS", "RUNS"):
+        monkeypatch.setenv(f"FER_BENCH_{name}", str(home / name.lower()))
+    return store, records[1]
+
+
+GRID = {
+    "dataset": "synthfaces",
+    "task": "fer7",
+    "dataset_options": {"n_train": 42, "n_validation": 21, "n_test": 28},
+    "streams": ("features:five_layer_cnn", "task:five_layer_cnn"),
+    "weights": {"five_layer_cnn": "none"},
+    "lr": (0.1,),
+    "loss": ("cross_entropy",),
+    "seeds": (0, 1),
+    "max_epochs": 2,
+    "standardise": True,
+}
+
+
+def test_a_probe_is_pushed_as_its_head_and_answers_alike_elsewhere(probe, hub, tmp_path, monkeypatch):
+    store, record = probe
+    images = smooth_images(5, seed=2)[:, None]
+    ours = RunPredictor.load(store, record.run_id, "cpu").predict(images)
+    folder = tmp_path / "folder"
+    files = write_folder(store, prepare(store, record.run_id), folder, NET)
+    assert [path.name for path in files] == ["README.md", "config.json", "record.json", "model.safetensors"]
+    text = (folder / "README.md").read_text()
+    for part in ("features:five", "holds the linear head alone", "| weights.five_layer_cnn | none |"):
+        assert part in text
+    assert "fer-bench reproduce" not in text
+    push_folder(folder, NET, "a probe")
+    for variable in ("RUNS", "LEADERBOARDS", "CACHE", "DATA"):
+        monkeypatch.setenv(f"FER_BENCH_{variable}", str(tmp_path / "nothing"))
+    network = fer_bench.load_model("hf:lab/net", accelerator="cpu")
+    assert (network.card.run_id, network.card.shape) == (record.run_id, (1, 48, 48))
+    np.testing.assert_array_equal(network(torch.from_numpy(images)).detach().numpy(), ours)
+    tensors = load((folder / "model.safetensors").read_bytes())
+    other = save({name: value + 1 for name, value in tensors.items()}, metadata={"streams": "{}"})
+    stated = stating(hub.files("lab/net"), {"model.safetensors": digest_of(other)})
+    commit = hub.commit("lab/net", {**hub.files("lab/net"), "model.safetensors": other, **stated})
+    with pytest.raises(BadDataError, match=f"does not hold the head of run {record.run_id}"):
+        load_from_hub(f"hf:lab/net@{commit}")
+
+
+def test_a_probe_of_what_only_this_machine_has_is_not_pushed_and_not_loaded(probe, hub, tmp_path):
+    store, record = probe
+    for update, says in (
+        ({"streams": ["features:run:0123456789-s0"]}, "probe of features:run:0123456789-s0, whose weights nobody"),
+        ({"weights": {"five_layer_cnn": "sha256:0123456789ab"}}, "probe of five_layer_cnn, whose weights nobody"),
+    ):
+        changed = Record.model_validate(record.model_dump() | {"spec": {**record.spec, **update}})
+        path = tmp_path / "record.json"
+        path.write_bytes(changed.to_json().encode())
+        with pytest.raises(WeightsError, match=says):
+            prepare(store, str(path))
+    folder = tmp_path / "folder"
+    write_folder(store, prepare(store, record.run_id), folder, NET)
+    changed = Record.model_validate(record.model_dump() | {"spec": {**record.spec, "streams": ["features:os:getcwd"]}})
+    content = changed.to_json().encode()
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.commit("lab/net", {**files, "record.json": content, **stating(files, {"record.json": digest_of(content)})})
+    with pytest.raises(PluginError, match="is code of this machine"):
+        load_from_hub("hf:lab/net")
+
+
+def test_an_ensemble_names_its_members_instead(recorded):
+    store, record = recorded
+    members = [{"model": record.model, "run_id": f"{i:010d}-s0"} for i in range(10)]
+    changes = {"run_id": "joint", "row": "joint", "kind": "ensemble", "model": "ensemble"}
+    store.amend(record.model_copy(update=changes | {"training": {"members": members}}))
+    with pytest.raises(WeightsError, match="is an ensemble of 10: a repository of the hub holds one network") as error:
+        prepare(store, "joint")
+    assert "0000000000-s0, 0000000001-s0" in error.value.hint
+    assert "0000000007-s0 and 2 more" in error.value.hint
 
 
 @pytest.mark.parametrize("text", ["hf:", "hf:net", "hf:../net", "hf:a/b/c", "hf:a/b@", "hf:a/../b"])

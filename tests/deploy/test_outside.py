@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 
 import fer_bench
-from fer_bench.deploy.outside.evaluate import _checked, evaluate_outside
+from fer_bench.deploy.outside.checked import as_answers
+from fer_bench.deploy.outside.evaluate import evaluate_outside
 from fer_bench.deploy.outside.model import Feeding, fitted, normalized, open_model
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError, PluginError, SpecError, WeightsError
 from fer_bench.labels import FER7
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
+from fer_bench.protocols import PROTOCOLS
+from fer_bench.protocols.tasks import EMOTIC26
 from fer_bench.results.store import Store
+from fer_bench.scoring.score import score
 from fer_bench.submissions.questions import ask
+from tests.datasets.fakes_emotic import write_copy
 from tests.submissions.files import PROTOCOL
 from tests.submissions.files import faces as faces
 from tests.submissions.files import store as store
@@ -257,8 +262,140 @@ def test_values_of_a_function(tmp_path, module, monkeypatch):
 @pytest.mark.parametrize("rows", [[[60, 40], [0.5, 99.5]], [[0.6, 0.6], [0.2, 0.1]]])
 def test_only_of_logits_a_softmax_is_taken(rows):
     with pytest.raises(BadDataError, match="no probabilities"):
-        _checked(np.array(rows, dtype=np.float32), "onnx:net.onnx", None)
-    assert _checked(np.array([[60, 40], [3, 1]], dtype=np.float32), "onnx:net.onnx", None)[1] == "softmax"
+        as_answers(np.array(rows, dtype=np.float32), "onnx:net.onnx", PROTOCOLS[PROTOCOL])
+    logits = np.array([[60, 40], [3, 1]], dtype=np.float32)
+    assert as_answers(logits, "onnx:net.onnx", PROTOCOLS[PROTOCOL])[1] == "softmax"
+
+
+SEVERAL = """
+import numpy as np
+
+def answer(images):
+    height = np.arange(26)[None, :] / 26
+    return np.clip(images.mean(axis=(1, 2, 3))[:, None] / 255 * height + images[:, 0, 0, :1] / 600, 0, 1)
+
+answer.labels = {labels}
+
+def percent(images):
+    return 100 * answer(images)
+
+def logits(images):
+    return answer(images) - 0.5
+
+def broken(images):
+    return answer(images) * np.nan
+
+def one_class(images):
+    found = 0.01 + answer(images)
+    return found / found.sum(axis=1, keepdims=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    home = tmp_path_factory.mktemp("photographs")
+    (home / "emotic").mkdir()
+    write_copy(home / "emotic")
+    return home
+
+
+@pytest.fixture
+def several(photographs, tmp_path, monkeypatch):
+    """A small EMOTIC, an empty store, and a module of functions that answer it."""
+    monkeypatch.setenv("FER_BENCH_CACHE", str(photographs / "cache"))
+    monkeypatch.setenv("FER_BENCH_DATA", str(photographs))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "answers_several.py").write_text(SEVERAL.replace("{labels}", repr(EMOTIC26[::-1])))
+    yield Store(tmp_path / "leaderboards")
+    sys.modules.pop("answers_several", None)
+
+
+def test_several_labels_of_a_function(several):
+    feeding = Feeding(image_size=16)
+    done = evaluate_outside(several, "python:answers_several:answer", "emotic", feeding, batch_size=5, name="Mine")
+    record = done.record
+    assert (record.kind, record.protocol) == ("external", "emotic-emotic26")
+    assert record.training["source"]["outputs"] == "as they are"
+    function = importlib.import_module("answers_several").answer
+    images = ask(several, "emotic-emotic26", images=True).images
+    fed = np.stack([fitted(np.asarray(images[i]), 16, 16, 3) for i in range(len(images))])
+    outputs = several.predictions(record).outputs
+    assert outputs == pytest.approx(function(fed)[:, ::-1], abs=1e-6)
+    assert record.metrics == score(record_protocol := PROTOCOLS["emotic-emotic26"], several.predictions(record))
+    assert record.metrics[record_protocol.primary] > 0
+    assert not evaluate_outside(several, "python:answers_several:answer", "emotic", feeding, name="Mine").new
+    render_all(several)
+    assert "Mine" in (several.root / "emotic-emotic26.md").read_text()
+    assert not verify(several).differences
+
+
+@pytest.mark.parametrize(
+    ("function", "labels", "says"),
+    [
+        ("percent", EMOTIC26, r"image 1 with .* no probabilities\. A sigmoid makes"),
+        ("logits", EMOTIC26, "no probabilities"),
+        ("broken", EMOTIC26, r"image 1 with \[nan"),
+        ("one_class", EMOTIC26, "sum to 1 on every image"),
+        ("answer", (*EMOTIC26[1:], "boredom"), "'affection' is not among the model's outputs"),
+        ("answer", ("anger", *EMOTIC26[1:]), "'affection' is not among .*1 more"),
+        ("answer", (*EMOTIC26, "boredom"), "it has 26 outputs, and 27 names"),
+    ],
+)
+def test_several_labels_that_are_none(several, function, labels, says):
+    with pytest.raises(FerBenchError, match=says) as error:
+        evaluate_outside(several, f"python:answers_several:{function}", "emotic", Feeding(tuple(labels), 16))
+    assert error.value.hint
+    assert not list(several.records())
+
+
+def test_several_labels_of_an_onnx_file(several, tmp_path):
+    pytest.importorskip("onnxruntime")
+    # Seven outputs that are asked for by no task of several labels: the refusal is the same for files.
+    with pytest.raises(SpecError, match="asks for 26 categories, and 'affection' is not among"):
+        evaluate_outside(several, f"onnx:{network(tmp_path / 'net.onnx')}", "emotic", Feeding(normalization="unit"))
+
+
+def test_of_logits_of_several_labels_a_sigmoid_is_taken():
+    asked = PROTOCOLS["emotic-emotic26"]
+    logits = np.array([[0.0, -2.0], [3.0, 1.0]], dtype=np.float32)
+    found, how = as_answers(logits, "onnx:net.onnx", asked)
+    assert how == "sigmoid"
+    assert found == pytest.approx(1 / (1 + np.exp(-logits)))
+    with pytest.raises(BadDataError, match="no probabilities"):
+        as_answers(np.array([[0.0, 2.0], [99.0, 1.0]], dtype=np.float32), "onnx:net.onnx", asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("multi_label_classification", ""), ("single_label_classification", "sum to 1")]
+)
+def test_several_labels_of_transformers(several, tmp_path, kind, says):
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    config = transformers.ResNetConfig(
+        embedding_size=4,
+        hidden_sizes=[4],
+        depths=[1],
+        layer_type="basic",
+        problem_type=kind,
+        id2label={i: name.title() for i, name in enumerate(EMOTIC26)},
+        label2id={name.title(): i for i, name in enumerate(EMOTIC26)},
+    )
+    torch.manual_seed(0)
+    made = transformers.ResNetForImageClassification(config).eval()
+    made.save_pretrained(tmp_path / "net")
+    processor = transformers.ViTImageProcessor(size={"height": 16, "width": 16})
+    processor.save_pretrained(tmp_path / "net")
+    if says:
+        with pytest.raises(BadDataError, match=says):
+            evaluate_outside(several, f"hf:{tmp_path / 'net'}", "emotic", Feeding(accelerator="cpu"))
+        return
+    record = evaluate_outside(several, f"hf:{tmp_path / 'net'}", "emotic", Feeding(accelerator="cpu")).record
+    image = np.asarray(ask(several, "emotic-emotic26", images=True).images[3])
+    with torch.inference_mode():
+        expected = made(**processor(images=[image], return_tensors="pt")).logits.sigmoid()[0].numpy()
+    assert record.training["source"]["outputs"] == "sigmoid"
+    assert several.predictions(record).outputs[3] == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_image_classifier_of_transformers(store, tmp_path):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +61,53 @@ def test_latex_is_as_a_paper_prints_it(store):
 def test_what_is_read_back_has_every_digit(store):
     rows = json.loads(export(store, PROTOCOL.name, "json"))
     assert [row["low"] for row in rows] == table(store, PROTOCOL.name)["low"].tolist()
+
+
+def compiled(folder, latex, bibtex):
+    """The log of a paper that has a board and cites what it names; the programs' errors fail."""
+    cited = ",".join(re.findall(r"^@\w+{([^,]+),", bibtex, re.MULTILINE))
+    paper = (
+        r"\documentclass{article}\usepackage{array,booktabs,longtable}\begin{document}"
+        rf"A paper~\cite{{{cited}}}.\input{{board}}\bibliographystyle{{plain}}\bibliography{{board}}\end{{document}}"
+    )
+    for name, text in (("paper.tex", paper), ("board.tex", latex), ("board.bib", bibtex)):
+        (folder / name).write_text(text)
+    tex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper"]
+    for command in (tex, ["bibtex", "paper"], tex, tex):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert command[0] != "bibtex" or "Warning" not in done.stdout, done.stdout
+    assert (folder / "paper.pdf").read_bytes().startswith(b"%PDF")
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex") or not shutil.which("bibtex"), reason="needs pdflatex and bibtex")
+@pytest.mark.parametrize(
+    "board",
+    ["expw-fer7", *(pytest.param(name, marks=pytest.mark.proof) for name in ("fer2013-fer7", "ferplus-fer8"))],
+)
+def test_latex_and_bibtex_make_a_paper_whose_table_fits(tmp_path, board):
+    committed = Store(Path(__file__).parents[2] / "leaderboards")
+    latex, bibtex = (export(committed, board, kind).decode() for kind in ("latex", "bibtex"))
+    log = compiled(tmp_path, latex, bibtex)
+    assert "undefined" not in log
+    assert "Float too large" not in log
+    # In points; what sticks out by less nobody sees.
+    assert all(float(width) < 2 for width in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log))
+
+
+def test_a_long_board_goes_over_pages(store, monkeypatch):
+    monkeypatch.setattr("fer_bench.leaderboard.export._ROWS_OF_A_TABLE", 2)
+    text = export(store, PROTOCOL.name, "latex").decode()
+    assert text.count(r"\begin{longtable}") == text.count(r"\endhead") == 1
+    assert r"\begin{table}" not in text
+    assert r"\begin{table}" in export(store, PROTOCOL.name, "latex", top=2).decode()
+
+
+def test_a_paper_that_is_also_the_datasets_is_cited_once():
+    committed = Store(Path(__file__).parents[2] / "leaderboards")
+    cited = export(committed, "ferplus-fer8", "bibtex").decode().lower()
+    assert cited.count("training deep networks for facial expression recognition with crowd") == 1
 
 
 def test_latex_of_any_name_and_of_one_copy_of_the_data(tmp_path):

@@ -274,9 +274,9 @@ def test_names_say_what_differs():
         row("e", "paper", lr=3),
     ]
     assert list(row_names(rows).values()) == [
-        "net: lr 0.1, optimizer_options.momentum 0.9",
-        "net: lr 0.01, optimizer_options.momentum 0.9",
-        "net: lr 0.1, optimizer_options.momentum 0.8",
+        "net: lr 0.1, momentum 0.9",
+        "net: lr 0.01, momentum 0.9",
+        "net: lr 0.1, momentum 0.8",
         "net + TTA 10 flip",
         "net (paper)",
     ]

@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from fer_bench.protocols import TASKS, Protocol
+from fer_bench.results import costs, reproductions
+from fer_bench.results.corruptions import made_with
+from fer_bench.results.costs import Cost, Timing
 from fer_bench.results.store import Store
 from fer_bench.site.build import build_site
 from tests.leaderboard.fake_records import put, run
@@ -46,9 +49,26 @@ def runs():
     yield run(0.5, "beta", "n", protocol=EMOTIONS)
 
 
+def _measure(store):
+    """What one face costs a network, on two devices, and what came of training it again."""
+    record = store.get("c-s0")
+    timings = [
+        Timing(device="cpu", name=name, threads=1, latency=latency, throughput=400, batch=64, memory=120.5)
+        for name, latency in (("Some <i>CPU</i>", 2.5), ("Other CPU", 3.5))
+    ]
+    network = costs.network_of(record)
+    costs.put(store, Cost(network=network, parameters=1_250_000, macs=60_000_000, timings=timings))
+    again = {"metric": "accuracy", "recorded": 0.6, "score": 0.6, "identical": True, "within": True}
+    of = reproductions.Reproduction(
+        run_id=record.run_id, protocol=record.protocol, model=record.model, of=made_with(record), **again
+    )
+    reproductions.put(store, of, store.predictions(record))
+
+
 def write_records(root):
     store = Store(root)
     put(store, *runs())
+    _measure(store)
     (root / "reported").mkdir()
     claim = {"model": HOSTILE, "metrics": {"accuracy": {"mean": 0.9, "std": 0.01}}}
     claim |= {"location": HOSTILE, "notes": HOSTILE}

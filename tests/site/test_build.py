@@ -20,7 +20,7 @@ from fer_bench.results.store import Store
 from fer_bench.site import addresses
 from fer_bench.site.badge import badge
 from fer_bench.site.build import MANIFEST, build_site
-from fer_bench.site.repeat import command
+from fer_bench.site.repeat import command, from_settings
 from fer_bench.spec import RunSpec, build
 from tests.site.conftest import given
 
@@ -182,6 +182,28 @@ def test_the_same_settings_on_another_copy_have_another_page():
     assert addresses.row(found, "svg", "5cf05e97") == "rows/toy-fer7/alpha-a-5cf05e97.svg"
 
 
+def test_costs_are_columns_and_what_was_trained_again_is_marked(site):
+    board = given(site / "boards" / "toy-fer7.js")
+    row = next(row for row in board["rows"] if row["model"] == "beta")
+    columns = {column["key"]: column for column in board["columns"] if column["cost"]}
+    assert (row["numbers"]["macs"], row["numbers"]["parameters"]) == (60.0, 1.25)
+    assert [columns[f"latency_{i}"]["title"] for i in (0, 1)] == [
+        f"Latency (ms), {name}, 1 thread, 32-true" for name in ("Other CPU", "Some <i>CPU</i>")
+    ]
+    assert sorted(row["numbers"][f"latency_{i}"] for i in (0, 1)) == [2.5, 3.5]
+    assert (row["numbers"]["throughput_0"], row["numbers"]["memory_1"]) == (400, 120.5)
+    assert not any(columns[key]["shown"] for key in columns if key != "parameters")
+    # A row of ten views was not timed with them, and nobody trained it again.
+    assert not {"latency_0", "macs"} & next(one for one in board["rows"] if one["model"] == "gamma")["numbers"].keys()
+    assert [one["model"] for one in board["rows"] if "again" in one] == ["beta"]
+    said = "trained again: the same, bit for bit"
+    assert row["again"] == [said]
+    (page,) = (site / "rows" / "toy-fer7").glob("beta-c*.html")
+    text = page.read_text()
+    assert said in text
+    assert "fer-bench reproduce c-s0" in text
+
+
 def test_a_badge_is_a_picture():
     root = ElementTree.fromstring(badge("<b>&\x00" + "x" * 200, 'a "quoted" 73.1 %'))
     assert root.get("aria-label").startswith("<b>&\\u0000xxx")
@@ -189,15 +211,14 @@ def test_a_badge_is_a_picture():
 
 
 def test_commands_repeat_the_committed_rows():
-    """Of some trained records, read as the command line reads them."""
+    """Of some trained records, read as the command line reads them; what flags cannot say is reproduced."""
     exact = 0
     for record in Store(ROOT / "leaderboards").records("fer2013-fer7"):
         if record.kind != "trained" or not record.model.startswith("vgg1"):
             continue
-        words = shlex.split(command(record))
-        if words[0] == "python":
-            # What the defaults cannot say is taken from the record.
-            assert build(record.spec).digest() == record.row
+        assert command(record) == f"fer-bench reproduce {record.run_id}"
+        words = shlex.split(from_settings(record))
+        if not words:
             continue
         flags = {words[i].removeprefix("--"): words[i + 1] for i in range(2, len(words), 2) if words[i] != "--set"}
         sets = [words[i + 1] for i in range(2, len(words), 2) if words[i] == "--set"]

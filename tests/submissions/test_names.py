@@ -110,9 +110,7 @@ def test_a_prediction_must_be_the_most_probable_class(tmp_path):
     columns |= {"happy": [0.7, 0.4], "prediction": ["Happiness", "happy"], "class": ["sad", "sad"]}
     assert placed(write(tmp_path / "a.csv", columns), ["0", "1"]) == ["happy", "happy"]
     columns["happy"], columns["sad"] = columns["sad"], columns["happy"]
-    with pytest.raises(
-        FerBenchError, match=r"line 2: the prediction is Happiness, and the most probable class is sad \("
-    ):
+    with pytest.raises(FerBenchError, match=r"line 2: prediction is Happiness, and the most probable class is sad \("):
         placed(write(tmp_path / "b.csv", columns), ["0", "1"])
 
 

@@ -358,6 +358,26 @@ def test_what_predict_writes_is_read(given_questions, tmp_path):
     assert done.record.metrics["nll"] == pytest.approx(expected["nll"], abs=1e-6)
 
 
+def test_a_class_beside_probabilities_must_agree_with_them(given_questions, tmp_path):
+    outputs = probabilities(28)
+    most = [FER7.names[i] for i in outputs.argmax(axis=1)]
+    store = Store(tmp_path / "leaderboards")
+    columns = table_of(given_questions.ids.tolist(), outputs)
+    alone = submit(store, write(tmp_path / "p.csv", columns), PROTOCOL, NET).record
+    assert alone.training["answers"] == "probabilities"
+    for column in ("class", "Prediction"):
+        some = ["", SPELLINGS[most[1]][1], *most[2:]]
+        both = submit(store, write(tmp_path / "b.csv", {**columns, column: some}), PROTOCOL, NET)
+        assert (both.new, both.record) == (False, alone)
+        other = ["happy" if name != "happy" else "sad" for name in most]
+        with pytest.raises(FerBenchError, match=rf"line 2: {column.lower()} is .*most probable class is .*more"):
+            submit(store, write(tmp_path / "o.csv", {**columns, column: other}), PROTOCOL, NET)
+        with pytest.raises(FerBenchError, match=rf"line 5: {column.lower()} is 3, which is no class") as error:
+            submit(store, write(tmp_path / "n.csv", {**columns, column: [*most[:3], "3", *most[4:]]}), PROTOCOL, NET)
+        assert "probabilities count" in error.value.hint
+    assert len(list(store.records())) == 1
+
+
 def test_predicted_values_say_their_scale(tmp_path):
     from fer_bench.deploy.predict import PredictionRow, write_table
 

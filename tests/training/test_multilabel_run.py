@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 
@@ -25,25 +24,9 @@ from fer_bench.studies.by_group import score_by
 from fer_bench.submissions.submit import Statement, submit
 from fer_bench.training.run import run
 from fer_bench.training.train_accuracy import score_on_train
-from tests.datasets.test_emotic import HEADER
+from tests.datasets.fakes_emotic import write_copy
 
 PROTOCOL = PROTOCOLS["emotic-emotic26"]
-
-
-def write_copy(root):
-    generator = np.random.default_rng(0)
-    for split, n in (("train", 32), ("val", 10), ("test", 14)):
-        lines = [HEADER]
-        for i in range(n):
-            kinds = generator.choice(26, size=3, replace=False)
-            names = [EMOTIC26[k].capitalize() for k in kinds]
-            lines.append(f'{i},{split},{i // 2}.png,"[60, 40]","[2, 2, 50, 38]","{names}","[5, 6.5, 3]",Male,Adult')
-            picture = generator.integers(0, 255, (40, 60, 3)).astype(np.uint8)
-            path = root / "emotic" / split / f"{i // 2}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), picture)
-        (root / "emotic_pre").mkdir(exist_ok=True)
-        (root / "emotic_pre" / f"{split}.csv").write_text("\n".join(lines).replace("/c", "/C") + "\n")
 
 
 def set_places(patch, home):

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from fer_bench import plugins
 from fer_bench.deploy.hub.config import CONFIG, RECORD, WEIGHTS, read_config, require_files
 from fer_bench.deploy.hub.reference import read_place
+from fer_bench.deploy.probe import TrainedProbe, load_probe, require_named_backbones
 from fer_bench.errors import BadDataError, NewerRecordError, PluginError, RecordError
 from fer_bench.metric_plugins import STATED
 from fer_bench.models.hub_files import hub_folder
+from fer_bench.probes.kept_heads import head_from_file
 from fer_bench.results.record import Record
+from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 from fer_bench.training.loading import Trained, load_record
 from fer_bench.untrusted import shown
@@ -19,8 +22,8 @@ _HINT = "Try again with a network; what was loaded once is in the hub's cache."
 _FILES = (CONFIG, RECORD, WEIGHTS)
 
 
-def load_from_hub(reference: str, execution: Execution | None = None) -> Trained:
-    """Load a network that ``fer-bench push`` has pushed.
+def load_from_hub(reference: str, execution: Execution | None = None) -> Trained | TrainedProbe:
+    """Load a network that ``fer-bench push`` has pushed; of a probe the head, and its backbones by their names.
 
     Args:
         reference: ``hf:ORG/NAME``, or ``hf:ORG/NAME@REVISION``; without a revision what is in the cache is taken as it
@@ -44,6 +47,9 @@ def load_from_hub(reference: str, execution: Execution | None = None) -> Trained
     except RecordError as error:
         raise BadDataError(error.problem, "Ask who has pushed it to push it again.") from None
     _require_own_code(record, reference)
+    if record.kind == "probe":
+        require_named_backbones(record)
+        return load_probe(Store(), record, execution, head_from_file(folder / WEIGHTS, record))
     return load_record(record, execution, folder / WEIGHTS)
 
 
@@ -68,6 +74,10 @@ def _outside(record: Record) -> Iterator[tuple[str, str]]:
         for name in str(record.spec.get(kind) or "").split("+"):
             if ":" in name and plugins.find(kind, name) is not None:
                 yield kind, name
+    for stream in record.spec.get("streams") or ():
+        name = str(stream).partition(":")[2]
+        if ":" in name and plugins.find("model", name) is not None:
+            yield "model", name
     for key, facts in (record.code.get("plugins") or {}).items():
         if not key.startswith(STATED):
             yield key.partition(" ")[0], str(facts.get("name", ""))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fer_bench.errors import RecordError
 from fer_bench.models.trained import spec_of
 from fer_bench.pinning import RUN
+from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import info_at_hand
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
@@ -55,20 +56,26 @@ class Terms:
         return [f"{source.name}: {source.licence}" for source in self.sources]
 
 
-def terms_of(record: Record, spec: RunSpec, store: Store) -> Terms:
+def terms_of(record: Record, spec: RunSpec | ProbeSettings, store: Store) -> Terms:
     """The terms of a run's network, and of all that it began with.
 
     Args:
         record: of the run.
-        spec: of the run.
+        spec: of the run, or of the grid of a probe.
         store: where the runs are that it began with.
     """
     return Terms(tuple(dict.fromkeys(_sources(record, spec, store))))
 
 
-def _sources(record: Record, spec: RunSpec, store: Store) -> Iterator[Source]:
+def _sources(record: Record, spec: RunSpec | ProbeSettings, store: Store) -> Iterator[Source]:
     info = info_at_hand(record.dataset)
     yield Source(info.title or record.dataset, info.licence or _NOT_KNOWN, info.homepage, info.free)
+    if isinstance(spec, ProbeSettings):
+        names = dict.fromkeys(stream.partition(":")[2] for stream in spec.streams)
+        for name in names:
+            if spec.weights_of(name) != "none":
+                yield Source(f"the frozen {name}, which is not among the files", "that of its source")
+        return
     if spec.weights == "none":
         return
     gone: list[RecordError] = []

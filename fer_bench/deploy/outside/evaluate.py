@@ -1,4 +1,6 @@
-"""A model from outside, tested on a dataset: its outputs are mapped to the dataset's classes by name."""
+"""A model from outside, tested on a dataset: its outputs are mapped to the dataset's classes, categories or values by
+name.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from fer_bench.class_sets import fault, label_set_of, same_classes
+from fer_bench.deploy.outside.checked import as_answers
 from fer_bench.deploy.outside.model import Feeding, Images, Outputs, OutsideModel, open_model
-from fer_bench.errors import BadDataError, SpecError
+from fer_bench.errors import SpecError
 from fer_bench.labels import LabelSet, plain
 from fer_bench.layering import default_task
 from fer_bench.own_data import BROUGHT
-from fer_bench.protocols import VIA, find_task, own_task
+from fer_bench.protocols import TASKS, VIA, Protocol, own_task
 from fer_bench.results.store import Store
-from fer_bench.submissions.answers import SUM_TOLERANCE, far_outside
 from fer_bench.submissions.questions import Questions, ask, named
 from fer_bench.submissions.submit import Statement, Submitted, judge_outputs, put
 
@@ -39,7 +41,8 @@ def evaluate_outside(
     """Test a model from outside on the test split of a dataset, and write a record of kind *external*.
 
     A model with just the classes of the dataset's task, in whatever order and spelling, has a row on its board. Any
-    other is judged by the classes that both have, on a board of its label set.
+    other is judged by the classes that both have, on a board of its label set. Tasks of values and of several labels
+    need an output for each of theirs; further ones are left out.
 
     Args:
         store: where the record goes.
@@ -71,9 +74,8 @@ def evaluate_outside(
         rows = range(start, min(start + batch_size, len(questions.ids)))
         images: Images = [np.asarray(questions.images[i]) for i in rows]
         found.append(model.predict(images))
-    what = "values" if questions.asked is None else "probabilities"
-    scale = questions.protocol.scale if questions.asked is None else None
-    outputs, how = _checked(np.concatenate(found), reference, scale)
+    outputs, how = as_answers(np.concatenate(found), reference, questions.protocol)
+    what = "values" if questions.protocol.task.kind == "values" else "probabilities"
     kind = reference.partition(":")[0]
     statement = Statement(
         name or model.name,
@@ -95,9 +97,12 @@ def _protocol_name(
     options: dict[str, Any] | None,
 ) -> str:
     """The protocol that judges the outputs of a model."""
-    values = next((one for one in ("va", "valence", "arousal") if _is_of(model, find_task(one).dimensions)), None)
-    source = None if values else _label_set(model)
-    own = values if source is None else source.name
+    named_alike = (one for one in TASKS.in_order() if one.labels is None and _is_of(model, one.dimensions))
+    own = next((one.name for one in named_alike), None)
+    source = None
+    if own is None and not _asks_several(dataset, task):
+        source = _label_set(model)
+        own = source.name
     brought = dataset.startswith(BROUGHT)
     if task is None and brought and "classes" in (options or {}):
         target = dataset
@@ -105,12 +110,34 @@ def _protocol_name(
         target = f"{dataset}-{task or default_task(dataset, str(own))}"
     protocol = named(store, target, data_dir, options)[0]
     labels = protocol.task.labels
-    if (labels is None) != (source is None):
-        problem = f"the model gives {', '.join(model.labels[:8])}, which cannot be scored as {protocol.task.name}."
-        raise SpecError(problem, "Choose another dataset or --task, or name its outputs with --labels.")
+    given = [plain(label) for label in model.labels]
+    if (labels is None) != (source is None) or any(given.count(name) != 1 for name in protocol.task.dimensions):
+        raise SpecError(*_unfit(given, protocol))
     if labels is None or source is None or same_classes(labels, source.names):
         return target
     return f"{target}{VIA}{source.name}"
+
+
+def _asks_several(dataset: str, task: str | None) -> bool:
+    name = task or default_task(dataset, "")
+    return name in TASKS and TASKS[name].kind == "labels"
+
+
+def _unfit(given: list[str], protocol: Protocol) -> tuple[str, str]:
+    """Why outputs of these names cannot be scored under a protocol, and what to do."""
+    task = protocol.task
+    if task.kind == "labels":
+        wanted = [name for name in task.dimensions if given.count(name) != 1]
+        called = "twice" if wanted[0] in given else "not among the model's outputs"
+        more = f" ({len(wanted) - 1} more such names)" if wanted[1:] else ""
+        return (
+            f"{protocol.name} asks for {len(task.dimensions)} categories, and {wanted[0]!r} is {called}{more}.",
+            f"Name the outputs in their order: --labels {','.join(task.dimensions[:3])},...",
+        )
+    return (
+        f"the model gives {', '.join(given[:8])}, which cannot be scored as {task.name}.",
+        "Choose another dataset or --task, or name its outputs with --labels.",
+    )
 
 
 def _is_of(model: OutsideModel, dimensions: tuple[str, ...]) -> bool:
@@ -140,31 +167,3 @@ def _columns(model: OutsideModel, questions: Questions) -> list[int]:
         return [given.index(name) for name in questions.columns]
     at = [questions.asked.index(name) for name in given]
     return [at.index(i) for i in range(len(questions.columns))]
-
-
-def _checked(outputs: Outputs, reference: str, scale: tuple[float, float] | None) -> tuple[Outputs, str]:
-    """Outputs as they are, where they are probabilities or (with a scale) values; of logits, their softmax. And which
-    it was.
-    """
-    if not np.isfinite(outputs).all():
-        i = int((~np.isfinite(outputs).all(axis=1)).argmax())
-        problem = f"{reference}: it answers image {i + 1} with {outputs[i].tolist()}."
-        raise BadDataError(problem, "Check how the model is fed (--normalization, --image-size).")
-    if scale is not None:
-        if (wrong := far_outside(outputs, scale)).any():
-            i = int(wrong.argmax())
-            problem = f"{reference}: it answers image {i + 1} with {outputs[i].tolist()}, far outside the scale."
-            raise BadDataError(problem, f"Values of this dataset are from {scale[0]:g} to {scale[1]:g}.")
-        return outputs, "as they are"
-    total = outputs.sum(axis=1, dtype=np.float64)
-    if (outputs >= 0).all() and (np.abs(total - 1) <= SUM_TOLERANCE).all():
-        return outputs, "as they are"
-    # Per cent and sigmoids are no logits: a softmax of them would be another distribution.
-    percent = (outputs >= 0).all() and (np.abs(total - 100) <= 100 * SUM_TOLERANCE).all()
-    if reference.startswith("python:") or percent or ((outputs >= 0) & (outputs <= 1)).all():
-        i = int((np.abs(total - 1) > SUM_TOLERANCE).argmax())
-        what = f"{outputs[i].min():.4g} to {outputs[i].max():.4g}, which sum to {total[i]:.4g}"
-        problem = f"{reference}: it answers image {i + 1} with {what}: no probabilities."
-        raise BadDataError(problem, "A softmax makes probabilities of scores; it must be part of the model.")
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True), dtype=np.float64)
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32), "softmax"

@@ -65,6 +65,7 @@ class TransformersModel:
         config = self._network.config
         stated = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
         # Without names of its own a model has LABEL_0, LABEL_1, ...
+        self._several = config.problem_type == "multi_label_classification"
         named = () if all(name == f"LABEL_{i}" for i, name in enumerate(stated)) else stated
         self.labels = require_labels(feeding.labels or named, len(stated), f"hf:{reference}")
         self.name = Path(reference).name if _is_folder(reference) else reference
@@ -77,14 +78,15 @@ class TransformersModel:
         }
 
     def predict(self, images: Images) -> Outputs:
-        """See :class:`fer_bench.deploy.outside.model.OutsideModel`."""
+        """See :class:`fer_bench.deploy.outside.model.OutsideModel`; logits of a network of several labels."""
         import torch
 
         colour = [np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image for image in images]
         given = self._processor(images=colour, return_tensors="pt", input_data_format="channels_last")
         with torch.inference_mode():
             logits = self._network(pixel_values=given["pixel_values"].to(self._device)).logits
-        return np.asarray(logits.float().softmax(dim=-1).cpu().numpy(), dtype=np.float32)
+        found = logits.float() if self._several else logits.float().softmax(dim=-1)
+        return np.asarray(found.cpu().numpy(), dtype=np.float32)
 
 
 def _is_folder(reference: str) -> bool:

@@ -19,7 +19,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const folder = `${place.dataset.rows}/${board.slug}`;
   const pageOf = (row) => row.page ?? `${folder}/${row.id}.html`;
 
-  const textOf = (row) => [row.name, kinds[row.kind], row.pretraining, row.about, ...row.caveats].join(" ").toLowerCase();
+  const textOf = (row) => [row.name, kinds[row.kind], row.pretraining, row.about, ...row.caveats, ...(row.again ?? [])].join(" ").toLowerCase();
   const shown = (column, value) => (value === undefined ? NONE : (column.percent ? 100 * value : value).toFixed(column.digits));
   const between = (row, id, [low, high]) => {
     const value = row.getValue(id);
@@ -53,6 +53,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (row.about) cell.append(element("span", { className: "more" }, ` ${row.about}`));
     const [first, ...others] = row.caveats;
     if (first) cell.append(" ", element("span", { className: "mark", title: row.caveats.join("; ") }, others.length ? `${first} +${others.length}` : first));
+    for (const said of row.again ?? []) cell.append(" ", element("span", { className: "mark again" }, said));
     return cell;
   }
   function scoreCell(row) {
@@ -241,7 +242,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const scaled = (value) => (board.percent ? 100 * value : value);
   const scoreTitle = board.metric + (board.unit ? ` (${board.unit})` : "");
-  const costs = board.columns.filter((column) => ["parameters", "hours", "images_per_second"].includes(column.key) || column.cost);
+  const costs = board.columns.filter((column) => column.cost);
   const costChoice = form.ownerDocument.querySelector("[name=cost]");
   for (const column of costs) costChoice.append(element("option", { value: column.key }, column.title));
   costChoice.addEventListener("change", plot);
