@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fer_bench.apps.disk import size_text
+from fer_bench.counting import counted
 from fer_bench.data.contents import distrust
-from fer_bench.data.packed import damaged, pack, stored
+from fer_bench.data.packed import damage, pack, stored, unfinished
 from fer_bench.datasets.load import build_datamodule, dataset_class, dataset_there
 from fer_bench.durations import in_words
 from fer_bench.errors import BadDataError, MissingDataError
@@ -61,23 +62,33 @@ def packing(spec: RunSpec, jobs: int = 0) -> Iterator[str]:
 
 
 def checked(spec: RunSpec) -> Iterator[str]:
-    """Read all packed copies of a dataset again; yields a line about each.
+    """Read all packed copies of a dataset again; yields a line about each, and one for each part that is damaged.
 
     Args:
         spec: of :func:`specified`; where it has a size, only copies of that.
 
     Raises:
         MissingDataError: there is none.
-        BadDataError: a part of one is not as it was written.
+        BadDataError: a part of one is not as it was written; all have been read by then.
     """
     name, side = build_datamodule(spec, reading=True).name, spec.image_size
     copies = [copy for copy in stored(name) if side is None or side in copy.shape[:2]]
+    begun = unfinished(name)
+    yield from (f"{folder}: not complete; what is there of it is not used" for folder in begun)
     if not copies:
-        problem = f"dataset {spec.dataset!r}: there is no packed copy."
-        raise MissingDataError(problem, f"`fer-bench pack {spec.dataset}` makes one.")
+        problem = f"dataset {spec.dataset!r}: there is no {'whole ' if begun else ''}packed copy."
+        does = "completes what was begun" if begun else "makes one"
+        raise MissingDataError(problem, f"`fer-bench pack {spec.dataset}` {does}.")
+    n_bad = 0
     with distrust():
         for copy in copies:
-            if bad := damaged(copy):
-                problem = f"the packed copy {copy.folder} is damaged: {', '.join(bad)}."
-                raise BadDataError(problem, "The same command without --check writes these parts again.")
-            yield f"{copy.folder}: {copy.n:,} images, {copy.form}: as they were written"
+            bad = damage(copy)
+            n_bad += len(bad)
+            yield from (f"{copy.folder}: {part}" for part in bad)
+            if not bad:
+                yield f"{copy.folder}: {counted(copy.n, 'image')}, {copy.form}: as they were written"
+    if n_bad:
+        problem = (
+            f"{counted(n_bad, 'part')} of packed copies of {spec.dataset!r} {'is' if n_bad == 1 else 'are'} damaged."
+        )
+        raise BadDataError(problem, "The same command without --check writes them again.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fer_bench.counting import counted
 from fer_bench.layering import layered, merge, unset, wants_auto, without_idle
 from fer_bench.protocols import parts_of
 from fer_bench.registry import unknown_name
@@ -192,4 +193,7 @@ def _test_on_sources(spec: RunSpec, record: Record, store: Store, *, force: bool
         publish_records([tested], store, spec.execution)
         value = tested.metrics.get("accuracy")
         shown = f"{value:.4f}" if isinstance(value, float) else "-"
-        print(f"tested on   {part}: {tested.protocol}: accuracy {shown} on {tested.n_scored} samples", flush=True)
+        print(
+            f"tested on   {part}: {tested.protocol}: accuracy {shown} on {counted(tested.n_scored, 'sample')}",
+            flush=True,
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def images(
     n = write_images(
         dataset, out, task=task, split=split, per_class=per_class, seed=seed, data_dir=data_dir, options=options
     )
-    typer.echo(f"wrote {n} images below {out}")
+    typer.echo(f"wrote {counted(n, 'image')} below {out}")
 
 
 @app.command()
@@ -104,7 +105,7 @@ def links(
         problem = "no link was asked for."
         raise FerBenchError(problem, "Use --raters, --name, --renew, --admin or --screener.")
     if out is not None:
-        typer.echo(f"wrote {len(made)} links to {write_links(made, out)}; keep that file private")
+        typer.echo(f"wrote {counted(len(made), 'link')} to {write_links(made, out)}; keep that file private")
         return
     for link in made:
         typer.echo(f"{link.name}\t{link.url}")
@@ -129,8 +130,8 @@ def serve(
     loaded = load_study(study)
     file = loaded.file
     typer.echo(
-        f"{file.title} ({file.name}, version {file.version}): {len(loaded.main)} images, {len(loaded.catch)} catch"
-        " images"
+        f"{file.title} ({file.name}, version {file.version}): {counted(len(loaded.main), 'image')},"
+        f" {counted(len(loaded.catch), 'catch image')}"
     )
     typer.echo(f"listening on http://{host}:{port}; raters need their personal links (`fer-bench annotate links`)")
     if host not in {"127.0.0.1", "localhost", "::1"}:
@@ -162,9 +163,9 @@ def export(
 
     table = read_answers(database or default_database(study))
     if (layout or ("findingemo" if out.suffix.lower() == ".ann" else "long")) == "findingemo":
-        typer.echo(f"wrote {write_findingemo(table, out)} annotations to {out}")
+        typer.echo(f"wrote {counted(write_findingemo(table, out), 'annotation')} to {out}")
     else:
-        typer.echo(f"wrote {len(table)} answers to {write_table(table, out)}")
+        typer.echo(f"wrote {counted(len(table), 'answer')} to {write_table(table, out)}")
 
 
 @app.command()

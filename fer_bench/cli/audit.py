@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.atomic import write_atomically
+from fer_bench.counting import counted
 from fer_bench.errors import BadDataError, HardwareError, SpecError
 from fer_bench.escaping import one_line
 
@@ -72,7 +73,7 @@ def report(
     datamodule.test_only = datamodule.folding is None and not all((splits == split).any() for split in SPLITS)
     datamodule.setup()
     samples = datamodule.read_samples
-    yield f"{dataset}: {len(samples)} samples, layout: {samples.layout}"
+    yield f"{dataset}: {counted(len(samples), 'sample')}, layout: {samples.layout}"
     labels, labelled = protocol.task.labels, dict[str, npt.NDArray[Any]]()
     for split in SPLITS:
         known = protocol.checksums.get(split)
@@ -119,7 +120,8 @@ def report(
     for path, reason in (*samples.quarantined, *images.problems(samples.ids)):
         yield f"  quarantined: {one_line(path)}: {reason}"
     if images.unreadable:
-        yield f"  {len(images.unreadable)} images of this copy cannot be decoded: delete them, and they are left out"
+        bad = counted(len(images.unreadable), "image")
+        yield f"  {bad} of this copy cannot be decoded: what is deleted is left out"
     if people := samples.facts.get("people"):
         yield f"  people: {people['n']}, {people['n_in_several_splits']} of them in more than one split"
     if found is None:

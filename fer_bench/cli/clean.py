@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_bench.counting import counted
 from fer_bench.errors import HardwareError, SpecError
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def clean_verb(
         typer.echo("there is nothing to remove.")
         return
     total = (
-        f"{len(found.chosen)} {'entry' if len(found.chosen) == 1 else 'entries'},"
-        f" {size_text(sum(entry.n_bytes for entry in found.chosen))}"
+        f"{counted(len(found.chosen), 'entry', 'entries')}, {size_text(sum(entry.n_bytes for entry in found.chosen))}"
     )
     if dry_run:
         typer.echo(f"would remove {total}.")
@@ -75,7 +75,7 @@ def clean_verb(
         raise typer.Exit(1)
     done = clean.remove(found.chosen)
     _say_kept(done.kept)
-    typer.echo(f"removed {done.n} {'entry' if done.n == 1 else 'entries'}, {size_text(done.n_bytes)}.")
+    typer.echo(f"removed {counted(done.n, 'entry', 'entries')}, {size_text(done.n_bytes)}.")
     if done.failed:
         path, why = done.failed[0]
         problem = f"{len(done.failed)} could not be removed; the first: {path}: {why}."

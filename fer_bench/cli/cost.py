@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.cli.flags import SETTINGS
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError, RecordError, SpecError
 from fer_bench.registry import unmatched
 
@@ -64,7 +65,7 @@ def cost_verb(
             raise unmatched("--protocol", protocol, str(store.root), "board", names)
         names = names if protocol is None else [protocol]
         n = cost_of_all(store, names, device, timed=timed, again=again, say=typer.echo)
-        typer.echo(f"{n} networks in {store.root / 'costs'}")
+        typer.echo(f"{counted(n, 'network')} in {store.root / 'costs'}")
     else:
         given = {"dataset": dataset, "image_size": image_size}
         _say(_one(store, what, device, {k: v for k, v in given.items() if v is not None}, sets, timed, again))
@@ -107,7 +108,7 @@ def _say(found: Measured) -> None:
     views = f"; {found.views} views: {found.views * cost.macs / 1e6:,.1f} M" if found.views > 1 else ""
     typer.echo(f"work        {cost.macs / 1e6:,.1f} M multiply-adds for one face{views}")
     for one in cost.timings:
-        threads = "" if one.threads is None else f", {one.threads} {'thread' if one.threads == 1 else 'threads'}"
+        threads = "" if one.threads is None else f", {counted(one.threads, 'thread')}"
         memory = "" if one.memory is None else f", {one.memory:,.0f} MB at the peak"
         typer.echo(
             f"{one.device:11s} {one.latency:.2f} ms for one face, {one.throughput:,.0f} faces/s in batches of"

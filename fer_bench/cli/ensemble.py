@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
+from fer_bench.counting import counted
 from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.metrics import HEADLINE, decimals
 from fer_bench.registry import unknown_name
@@ -165,8 +166,8 @@ def _compare(store: Store, protocol: Protocol, named: list[str] | None, pool: Po
     sets = [load_validation(store, protocol, part) for part in parts_of(store, protocol, records)]
     folds = "" if len(sets) == 1 else f" of each of the {len(sets)} folds"
     typer.echo(
-        f"{protocol.name}: {len(records)} members; {protocol.primary} on validation samples{folds} held out from the"
-        " choice (mean of three times five parts)"
+        f"{protocol.name}: {counted(len(records), 'member')}; {protocol.primary} on validation samples{folds} held out"
+        " from the choice (mean of three times five parts)"
     )
     for way in ways_of(protocol.task.kind):
         scores = [held_out_score(validation, protocol.primary, way, repeats=3) for validation in sets]
@@ -216,8 +217,8 @@ def human_baseline_verb(
     mean = sum(record.metrics["accuracy"] for record in records) / len(records)
     found = records[0].training["agreement"]
     typer.echo(
-        f"{protocol.name} {records[0].model}: {mean:.4f} on {records[0].n_scored} test samples, {len(records)} votes"
-        " each"
+        f"{protocol.name} {records[0].model}: {mean:.4f} on {records[0].n_scored} test samples, "
+        f"{counted(len(records), 'vote')} each"
     )
     for images, values in found.items():
         typer.echo(

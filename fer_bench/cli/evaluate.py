@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, TRACKING, Grouped, tracking_of, typed, with_fields
+from fer_bench.counting import counted
 from fer_bench.spec import Execution
 
 if TYPE_CHECKING:
@@ -266,7 +267,8 @@ def predict_verb(
             typer.echo(row.line())
     else:
         write_table(rows, csv)
-        typer.echo(f"{len(rows)} images, {sum(row.error != '' for row in rows)} unreadable: {csv}")
+        typer.echo(f"{counted(len(rows), 'image')}, {sum(row.error != '' for row in rows)} unreadable: {csv}")
     if all(row.error for row in rows):
-        problem = f"none of {len(rows)} images could be read; the first is {one_line(rows[0].path)}: {rows[0].error}."
+        first = f"{one_line(rows[0].path)}: {rows[0].error}"
+        problem = f"none of {counted(len(rows), 'image')} could be read; the first is {first}."
         raise BadDataError(problem, "Check that these are whole image files.")

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from fer_bench.cli.flags import FIELDS, tracking_of
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError
 from fer_bench.metrics import decimals
 from fer_bench.probes.head import heads_of
@@ -17,14 +18,14 @@ from fer_bench.sweeps.progress import Progress, grid_step
 
 def described(grid: ProbeSettings) -> str:
     """A grid of heads in one line."""
-    return f"{grid.protocol}  {grid.model}  {len(heads_of(grid))} heads  {grid.recipe}".rstrip()
+    return f"{grid.protocol}  {grid.model}  {counted(len(heads_of(grid)), 'head')}  {grid.recipe}".rstrip()
 
 
 def run_grids(
     grids: list[ProbeSettings],
     place: Mapping[str, Any],
     force: bool,
-    failed: Callable[[FerBenchError], None] | None = None,
+    failed: Callable[[FerBenchError, str], None] | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Train the heads of grids, and say what they score.
@@ -33,7 +34,7 @@ def run_grids(
         grids: one after the other.
         place: fields of :class:`Execution` that were given: where the data are, what computes, how it is tracked.
         force: repeat a grid whose records exist.
-        failed: is told of a grid that fails, and then the next begins; None: its error is raised.
+        failed: is told of a grid that fails, and of its name, and then the next begins; None: its error is raised.
         progress: of the suite that they are a part of; None: they are counted by themselves.
 
     Returns:
@@ -62,7 +63,7 @@ def run_grids(
         except FerBenchError as error:
             if failed is None:
                 raise
-            failed(error)
+            failed(error, described(grid))
             continue
         steps.done()
         n_done += 1

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_bench.cli.flags import CONTEXT, Grouped, typed, with_fields
+from fer_bench.errors import SpecError
 from fer_bench.spec import Execution, RunSpec
 
 Opt = typer.Option
@@ -33,6 +34,9 @@ def pack_verb(
     """
     from fer_bench.apps.packing import checked, packing, specified
 
+    if check and jobs:
+        problem = "--jobs is for making a copy, and changes nothing of --check."
+        raise SpecError(problem, "Leave it out.")
     execution = typed(Execution, {"data_dir": flags.pop("data_dir")})
     spec = specified(dataset, typed(RunSpec, flags), execution)
     for line in checked(spec) if check else packing(spec, jobs):

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fer_bench.counting import counted
+
 
 def add_verbs(app: typer.Typer) -> None:
     """Register the verbs."""
@@ -56,7 +58,9 @@ def leaderboard_verb(
             typer.echo(f"out of date: {path}", err=True)
         raise typer.Exit(1)
     typer.echo(
-        f"{len(changed)} boards changed in {store.root}." if changed else f"all boards in {store.root} are up to date."
+        f"{counted(len(changed), 'board')} changed in {store.root}."
+        if changed
+        else f"all boards in {store.root} are up to date."
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_bench.counting import counted
+
 if TYPE_CHECKING:
     from fer_bench.results.store import Store
     from fer_bench.submissions.questions import Questions
@@ -81,9 +83,9 @@ def say_submitted(store: Store, done: Sequence[Submitted]) -> None:
             f" {record.n_scored} test samples{'' if one.new else ' (on record already)'}"
         )
         if one.n_missing:
-            counted = "wrong" if record.outcomes else "the middle of the scale"
+            as_what = "wrong" if record.outcomes else "the middle of the scale"
             typer.echo(
-                f"missing     {one.n_missing} of {record.n_scored} samples are not answered, and count as {counted}"
+                f"missing     {one.n_missing} of {record.n_scored} samples are not answered, and count as {as_what}"
             )
     if len(done) > 1:
         value = in_units(mean([one.record.metrics for one in done], primary), primary)
@@ -116,7 +118,7 @@ def template_verb(
     questions = ask(Store(), protocol, data_dir, dataset_options(sets))
     path = output or Path(f"{questions.protocol.name}.csv")
     n = write_template(questions, path)
-    typer.echo(f"{path}: {n} images to answer, by {', '.join(questions.columns)}")
+    typer.echo(f"{path}: {counted(n, 'image')} to answer, by {', '.join(questions.columns)}")
     _say_reading(questions, "ids from")
 
 
@@ -134,7 +136,7 @@ def images_verb(
 
     questions = ask(Store(), protocol, data_dir, dataset_options(sets), images=True)
     n = write_images(questions, output)
-    typer.echo(f"{output}: {n} images, and their ids in {output / TABLE}")
+    typer.echo(f"{output}: {counted(n, 'image')}, and their ids in {output / TABLE}")
     _say_reading(questions, "images from")
 
 

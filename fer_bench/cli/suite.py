@@ -11,12 +11,21 @@ import typer
 
 from fer_bench.cli.flags import CONTEXT, FIELDS, Grouped, typed, with_fields
 from fer_bench.cli.grids import described, run_grids
-from fer_bench.cli.suite_on import SIDE_BY_SIDE, STATUS, OnEngine, engine_options, say_status
+from fer_bench.cli.on_engine import (
+    SIDE_BY_SIDE,
+    STATUS,
+    OnEngine,
+    end_suite,
+    engine_options,
+    only_status,
+    say_status,
+)
 from fer_bench.cli.train import EXECUTION, PLACES, run_and_say
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError, MissingDataError, SpecError, UnknownNameError
 from fer_bench.registry import unmatched
 from fer_bench.spec import Execution, RunSpec
-from fer_bench.sweeps.engines.choose import EngineOptions
+from fer_bench.sweeps.engines.choose import EngineOptions, check_engine
 from fer_bench.sweeps.progress import Progress, run_step, steps_of, test_step
 
 if TYPE_CHECKING:
@@ -56,7 +65,9 @@ def suite_verb(
     on frozen networks, and the networks that these need.
     """
     if status:
-        say_status(file)
+        others = {**flags, "dry_run": dry_run or None, "force": force or None}
+        only_status(key for key, value in others.items() if value is not None)
+        _say_status(file, only, seeds)
         return
     execution = typed(Execution, {key: flags[key] for key in Execution.model_fields if key in flags})
     side = engine_options({key: flags[key] for key in EngineOptions.model_fields})
@@ -84,6 +95,8 @@ def carry_out_suite(
         force: repeat what has a record.
         side: how runs are spread; None: one after the other in this process.
     """
+    from fer_bench.apps.suites.plan import work_of
+    from fer_bench.apps.suites.state import suite_folder
     from fer_bench.results.store import Store
     from fer_bench.sweeps.suite import read
     from fer_bench.sweeps.todo import todo
@@ -101,19 +114,26 @@ def carry_out_suite(
         problem = f"{file} has grids of heads alone, which are trained on one device."
         raise SpecError(problem, f"Leave --{extra[0].replace('_', '-')} out.")
     networks = list(suite.networks.values())
-    spread = None if side is None or dry_run else OnEngine(file, side, execution, store, force=force)
+    spread = None
+    if side is not None:
+        check_engine(side)
+    if side is not None and not dry_run:
+        spread = OnEngine(str(file), suite_folder(file), side, execution, store)
+        # With force, too: what is repeated now may be another part of the suite.
+        spread.gather()
     found = todo(plan, store, grids, networks, execution.get("data_dir"))
+    if force:
+        found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _list(file, plan, grids, found, every=dry_run)
     if dry_run:
         # Records can be compared with a suite without PyTorch; names cannot be looked up.
         with contextlib.suppress(ImportError):
             _check_all(found.runs, suite)
         return
-    if force:
-        found.runs, found.grids = [spec for spec, _ in plan], list(grids)
     _check_all(found.runs, suite)
     if spread is not None:
-        spread.carry_out(found, networks)
+        work = work_of(found, networks, store, force=force)
+        end_suite(file, spread.carry_out(work), work.left_out)
         return
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
@@ -121,6 +141,18 @@ def carry_out_suite(
     _test_abroad(found.tests, done, progress)
     _probe(found, networks, store, done, progress, execution, force)
     done.end(file)
+
+
+def _say_status(file: Path, only: str | None, seeds: str | None) -> None:
+    from fer_bench.apps.suites.plan import keys_of
+    from fer_bench.apps.suites.state import suite_folder
+    from fer_bench.sweeps.suite import read
+
+    keys = None
+    if only or seeds:
+        suite = read(file, None, _seeds(seeds))
+        keys = keys_of(*_chosen(suite, file, only), list(suite.networks.values()))
+    say_status(suite_folder(file), str(file), keys)
 
 
 class _Done:
@@ -139,15 +171,15 @@ class _Done:
             self.left_out[missing] = self.left_out.get(missing, 0) + 1
         return missing is not None
 
-    def failed(self, error: FerBenchError, what: str = "") -> None:
-        """Say why something failed, once; interruption ends the suite."""
+    def failed(self, error: FerBenchError, what: str) -> None:
+        """Say what failed, and why, each reason once; interruption ends the suite."""
         if error.exit_code > 2:
             raise error
         self.n_failed += 1
         # A run whose loss became NaN has run, and has a record.
         self.n_done += error.exit_code == 1
         text = str(error)
-        typer.echo(f"  {what}failed: {'for the same reason' if text in self._said else text}", err=True)
+        typer.echo(f"  {what} failed: {'for the same reason' if text in self._said else text}", err=True)
         self._said.add(text)
 
     def end(self, file: Path) -> None:
@@ -178,10 +210,14 @@ def _list(file: Path, plan: Plan, grids: list[ProbeSettings], found: Todo, *, ev
     """Say how much is done; and each thing, with whether it is."""
     from fer_bench.sweeps.suite import names_of
 
-    counted = [(len(plan), len(found.runs), "runs"), (len(grids), len(found.grids), "grids of heads")]
-    parts = [f"{n} {what}, {n - todo} done, {todo} to do." for n, todo, what in counted if n]
-    parts += [f"{len(found.networks)} networks to be trained for them."] if found.networks else []
-    parts += [f"{len(found.tests)} tests on other datasets to do."] if found.tests else []
+    parts = (
+        [f"{counted(len(plan), 'run')}, {len(plan) - len(found.runs)} done, {len(found.runs)} to do."] if plan else []
+    )
+    if grids:
+        n = counted(len(grids), "grid of heads", "grids of heads")
+        parts += [f"{n}, {len(grids) - len(found.grids)} done, {len(found.grids)} to do."]
+    parts += [f"{counted(len(found.networks), 'network')} to be trained for them."] if found.networks else []
+    parts += [f"{counted(len(found.tests), 'test')} on other datasets to do."] if found.tests else []
     typer.echo(f"{file}: {' '.join(parts)}")
     for dataset, error in found.unread.items():
         typer.echo(f"  {dataset} is not here, so its runs are judged by their settings alone: {error}")
@@ -229,7 +265,7 @@ def _train(specs: list[RunSpec], done: _Done, progress: Progress, force: bool) -
         try:
             run_and_say(spec, force)
         except FerBenchError as error:
-            done.failed(error)
+            done.failed(error, f"{name} seed {spec.seed}")
         else:
             progress.done()
             done.n_done += 1
@@ -260,12 +296,12 @@ def _test_abroad(tests: list[tuple[RunSpec, str]], done: _Done, progress: Progre
         try:
             record = evaluate(store, reference, dataset, execution=spec.execution)
         except FerBenchError as error:
-            done.failed(error, f"{spec.run_id()} on {dataset} ")
+            done.failed(error, f"{spec.run_id()} on {dataset}")
         else:
             progress.done()
             done.n_done += 1
             publish_records([record], store, spec.execution)
-            typer.echo(f"  {record.run_id}: {record.protocol} on {record.n_scored} samples")
+            typer.echo(f"  {record.run_id}: {record.protocol} on {counted(record.n_scored, 'sample')}")
     render_all(store)
 
 
@@ -298,7 +334,8 @@ def _probe(
             run_ids[name] = _network_here(spec, store)
             progress.done()
         except FerBenchError as error:
-            done.failed(error, f"{len(needing)} grids need it: ")
+            needed = counted(len(needing), "grid needs", "grids need")
+            done.failed(error, f"network {spec.run_id()}, which {needed},")
             grids = [grid for grid in grids if grid not in needing]
     place = {key: execution[key] for key in _OF_HEADS if key in execution}
     renamed_grids = [renamed(grid, run_ids) for grid in grids]

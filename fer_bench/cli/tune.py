@@ -10,9 +10,11 @@ import typer
 from fer_bench.apps.runs import compose, gathered
 from fer_bench.assignments import parse_assignments
 from fer_bench.cli.flags import CONTEXT, FIELDS, SETTINGS, Grouped, agreed, typed, with_fields
+from fer_bench.cli.on_engine import SIDE_BY_SIDE, STATUS, OnEngine, engine_options, only_status, say_status
 from fer_bench.cli.train import EXECUTION, FOLD_BY, FOLDS, GROUPS, PLACES, USE
 from fer_bench.errors import SpecError
 from fer_bench.spec import Execution, RunSpec
+from fer_bench.sweeps.engines.choose import EngineOptions, check_engine
 
 if TYPE_CHECKING:
     from fer_bench.sweeps.tuning.search import Found, Search
@@ -28,6 +30,7 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 @with_fields(RunSpec, GROUPS, leave=("execution", "recipe", "trials"))
+@with_fields(EngineOptions, SIDE_BY_SIDE)
 @with_fields(Execution, EXECUTION, leave=_LEFT)
 def tune_verb(
     folds: FOLDS = None,
@@ -47,13 +50,15 @@ def tune_verb(
         bool, Opt("--prune/--no-prune", help="End a training early whose validation score is below the median.")
     ] = True,
     dry_run: Annotated[bool, Opt("--dry-run", help="Only print what would be varied, and what is done.")] = False,
+    status: STATUS = False,
     sets: SETTINGS = None,
     **flags: Any,
 ) -> None:
     """Search for better settings on validation, and write the best down as a recipe that `run --use` takes.
 
     Nothing is tested: the test split is dropped as soon as the dataset has been read. A search that was stopped resumes
-    when the same command is given again; given in several terminals, they share the trials.
+    when the same command is given again; given in several terminals, they share the trials, and with --on they are
+    tried side by side.
     """
     from fer_bench.results.store import Store
     from fer_bench.sweeps.tuning.search import plan
@@ -66,14 +71,45 @@ def tune_verb(
     if search and space:
         problem = "--search and --space both say what to vary."
         raise SpecError(problem, "Leave one of them out.")
+    side = engine_options({key: flags[key] for key in EngineOptions.model_fields})
+    if side is not None:
+        check_engine(side)
+    if status:
+        given_too = {"dry_run": dry_run, "no_prune": not prune, "on": side is not None}
+        only_status(name for name, value in given_too.items() if value)
     asked = compose(agreed(gathered(given), parse_assignments(sets or [], RunSpec)), use=use, say=typer.echo)
     chosen = read_space(space) if space else parse_space(search) if search else None
     planned = plan(asked.spec, chosen)
+    if status:
+        say_status(planned.study_folder, f"search {planned.name}")
+        return
     if asked.begun is not None:
         asked.begun()
     _describe(planned, budget)
-    if not dry_run:
+    if dry_run:
+        return
+    if side is None:
         _conclude(planned, carry_out(planned, budget, Store(), prune=prune, say=typer.echo))
+    else:
+        _side_by_side(planned, budget, side, prune)
+
+
+def _side_by_side(planned: Search, budget: int, side: EngineOptions, prune: bool) -> None:
+    from fer_bench.apps.suites.trials import over_in, trials_of
+    from fer_bench.results.store import Store
+    from fer_bench.sweeps.tuning.search import conclude
+
+    execution = planned.spec.execution.model_dump()
+    spread = OnEngine(f"search {planned.name}", planned.study_folder, side, execution, Store())
+    over = over_in(planned.study_folder)
+    spread.gather()
+    study = planned.open(prune)
+    spread.carry_out(trials_of(planned, study, budget, prune=prune, over=over))
+    found = conclude(planned, study)
+    _conclude(planned, found)
+    if len(found.trials) < budget:
+        typer.echo(f"{budget - len(found.trials)} of {budget} trials are left; the same command goes on", err=True)
+        raise typer.Exit(1)
 
 
 def _describe(planned: Search, budget: int) -> None:

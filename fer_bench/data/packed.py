@@ -34,6 +34,7 @@ from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError, No
 _FORMAT = 1
 _SHARD_BYTES = 256 * 2**20
 _OPEN_FILES = 64
+_ROWS = "rows.npy"
 
 
 @runtime_checkable
@@ -162,10 +163,10 @@ def packed(dataset: str, images: Images) -> Images:
         return images
     lacking = []
     for layout in copies:
-        at = _positions(layout, rows)
-        if (at < 0).any():
-            lacking.append(int((at < 0).sum()))
-        elif bad := damaged(layout):
+        there = _rows_of(layout)
+        if there is not None and (n := int((_positions(there, rows) < 0).sum())):
+            lacking.append(n)
+        elif bad := damage(layout):
             warnings.warn(
                 f"the packed copy {layout.folder} is damaged ({', '.join(bad)}): images are decoded from their files;"
                 " `fer-bench pack` writes those parts again",
@@ -173,7 +174,8 @@ def packed(dataset: str, images: Images) -> Images:
                 stacklevel=2,
             )
         else:
-            found = Packed(layout, at)
+            assert there is not None
+            found = Packed(layout, _positions(there, rows))
             return found if positions is None else Subset(found, positions)
     if lacking:
         warnings.warn(
@@ -228,13 +230,45 @@ def is_packable(images: Images) -> bool:
     return isinstance(base, FromFiles) and len(base.rows()) > 0
 
 
-def damaged(layout: Layout) -> list[str]:
-    """Names of the shards that are not as they were written; read again only where a file's size, times or inode are
-    not as they were.
+def damage(layout: Layout) -> list[str]:
+    """What of a copy is not as it was written, one phrase each; empty: nothing. Shards are read again only where a
+    file's size, times or inode are not as they were.
     """
+    rows = (
+        []
+        if _rows_of(layout) is not None
+        else [f"{_ROWS}, which says what is where, {_state_of(layout.folder / _ROWS)}"]
+    )
+    return [*rows, *(f"{shard.name} {how}" for shard, how in _damaged_shards(layout).items())]
+
+
+def _damaged_shards(layout: Layout) -> dict[Path, str]:
+    """The shards that are not as they were written, and how they are."""
     there = [shard for shard in layout.shards if shard.is_file()]
-    found = dict(zip(there, file_digests(layout.folder, there), strict=True))
-    return [shard.name for shard in layout.shards if shard not in found or bytes(found[shard]).hex() != _said(shard)]
+    digests = dict(zip(there, file_digests(layout.folder, there), strict=True))
+    found = {}
+    for i, shard in enumerate(layout.shards):
+        whole = len(layout.members(i)) * layout.image_bytes
+        if shard not in digests:
+            found[shard] = "is missing"
+        elif (size := shard.stat().st_size) != whole:
+            found[shard] = f"has {size:,} bytes instead of {whole:,}"
+        elif not (said := _said(shard)):
+            found[shard] = "has lost its checksum"
+        elif bytes(digests[shard]).hex() != said:
+            found[shard] = "has other content than was written"
+    return found
+
+
+def _state_of(path: Path) -> str:
+    return "is damaged, or of another copy" if path.is_file() else "is missing"
+
+
+def unfinished(dataset: str) -> list[Path]:
+    """Folders of copies that were begun and are not complete, or have lost what describes them."""
+    known = {layout.folder for layout in stored(dataset)}
+    folders = (path for path in (paths.cache_dir() / dataset).glob("packed-*") if path.is_dir())
+    return sorted(folder for folder in folders if folder not in known)
 
 
 def _said(shard: Path) -> str:
@@ -286,25 +320,36 @@ def _as_values(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
     return np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1)
 
 
-def _positions(layout: Layout, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Where each row is in a copy, -1 where it is not."""
+def _rows_of(layout: Layout) -> npt.NDArray[np.uint8] | None:
+    """The rows of a copy's images, in their order; None where they are not those from which the copy has its name."""
     try:
-        there = np.load(layout.folder / "rows.npy")
+        rows = np.load(layout.folder / _ROWS)
     except (OSError, ValueError, EOFError):
-        return np.full(len(rows), -1)
-    if there.shape != (layout.n, rows.shape[1]):
+        return None
+    fits = rows.ndim == 2 and len(rows) == layout.n and rows.dtype == np.uint8
+    return rows if fits and layout.folder.name == _name(layout.form, layout.shape, rows) else None
+
+
+def _name(form: str, shape: Sequence[int], rows: npt.NDArray[np.uint8]) -> str:
+    key = hashlib.sha256(f"{_FORMAT}|{form}|{tuple(shape)}|".encode() + rows.tobytes()).hexdigest()[:24]
+    return f"packed-{key}"
+
+
+def _positions(there: npt.NDArray[np.uint8], rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Where each row is among those of a copy, -1 where it is not."""
+    if there.shape[1] != rows.shape[1]:
         return np.full(len(rows), -1)
     known, wanted = _as_values(there), _as_values(rows)
     order = np.argsort(known)
-    at = order[np.minimum(np.searchsorted(known, wanted, sorter=order), layout.n - 1)]
+    at = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
     return np.where(known[at] == wanted, at, -1)
 
 
 def _plan(dataset: str, images: FromFiles, rows: npt.NDArray[np.uint8]) -> Layout:
     shape = images[0].shape
-    key = hashlib.sha256(f"{_FORMAT}|{images.form}|{shape}|".encode() + rows.tobytes()).hexdigest()[:24]
     per_shard = max(_SHARD_BYTES // int(np.prod(shape)), 1)
-    return Layout(paths.cache_dir() / dataset / f"packed-{key}", images.form, len(rows), shape, per_shard)
+    folder = paths.cache_dir() / dataset / _name(images.form, shape, rows)
+    return Layout(folder, images.form, len(rows), shape, per_shard)
 
 
 def _write(
@@ -322,7 +367,7 @@ def _write(
         "shape": layout.shape,
         "per_shard": layout.per_shard,
     }
-    missing = [int(name[:5]) for name in damaged(layout)]
+    missing = [int(shard.stem) for shard in _damaged_shards(layout)]
     facts = layout.folder / "facts.json"
     if missing:
         facts.unlink(missing_ok=True)
@@ -338,11 +383,18 @@ def _write(
             _write_shard(layout, shard, images, first, pool)
             done += len(layout.members(shard))
             yield done
-    if missing or not facts.is_file() or not np.array_equal(_positions(layout, rows), np.arange(layout.n)):
+    if missing or _rows_of(layout) is None or not _same_facts(facts, content):
         part = layout.folder / "rows.part.npy"
         np.save(part, rows)
-        part.replace(layout.folder / "rows.npy")
+        part.replace(layout.folder / _ROWS)
         write_atomically(facts, json.dumps(content).encode())
+
+
+def _same_facts(facts: Path, content: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(facts.read_text()) == json.loads(json.dumps(content)))
+    except (OSError, ValueError):
+        return False
 
 
 def _write_shard(

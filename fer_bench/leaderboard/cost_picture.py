@@ -6,12 +6,10 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours; shapes say the same to whoever sees none.
 _LOOK = {
@@ -83,6 +81,11 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
         label: of the score, with its unit.
         higher_is_better: direction of the score.
     """
+    # Boards are looked at more often than drawn, and the library takes longer to import than they to render.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
     digest, front = digest_of(points, label, higher_is_better), pareto_front(points, higher_is_better)
     points = within(points, higher_is_better)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer_bench", "font.family": "sans-serif"}):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import __version__
+from fer_bench.counting import counted
 from fer_bench.errors import RecordError, VerificationError
 from fer_bench.untrusted import shown
 
@@ -85,13 +86,19 @@ class VerificationReport:
         if self.found_none:
             return f"No record was found in {self.looked_in}: nothing was verified."
         files = len({difference.file for difference in self.differences})
-        found = f"{len(self.differences)} differences in {files} records" if self.differences else "no difference"
+        found = (
+            f"{counted(len(self.differences), 'difference')} in {counted(files, 'record')}"
+            if self.differences
+            else "no difference"
+        )
         lacking = (
-            f" {self.n_lacking} records lack newer metrics; `fer-bench rescore` adds them." if self.n_lacking else ""
+            f" {counted(self.n_lacking, 'record lacks', 'records lack')} newer metrics; `fer-bench rescore` adds them."
+            if self.n_lacking
+            else ""
         )
         return (
-            f"{self.n_verified - self.n_unchanged} records recomputed from their predictions, {self.n_without} without"
-            f" any{self._unchanged()}: {found}.{lacking}{self._unknown()}"
+            f"{counted(self.n_verified - self.n_unchanged, 'record')} recomputed from their predictions,"
+            f" {self.n_without} without any{self._unchanged()}: {found}.{lacking}{self._unknown()}"
         )
 
     def _unchanged(self) -> str:

@@ -162,24 +162,24 @@ def _group(protocol: Protocol) -> str:
 
 def _look(store: Store, protocol: str) -> _Seen:
     """What the files of a protocol are; of predictions only that none was added or taken away."""
-    lines: list[str] = []
+    digest = hashlib.sha256()
     changed = n_bytes = 0
     first: Path | None = None
     beside = (store.root / folder / protocol for folder in (corruptions.FOLDER, reproductions.FOLDER))
     for root in (store.results / protocol, *beside):
         for folder in (root, *_folders(root)) if root.is_dir() else ():
-            # A folder's own times tell of whatever was added or taken away.
-            states = [(".", folder.stat())]
             with os.scandir(folder) as found:
-                states += [(each.name, each.stat()) for each in found if each.name.endswith((".json", ".txt"))]
-            for name, state in states:
-                made = stamp_of(state)
-                lines.append(f"{folder}/{name} {made}")
-                changed = max(changed, made[-1])
-                if folder.parent.parent == store.results and name.endswith(".json"):
-                    n_bytes += state.st_size
-                    first = first or folder / name
-    return _Seen(_digest([line.encode() for line in sorted(lines)]), changed, n_bytes, first)
+                files = [(each.name, *stamp_of(each.stat())) for each in found if each.name.endswith((".json", ".txt"))]
+            files.sort()
+            # A folder's own times tell of whatever was added or taken away.
+            stamps = [(".", *stamp_of(folder.stat())), *files]
+            digest.update(repr((str(folder), stamps)).encode())
+            changed = max(changed, *(each[-1] for each in stamps))
+            if folder.parent.parent == store.results:
+                sizes = {name: size for name, _, _, size, _, _ in files if name.endswith(".json")}
+                n_bytes += sum(sizes.values())
+                first = first or (folder / next(iter(sizes)) if sizes else None)
+    return _Seen(digest.hexdigest(), changed, n_bytes, first)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench import metric_plugins, metrics
+from fer_bench.counting import counted
 from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.leaderboard.verify_record import verify_record
 from fer_bench.metric_plugins import STATED
@@ -41,7 +42,7 @@ class Rescored:
         """One sentence."""
         names = ", ".join(metric.name for metric in metrics.table() if metric.name in self.added) or "nothing"
         refused = f"; {len(self.refused)} were left as they are" if self.refused else ""
-        return f"{names} added to {self.n_done} records, {self.n_complete} lack nothing{refused}."
+        return f"{names} added to {counted(self.n_done, 'record')}, {self.n_complete} lack nothing{refused}."
 
 
 def rescore(store: Store, reference: str | None = None, protocol: str | None = None) -> Rescored:

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from fer_bench.leaderboard.uncertainty import Uncertainty
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.rows import Row, metric, rows_of
-from fer_bench.scoring.training_noise import Noises
-
-_CONFIDENCE = 0.95
+from fer_bench.scoring.training_noise import Noises, half_width
 
 
 class Spread(NamedTuple):
@@ -40,7 +37,7 @@ def of_seeds(scores: Sequence[float]) -> Spread:
     """
     n = len(scores)
     mean, std = float(np.mean(scores)), float(np.std(scores, ddof=1))
-    half = _t(n - 1) * std * float(np.sqrt(1 + 1 / n))
+    half = half_width(1.0, n - 1) * std * float(np.sqrt(1 + 1 / n))
     return Spread(mean - half, mean + half, f"{n} seeds")
 
 
@@ -53,7 +50,7 @@ def of_pool(score: float, variance: float, df: float, n_rows: int) -> Spread:
         df: its degrees of freedom.
         n_rows: that were pooled.
     """
-    half = _t(df) * float(np.sqrt(2 * variance))
+    half = half_width(1.0, df) * float(np.sqrt(2 * variance))
     rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
     return Spread(score - half, score + half, f"one seed, and the variance over seeds of {rows} of its board")
 
@@ -94,7 +91,3 @@ def _comparable(one: Record, record: Record) -> bool:
         and one.n_scored == record.n_scored
         and checksums[0] == checksums[1]
     )
-
-
-def _t(df: float) -> float:
-    return float(special.stdtrit(df, (1 + _CONFIDENCE) / 2))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.counting import counted
 from fer_bench.data.decoding import MAX_PIXELS, SUFFIXES, images_below, read_image
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.image_files import kind_of
@@ -192,12 +193,12 @@ class VideoSource:
         n, read_to = self._index + 1, self._time + 1 / self.rate
         cut, lasts = is_cut_off(self._path), picture_seconds(self._path)
         if cut:
-            counted = (
+            said = (
                 f"announces {self._announced:.0f} frames and gave {n}"
                 if self._announced > n
-                else f"is cut off, and gave {n} frames"
+                else f"is cut off, and gave {counted(n, 'frame')}"
             )
-            self.shortfall = f"the source ended early: it {counted}"
+            self.shortfall = f"the source ended early: it {said}"
         elif (
             lasts is not None
             and lasts - read_to > max(_SHORT[0], _SHORT[1] * lasts, 1 / self.rate)

@@ -34,7 +34,7 @@ def plain_name(name: str) -> str:
     Raises:
         ValueError: it is empty, hidden, too long, or holds a separator or what cannot be printed.
     """
-    if not name or name.startswith(".") or any(c in "/\\" or not c.isprintable() for c in name):
+    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise ValueError("should be a plain name, without a folder")
     if len(name.encode()) > _LONGEST_NAME:
         problem = f"should have at most {_LONGEST_NAME} bytes"
@@ -47,7 +47,7 @@ def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
     for value in metrics.values():
         if isinstance(value, dict):
             _finite(value)
-        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        elif isinstance(value, (int, float)) and not -_LARGEST <= value <= _LARGEST:
             raise ValueError("should be finite numbers")
     return metrics
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from fer_bench.scoring.resampling import stream
 from fer_bench.scoring.undefined import Float
@@ -129,6 +128,8 @@ def variance_of_difference(over_samples: Float, noises: Noises, a: Indices, b: I
 
 def two_sided(difference: Float, variance: Float, df: Float) -> Float:
     """Two-sided p values of differences by Student's t; 1 where a difference is 0 and nothing varies."""
+    from scipy import special
+
     size = np.abs(difference)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(variance > _NOTHING, size / np.sqrt(variance), np.where(size > 1e-12, np.inf, 0.0))
@@ -139,6 +140,8 @@ def two_sided(difference: Float, variance: Float, df: Float) -> Float:
 
 def half_width(variance: float, df: float, confidence: float = 0.95) -> float:
     """Half of the width of the interval of a difference."""
+    from scipy import special
+
     upper = (1 + confidence) / 2
     quantile = special.stdtrit(df, upper) if np.isfinite(df) else special.ndtri(upper)
     return float(quantile * np.sqrt(max(variance, 0.0)))
@@ -208,7 +211,8 @@ def _largest_by_chance(covariance: Float, noises: Noises, over_samples: Float, c
     recipes = np.maximum(over_samples - noises.flips[a] - noises.flips[b], 0.0)
     # Rows with the same answers are equal for certain: what is left of them is the jitter, and no difference.
     differ = recipes + noises.trained[a] + noises.trained[b] > _JITTERS * jitter
-    drawn, trained = normal @ root.T, noises.trained * scales[:, which]
+    # Draws lie side by side: what is computed for all of them at once is contiguous in memory.
+    drawn, trained = np.ascontiguousarray((normal @ root.T).T), noises.trained[:, None] * scales.T[which]
     largest = np.zeros(N_DRAWS)
     first = 0
     # One row against all after it: pairs of one row lie side by side, and nothing of the size of all pairs is made.
@@ -216,8 +220,11 @@ def _largest_by_chance(covariance: Float, noises: Noises, over_samples: Float, c
         pairs = slice(first, first := first + k - 1 - i)
         if not differ[pairs].any():
             continue
-        variance = recipes[pairs] + trained[:, i, None] + trained[:, i + 1 :]
-        size_of = np.abs(drawn[:, i, None] - drawn[:, i + 1 :]) / np.sqrt(np.maximum(variance, jitter))
-        largest = np.maximum(largest, size_of[:, differ[pairs]].max(axis=1))
+        variance = trained[i + 1 :] + trained[i]
+        variance += recipes[pairs, None]
+        squares = drawn[i + 1 :] - drawn[i]
+        squares *= squares
+        squares /= np.maximum(variance, jitter, out=variance)
+        np.maximum(largest, (squares if differ[pairs].all() else squares[differ[pairs]]).max(axis=0), out=largest)
     # Rounded, so that the last bits of a linear algebra library decide nothing.
-    return round(float(np.quantile(largest, confidence)), 3)
+    return round(float(np.quantile(np.sqrt(largest), confidence)), 3)

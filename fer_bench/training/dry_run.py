@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 import yaml
 
+from fer_bench.counting import counted
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.provenance import data_facts
 from fer_bench.data.samples import SPLITS
@@ -89,7 +90,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         )
         yield f"record      {which}: done, nothing would be trained"
         return
-    threads = f", {torch.get_num_threads()} threads" if device.accelerator == "cpu" else ""
+    threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
     class_counts = counts_of(datamodule, protocol)
     task = build_task(
@@ -113,7 +114,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     for_folds = (
         ""
         if not folds
-        else f" for {todo} folds"
+        else f" for {counted(todo, 'fold')}"
         if todo == len(folds)
         else f" for {todo} of {len(folds)} folds, the others are done"
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fer_bench.counting import counted
 from fer_bench.errors import HardwareError, SpecError
 from fer_bench.spec import Execution, RunSpec
 
@@ -43,9 +44,7 @@ def resolve(spec: RunSpec) -> Device:
     accelerator = _accelerator(spec.execution)
     available = torch.cuda.device_count() if accelerator == "cuda" else 1
     if accelerator == "cuda" and spec.execution.devices > available:
-        problem = (
-            f"devices = {spec.execution.devices}: this machine has {available} GPU{'s' if available != 1 else ''}."
-        )
+        problem = f"devices = {spec.execution.devices}: this machine has {counted(available, 'GPU')}."
         raise HardwareError(problem, f"Use --devices {available}.")
     world = spec.execution.devices * spec.execution.num_nodes
     if spec.batch_size % world or spec.batch_size < 2 * world:

@@ -91,7 +91,7 @@ def untested_inputs(spec: RunSpec) -> Inputs:
     return of_training(fingerprint(spec, data_facts(datamodule, spec.judge), initial_weights(spec, hub=False)))
 
 
-def try_settings(spec: RunSpec, store: Store, watch: Watch) -> Tried:
+def try_settings(spec: RunSpec, store: Store, watch: Watch, wait: float = 0.0) -> Tried:
     """Train settings, or go on with their training from its last epoch, and score them on validation.
 
     Nothing is tested and no record is written. The folder is that of a run of the same settings, which then trains
@@ -101,6 +101,7 @@ def try_settings(spec: RunSpec, store: Store, watch: Watch) -> Tried:
         spec: the settings.
         store: with the record of the run that they begin with, if any.
         watch: is told every epoch's score.
+        wait: seconds to wait for another process that is carrying out the same training.
 
     Raises:
         Abandoned: the watcher ended it.
@@ -118,7 +119,7 @@ def try_settings(spec: RunSpec, store: Store, watch: Watch) -> Tried:
     inputs = fingerprint(spec, facts, initial, origin=origin) | weights_inputs(initial)
     spec = placed(spec, origin)
     folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)
-    with lock(folder, spec.execution):
+    with lock(folder, spec.execution, wait):
         begin_folder(folder, spec, inputs, searched=True)
         L.seed_everything(spec.seed, workers=True, verbose=False)
         native = datamodule.split_dataset("validation").images[0].shape[0]

@@ -173,7 +173,7 @@ CASES = {
         refused(*TRAIN, "--set=method=distill", "--set=method_options.teachers=[{fer7}]", says="has no test split"),
     ],
     "suite": [
-        case("{suite}", says="1 runs, 1 done, 0 to do"),
+        case("{suite}", says="1 run, 1 done, 0 to do"),
         case("{vasuite}", says="synthfaces-valence"),
         case("{probes}", "--dry-run", says="fer2013-fer7"),
         case("{probes}", CPU, says="leaderboard"),
@@ -393,7 +393,7 @@ CASES = {
     "images": [
         case("fer2013-fer7", "{out}/images", says="28 images"),
         refused("fer2013-fer7", "{out}/images", says="not an empty folder"),
-        case("ferplus-fer8-via-fer7", "{out}/more", says="images, and their ids in"),
+        case("ferplus-fer8-via-fer7", "{out}/more", says="images?, and their ids in"),
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
@@ -448,7 +448,7 @@ CASES = {
             for kind in ("fer7", "tta", "va", "folds")
         ),
         case("five_layer_cnn", "--counted", "--image-size=48", says="x 48 x 48"),
-        case("--all", "--counted", says="networks in"),
+        case("--all", "--counted", says="networks? in"),
         refused("{ensemble}", "--counted", says="Measure its members"),
         refused("{human}", "--counted", says="kind human"),
         refused(says="takes one run or network"),

@@ -40,7 +40,7 @@ def test_both_kinds_are_listed_carried_out_and_then_done(fer_bench, own_folders,
     asked = fer_bench("suite", path, "--dry-run")
     assert asked.code == 0, asked.err
     first = asked.out.splitlines()[0]
-    assert "1 runs, 0 done, 1 to do. 1 grids of heads, 0 done, 1 to do. 1 networks" in first
+    assert "1 run, 0 done, 1 to do. 1 grid of heads, 0 done, 1 to do. 1 network to be" in first
     assert asked.out.count("\n  to do  ") == 3
     assert not list((own_folders / "leaderboards").rglob("*.json"))
     done = fer_bench("suite", path, CPU)
@@ -48,7 +48,7 @@ def test_both_kinds_are_listed_carried_out_and_then_done(fer_bench, own_folders,
     assert "cross_entropy" in done.out
     assert "over 1 seeds" not in done.out, "one seed has no spread"
     again = fer_bench("suite", path, "--dry-run")
-    assert "1 runs, 1 done, 0 to do. 1 grids of heads, 1 done, 0 to do." in again.out
+    assert "1 run, 1 done, 0 to do. 1 grid of heads, 1 done, 0 to do." in again.out
     assert again.out.count("\n  done   ") == 2
     assert "to do  " not in again.out.partition("\n")[2]
     # What is done is not begun again, and needs no network.
@@ -80,7 +80,8 @@ def test_one_reason_is_said_once(fer_bench, own_folders, suite, drawn_cache):
     path = suite(f"seeds: [0, 1, 2]\nruns:\n  - {{{TINY}, tta_kind: flip}}\n")
     done = fer_bench("suite", path, CPU)
     assert done.code == 2
-    assert done.err.count("failed: tta_kind") == 1
+    assert "five_layer_cnn seed 0 failed: tta_kind" in done.err
+    assert "five_layer_cnn seed 2 failed: for the same reason" in done.err
     assert done.err.count("for the same reason") == 2
 
 
@@ -133,8 +134,8 @@ def test_probe_says_what_to_type(fer_bench, own_folders, suite):
     assert f"Type: fer-bench suite {path}" in fer_bench("probe", path).err
     path = suite(MIXED)
     assert "--lr is said by the suite" in fer_bench("probe", path, "--lr", "0.1").err
-    assert "grids of heads" in fer_bench("probe", path, "--dry-run").out
-    assert "1 runs, 0 done" in fer_bench("suite", path, "--dry-run", "--only", "synthfaces-fer7").out, "by protocol too"
+    assert "1 grid of heads" in fer_bench("probe", path, "--dry-run").out
+    assert "1 run, 0 done" in fer_bench("suite", path, "--dry-run", "--only", "synthfaces-fer7").out, "by protocol too"
     only_heads = suite("runs:\n  - {streams: ['features:resnet18']}\n")
     assert "Leave --devices out" in fer_bench("suite", only_heads, "--devices", "2").err
 

@@ -84,6 +84,11 @@ def test_what_is_done_is_not_begun_again_and_force_repeats_it(fer_bench, suite):
     first = {record.run_id: record.created for record in Store().records()}
     done = fer_bench("suite", path, *ON)
     assert "1 done, 0 failed" in done.out
+    assert "1 done" in fer_bench("suite", path, "--status", "--seeds", "1").out
+    assert "0 running, 0 queued, 0 done" in fer_bench("suite", path, "--status", "--seeds", "7").out
+    assert "matches no run" in fer_bench("suite", path, "--status", "--only", "nothing").err
+    for more, flag in ((["--force"], "--force"), (["--devices", "2"], "--devices"), (["--on", "local:2"], "--on")):
+        assert f"{flag} changes nothing" in fer_bench("suite", path, "--status", *more).err
     both = {record.run_id: record.created for record in Store().records()}
     assert len(both) == 2
     assert first.items() <= both.items()
@@ -139,7 +144,7 @@ def test_what_an_earlier_driver_did_not_live_to_take_is_taken(fer_bench, suite, 
     monkeypatch.setattr(exchange, "take", take)
     done = fer_bench("suite", path, *ON, "--seeds", "0")
     assert done.code == 0
-    assert "1 of an earlier call had ended meanwhile" in done.out
+    assert "1 task of an earlier call had ended meanwhile" in done.out
     assert "started" not in done.out
     assert len(list(Store().records())) == 1
     # Nor is it lost where another part of the suite is repeated.
@@ -147,7 +152,7 @@ def test_what_an_earlier_driver_did_not_live_to_take_is_taken(fer_bench, suite, 
     assert fer_bench("suite", path, *ON, "--seeds", "1").code == 130
     monkeypatch.setattr(exchange, "take", take)
     done = fer_bench("suite", path, *ON, "--seeds", "0", "--force")
-    assert "1 of an earlier call had ended meanwhile" in done.out
+    assert "1 task of an earlier call had ended meanwhile" in done.out
     assert len(list(Store().records())) == 2
 
 
@@ -206,6 +211,8 @@ def test_two_drivers_of_one_suite_are_one_too_many(fer_bench, suite):
     [
         (["--per-gpu", "2"], "--per-gpu is for runs side by side"),
         (["--on", "nowhere"], "there is no such engine"),
+        (["--on", "nowhere", "--dry-run"], "there is no such engine"),
+        (["--on", "local:2", "--time", "9:00", "--dry-run"], "--time is for --on slurm"),
         (["--on", "local:2", "--cpus", "0"], "cpus = 0"),
         ([*ON, "--per-gpu", "2"], "there is no GPU to share"),
     ],

@@ -21,7 +21,7 @@ from fer_bench.data import packed as packed_copy
 from fer_bench.data import survey
 from fer_bench.data.decoding import decode, shrinks
 from fer_bench.data.images import FileImages
-from fer_bench.data.packed import Packed, damaged, is_packable, pack, packed, stored
+from fer_bench.data.packed import Packed, damage, is_packable, pack, packed, stored
 from fer_bench.data.samples import SPLITS, Subset, stack_images
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError, MissingDataError, Notice, SpecError
@@ -221,7 +221,7 @@ def test_a_process_that_is_killed_leaves_whole_shards(home):
     done = [count for _, count in pack("mine", read(home, "stream").read().images)]
     assert done[0] >= 20
     assert done[-1] == 63
-    assert damaged(stored("mine")[0]) == []
+    assert damage(stored("mine")[0]) == []
 
 
 def flip(path, at=7):
@@ -236,23 +236,69 @@ def test_a_damaged_shard_is_found_not_used_and_written_again(home):
     flip(layout.folder / "00002.bin")
     with pytest.warns(DamagedFileWarning, match=r"00002\.bin.*fer-bench pack"):
         assert packed("mine", images) is images
-    with pytest.raises(BadDataError, match=r"damaged: 00002\.bin"):
-        list(checked(asked(home)))
+    assert check(home) == ["00002.bin has other content than was written"]
     assert [done for _, done in pack("mine", images)] == [53, 63]
     np.testing.assert_array_equal(packed("mine", images)[25], images[25])
     (layout.folder / "00001.bin").unlink()
-    assert damaged(layout) == ["00001.bin"]
+    assert damage(layout) == ["00001.bin is missing"]
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no"), lambda path: flip(path, 200)])
-def test_a_damaged_list_of_what_is_in_a_copy_is_written_again(home, damage):
+def check(home):
+    """What of the copies is damaged."""
+    said = []
+    with pytest.raises(BadDataError, match=r"damaged.*without --check writes them again"):
+        said.extend(line.partition(": ")[2] for line in checked(asked(home)))
+    return said
+
+
+def turned(path):
+    """The same rows in another order: each image would be another one."""
+    np.save(path, np.load(path)[::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "says"),
+    [
+        ("rows.npy", lambda path: path.write_bytes(b"no"), "rows.npy, which says what is where, is damaged"),
+        ("rows.npy", lambda path: flip(path, 200), "rows.npy, which says what is where, is damaged"),
+        ("rows.npy", lambda path: os.truncate(path, 300), "rows.npy, which says what is where, is damaged"),
+        ("rows.npy", turned, "rows.npy, which says what is where, is damaged, or of another copy"),
+        ("rows.npy", lambda path: path.unlink(), "rows.npy, which says what is where, is missing"),
+        ("00001.bin", lambda path: os.truncate(path, 100), "00001.bin has 100 bytes instead of 30,720"),
+        ("00001.bin", flip, "00001.bin has other content than was written"),
+        ("00001.bin", lambda path: path.unlink(), "00001.bin is missing"),
+        ("00001.json", lambda path: path.unlink(), "00001.bin has lost its checksum"),
+        ("00001.json", lambda path: path.write_text("{}"), "00001.bin has lost its checksum"),
+    ],
+)
+def test_damage_is_named_not_used_and_mended(home, name, harm, says):
     images = read(home, "stream").read().images
     *_, (layout, _) = pack("mine", images)
-    damage(layout.folder / "rows.npy")
-    with pytest.warns(Notice, match="the packed copy lacks"):
+    harm(layout.folder / name)
+    (said,) = check(home)
+    assert said.startswith(says)
+    with pytest.warns(DamagedFileWarning, match="is damaged"):
         assert packed("mine", images) is images
     list(pack("mine", images))
-    assert isinstance(packed("mine", images), Packed)
+    assert [line.partition(": ")[2] for line in checked(asked(home))] == [
+        "63 images, native, 32 px, RGB, full, 1: as they were written"
+    ]
+    np.testing.assert_array_equal(packed("mine", images)[25], images[25])
+
+
+def test_a_copy_that_is_not_described_any_more_is_not_complete(home):
+    images = read(home, "stream").read().images
+    *_, (layout, _) = pack("mine", images)
+    facts = (layout.folder / "facts.json").read_text()
+    for text in ("{", facts.replace('"n": 63', '"n": 62')):
+        (layout.folder / "facts.json").write_text(text)
+        if text == "{":
+            with pytest.raises(MissingDataError, match=r"no whole packed copy.*completes what was begun"):
+                list(checked(asked(home)))
+        else:
+            assert any("rows.npy" in line for line in check(home))
+        list(pack("mine", images))
+        assert (layout.folder / "facts.json").read_text() == facts
 
 
 def test_a_copy_of_a_file_that_has_changed_is_refused(home):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -206,3 +208,10 @@ def test_several_rows_are_compared_as_a_matrix(store):
 def test_holm_is_the_textbook_method():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_looking_for_changes_imports_nothing_heavy():
+    heavy = "{'matplotlib', 'scipy', 'torch', 'pandas'}"
+    code = f"import sys, fer_bench.leaderboard.render; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -58,7 +58,7 @@ def test_a_strangers_path(tmp_path, monkeypatch):
     submit = ("submit", "a.csv", "--protocol", PROTOCOL, "--name", "all happy")
     said = without(TRAIN, [submit, ("verify",), ("leaderboard", "--check")], tmp_path)
     assert "1 of 28 samples are not answered, and count as wrong" in said
-    assert "1 records recomputed from their predictions, 0 without any: no difference." in said
+    assert "1 record recomputed from their predictions, 0 without any: no difference." in said
 
 
 def test_every_dataset_can_be_imported_without_torch(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,11 @@ def test_a_node_that_dies_loses_its_job_and_no_process_survives(cluster, job):
         engine.close()
 
 
+def test_gpus_that_a_cluster_does_not_have_cannot_be_shared(cluster):
+    with pytest.raises(SpecError, match="the cluster has no GPU to share"):
+        make_engine(EngineOptions(on=f"ray:{cluster.address}", per_gpu=2))
+
+
 def test_a_driver_that_is_killed_takes_everything_along(job, tmp_path):
     one = job("orphan", "sleep")
     script = (
@@ -175,6 +181,12 @@ def test_devices_are_shared_out(tmp_path, job, monkeypatch):
     assert not engine.room(job("d"))
     with pytest.raises(HardwareError, match="needs 3 devices of its own; there are 2"):
         engine.room(job("three", devices=3))
+    # Threads that are asked for are given beside a GPU too.
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    LocalEngine(["4"], gpu=True, threads=7).start(replace(job("d"), environment={}))
+    assert begun[-1][2]["OMP_NUM_THREADS"] == "7"
+    LocalEngine(["4"], gpu=True).start(replace(job("d"), environment={}))
+    assert "OMP_NUM_THREADS" not in begun[-1][2]
     cpus = LocalEngine(["0", "1"])
     cpus.start(job("alone", alone=True))
     assert not cpus.room(job("e"))

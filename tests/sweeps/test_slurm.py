@@ -167,7 +167,7 @@ def test_what_slurm_refuses_is_said(slurm, job):
     slurm.say(sbatch="!sbatch: error: invalid partition specified: nowhere")
     engine = SlurmEngine({}, look_seconds=0)
     engine.start(job("a"))
-    with pytest.raises(HardwareError, match=r"did not take 1 jobs: .*invalid partition specified: nowhere"):
+    with pytest.raises(HardwareError, match=r"did not take 1 job: .*invalid partition specified: nowhere"):
         list(engine.poll())
 
 

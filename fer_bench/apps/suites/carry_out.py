@@ -18,6 +18,7 @@ from fer_bench.apps.suites.driver import Common, Driver, environment_of, rows_of
 from fer_bench.apps.suites.plan import Work
 from fer_bench.apps.suites.state import EVENTS, Ledger, SuiteState, read_state
 from fer_bench.apps.suites.table import Board, summary
+from fer_bench.counting import counted
 from fer_bench.errors import Interrupted, Stopped
 from fer_bench.leaderboard.render import render_all
 from fer_bench.results.store import Store
@@ -39,7 +40,7 @@ class Result:
 
 
 def carry_out_work(
-    file: Path,
+    name: str,
     work: Work,
     engine: Engine,
     store: Store,
@@ -51,7 +52,7 @@ def carry_out_work(
     """Carry out the pieces of a suite.
 
     Args:
-        file: the suite.
+        name: of the suite.
         work: what it lacks.
         engine: where; it is closed in the end.
         store: of records.
@@ -64,7 +65,7 @@ def carry_out_work(
         Stopped: Ctrl-C; what was started is ended, and what is done is in the store and on the boards.
         Interrupted: SIGTERM, likewise.
     """
-    state = SuiteState(suite=str(file), on=engine.name, rows=rows_of(work))
+    state = SuiteState(suite=name, on=engine.name, rows=rows_of(work))
     earlier = read_state(folder)
     if earlier is None or earlier.ended:
         (folder / EVENTS).unlink(missing_ok=True)
@@ -119,7 +120,9 @@ def _terminating() -> Iterator[None]:
 def _stopped(error: BaseException, state: SuiteState, n_started: int, queues: bool) -> Stopped | Interrupted:
     counts = state.counts()
     left = len(state.rows) - counts["done"] - counts["failed"] - counts["left out"]
-    what = f"{n_started} stay in the queue" if queues else f"{n_started} were stopped and resume from their last epoch"
+    queued = counted(n_started, "stays in the queue", "stay in the queue")
+    stopped = counted(n_started, "was stopped and resumes from its last epoch", "were stopped and resume from theirs")
+    what = queued if queues else stopped
     problem = f"stopped: {counts['done']} done, {counts['failed']} failed, {left} to do, of which {what}."
     kind = Stopped if isinstance(error, KeyboardInterrupt) else Interrupted
     return kind(problem, "Run the same command again to go on.")

@@ -6,6 +6,7 @@ from there.
 
 from __future__ import annotations
 
+from fer_bench.counting import counted
 from fer_bench.sweeps.engines.watch import watch_starter
 
 if __name__ == "__main__":
@@ -66,10 +67,13 @@ def _do(task: Task, folder: Path) -> str:
         from fer_bench.apps.suites.staging import staged
 
         task = staged(task)
-    _keep_to_share()
+    if share_of_gpu() < 1:
+        _keep_to_share()
     store = Store(folder / OUTBOX)
     if task.kind == "grid":
         return _grid(task, store)
+    if task.kind == "trial":
+        return _trial(task, store)
     return said(_test(task, store) if task.kind == "test" else _run(task, store))
 
 
@@ -99,7 +103,22 @@ def _grid(task: Task, store: Store) -> str:
     place = place_of(task.execution.accelerator)
     records = run_grid(task.heads(), store, place=place, data_dir=task.execution.data_dir, force=task.force)
     publish_records([one for one in records if one.ranked], store, task.execution)
-    return f"{len(records)} heads"
+    return counted(len(records), "head")
+
+
+def _trial(task: Task, store: Store) -> str:
+    from fer_bench.sweeps.tuning.search import Search, try_next
+    from fer_bench.sweeps.tuning.space import space_of
+    from fer_bench.training.search import require_searchable
+
+    assert task.spec is not None
+    assert task.trial is not None
+    trial = task.trial
+    space = space_of(trial.space, lambda name: f"the search {trial.name}: {name}")
+    search = Search(task.spec, task.spec, require_searchable(task.spec), space, trial.name)
+    study = search.join(trial.mark, trial.prune)
+    shared = share_of_gpu() < 1
+    return try_next(search, study, trial.budget, store, shared=shared, wait=_PATIENCE_SECONDS) or "nothing was left"
 
 
 def said(record: Record) -> str:
@@ -144,17 +163,20 @@ def _is_rank(task: Task) -> bool:
     return not is_first(task.spec.execution)
 
 
+def share_of_gpu() -> float:
+    """The part of a GPU's memory that this process may take."""
+    return float(os.environ.get(SHARE) or 1)
+
+
 def _keep_to_share() -> None:
     """Where several runs share a GPU, take no more of its memory than a share, and begin only if that is there.
 
     Raises:
         OutOfMemory: others have taken it; the driver then tries the run alone.
     """
-    share = float(os.environ.get(SHARE) or 1)
-    if share >= 1:
-        return
     import torch
 
+    share = share_of_gpu()
     free, total = torch.cuda.mem_get_info()
     if free < share * total * 0.9:
         problem = f"the GPU has {free / 2**30:.1f} GiB free, less than the share of {share * total / 2**30:.1f} GiB."

@@ -183,10 +183,10 @@ class Driver:
         needed: list[Record | None] = []
         grids: list[Path] = []
         settings: dict[str, Any] = {}
-        if piece.kind == "run":
+        if piece.kind in ("run", "trial"):
             assert piece.spec is not None
             needed = [self._record(name) for name in named_runs(piece.spec)]
-            settings = {"spec": piece.spec, "execution": piece.spec.execution}
+            settings = {"spec": piece.spec, "trial": piece.trial, "execution": piece.spec.execution}
         elif piece.kind == "test":
             assert piece.spec is not None
             record = self._records[piece.after[0]]
@@ -250,6 +250,11 @@ class Driver:
         elif outcome.how == "memory" and piece.key not in self._alone:
             self._alone.add(piece.key)
             self._retry(piece, row, "memory", f"{outcome.text} It is tried alone.")
+        elif piece.kind == "trial" and outcome.how == "done":
+            # What came of it is in the study.
+            exchange.discard(job.folder)
+            row.text = outcome.text
+            self._done(piece, None, row.seconds)
         elif outcome.how in ("done", "nan"):
             self._take(piece, row, job.folder, outcome)
         else:
@@ -305,15 +310,16 @@ class Driver:
     def _is_of(self, piece: Piece, record: Record) -> bool:
         return record.kind == "evaluated" if piece.kind == "test" else record.kind != "evaluated"
 
-    def _done(self, piece: Piece, record: Record, seconds: float) -> None:
+    def _done(self, piece: Piece, record: Record | None, seconds: float) -> None:
         from fer_bench.apps.tracking import publish_records
 
         row = self._ledger[piece.key]
-        if piece.kind == "join":
+        if record is not None:
+            self._records[piece.key] = record
+        if piece.kind == "join" and record is not None:
             assert piece.spec is not None
             publish_records([record], self._store, piece.spec.execution)
             self._unrendered = True
-        self._records[piece.key] = record
         self._paces.learn(piece.step, seconds)
         row.state, row.seconds = "done", seconds
         self._ledger.event(piece.key, "done", row.where, row.text)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fer_bench.apps.suites.task import TrialTask
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.protocols import dataset_name
 from fer_bench.results.begin import find_checkpoint
@@ -16,7 +17,7 @@ from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
 from fer_bench.sweeps.folds import fold_specs, is_experiment
 from fer_bench.sweeps.progress import Step, grid_step, run_step, test_step
-from fer_bench.sweeps.suite import names_of
+from fer_bench.sweeps.suite import Plan, names_of
 from fer_bench.sweeps.todo import DataInPlace, Todo, done_on_present
 
 _RUN = "run:"
@@ -32,20 +33,22 @@ class Piece:
         key: names it within the suite.
         name: what a user reads.
         step: for how long it takes.
-        spec: of the run, or of the network that is tested.
+        spec: of the run, of the network that is tested, or that a search varies.
         dataset: that it is tested on.
         grid: of heads.
+        trial: of a search.
         after: keys of pieces that have to be done before.
         force: repeat what has a record.
     """
 
-    kind: Literal["run", "test", "grid", "join"]
+    kind: Literal["run", "test", "grid", "trial", "join"]
     key: str
     name: str
     step: Step
     spec: RunSpec | None = None
     dataset: str = ""
     grid: ProbeSettings | None = None
+    trial: TrialTask | None = None
     after: tuple[str, ...] = ()
     force: bool = False
 
@@ -94,7 +97,7 @@ def work_of(found: Todo, networks: Sequence[RunSpec], store: Store, *, force: bo
     for spec, dataset in found.tests:
         if lacks(spec.dataset, dataset):
             continue
-        key = f"{spec.run_id()}-on-{folder_name(dataset_name(dataset))}"
+        key = _test_key(spec, dataset)
         name = f"{spec.model} {spec.recipe}".strip() + f" seed {spec.seed} on {dataset}"
         work.pieces.append(Piece("test", key, name, test_step(spec, dataset), spec, dataset, after=(spec.run_id(),)))
     grids = [grid for grid in found.grids if not lacks(grid.dataset)]
@@ -109,7 +112,7 @@ def work_of(found: Todo, networks: Sequence[RunSpec], store: Store, *, force: bo
             # A record without its checkpoint came with the repository: the network is trained here once more.
             _add_run(work, spec, f"network {spec.model} {spec.recipe}".strip(), store, data, force=False)
     for grid in grids:
-        key = f"grid-{hashlib.sha256(grid.model_dump_json().encode()).hexdigest()[:10]}"
+        key = _grid_key(grid)
         after = tuple(spec.run_id() for spec in networks if _needs(grid, spec))
         name = f"{grid.protocol} {grid.model} heads {grid.recipe}".rstrip()
         work.pieces.append(Piece("grid", key, name, grid_step(grid), grid=grid, after=after, force=force))
@@ -118,6 +121,29 @@ def work_of(found: Todo, networks: Sequence[RunSpec], store: Store, *, force: bo
         if (record := done_on_present(spec, store, data)) is not None:
             work.known[spec.run_id()] = record
     return work
+
+
+def keys_of(plan: Plan, grids: Sequence[ProbeSettings], networks: Sequence[RunSpec]) -> set[str]:
+    """The keys that the pieces of a part of a suite have, those that are done included.
+
+    Args:
+        plan: its trainings, with their tests.
+        grids: of heads.
+        networks: of the suite, for its grids.
+    """
+    specs = [spec for spec, _ in plan]
+    specs += [spec for spec in networks if any(_needs(grid, spec) for grid in grids)]
+    folds = [fold for spec in specs if is_experiment(spec) for fold in fold_specs(spec)]
+    tests = {_test_key(spec, dataset) for spec, abroad in plan for dataset in abroad}
+    return {spec.run_id() for spec in [*specs, *folds]} | tests | {_grid_key(grid) for grid in grids}
+
+
+def _test_key(spec: RunSpec, dataset: str) -> str:
+    return f"{spec.run_id()}-on-{folder_name(dataset_name(dataset))}"
+
+
+def _grid_key(grid: ProbeSettings) -> str:
+    return f"grid-{hashlib.sha256(grid.model_dump_json().encode()).hexdigest()[:10]}"
 
 
 def _add_run(work: Work, spec: RunSpec, name: str, store: Store, data: DataInPlace, *, force: bool) -> None:

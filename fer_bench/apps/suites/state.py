@@ -128,7 +128,7 @@ def driving(folder: Path) -> FileLock:
     except Timeout:
         found = read_state(folder)
         who = f" (process {found.pid} on {found.host})" if found is not None else ""
-        problem = f"this suite is being carried out already{who}."
+        problem = f"this is being carried out already{who}."
         raise FerBenchError(problem, "`--status` shows how far it is; stop that process to go on here.") from None
     return lock
 
@@ -141,20 +141,23 @@ def read_state(folder: Path) -> SuiteState | None:
         return None
 
 
-def status_of(file: Path) -> tuple[SuiteState, bool]:
+def status_of(folder: Path, what: str) -> tuple[SuiteState, bool]:
     """The state of a suite, and whether its driver lives.
+
+    Args:
+        folder: of its tasks.
+        what: it is called.
 
     Raises:
         RecordError: it was never carried out by an engine, or begins just now.
     """
-    folder = suite_folder(file)
     lives = _is_locked(folder)
     state = read_state(folder)
     if state is None and lives:
-        problem = f"{file} is about to be carried out: another process looks at what there is to do."
+        problem = f"{what} is about to be carried out: another process looks at what there is to do."
         raise RecordError(problem, "Ask again in a minute.")
     if state is None:
-        problem = f"{file} has not been carried out with --on here."
+        problem = f"{what} has not been carried out with --on here."
         raise RecordError(problem, "`--dry-run` shows what of it is done.")
     if lives:
         return state, True

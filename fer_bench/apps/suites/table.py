@@ -21,6 +21,7 @@ from fer_bench.durations import in_words
 _STYLES = {"running": "bold", "done": "green", "failed": "red", "left out": "red", "queued": "cyan", "waiting": "dim"}
 # What runs and what failed is always shown, and of the rest what fits.
 _MOST = 30
+_LONGEST = 32
 
 
 def summary(state: SuiteState) -> str:
@@ -40,9 +41,11 @@ def summary(state: SuiteState) -> str:
 
 def shown(state: SuiteState, most: int = _MOST) -> Group:
     """The table of a state: what runs, what failed, and of the rest what has room."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "run", "on", "time", ""):
-        table.add_column(title, overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    # The last column is the one that gives way where a terminal is narrow.
+    for title in ("", "run", "on", "time"):
+        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=_LONGEST)
+    table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
     first = [row for row in state.rows if row.state in ("running", "failed", "left out")]
     latest = sorted((row for row in state.rows if row.state == "done"), key=lambda row: -(row.began + row.seconds))
     waiting = [row for row in state.rows if row.state in ("waiting", "queued")]

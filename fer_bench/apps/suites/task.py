@@ -15,15 +15,37 @@ from fer_bench.sweeps.engines.seam import RESULT, TASK
 MODULE = "fer_bench.apps.suites.child"
 
 
+class TrialTask(BaseModel):
+    """One trial of a search, whichever it lacks when the task begins.
+
+    Args:
+        name: of the search.
+        space: what is varied, as YAML has it.
+        budget: trials in all.
+        prune: whether hopeless trainings end early.
+        mark: of the study.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    space: dict[str, Any]
+    budget: int
+    prune: bool = True
+    mark: str = ""
+
+
 class Task(BaseModel):
     """What a process does; frozen, and complete in itself.
 
     Args:
-        kind: ``run``: train and test; ``test``: a network on another dataset; ``grid``: heads on frozen networks.
-        spec: of the run, or of the network that is tested.
+        kind: ``run``: train and test; ``test``: a network on another dataset; ``grid``: heads on frozen networks;
+            ``trial``: train settings of a search, and test nothing.
+        spec: of the run, of the network that is tested, or that a search varies.
         network: reference of its record.
         dataset: that it is tested on.
         grid: of heads.
+        trial: of a search.
         hidden: fields of the grid that are no part of what is stored of it: where its files are.
         execution: where and how; of a run its own.
         force: repeat what has a record; of the first try alone, for the others go on from what that has trained.
@@ -35,11 +57,12 @@ class Task(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "test", "grid"]
+    kind: Literal["run", "test", "grid", "trial"]
     spec: RunSpec | None = None
     network: str = ""
     dataset: str = ""
     grid: ProbeSettings | None = None
+    trial: TrialTask | None = None
     hidden: dict[str, Any] = {}
     execution: Execution = Execution()
     force: bool = False

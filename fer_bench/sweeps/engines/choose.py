@@ -7,6 +7,7 @@ import re
 
 from pydantic import ConfigDict, Field
 
+from fer_bench.counting import counted
 from fer_bench.errors import HardwareError, SpecError
 from fer_bench.packages import require
 from fer_bench.spec import Settings
@@ -21,7 +22,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class EngineOptions(Settings):
-    """How the runs of a suite are spread; changes no result but by the number of threads."""
+    """How the runs of a suite, or of a search, are spread; changes no result but by the number of threads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +34,9 @@ class EngineOptions(Settings):
         ),
     )
     cpus: int | None = Field(
-        None, ge=1, description="cores, and threads, of a run; by default those of the machine are shared out"
+        None,
+        ge=1,
+        description="cores, and threads, of a run; by default, without GPUs, those of the machine are shared out",
     )
     per_gpu: int = Field(1, ge=1, le=64, description="runs on one device that share a GPU")
     stage: str | None = Field(
@@ -93,7 +96,7 @@ def make_engine(options: EngineOptions, accelerator: str = "auto", n: int = 1) -
     if kind == "ray" and n:
         from fer_bench.sweeps.engines.ray import RayEngine
 
-        return RayEngine(detail, accelerator, per_gpu=options.per_gpu, cpus=options.cpus or 1)
+        return RayEngine(detail, accelerator, per_gpu=options.per_gpu, cpus=options.cpus)
     if kind == "slurm":
         return _slurm(options)
     return _local(options, detail if kind == "local" else "1", accelerator)
@@ -127,9 +130,9 @@ def _local(options: EngineOptions, detail: str, accelerator: str) -> LocalEngine
     if gpus:
         wanted = int(detail or len(gpus))
         if wanted > len(gpus):
-            problem = f"--on local:{wanted}: this machine has {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}."
+            problem = f"--on local:{wanted}: this machine has {counted(len(gpus), 'GPU')}."
             raise HardwareError(problem, f"Use --on local:{len(gpus)}; --per-gpu lets several runs share one.")
-        return LocalEngine(gpus[:wanted], gpu=True, per_gpu=options.per_gpu)
+        return LocalEngine(gpus[:wanted], gpu=True, per_gpu=options.per_gpu, threads=options.cpus)
     _refuse_sharing(options)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     slots = int(detail or cores // (options.cpus or 1) or 1)

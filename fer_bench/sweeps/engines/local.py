@@ -21,13 +21,15 @@ class LocalEngine:
         places: the devices: names of GPUs, as ``CUDA_VISIBLE_DEVICES`` has them, or any names of CPU slots.
         gpu: whether they are GPUs.
         per_gpu: how many jobs may share one.
-        threads: of a job on one CPU slot, where the environment does not say it.
+        threads: of a job, where the environment does not say it; None: as PyTorch chooses, and on CPU slots one.
     """
 
     name, queues = "local", False
 
-    def __init__(self, places: Sequence[str], *, gpu: bool = False, per_gpu: int = 1, threads: int = 1) -> None:
-        self.gpu, self._per_gpu, self._threads = gpu, per_gpu, threads
+    def __init__(
+        self, places: Sequence[str], *, gpu: bool = False, per_gpu: int = 1, threads: int | None = None
+    ) -> None:
+        self.gpu, self._per_gpu, self._threads = gpu, per_gpu, threads if gpu else threads or 1
         # What of each device is free; a whole one is 1.
         self._free = dict.fromkeys(places, 1.0)
         self._jobs: dict[str, tuple[Process, dict[str, float]]] = {}
@@ -65,10 +67,11 @@ class LocalEngine:
         self._jobs[job.key] = (process, taken)
 
     def _environment(self, job: Job, taken: Sequence[str], share: float) -> dict[str, str]:
-        if self.gpu:
-            return {"CUDA_VISIBLE_DEVICES": ",".join(taken), SHARE: f"{share:.4f}", **job.environment}
         # The number of threads decides how results are rounded, so one that is given is kept.
-        own = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self._threads)}
+        given = self._threads is None or "OMP_NUM_THREADS" in os.environ
+        own = {} if given else {"OMP_NUM_THREADS": str(self._threads)}
+        if self.gpu:
+            own |= {"CUDA_VISIBLE_DEVICES": ",".join(taken), SHARE: f"{share:.4f}"}
         return {**own, **job.environment}
 
     def running(self) -> dict[str, str]:

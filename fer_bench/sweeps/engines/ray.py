@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_bench.errors import HardwareError
+from fer_bench.errors import HardwareError, SpecError
 from fer_bench.sweeps.engines.processes import Process
 from fer_bench.sweeps.engines.seam import LOG, RESULT, SHARE, TASK, Ended, Job, packed, unpacked
 
@@ -54,18 +54,19 @@ class RayEngine:
             of this machine alone.
         accelerator: ``auto`` takes GPUs where the cluster has any.
         per_gpu: how many jobs may share a GPU.
-        cpus: cores, and threads, of a job for each of its devices.
+        cpus: cores, and threads, of a job for each of its devices; None: one, and beside GPUs as PyTorch chooses.
 
     Raises:
         HardwareError: there is no such cluster.
+        SpecError: GPUs are to be shared, and the cluster has none.
     """
 
     name, queues = "ray", False
 
-    def __init__(self, address: str, accelerator: str = "auto", *, per_gpu: int = 1, cpus: int = 1) -> None:
+    def __init__(self, address: str, accelerator: str = "auto", *, per_gpu: int = 1, cpus: int | None = None) -> None:
         import ray
 
-        self._ray, self._per_gpu, self._cpus = ray, per_gpu, cpus
+        self._ray, self._per_gpu, self._cpus, self._given = ray, per_gpu, cpus or 1, cpus
         self.name = f"ray:{address}" if address else "ray"
         self._jobs: dict[str, _Started] = {}
         self._total: dict[str, float] = {}
@@ -75,6 +76,10 @@ class RayEngine:
         if self._own:
             _connect(ray, address)
         self.gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and self._cluster().get("GPU", 0) > 0)
+        if per_gpu > 1 and not self.gpu:
+            self.close()
+            problem = f"--per-gpu {per_gpu}: the cluster has no GPU to share; these runs would be on processors."
+            raise SpecError(problem, "Leave it out; --accelerator gpu waits for nodes that have GPUs.")
 
     def _cluster(self) -> dict[str, float]:
         """What the nodes have together; they come and go."""
@@ -90,7 +95,10 @@ class RayEngine:
     def _need(self, job: Job) -> dict[str, float]:
         if not self.gpu:
             return {"CPU": float(self._cpus * job.devices if not job.alone else self._largest_node())}
-        return {"GPU": float(job.devices) if job.alone or job.devices > 1 else 1 / self._per_gpu, "CPU": 0.0}
+        return {
+            "GPU": float(job.devices) if job.alone or job.devices > 1 else 1 / self._per_gpu,
+            "CPU": float((self._given or 0) * job.devices),
+        }
 
     def _largest_node(self) -> float:
         alive = [float(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
@@ -124,7 +132,7 @@ class RayEngine:
         environment = dict(job.environment)
         if self.gpu:
             environment[SHARE] = f"{min(1.0, need['GPU']):.4f}"
-        else:
+        if self._given or not self.gpu:
             # The number of threads decides how results are rounded.
             environment.setdefault("OMP_NUM_THREADS", str(self._cpus))
         remote = self._ray.remote(_carry).options(

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fer_bench.atomic import write_atomically
+from fer_bench.counting import counted
 from fer_bench.errors import HardwareError, SpecError
 from fer_bench.sweeps.engines.processes import Process
 from fer_bench.sweeps.engines.seam import RESULT, Ended, Job
@@ -225,7 +226,9 @@ class SlurmEngine:
                     executor.submit(call)
         except (OSError, RuntimeError) as error:
             lines = [line for line in str(error).splitlines() if "sbatch:" in line] or str(error).splitlines()
-            problem = f"SLURM did not take {len(calls)} jobs: {next(iter(lines), type(error).__name__).strip()}."
+            problem = (
+                f"SLURM did not take {counted(len(calls), 'job')}: {next(iter(lines), type(error).__name__).strip()}."
+            )
             raise HardwareError(
                 problem, "`sinfo` shows the partitions, and `sacctmgr show assoc` the accounts."
             ) from None

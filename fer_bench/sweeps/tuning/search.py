@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
-from fer_bench.errors import OutOfMemory, RunNanError, SpecError
+from fer_bench.counting import counted
+from fer_bench.errors import HardwareError, OutOfMemory, RunNanError, SpecError
 from fer_bench.metrics import find as find_metric
 from fer_bench.packages import require
 from fer_bench.protocols import Protocol
@@ -20,7 +22,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.sweeps.folds import fold_specs, is_experiment
 from fer_bench.sweeps.recipes import TUNED, slug, tuned_dir
 from fer_bench.sweeps.tuning.space import Space, at, corners, default_space, start_of
-from fer_bench.sweeps.tuning.study import Asked, Study, Trial
+from fer_bench.sweeps.tuning.study import Asked, Study, Trial, mark_of
 from fer_bench.training.build import check_names
 from fer_bench.training.dry_run import settings_of
 from fer_bench.training.search import Abandoned, forget, require_searchable, try_settings, untested_inputs
@@ -76,6 +78,21 @@ class Search:
             prune=prune,
             start=start_of(self.spec, self.space),
         )
+
+    def join(self, mark: str, prune: bool = True) -> Study:
+        """The study that another process has opened.
+
+        Args:
+            mark: of the study.
+            prune: as of :meth:`open`.
+
+        Raises:
+            HardwareError: this machine does not see its folder.
+        """
+        if mark_of(self.study_folder) != mark:
+            problem = f"{socket.gethostname()} does not see the folder of this search, {self.study_folder}."
+            raise HardwareError(problem, "Name a folder that all machines share: FER_BENCH_RUNS=/shared/runs.")
+        return self.open(prune)
 
 
 @dataclass(frozen=True)
@@ -153,21 +170,63 @@ def search(planned: Search, budget: int, store: Store, *, prune: bool = True, sa
         FerBenchError: what every trial would meet, such as a full disk.
     """
     study = planned.open(prune)
-    while True:
-        with study.next(budget) as asked:
-            if asked is None:
-                break
-            again = "goes on" if asked.resumed else "begins"
-            say(f"[{asked.number + 1}/{budget}] {again}: {in_words(asked.point)}")
-            say(f"[{asked.number + 1}/{budget}] {_carry_out(planned, study, asked, store)}")
+    while try_next(planned, study, budget, store, say=say):
+        pass
+    return conclude(planned, study)
+
+
+def try_next(
+    planned: Search, study: Study, budget: int, store: Store, *, say: Say = print, shared: bool = False, wait: float = 0
+) -> str:
+    """Carry out one trial that a search lacks.
+
+    Args:
+        planned: the search.
+        study: of it.
+        budget: trials in all.
+        store: as of :func:`search`.
+        say: likewise.
+        shared: whether the device has other trainings: then one that does not fit has not failed.
+        wait: seconds to wait for another process that is carrying out the same training.
+
+    Returns:
+        What was tried and what came of it; empty where nothing is left to be tried.
+
+    Raises:
+        OutOfMemory: it does not fit beside others, and remains to be tried.
+        FerBenchError: what every trial would meet.
+    """
+    with study.next(budget) as asked:
+        if asked is None:
+            return ""
+        again, point = "goes on" if asked.resumed else "begins", in_words(asked.point)
+        say(f"[{asked.number + 1}/{budget}] {again}: {point}")
+        said = _carry_out(planned, study, asked, store, shared=shared, wait=wait)
+        say(f"[{asked.number + 1}/{budget}] {said}")
+        return f"trial {asked.number + 1}, {point}: {said}"
+
+
+def conclude(planned: Search, study: Study) -> Found:
+    """What a search has found so far; its winner is written down as a recipe.
+
+    Args:
+        planned: the search.
+        study: of it.
+
+    Raises:
+        SpecError: no trial was trained to its end.
+    """
     trials = study.trials()
     ended, best = [one for one in trials if one.state != "running"], study.best()
     if best is None:
         why = next((f" ({one.message})" for one in ended if one.message), "")
-        problem = f"search {planned.name}: none of {len(ended)} trials was trained to its end{why}."
+        problem = f"search {planned.name}: none of {counted(len(ended), 'trial')} was trained to its end{why}."
         raise SpecError(problem, "Give another --search, or a larger --budget.")
+    # Of trials that end at the same moment in several processes, each may have been the best so far.
+    for folder in {one.folder for one in ended} - {"", best.folder}:
+        forget(paths.runs_dir() / folder)
     spec = planned.at(best.point, planned.asked).model_copy(
-        update={"trials": len(ended), "recipe": f"tuned, {len(ended)} trials"}
+        update={"trials": len(ended), "recipe": f"tuned, {counted(len(ended), 'trial')}"}
     )
     first = start_of(planned.spec, planned.space)
     start = next((one.value for one in ended if one.point == first), None)
@@ -176,21 +235,24 @@ def search(planned: Search, budget: int, store: Store, *, prune: bool = True, sa
     return found
 
 
-def _carry_out(planned: Search, study: Study, asked: Asked, store: Store) -> str:
+def _carry_out(planned: Search, study: Study, asked: Asked, store: Store, *, shared: bool, wait: float) -> str:
     """Train a trial; returns what came of it, in words."""
-    metric, before = planned.protocol.primary, study.best()
+    metric = planned.protocol.primary
     same = next((one for one in study.ended() if one.point == asked.point), None)
     if same is not None and same.value is not None:
         asked.finish(same.value, same.epoch, same.folder)
         return f"validation {metric} {same.value:.4f}, as trial {same.number + 1}, which it repeats"
     try:
-        tried = try_settings(planned.at(asked.point), store, asked.watch)
+        tried = try_settings(planned.at(asked.point), store, asked.watch, wait)
     except Abandoned:
         asked.abandon()
         return "ended early: behind the others"
     except (RunNanError, OutOfMemory, SpecError) as error:
+        if shared and isinstance(error, OutOfMemory):
+            raise
         asked.abandon(error.problem)
         return f"failed: {error.problem}"
+    before = study.best()
     asked.finish(tried.value, tried.epoch, tried.folder.name)
     best = study.best()
     is_best = best is not None and best.number == asked.number

@@ -10,7 +10,7 @@ As typed, one setting a text, and as YAML, all of them in a file::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,20 @@ def read_space(file: Path) -> Space:
         SpecError: with file and line.
     """
     source = read_yaml(file)
-    return {
-        str(name): _entry(str(name), content, source.where((str(name),))) for name, content in source.content.items()
-    }
+    return space_of(source.content, lambda name: source.where((name,)))
+
+
+def space_of(content: Mapping[str, Any], where: Callable[[str], str]) -> Space:
+    """The search space that a mapping describes, as YAML has it.
+
+    Args:
+        content: by setting.
+        where: says where a setting stands, for errors.
+
+    Raises:
+        SpecError: one that cannot be read.
+    """
+    return {str(name): _entry(str(name), part, where(str(name))) for name, part in content.items()}
 
 
 def parse_space(texts: Iterable[str]) -> Space:

@@ -8,6 +8,7 @@ so that a study that was interrupted proposes what one that was not would.
 from __future__ import annotations
 
 import contextlib
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from fer_bench.atomic import write_atomically
 from fer_bench.sweeps.tuning.space import Choice, Space
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 # Trials before an epoch's score is compared with others'.
 _FIRST = 5
 # What is written down of a trial beside its score.
-_POINT, _EPOCH, _FOLDER, _MESSAGE = "point", "epoch", "folder", "message"
+_POINT, _EPOCH, _FOLDER, _MESSAGE, _BEGUN = "point", "epoch", "folder", "message", "begun"
+# So often may a trial begin without coming to the end of a further epoch.
+_MOST_BEGUN = 5
+_MARK = "mark.txt"
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,11 @@ class Study:
                 pruner=self._pruner,
                 load_if_exists=True,
             )
+            if not (mark := mark_of(folder)):
+                mark = uuid.uuid4().hex
+                write_atomically(folder / _MARK, mark.encode())
+        # By it a process on another machine knows that it sees this folder, and not one of the same name.
+        self.mark = mark
 
     def trials(self) -> list[Trial]:
         """All of them, by number."""
@@ -137,7 +147,12 @@ class Study:
             with contextlib.suppress(Timeout):
                 lock.acquire(timeout=0)
                 self._study.sampler = self._sampler(frozen.number)
-                return Asked(self, self._optuna.trial.Trial(self._study, frozen._trial_id), lock, resumed=True)
+                asked = Asked(self, self._optuna.trial.Trial(self._study, frozen._trial_id), lock, resumed=True)
+                if asked.begin(len(frozen.intermediate_values)) <= _MOST_BEGUN:
+                    return asked
+                # Whatever ends its processes would end all that come after it too.
+                asked.abandon(f"its process ended {_MOST_BEGUN} times before it had trained a further epoch")
+                lock.release()
         return None
 
     def _new(self, budget: int) -> Asked | None:
@@ -149,7 +164,9 @@ class Study:
         self._study.sampler = self._sampler(number)
         lock = self._lock(number)
         lock.acquire()
-        return Asked(self, self._study.ask(), lock, resumed=False)
+        asked = Asked(self, self._study.ask(), lock, resumed=False)
+        asked.begin(0)
+        return asked
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         return self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + number, n_startup_trials=_FIRST * 2)
@@ -194,6 +211,17 @@ class Asked:
         if _POINT not in trial.user_attrs:
             trial.set_user_attr(_POINT, suggested)
 
+    def begin(self, epochs: int) -> int:
+        """Write down that it begins; returns how often it has, without a further epoch.
+
+        Args:
+            epochs: that it has come to.
+        """
+        before, n = self._trial.user_attrs.get(_BEGUN, (epochs, 0))
+        n = n + 1 if before == epochs else 1
+        self._trial.set_user_attr(_BEGUN, (epochs, n))
+        return int(n)
+
     def watch(self, epoch: int, value: float) -> bool:
         """Report an epoch, from 0; whether training should go on."""
         with warnings.catch_warnings():
@@ -209,6 +237,14 @@ class Asked:
     def abandon(self, message: str = "") -> None:
         """The training has been ended, or has failed with these settings."""
         self._study.tell(self._trial, None, **({_MESSAGE: message} if message else {}))
+
+
+def mark_of(folder: Path) -> str:
+    """What tells a folder of a study from others of the same name; empty: it is none."""
+    try:
+        return (folder / _MARK).read_text()
+    except OSError:
+        return ""
 
 
 def _suggest(trial: optuna.trial.Trial, name: str, part: Any) -> Any:
