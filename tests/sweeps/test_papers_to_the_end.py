@@ -127,7 +127,8 @@ def home(tmp_path_factory):
     write_csv(data / "fer2013", faces)
     write_votes(data / "ferplus", faces, make_votes(faces))
     write_afew_va(data / "afew_va")
-    write_semaine(data / "semaine")
+    # Enough people, and seconds, for two folds and batches of 50.
+    write_semaine(data / "semaine", sessions=8, seconds=8, subjects=8)
     write_lists(data / "affectnet")
     if ANNOTATIONS:
         write_findingemo(data / "findingemo")
@@ -139,7 +140,7 @@ def home(tmp_path_factory):
 def test_a_paper_runs_to_its_end(suite, home):
     if suite.startswith("findingemo") and not ANNOTATIONS:
         pytest.skip("FER_BENCH_FINDINGEMO_ANNOTATIONS names no file of annotations")
-    if suite == "findingemo_fusion" and not LANDMARKER:
+    if suite in ("semaine", "generalisation", "findingemo_fusion") and not LANDMARKER:
         pytest.skip("FER_BENCH_LANDMARKER names no face landmarker")
     file = write_small(suite, PAPERS[suite], home)
     places = {name: str(home / name.lower()) for name in ("RUNS", "CACHE", "LEADERBOARDS", "DATA")}
