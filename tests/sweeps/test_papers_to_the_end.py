@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from fer_bench.spec import read_yaml
+from fer_bench.synthetic.population import SynthConfig, generate
 from tests.datasets.fakes_va import write_afew_va, write_semaine
 from tests.datasets.test_affectnet_module import write_lists
 from tests.fakes import make_faces, make_votes, write_csv, write_votes
@@ -120,6 +121,15 @@ def headings(page):
     return {cell.strip() for i in rules for cell in lines[i - 1].strip("| ").split("|")}
 
 
+def findable_face():
+    """RGB; the face landmarker finds it, unlike the rectangles of other tests."""
+    drawn = generate(SynthConfig(n_train=1, n_validation=0, n_test=0)).images[0]
+    framed = cv2.copyMakeBorder(
+        cv2.resize(drawn, (240, 240), interpolation=cv2.INTER_CUBIC), *[8] * 4, cv2.BORDER_REPLICATE
+    )
+    return cv2.cvtColor(framed, cv2.COLOR_GRAY2RGB)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("papers")
@@ -128,7 +138,7 @@ def home(tmp_path_factory):
     write_votes(data / "ferplus", faces, make_votes(faces))
     write_afew_va(data / "afew_va")
     # Enough people, and seconds, for two folds and batches of 50.
-    write_semaine(data / "semaine", sessions=8, seconds=8, subjects=8)
+    write_semaine(data / "semaine", sessions=8, seconds=8, subjects=8, picture=findable_face())
     write_lists(data / "affectnet")
     if ANNOTATIONS:
         write_findingemo(data / "findingemo")
