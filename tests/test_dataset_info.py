@@ -87,6 +87,7 @@ def test_a_dataset_is_declared_with_its_own_protocols_only():
         ("semaine", {"merge": "median"}, "should be 'mean' or 'ccc'.*default is 'mean'"),
         ("affectnet", {"validation": "0.1"}, "validation = '0.1'"),
         ("findingemo", {"fold_bye": "clip"}, "Did you mean 'fold_by'"),
+        ("synthfaces", {"n_train": "9,n_test=9"}, "n_train = '9,n_test=9'.*Give every option by itself"),
         ("synthfaces", {"difficulty": 2}, "less than or equal to 1"),
         ("synthscenes", {"shrink": 0}, "shrink = 0"),
         ("folder:mine", {"people": 3}, "has no option 'people'"),

@@ -51,7 +51,7 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
     """List and check images.
 
     Args:
-        folder: the folder that holds all images of the study.
+        folder: the folder that holds all images of the study; it exists.
         source: None for all images below the folder, a CSV file with columns ``path`` and optionally ``label``, or a
             list of paths.
         where: ``file, line n: key`` of the setting, for errors.
@@ -61,12 +61,9 @@ def list_images(folder: Path, source: Path | list[str] | None, where: str) -> tu
         sub-folder.
 
     Raises:
-        MissingDataError: folder, table or images are missing.
+        MissingDataError: table or images are missing.
         BadDataError: a path leads out of the folder, is listed twice, or is not an image.
     """
-    if not folder.is_dir():
-        problem = f"{where}.folder: {folder} is not a folder."
-        raise MissingDataError(problem, "Relative paths count from the folder of the study file.")
     if source is None:
         paths = (path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
         found = (inner.as_posix() for path in paths if not is_clutter(inner := path.relative_to(folder)))

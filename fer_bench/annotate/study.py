@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt
 
 from fer_bench.annotate.forms import SAM_POINTS, WHEEL, Form, Name, Names, Strict
 from fer_bench.annotate.images import StudyImage, list_images
-from fer_bench.errors import SpecError
+from fer_bench.errors import MissingDataError, SpecError
 from fer_bench.findings import like, reason
 from fer_bench.yaml_lines import YamlFile, read_yaml
 
@@ -162,6 +162,9 @@ def load_study(path: Path | str) -> Study:
     _check_names(source, file)
     folder = source.path.parent / file.images.folder
     table = source.path.parent / file.images.table if file.images.table else None
+    if not folder.is_dir():
+        problem = f"{source.where(('images', 'folder'))}: images.folder: {folder} is not a folder."
+        raise MissingDataError(problem, "Put the images there; relative paths count from the folder of the study file.")
     practice = list_images(folder, [item.image for item in file.practice], f"{source.where(('practice',))}: practice")
     catch = list_images(folder, [item.image for item in file.catch], f"{source.where(('catch',))}: catch")
     special = {image.name for image in (*practice, *catch)}

@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from fer_bench import paths
 from fer_bench.atomic import is_part
 from fer_bench.results import kept
+from fer_bench.tracking import session as tracking
 
 # What each flag of `fer-bench clean` covers.
 KINDS = {
-    "runs": ("trainings", "reports", "choices", "suites"),
+    "runs": ("trainings", "reports", "choices", "suites", "tracked runs"),
     "cache": ("decoded copies", "crops", "digests", "published weights"),
     "features": ("features",),
     "leftovers": ("leftovers",),
@@ -111,6 +112,9 @@ def _in_runs(root: Path) -> Iterator[Entry]:
             yield from (Entry("reports", (report,)) for report in _folders(folder))
         elif folder.name == "suites":
             yield from (Entry("suites", (suite,), suite / "driver.lock") for suite in _folders(folder))
+        elif folder.name == tracking.FOLDER:
+            # One of Weights & Biases for each record that no training was tracked for.
+            yield from (Entry("tracked runs", (run,)) for run in _folders(folder / "wandb"))
         elif folder.name == "auto":
             yield from (Entry("choices", (file,)) for file in _files(folder) if file.suffix == ".json")
         elif any((folder / name).is_file() for name in _OF_A_TRAINING):

@@ -16,14 +16,13 @@ from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 from fer_bench.tracking.content import config_of, summary_of, tags_of
 from fer_bench.tracking.guard import reason
-from fer_bench.tracking.session import Session, check_packages, session_id, tracked
+from fer_bench.tracking.session import FOLDER, Session, check_packages, session_id, tracked
 
 if TYPE_CHECKING:
     from fer_bench.report.rows import Section
 
 # A scatter of more points is no clearer, and slow to look at.
 _MOST_POINTS = 5000
-_FOLDER = "tracked"
 
 
 def publish(session: Session, store: Store, record: Record) -> None:
@@ -60,7 +59,7 @@ def publish_records(records: Iterable[Record], store: Store, execution: Executio
     if execution.wandb == "off":
         return
     check_packages(execution)
-    place = paths.runs_dir() / _FOLDER
+    place = paths.runs_dir() / FOLDER
     for record in records:
         if record.status != "finished":
             continue

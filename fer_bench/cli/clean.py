@@ -26,7 +26,8 @@ def clean_verb(
         bool,
         typer.Option(
             "--runs",
-            help="Checkpoints and logs of trainings, and reports. Runs without a record start from the first epoch.",
+            help="Checkpoints and logs of trainings, reports, and what Weights & Biases keeps. Runs without a record"
+            " start from the first epoch.",
         ),
     ] = False,
     cache: Annotated[

@@ -99,7 +99,7 @@ def ensemble_verb(
     value, before = record.metrics[chosen.primary], validation_score_of(record, chosen.primary)
     typer.echo(
         f"{record.run_id}: {record.protocol} {record.model} ({record.recipe}): {decimals(value)} on {record.n_scored}"
-        f" test samples, {decimals(before)} on validation"
+        f" test samples, {decimals(before)} on validation{', which it was fitted to' if selection else ''}"
     )
     headline = HEADLINE[chosen.task.kind]
     for entry in record.training["members"]:

@@ -250,7 +250,9 @@ def predict_verb(
     csv: Annotated[Path | None, typer.Option(help="Write a table instead of printing it.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Predict images with a trained network."""
+    """Predict images with a trained network. A temporal model takes the images of each folder as the frames of a clip,
+    in the order of their names.
+    """
     from fer_bench.deploy.exported import require_packages
     from fer_bench.errors import BadDataError
     from fer_bench.escaping import one_line

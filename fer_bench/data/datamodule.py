@@ -180,6 +180,9 @@ class AffectDataModule(_Base):
         if self.untested:
             samples = without_test(samples, self.name)
         if "no_face" in samples.columns:
+            if len(samples) and samples.columns["no_face"].all():
+                problem = f"dataset {self.name!r}: no face was found in any of {len(samples):,} frames."
+                raise BadDataError(problem, "Look at a video: is it the camera on the user's face, and does it play?")
             # In test such a frame stays, as a wrong answer: see training/inference.py.
             samples = samples.select(~samples.columns["no_face"].astype(bool) | (samples.split == "test"))
         flag_duplicates(samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from fer_bench.atomic import write_atomically
 from fer_bench.data.decoding import SUFFIXES, images_below, load_image
 from fer_bench.deploy.model_card import Card
 from fer_bench.deploy.predictor import OverClips, open_predictor
-from fer_bench.errors import MissingDataError
+from fer_bench.errors import MissingDataError, Notice
 from fer_bench.escaping import csv_text, one_line
 from fer_bench.image_files import UnreadableImageError, kind_of
 from fer_bench.results.store import Store
@@ -118,7 +119,14 @@ def _as_clips(
 ) -> list[npt.NDArray[np.float32] | str]:
     """Outputs of a temporal model from the features of frames; what cannot be read is in no clip."""
     answered = list(found)
-    for folder in dict.fromkeys(path.parent for path in files):
+    folders = list(dict.fromkeys(path.parent for path in files))
+    clips = "one clip" if len(folders) == 1 else f"a clip, {len(folders)} in all"
+    warnings.warn(
+        f"a temporal model: the images of each folder are taken as the frames of {clips}, in the order of their names.",
+        Notice,
+        stacklevel=3,
+    )
+    for folder in folders:
         frames = {i: one for i, one in enumerate(found) if files[i].parent == folder and not isinstance(one, str)}
         if frames:
             answered_here = predictor.clip(np.stack(list(frames.values())))

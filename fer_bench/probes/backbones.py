@@ -239,5 +239,9 @@ def _is_of_values(name: str, store: Store) -> bool:
 def _run(reference: str, store: Store, data_dir: str | None) -> tuple[nn.Module, str]:
     record = store.get(reference)
     spec = spec_of(record, Execution(data_dir=data_dir))
+    if spec.temporal != "none":
+        # It would take a batch of unrelated images for the frames of one clip.
+        problem = f"run {record.run_id} is a temporal model ({spec.temporal}): it answers clips, not single images."
+        raise SpecError(problem, "Use a run with temporal=none as a backbone.")
     network = load_network(record, spec)
     return network, f"{network.adapter.size} px, {normalization_of(spec)}"

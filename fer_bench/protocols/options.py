@@ -85,6 +85,8 @@ def read_options(model: type[M], given: Mapping[str, Any], dataset: str) -> M:
     shown, field = repr(first["input"]), model.model_fields[key]
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
     problem = f"dataset {dataset!r}: dataset_options.{key} = {shown}: {reason(first)}."
+    if isinstance(first["input"], str) and any(f",{name}=" in first["input"] for name in model.model_fields):
+        raise SpecError(problem, "Give every option by itself: --dataset-options A=1 --dataset-options B=2.")
     about = f"It is {field.description}" if field.description else "Correct the value"
     default = "" if field.default is None else f"; the default is {field.default!r}"
     raise SpecError(problem, f"{about}{default}.")

@@ -25,6 +25,8 @@ from fer_bench.tracking.guard import Guard, reason
 
 # Says which epochs an offline run holds already, in the folder of the training.
 STATE = "tracked.json"
+# In the folder of runs: sessions of records that no training was tracked for.
+FOLDER = "tracked"
 # Seconds that a service without an answer may cost, at the start and at the end.
 _INIT, _FINISH = 30.0, 120.0
 _LONGEST_ID, _LONGEST_TAG = 128, 64

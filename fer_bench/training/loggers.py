@@ -104,7 +104,8 @@ class Track(L.Callback):
         epoch = self.history.epochs[-1]
         self._log(epoch)
         for logger in trainer.loggers:
-            logger.log_metrics({"lr": epoch["lr"], "epoch": trainer.current_epoch}, trainer.global_step)
+            # Lightning counts the scores of an epoch at its last step, from 0.
+            logger.log_metrics({"lr": epoch["lr"], "epoch": trainer.current_epoch}, trainer.global_step - 1)
 
     def _log(self, epoch: Mapping[str, float]) -> None:
         self.session.epoch(int(epoch["epoch"]) + 1, {name: epoch[name] for name in epoch if name != "epoch"})

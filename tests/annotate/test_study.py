@@ -57,7 +57,7 @@ def test_example_is_a_valid_study(tmp_path: Path) -> None:
         ("seed: 7", "seed: 7\nseed: 8", r"line 5: key 'seed' is given twice \(first on line 4\)"),
         ("seed: 7", "seed: [7", r"line \d+: not valid YAML"),
         ("repeats: 2", "repeats: 12", r"line 17: repeats: 12 of 12 images cannot be repeated.*at most 9"),
-        ("folder: images", "folder: nowhere", r"nowhere is not a folder"),
+        ("folder: images", "folder: nowhere", r"line \d+: images\.folder: .*nowhere is not a folder"),
         (
             "folder: images",
             "folder: images\n  per_rater: 40",

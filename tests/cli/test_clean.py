@@ -31,6 +31,7 @@ def home(own_folders):
         write_atomically(paths.runs_dir() / name / "inputs.json", b"{}")
     write_atomically(paths.runs_dir() / "reports" / "page" / "report.html", b"x" * 1000)
     write_atomically(paths.runs_dir() / "auto" / "0123456789.json", b"{}")
+    write_atomically(paths.runs_dir() / "tracked" / "wandb" / "offline-run-1-a" / "run-a.wandb", b"x")
     write_atomically(paths.runs_dir() / "suites" / "paper-abcdef" / "state.json", b"{}")
     cache.cached("toy", "2" * 24, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
     cache.cached("other", "1-" + "a" * 22, lambda: ({"images": np.zeros((4, 8, 8), np.uint8)}, {}))
@@ -65,6 +66,7 @@ EVERYTHING = sorted(
         "reports",
         "choices",
         "suites",
+        "tracked runs",
         *["decoded copies"] * 2,
         "crops",
         "digests",
@@ -97,7 +99,7 @@ def test_copies_of_what_is_at_an_address_are_found(own_folders, monkeypatch):
 @pytest.mark.parametrize(
     ("flag", "gone"),
     [
-        ("--runs", {"trainings", "reports", "choices", "suites"}),
+        ("--runs", {"trainings", "reports", "choices", "suites", "tracked runs"}),
         ("--cache", {"decoded copies", "crops", "digests", "published weights"}),
         ("--features", {"features"}),
         ("--leftovers", {"leftovers"}),
@@ -143,7 +145,9 @@ def test_what_is_being_written_stays(home):
         done = clean.remove(found.chosen)
     assert {entry.kind for entry in done.kept} == {"features", "leftovers"}
     assert done.failed == ()
-    assert kinds() == sorted([*["trainings"] * 2, "reports", "choices", "suites", "features", "leftovers"])
+    assert kinds() == sorted(
+        [*["trainings"] * 2, "reports", "choices", "suites", "tracked runs", "features", "leftovers"]
+    )
 
 
 def test_older_than(home, fer_bench):
@@ -217,7 +221,9 @@ def test_what_the_system_refuses_is_said_and_the_rest_removed(home, fer_bench, m
 
 def test_doctor_says_what_they_take(home, fer_bench):
     out = fer_bench("doctor").out
-    sizes = r"trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\), suites 2 B \(1\)"
+    sizes = (
+        r"trainings 7\.0 MiB \(2\), reports 1000 B \(1\), choices 2 B \(1\), suites 2 B \(1\), tracked runs 1 B \(1\)"
+    )
     assert re.search(rf"disk +{sizes}: `fer-bench clean --runs`", out)
     assert re.search(r"disk +features .* \(1\): `fer-bench clean --features`", out)
 

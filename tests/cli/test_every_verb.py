@@ -350,7 +350,8 @@ CASES = {
     ],
     "ensemble": [
         case("--protocol=synthfaces-fer7", "--members={fer7},{second}", says="gain "),
-        case("--protocol=synthfaces-fer7", says="validation"),
+        case("--protocol=synthfaces-fer7", says=r"on validation\n"),
+        case("--protocol=synthfaces-fer7", "--selection=greedy", says="on validation, which it was fitted to"),
         refused("--protocol=synthfaces-va", says="at least two members"),
         refused("--protocol=synthfaces-va", "--compare", says="at least two members"),
         case("--protocol=synthfaces-fer7", "--compare", says="members; accuracy on validation"),

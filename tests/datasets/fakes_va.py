@@ -42,8 +42,11 @@ def write_afew_va(root, clips=20, frames=4, nested=True, actors=10):
     return root
 
 
-def write_semaine(root, sessions=6, seconds=4, raters=2, subjects=3):
-    """Sessions with a video of the user at 50 frames/s, an XML file and FeelTrace traces of unequal length."""
+def write_semaine(root, sessions=6, seconds=4, raters=2, subjects=3, picture=None):
+    """Sessions with a video of the user at 50 frames/s, an XML file and FeelTrace traces of unequal length; with a
+    picture, RGB, every frame is that.
+    """
+    height, width = (HEIGHT, WIDTH) if picture is None else picture.shape[:2]
     for s in range(1, sessions + 1):
         folder = root / "Sessions" / str(s)
         folder.mkdir(parents=True)
@@ -51,9 +54,10 @@ def write_semaine(root, sessions=6, seconds=4, raters=2, subjects=3):
         time = np.arange(n) * 0.02
         valence, arousal = 0.5 * np.sin(time + s), 0.4 * np.cos(time * 1.3 + s)
         video = folder / f"2008.12.0{s}_User HeadAndShoulders_C1.avi"
-        writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 50, (WIDTH, HEIGHT))
+        writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 50, (width, height))
         for i in range(n):
-            writer.write(np.ascontiguousarray(face(valence[i], arousal[i], s)[0][:, :, ::-1]))
+            shown = face(valence[i], arousal[i], s)[0] if picture is None else picture
+            writer.write(np.ascontiguousarray(shown[:, :, ::-1]))
         writer.release()
         notes = []
         for rater in range(1, raters + 1):

@@ -119,6 +119,8 @@ def test_a_bad_value_is_named_with_its_line(write, bad, says):
 def test_other_files_are_refused(write, tmp_path):
     with pytest.raises(BadDataError, match="'valence' is missing; found: user, image_path"):
         read_annotations(write(header="user,image_path"))
+    with pytest.raises(BadDataError, match=r"every answer of an annotation study.*--format findingemo"):
+        read_annotations(write(header="study,study_version,rater"))
     with pytest.raises(BadDataError, match="'valence' is there twice"):
         read_annotations(write(header=HEADER + ",valence"))
     with pytest.raises(BadDataError, match="line 2: the header has 12 columns"):

@@ -115,6 +115,15 @@ def test_runs_that_cannot_be_used_are_named(here):
         build_backbone("run:e-s0", store=store)
 
 
+@pytest.mark.parametrize("outputs", ["features", "predictions"])
+def test_a_model_over_clips_is_no_backbone_of_single_images(here, outputs):
+    record, store = here
+    over_clips = record.model_copy(update={"run_id": "abc", "spec": {**record.spec, "temporal": "gru"}})
+    store.put(over_clips, {})
+    with pytest.raises(SpecError, match=r"abc is a temporal model \(gru\): it answers clips"):
+        build_backbone("run:abc", outputs=outputs, store=store)
+
+
 @pytest.mark.parametrize(
     ("dataset", "protocol", "n_classes"), [("fer2013", "fer2013-fer7", 7), ("ferplus", "ferplus-fer8", 8)]
 )

@@ -204,3 +204,8 @@ def test_the_papers_split_has_the_heads_of_the_clean_one():
         options = {key: value for key, value in other.dataset_options.items() if key != "split"}
         assert other.model_copy(update={"dataset_options": options}).identity() == one.identity()
         assert other.protocol == f"{one.protocol}-paper"
+
+
+def test_what_is_tested_on_the_other_dataset_is_trained_by_the_suites_of_both():
+    trained = {spec.run_id() for suite in ("afew_va", "semaine") for spec in read_suite(Path(suite))}
+    assert {spec.run_id() for spec in read_suite(Path("generalisation"))} <= trained

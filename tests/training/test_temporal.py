@@ -11,7 +11,7 @@ from fer_bench.deploy import loading as deploy_loading
 from fer_bench.deploy.export import export_run
 from fer_bench.deploy.predict import predict_files
 from fer_bench.deploy.predictor import open_predictor
-from fer_bench.errors import SpecError, WeightsError
+from fer_bench.errors import Notice, SpecError, WeightsError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.live.session import run_live
 from fer_bench.results.inputs import WEIGHTS
@@ -54,7 +54,9 @@ def test_from_frozen_features_to_answers_frame_by_frame(over, finished, home, mo
         folder = home / "clips" / f"{samples.columns['clip'][i]:04d}"
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"{samples.columns['frame'][i]:02d}.png"), np.asarray(samples.images[int(i)]))
-    rows = predict_files(store, record.run_id, [home / "clips"])
+    n_clips = len(np.unique(samples.columns["clip"][test]))
+    with pytest.warns(Notice, match=f"each folder are taken as the frames of a clip, {n_clips} in all"):
+        rows = predict_files(store, record.run_id, [home / "clips"])
     np.testing.assert_allclose(np.stack([row.outputs for row in rows]), mine.outputs, atol=1e-5)
     predictor = open_predictor(store, record.run_id)
     step = predictor.memory()

@@ -163,6 +163,8 @@ def test_tensorboard_gets_epochs_and_result(home, tiny):
     assert (logs / "attempt_0" / "metrics.csv").is_file()
     events = EventAccumulator(str(logs / "attempt_0")).Reload()
     assert [event.value for event in events.Scalars("lr")] == pytest.approx(record.training["curves"]["lr"])
+    steps = [[event.step for event in events.Scalars(name)] for name in ("lr", "validation/loss")]
+    assert steps[0] == steps[1]
     result = EventAccumulator(str(logs / "result")).Reload()
     assert result.Scalars("test/accuracy")[0].value == pytest.approx(record.metrics["accuracy"])
 

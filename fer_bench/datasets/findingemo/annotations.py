@@ -194,6 +194,10 @@ def _rows(path: Path, file: TextIO) -> Iterator[Annotation]:
     expected = f"Expected, in any order: {', '.join(COLUMNS)}."
     for name in COLUMNS:
         if (times := names.count(name)) != 1:
+            if "study_version" in names:
+                problem = f"{path} is a table of every answer of an annotation study, not in FindingEmo's format."
+                hint = "Write that with `fer-bench annotate export --format findingemo`."
+                raise BadDataError(problem, f"{hint} `fer-bench study reannotation` reads this one.")
             found = ", ".join(names)[:200] or "nothing"
             problem = f"{path}, line 1: column {name!r} is {'missing' if not times else 'there twice'}; found: {found}."
             raise BadDataError(problem, expected)

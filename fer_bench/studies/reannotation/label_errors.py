@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +88,12 @@ def find_label_errors(study: Reannotation, consensus: Consensus) -> LabelErrors:
     flagged = np.zeros(len(study.ids), dtype=bool)
     if len(judged) and len(np.unique(study.original[judged])) > 1:
         classes = consensus.posterior[judged, :n_classes]
-        flagged[judged] = find_label_issues(
-            study.original[judged], classes / classes.sum(axis=1, keepdims=True), n_jobs=1
-        )
+        with warnings.catch_warnings():
+            # Of a class with few examples it says that it may miss some.
+            warnings.simplefilter("ignore", UserWarning)
+            flagged[judged] = find_label_issues(
+                study.original[judged], classes / classes.sum(axis=1, keepdims=True), n_jobs=1
+            )
     return LabelErrors(rows, margin[rows], flagged, not_a_class, int(labelled.sum()))
 
 
