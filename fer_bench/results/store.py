@@ -163,7 +163,8 @@ class Store:
 
     def protocols(self) -> list[str]:
         """Names of the protocols that have a record."""
-        return sorted({path.parent.parent.name for path in [*self.files(), *self.grids()]})
+        folders = sorted(self.results.iterdir()) if self.results.is_dir() else []
+        return [folder.name for folder in folders if next(folder.glob("*/*.json"), None) is not None]
 
     def get(self, reference: str) -> Record:
         """A record by run id (or its beginning), ``protocol/model/run_id``, or the path of its file.
