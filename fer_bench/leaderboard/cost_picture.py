@@ -69,7 +69,7 @@ def within(points: Sequence[Point], higher_is_better: bool = True) -> list[Point
 
 def digest_of(points: Sequence[Point], label: str, higher_is_better: bool) -> str:
     """What a picture of these points has in it: whether it is up to date does not depend on who draws it."""
-    content = json.dumps([2, sorted(points), label, higher_is_better])
+    content = json.dumps([3, sorted(points), label, higher_is_better])
     return _DIGEST + hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -84,7 +84,12 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
     # Boards are looked at more often than drawn, and the library takes longer to import than they to render.
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import LogFormatter
+
+    class Amounts(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            # Which ticks have a label, minor ones among them, is the library's choice.
+            return _amount(x) if super().__call__(x, pos) else ""
 
     digest, front = digest_of(points, label, higher_is_better), pareto_front(points, higher_is_better)
     points = within(points, higher_is_better)
@@ -102,7 +107,8 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
         for group, (colour, marker) in _LOOK.items():
             _scatter(axes, [point for point in points if point.group == group], group, colour, marker)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _amount(value)))
+        axes.xaxis.set_major_formatter(Amounts())
+        axes.xaxis.set_minor_formatter(Amounts())
         axes.set_xlabel("multiply-adds for one face")
         axes.set_ylabel(label)
         axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
