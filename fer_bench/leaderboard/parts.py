@@ -169,14 +169,14 @@ def _look(store: Store, protocol: str) -> _Seen:
     for root in (store.results / protocol, *beside):
         for folder in (root, *_folders(root)) if root.is_dir() else ():
             with os.scandir(folder) as found:
-                files = [(each.name, *stamp_of(each.stat())) for each in found if each.name.endswith((".json", ".txt"))]
+                files = [(each.name, stamp_of(each.stat())) for each in found if each.name.endswith((".json", ".txt"))]
             files.sort()
             # A folder's own times tell of whatever was added or taken away.
-            stamps = [(".", *stamp_of(folder.stat())), *files]
+            stamps = [(".", stamp_of(folder.stat())), *files]
             digest.update(repr((str(folder), stamps)).encode())
-            changed = max(changed, *(each[-1] for each in stamps))
+            changed = max(changed, *(made[-1] for _, made in stamps))
             if folder.parent.parent == store.results:
-                sizes = {name: size for name, _, _, size, _, _ in files if name.endswith(".json")}
+                sizes = {name: made[2] for name, made in files if name.endswith(".json")}
                 n_bytes += sum(sizes.values())
                 first = first or (folder / next(iter(sizes)) if sizes else None)
     return _Seen(digest.hexdigest(), changed, n_bytes, first)
