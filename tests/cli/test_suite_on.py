@@ -13,7 +13,7 @@ from fer_bench.results.store import Store
 from fer_bench.sweeps.engines import local
 from tests.cli.every_kind import SIZES
 from tests.fakes import make_faces, write_folders
-from tests.sweeps.forked_jobs import ForkedJob
+from tests.sweeps.forked_jobs import ForkedJob, jobs_killed
 
 FACES = f"dataset: synthfaces, dataset_options: {SIZES}"
 TINY = f"{FACES}, model_options: {{width: 2}}, epochs: 1, batch_size: 14, precision: 32-true"
@@ -100,28 +100,13 @@ def test_what_is_done_is_not_begun_again_and_force_repeats_it(fer_bench, suite):
 
 
 def test_a_killed_process_is_tried_again_and_goes_on(fer_bench, suite, monkeypatch):
-    class Killed(ForkedJob):
-        n = 0
-
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            Killed.n += 1
-            if Killed.n == 1:
-                self.process.kill()
-
-    monkeypatch.setattr(local, "Process", Killed)
+    monkeypatch.setattr(local, "Process", jobs_killed(first=1))
     path = suite(f"runs:\n  - {{{TINY}}}\n")
     done = fer_bench("suite", path, *ON)
     assert done.code == 0, done.err
     assert "lost" in done.out
     assert read_state(suite_folder(path)).rows[0].tries == 2
-    Killed.n = -10
-
-    def die(self, *arguments):
-        ForkedJob.__init__(self, *arguments)
-        self.process.kill()
-
-    monkeypatch.setattr(Killed, "__init__", die)
+    monkeypatch.setattr(local, "Process", jobs_killed(first=10))
     done = fer_bench("suite", path, *ON, "--force")
     assert done.code == 2
     assert "3 times" in done.err

@@ -18,7 +18,7 @@ from fer_bench.sweeps.engines import local
 from fer_bench.sweeps.tuning.search import plan
 from fer_bench.sweeps.tuning.space import Range, parse_space, space_of
 from fer_bench.sweeps.tuning.study import Study
-from tests.sweeps.forked_jobs import ForkedJob
+from tests.sweeps.forked_jobs import ForkedJob, jobs_killed
 from tests.training.conftest import cache, flags, home, one_thread, tiny  # noqa: F401
 
 SEARCH = "lr=1e-3:1e-1:log"
@@ -38,16 +38,7 @@ def tune(home, tiny, fer_bench, monkeypatch):  # noqa: F811
 
 
 def test_trials_are_tried_side_by_side_and_the_best_becomes_a_recipe(tune, monkeypatch):
-    class Killed(ForkedJob):
-        n = 0
-
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            Killed.n += 1
-            if Killed.n == 1:
-                self.process.kill()
-
-    monkeypatch.setattr(local, "Process", Killed)
+    monkeypatch.setattr(local, "Process", jobs_killed(first=1))
     done = tune("--budget", "3", *ON)
     assert done.code == 0, done.err
     assert "lost  task 1" in done.out

@@ -51,3 +51,22 @@ class ForkedJob:
         self.process.kill()
         self.process.wait(20)
         print("stopped", os.getpid(), file=sys.stderr)
+
+
+def jobs_killed(first):
+    """A kind of job whose first processes are killed when they have begun.
+
+    Args:
+        first: so many.
+    """
+
+    class Killed(ForkedJob):
+        n = 0
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            Killed.n += 1
+            if Killed.n <= first:
+                self.process.kill()
+
+    return Killed
