@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from fer_bench.counting import counted
 from fer_bench.errors import SpecError
 from fer_bench.labels import LABEL_SETS, LabelSet, plain, spellings
 
@@ -59,8 +60,7 @@ def read_classes(value: Any) -> Folders:
     names = {name for _, name in pairs if name is not None}
     if not 2 <= len(names) <= _MOST:
         _refuse(
-            f"{len(names)} class{'' if len(names) == 1 else 'es'} ({', '.join(sorted(names)) or 'none'}); two or more"
-            " are needed"
+            f"{counted(len(names), 'class', 'classes')} ({', '.join(sorted(names)) or 'none'}); two or more are needed"
         )
     return dict(sorted(pairs))
 

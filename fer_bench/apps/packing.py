@@ -9,7 +9,8 @@ from typing import Any
 from fer_bench.apps.disk import size_text
 from fer_bench.counting import counted
 from fer_bench.data.contents import distrust
-from fer_bench.data.packed import damage, pack, stored, unfinished
+from fer_bench.data.packed import pack
+from fer_bench.data.packed_copy import damage, stored, unfinished
 from fer_bench.datasets.load import build_datamodule, dataset_class, dataset_there
 from fer_bench.durations import in_words
 from fer_bench.errors import BadDataError, MissingDataError

@@ -10,7 +10,7 @@ import typer
 
 from fer_bench.cli.flags import flag_of, typed
 from fer_bench.counting import counted
-from fer_bench.errors import MissingDataError, SpecError
+from fer_bench.errors import SpecError
 from fer_bench.spec import Execution, spec_error
 from fer_bench.sweeps.engines.choose import EngineOptions, check_engine, make_engine
 
@@ -114,7 +114,7 @@ class OnEngine:
         from fer_bench.apps.suites.exchange import gather
 
         if n := gather(self._folder, self._store):
-            taken = counted(n, "task", "tasks")
+            taken = counted(n, "task")
             typer.echo(
                 f"{taken} of an earlier call had ended meanwhile, and {'is' if n == 1 else 'are'} taken into the store"
             )
@@ -146,20 +146,3 @@ class OnEngine:
                 log = f"; log {row.log}" if row.log else ""
                 typer.echo(f"  {row.state}  {row.name}: {row.text}{log}", err=True)
         return result
-
-
-def end_suite(file: Path, result: Result, left_out: Mapping[str, int]) -> None:
-    """Say what of a suite was left out, and with which code the command ends.
-
-    Raises:
-        MissingDataError: nothing of it can be done.
-        typer.Exit: something failed or was left out: 1, or 2 where nothing is done.
-    """
-    rows = result.state.rows
-    for dataset, n in left_out.items():
-        typer.echo(f"  {n} left out, for {dataset} is not here", err=True)
-    if left_out and not rows:
-        problem = f"{file}: nothing of it can be done without {' and '.join(left_out)}."
-        raise MissingDataError(problem, "Put the data where they are looked for (above), or name it by --data-dir.")
-    if left_out or any(row.state != "done" for row in rows):
-        raise typer.Exit(1 if result.n_recorded else 2)

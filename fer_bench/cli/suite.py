@@ -15,7 +15,6 @@ from fer_bench.cli.on_engine import (
     SIDE_BY_SIDE,
     STATUS,
     OnEngine,
-    end_suite,
     engine_options,
     only_status,
     say_status,
@@ -133,7 +132,10 @@ def carry_out_suite(
     _check_all(found.runs, suite)
     if spread is not None:
         work = work_of(found, networks, store, force=force)
-        end_suite(file, spread.carry_out(work), work.left_out)
+        result = spread.carry_out(work)
+        rows = result.state.rows
+        failed = any(row.state != "done" for row in rows)
+        _end(file, work.left_out, begun=bool(rows), done=result.n_recorded > 0, failed=failed)
         return
     done = _Done(found.unread)
     progress = Progress(steps_of(found))
@@ -183,14 +185,32 @@ class _Done:
         self._said.add(text)
 
     def end(self, file: Path) -> None:
-        """Say what was left out, and with which code the command ends."""
-        for dataset, n in self.left_out.items():
-            typer.echo(f"  {n} left out, for {dataset} is not here", err=True)
-        if self.left_out and not self.n_done and not self.n_failed:
-            problem = f"{file}: nothing of it can be done without {' and '.join(self.left_out)}."
-            raise MissingDataError(problem, "Put the data where they are looked for (above), or name it by --data-dir.")
-        if self.left_out or self.n_failed:
-            raise typer.Exit(1 if self.n_done else 2)
+        """As :func:`_end`."""
+        begun = self.n_done + self.n_failed > 0
+        _end(file, self.left_out, begun=begun, done=self.n_done > 0, failed=self.n_failed > 0)
+
+
+def _end(file: Path, left_out: Mapping[str, int], *, begun: bool, done: bool, failed: bool) -> None:
+    """Say what was left out, and with which code the command ends.
+
+    Args:
+        file: the suite.
+        left_out: how much, by the dataset that is not here.
+        begun: whether anything could be.
+        done: whether anything was.
+        failed: likewise.
+
+    Raises:
+        MissingDataError: nothing of it can be done.
+        typer.Exit: something failed or was left out: 1, or 2 where nothing is done.
+    """
+    for dataset, n in left_out.items():
+        typer.echo(f"  {n} left out, for {dataset} is not here", err=True)
+    if left_out and not begun:
+        problem = f"{file}: nothing of it can be done without {' and '.join(left_out)}."
+        raise MissingDataError(problem, "Put the data where they are looked for (above), or name it by --data-dir.")
+    if left_out or failed:
+        raise typer.Exit(1 if done else 2)
 
 
 def _chosen(suite: Suite, file: Path, only: str | None) -> tuple[Plan, list[ProbeSettings]]:

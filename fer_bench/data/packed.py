@@ -3,9 +3,6 @@
 Every image has a row that names what it was made of (the content of its file, and the box that was cut out), so a copy
 serves whatever is a part of it: another task, fold or split. Where one image has no such row any more, because its file
 has changed, the copy is not used.
-
-A copy is a folder ``packed-<key>`` in the cache: ``plan.json`` from the beginning, ``rows.npy``, shards of raw pixels
-``00000.bin``, each with its SHA-256 in ``00000.json``, and ``facts.json`` when it is complete.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,14 +23,12 @@ from filelock import FileLock
 
 from fer_bench import paths
 from fer_bench.atomic import write_atomically
-from fer_bench.data.contents import file_digests
+from fer_bench.data.packed_copy import FORMAT, ROWS, Layout, damage, damaged_shards, name_of, rows_of, stored
 from fer_bench.data.samples import Images, Subset
 from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError, Notice
 
-_FORMAT = 1
 _SHARD_BYTES = 256 * 2**20
 _OPEN_FILES = 64
-_ROWS = "rows.npy"
 
 
 @runtime_checkable
@@ -53,44 +47,6 @@ class FromFiles(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]: ...
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a copy is laid out on the disk.
-
-    Args:
-        folder: of the copy.
-        form: as of :class:`FromFiles`.
-        n: images.
-        shape: of each.
-        per_shard: images in each shard but the last.
-    """
-
-    folder: Path
-    form: str
-    n: int
-    shape: tuple[int, ...]
-    per_shard: int
-
-    @property
-    def image_bytes(self) -> int:
-        """Of one image."""
-        return int(np.prod(self.shape))
-
-    @property
-    def n_bytes(self) -> int:
-        """Of all images."""
-        return self.n * self.image_bytes
-
-    @property
-    def shards(self) -> list[Path]:
-        """In their order."""
-        return [self.folder / f"{i:05d}.bin" for i in range(-(-self.n // self.per_shard))]
-
-    def members(self, shard: int) -> range:
-        """Positions of a shard's images."""
-        return range(shard * self.per_shard, min((shard + 1) * self.per_shard, self.n))
 
 
 class Packed:
@@ -163,7 +119,7 @@ def packed(dataset: str, images: Images) -> Images:
         return images
     lacking = []
     for layout in copies:
-        there = _rows_of(layout)
+        there = rows_of(layout)
         if there is not None and (n := int((_positions(there, rows) < 0).sum())):
             lacking.append(n)
         elif bad := damage(layout):
@@ -230,70 +186,6 @@ def is_packable(images: Images) -> bool:
     return isinstance(base, FromFiles) and len(base.rows()) > 0
 
 
-def damage(layout: Layout) -> list[str]:
-    """What of a copy is not as it was written, one phrase each; empty: nothing. Shards are read again only where a
-    file's size, times or inode are not as they were.
-    """
-    rows = (
-        []
-        if _rows_of(layout) is not None
-        else [f"{_ROWS}, which says what is where, {_state_of(layout.folder / _ROWS)}"]
-    )
-    return [*rows, *(f"{shard.name} {how}" for shard, how in _damaged_shards(layout).items())]
-
-
-def _damaged_shards(layout: Layout) -> dict[Path, str]:
-    """The shards that are not as they were written, and how they are."""
-    there = [shard for shard in layout.shards if shard.is_file()]
-    digests = dict(zip(there, file_digests(layout.folder, there), strict=True))
-    found = {}
-    for i, shard in enumerate(layout.shards):
-        whole = len(layout.members(i)) * layout.image_bytes
-        if shard not in digests:
-            found[shard] = "is missing"
-        elif (size := shard.stat().st_size) != whole:
-            found[shard] = f"has {size:,} bytes instead of {whole:,}"
-        elif not (said := _said(shard)):
-            found[shard] = "has lost its checksum"
-        elif bytes(digests[shard]).hex() != said:
-            found[shard] = "has other content than was written"
-    return found
-
-
-def _state_of(path: Path) -> str:
-    return "is damaged, or of another copy" if path.is_file() else "is missing"
-
-
-def unfinished(dataset: str) -> list[Path]:
-    """Folders of copies that were begun and are not complete, or have lost what describes them."""
-    known = {layout.folder for layout in stored(dataset)}
-    folders = (path for path in (paths.cache_dir() / dataset).glob("packed-*") if path.is_dir())
-    return sorted(folder for folder in folders if folder not in known)
-
-
-def _said(shard: Path) -> str:
-    """Digest of a shard as it was written; empty where nothing says it."""
-    try:
-        return str(json.loads(shard.with_suffix(".json").read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def stored(dataset: str) -> list[Layout]:
-    """The complete copies of a dataset."""
-    found = []
-    for facts in sorted((paths.cache_dir() / dataset).glob("packed-*/facts.json")):
-        try:
-            content = json.loads(facts.read_text())
-            if content["format"] == _FORMAT:
-                found.append(
-                    Layout(facts.parent, content["form"], content["n"], tuple(content["shape"]), content["per_shard"])
-                )
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
 def row_digests(form: Sequence[Any], contents: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Rows of images that are made of a file and something else.
 
@@ -320,21 +212,6 @@ def _as_values(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
     return np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1)
 
 
-def _rows_of(layout: Layout) -> npt.NDArray[np.uint8] | None:
-    """The rows of a copy's images, in their order; None where they are not those from which the copy has its name."""
-    try:
-        rows = np.load(layout.folder / _ROWS)
-    except (OSError, ValueError, EOFError):
-        return None
-    fits = rows.ndim == 2 and len(rows) == layout.n and rows.dtype == np.uint8
-    return rows if fits and layout.folder.name == _name(layout.form, layout.shape, rows) else None
-
-
-def _name(form: str, shape: Sequence[int], rows: npt.NDArray[np.uint8]) -> str:
-    key = hashlib.sha256(f"{_FORMAT}|{form}|{tuple(shape)}|".encode() + rows.tobytes()).hexdigest()[:24]
-    return f"packed-{key}"
-
-
 def _positions(there: npt.NDArray[np.uint8], rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Where each row is among those of a copy, -1 where it is not."""
     if there.shape[1] != rows.shape[1]:
@@ -348,7 +225,7 @@ def _positions(there: npt.NDArray[np.uint8], rows: npt.NDArray[np.uint8]) -> npt
 def _plan(dataset: str, images: FromFiles, rows: npt.NDArray[np.uint8]) -> Layout:
     shape = images[0].shape
     per_shard = max(_SHARD_BYTES // int(np.prod(shape)), 1)
-    folder = paths.cache_dir() / dataset / _name(images.form, shape, rows)
+    folder = paths.cache_dir() / dataset / name_of(images.form, shape, rows)
     return Layout(folder, images.form, len(rows), shape, per_shard)
 
 
@@ -361,13 +238,13 @@ def _write(
 ) -> Iterator[int]:
     """Write what is missing; yields how many images are there."""
     content = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "form": layout.form,
         "n": layout.n,
         "shape": layout.shape,
         "per_shard": layout.per_shard,
     }
-    missing = [int(shard.stem) for shard in _damaged_shards(layout)]
+    missing = [int(shard.stem) for shard in damaged_shards(layout)]
     facts = layout.folder / "facts.json"
     if missing:
         facts.unlink(missing_ok=True)
@@ -383,10 +260,10 @@ def _write(
             _write_shard(layout, shard, images, first, pool)
             done += len(layout.members(shard))
             yield done
-    if missing or _rows_of(layout) is None or not _same_facts(facts, content):
+    if missing or rows_of(layout) is None or not _same_facts(facts, content):
         part = layout.folder / "rows.part.npy"
         np.save(part, rows)
-        part.replace(layout.folder / _ROWS)
+        part.replace(layout.folder / ROWS)
         write_atomically(facts, json.dumps(content).encode())
 
 

@@ -16,7 +16,7 @@ from fer_bench.data.cache import Arrays, is_cached
 from fer_bench.data.computed import read_or_compute
 from fer_bench.data.decoding import load_image, resize
 from fer_bench.data.native import Decoded, Seen, common_side, facts_of, seen_images, without_colour
-from fer_bench.data.packed import stored
+from fer_bench.data.packed_copy import stored
 from fer_bench.data.samples import Images
 
 _VERSION = 1

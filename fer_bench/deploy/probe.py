@@ -24,6 +24,9 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution
 
+# Of images of which nothing says it.
+_USUAL_SIZE = 48
+
 
 class ProbeNetwork(nn.Module):
     """From images to logits, or to values in the dataset's units. Features are rounded as the head has seen them.
@@ -128,8 +131,14 @@ def load_probe(
             raise WeightsError(problem, "Use those, or repeat the grid with --force.")
     protocol = settings.judge
     network = ProbeNetwork(backbones, settings.streams, head, str(record.hardware.get("precision") or "32-true"))
-    height, _, _ = image_shape(record.dataset, settings.dataset_options, record.data, 48)
-    return TrainedProbe(record, settings, protocol, ProbeTask(network, protocol.task.kind == "classes").eval(), height)
+    task = ProbeTask(network, protocol.task.kind == "classes").eval()
+    return TrainedProbe(record, settings, protocol, task, probe_size(record, settings))
+
+
+def probe_size(record: Record, settings: ProbeSettings) -> int:
+    """Height of the images that a probe was fitted on, in pixels."""
+    height, _, _ = image_shape(record.dataset, settings.dataset_options, record.data, _USUAL_SIZE)
+    return height
 
 
 def require_named_backbones(record: Record) -> ProbeSettings:

@@ -81,7 +81,7 @@ def draw(points: Sequence[Point], label: str, higher_is_better: bool = True) -> 
         label: of the score, with its unit.
         higher_is_better: direction of the score.
     """
-    # Boards are looked at more often than drawn, and the library takes longer to import than they to render.
+    # Most boards have their picture already, and importing the library takes longer than rendering a board.
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer_bench.counting import counted
 from fer_bench.leaderboard.uncertainty import Uncertainty
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
@@ -51,7 +52,7 @@ def of_pool(score: float, variance: float, df: float, n_rows: int) -> Spread:
         n_rows: that were pooled.
     """
     half = half_width(1.0, df) * float(np.sqrt(2 * variance))
-    rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
+    rows = counted(n_rows, "row")
     return Spread(score - half, score + half, f"one seed, and the variance over seeds of {rows} of its board")
 
 

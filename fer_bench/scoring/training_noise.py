@@ -211,7 +211,7 @@ def _largest_by_chance(covariance: Float, noises: Noises, over_samples: Float, c
     recipes = np.maximum(over_samples - noises.flips[a] - noises.flips[b], 0.0)
     # Rows with the same answers are equal for certain: what is left of them is the jitter, and no difference.
     differ = recipes + noises.trained[a] + noises.trained[b] > _JITTERS * jitter
-    # Draws lie side by side: what is computed for all of them at once is contiguous in memory.
+    # One row's draws are contiguous in memory: everything is computed for all draws at once.
     drawn, trained = np.ascontiguousarray((normal @ root.T).T), noises.trained[:, None] * scales.T[which]
     largest = np.zeros(N_DRAWS)
     first = 0

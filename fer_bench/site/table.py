@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from fer_bench.counting import counted
 from fer_bench.escaping import one_line
 from fer_bench.leaderboard.costs import RowCost
 from fer_bench.leaderboard.formatting import short_interval, short_score, shortened_name
@@ -173,49 +174,44 @@ def _format(name: str) -> tuple[int, bool]:
 
 def _costs(board: Board) -> list[Column]:
     """What one face costs the rows of a board."""
-
-    def measured(placed: Placed) -> RowCost | None:
-        return board.costs.get(placed.row.records[0].run_id)
-
-    def parameters(placed: Placed) -> float | None:
-        total, cost = placed.row.records[0].parameters.get("total"), measured(placed)
-        total = total if total is not None or cost is None else cost.parameters
-        return None if total is None else total / 1e6
-
-    def macs(placed: Placed) -> float | None:
-        cost = measured(placed)
-        return None if cost is None else cost.macs / 1e6
-
     about = "for one face, of all networks and views"
     return [
-        Column("parameters", "Parameters (M)", parameters, shown=True, cost=True),
-        Column("macs", "Multiply-adds (M)", macs, 1, about=about, cost=True),
+        Column("parameters", "Parameters (M)", partial(_parameters, board), shown=True, cost=True),
+        Column("macs", "Multiply-adds (M)", partial(_macs, board), 1, about=about, cost=True),
         *_timed(board),
     ]
 
 
+def _cost(board: Board, placed: Placed) -> RowCost | None:
+    return board.costs.get(placed.row.records[0].run_id)
+
+
+def _parameters(board: Board, placed: Placed) -> float | None:
+    total, cost = placed.row.records[0].parameters.get("total"), _cost(board, placed)
+    total = total if total is not None or cost is None else cost.parameters
+    return None if total is None else total / 1e6
+
+
+def _macs(board: Board, placed: Placed) -> float | None:
+    cost = _cost(board, placed)
+    return None if cost is None else cost.macs / 1e6
+
+
 def _timed(board: Board) -> Iterator[Column]:
     """How fast rows of one network and one view are, on each device on which any was timed."""
-    timings = [timing for cost in board.costs.values() for timing in cost.timings]
-    devices = sorted({_device(timing) for timing in timings})
+    devices = sorted({_device(timing) for cost in board.costs.values() for timing in cost.timings})
     for i, device in enumerate(devices):
-
-        def value(placed: Placed, name: str, device: str = device) -> float | None:
-            cost = board.costs.get(placed.row.records[0].run_id)
-            found = [timing for timing in (cost.timings if cost else ()) if _device(timing) == device]
-            return _plain(getattr(found[0], name)) if found else None
-
         # Titles stay short where there is one device, which the explanation names.
         more, key = (f", {device}", f"_{i}") if len(devices) > 1 else ("", "")
         for name, title, digits, about in _TIMED:
-            yield Column(
-                f"{name}{key}",
-                f"{title}{more}",
-                partial(value, name=name),
-                digits,
-                about=f"{about}, on {device}",
-                cost=True,
-            )
+            value = partial(_timing, board, device, name)
+            yield Column(f"{name}{key}", f"{title}{more}", value, digits, about=f"{about}, on {device}", cost=True)
+
+
+def _timing(board: Board, device: str, name: str, placed: Placed) -> float | None:
+    cost = _cost(board, placed)
+    found = [timing for timing in (cost.timings if cost else ()) if _device(timing) == device]
+    return _plain(getattr(found[0], name)) if found else None
 
 
 _TIMED = (
@@ -226,7 +222,7 @@ _TIMED = (
 
 
 def _device(timing: Timing) -> str:
-    threads = "" if timing.threads is None else f", {timing.threads} thread{'' if timing.threads == 1 else 's'}"
+    threads = "" if timing.threads is None else f", {counted(timing.threads, 'thread')}"
     return one_line(f"{timing.name}{threads}, {timing.precision}")
 
 

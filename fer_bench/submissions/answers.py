@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.counting import counted
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LabelSet, plain
 from fer_bench.protocols import Protocol
@@ -281,4 +282,4 @@ def _numbers(table: Table, columns: list[tuple[str, list[Any]]]) -> npt.NDArray[
 
 def _more(wrong: npt.NDArray[np.bool_]) -> str:
     n = int(wrong.sum()) - 1
-    return f" ({n} more such row{'' if n == 1 else 's'})" if n else ""
+    return f" ({counted(n, 'more such row')})" if n else ""

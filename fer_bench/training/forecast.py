@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from fer_bench.counting import counted
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.durations import in_words
 from fer_bench.spec import RunSpec
@@ -125,13 +126,13 @@ def estimate(
     whole, evaluated = datamodule.batch_size, datamodule.eval_batch_size
     if whole > 2 * _FEW:
         datamodule.batch_size = datamodule.eval_batch_size = _FEW
-        few, counted = _measure(spec, task, datamodule, device, 1)
+        few, _ = _measure(spec, task, datamodule, device, 1)
         datamodule.batch_size, datamodule.eval_batch_size = whole, evaluated
         pace = Pace(few.step * whole / _FEW, few.batch * evaluated / _FEW)
         if pace.step * (steps + _WARM_UP) > _PATIENCE:
             return pace, f"from a step of {_FEW} images"
-    pace, counted = _measure(spec, task, datamodule, device, steps)
-    return pace, f"measured over {counted} step{'s' if counted > 1 else ''}"
+    pace, n = _measure(spec, task, datamodule, device, steps)
+    return pace, f"measured over {counted(n, 'step')}"
 
 
 def _measure(

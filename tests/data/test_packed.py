@@ -21,7 +21,8 @@ from fer_bench.data import packed as packed_copy
 from fer_bench.data import survey
 from fer_bench.data.decoding import decode, shrinks
 from fer_bench.data.images import FileImages
-from fer_bench.data.packed import Packed, damage, is_packable, pack, packed, stored
+from fer_bench.data.packed import Packed, is_packable, pack, packed
+from fer_bench.data.packed_copy import damage, stored
 from fer_bench.data.samples import SPLITS, Subset, stack_images
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import BadDataError, DamagedFileWarning, HardwareError, MissingDataError, Notice, SpecError

@@ -14,9 +14,8 @@ from fer_bench.deploy.hub.reference import Place
 from fer_bench.deploy.hub.terms import Terms, terms_of
 from fer_bench.deploy.model_card import Card
 from fer_bench.deploy.predictor import card_of, describe
-from fer_bench.deploy.probe import load_probe, require_named_backbones
+from fer_bench.deploy.probe import load_probe, probe_size, require_named_backbones
 from fer_bench.errors import MissingDataError, SpecError, WeightsError
-from fer_bench.faces.crops import image_shape
 from fer_bench.models.published import published_bytes
 from fer_bench.models.trained import checkpoint_of, native_size, spec_of
 from fer_bench.probes.kept_heads import head_bytes, read_head
@@ -60,7 +59,7 @@ def prepare(store: Store, reference: str) -> Prepared:
     spec: RunSpec | ProbeSettings
     if record.kind == "probe":
         spec = require_named_backbones(record)
-        size, _, _ = image_shape(record.dataset, spec.dataset_options, record.data, 48)
+        size = probe_size(record, spec)
     else:
         spec = spec_of(record)
         size = native_size(record, spec)
