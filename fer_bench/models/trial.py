@@ -22,6 +22,9 @@ from fer_bench.models.zoo import Network, build_specified, known_side, without_t
 from fer_bench.pinning import NAMED_WEIGHTS, RUN
 from fer_bench.spec import RunSpec
 
+# Settings that no network sees: runs that differ in nothing else share one trial.
+_OF_NO_NETWORK = {"seed", "recipe", "lr", "weight_decay", "batch_size", "epochs", "optimizer_options", "execution"}
+_tried: set[str] = set()
 # What PyTorch says where the first convolution takes another number of channels than it is given.
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")
 
@@ -135,13 +138,17 @@ def try_specified(spec: RunSpec, n_outputs: int) -> Network:
     named = weights in NAMED_WEIGHTS or weights.startswith(RUN)
     content = None if named else weight_files.read_file(weights)
 
+    outside = find_model(spec.model).source == "plugin"
+    key = f"{n_outputs} {spec.model_dump_json(exclude=_OF_NO_NETWORK)}"
+
     def built(device: str) -> Network:
         with torch.random.fork_rng(devices=[]), torch.device(device):
             network = build_specified(spec, n_outputs, native_size=native, pretrained=False)
-            if native is None:
+            if native is None and (outside or key not in _tried):
                 try_sides(network, spec, n_outputs)
-            if find_model(spec.model).source == "plugin":
+            if outside:
                 try_plugin(network, spec.model, n_outputs)
+        _tried.add(key)
         return network
 
     try:

@@ -31,9 +31,9 @@ print(peak() - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(("images", "gigabytes"), [(4000, 0.5), pytest.param(25000, 2.0, marks=pytest.mark.proof)])
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux only")
-def test_25000_images_of_4096_features_stay_within_two_gigabytes(tmp_path):
-    done = run_alone(SCRIPT, 25000, folder=tmp_path)
+def test_what_features_need_of_memory(tmp_path, images, gigabytes):
+    done = run_alone(SCRIPT, images, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 2.0
+    assert float(done.stdout) < gigabytes

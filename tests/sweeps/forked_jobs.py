@@ -11,11 +11,10 @@ from fer_bench.sweeps.engines.seam import LOG, RESULT
 from tests.forks import Forked
 
 SCRIPT = """\
-import sys, torch
+import importlib, sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from fer_bench.apps.suites import child
-code = child.main(Path(sys.argv[1]))
+code = importlib.import_module({module!r}).main(Path(sys.argv[1]))
 sys.stdout.flush()
 sys.exit(code)
 """
@@ -28,7 +27,7 @@ class ForkedJob:
         (folder / RESULT).unlink(missing_ok=True)
         self._folder = folder
         script = folder / "job.py"
-        script.write_text(SCRIPT)
+        script.write_text(SCRIPT.format(module=module))
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)

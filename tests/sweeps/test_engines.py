@@ -16,6 +16,7 @@ from fer_bench.errors import HardwareError, MissingPackageError, SpecError
 from fer_bench.sweeps.engines.choose import EngineOptions, check_engine, make_engine
 from fer_bench.sweeps.engines.local import LocalEngine
 from fer_bench.sweeps.engines.seam import SHARE, Job, packed, unpacked
+from tests.sweeps.forked_jobs import ForkedJob
 from tests.sweeps.jobs import MODULE, write_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,7 +273,8 @@ def test_runs_on_nodes_that_die_are_recorded_once(cluster, suite_of_stubs, tmp_p
         assert epochs == [str(n) for n in range(12)], epochs
 
 
-def test_the_longest_begin_first(suite_of_stubs):
+def test_the_longest_begin_first(suite_of_stubs, monkeypatch):
+    monkeypatch.setattr("fer_bench.sweeps.engines.local.Process", ForkedJob)
     driver, store, ledger = suite_of_stubs(LocalEngine(["0"]), 3, epochs=1, work=[1, 9, 3])
     driver.run()
     began = sorted(ledger.state.rows, key=lambda row: row.began)
