@@ -54,6 +54,25 @@ def nothing_is_flushed_to_the_disk():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def intervals_are_drawn_once():
+    """Records of the tests are few, and scored and verified again and again: what is drawn for them is drawn once."""
+    from fer_bench.scoring import score
+
+    draw, drawn = score.bootstrap_confusion, {}
+
+    def bootstrap_confusion(confusion, names):
+        counts = np.asarray(confusion)
+        key = counts.shape, counts.tobytes(), tuple(names)
+        if key not in drawn:
+            drawn[key] = draw(confusion, names)
+        return dict(drawn[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score, "bootstrap_confusion", bootstrap_confusion)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     for name in ("cache", "runs", "leaderboards", "data"):
