@@ -14,6 +14,13 @@ os.environ.update({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1
 SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores: some tests wait for servers and for processes of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
 def pytest_collection_finish():
     """What the libraries keep for good is not searched for garbage again and again: half a second each time."""
     gc.collect()
