@@ -119,8 +119,11 @@ def small_synth(drawn_cache, own_folders, monkeypatch):
 
 @pytest.fixture(scope="session")
 def real_cache(tmp_path_factory):
-    """One cache for all tests on the real FER2013: it is parsed once a session."""
-    return tmp_path_factory.mktemp("real")
+    """One cache for all tests on the real FER2013, in all processes of a session: it is parsed once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "real"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

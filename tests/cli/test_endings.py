@@ -3,7 +3,6 @@ fer_bench``."""
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -17,9 +16,10 @@ from fer_bench.assignments import parse_assignments
 from fer_bench.errors import RecordError, SpecError
 from fer_bench.results.grids import load_grid
 from fer_bench.spec import read_yaml
+from tests.forks import UNMEASURED
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**UNMEASURED, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 SLOW = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it

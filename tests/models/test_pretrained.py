@@ -85,7 +85,7 @@ def of_imagenet(name, n=7, **settings):
         ("shufflenet_v2", "shufflenet_v2_x1_0.ckpt"),
     ],
 )
-@pytest.mark.parametrize("where", ["data", "FER_BENCH_WEIGHTS"])
+@pytest.mark.parametrize("where", [pytest.param("data", marks=pytest.mark.proof), "FER_BENCH_WEIGHTS"])
 def test_a_folder(tmp_path, monkeypatch, name, file, where):
     state = weights_of(name)
     folder = tmp_path / "data" / "weights" if where == "data" else tmp_path / "own"

@@ -139,7 +139,7 @@ def test_width_without_the_small_stem():
     [
         ("resnet18", {"stem_stride": 2, "width": 0.125, "zero_init_residual": True}),
         ("vgg11", {"stem_stride": 2, "width": 0.125}),
-        ("alexnet", {"stem_stride": 2}),
+        pytest.param("alexnet", {"stem_stride": 2}, marks=pytest.mark.proof),
         ("squeezenet1_1", {"stem_stride": 2}),
         ("shufflenet_v2", {"stem_stride": 2}),
         ("mobilenet_v3_small", {"stem_stride": 1}),

@@ -58,8 +58,14 @@ def stored(members, home, monkeypatch):
     return store, specs, ensembles
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize(
+    ("split", "rule"),
+    [
+        *(("test", rule) for rule in RULES),
+        ("validation", "stacking"),
+        *(pytest.param("validation", rule, marks=pytest.mark.proof) for rule in RULES if rule != "stacking"),
+    ],
+)
 def test_the_task_gives_what_the_stored_predictions_give(stored, rule, split):
     store, specs, ensembles = stored
     loaded = load_any(store, ensembles[rule].run_id)

@@ -12,7 +12,7 @@ from fer_bench.training import run as run_room
 from fer_bench.training import trainer as trainer_room
 from fer_bench.training.callbacks import EpochSeed
 from fer_bench.training.run import run
-from tests.forks import Forked
+from tests.forks import MEASURED, Forked
 from tests.training.conftest import ROOT, flags, last_weights, same_predictions, same_weights, wait_for
 
 # Epochs after the first take a second longer, so that there is a time to kill the run in.
@@ -81,6 +81,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(home, trained, start):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(MEASURED, reason="coverage handles the signal itself")
 def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     spec = trained[0]
     process = start(*flags(spec), before=SLOW)
