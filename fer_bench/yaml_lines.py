@@ -79,21 +79,36 @@ def read_yaml(path: Path, hint: str = "Check the name.") -> YamlFile:
 
 
 def _parsed(text: str) -> tuple[Any, yaml.Node | None]:
-    """A loader, and the node of the document that it has read."""
-    reader = FASTEST
+    """A loader, and the node of the document that it has read.
+
+    libyaml overflows the stack on what is nested deeply, takes some texts that Python's reader refuses, and tells
+    otherwise what is wrong with others: all of these are left to Python's.
+    """
+    if FASTEST is not yaml.SafeLoader and _is_alike(text):
+        loader = FASTEST(text)
+        try:
+            return loader, loader.get_single_node()
+        except yaml.YAMLError:
+            pass
+    plain = yaml.SafeLoader(text)
+    return plain, plain.get_single_node()
+
+
+def _is_alike(text: str) -> bool:
+    """Nothing deep, no tab, tag or block of text, no question mark in a bare word: the readers differ there alone."""
+    depth = 0
     try:
-        # libyaml's composer does not survive deep nesting, its parser does.
-        depth = 0
-        for event in yaml.parse(text, Loader=reader):
+        for event in yaml.parse(text, Loader=FASTEST):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                reader = yaml.SafeLoader
-                break
-        loader = reader(text)
-        return loader, loader.get_single_node()
+            if depth > MAX_DEPTH or getattr(event, "tag", None):
+                return False
+            if isinstance(event, yaml.ScalarEvent) and (
+                event.style in ("|", ">") or (not event.style and "?" in event.value)
+            ):
+                return False
     except (yaml.YAMLError, ValueError):
-        loader = yaml.SafeLoader(text)
-        return loader, loader.get_single_node()
+        return False
+    return "\t" not in text
 
 
 def _read_text(path: Path, hint: str) -> str:

@@ -14,6 +14,13 @@ os.environ.update({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1
 SMALL_SYNTH = {"n_train": 96, "n_validation": 32, "n_test": 40, "size": 48}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores: some tests wait for servers and for processes of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
 def pytest_collection_finish():
     """What the libraries keep for good is not searched for garbage again and again: half a second each time."""
     gc.collect()
@@ -51,6 +58,25 @@ def nothing_is_flushed_to_the_disk():
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def intervals_are_drawn_once():
+    """Records of the tests are few, and scored and verified again and again: what is drawn for them is drawn once."""
+    from fer_bench.scoring import score
+
+    draw, drawn = score.bootstrap_confusion, {}
+
+    def bootstrap_confusion(confusion, names):
+        counts = np.asarray(confusion)
+        key = counts.shape, counts.tobytes(), tuple(names)
+        if key not in drawn:
+            drawn[key] = draw(confusion, names)
+        return dict(drawn[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score, "bootstrap_confusion", bootstrap_confusion)
         yield
 
 

@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_bench import paths
+from fer_bench import paths, yaml_lines
 from fer_bench import spec as specs
 from fer_bench.assignments import parse_assignments
 from fer_bench.errors import SpecError
@@ -274,6 +275,31 @@ def test_bad_yaml_is_named_with_its_line(tmp_path, content, expected):
         specs.read_yaml(path)
     assert str(path) in error.value.problem
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b\tc\n",
+        "a: [b?, c]\n",
+        "a: |#\n",
+        "a: !\n",
+        "a: [" + "[" * 300,
+        "a: 'b\n",
+        "a: {b: 1, b: 2}\n",
+        "a: [1, 0x1, 1_0]\n",
+    ],
+)
+def test_what_is_read_and_refused_does_not_depend_on_libyaml(tmp_path, monkeypatch, text):
+    path, found = tmp_path / "x.yaml", []
+    path.write_text(text)
+    for reader in (yaml_lines.FASTEST, yaml.SafeLoader):
+        monkeypatch.setattr(yaml_lines, "FASTEST", reader)
+        try:
+            found.append(yaml_lines.read_yaml(path))
+        except SpecError as error:
+            found.append(str(error))
+    assert found[0] == found[1]
 
 
 def test_empty_and_missing_yaml(tmp_path):

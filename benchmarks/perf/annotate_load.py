@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
 import json
 import random
 import re
@@ -162,12 +164,11 @@ def make_study(folder: Path, images: int) -> Path:
 
 def make_links(study: Path, raters: int) -> dict[str, str]:
     """Path of the personal link per rater, made by the real verb."""
+    from fer_bench.cli.annotate import app
+
     out = study.parent / "links.csv"
-    subprocess.run(
-        [sys.executable, "-c", _LAUNCH, "links", str(study), "--raters", str(raters), "--out", str(out)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        app(["links", str(study), "--raters", str(raters), "--out", str(out)], standalone_mode=False)
     rows = [line.split(",") for line in out.read_text().splitlines()[1:]]
     return {name: "/r/" + url.rpartition("/")[2] for _, name, url in rows}
 

@@ -87,6 +87,7 @@ def spec_of(options: argparse.Namespace) -> RunSpec:
         dataset="synthfaces",
         dataset_options={"n_train": 16 if options.cpu else N_FACES, "n_validation": 14, "n_test": 14},
         model="resnet18",
+        model_options={"width": 0.25} if options.cpu else {},
         image_size=32 if options.cpu else 224,
         epochs=1,
         batch_size=options.batch,
@@ -229,7 +230,7 @@ def plain(
     """Images per second of a loop that does nothing but train, on one batch that is on the device already."""
     side = int(spec.image_size or 224)
     memory = torch.channels_last if channels_last else torch.contiguous_format
-    body = build_network("resnet18", 7, image_size=side).body.to(device.device)
+    body = build_network("resnet18", 7, image_size=side, options=dict(spec.model_options)).body.to(device.device)
     network: Any = in_channels_last(body) if channels_last else body.to(memory_format=torch.contiguous_format)
     optimizer = build_optimizer(spec.optimizer, network, spec.lr, spec.weight_decay, dict(spec.optimizer_options))
     images = torch.randn(options.batch, 3, side, side, device=device.device).contiguous(memory_format=memory)

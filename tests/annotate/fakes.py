@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -27,6 +29,12 @@ def run_verb(app: typer.Typer, *words: object) -> str:
 
 def draw_face(path: Path, mood: float, seed: int = 0, size: int = 96) -> None:
     """A face drawn from circles and a curve; ``mood`` from -1 (frown) to 1 (smile)."""
+    path.write_bytes(face_png(mood, seed, size))
+
+
+@cache
+def face_png(mood: float, seed: int, size: int) -> bytes:
+    """Drawn once: nearly every study has the same faces."""
     rng = random.Random(seed)
     scale = 4
     side = size * scale
@@ -59,7 +67,9 @@ def draw_face(path: Path, mood: float, seed: int = 0, size: int = 96) -> None:
     mouth = [(50 + 13 * t) * unit for t in (i / 20 - 1 for i in range(41))]
     points = [(x, (70 + 6 * mood * math.cos((x / unit - 50) / 13 * math.pi / 2)) * unit) for x in mouth]
     draw.line(points, fill=(150, 50, 55), width=int(2.4 * unit), joint="curve")
-    image.resize((size, size), Image.Resampling.LANCZOS).save(path)
+    content = io.BytesIO()
+    image.resize((size, size), Image.Resampling.LANCZOS).save(content, "png")
+    return content.getvalue()
 
 
 def write_study(folder: Path, per_class: int = 3, size: int = 48, **changes: object) -> Path:

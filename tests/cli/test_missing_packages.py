@@ -167,6 +167,7 @@ def answers_without_one(tmp_path_factory):
     return {package: (answer, folder) for package, (answer,) in zip(packages, found, strict=True)}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("package", ONE_PACKAGE)
 def test_one_package(package, answers_without_one):
     (code, _, error), folder = answers_without_one[package]

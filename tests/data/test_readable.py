@@ -102,7 +102,7 @@ def test_a_frame_is_a_number_and_leads_out_of_no_folder(tmp_path, name):
     ],
 )
 def test_a_session_whose_xml_cannot_be_read_is_counted(tmp_path, content):
-    write_semaine(tmp_path)
+    write_semaine(tmp_path, sessions=2, seconds=1)
     path = next(tmp_path.rglob("*.xml"))
     path.unlink()
     path.mkdir() if content is None else path.write_bytes(content)

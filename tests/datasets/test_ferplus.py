@@ -59,7 +59,7 @@ def official(votes, mode):
 ten_votes = st.lists(st.integers(0, 9), min_size=1, max_size=12).map(lambda taggers: np.bincount(taggers, minlength=10))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(votes=ten_votes, mode=st.sampled_from(["majority", "cross_entropy", "multi_target"]))
 def test_processing_follows_the_published_rules(votes, mode):
     expected = official(votes.tolist(), mode)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -180,13 +181,37 @@ def test_ferplus_names_the_layout_that_is_there_instead(tmp_path):
     assert "--dataset ferplus_generated" in error.value.hint
 
 
-@pytest.mark.skipif(
+needs_real = pytest.mark.skipif(
     "FER_BENCH_TEST_FERPLUS_GENERATED" not in os.environ,
     reason="FER_BENCH_TEST_FERPLUS_GENERATED names no folder with FER2013Train",
 )
+KNOWN = {"train": 28558, "validation": 3579, "test": 3573}
+
+
+@needs_real
+@pytest.mark.proof
 def test_the_real_layout():
     samples = read_ferplus_generated(os.environ["FER_BENCH_TEST_FERPLUS_GENERATED"])
     kept = samples.targets["fer8"] >= 0
-    assert {split: len(samples.where(split)) for split in SPLITS} == {"train": 28558, "validation": 3579, "test": 3573}
+    assert {split: len(samples.where(split)) for split in SPLITS} == KNOWN
     assert {split: int(kept[samples.where(split)].sum()) for split in SPLITS} == OFFICIAL
     assert samples.checksums == PROTOCOLS["ferplus_generated-fer8"].checksums
+
+
+@needs_real
+def test_the_real_test_split(tmp_path):
+    """The whole layout with its own test split, and the first images of the others."""
+    real = Path(os.environ["FER_BENCH_TEST_FERPLUS_GENERATED"])
+    listed = {split: (real / folder / "label.csv").read_text().splitlines() for split, folder in FOLDERS.items()}
+    assert {split: len(lines) for split, lines in listed.items()} == KNOWN
+    for split, folder in FOLDERS.items():
+        (tmp_path / folder).mkdir()
+        lines = listed[split] if split == "test" else listed[split][:50]
+        (tmp_path / folder / "label.csv").write_text("\n".join(lines))
+        for line in lines:
+            name = line.split(",")[0]
+            (tmp_path / folder / name).symlink_to(real / folder / name)
+    samples = read_ferplus_generated(str(tmp_path))
+    assert len(samples.where("test")) == KNOWN["test"]
+    assert int((samples.targets["fer8"][samples.where("test")] >= 0).sum()) == OFFICIAL["test"]
+    assert samples.checksums["test"] == PROTOCOLS["ferplus_generated-fer8"].checksums["test"]

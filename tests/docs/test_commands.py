@@ -53,7 +53,7 @@ SHELL = {"cd", "git", "source", "export"}
 ELSEWHERE = {"plugins.md", "CONTRIBUTING.md"}
 
 # What takes long: run by `make proofs`. Their options are checked here, and how pages are run is shown by the others.
-LONG = {"more.md", "tune.md", "cost.md", "reproduce.md"}
+LONG = {"more.md", "tune.md", "cost.md", "reproduce.md", "dataset.md", "model.md"}
 
 
 def verb_of(words):

@@ -132,16 +132,16 @@ class AtTimes(FakeFile):
 
 @pytest.mark.parametrize("rate", [10, 25, 60])
 def test_a_video_lasts_as_long_as_a_source_of_changing_rate(tmp_path, rate):
-    times = [*np.arange(50) / 25, *np.arange(2, 4, 0.5), *np.arange(4, 5, 1 / 60), 8.0]
+    times = [*np.arange(25) / 25, *np.arange(1, 2, 0.5), *np.arange(2, 2.5, 1 / 60), 4.0]
     summary = run_live(
         FakePredictor(),
         SquareDetector(),
-        AtTimes(times, 10.0, rate),
+        AtTimes(times, 5.0, rate),
         output=tmp_path / "o.mp4",
         table=tmp_path / "o.csv",
     )
     assert summary.frames == len(times) == len((tmp_path / "o.csv").read_text().splitlines()) - 1
-    assert duration(tmp_path / "o.mp4") == pytest.approx(10.0, abs=1.5 / rate)
+    assert duration(tmp_path / "o.mp4") == pytest.approx(5.0, abs=1.5 / rate)
 
 
 def test_a_clock_that_jumps_does_not_fill_the_disk(tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_what_containers_say_of_themselves(tmp_path):
         (tmp_path / "v.mkv").write_bytes(segment + tail)
         assert is_cut_off(tmp_path / "v.mkv") is cut
     rng = np.random.default_rng(0)
-    for _ in range(300):
+    for _ in range(100):
         damaged = bytearray((tmp_path / "v.mp4").read_bytes()[-2500:])
         damaged[:8] = b"\0\0\0\x08ftyp"
         for at in rng.integers(8, len(damaged), 20):

@@ -53,10 +53,18 @@ def test_a_cross_validation_shows_the_curves_of_its_folds(tmp_path):
 
 
 @pytest.mark.draws
-@pytest.mark.parametrize("names", [("valence",), ("valence", "arousal"), ("a", "b", "c")])
-def test_figures_are_drawn_for_any_number_of_values_and_of_samples(names):
+@pytest.mark.parametrize(
+    ("names", "sizes"),
+    [
+        (("valence",), (1,)),
+        (("valence", "arousal"), (60,)),
+        (("a", "b", "c"), (2,)),
+        *(pytest.param(names, (1, 2, 60), marks=pytest.mark.proof) for names in (("v",), ("v", "w"), ("a", "b", "c"))),
+    ],
+)
+def test_figures_are_drawn_for_any_number_of_values_and_of_samples(names, sizes):
     generator = np.random.default_rng(0)
-    for n in (1, 2, 60):
+    for n in sizes:
         truth = generator.uniform(-1, 1, size=(n, len(names)))
         found = truth + 0.3 * generator.normal(size=truth.shape)
         for draw in (value_figures.circumplex, value_figures.error_by_region, value_figures.residuals):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -62,16 +63,15 @@ def test_built_twice_it_is_the_same_to_the_byte(store, site, tmp_path):
     assert again.size == sum(map(len, content(site).values()))
 
 
-def test_a_second_build_writes_what_changed_and_removes_what_is_gone(store, tmp_path):
-    out = tmp_path / "out"
-    build_site(store, out)
+def test_a_second_build_writes_what_changed_and_removes_what_is_gone(store, site, tmp_path):
+    out = Path(shutil.copytree(site, tmp_path / "out"))
     before = content(out)
     (out / "index.html").write_text("old")
     (out / "gone.html").write_text("old")
     (out / "kept.html").write_text("a stranger's")
     (out / MANIFEST).write_text((out / MANIFEST).read_text() + "gone.html\n../outside\n/etc/hostname\n")
     (tmp_path / "outside").write_text("not of the site")
-    assert build_site(store, out).changed == 1
+    assert build_site(store, out, docs="docs/").changed == 1
     assert content(out) == before | {"kept.html": b"a stranger's"}
     assert (tmp_path / "outside").exists()
 

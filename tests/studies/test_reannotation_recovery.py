@@ -31,8 +31,8 @@ def test_planted_values_are_recovered_and_written(tmp_path: Path) -> None:
     simulation = simulate()
     answers = tmp_path / "answers.csv"
     write_answers(answers, simulation)
-    analysis = analyse(read_answers(answers), networks(simulation), n_resamples=120)
-    found = recovered(analysis, planted(simulation.crowd, n_drawn=20_000))
+    analysis = analyse(read_answers(answers), networks(simulation), n_resamples=60)
+    found = recovered(analysis, planted(simulation.crowd, n_drawn=10_000))
     single = {name: estimate.covers(value) for name, (value, estimate) in found.items() if not value.ndim}
     assert len(single) == 15
     # Fifteen 95 % intervals: one may miss, and none may miss by much.

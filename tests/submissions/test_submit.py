@@ -71,7 +71,7 @@ def names_by(questions, way):
     return "sha256", [image_digest(np.asarray(questions.images[i])) for i in range(len(ids))]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_spelling_and_format_gives_the_score_of_the_definition(questions, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("one")

@@ -118,6 +118,7 @@ def test_what_is_stopped_ends_with_its_children(engine, job):
     assert engine.running() == {}
 
 
+@pytest.mark.proof
 def test_a_node_that_dies_loses_its_job_and_no_process_survives(cluster, job):
     engine = make_engine(EngineOptions(on=f"ray:{cluster.address}"), "cpu")
     try:

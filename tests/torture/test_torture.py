@@ -13,14 +13,14 @@ KINDS = ("new records", "rewritten records", "grids", "rendering")
 def test_nothing_is_lost_under_kills(tmp_path):
     log = tmp_path / "log.txt"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.torture.torture", "--kills", "10", "--log", str(log)],
+        [sys.executable, "-m", "tests.torture.torture", "--kills", "5", "--log", str(log)],
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [f"{kind}: kills 10" for kind in KINDS]
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [f"{kind}: kills 5" for kind in KINDS]
 
 
 @pytest.mark.parametrize("kind", KINDS)

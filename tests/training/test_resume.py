@@ -96,8 +96,15 @@ def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     check_like(run(spec), home, trained)
 
 
-@pytest.mark.parametrize("batch", [0, 2])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("batch", "workers"),
+    [
+        (2, 0),
+        (0, 2),
+        pytest.param(0, 0, marks=pytest.mark.proof),
+        pytest.param(2, 2, marks=pytest.mark.proof),
+    ],
+)
 def test_an_epoch_that_was_not_finished_is_begun_anew(home, trained, monkeypatch, tiny, batch, workers):
     spec = tiny(epochs=3, execution={"workers": workers})
     with monkeypatch.context() as patch, pytest.raises(StopError):

@@ -80,10 +80,11 @@ def plan_download(
     """
     limits = limits or DownloadLimits()
     known = {} if retry_gone else read_journal(root / CONTROL_FOLDER / "gone.jsonl")
+    inside = root.resolve()
     there = gone = refused = links = in_archive = asked = 0
     first, every = Counter[str](), Counter[str]()
     for image in wanted:
-        target = None if image.defect else safe_target(root.resolve(), image.rel_path)
+        target = None if image.defect else safe_target(inside, image.rel_path)
         if target is None:
             refused += 1
             continue
