@@ -25,7 +25,7 @@ setup: $(STAMP) ## Make .venv and install everything at the pinned versions
 bench: $(STAMP) ## Train, test once, and put a scored row into the leaderboard
 	$(BIN)/fer-bench run $(FLAGS) $(ARGS)
 
-# One thread and one process for each core; what one process has compiled is there for the next.
+# One thread for each process, and one process more than there are cores (tests/conftest.py); what one process has compiled is there for the next.
 test: $(STAMP) ## Run the tests, on every core (ARGS="-n 0 tests/data" for one process)
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 

@@ -126,14 +126,20 @@ def real_cache(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def real_faces(real_cache, own_folders, monkeypatch):
+@pytest.fixture(scope="session")
+def real_folder():
     """The folder of the real FER2013, which ``FER_BENCH_TEST_FER2013`` names."""
     folder = os.environ.get("FER_BENCH_TEST_FER2013")
     if not folder or not (Path(folder) / "fer2013.csv").is_file():
         pytest.skip("FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
-    monkeypatch.setenv("FER_BENCH_CACHE", str(real_cache))
     return Path(folder)
+
+
+@pytest.fixture
+def real_faces(real_folder, real_cache, own_folders, monkeypatch):
+    """The folder of the real FER2013, with a cache that is shared."""
+    monkeypatch.setenv("FER_BENCH_CACHE", str(real_cache))
+    return real_folder
 
 
 @pytest.fixture

@@ -114,6 +114,14 @@ def of_networks(*arguments, kinds=NETWORKS, says=(), also=()):
     ]
 
 
+def reported(kinds):
+    return [case(f"{{{kind}}}", says="report .*report.html") for kind in kinds]
+
+
+def by_class(kinds):
+    return [case(f"{{{kind}}}", "--by=class", says="gap: .*") for kind in kinds]
+
+
 LISTED = {
     "datasets": "afew_va",
     "models": "resnet18",
@@ -291,7 +299,7 @@ CASES = {
         *(case(f"{{{kind}}}", "--corruptions", CPU, says=r"accuracy .* corrupted") for kind in ("fer7",)),
         *(refused(f"{{{kind}}}", "--corruptions", says=text) for kind, text in NO_NETWORK.items()),
         refused("{ensemble}", "--corruptions", says="is of kind 'ensemble'"),
-        *(case(f"{{{kind}}}", "--by=class", says="gap: .*") for kind in CLASSES if kind not in LIKE_ANOTHER),
+        *by_class(kind for kind in CLASSES if kind not in LIKE_ANOTHER),
         *(
             case(f"{{{kind}}}", "--by=brightness", says="thirds of the test images")
             for kind in ("fer7", "va", "folds", "vafolds", "vafold", "ensemble")
@@ -399,7 +407,7 @@ CASES = {
         refused("zzz", "{out}/more", says="unknown protocol 'zzz'"),
     ],
     "report": [
-        *(case(f"{{{kind}}}", says="report .*report.html") for kind in KINDS if kind not in LIKE_ANOTHER),
+        *reported(kind for kind in KINDS if kind not in LIKE_ANOTHER),
         *(
             case(protocol, says="report")
             for protocol in (
@@ -757,8 +765,8 @@ def prepare(verb, names, folder, fer_bench):
 
 
 REST = {
-    "report": [case(f"{{{kind}}}", says="report .*report.html") for kind in LIKE_ANOTHER],
-    "evaluate": [case(f"{{{kind}}}", "--by=class", says="gap: .*") for kind in LIKE_ANOTHER if kind in CLASSES],
+    "report": reported(LIKE_ANOTHER),
+    "evaluate": by_class(kind for kind in CLASSES if kind in LIKE_ANOTHER),
 }
 
 

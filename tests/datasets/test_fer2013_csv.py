@@ -3,9 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -300,12 +298,9 @@ def test_a_table_under_another_name_and_an_archive_are_pointed_out(faces, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def real_lines(tmp_path_factory):
+def real_lines(real_folder, tmp_path_factory):
     """Real lines of all three splits, and what is read from them."""
-    folder = Path(os.environ.get("FER_BENCH_TEST_FER2013", ""))
-    if not folder.name or not (folder / "fer2013.csv").is_file():
-        pytest.skip("FER_BENCH_TEST_FER2013 names no folder with the real fer2013.csv")
-    with (folder / "fer2013.csv").open() as file:
+    with (real_folder / "fer2013.csv").open() as file:
         text = "".join([next(file), *islice(file, 5), *islice(file, 28_699, 28_714)])
     path = tmp_path_factory.mktemp("lines") / "plain.csv"
     path.write_text(text)

@@ -5,11 +5,10 @@ from torch import nn
 from fer_bench.errors import SpecError
 from fer_bench.models.catalog import MODELS
 from fer_bench.models.zoo import build_network
+from tests.families import one_a_family
 from tests.paper_models import SEVENTEEN
 
 TORCHVISION = [name for name in MODELS if MODELS[name].source == "torchvision"]
-# The first of each family stands for it; `make proofs` has all of them.
-FIRST = {name[:4]: name for name in reversed(TORCHVISION)}.values()
 # Positions before global pooling of a 48 px face, with stride 1 and 2, by the beginning of the name.
 POSITIONS = {
     "resn": (6, 3),
@@ -48,9 +47,7 @@ def last_map(body, side=48):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.proof) for name in TORCHVISION]
-)
+@pytest.mark.parametrize("name", one_a_family(TORCHVISION))
 def test_every_network_takes_48_px_and_leaves_something_to_pool(name, stride):
     network = on_meta(name, stem_stride=stride)
     assert network.adapter.size == 48

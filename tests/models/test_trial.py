@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fer_bench.errors import SpecError, WeightsError
+from fer_bench.models import trial
 from fer_bench.models.catalog import MODELS, ModelEntry
 from fer_bench.models.trial import try_network, try_sides, try_specified
 from fer_bench.models.zoo import build_network
@@ -40,6 +41,21 @@ class Mine(nn.Module):
 @pytest.fixture(autouse=True)
 def mine(monkeypatch):
     monkeypatch.setitem(MODELS._items, "mine", ModelEntry("own", f"{__name__}:Mine", 48))
+
+
+def test_runs_that_share_a_network_share_its_trial(monkeypatch):
+    tried = []
+    monkeypatch.setattr(trial, "_tried", set())
+    monkeypatch.setattr(trial, "try_sides", lambda network, spec, n_outputs: tried.append(spec))
+    for settings in ({}, {"lr": 0.1, "seed": 3, "epochs": 2}, {"image_size": 32}, {"model_options": {"width": 2}}):
+        try_specified(RunSpec.model_validate({"model": "five_layer_cnn", **settings}), 7)
+    try_specified(RunSpec.model_validate({"model": "five_layer_cnn"}), 8)
+    assert [(spec.image_size, spec.model_options) for spec in tried] == [
+        (None, {}),
+        (32, {}),
+        (None, {"width": 2}),
+        (None, {}),
+    ]
 
 
 @pytest.mark.parametrize(

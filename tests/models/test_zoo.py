@@ -8,10 +8,8 @@ from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import MODELS, find_model
 from fer_bench.models.zoo import build_network
+from tests.families import one_a_family
 from tests.paper_models import SEVENTEEN
-
-# The first of each family stands for it; `make proofs` has all of them.
-FIRST = {name[:4]: name for name in reversed(list(MODELS))}.values()
 
 
 def built_on_meta(name, n=7, **settings):
@@ -19,9 +17,7 @@ def built_on_meta(name, n=7, **settings):
         return build_network(name, n, **settings).eval()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FIRST else pytest.mark.proof) for name in MODELS]
-)
+@pytest.mark.parametrize("name", one_a_family(MODELS))
 def test_every_alias_takes_a_48_px_face_and_has_the_asked_outputs(name):
     network = built_on_meta(name, 11, native_size=48)
     side = network.adapter.size

@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(home, trained, start):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(MEASURED, reason="coverage handles the signal itself")
+@pytest.mark.skipif(MEASURED, reason="where coverage is measured, it handles SIGTERM and ends the process")
 def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     spec = trained[0]
     process = start(*flags(spec), before=SLOW)
