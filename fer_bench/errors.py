@@ -91,7 +91,7 @@ class Interrupted(FerBenchError):
     exit_code = 143
 
 
-class Stopped(FerBenchError):
+class Stopped(Interrupted):
     """The user pressed Ctrl-C."""
 
     exit_code = 130

@@ -16,13 +16,14 @@ from lightning.pytorch.callbacks import Callback
 
 from fer_bench.atomic import write_atomically
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.errors import Interrupted, OutOfMemory, WeightsError
+from fer_bench.errors import Interrupted, OutOfMemory, Stopped, WeightsError
 from fer_bench.models.trained import read_checkpoint
 from fer_bench.protocols import Protocol
 from fer_bench.results import provenance
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tracking.session import Session
+from fer_bench.training import ctrl_c
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.distributed import is_first, take_from_first
 from fer_bench.training.hardware import Device
@@ -60,6 +61,7 @@ def fit(
 
     Raises:
         Interrupted: on SIGTERM.
+        Stopped: on Ctrl-C.
         RunNanError: the loss is NaN or infinite.
         WeightsError: the checkpoint to resume from is damaged.
     """
@@ -143,7 +145,10 @@ def _attempt(
     trainer = build_trainer(spec, protocol, device, folder, history, accumulate, session, watching)
     began = time.perf_counter()
     try:
-        trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)
+        with ctrl_c.heard():
+            trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)
+    except KeyboardInterrupt:
+        raise Stopped(*_interrupted(history, spec)) from None
     except SystemExit:
         # Lightning's SIGTERM handler leaves this way, with exit code 0.
         raise Interrupted(*_interrupted(history, spec)) from None

@@ -16,6 +16,7 @@ from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.durations import in_words
 from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
+from fer_bench.training import ctrl_c
 from fer_bench.training.hardware import Device
 from fer_bench.training.idle import VIEWS
 
@@ -159,7 +160,8 @@ def _measure(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(task, datamodule=datamodule)
+    with ctrl_c.heard():
+        trainer.fit(task, datamodule=datamodule)
     counted = clock.steps[_WARM_UP:] or clock.steps[-1:]
     return Pace(statistics.median(counted), statistics.median(clock.batches[1:] or clock.batches or [0.0])), len(
         counted

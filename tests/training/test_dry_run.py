@@ -1,6 +1,7 @@
 """What a run would be, and how long it would take."""
 
 import re
+import signal
 
 import pytest
 import yaml
@@ -42,6 +43,20 @@ def test_whole_steps_that_take_long_are_estimated_from_small_ones(home, tiny, mo
     monkeypatch.setattr(forecast, "_PATIENCE", 0.0)
     monkeypatch.setattr(forecast, "_FEW", 4)
     assert list(describe_run(tiny(epochs=3), Store()))[-1].endswith("from a step of 4 images")
+
+
+def test_ctrl_c_while_it_measures_is_ctrl_c(home, tiny, monkeypatch):
+    def stop(self, *args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(forecast._Clock, "on_train_batch_start", stop)
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(describe_run(tiny(epochs=2), Store()))
+        assert signal.getsignal(signal.SIGINT) == heard
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def test_what_is_done_is_said_to_be(home, tiny):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from fer_bench.errors import WeightsError
+from fer_bench.errors import Stopped, WeightsError
 from fer_bench.results.store import Store
 from fer_bench.training import run as run_room
 from fer_bench.training import trainer as trainer_room
@@ -32,13 +32,13 @@ class StopError(Exception):
     """Stands for whatever ends a process."""
 
 
-def stop_in_epoch(monkeypatch, epoch, batch=1):
+def stop_in_epoch(monkeypatch, epoch, batch=1, error=StopError):
     start = EpochSeed.on_train_batch_start
 
     def stop(self, trainer, pl_module, data, batch_idx):
         start(self, trainer, pl_module, data, batch_idx)
         if (trainer.current_epoch, batch_idx) == (epoch, batch):
-            raise StopError
+            raise error
 
     monkeypatch.setattr(EpochSeed, "on_train_batch_start", stop)
 
@@ -95,6 +95,18 @@ def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     assert "Traceback" not in error
     assert not Store().files()
     check_like(run(spec), home, trained)
+
+
+def test_ctrl_c_is_told_from_sigterm_and_the_next_is_heard(home, tiny, monkeypatch):
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Stopped, match="after 1 of 2 epochs") as stopped:
+            stop_in_epoch(patch, 1, 0, KeyboardInterrupt)
+            run(tiny(epochs=2))
+        assert stopped.value.exit_code == 130
+        assert signal.getsignal(signal.SIGINT) == heard
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 @pytest.mark.parametrize(
