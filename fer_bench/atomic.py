@@ -44,9 +44,22 @@ def write_atomically(path: Path, content: bytes, mode: int | None = None) -> Non
         path: where it goes; folders are made.
         content: all of it.
         mode: the file's permissions; None: what is usual for the user.
+
+    Raises:
+        OSError: it cannot be written; names the file, not the beginning of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_parts(path.parent, path.name)
+    try:
+        _write(path, content, mode)
+    except OSError as error:
+        # What is in the way of the beginning, or holds it, has the name of the beginning.
+        if error.errno in (None, errno.EEXIST, errno.ETIMEDOUT):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, content: bytes, mode: int | None) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     file = os.fdopen(_hold(part)[0], "r+b")
     try:

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fer_bench.annotate.export import write_file, write_table
+from fer_bench.atomic import write_atomically
 from fer_bench.data.label_file import write_labels
 from fer_bench.errors import FerBenchError
 from fer_bench.labels import FER7
@@ -38,3 +40,12 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, name):
     WRITERS[name](path)
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert path.read_bytes() != b"former"
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / ("a" * 255)):
+        with pytest.raises(OSError, match=re.escape(repr(str(path)))) as refused:
+            write_atomically(path, b"new")
+        assert ".part" not in str(refused.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]

@@ -82,7 +82,9 @@ def links(
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Make a new link to the admin page.")] = False,
     screener: Annotated[bool, typer.Option("--screener", help="Make a new link for pre-screening.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the links to this CSV instead of the terminal.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the links to this CSV instead of the terminal.")
+    ] = None,
     database: DatabaseOption = None,
 ) -> None:
     """Create personal links. They are shown once: the database keeps only hashes."""
@@ -145,7 +147,7 @@ def serve(
 @app.command()
 def export(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .csv, .parquet or .ann.")],
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="File to write, .csv, .parquet or .ann.")],
     layout: Annotated[
         Literal["long", "findingemo"] | None,
         typer.Option(
@@ -171,7 +173,7 @@ def export(
 @app.command()
 def prescreen(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write: path,label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="CSV to write: path,label.")],
     database: DatabaseOption = None,
 ) -> None:
     """Write the images chosen in pre-screening, for images.table of the annotation study."""

@@ -52,8 +52,12 @@ def evaluate_verb(
         str | None,
         typer.Option(metavar="GROUP", help="Instead: its stored predictions by class, frequency, pose, sharpness, ..."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the scores there.")] = None,
-    png: Annotated[Path | None, typer.Option(help="With --corruptions or --by: write the figure there.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="With --corruptions or --by: write the scores there.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="With --corruptions or --by: write the figure there.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="The dataset's task [default: the one that fits].")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Dataset root directory.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -247,7 +251,7 @@ def cross_dataset_verb(
 def predict_verb(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     run: Annotated[str, typer.Option(help="A run id, hf:ORG/NAME, or a file of `fer-bench export`.")],
-    csv: Annotated[Path | None, typer.Option(help="Write a table instead of printing it.")] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a table instead of printing it.")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Predict images with a trained network. A temporal model takes the images of each folder as the frames of a clip,

@@ -33,7 +33,9 @@ def add_verbs(app: typer.Typer) -> None:
 
 def card_verb(
     run: Annotated[str, typer.Argument(help="A run id, or the path of a record.")],
-    out: Annotated[Path | None, Opt(metavar="FILE", help="Write it there instead of printing it.")] = None,
+    out: Annotated[
+        Path | None, Opt(dir_okay=False, metavar="FILE", help="Write it there instead of printing it.")
+    ] = None,
     to: Annotated[str | None, Opt(metavar="hf:ORG/NAME", help="Where the network is, or will be.")] = None,
     licence: LICENCE = "",
 ) -> None:

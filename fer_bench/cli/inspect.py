@@ -98,7 +98,8 @@ def audit_verb(
         typer.Option("--set", metavar="KEY=VALUE", help="dataset_options of the dataset, such as its classes."),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG file for the distribution of valence and arousal in each split.")
+        Path | None,
+        typer.Option(dir_okay=False, help="PNG file for the distribution of valence and arousal in each split."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Read every file again, ignoring what is cached.")] = False,
 ) -> None:

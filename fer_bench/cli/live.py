@@ -17,8 +17,8 @@ def add_verbs(app: typer.Typer) -> None:
 def live_verb(
     run: Annotated[str, typer.Option(help="A run id, hf:ORG/NAME, or a file of `fer-bench export`.")],
     source: Annotated[str, typer.Option(help="The number of a camera, a video file, or a folder of images.")] = "0",
-    output: Annotated[Path | None, typer.Option(help="Write the annotated video (.mp4, .avi).")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a table with a row per face.")] = None,
+    output: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the annotated video (.mp4, .avi).")] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a table with a row per face.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Open no window.")] = False,
     realtime: Annotated[
         bool | None,

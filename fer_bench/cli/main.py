@@ -160,6 +160,8 @@ def _of_system(error: OSError) -> str:
             f"a file would become larger than this shell or file system allows ({where}). Raise the limit (ulimit -f),"
             " or use another folder, and try again."
         )
+    if error.errno == errno.EISDIR and error.filename:
+        return f"{error.filename} is a folder. Give the name of a file, and run the same command again."
     at = f"{error.filename}: " if error.filename else ""
     return (
         f"{at}{error.strerror or error}. Check the path, its permissions and the limits of this shell (ulimit -a), and"

@@ -27,7 +27,7 @@ def leaderboard_verb(
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Of the file, separated by commas; all if not given.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file; without it, the terminal.")] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="The file; without it, the terminal.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also render boards whose records have not changed; --check always does.")
     ] = False,

@@ -103,6 +103,7 @@ def test_a_limit_of_the_size_of_files(tmp_path):
             "a file would become larger than this shell or file system allows (a/b)",
         ),
         (OSError(13, "Permission denied", "a/b"), "a/b: Permission denied"),
+        (OSError(21, "Is a directory", "a/b"), "a/b is a folder. Give the name of a file"),
         (OSError(24, "Too many open files"), "Too many open files"),
         (OSError(122, "Disk quota exceeded", "a/b"), "the disk is full (a/b)"),
     ],

@@ -256,6 +256,29 @@ def test_usage_errors_are_one_understandable_message(fer_bench, arguments, says)
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", ".", "--run", "abc", "--csv"),
+        ("evaluate", "abc", "--by", "class", "--csv"),
+        ("evaluate", "abc", "--by", "class", "--png"),
+        ("live", "--run", "abc", "--csv"),
+        ("live", "--run", "abc", "--output"),
+        ("leaderboard", "--protocol", "fer2013-fer7", "--out"),
+        ("audit", "synthfaces", "--figure"),
+        ("card", "abc", "--out"),
+        ("annotate", "links", "study.yaml", "--out"),
+        ("annotate", "export", "study.yaml", "--out"),
+        ("annotate", "prescreen", "study.yaml", "--out"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_in_place_of_a_file_to_write_is_refused_first(fer_bench, tmp_path, arguments):
+    done = fer_bench(*arguments, tmp_path)
+    assert done.code == 2
+    assert f"'{tmp_path}' is a directory" in " ".join(done.err.split())
+
+
 def test_a_full_disk_while_the_result_is_written(fer_bench, own_folders, monkeypatch, drawn_cache):
     fsync = os.fsync
 
