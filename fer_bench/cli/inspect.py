@@ -191,8 +191,11 @@ def _metrics() -> Iterable[tuple[str, str]]:
 
 def _protocols() -> Iterable[tuple[str, str]]:
     from fer_bench.protocols import PROTOCOLS
+    from fer_bench.results.store import Store
 
     yield from ((name, PROTOCOLS[name].title) for name in PROTOCOLS)
+    # Of data of one's own, and of others that only their records know.
+    yield from ((name, "has records here") for name in Store().protocols() if name not in PROTOCOLS)
 
 
 def _suites() -> Iterable[tuple[str, str]]:
@@ -212,12 +215,14 @@ def _recipes(dataset: str = "", model: str = "") -> Iterable[tuple[str, str]]:
 def _list_runs(wanted: Wanted) -> None:
     from fer_bench.results.store import Store
 
-    lines, more = page_of(Store(), wanted)
+    store = Store()
+    lines, more = page_of(store, wanted)
     width = max([28, *(len(entry) for entry, _ in lines)])
     for entry, about in lines:
         typer.echo(f"{entry:{width}s} {about}".rstrip())
-    if not lines and wanted != Wanted():
-        typer.echo("no run fits.", err=True)
+    if not lines:
+        none = f"there is no run in {store.results} yet. `fer-bench run` makes the first."
+        typer.echo("no run fits." if wanted != Wanted() else none, err=True)
     if more:
         typer.echo(f"--page {wanted.page + 1} shows more.", err=True)
 

@@ -71,6 +71,7 @@ def _as_file(
     from fer_bench.errors import SpecError
     from fer_bench.leaderboard.export import FORMATS, export
     from fer_bench.registry import unknown_name
+    from fer_bench.results.protocol import named_protocol
 
     if kind not in FORMATS:
         raise unknown_name("format", kind, FORMATS)
@@ -82,6 +83,9 @@ def _as_file(
         raise SpecError(problem, "Add --out FILE.")
     named = [] if columns is None else [name.strip() for name in columns.split(",")]
     content = export(store, protocol, kind, columns=named, top=top)
+    chosen = named_protocol(protocol, store).name
+    if chosen not in store.protocols():
+        typer.echo(f"{chosen} has no record in {store.results}: the board is empty.", err=True)
     if out is not None:
         write_atomically(out, content)
         typer.echo(f"wrote {out}")

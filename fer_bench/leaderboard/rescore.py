@@ -94,7 +94,7 @@ def _files(store: Store, reference: str | None, protocol: str | None) -> Iterato
         problem = f"no record was found in {store.results}: there is nothing to score."
         raise RecordError(problem, "`fer-bench run` makes a first record; FER_BENCH_LEADERBOARDS names another folder.")
     if protocol is not None and protocol not in known:
-        raise unknown_name("protocol", protocol, known)
+        raise unknown_name("protocol with records", protocol, known)
     yield from store.files(protocol)
     yield from store.grids(protocol)
 

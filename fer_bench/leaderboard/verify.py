@@ -60,7 +60,7 @@ def verify(
             problem = f"protocol {name!r}: no record was found in {store.results}: nothing was verified."
             raise RecordError(problem, NO_RECORD_HINT)
         if name not in known:
-            raise unknown_name("protocol", name, known)
+            raise unknown_name("protocol with records", name, known)
     names = sorted(set(protocols)) if protocols else known
     files = {name: [*store.files(name), *store.grids(name)] for name in names}
     # Also of protocols whose last record has been deleted.

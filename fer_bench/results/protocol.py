@@ -61,5 +61,5 @@ def named_protocol(protocol: str | Protocol, store: Store) -> Protocol:
     found = find_protocol(protocol, store.records(protocol))
     if found is None or (mistyped and protocol not in PROTOCOLS and VIA not in protocol):
         kind = "protocol"
-        raise unknown_name(kind, protocol, PROTOCOLS)
+        raise unknown_name(kind, protocol, [*PROTOCOLS, *store.protocols()])
     return found

@@ -473,7 +473,7 @@ CASES = {
         case(says="no difference"),
         case("synthfaces-va", says="no difference"),
         case("--all", "--processes=1", says="recomputed from their predictions.* no difference"),
-        refused("zzz", says="unknown protocol 'zzz'"),
+        refused("zzz", says="unknown protocol with records 'zzz'"),
     ],
     "rescore": [
         *(
@@ -486,7 +486,7 @@ CASES = {
         case(says=r"cohen_kappa, mcc added to \d+ records?"),
         case(says="nothing added to 0 records"),
         refused("zzz", says="no record matches 'zzz'"),
-        refused("--protocol=zzz", says="unknown protocol 'zzz'"),
+        refused("--protocol=zzz", says="unknown protocol with records 'zzz'"),
         refused("{fer7}", "--protocol=synthfaces-fer7", says="a run or a protocol, not both"),
     ],
     "compare": [

@@ -39,11 +39,26 @@ def test_list_can_be_narrowed(fer_bench):
 
 
 def test_list_of_runs(fer_bench):
-    assert fer_bench("list", "runs").out == ""
+    none = fer_bench("list", "runs")
+    assert (none.code, none.out) == (0, "")
+    assert "there is no run in" in none.err
     Store().put(
         Record(run_id="aa-s0", row="aa", protocol="toy-fer7", task="fer7", dataset="toy", model="net", recipe="plain")
     )
     assert fer_bench("list", "runs").out.split() == ["toy-fer7/net/aa-s0", "finished", "net", "(plain)"]
+
+
+def test_protocols_of_ones_own_are_listed_and_suggested_and_an_empty_board_is_said_to_be(fer_bench):
+    Store().put(Record(run_id="aa-s0", row="aa", protocol="mine-fer7", task="fer7", dataset="folder:mine", model="net"))
+    assert "mine-fer7" in [line.split()[0] for line in fer_bench("list", "protocols").out.splitlines()]
+    refused = fer_bench("leaderboard", "--protocol", "mein-fer77")
+    assert refused.code == 2
+    assert "'mine-fer7'" in refused.err
+    for name in ("jaffe-fer7", "folder:yours-fer7"):
+        empty = fer_bench("leaderboard", "--protocol", name)
+        assert empty.code == 0
+        assert f"{name.removeprefix('folder:')} has no record in" in empty.err
+    assert "no record" not in fer_bench("leaderboard", "--protocol", "mine-fer7").err
 
 
 def test_version_and_help(fer_bench):

@@ -53,7 +53,7 @@ def test_untouched_records_verify(store):
     report.require_ok()
     assert verify(store, ["toy-fer7"]) == report
     assert verify(store, []) == report
-    with pytest.raises(UnknownNameError, match=r"unknown protocol 'toy-fer8'.*'toy-fer7'"):
+    with pytest.raises(UnknownNameError, match=r"unknown protocol with records 'toy-fer8'.*'toy-fer7'"):
         verify(store, ["toy-fer8"])
 
 

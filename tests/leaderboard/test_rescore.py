@@ -144,7 +144,7 @@ def test_one_run_and_one_protocol(store):
     assert rescore(store, "bbb-s0").n_done == 1
     assert [path.stem for path in store.files() if "mcc" in path.read_text()] == ["bbb-s0"]
     assert rescore(store, protocol=PROTOCOL.name).n_done == 2
-    with pytest.raises(UnknownNameError, match="unknown protocol 'toy-fer8'"):
+    with pytest.raises(UnknownNameError, match="unknown protocol with records 'toy-fer8'"):
         rescore(store, protocol="toy-fer8")
     with pytest.raises(RecordError, match="no record matches 'zzz'"):
         rescore(store, "zzz")
