@@ -4,12 +4,14 @@ asks here.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from fer_bench import plugins
+from fer_bench import paths, plugins
 from fer_bench.errors import PluginError, SpecError, UnknownNameError
 from fer_bench.protocols.options import DatasetOptions, read_options
 from fer_bench.protocols.protocol import PROTOCOLS, Protocol
@@ -158,7 +160,24 @@ def unknown_dataset(dataset: str) -> UnknownNameError:
             problem = f"{'+'.join(names)}: {dataset!r} cannot be joined with others."
             return UnknownNameError(problem, "Only datasets that the package knows by name can.", "dataset")
     written = [DATASETS[name].written or name for name in DATASETS]
-    return unknown_name("dataset", dataset, plugins.known("dataset", written))
+    unknown = unknown_name("dataset", dataset, plugins.known("dataset", written))
+    if own := _own_data(dataset):
+        return UnknownNameError(unknown.problem, f"{unknown.hint} {own}", unknown.kind)
+    return unknown
+
+
+def _own_data(name: str) -> str:
+    """How a folder or a table that is there under this name is written; empty where neither is."""
+    root = paths.data_root()
+    # No file can have some names.
+    with contextlib.suppress(OSError, ValueError):
+        for place in (root / name, Path(name)):
+            if place.is_file():
+                return f"Your own table {place} is written table:{name}."
+            if place.name and place.is_dir():
+                where = "" if place.parent == root else f", with --data-dir {place.parent}"
+                return f"Your own folder {place} is written folder:{place.name}{where}."
+    return ""
 
 
 def info_at_hand(dataset: str) -> DatasetInfo:

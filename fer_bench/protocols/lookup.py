@@ -50,7 +50,11 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", options: Mapping[st
     name = dataset_name(dataset)
     if not re.sub(r"[_.+-]", "", name).isalnum() or name.startswith("."):
         problem = f"dataset name {name!r}: only letters, digits, '_', '-', '+' and '.' can be used."
-        raise SpecError(problem, f"Rename the {'table' if dataset.startswith('table:') else 'folder'}.")
+        if alone := name.rstrip("/").rpartition("/")[2] if "/" in name else "":
+            hint = f"Name the folder alone, folder:{alone}, and the one that it is in with --data-dir."
+        else:
+            hint = f"Rename the {'table' if dataset.startswith('table:') else 'folder'}."
+        raise SpecError(problem, hint)
     key = f"{name}-{task}"
     target, via, source = task.partition(VIA)
     if via:

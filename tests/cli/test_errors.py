@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fer_bench.labels import FER7
+from fer_bench.protocols.dataset import unknown_dataset
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from tests.fakes import (
@@ -62,7 +63,7 @@ def fails(fer_bench, own_folders):
     ("arguments", "says"),
     [
         (("--dataset", "fer2031"), ("unknown dataset 'fer2031'", "Did you mean 'fer2013'")),
-        (("--dataset", "folder:../x"), ("../x", "Rename the folder")),
+        (("--dataset", "folder:../x"), ("../x", "folder:x", "--data-dir")),
         (("--model", "resnext110"), ("unknown model 'resnext110'", "'resnext101'")),
         (("--model", "timm:convnext_tinny"), ("'timm:convnext_tiny'",)),
         (("--task", "fer9"), ("unknown task 'fer9'", "'fer7'")),
@@ -112,6 +113,18 @@ def test_missing_data_says_where_was_looked_and_how_to_get_it(fails, tmp_path):
             says=(name, str(tmp_path / "none"), "--data-dir"),
         )
     fails("run", "--dataset", "fer2013", says=(str(tmp_path / "data" / "fer2013"), "FER_BENCH_DATA"))
+
+
+def test_data_of_ones_own_without_the_prefix(fails, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_BENCH_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "inner").mkdir(parents=True)
+    (tmp_path / "labels.csv").touch()
+    fails("run", "--dataset", "mine", says=("unknown dataset 'mine'", "is written folder:mine."))
+    fails("run", "--dataset", "mine/inner", says=(f"is written folder:inner, with --data-dir {tmp_path / 'mine'}.",))
+    fails("run", "--dataset", "labels.csv", says=("is written table:labels.csv.",))
+    fails("template", "mine-fer7", says=("is written folder:mine.",))
+    assert "written" not in str(unknown_dataset("a" * 300))
 
 
 def test_data_that_is_wrong_is_named_with_file_and_line(fails, tmp_path):
