@@ -67,7 +67,10 @@ def _former(out: Path) -> set[str]:
     manifest = out / MANIFEST
     if manifest.is_file():
         return set(manifest.read_text(encoding="utf-8").splitlines())
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        problem = f"{out} is a file, and a site is a folder."
+        raise SpecError(problem, "Give a new folder with --out.")
+    if out.exists() and any(out.iterdir()):
         problem = f"{out} is not empty, and holds no site."
         raise SpecError(problem, "Give a new folder with --out, or empty this one.")
     return set()

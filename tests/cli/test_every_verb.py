@@ -468,6 +468,7 @@ CASES = {
         case("--out={out}/site", says=r"files \d+, .* changed"),
         case("--out={out}/site", "--docs=docs", says="changed"),
         refused("--out={images}", says="is not empty, and holds no site"),
+        refused("--out={submission}", says="is a file, and a site is a folder"),
     ],
     "verify": [
         case(says="no difference"),
