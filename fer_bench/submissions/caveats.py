@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NOT_REPEATABLE = "not repeatable from here"
 SEEN = "test faces possibly seen"
+NOTHING = "nothing"
 _PERFECT_FROM = 100
 _EXACT = 1e-9
 # What rounding to float32 may add to a value, as a share of the scale.
@@ -37,7 +38,10 @@ def of(protocol: Protocol, statement: Statement, data: Mapping[str, Any]) -> lis
     found = [*protocol.caveats, *statement.caveats, *([] if statement.source else [NOT_REPEATABLE])]
     found.append(f"trained on {', '.join(trained_on)}" if trained_on else "training data not stated")
     # Of its own training split the audit knows which test faces are in it; of any other data nobody does.
-    if {plain(name) for name in trained_on} != {plain(protocol.dataset)}:
+    data_of = {plain(name) for name in trained_on}
+    if data_of == {NOTHING}:
+        pass
+    elif data_of != {plain(protocol.dataset)}:
         found.append(SEEN)
     elif data.get("n_test_duplicates"):
         found.append(f"{data['n_test_duplicates']} test faces seen as near-duplicates")

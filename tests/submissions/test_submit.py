@@ -227,6 +227,8 @@ def test_the_row_says_what_must_be_known_of_it(given_questions, tmp_path):
     assert any("8 of 28 samples are not answered and count as wrong" in note for note in done.record.notes)
     own = submit(store, path, PROTOCOL, Statement("own", trained_on=("FER2013",)))
     assert "test faces possibly seen" not in own.record.caveats
+    untrained = submit(store, path, PROTOCOL, Statement("rule", trained_on=("Nothing",)))
+    assert untrained.record.caveats == ["not repeatable from here", "trained on Nothing"]
     silent = submit(store, path, PROTOCOL, Statement("silent"))
     assert silent.record.caveats[1:] == ["training data not stated", "test faces possibly seen"]
 
