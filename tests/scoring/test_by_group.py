@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import TASKS, Protocol
+from fer_bench.protocols import TASKS, Protocol, own_values
 from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.by_group import score_groups
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.regression import ccc
 from fer_bench.scoring.score import correct, score
+from fer_bench.value_sets import ValueSet
 from tests.plain_bootstrap import bootstrap, mean_over_dimensions
 
 N = 200
@@ -73,6 +74,15 @@ def test_groups_of_values_and_whole_clips():
     expected = bootstrap(own, (predictions.targets, predictions.outputs, HALVES == "a"), groups=clips)
     assert found.groups[0].interval == pytest.approx(expected, abs=1e-6)
     assert found.unit == "clips or people"
+
+
+def test_of_errors_the_smaller_group_is_best():
+    rmse = own_values(ValueSet(("valence", "arousal"), primary="rmse"))
+    predictions = of_values()
+    predictions.outputs[HALVES == "b"] += 0.5
+    gap = score_groups(Protocol("toy", rmse), predictions, members(HALVES)).gap
+    assert (gap.best, gap.worst) == ("a", "b")
+    assert 0 < gap.interval[0] < gap.difference < gap.interval[1]
 
 
 def test_small_groups_are_shown_and_not_compared():
