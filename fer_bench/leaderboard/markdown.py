@@ -25,7 +25,7 @@ from fer_bench.leaderboard.ranking import mark, of_values, ranking
 from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
-from fer_bench.metrics import NONE, is_share, number, unit_sign
+from fer_bench.metrics import NONE, number, unit_sign
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.rows import metric
 
@@ -185,7 +185,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         [
             *(escape(names[row.model, row.key]) for row in (gain.fused, gain.part)),
             *(mean_std(row, primary) for row in (gain.fused, gain.part)),
-            f"{gain.difference * (100 if is_share(primary) else 1):+.2f}",
+            ("+" if gain.difference >= 0 else "") + number(gain.difference, primary),
             p_value(gain.p),
             f"**{gain.verdict(board.protocol.higher_is_better)}**",
         ]
@@ -245,8 +245,8 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         return ["## Under other splits", about + " No settings were run under both."]
     header = [
         "Model",
-        f"{title(primary)} here",
-        *(f"{title(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
+        f"{title(primary)}{unit_sign(primary)} here",
+        *(f"{title(primary)}{unit_sign(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
     ]
     rows = [
         [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]
