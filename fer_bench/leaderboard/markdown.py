@@ -152,11 +152,10 @@ def _reading(board: Board) -> str:
     clean = max((n for placed in board.placed if (n := placed.row.value("clean/n")) is not None), default=None)
     if board.n_duplicates and clean:
         samples += f"; *without duplicates*: the {int(clean):,} that have no near-duplicate in another split"
-    grouped = (
-        " (whole clips or people)"
-        if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records)
-        else ""
-    )
+    states = {bool(metric(record.metrics, "n_groups")) for placed in board.placed for record in placed.row.records}
+    grouped = " (whole clips or people)" if states == {True} else ""
+    if len(states) == 2:
+        grouped = " (whole clips or people in the rows of newer records, single samples in the others)"
     lines = [
         f"{primary} on {samples}. *67.7 ± 0.1 (3)*: mean and standard deviation of three seeds; without brackets, one"
         f" seed. The interval is over test samples{grouped}."

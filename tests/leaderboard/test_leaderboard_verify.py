@@ -7,14 +7,15 @@ import pytest
 from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.differences import compare_values
+from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.significance import mcnemar_p
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct
-from tests.leaderboard.fake_records import N, paired_weighted_f1, put, record, run
+from fer_bench.scoring.score import correct, score
+from tests.leaderboard.fake_records import PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
 from tests.plain_bootstrap import paired_bootstrap
 
 
@@ -55,6 +56,18 @@ def test_untouched_records_verify(store):
     assert verify(store, []) == report
     with pytest.raises(UnknownNameError, match=r"unknown protocol 'toy-fer8'.*'toy-fer7'"):
         verify(store, ["toy-fer8"])
+
+
+def test_intervals_over_whole_groups_and_those_of_records_that_know_of_none(tmp_path):
+    store, people = Store(tmp_path), np.array([f"p{i // 10:03d}" for i in range(N)])
+    test = predictions(0.7, 3, groups=people)
+    for row, by_sample in (("new", False), ("old", True)):
+        put(store, (record(row=row, test=test, scores=score(PROTOCOL, test, by_sample=by_sample)), {"test": test}))
+    assert verify(store).ok
+    (page,) = (text for path, text in render(store).items() if path.stem == PROTOCOL.name)
+    assert "(whole clips or people in the rows of newer records, single samples in the others)" in page
+    tamper(store, "new-s0", lambda content: content["metrics"].pop("n_groups"))
+    assert {difference.key for difference in verify(store).differences} >= {"metrics.intervals.accuracy.0"}
 
 
 @pytest.mark.parametrize(
