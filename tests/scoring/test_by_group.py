@@ -6,6 +6,7 @@ import pytest
 
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol, own_values
+from fer_bench.results.corruptions import against_clean
 from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.by_group import score_groups
 from fer_bench.scoring.classification import confusion_matrix, confusion_statistic, predicted_classes
@@ -147,3 +148,9 @@ def test_no_drop_from_a_score_that_is_not_above_zero():
     assert found["clean"] < 0
     assert found["drop"] is None
     assert found["intervals"]["drop"] is None
+
+
+def test_what_grows_is_above_clean():
+    assert against_clean(0.123) == "12.3 % below clean"
+    assert against_clean(0.123, (0.1, 0.15)) == "12.3 % below clean (95 % interval 10.0 to 15.0)"
+    assert against_clean(-0.3, (-0.4, 0.1)) == "30.0 % above clean (95 % interval -10.0 to 40.0)"
