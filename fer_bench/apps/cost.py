@@ -52,7 +52,8 @@ def cost_of_run(store: Store, reference: str, device: Device, *, timed: bool = T
     Raises:
         RecordError: it has no network of its own, with what to do instead.
     """
-    record = store.get(reference)
+    # A cross-validation has one network a fold, and was trained as long as all of them.
+    asked = record = store.get(reference)
     if record.data.get("folds"):
         record = store.get(str(record.data["folds"][0]))
     network = costs.network_of(record)
@@ -63,7 +64,7 @@ def cost_of_run(store: Store, reference: str, device: Device, *, timed: bool = T
         raise RecordError(problem, hint)
     recall(record)
     found = _measured(store, network, spec_of(record), native_size(record, spec_of(record)), device, timed, again)
-    return Measured(found, max(int(record.spec.get("tta") or 0), 1), energy_of(record))
+    return Measured(found, max(int(record.spec.get("tta") or 0), 1), energy_of(asked))
 
 
 def cost_of_model(store: Store, settings: dict[str, Any], device: Device, *, timed: bool, again: bool) -> Measured:

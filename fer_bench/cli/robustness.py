@@ -66,7 +66,7 @@ def _figure(store: Store, record: Record, found: Corrupted) -> bytes:
 
 def lines_of(found: Corrupted) -> list[str]:
     """What a terminal shows."""
-    from fer_bench.results.corruptions import N_STRENGTHS, TITLES
+    from fer_bench.results.corruptions import N_STRENGTHS, TITLES, against_clean
     from fer_bench.scoring.corrupted import mean_of, relative_drop
 
     share = is_share(found.metric)
@@ -92,9 +92,7 @@ def lines_of(found: Corrupted) -> list[str]:
         [f"{title}{unit}", *map(str, range(1, N_STRENGTHS + 1)), "mean", "95 % interval", "below clean"],
         [*rows, overall],
     )
-    pair = found.intervals.get("drop")
-    reach = "" if pair is None else f" (95 % interval {100 * pair[0]:.1f} to {100 * pair[1]:.1f})"
-    drop = "relative drop undefined" if found.drop is None else f"{100 * found.drop:.1f} % below clean{reach}"
+    drop = "relative drop undefined" if found.drop is None else against_clean(found.drop, found.intervals.get("drop"))
     lines = [
         *table,
         (

@@ -20,6 +20,8 @@ from fer_bench.leaderboard.significance import (
     align,
     choose_test,
     deviations_of,
+    grouped_gain,
+    grouped_p,
     joint_table,
     resampled_gain,
     table_p,
@@ -32,7 +34,7 @@ from fer_bench.results.copies import same_order
 from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
-from fer_bench.scoring.resampling import percentiles
+from fer_bench.scoring.resampling import Units, percentiles
 from fer_bench.scoring.rows import Row, by_seed, rows_of
 from fer_bench.scoring.score import correct
 from fer_bench.scoring.undefined import Float
@@ -101,7 +103,8 @@ def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Co
         store: records and predictions.
         a: a row's digest, a run id, or the beginning of either.
         b: the other.
-        given_networks: test the trained networks themselves, over test samples alone: McNemar's test, or a bootstrap.
+        given_networks: test the trained networks themselves, over test samples alone: McNemar's test, or a bootstrap;
+            of whole groups where samples belong together.
 
     Raises:
         RecordError: no such row; or label sets, metrics, checksums, test ids or targets differ; the error names which.
@@ -173,7 +176,7 @@ def _of_recipes(
     training varies.
     """
     known = {
-        run_ids(row): deviations_of(np.stack([correct(predictions) for predictions in split]))
+        run_ids(row): deviations_of(np.stack([correct(predictions) for predictions in split]), _units(splits))
         for row, split in zip(rows, splits, strict=False)
     }
     uncertainty = Uncertainty(protocol, [*_beside(store, rows), *rows], store.predictions, known)
@@ -211,9 +214,21 @@ def _untested(protocol: Protocol) -> RecordError:
 
 def _by_outcomes(splits: Sequence[Sequence[Predictions]]) -> tuple[float, Float, str, int]:
     right = [np.sum([correct(predictions) for predictions in split], axis=0).astype(np.uint16) for split in splits]
+    units = _units(splits)
+    if units.member is not None:
+        drawn = grouped_gain(right[0] / len(splits[0]) - right[1] / len(splits[1]), units)
+        p = grouped_p(drawn, units.n)
+        test = f"paired bootstrap over {units.n:,} groups of samples of the networks as they are"
+        return 1.0 if p is None else p, drawn, test, len(right[0])
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
     test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
     return table_p(table), resampled_gain(table), f"{test} of the networks as they are", int(table.sum())
+
+
+def _units(splits: Sequence[Sequence[Predictions]]) -> Units:
+    """What is drawn: samples, or the groups that the first row's predictions know; all are in their order."""
+    first = splits[0][0]
+    return Units.of(len(first), first.groups)
 
 
 def _by_replicates(store: Store, rows: Sequence[Row], protocol: Protocol) -> tuple[float, Float, str, int]:

@@ -14,7 +14,7 @@ from fer_bench.scoring.rows import Row
 
 @dataclass(frozen=True)
 class GapComparison:
-    """Accuracy on training images minus accuracy on test images, of row a and row b.
+    """Accuracy on training images minus accuracy on test images, of row a and row b, whose networks are taken as given.
 
     Args:
         gap_a: mean over seeds, as a share.
@@ -42,7 +42,7 @@ class GapComparison:
             if self.p < ALPHA
             else "Neither overfits significantly more"
         )
-        return f"{verdict}: {gaps} ({difference}, paired bootstrap)."
+        return f"{verdict}: {gaps} ({difference}, paired bootstrap of the networks as they are)."
 
 
 def compare_gaps(a: Row, b: Row) -> GapComparison | None:

@@ -25,7 +25,7 @@ from fer_bench.leaderboard.ranking import mark, of_values, ranking
 from fer_bench.leaderboard.reported import Reported
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.leaderboard.split_comparison import side_by_side
-from fer_bench.metrics import NONE, is_share, number, unit_sign
+from fer_bench.metrics import NONE, number, unit_sign
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.rows import metric
 
@@ -152,11 +152,10 @@ def _reading(board: Board) -> str:
     clean = max((n for placed in board.placed if (n := placed.row.value("clean/n")) is not None), default=None)
     if board.n_duplicates and clean:
         samples += f"; *without duplicates*: the {int(clean):,} that have no near-duplicate in another split"
-    grouped = (
-        " (whole clips or people)"
-        if any(metric(record.metrics, "n_groups") for placed in board.placed for record in placed.row.records)
-        else ""
-    )
+    states = {bool(metric(record.metrics, "n_groups")) for placed in board.placed for record in placed.row.records}
+    grouped = " (whole clips or people)" if states == {True} else ""
+    if len(states) == 2:
+        grouped = " (whole clips or people in the rows of newer records, single samples in the others)"
     lines = [
         f"{primary} on {samples}. *67.7 ± 0.1 (3)*: mean and standard deviation of three seeds; without brackets, one"
         f" seed. The interval is over test samples{grouped}."
@@ -185,7 +184,7 @@ def _gains(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         [
             *(escape(names[row.model, row.key]) for row in (gain.fused, gain.part)),
             *(mean_std(row, primary) for row in (gain.fused, gain.part)),
-            f"{gain.difference * (100 if is_share(primary) else 1):+.2f}",
+            ("+" if gain.difference >= 0 else "") + number(gain.difference, primary),
             p_value(gain.p),
             f"**{gain.verdict(board.protocol.higher_is_better)}**",
         ]
@@ -245,8 +244,8 @@ def _siblings(board: Board, names: Mapping[tuple[str, str], str]) -> list[str]:
         return ["## Under other splits", about + " No settings were run under both."]
     header = [
         "Model",
-        f"{title(primary)} here",
-        *(f"{title(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
+        f"{title(primary)}{unit_sign(primary)} here",
+        *(f"{title(primary)}{unit_sign(primary)}, {escape(_split_of(s.protocol))}" for s in board.siblings),
     ]
     rows = [
         [escape(names[e.row.model, e.row.key]), *(number(value, primary) for value in (e.here, *e.there))]

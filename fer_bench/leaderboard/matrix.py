@@ -72,7 +72,8 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes", datase
     Returns:
         ``cells[trained on][tested on]``; of several recipes the one that was tested on the most datasets, then the one
         with the most seeds, then the best on its own validation. A cross-validation is one row, with what its folds
-        scored elsewhere.
+        scored elsewhere. What was judged by several protocols of a dataset, or on several copies of it, is in no cell
+        together.
     """
     metric = metrics.headline(kind).name
     own: dict[str, list[Record]] = defaultdict(list)
@@ -111,8 +112,21 @@ def collect(records: Iterable[Record], model: str, kind: str = "classes", datase
         by_dataset: dict[str, list[Record]] = defaultdict(list)
         for record in (*own[best], *(record for record in across[best] if record.dataset != own[best][0].dataset)):
             by_dataset[record.dataset].append(record)
-        cells[trained_on] = {dataset: _cell(members, metric) for dataset, members in sorted(by_dataset.items())}
+        cells[trained_on] = {
+            dataset: _cell(_comparable(members), metric) for dataset, members in sorted(by_dataset.items())
+        }
     return cells
+
+
+def _comparable(members: list[Record]) -> list[Record]:
+    """Those that were judged alike: by one version of one protocol, on one copy of the data. Of several such groups the
+    one with the most samples, then the one with the most seeds.
+    """
+    alike: dict[tuple[str, int, str], list[Record]] = defaultdict(list)
+    for record in members:
+        copy = record.row.rpartition("-on-")[2] if record.kind == "evaluated" else ""
+        alike[record.protocol, record.protocol_version, copy].append(record)
+    return max(alike.items(), key=lambda item: (item[1][0].n_scored, len(item[1]), item[0]))[1]
 
 
 def _cell(members: list[Record], metric: str) -> Cell:

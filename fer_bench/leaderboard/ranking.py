@@ -202,7 +202,8 @@ def _folded(board: Board) -> list[str]:
     if not board.folded:
         return []
     primary, n = board.protocol.primary, len(board.folded)
-    ordered = sorted(board.folded, key=lambda row: (-(row.value(primary) or 0.0), row.key))
+    sign = -1.0 if board.protocol.higher_is_better else 1.0
+    ordered = sorted(board.folded, key=lambda row: (sign * (row.value(primary) or 0.0), row.key))
     listed = ", ".join(link(number(row.value(primary), primary), record_link(row.records[0])) for row in ordered)
     about = (
         "Of ensembles that were built in the same way from candidates of the same kind, one is ranked: the best on"

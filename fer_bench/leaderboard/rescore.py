@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.newer import lacking, newer_than, with_newer
-from fer_bench.scoring.score import score
+from fer_bench.scoring.score import resampled_by_sample, score
 
 
 @dataclass
@@ -123,11 +123,14 @@ def _rescored(store: Store, record: Record, path: Path) -> Record:
         raise RecordError(problem, "Nothing was added: restore the record from version control, or repeat the run.")
     newer = newer_than(record)
     updates: dict[str, Any] = {"metrics_version": max(record.metrics_version, metrics.revision())}
-    scored = {"metrics": with_newer(record.metrics, score(protocol, store.predictions(record)), newer)}
+
+    def completed(stored: Mapping[str, Any], split: str) -> dict[str, Any]:
+        by_sample = resampled_by_sample(stored)
+        return with_newer(stored, score(protocol, store.predictions(record, split), by_sample=by_sample), newer)
+
+    scored = {"metrics": completed(record.metrics, "test")}
     if record.validation_metrics:
-        scored["validation_metrics"] = with_newer(
-            record.validation_metrics, score(protocol, store.predictions(record, "validation")), newer
-        )
+        scored["validation_metrics"] = completed(record.validation_metrics, "validation")
     code = {**record.code, "plugins": (record.code.get("plugins") or {}) | _plugins(record, protocol.task.kind)}
     if code["plugins"]:
         updates["code"] = code

@@ -7,6 +7,7 @@ Resampling is seeded and uses a random stream that NumPy froze, so that renderin
 from __future__ import annotations
 
 import binascii
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench import metrics
-from fer_bench.errors import RecordError
+from fer_bench.errors import FerBenchError, RecordError
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import same_order
@@ -74,31 +75,60 @@ class Untested:
 
 
 class ByOutcomes:
-    """Tests of accuracy from the records alone, which say which samples each run classified correctly: McNemar's test
-    where both rows have one seed, else a paired bootstrap over the test samples of each sample's correctness averaged
-    over seeds, or its normal approximation where that decides clearly.
+    """Tests of accuracy from the records, which say which samples each run classified correctly: McNemar's test where
+    both rows have one seed, else a paired bootstrap over the test samples of each sample's correctness averaged over
+    seeds, or its normal approximation where that decides clearly. Where samples belong together, a paired bootstrap
+    over whole groups.
+
+    Args:
+        load: gives a record's predictions of a split, which know the groups; None: every sample stands for itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load | None = None) -> None:
+        self._load = load
         self._counts: dict[tuple[str, str], npt.NDArray[np.uint16]] = {}
+        self._units: Units | None = None
 
     def p(self, a: Row, b: Row) -> float | None:
         """See :class:`PairedTest`."""
         if not all(record.outcomes for row in (a, b) for record in row.records):
             return None
+        units = self.units(a)
+        if units.member is not None:
+            gain = self._of(a) / len(a.records) - self._of(b) / len(b.records)
+            return grouped_p(grouped_gain(gain, units), units.n)
         return table_p(joint_table(self._of(a), len(a.records), self._of(b), len(b.records)))
 
     def deviations(self, row: Row) -> Float | None:
-        """Deviations of each run's correctness from its mean, per sample, shape (S, N): their products are covariances
-        of the runs' accuracies over test samples. None where the records do not say what was right.
+        """Deviations of each run's correctness from its mean, per sample or group, shape (S, M): their products are
+        covariances of the runs' accuracies over test samples. None where the records do not say what was right.
         """
         if not all(record.outcomes for record in row.records):
             return None
-        return deviations_of(np.stack([right_counts([record], _stored) for record in row.records]))
+        return deviations_of(np.stack([right_counts([record], _stored) for record in row.records]), self.units(row))
 
     def n_units(self, row: Row) -> int:
-        """All samples."""
-        return row.records[0].n_scored
+        """All samples, or the groups of them."""
+        return self.units(row).n
+
+    @property
+    def grouped(self) -> bool:
+        """Whether whole groups are drawn, as far as was asked."""
+        return self._units is not None and self._units.member is not None
+
+    def units(self, row: Row) -> Units:
+        """What is drawn: the same of all rows, in whose order their outcomes are. Without predictions at hand nothing
+        says that samples belong together.
+        """
+        if self._units is None:
+            record = row.records[0]
+            groups = None
+            if self._load is not None and "test" in record.predictions:
+                with contextlib.suppress(FerBenchError):
+                    groups = self._load(record, "test").groups
+            known = groups is not None and len(groups) == record.n_scored
+            self._units = Units.of(record.n_scored, groups if known else None)
+        return self._units
 
     def _of(self, row: Row) -> npt.NDArray[np.uint16]:
         """How many of a row's seeds classified each sample correctly, shape (N,)."""
@@ -126,9 +156,7 @@ class ByReplicates:
 
     def p(self, a: Row, b: Row) -> float | None:
         """See :class:`PairedTest`."""
-        found = two_sided_p(self.replicates(a) - self.replicates(b))
-        # Of n exchangeable units, clips or people, no test can say more: all signs are equally likely.
-        return None if found is None else max(found, 2.0 ** (1 - self.n_units(a)))
+        return grouped_p(self.replicates(a) - self.replicates(b), self.n_units(a))
 
     def n_units(self, row: Row) -> int:
         """Samples, or groups of them, that are drawn: the same of all rows."""
@@ -184,7 +212,7 @@ def choose_test(protocol: Protocol, load: Load | None) -> SampleTest:
     if metric is None or metric not in metrics.of_kind(protocol.task.kind):
         return Untested()
     if metric.test == "outcomes":
-        return ByOutcomes()
+        return ByOutcomes(load)
     return Untested() if metric.test != "resampling" or load is None else ByReplicates(protocol, load)
 
 
@@ -235,12 +263,28 @@ def right_counts(records: Sequence[Record], stored: Callable[[Record], tuple[str
     return found
 
 
-def deviations_of(right: npt.NDArray[Any]) -> Float:
-    """Deviations of which samples were right, shape (S, N), from each run's mean, such that their products are
-    covariances of the runs' accuracies over test samples.
+def deviations_of(right: npt.NDArray[Any], units: Units) -> Float:
+    """Deviations of which samples were right, shape (S, N), from each run's mean, summed over each group where samples
+    are in groups, such that their products are covariances of the runs' accuracies over test samples.
     """
     numbers = right.astype(np.float64)
-    return np.asarray((numbers - numbers.mean(axis=1, keepdims=True)) / numbers.shape[1])
+    return units.total(((numbers - numbers.mean(axis=1, keepdims=True)) / numbers.shape[1]).T).T
+
+
+def grouped_gain(gain: Float, units: Units) -> Float:
+    """Mean over samples of a gain (N,), on bootstrap resamples of whole groups, shape (B,)."""
+    both = units.total(np.stack([gain, np.ones(len(gain))], axis=1))
+    blocks = [block.astype(np.float64) @ both for block in units.blocks(N_RESAMPLES, SEED)]
+    total = np.concatenate(blocks)
+    return np.asarray(total[:, 0] / total[:, 1])
+
+
+def grouped_p(drawn: Float, n: int) -> float | None:
+    """Two-sided p value of resampled differences (B,) of n exchangeable units, clips or people: no test can say more
+    than that all signs are equally likely.
+    """
+    found = two_sided_p(drawn)
+    return None if found is None else max(found, 2.0 ** (1 - n))
 
 
 def joint_table(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fer_bench.leaderboard.significance import Load, Untested, choose_test
+from fer_bench.leaderboard.significance import ByOutcomes, Load, Untested, choose_test
 from fer_bench.metrics import in_units
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.rows import Row, metric
@@ -74,14 +74,21 @@ class Uncertainty:
         """How it tests, as said on boards; empty if it cannot."""
         if not self.tests:
             return ""
+        over = self._over
         noise = self.noise("trained")
         if noise is None:
-            return "over test samples; no row has several seeds, so the networks are taken as given"
+            return f"over {over}; no row has several seeds, so the networks are taken as given"
         return (
-            f"over test samples and over training again; over seeds a score varies by ±"
+            f"over {over} and over training again; over seeds a score varies by ±"
             f" {in_units(noise.std, self.protocol.primary)}, pooled over {noise.n_rows}"
             f" {'row' if noise.n_rows == 1 else 'rows'} with several seeds and assumed of rows with one seed"
         )
+
+    @property
+    def _over(self) -> str:
+        """What other test samples are drawn as, in words."""
+        grouped = isinstance(self._test, ByOutcomes) and self._test.grouped
+        return "whole groups of test samples (clips, people or photographs)" if grouped else "test samples"
 
     def noise(self, kind: str) -> TrainingNoise | None:
         """What is known, or assumed, of rows of a kind; None of people, whom nobody trains again."""

@@ -31,7 +31,7 @@ from fer_bench.scoring.moments import mean_ccc
 from fer_bench.scoring.newer import expected, newer_than, without
 from fer_bench.scoring.outside import not_here
 from fer_bench.scoring.record import scores_on_train
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.score import correct, resampled_by_sample, score
 
 
 def verify_record(store: Store, record: Record, path: Path, orders: list[Order] | None = None) -> Iterator[Difference]:
@@ -160,7 +160,7 @@ def _split(
     """Differences of one split; returns its predictions where they could be read and scored."""
     try:
         predictions = store.predictions(record, split)
-        recomputed = score(protocol, predictions)
+        recomputed = score(protocol, predictions, by_sample=resampled_by_sample(metrics))
     except RowCountError as error:
         yield Difference(path, f"predictions.{split}.n", record.predictions[split].n, error.problem)
         return None

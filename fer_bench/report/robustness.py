@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fer_bench.ensembles.curve import png_of
 from fer_bench.metrics import is_share, title_of
 from fer_bench.report.figures import BLUE, GREEN, GREY, ORANGE
-from fer_bench.results.corruptions import FAMILIES, N_STRENGTHS, Corrupted, mean_drop
+from fer_bench.results.corruptions import FAMILIES, N_STRENGTHS, Corrupted, against_clean, mean_drop
 
 # The fourth of Okabe and Ito's colours next to those of the other figures.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7")
@@ -69,7 +69,7 @@ def _summary(runs: Sequence[Corrupted], metric: str) -> str:
         return f"{name} is undefined on some corrupted images"
     mean, drop = both
     text = f"{100 * mean:.1f} %" if is_share(metric) else f"{mean:.3f}"
-    return f"{name} {text} on corrupted images" + ("" if drop is None else f", {100 * drop:.1f} % below clean ones")
+    return f"{name} {text} on corrupted images" + ("" if drop is None else f", {against_clean(drop)} ones")
 
 
 def _mean(rows: Sequence[Sequence[float | None]]) -> npt.NDArray[np.float64]:

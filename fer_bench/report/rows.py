@@ -178,6 +178,7 @@ def _figures_of_values(store: Store, protocol: Protocol, records: Sequence[Recor
         pair = value_figures.answered(targets, outputs)
         if split == "validation" or not len(pair[0]):
             continue
+        title += "" if len(pair[0]) == len(targets) else f", without the {len(targets) - len(pair[0]):,} not answered"
         what = "Where labels and predictions are" if len(names) != 2 else "Labels and predictions on the circumplex"
         yield Shown("circumplex", f"{what}, {title}.", value_figures.circumplex(*pair, names, scale, title))
         caption = f"Error by the region of the label, {title}" + (
@@ -231,10 +232,11 @@ def _figures(store: Store, protocol: Protocol, records: Sequence[Record], names:
                     np.concatenate([p.targets for p in loaded]),
                     np.concatenate([p.outputs for p in loaded]),
                 )
+                title = split if len(loaded) == 1 else f"{split}, {len(loaded)} runs together"
                 caption = (
-                    f"Reliability on {split}: accuracy against confidence in 15 bins, and the share of samples in each."
+                    f"Reliability on {title}: accuracy against confidence in 15 bins, and the share of samples in each."
                 )
-                yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, split))
+                yield Shown(f"reliability_{split}", caption, figures.reliability_diagram(targets, outputs, title))
 
 
 def _metrics(record: Record, split: str) -> dict[str, Any]:

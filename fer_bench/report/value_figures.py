@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fer_bench.ensembles.curve import png_of
 from fer_bench.report.figures import BLUE, GREY, ORANGE
+from fer_bench.scoring.regression import answer_missing
 
 Float = npt.NDArray[np.float64]
 Scale = tuple[float, float]
@@ -225,9 +226,7 @@ def clip_traces(
         A PNG file; None where no clip has two frames.
     """
     clips, member = np.unique(groups, return_inverse=True)
-    n = np.bincount(member)
-    squared = np.nan_to_num((found - truth) ** 2).mean(axis=1)
-    error = np.sqrt(np.bincount(member, squared) / n)
+    n, error = np.bincount(member), clip_errors(truth, found, member, scale)
     several = np.flatnonzero(n > 1)
     if not len(several):
         return None
@@ -253,6 +252,20 @@ def clip_traces(
     for axes in figure.axes[-len(names) :]:
         axes.set_xlabel("frame", fontsize=8)
     return png_of(figure)
+
+
+def clip_errors(truth: Float, found: Float, member: npt.NDArray[np.intp], scale: Scale) -> Float:
+    """RMSE of each clip over its frames and dimensions; a frame without an answer counts as the middle of the scale, as
+    in every score.
+
+    Args:
+        truth: shape (N, D).
+        found: shape (N, D).
+        member: shape (N,), number of each frame's clip.
+        scale: (low, high).
+    """
+    squared = ((answer_missing(found, scale) - truth) ** 2).mean(axis=1)
+    return np.asarray(np.sqrt(np.bincount(member, squared) / np.bincount(member)))
 
 
 def _circle(axes: Axes, scale: Scale) -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from fer_bench.ensembles.curve import png_of
 from fer_bench.metrics import headline, number, shown_of
 from fer_bench.results.record import Record
-from fer_bench.scoring.regression import ccc
+from fer_bench.scoring.regression import answer_missing, ccc
 
 Float = npt.NDArray[np.float64]
 
@@ -28,11 +28,12 @@ def predicted_against_true(
         targets: shape (N, D), in the dataset's units.
         outputs: shape (N, D), as targets; a row of NaN is no answer and is left out.
         names: of the D dimensions.
-        scale: (low, high) of the dataset; predictions beyond it are shown at its ends.
+        scale: (low, high) of the dataset; predictions beyond it are shown at its ends, and scored as they are.
         title: above.
     """
     shown = headline("values")
     truth, found = np.asarray(targets, dtype=np.float64), np.asarray(outputs, dtype=np.float64)
+    each = scores_shown(truth, found, scale)
     answered = ~np.isnan(found).any(axis=1)
     truth, found = truth[answered], found[answered].clip(*scale)
     figure = Figure(figsize=(4.4 * len(names) + 0.4, 4.4), layout="constrained")
@@ -41,13 +42,20 @@ def predicted_against_true(
         counts, edges, _ = np.histogram2d(truth[:, d], found[:, d], bins=41, range=(scale, scale))
         axes.pcolormesh(edges, edges, np.log1p(counts.T), cmap="Blues")
         axes.plot(scale, scale, color="black", linewidth=1, linestyle="--")
-        value = ccc(truth[:, d], found[:, d]) if len(truth) else float("nan")
-        axes.set_title(name if np.isnan(value) else f"{name}: {shown.title} {shown.text(value)}", fontsize=10)
+        axes.set_title(name if np.isnan(each[d]) else f"{name}: {shown.title} {shown.text(each[d])}", fontsize=10)
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_aspect("equal")
     return png_of(figure)
+
+
+def scores_shown(truth: Float, found: Float, scale: tuple[float, float]) -> list[float]:
+    """CCC of each dimension as records have it: of all samples, unclipped, one without an answer at the middle of the
+    scale.
+    """
+    answers = answer_missing(found, scale)
+    return [ccc(truth[:, d], answers[:, d]) for d in range(truth.shape[1])]
 
 
 def dimension_table(records: Sequence[Record], names: Sequence[str]) -> tuple[str, list[str], list[list[str]]]:

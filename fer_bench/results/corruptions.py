@@ -235,6 +235,14 @@ def unpack_all(found: Corrupted, n: int, dimensions: int = 0) -> Answers:
     return {name: unpack(text, n, dimensions) for name, text in found.answers.items()}
 
 
+def against_clean(drop: float, interval: Interval = None) -> str:
+    """A relative drop in words: ``12.3 % below clean``, or above it, as errors are; with its interval, if any."""
+    sign, side = (100, "below") if drop >= 0 else (-100, "above")
+    low, high = sorted(sign * end for end in interval) if interval else (0.0, 0.0)
+    reach = f" (95 % interval {low:.1f} to {high:.1f})" if interval else ""
+    return f"{sign * drop:.1f} % {side} clean{reach}"
+
+
 def mean_drop(found: Mapping[str, Corrupted]) -> tuple[float, float | None] | None:
     """Mean score and mean relative drop of several runs; None without any that is defined."""
     means = [one.mean for one in found.values() if one.mean is not None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import metrics
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import Protocol
 from fer_bench.scoring.additive import of_predictions
@@ -44,7 +45,7 @@ class Gap:
     Args:
         best: name of the group.
         worst: name of the group.
-        difference: of their scores.
+        difference: by how much the best is better, never below 0.
         interval: of that difference, 95 %, bootstrap. The two were chosen by their scores, so it leans towards a gap
             where there are many groups.
     """
@@ -120,10 +121,13 @@ def score_groups(
     )
     compared = [group for group in scores if group.large and group.value is not None]
     gap = None
+    found = metrics.get(score.name)
+    # Of errors the smallest is best.
+    sign = -1.0 if found is not None and found.lower_is_better else 1.0
     if len(compared) > 1:
-        best = max(compared, key=lambda group: group.value or 0.0)
-        worst = min(compared, key=lambda group: group.value or 0.0)
-        between = percentiles(replicates[best.name] - replicates[worst.name])
-        gap = Gap(best.name, worst.name, float(best.value or 0.0) - float(worst.value or 0.0), between)
+        best = max(compared, key=lambda group: sign * (group.value or 0.0))
+        worst = min(compared, key=lambda group: sign * (group.value or 0.0))
+        between = percentiles(sign * (replicates[best.name] - replicates[worst.name]))
+        gap = Gap(best.name, worst.name, sign * (float(best.value or 0.0) - float(worst.value or 0.0)), between)
     unit = "samples" if together is None else "clips or people"
     return GroupScores(score.name, score.of(answers), len(predictions), scores, gap, unit)

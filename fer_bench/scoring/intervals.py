@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.scoring.classification import Confusion, confusion_statistic
-from fer_bench.scoring.resampling import N_RESAMPLES, Interval, multinomial_blocks, percentiles_of
+from fer_bench.scoring.classification import NO_ANSWER, Confusion, confusion_statistic
+from fer_bench.scoring.resampling import N_RESAMPLES, Interval, Units, multinomial_blocks, percentiles_of
 from fer_bench.scoring.undefined import Float
 
 
@@ -55,6 +55,47 @@ def bootstrap_confusion(
     drawn = [np.stack([confusion_statistic(matrix, name) for name in names]) for matrix in matrices]
     together = np.concatenate(drawn, axis=1) if drawn else np.empty((len(names), 0))
     return dict(zip(names, percentiles_of(together, confidence), strict=True))
+
+
+def bootstrap_grouped(
+    targets: npt.NDArray[np.int64],
+    predicted: npt.NDArray[np.int64],
+    n_classes: int,
+    groups: npt.ArrayLike,
+    names: Sequence[str],
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """As :func:`bootstrap_confusion`, of whole groups of samples: frames of one clip, and pictures of one person, are
+    right or wrong together.
+
+    Args:
+        targets: shape (N,), class ids.
+        predicted: shape (N,), class ids, or ``NO_ANSWER``.
+        n_classes: C.
+        groups: shape (N,), clip or person.
+        names: as there.
+        n_resamples: as there.
+        seed: as there.
+        confidence: as there.
+
+    Returns:
+        As there; None also where there is one group only.
+    """
+    from scipy.sparse import csr_array
+
+    units = Units.of(len(targets), groups)
+    if units.n < 2 or units.member is None:
+        return dict.fromkeys(names)
+    cells = targets * (n_classes + 1) + np.where(predicted == NO_ANSWER, n_classes, predicted)
+    shape = (n_classes * (n_classes + 1), units.n)
+    counts = csr_array((np.ones(len(cells)), (cells, units.member)), shape=shape)
+    drawn = []
+    for block in units.blocks(n_resamples, seed):
+        matrices = np.asarray(counts @ block.T.astype(np.float64)).T.reshape(-1, n_classes, n_classes + 1)
+        drawn.append(np.stack([confusion_statistic(Confusion(matrices), name) for name in names]))
+    return dict(zip(names, percentiles_of(np.concatenate(drawn, axis=1), confidence), strict=True))
 
 
 def resampled_confusions(confusion: npt.ArrayLike, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Iterator[Float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule, dataset_class
+from fer_bench.ensembles.selection import as_gain
 from fer_bench.errors import MissingDataError, RecordError, SpecError
 from fer_bench.layering import default_task
 from fer_bench.own_data import settle
@@ -255,7 +256,10 @@ def _best_fold(store: Store, record: Record) -> Record:
     """The run itself; of a cross-validation, the fold that did best on its own validation."""
     folds = [store.get(run_id) for run_id in record.data.get("folds") or ()]
     primary = protocol_for(record.dataset, record.task).primary
-    return max(folds, key=lambda fold: (fold.validation_metrics.get(primary) or 0.0, fold.run_id)) if folds else record
+    # What is undefined is worst, and of errors the smallest is best.
+    values = [fold.validation_metrics.get(primary) for fold in folds]
+    gains = as_gain([np.nan if value is None else value for value in values], primary)
+    return folds[max(range(len(folds)), key=lambda i: (gains[i], folds[i].run_id))] if folds else record
 
 
 def _mapping(trained: Trained, protocol: Protocol, target_task: str) -> Mapping:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from fer_bench.apps.cost import cost_of_run
 from fer_bench.cli.main import app
 from fer_bench.leaderboard.boards import build_boards
 from fer_bench.leaderboard.cost_picture import Point, draw, is_of, pareto_front, within
@@ -16,6 +17,8 @@ from fer_bench.leaderboard.cost_section import points_of
 from fer_bench.leaderboard.costs import RowCost, cost_of, energy_of
 from fer_bench.leaderboard.render import render_all
 from fer_bench.results import costs
+from fer_bench.spec import RunSpec
+from fer_bench.training.hardware import resolve
 from fer_bench.training.measure import measure, multiply_adds
 from tests.apps.test_reproduce import alike
 from tests.training.conftest import cache, finished, home, one_thread, tiny, trained  # noqa: F401
@@ -93,6 +96,16 @@ def test_energy_is_time_and_rated_power(finished):  # noqa: F811
     unknown = record.model_copy(update={"training": {"seconds": 3600}, "hardware": {"gpu": "Some Card"}})
     assert energy_of(unknown).kwh is None
     assert energy_of(record.model_copy(update={"training": {}})) is None
+
+
+def test_a_cross_validation_was_trained_as_long_as_all_of_its_folds(finished, monkeypatch):  # noqa: F811
+    _, record, store = finished
+    own = {"training": {"seconds": 5 * 3600.0}, "hardware": {"threads": 4, "gpu": None}}
+    whole = record.model_copy(update={"run_id": "whole", "data": {"folds": [record.run_id]}, **own})
+    monkeypatch.setattr(store, "get", {"whole": whole, record.run_id: record}.__getitem__)
+    found = cost_of_run(store, "whole", resolve(RunSpec(execution={"accelerator": "cpu"})), timed=False)
+    assert found.energy.seconds == 5 * 3600
+    assert found.energy.kwh == pytest.approx(0.12)
 
 
 POINTS = [

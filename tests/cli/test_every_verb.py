@@ -491,7 +491,7 @@ CASES = {
         refused("{fer7}", "--protocol=synthfaces-fer7", says="a run or a protocol, not both"),
     ],
     "compare": [
-        case("{fer7}", "{second}", "--given-networks", says="McNemar"),
+        case("{fer7}", "{second}", "--given-networks", says=r"paired bootstrap over \d+ groups of samples"),
         case("{fer7}", "{second}", says="as they are, because no row of their board has several seeds|training again"),
         case("{va}", "{va}", says="are not significantly different|no significant"),
         case("{fer7}", "{ensemble}", says="p = "),

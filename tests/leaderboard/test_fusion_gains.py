@@ -1,10 +1,13 @@
 """What late fusion adds, and each class, on a board."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fer_bench.leaderboard.markdown import board_markdown
 from fer_bench.leaderboard.rank import rank
+from fer_bench.leaderboard.split_comparison import Sibling
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import protocol_for
 from fer_bench.results.record import Record
@@ -85,3 +88,15 @@ def test_each_class_is_shown_where_they_are_uneven():
     line = page.splitlines()[page.splitlines().index(header) + 2]
     recalls = [100 * np.mean([record.metrics["per_class"]["recall"][c] for record, _ in rows]) for c in range(3)]
     assert [cell.split("/")[0].strip() for cell in line.split("|")[2:5]] == [f"{value:.2f}" for value in recalls]
+
+
+def test_differences_have_the_decimals_and_columns_the_unit_of_their_scores():
+    alone, both = row("alone", ["features:a"], 0.5), row("both", ["features:a", "faces:f"], 0.76)
+    found = board(alone, both)
+    (gain,) = found.gains
+    beside = Sibling(replace(PROTOCOL, variant="paper"), tuple(placed.row for placed in found.placed))
+    page = board_markdown(replace(found, siblings=(beside,)), [])
+    assert f"| +{100 * gain.difference:.2f} | < 0.001 |" in page
+    assert "| Model | Weighted F1 % here | Weighted F1 %, paper |" in page
+    of_values = replace(found, protocol=protocol_for("synthscenes", "va"))
+    assert f"| +{gain.difference:.3f} | < 0.001 |" in board_markdown(of_values, [])

@@ -43,6 +43,7 @@ def test_against_a_plain_bootstrap():
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
     assert found.p > 0.05
     assert found.text().startswith("Neither overfits significantly more")
+    assert found.text().endswith("paired bootstrap of the networks as they are).")
 
 
 def test_a_clear_difference_names_the_one_that_overfits():

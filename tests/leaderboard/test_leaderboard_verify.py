@@ -1,5 +1,7 @@
+import base64
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,15 +9,19 @@ import pytest
 from fer_bench.errors import FerBenchError, RecordError, UnknownNameError, VerificationError
 from fer_bench.leaderboard.compare import compare
 from fer_bench.leaderboard.differences import compare_values
+from fer_bench.leaderboard.rank import rank
+from fer_bench.leaderboard.render import render
 from fer_bench.leaderboard.significance import mcnemar_p
+from fer_bench.leaderboard.uncertainty import Uncertainty
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import TASKS, Protocol
 from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
-from fer_bench.scoring.score import correct
-from tests.leaderboard.fake_records import N, paired_weighted_f1, put, record, run
-from tests.plain_bootstrap import paired_bootstrap
+from fer_bench.scoring.score import correct, score
+from fer_bench.site.row import _test as row_test
+from tests.leaderboard.fake_records import PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
+from tests.plain_bootstrap import paired_bootstrap, resamples
 
 
 @pytest.fixture
@@ -55,6 +61,18 @@ def test_untouched_records_verify(store):
     assert verify(store, []) == report
     with pytest.raises(UnknownNameError, match=r"unknown protocol with records 'toy-fer8'.*'toy-fer7'"):
         verify(store, ["toy-fer8"])
+
+
+def test_intervals_over_whole_groups_and_those_of_records_that_know_of_none(tmp_path):
+    store, people = Store(tmp_path), np.array([f"p{i // 10:03d}" for i in range(N)])
+    test = predictions(0.7, 3, groups=people)
+    for row, by_sample in (("new", False), ("old", True)):
+        put(store, (record(row=row, test=test, scores=score(PROTOCOL, test, by_sample=by_sample)), {"test": test}))
+    assert verify(store).ok
+    (page,) = (text for path, text in render(store).items() if path.stem == PROTOCOL.name)
+    assert "(whole clips or people in the rows of newer records, single samples in the others)" in page
+    tamper(store, "new-s0", lambda content: content["metrics"].pop("n_groups"))
+    assert {difference.key for difference in verify(store).differences} >= {"metrics.intervals.accuracy.0"}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +171,43 @@ def test_compare_runs_by_mcnemar(store):
     back = compare(store, "bbb", "aaa-s0", given_networks=True)
     assert (back.p, back.difference) == (found.p, -found.difference)
     assert back.text().startswith("net is better than other")
+
+
+def test_accuracy_is_compared_over_whole_groups_where_samples_belong_together(tmp_path):
+    """Pictures of a person are right or wrong together: forty people who were asked ten times are no four hundred."""
+    store, people = Store(tmp_path), np.repeat([f"p{i:02d}" for i in range(40)], 10)
+    generator = np.random.default_rng(4)
+    targets, right = np.zeros(N, dtype=np.int64), {}
+    for row, share in (("aaa", 0.65), ("bbb", 0.5)):
+        right[row] = np.repeat(generator.random(40) < share, 10)
+        outputs = np.where(right[row][:, None], np.eye(7)[0], np.eye(7)[1]).astype(np.float32)
+        # Their names are in another order than the samples.
+        test = Predictions(np.array([f"s{i:03d}" for i in range(N)]), targets, outputs, {}, people[::-1].copy())
+        put(store, (record(row, row, test=test, scores=score(PROTOCOL, test)), {"test": test}))
+    difference = right["aaa"].mean() - right["bbb"].mean()
+    expected = paired_bootstrap(np.mean, [right["aaa"]], [right["bbb"]])
+    gain = (right["aaa"].astype(float) - right["bbb"])[::10]
+    drawn = [gain[rows].mean() for rows in resamples(40, 1000, 0)]
+    found = compare(store, "aaa", "bbb", given_networks=True)
+    assert found.difference == pytest.approx(difference)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
+    assert found.high - found.low > 2.5 * (expected.high - expected.low)
+    assert "paired bootstrap over 40 groups of samples" in found.text()
+    board = rank(PROTOCOL, store.records(PROTOCOL.name), store.predictions)
+    assert "over whole groups of test samples (clips, people or photographs)" in board.test
+    assert [(placed.rank, placed.last) for placed in board.placed] == [(1, 2), (1, 2)]
+    assert board.placed[1].p_above == pytest.approx(found.p)
+    assert board.placed[1].p_above > 0.05 > expected.p
+    # The page of a row compares it by the same sums.
+    rows = [placed.row for placed in board.placed]
+    subject = SimpleNamespace(
+        row=rows[0], protocol=PROTOCOL, uncertainty=Uncertainty(PROTOCOL, rows, store.predictions)
+    )
+    in_page = row_test(subject)
+    assert (in_page["units"], len(base64.b64decode(in_page["deviations"]))) == (40, 4 * 40)
+    # Without the predictions nothing says who belongs together.
+    alone = rank(PROTOCOL, store.records(PROTOCOL.name))
+    assert alone.placed[1].p_above < 0.01
 
 
 def test_compare_rows_averages_seeds(store):

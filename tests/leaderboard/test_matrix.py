@@ -61,6 +61,14 @@ def test_of_several_recipes_the_one_that_was_tested_on_most_of_them(records):
     assert own().mean == own("caers").mean == 0.7
 
 
+def test_scores_under_two_protocols_of_a_dataset_are_no_seeds_of_each_other(records):
+    again = made("evaluated", "ferplus", "fer7", "a-on-ferplus", 0.5, 3000)
+    other_copy = made("evaluated", "ferplus", "fer8-via-fer7", "a-on-ferplus-xab", 0.1, 3100)
+    second_seed = made("evaluated", "ferplus", "fer8-via-fer7", "a-on-ferplus", 0.74, 3137)
+    cell = collect([again, other_copy, *records, second_seed], "net")["fer2013-fer7"]["ferplus"]
+    assert (cell.mean, cell.seeds, cell.n, cell.protocol) == (pytest.approx(0.72), 2, 3137, "ferplus-fer8-via-fer7")
+
+
 def test_datasets_are_shown_in_the_order_that_is_asked_for(records):
     cells = chosen(collect(records, "net"), ["ferplus", "fer2013"])
     assert list(cells) == ["ferplus-fer8", "fer2013-fer7"]

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from fer_bench.ensembles.build import build_ensemble
-from fer_bench.report import figures, value_figures
+from fer_bench.report import figures, value_figures, values
 from fer_bench.report.page import report
 from fer_bench.results.store import Store
+from fer_bench.scoring.regression import va_scores
 from tests.ensembles.stored_values import PROTOCOL, fill, fill_folds
 
 FIGURES = {"values_test", "circumplex", "error_by_region", "residuals", "clips"}
@@ -78,6 +79,20 @@ def test_samples_without_an_answer_are_left_out():
     truth, found = np.zeros((3, 2)), np.array([[0.1, 0.2], [np.nan, 0.3], [0.0, 0.0]])
     kept = value_figures.answered(truth, found)
     assert [len(values) for values in kept] == [2, 2]
+
+
+def test_scores_in_figures_are_those_of_records():
+    generator = np.random.default_rng(0)
+    truth = generator.uniform(-1, 1, size=(40, 2))
+    # Beyond the scale, and one sample without an answer.
+    found = 3 * truth + generator.normal(size=truth.shape)
+    found[3] = np.nan
+    scores = va_scores(truth, found)
+    assert values.scores_shown(truth, found, SCALE) == [scores[name]["ccc"] for name in ("valence", "arousal")]
+    member = np.arange(40) // 10
+    first = va_scores(truth[:10], found[:10])
+    squares = [first[name]["rmse"] ** 2 for name in ("valence", "arousal")]
+    assert value_figures.clip_errors(truth, found, member, SCALE)[0] == pytest.approx(np.sqrt(np.mean(squares)))
 
 
 @pytest.mark.draws

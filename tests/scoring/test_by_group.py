@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from fer_bench.predictions import Predictions
-from fer_bench.protocols import TASKS, Protocol
+from fer_bench.protocols import TASKS, Protocol, own_values
+from fer_bench.results.corruptions import against_clean
 from fer_bench.scoring.additive import of_predictions
 from fer_bench.scoring.by_group import score_groups
+from fer_bench.scoring.classification import confusion_matrix, confusion_statistic, predicted_classes
 from fer_bench.scoring.corrupted import score_corrupted
 from fer_bench.scoring.regression import ccc
-from fer_bench.scoring.score import correct, score
+from fer_bench.scoring.score import correct, resampled_by_sample, score
+from fer_bench.value_sets import ValueSet
 from tests.plain_bootstrap import bootstrap, mean_over_dimensions
 
 N = 200
@@ -75,6 +78,36 @@ def test_groups_of_values_and_whole_clips():
     assert found.unit == "clips or people"
 
 
+def test_of_errors_the_smaller_group_is_best():
+    rmse = own_values(ValueSet(("valence", "arousal"), primary="rmse"))
+    predictions = of_values()
+    predictions.outputs[HALVES == "b"] += 0.5
+    gap = score_groups(Protocol("toy", rmse), predictions, members(HALVES)).gap
+    assert (gap.best, gap.worst) == ("a", "b")
+    assert 0 < gap.interval[0] < gap.difference < gap.interval[1]
+
+
+def test_intervals_of_classes_resample_whole_groups():
+    people = np.array([f"p{i // 8}" for i in range(N)])
+    predictions = of_classes(groups=people)
+    found = score(CLASSES, predictions)
+    assert found["n_groups"] == N // 8
+    right = correct(predictions)
+    assert found["intervals"]["accuracy"] == pytest.approx(bootstrap(np.mean, (right,), groups=people))
+    answers = predicted_classes(predictions.outputs)
+    macro_f1 = lambda t, p: float(confusion_statistic(confusion_matrix(t, p, 7), "macro_f1"))  # noqa: E731
+    expected = bootstrap(macro_f1, (predictions.targets, answers), groups=people)
+    assert found["intervals"]["macro_f1"] == pytest.approx(expected)
+    # Records that do not say how many groups there are keep the intervals that they were given.
+    old = score(CLASSES, predictions, by_sample=True)
+    assert old == score(CLASSES, of_classes())
+    assert resampled_by_sample(old)
+    assert not resampled_by_sample(found)
+    one = score(CLASSES, of_classes(groups=np.full(N, "p")))
+    assert (one["n_groups"], one["intervals"]["accuracy"]) == (1, None)
+    assert one["reasons"]["intervals"] == "all samples are of one group"
+
+
 def test_small_groups_are_shown_and_not_compared():
     member = np.where(np.arange(N) < 19, "small", np.where(np.arange(N) < 100, "a", "b"))
     found = score_groups(CLASSES, of_classes(), members(member, ["small", "a", "b"]))
@@ -115,3 +148,9 @@ def test_no_drop_from_a_score_that_is_not_above_zero():
     assert found["clean"] < 0
     assert found["drop"] is None
     assert found["intervals"]["drop"] is None
+
+
+def test_what_grows_is_above_clean():
+    assert against_clean(0.123) == "12.3 % below clean"
+    assert against_clean(0.123, (0.1, 0.15)) == "12.3 % below clean (95 % interval 10.0 to 15.0)"
+    assert against_clean(-0.3, (-0.4, 0.1)) == "30.0 % above clean (95 % interval -10.0 to 40.0)"

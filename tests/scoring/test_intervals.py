@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 from fer_bench.metrics import names
 from fer_bench.scoring.classification import confusion_matrix, confusion_statistic
 from fer_bench.scoring.intervals import bootstrap_confusion, mean_std, wilson
+from fer_bench.scoring.moments import bootstrap_values
 from fer_bench.scoring.regression import ccc
 from fer_bench.scoring.resampling import Units, draw_of, draws, percentiles, two_sided_p
 from tests.plain_bootstrap import bootstrap, resamples
@@ -191,3 +192,18 @@ def test_p_and_interval_tell_the_same_story():
         if not 0.04 < p < 0.06:
             assert (p < 0.05) == (low > 0 or high < 0)
         assert 0 < p <= 1
+
+
+@pytest.mark.parametrize(("clips", "covered"), [(10, 0.85), (50, 0.91)])
+def test_of_few_clips_intervals_are_too_narrow_by_as_much_as_the_documentation_says(clips, covered):
+    generator = np.random.default_rng(1)
+    truth, spread = 0.7**2 + 0.5**2, 0.4**2
+    real = 2 * 0.6 * truth / (truth + 0.36 * truth + 2 * spread)
+    groups, hits, draws = np.repeat(np.arange(clips).astype(str), 30), 0, 400
+    for seed in range(draws):
+        target = 0.7 * generator.normal(size=(clips, 1)) + 0.5 * generator.normal(size=(clips, 30))
+        own = 0.4 * generator.normal(size=(clips, 1)) + 0.4 * generator.normal(size=(clips, 30))
+        answer = 0.6 * target + own
+        low, high = bootstrap_values(target.reshape(-1, 1), answer.reshape(-1, 1), ("v",), groups, 300, seed % 3)["ccc"]
+        hits += low <= real <= high
+    assert hits / draws == pytest.approx(covered, abs=0.045)

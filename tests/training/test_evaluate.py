@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,12 +12,16 @@ from fer_bench.errors import SpecError, UnknownNameError
 from fer_bench.labels import FER7, FER8, LabelSet
 from fer_bench.leaderboard.verify import verify
 from fer_bench.predictions import Predictions
+from fer_bench.protocols import Protocol, own_values
 from fer_bench.results.store import Store
 from fer_bench.scoring.mapping import apply_mapping, map_labels
 from fer_bench.spec import Execution
+from fer_bench.training import evaluate as evaluation
 from fer_bench.training.evaluate import evaluate, rescale
 from fer_bench.training.run import run
+from fer_bench.value_sets import ValueSet
 from tests.datasets.fakes_va import write_afew_va
+from tests.leaderboard.fake_records import record
 
 
 def test_outputs_are_renormalised_over_what_is_shared():
@@ -94,6 +100,18 @@ def test_one_dimension_of_a_network_of_two(home, tiny):
     assert record.protocol == "synthfaces-valence"
     assert record.metrics["valence"] == source.metrics["valence"]
     assert verify(store).ok
+
+
+@pytest.mark.parametrize(
+    ("primary", "scores", "best"),
+    [("rmse", {"a": 0.5, "b": 0.2}, "b"), ("ccc", {"a": None, "b": -0.1}, "b"), ("ccc", {"a": 0.3, "b": 0.1}, "a")],
+)
+def test_of_a_cross_validation_the_fold_that_is_best_in_the_metrics_own_direction(monkeypatch, primary, scores, best):
+    folds = {name: record(row=name, run_id=name, validation_metrics={primary: v}) for name, v in scores.items()}
+    task = own_values(ValueSet(("pain",), primary=primary))
+    monkeypatch.setattr(evaluation, "protocol_for", lambda dataset, task_name: Protocol(dataset, task))
+    whole = record(data={"folds": list(folds)})
+    assert evaluation._best_fold(SimpleNamespace(get=folds.__getitem__), whole).run_id == best
 
 
 def test_what_does_not_go_together(finished):

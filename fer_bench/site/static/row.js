@@ -136,7 +136,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const counts = FerBench.stats.counts(row, data);
     if (counts) {
       body.append(line("Right answers", `both ${counts.both.toLocaleString("en")}, only this row ${counts.onlyA.toLocaleString("en")}, only the other ${counts.onlyB.toLocaleString("en")}, neither ${counts.neither.toLocaleString("en")}`));
-      body.append(line("These networks", `${pText(counts.p)} by McNemar's test, which takes both networks as they are`));
+      // McNemar's test takes samples as independent; of whole groups, clips or people, they are not.
+      if (!row.test.deviations) body.append(line("These networks", `${pText(counts.p)} by McNemar's test, which takes both networks as they are`));
     }
     place.replaceChildren(element("p", { className: "verdict" }, verdict), element("div", { className: "scroll", role: "region", ariaLabel: "Comparison", tabIndex: 0 }, element("table", {}, body)));
     place.dataset.p = found.p;
