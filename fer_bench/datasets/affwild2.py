@@ -53,7 +53,8 @@ CROPS = (
     "cropped_images",
     "cropped_new_50_vids",
 )
-DEPTH = 3
+# A hub's archive of a folder adds one around it: annotations-20200917T112933Z-001/annotations/EXPR_Set/Training_Set.
+DEPTH = 4
 NO_CODE, NO_VALUE = -1, -5.0
 _CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 _PERSON = re.compile(r"_(left|right)$", re.IGNORECASE)
