@@ -4,6 +4,7 @@ read."""
 from __future__ import annotations
 
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -230,6 +231,17 @@ def test_a_dataset_is_a_class_or_a_function(plugin_folder, name):
         ("def read(data_dir): return made(targets={'fer7': np.arange(8)})", "holds 0 to 7, not 0 to 6"),
         ("def read(data_dir): return made(targets={'fer7': np.arange(3)})", "3 entries for 8 ids"),
         ("def read(data_dir): return made(targets={})", "no targets"),
+        ("def read(data_dir): return made(images=np.zeros((8, 0, 4), np.uint8))", r"image of 0 has shape \(0, 4\)"),
+        (
+            "def read(data_dir): return made(images=[*np.zeros((7, 4, 4), np.uint8), np.zeros((4, 4), np.float32)])",
+            "the image of 7 has shape .* and type float32, not uint8",
+        ),
+        (
+            "def read(data_dir): return made(images=[*np.zeros((7, 4, 4), np.uint8), np.zeros((5, 4), np.uint8)])",
+            r"the image of 7 has shape \(5, 4\), that of 0 \(4, 4\)",
+        ),
+        ("def read(data_dir): return made(columns={'identity': ['a', None] * 4})", "is empty for 4 of 8 samples"),
+        ("def read(data_dir): return made(columns={'identity': np.zeros((8, 2))})", r"identity'\] has shape \(8, 2\)"),
     ],
 )
 def test_what_is_no_dataset_is_refused_in_one_line(plugin_folder, text, says):
@@ -242,6 +254,23 @@ def test_what_is_no_dataset_is_refused_in_one_line(plugin_folder, text, says):
     with pytest.raises((BadDataError, PluginError), match=says) as caught:
         build_datamodule(RunSpec(dataset="mine:read")).setup()
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_may_give_lists(plugin_folder):
+    text = """
+        from fer_bench.data.samples import Samples
+        import numpy as np
+
+        def read(data_dir):
+            people = ["a", "b", "c", "d", "e", "f", "g", "g"]
+            return Samples(ids=list("01234567"), images=[np.full((4, 4), i, np.uint8) for i in range(8)],
+                split=["train"] * 4 + ["validation", "test"] * 2, targets={"fer7": [0, 1, 2, 3, 4, 5, 6, 0]},
+                layout="made", groups=people, columns={"identity": people})
+    """
+    write(plugin_folder, "mine", textwrap.dedent(text))
+    datamodule = build_datamodule(RunSpec(dataset="mine:read"))
+    datamodule.setup()
+    assert any("1 of 7 people are in more than one split (g)" in note for note in datamodule.read_samples.notes)
 
 
 def test_a_dataset_refuses_options_that_it_does_not_have(plugin_folder):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from fer_bench import paths
+from fer_bench.clutter import is_clutter_name
 from fer_bench.data.contents import file_digests as file_digests
 from fer_bench.data.contents import file_sha256 as file_sha256
 from fer_bench.data.contents import listing_of as listing_of
@@ -22,10 +23,13 @@ from fer_bench.data.contents import text_sha256 as text_sha256
 from fer_bench.data.contents import tree_state as tree_state
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
 from fer_bench.protocols import info_of
+from fer_bench.untrusted import shown
 
 Arrays = dict[str, npt.NDArray[Any]]
 # Of an entry in the cache; entries of another format are left alone.
 _FORMAT = 2
+# Of a folder in which a dataset is not, how many names.
+_SHOWN = 5
 
 
 def candidates(dataset: str, data_dir: str | None) -> list[Path]:
@@ -35,7 +39,7 @@ def candidates(dataset: str, data_dir: str | None) -> list[Path]:
 
 
 def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], how_to_get: str = "") -> MissingDataError:
-    """Compose the error for a dataset that is not there.
+    """Compose the error for a dataset that is not there, which says what is.
 
     Args:
         dataset: its name.
@@ -44,11 +48,24 @@ def missing(dataset: str, looked_for: Iterable[str], folders: Sequence[Path], ho
         how_to_get: one sentence; left out, what the dataset itself says.
     """
     what = " or ".join(looked_for)
-    where = " and ".join(str(folder) for folder in folders)
+    where = " and ".join(f"{folder} ({_held(folder)})" for folder in folders)
     how = how_to_get or info_of(dataset).how_to_get
     problem = f"dataset {dataset!r}: found no {what} in {where}."
     place = f"{f'{how} Then put' if how else 'Put'} it there"
     return MissingDataError(problem, f"{place}, or name its folder with DATA_DIR=, --data-dir or FER_BENCH_DATA.")
+
+
+def _held(folder: Path) -> str:
+    """What is there instead: an archive that is still packed, or a folder too many, is then seen at once."""
+    try:
+        found = sorted(path for path in folder.iterdir() if not is_clutter_name(path.name))
+    except OSError as error:
+        return "no such folder" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    # Folders first: the data are in one of them more often than not.
+    names = [[shown(path.name, 40) + end for path in found if path.is_dir() == bool(end)] for end in ("/", "")]
+    listed = [*names[0], *names[1]]
+    more = ", ..." if len(listed) > _SHOWN else ""
+    return f"there: {', '.join(listed[:_SHOWN])}{more}" if listed else "empty"
 
 
 def cached(dataset: str, key: str, build: Callable[[], tuple[Arrays, dict[str, Any]]]) -> tuple[Arrays, dict[str, Any]]:

@@ -4,7 +4,8 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.data.samples import SPLITS, Samples
+from fer_bench.labels import plain
 from fer_bench.protocols import find_task
 
 _SHOWN = 3
+_WHOLE = re.compile(r"([0-9]+)\.0+$")
 
 
 def with_gaps(samples: Samples, task: str, splits: Sequence[str] = SPLITS) -> Samples:
@@ -94,10 +97,26 @@ def _people(samples: Samples, splits: Sequence[str]) -> tuple[dict[str, Any], li
     facts = {
         "people": {"n": len(everybody), "n_in_several_splits": len(several), "n_test_samples_of_seen_people": n_known}
     }
+    spelt = _spelt_otherwise(where)
     if not several:
-        return facts, []
+        return facts, spelt
     shown = ", ".join(several[:_SHOWN]) + (", ..." if len(several) > _SHOWN else "")
     more = (
         f"; {n_known} of {len(test)} test samples are of people who are in train or validation too" if n_known else ""
     )
-    return facts, [f"{len(several)} of {len(everybody)} people are in more than one split ({shown}){more}"]
+    return facts, [f"{len(several)} of {len(everybody)} people are in more than one split ({shown}){more}", *spelt]
+
+
+def _spelt_otherwise(where: Mapping[str, Set[str]]) -> list[str]:
+    """People of two splits whose names differ by case and blanks alone, or by what pandas adds to a number (``7.0``):
+    they are likely one person, whom a split by people was to keep together.
+    """
+    spellings: dict[str, dict[str, str]] = {}
+    for split, people in where.items():
+        for person in people:
+            spellings.setdefault(_WHOLE.sub(r"\1", plain(person)), {}).setdefault(person, split)
+    pairs = [sorted(names) for names in spellings.values() if len(names) > 1 and len(set(names.values())) > 1]
+    if not pairs:
+        return []
+    listed = ", ".join(f"{a!r} and {b!r}" for a, b, *_ in sorted(pairs)[:_SHOWN]) + (", ..." * (len(pairs) > _SHOWN))
+    return [f"names that differ little count as different people, and are in different splits: {listed}"]

@@ -12,7 +12,7 @@ from fer_bench.errors import BadDataError
 
 @contextlib.contextmanager
 def readable(path: Path, hint: str) -> Iterator[None]:
-    """Turn what goes wrong while a CSV is opened and read into an error that names it.
+    """Turn what goes wrong while a CSV, or another text, is opened and read into an error that names it.
 
     Args:
         path: of the file.
@@ -23,9 +23,11 @@ def readable(path: Path, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except (csv.Error, UnicodeError) as error:
-        what = "not UTF-8" if isinstance(error, UnicodeError) else str(error)
-        problem = f"{path}: not readable as CSV ({what})."
+    except UnicodeError:
+        problem = f"{path}: not UTF-8 text."
+        raise BadDataError(problem, hint) from None
+    except csv.Error as error:
+        problem = f"{path}: not readable as CSV ({error})."
         raise BadDataError(problem, hint) from None
     except OSError as error:
         problem = f"{path}: cannot be read ({error.strerror or error})."

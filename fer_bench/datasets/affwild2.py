@@ -5,7 +5,8 @@ One text file a video, in folders of the two tasks and their splits:
 2022, eight classes, and line n after that is the code of frame n, -1 where there is none;
 ``VA_Estimation_Challenge/Validation_Set/...`` begins with ``valence,arousal`` and has two values a line, -5 where there
 are none. Older releases call the folders ``EXPR_Set/Training_Set``. Faces are ``cropped_aligned/<video>/00001.jpg``,
-frame by frame, with gaps where no face was found. The second person of a video has files of his own, ``<video>_left``
+those of later videos ``cropped_aligned_new_50_vids/<video>/00001.jpg``, frame by frame, with gaps where no face was
+found. The second person of a video has files of his own, ``<video>_left``
 and ``<video>_right``; both are in the same split.
 
 A video can be in train for one task and in validation for the other, so each task reads its own lists. The labels of
@@ -43,8 +44,17 @@ from fer_bench.protocols.affwild2 import AffWild2Options
 SIDE = 112
 KINDS = {"EXPR": "expressions", "VA": "valence and arousal"}
 SPLITS = {"train_set": "train", "training_set": "train", "validation_set": "test"}
-CROPS = ("cropped_aligned", "cropped_aligned_images", "cropped", "cropped_images")
-DEPTH = 3
+CROPS = (
+    "cropped_aligned",
+    "cropped_aligned_images",
+    # An archive of its own, of videos that came later.
+    "cropped_aligned_new_50_vids",
+    "cropped",
+    "cropped_images",
+    "cropped_new_50_vids",
+)
+# A hub's archive of a folder adds one around it: annotations-20200917T112933Z-001/annotations/EXPR_Set/Training_Set.
+DEPTH = 4
 NO_CODE, NO_VALUE = -1, -5.0
 _CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 _PERSON = re.compile(r"_(left|right)$", re.IGNORECASE)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.class_sets import Classes
+from fer_bench.clutter import is_clutter
 from fer_bench.cross_validation import Folding
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
@@ -90,9 +91,7 @@ def read_ckplus(data_dir: str | None, options: CkPlusOptions | None = None, *, s
     options = options or CkPlusOptions()
     places = cache.candidates("ckplus", data_dir)
     for root in places:
-        emotions = next(
-            (root / name for name in EMOTIONS if next((root / name).glob("S*/*/*_emotion.txt"), None)), None
-        )
+        emotions = next((root / name for name in EMOTIONS if _files(root / name, "emotion")), None)
         if emotions is not None:
             return picture_samples("ckplus", _official(root, emotions, options), size)
         for name in COPIES:
@@ -113,7 +112,7 @@ def _official(root: Path, emotions: Path, options: CkPlusOptions) -> Rows:
         raise cache.missing("ckplus", [f"{name}/" for name in IMAGES], [root])
     found: list[_Picture] = []
     notes: list[str] = []
-    labels = sorted(emotions.glob("S*/*/*_emotion.txt"))
+    labels = _files(emotions, "emotion")
     for path in labels:
         named, code = _LABEL.fullmatch(path.name), read_emotion(path)
         folder = images / path.parent.relative_to(emotions)
@@ -130,7 +129,7 @@ def _official(root: Path, emotions: Path, options: CkPlusOptions) -> Rows:
         raise cache.missing("ckplus", [f"{images.name}/S005/001/*.png"], [images])
     if len(labels) != SEQUENCES:
         notes.append(f"this copy has labels of {len(labels)} sequences, the complete one of {SEQUENCES}")
-    marked = next((root / name for name in LANDMARKS if next((root / name).glob("S*/*/*_landmarks.txt"), None)), None)
+    marked = next((root / name for name in LANDMARKS if _files(root / name, "landmarks")), None)
     rows = _rows(root, found, f"official tree, {'faces by landmarks' if marked else 'whole pictures'}")
     rows.targets |= {
         "fer8": class_ids(FER8, [p.label for p in found]),
@@ -142,6 +141,12 @@ def _official(root: Path, emotions: Path, options: CkPlusOptions) -> Rows:
         notes.append("no landmarks: pictures are shown whole, and the face is about a third of them")
     rows.notes += notes
     return rows
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    """Files of one kind of all sequences, without what systems leave beside them (``._S005_001_..._emotion.txt``)."""
+    found = folder.glob(f"S*/*/*_{kind}.txt")
+    return sorted(path for path in found if not is_clutter(path.relative_to(folder)))
 
 
 def _copy(root: Path) -> Rows:

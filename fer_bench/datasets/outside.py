@@ -133,19 +133,57 @@ def complete(samples: Any, task: str, what: str, scale: tuple[float, float] = (-
         _refuse(what, "some ids occur more than once")
     if unknown := sorted(set(samples.split.tolist()) - set(SPLITS)):
         _refuse(what, f"unknown split {unknown[0]!r}: it is one of {', '.join(SPLITS)}")
+    samples.columns = {name: np.asarray(column) for name, column in samples.columns.items()}
+    samples.groups = None if samples.groups is None else _people(samples.groups, "groups", what)
+    if "identity" in samples.columns:
+        samples.columns["identity"] = _people(samples.columns["identity"], "columns['identity']", what)
     for i in range(min(n, 2)):
-        _check_image(what, samples.images[i])
+        _check_image(what, samples.ids[i], samples.images[i])
     if task in samples.targets:
         _check_targets(what, samples.targets[task], task, scale)
     if not samples.checksums:
-        _fingerprint(samples, samples.targets.get(task, next(iter(samples.targets.values()))))
+        _fingerprint(samples, samples.targets.get(task, next(iter(samples.targets.values()))), what)
     return samples
 
 
-def _check_image(what: str, image: Any) -> None:
+def _people(given: Any, name: str, what: str) -> npt.NDArray[Any]:
+    """Who or what each sample belongs to; nobody in particular is no person: all of them would be one."""
+    found = np.asarray(given)
+    if found.ndim != 1:
+        _refuse(what, f"{name} has shape {found.shape}, not one entry a sample")
+    absent = [one is None or one != one or not str(one).strip() for one in found.tolist()]
+    if any(absent):
+        _refuse(what, f"{name} is empty for {sum(absent)} of {len(absent)} samples, where everybody must have a name")
+    # Numbers stay: by them folds are cut in another order than by their digits.
+    return found if found.dtype.kind in "iu" else found.astype(np.str_)
+
+
+def _check_image(what: str, name: str, image: Any) -> npt.NDArray[np.uint8]:
     array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        _refuse(what, f"an image has shape {array.shape} and type {array.dtype}, not uint8 (H, W) or (H, W, 3)")
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)) or not array.size:
+        _refuse(
+            what, f"the image of {name} has shape {array.shape} and type {array.dtype}, not uint8 (H, W) or (H, W, 3)"
+        )
+    return array
+
+
+class _Alike:
+    """Images of a plugin as they are looked at for the first time: each must be like the first, since batches are made
+    of them.
+    """
+
+    def __init__(self, samples: Samples, what: str) -> None:
+        self._samples, self._what = samples, what
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        ids, images = self._samples.ids, self._samples.images
+        found = _check_image(self._what, ids[index], images[index])
+        if found.shape != (shape := np.asarray(images[0]).shape):
+            _refuse(self._what, f"the image of {ids[index]} has shape {found.shape}, that of {ids[0]} {shape}")
+        return found
 
 
 def _check_targets(what: str, targets: npt.NDArray[Any], task: str, scale: tuple[float, float]) -> None:
@@ -177,8 +215,9 @@ def _check_targets(what: str, targets: npt.NDArray[Any], task: str, scale: tuple
         )
 
 
-def _fingerprint(samples: Samples, targets: npt.NDArray[Any]) -> None:
-    digests = sample_digests(samples.images, targets)
+def _fingerprint(samples: Samples, targets: npt.NDArray[Any], what: str) -> None:
+    images = samples.images if isinstance(samples.images, np.ndarray) else _Alike(samples, what)
+    digests = sample_digests(images, targets)
     samples.checksums = {
         split: split_checksum(digests[samples.where(split)]) for split in SPLITS if len(samples.where(split))
     }

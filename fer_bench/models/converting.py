@@ -114,7 +114,7 @@ def fitting(network: nn.Module, content: Mapping[str, Any], path: str) -> Fitted
         else {name: name for name in own}
     )
     best: tuple[int, Tensors, str, list[str], bool] = (-1, {}, "", [], False)
-    for nest, found in _nested(content):
+    for nest, found in nested(content):
         matched, prefix, unused, by_order = _matched(found, bare, own)
         if len(matched) > best[0]:
             best = (len(matched), matched, ", ".join(filter(None, (nest, prefix))), unused, by_order)
@@ -132,6 +132,7 @@ def fitting(network: nn.Module, content: Mapping[str, Any], path: str) -> Fitted
 
 def _checked(network: nn.Module, found: Fitted, own: Mapping[str, torch.Tensor], path: str) -> Fitted:
     heads, fresh, state = head_names(network), [], dict(found.state)
+    require_plain(state, path, own)
     others = [key for key, value in state.items() if value.shape != own[key].shape and key not in heads]
     if others:
         key = others[0]
@@ -150,7 +151,32 @@ def _checked(network: nn.Module, found: Fitted, own: Mapping[str, torch.Tensor],
     return Fitted(state, fresh, found.unused, found.where, found.by_order, found.total)
 
 
-def _nested(content: Mapping[str, Any], name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensors]]:
+def require_plain(state: Mapping[str, torch.Tensor], path: str, own: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Refuse tensors that cannot be copied into a network, or that would become other numbers there.
+
+    Args:
+        state: by the names of ``own``.
+        path: of the file, for the error.
+        own: tensors of the network, whose numbers must be of the same kind; None: only the layout counts.
+
+    Raises:
+        WeightsError: a tensor is sparse or quantized, or holds integers or complex numbers where the network has real
+            ones.
+    """
+    for key, value in state.items():
+        kind = str(value.dtype).removeprefix("torch.")
+        real = own is not None and key in own and own[key].is_floating_point()
+        faults = {
+            "is quantized": value.is_quantized,
+            "is sparse": value.layout is not torch.strided,
+            f"holds {kind}, where the network has real numbers": real and not value.is_floating_point(),
+        }
+        if what := next((what for what, is_so in faults.items() if is_so), ""):
+            problem = f"{path}: {key} {what}."
+            raise WeightsError(problem, "Save the state dict of the network as it was trained, in float32.")
+
+
+def nested(content: Mapping[str, Any], name: str = "", depth: int = 0) -> Iterator[tuple[str, Tensors]]:
     """Every mapping of names to tensors in a checkpoint, with what it is under."""
     tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
     if tensors:
@@ -159,7 +185,7 @@ def _nested(content: Mapping[str, Any], name: str = "", depth: int = 0) -> Itera
         return
     inner = {str(key): value for key, value in content.items() if isinstance(value, Mapping)}
     for key in sorted(inner, key=lambda key: _NESTS.index(key) if key in _NESTS else len(_NESTS)):
-        yield from _nested(inner[key], f"{name}.{key}".removeprefix("."), depth + 1)
+        yield from nested(inner[key], f"{name}.{key}".removeprefix("."), depth + 1)
 
 
 def _matched(

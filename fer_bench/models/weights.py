@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,26 @@ import torch
 from torch import nn
 
 from fer_bench.errors import WeightsError
-from fer_bench.models.converting import fitting
+from fer_bench.models.converting import fitting, nested
 from fer_bench.models.hub import hub_or_explain
 from fer_bench.packages import require
+from fer_bench.untrusted import shown
 
 __all__ = ["fitting", "hub_or_explain", "read_file", "require_weights", "tensors_digest", "weights_digest"]
 
 # Suffix of files in which the norms are part of the convolutions.
 FOLDED = ".json"
+# How files begin that are taken for checkpoints: what each is, and what to do.
+_OTHERS = {
+    b"version https://git-lfs": (
+        "a pointer of Git LFS, which stands for the file",
+        "Fetch the file itself, with `git lfs pull` or by its address.",
+    ),
+    b"<": ("a web page", "The address answered with a page: download the file again, in a browser if need be."),
+    b"\x89HDF": ("an HDF5 file, as Keras writes them", "Use a .pth, .pt, .ckpt or .safetensors file."),
+}
+# In PyTorch's refusal of a pickle that names a class or a function.
+_HELD = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def read_file(path: str) -> dict[str, Any]:
@@ -39,7 +53,7 @@ def read_file(path: str) -> dict[str, Any]:
 
         return dict(read_mobilenet(file))
     try:
-        if file.suffix == ".safetensors":
+        if file.suffix.lower() == ".safetensors":
             require(("safetensors",))
             from safetensors.torch import load_file as load_safetensors
 
@@ -59,15 +73,35 @@ def read_file(path: str) -> dict[str, Any]:
         TypeError,
         ImportError,
     ) as error:
-        problem = (
-            f"{file}: not a readable checkpoint"
-            f" ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
-        )
-        raise WeightsError(problem, "The file is damaged or holds code; use another one.") from None
+        reason, hint = _why_unreadable(file, error)
+        problem = f"{file}: not a readable checkpoint ({reason})."
+        raise WeightsError(problem, hint) from None
     if not isinstance(content, dict):
         problem = f"{file}: holds a {type(content).__name__}, not a state dict."
         raise WeightsError(problem, "Save model.state_dict() and use that.")
+    for _, tensors in nested(content):
+        if empty := [name for name, tensor in tensors.items() if tensor.is_meta]:
+            problem = f"{file}: {empty[0]} has no data: it was saved from the device meta."
+            raise WeightsError(problem, "Load the network's weights before you save its state dict.")
     return content
+
+
+def _why_unreadable(file: Path, error: Exception) -> tuple[str, str]:
+    """What a file is that is no checkpoint, and what to do: PyTorch's own words are about its settings."""
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        start = stream.read(64).lstrip()
+        if known := next((said for begins, said in _OTHERS.items() if start.startswith(begins)), None):
+            return known
+        if not start:
+            return "there is nothing in it", "Download or copy it again."
+    if held := _HELD.search(str(error)):
+        return (
+            f"besides tensors it holds {held[1]}, which is code",
+            "Save model.state_dict() where that code is, and use that.",
+        )
+    first = next(iter(str(error).splitlines()), "").partition(". ")[0] or type(error).__name__
+    reason = "no file of PyTorch's" if isinstance(error, pickle.UnpicklingError) else shown(first, 120)
+    return reason, "The file is damaged, or of another kind; use another one."
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -14,7 +14,7 @@ from fer_bench import paths
 from fer_bench.errors import SpecError, WeightsError
 from fer_bench.models.adapter import InputAdapter, default_normalization
 from fer_bench.models.catalog import find_model
-from fer_bench.models.converting import current_name
+from fer_bench.models.converting import current_name, require_plain
 from fer_bench.models.designed import DesignedInput, design_of
 from fer_bench.models.initial import Initial
 from fer_bench.models.penultimate import penultimate as penultimate
@@ -173,11 +173,14 @@ def read_state(path: str) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint, each of its own shape, by the names that torchvision gives them today.
 
     Raises:
-        WeightsError: the file cannot be read.
+        WeightsError: the file cannot be read, or holds tensors that no network can take.
     """
     content = read_file(path)
-    state = content.get("state_dict", content)
-    return {current_name(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    inner = content.get("state_dict")
+    state = inner if isinstance(inner, dict) else content
+    found = {current_name(str(key)): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    require_plain(found, path)
+    return found
 
 
 def _places(arch: str, weights: str, data_dir: str | None) -> nn.Module:

@@ -149,7 +149,11 @@ def unknown_dataset(dataset: str) -> UnknownNameError:
     the first that is none.
     """
     names = dataset.split("+")
-    if len(names) > 1 and any(name in DATASETS for name in names):
+    if len(names) > 1 and any(name.strip() in DATASETS for name in names):
+        if any(name != name.strip() or not name for name in names):
+            meant = "+".join(filter(None, (name.strip() for name in names)))
+            problem = f"dataset {dataset!r}: there is {'a blank' if ' ' in dataset else 'nothing'} beside a '+'."
+            return UnknownNameError(problem, f"Did you mean {meant!r}?", "dataset")
         dataset = next((name for name in names if name not in DATASETS or DATASETS[name].written), "")
         if not dataset:
             twice = next(name for name in names if names.count(name) > 1)

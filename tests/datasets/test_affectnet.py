@@ -161,6 +161,50 @@ def test_2021_release_with_holes(tmp_path: Path) -> None:
     assert np.isnan(index.landmarks).all()
 
 
+@pytest.mark.parametrize(
+    ("train", "val"), [("train", "val"), ("Train_Set", "Val_Set"), ("train_set/train_set", "val_set/val_set")]
+)
+def test_sets_in_folders_of_other_names_are_both_read(tmp_path: Path, train: str, val: str) -> None:
+    write_2021(tmp_path / "owners")
+    home = tmp_path / "other"
+    for own, place in (("train_set", train), ("val_set", val)):
+        (home / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "owners" / own).rename(home / place)
+    found = read_affectnet(home)
+    assert (found.release, found.lacking) == ("2021", "")
+    assert ((found.split == "test") == [name.startswith("val/") for name in found.ids]).all()
+    assert (found.split == "test").sum() == 16
+    assert all((found.root / path).is_file() for path in found.paths)
+
+
+def test_two_parts_of_which_nothing_says_what_they_are_are_refused(tmp_path: Path) -> None:
+    write_2021(tmp_path)
+    for own, other in (("train_set", "faces_a"), ("val_set", "faces_b")):
+        (tmp_path / own).rename(tmp_path / other)
+    with pytest.raises(BadDataError, match="faces_a and faces_b each hold a part"):
+        read_affectnet(tmp_path)
+    for own, other in (("faces_a", "train"), ("faces_b", "training")):
+        (tmp_path / own).rename(tmp_path / other)
+    with pytest.raises(BadDataError, match="train and training are both of the train set"):
+        read_affectnet(tmp_path)
+
+
+def test_a_code_that_is_not_whole_is_no_code(tmp_path: Path) -> None:
+    write_2021(tmp_path)
+    np.save(tmp_path / "train_set" / "annotations" / "3_exp.npy", np.array(3.5))
+    found = read_affectnet(tmp_path)
+    assert found.dropped == {"expression code unknown": 1}
+    assert "train/3" not in found.ids
+    rows = old_rows()
+    rows["training"][0] = (*rows["training"][0][:2], 0.5, *rows["training"][0][3:])
+    # The same image, written as programs on Windows do: it must not be there twice.
+    rows["training"].append((rows["training"][1][0].replace("/", "\\"), *rows["training"][1][1:]))
+    write_lists(tmp_path / "lists", rows)
+    lists = read_affectnet(tmp_path / "lists", need=("expression",))
+    assert lists.dropped["expression code unknown"] == 1
+    assert len(np.unique(lists.ids)) == len(lists)
+
+
 def test_damaged_npy_names_the_file(tmp_path: Path) -> None:
     write_2021(tmp_path)
     bad = tmp_path / "train_set/annotations/7_val.npy"

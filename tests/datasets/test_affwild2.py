@@ -97,13 +97,20 @@ def test_older_releases_and_batches_of_faces(tmp_path):
     (root / "cropped_aligned" / "video66").rename(root / "video66")
     (root / "cropped_aligned" / "batch2" / "cropped_aligned").mkdir(parents=True)
     (root / "video66").rename(root / "cropped_aligned" / "batch2" / "cropped_aligned" / "video66")
+    # As Google Drive packs a folder.
+    (root / "archive-001" / "annotations").mkdir(parents=True)
+    lists = (root / OLD[0]).rename(root / "archive-001" / "annotations" / OLD[0])
+    # The folder of an archive of its own, of videos that were added later.
+    (root / "cropped_aligned" / VAL[0]).rename(root / VAL[0])
+    (root / "cropped_aligned_new_50_vids").mkdir()
+    (root / VAL[0]).rename(root / "cropped_aligned_new_50_vids" / VAL[0])
     samples = read_affwild2(str(tmp_path))
     assert set(samples.targets) == {"fer7"}
-    assert "video66" in samples.columns["clip"]
+    assert {"video66", VAL[0]} <= set(samples.columns["clip"])
     module = AffWild2DataModule.reading("expr8", data_dir=str(tmp_path))
     with pytest.raises(SpecError, match=r"has no labels for the task 'expr8'.*fer7"):
         module.setup()
-    (root / OLD[0] / "Validation_Set" / f"{VAL[0]}.txt").write_text(f"{EIGHT}\n0\n")
+    (lists / "Validation_Set" / f"{VAL[0]}.txt").write_text(f"{EIGHT}\n0\n")
     with pytest.raises(BadDataError, match="some lists have seven classes and some have eight"):
         read_affwild2(str(tmp_path))
 

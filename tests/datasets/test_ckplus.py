@@ -81,6 +81,18 @@ def test_the_official_tree(tmp_path):
     assert len(read_ckplus(str(tmp_path), CkPlusOptions(last=1))) == 4
 
 
+def test_what_a_mac_leaves_on_a_foreign_disk_is_no_label(tmp_path):
+    root = tmp_path / "ckplus"
+    sequence(root, "S005_001", 11, QUOTED)
+    folder = root / "Emotion/S005/001"
+    for name in ("._S005_001_00000011_emotion.txt", ".DS_Store"):
+        (folder / name).write_bytes(b"\x00\x05\x16\x07\x00\x02\xb0\xff")
+    assert len(read_ckplus(str(tmp_path), size=16)) == 4
+    (folder / "S005_001_00000011_emotion.txt").write_bytes(b"\xff\xfe3\x00")
+    with pytest.raises(BadDataError, match=r"S005_001_00000011_emotion.txt: not UTF-8 text"):
+        read_ckplus(str(tmp_path))
+
+
 def test_faces_are_cut_out_by_their_landmarks(tmp_path):
     sequence(tmp_path / "ckplus", "S005_001", 4, 3, landmarks=True)
     samples = read_ckplus(str(tmp_path), CkPlusOptions(margin=0, last=1), size=16)

@@ -169,6 +169,14 @@ def test_wrong_lines_are_named(tmp_path, cell, said):
         read_csv(path, "train")
 
 
+def test_a_line_after_blank_ones_is_named_by_its_own_number(tmp_path):
+    row = '0,f,a.jpg,"[4, 4]","[1, 1, 3, 3]","[\'{}\']","[5, 5, 5]",Male,Adult'
+    # As the program that most CSVs are of writes them on Windows.
+    (tmp_path / "train.csv").write_bytes("\r\r\n".join([HEADER, row.format("Peace"), row.format("Pece"), ""]).encode())
+    with pytest.raises(BadDataError, match="line 5: 'Pece' is none of the 26 categories"):
+        read_csv(tmp_path / "train.csv", "train")
+
+
 def test_what_is_no_annotations_file_is_one_error(copy):
     path = copy / "Annotations" / "Annotations.mat"
     for content in (b"", b"MATLAB 5.0 MAT-file" + b"\0" * 40, b"\x89HDF\r\n\x1a\n" + b"\0" * 600):

@@ -212,6 +212,22 @@ def test_unreadable_images_are_quarantined_up_to_one_in_a_hundred(tmp_path):
         read_fer2013(str(tmp_path))
 
 
+def test_folders_that_are_numbered_by_the_alphabet_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_ENOUGH", 10)
+    # As in FER2013, surprise is rarest of the three whose ids are not their places in the alphabet.
+    faces = [name for name in FER7.names for _ in range(3 if name == "surprise" else 6)]
+    for numbered, order in (("ids", FER7.names), ("alphabet", sorted(FER7.names))):
+        for i, name in enumerate(faces):
+            path = tmp_path / numbered / ("test" if i % 3 == 0 else "train") / str(order.index(name)) / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), np.full((48, 48), i, dtype=np.uint8))
+    samples = read_fer2013(str(tmp_path / "ids"))
+    assert any("read as FER2013's ids (0 angry, 1 disgust" in note for note in samples.notes)
+    assert np.bincount(samples.targets["fer7"]).tolist() == [6, 6, 6, 6, 6, 3, 6]
+    with pytest.raises(BadDataError, match=r"6 has the fewest images \(6, 6 and 3\).*numbered by the alphabet"):
+        read_fer2013(str(tmp_path / "alphabet"))
+
+
 def test_every_image_is_known_by_its_path(faces, tmp_path):
     write(tmp_path, faces, kaggle)
     samples = read_fer2013(str(tmp_path))

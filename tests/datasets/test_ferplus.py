@@ -200,6 +200,19 @@ def test_votes_whose_usage_differs_are_refused_with_the_line(tmp_path, faces, vo
         read_ferplus(str(tmp_path))
 
 
+@pytest.mark.parametrize("case", ["sorted by label", "one row later"])
+def test_faces_in_another_order_than_the_votes_are_refused(tmp_path, case):
+    faces = make_faces((40, 6, 6))
+    write_votes(tmp_path, faces, make_votes(faces))
+    path = write_csv(tmp_path, faces)
+    header, *rows = path.read_text().splitlines()
+    train = [row for row in rows if row.endswith("Training")]
+    moved = sorted(train) if case == "sorted by label" else [*train[1:], train[0]]
+    path.write_text("\n".join([header, *moved, *rows[len(train) :]]) + "\n")
+    with pytest.raises(BadDataError, match=r"fer2013new.csv: from line \d+ to \d+, .*rows in another order"):
+        read_ferplus(str(tmp_path))
+
+
 def test_class_folders_have_lost_the_rows_that_votes_refer_to(tmp_path, faces, votes):
     write_folders(tmp_path, faces)
     write_votes(tmp_path, faces, votes)

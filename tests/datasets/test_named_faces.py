@@ -92,6 +92,21 @@ def test_wrong_folders_copies_and_damage(tmp_path, module, read):
         read(str(tmp_path))
 
 
+def test_what_is_there_instead_is_said(tmp_path):
+    home = tmp_path / "kdef"
+    with pytest.raises(MissingDataError, match=r"kdef \(no such folder\) and \S+ \(empty\)"):
+        read_kdef(str(tmp_path))
+    home.mkdir()
+    (home / "KDEF_and_AKDEF.zip").write_bytes(b"PK")
+    (home / ".DS_Store").write_bytes(b"")
+    with pytest.raises(MissingDataError, match=r"kdef \(there: KDEF_and_AKDEF.zip\) and \S+ \(there: kdef/\)"):
+        read_kdef(str(tmp_path))
+    for name in ("a.txt", "b.txt", "c\n.txt", "d.txt", "e.txt", "z"):
+        (home / name).mkdir() if name == "z" else (home / name).touch()
+    with pytest.raises(MissingDataError, match=r"there: z/, KDEF_and_AKDEF.zip, a.txt, b.txt, c\\n.txt, \.\.\.\)"):
+        read_kdef(str(tmp_path))
+
+
 def test_nobody_is_in_two_splits(tmp_path):
     jaffe(tmp_path / "jaffe")
     module = JaffeDataModule("fer7", data_dir=str(tmp_path), image_size=32)

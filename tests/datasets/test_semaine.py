@@ -240,6 +240,14 @@ def test_bad_ratings_name_file_and_line(tmp_path, detector, line, said):
         read(tmp_path, detector)
 
 
+def test_blank_lines_of_avec_s_tables_are_no_ratings(tmp_path):
+    root = write_avec(tmp_path / "semaine", sessions=1, n=4)
+    whole = find_recordings(root)[1][0]
+    path = root / "TrainingInput" / "1" / "TU_VA.csv"
+    path.write_text(path.read_text() + ",,\n\n")
+    np.testing.assert_array_equal(find_recordings(root)[1][0].values, whole.values)
+
+
 def test_errors(tmp_path, detector, monkeypatch):
     with pytest.raises(MissingDataError, match="on request"):
         read(tmp_path, detector)

@@ -300,6 +300,20 @@ def test_repeated_rows_count_once_and_empty_labels_not_at_all(tmp_path, rows):
     ]
 
 
+def test_an_image_of_two_people_is_a_contradiction(tmp_path, rows):
+    people = [(*row, f"p{i // 4}") for i, row in enumerate(rows)]
+    write(tmp_path, ["image", "label", "split", "identity"], [*people, (*rows[0], "p9")])
+    with pytest.raises(BadDataError, match=rf"the first is {rows[0][0]} \(rows that contradict each other\)"):
+        read(tmp_path)
+
+
+def test_a_person_who_is_spelt_in_two_ways_is_noted(tmp_path, rows):
+    people = {"train": "Anna", "validation": "Ben", "test": "anna"}
+    write(tmp_path, ["image", "label", "split", "identity"], [(*row, people[row[2]]) for row in rows])
+    notes = build_datamodule(spec_of(tmp_path)).read_samples.notes
+    assert any("count as different people, and are in different splits: 'Anna' and 'anna'" in note for note in notes)
+
+
 def test_many_contradictions_are_refused_by_name(tmp_path, rows):
     write(tmp_path, ["image", "label", "split"], [*rows, (rows[3][0], "neutral", rows[3][2])])
     with pytest.raises(

@@ -92,6 +92,9 @@ def test_a_name_is_a_union_only_of_different_known_datasets():
         ("fer2013+muxspce", "unknown dataset 'muxspce'"),
         ("fer2013+folder:x", "'folder:x' cannot be joined"),
         ("fer2013+fer2013", "'fer2013' is there twice"),
+        ("fer2013+", r"nothing beside a '\+'\. Did you mean 'fer2013'\?"),
+        ("+fer2013++muxspace", r"nothing beside a '\+'\. Did you mean 'fer2013\+muxspace'\?"),
+        ("fer2013 + muxspace", r"a blank beside a '\+'\. Did you mean 'fer2013\+muxspace'\?"),
     ):
         with pytest.raises((UnknownNameError, SpecError), match=named):
             build_datamodule(build({"dataset": wrong}), reading=True)

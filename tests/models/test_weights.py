@@ -170,6 +170,48 @@ def test_files_that_hold_something_else(tmp_path, content):
         network(weights=str(tmp_path / "weights.pth"))
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"pointer of Git LFS.*git lfs pull"),
+        (b"\n<!DOCTYPE html><html>not found</html>", r"a web page.*download the file again"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file, as Keras writes them"),
+        (b"", "there is nothing in it"),
+        (b"\x08\x07" + bytes(64), r"no file of PyTorch's\)\. The file is damaged, or of another kind"),
+    ],
+)
+def test_what_is_taken_for_a_checkpoint_is_called_what_it_is(tmp_path, content, says):
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=says):
+        network(weights=str(tmp_path / "weights.pth"))
+
+
+def test_a_whole_network_is_refused_with_its_class(tmp_path, trained):
+    torch.save(trained, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=r"besides tensors it holds fer_bench\.\S+, which is code.*state_dict\(\)"):
+        network(weights=str(tmp_path / "weights.pth"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda tensor: tensor.to_sparse(), "is sparse"),
+        (lambda tensor: tensor.to("meta"), "has no data"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "is quantized"),
+        # These two were copied in silence: as whole numbers, and without their imaginary part.
+        (lambda tensor: tensor.to(torch.int8), "holds int8, where the network has real numbers"),
+        (lambda tensor: tensor.to(torch.complex64), "holds complex64, where the network has real numbers"),
+    ],
+)
+def test_tensors_that_no_network_can_take_are_named(tmp_path, trained, change, says):
+    state = trained.state_dict()
+    name = next(name for name, tensor in state.items() if tensor.ndim == 4)
+    torch.save(state | {name: change(state[name])}, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=rf"{name} {says}"):
+        network(weights=str(tmp_path / "weights.pth"))
+
+
 def test_missing_file_and_folder(tmp_path):
     for path in (tmp_path / "nothing.pth", tmp_path):
         with pytest.raises(WeightsError, match=r"there is no such file.*imagenet"):

@@ -16,9 +16,9 @@ from fer_bench.data.contents import tree_state
 from fer_bench.datasets.affectnet.lists import LIST_FOLDERS, list_files, read_lists
 from fer_bench.datasets.affectnet.raw import ARRAYS, RawIndex
 from fer_bench.datasets.affectnet.release_2021 import is_one_folder, read_2021, sets_of
-from fer_bench.errors import MissingDataError
+from fer_bench.errors import BadDataError, MissingDataError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
@@ -57,13 +57,21 @@ def raw_index(root: Path, cache: Path | None = None) -> RawIndex:
 def _find(root: Path) -> tuple[str, Path]:
     below = sorted(p for p in root.iterdir() if p.is_dir() and not is_clutter_name(p.name)) if root.is_dir() else []
     # A whole release first, wherever it is; then what is a part of one.
-    for whole in (True, False):
-        for home in (root, *below):
-            for release, found in (("2021", len(sets_of(home, "2021"))), ("lists", len(list_files(home)))):
-                if found == 2 or (found and not whole):
-                    return release, home
-            if not whole and is_one_folder(home):
-                return "folder", home
+    parts: list[tuple[str, Path]] = []
+    for home in (root, *below):
+        for release, found in (("2021", len(sets_of(home, "2021"))), ("lists", len(list_files(home)))):
+            if found == 2:
+                return release, home
+            parts += [(release, home)] if found else []
+        parts += [("folder", home)] if is_one_folder(home) else []
+    homes = list(dict.fromkeys(home for _, home in parts))
+    if len(homes) > 1 and root not in homes:
+        problem = f"{root}: {homes[0].name} and {homes[1].name} each hold a part of AffectNet."
+        raise BadDataError(
+            problem, "Call them train_set and val_set where they are these, or name the one that is meant."
+        )
+    if parts:
+        return parts[0]
     seen = ", ".join(p.name for p in below[:8]) or "no folders"
     problem = (
         f"AffectNet is not in {root} (found: {seen}): looked for {LIST_FOLDERS[0]}/{{training,validation}}.csv, for"

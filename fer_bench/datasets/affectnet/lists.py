@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_bench.data.readable import readable
-from fer_bench.datasets.affectnet.raw import COLUMNS, RawIndex, names_in
+from fer_bench.datasets.affectnet.raw import COLUMNS, RawIndex, codes_of, names_in
 from fer_bench.errors import BadDataError, MissingDataError
 from fer_bench.image_files import kind_of
 
@@ -47,7 +47,7 @@ def read_lists(home: Path) -> RawIndex:
     table = pd.concat(list(tables.values()), ignore_index=True)
     is_train = np.arange(len(table)) < len(tables.get("training", ()))
     paths = table["subDirectory_filePath"].str.replace("\\", "/").to_numpy(dtype=str)
-    repeated = table["subDirectory_filePath"].duplicated().to_numpy()
+    repeated = pd.Series(paths).duplicated().to_numpy()
     images = _image_folder(home, paths)
     there = np.array([p in images[1] for p in paths.tolist()], dtype=bool)
     missing = {"no image file": int((~there).sum()), "listed twice": int((there & repeated).sum())}
@@ -59,7 +59,7 @@ def read_lists(home: Path) -> RawIndex:
         ids=paths[keep],
         paths=np.array([prefix + p for p in paths[keep].tolist()], dtype=str),
         is_train=is_train[keep],
-        expression=table["expression"].to_numpy(dtype=np.float64)[keep].astype(np.int64),
+        expression=codes_of(table["expression"].to_numpy(dtype=np.float64)[keep]),
         valence=table["valence"].to_numpy(dtype=np.float32)[keep],
         arousal=table["arousal"].to_numpy(dtype=np.float32)[keep],
         boxes=table[list(COLUMNS[1:5])].to_numpy(dtype=np.float32)[keep],

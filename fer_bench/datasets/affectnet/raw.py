@@ -60,6 +60,14 @@ class RawIndex:
 ARRAYS = tuple(f.name for f in fields(RawIndex) if f.name not in ("release", "root", "missing"))
 
 
+def codes_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Expression codes as integers; -1, which is none, for what is not a whole number: it must not become another
+    code.
+    """
+    whole = np.isfinite(values) & (values == np.floor(values))
+    return np.where(whole, values, -1).astype(np.int64)
+
+
 def names_in(folder: Path) -> set[str]:
     """Names of the files of a folder, without what file managers leave behind."""
     with os.scandir(folder) as entries:

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.clutter import is_clutter_name
-from fer_bench.datasets.affectnet.raw import ARRAYS, RawIndex, names_in
+from fer_bench.data.split_names import split_of
+from fer_bench.datasets.affectnet.raw import ARRAYS, RawIndex, codes_of, names_in
 from fer_bench.errors import BadDataError
 
 _PARTS = ("images", "annotations")
-_SETS_2021 = (("train_set", "train"), ("val_set", "val"))
+# The owners' name of each set, what its ids begin with, and the split that other names of it name.
+_SETS_2021 = (("train_set", "train", "train"), ("val_set", "val", "validation"))
 # Warm local files are read fastest by one thread; four cost little there and hide the latency of a cold or remote disk.
 _THREADS = 4
 _CHUNK = 1024
@@ -29,15 +31,42 @@ _BLOCK = 4096
 
 
 def sets_of(home: Path, release: str) -> list[tuple[str, str]]:
-    """Folders with images and annotations, and what their ids begin with."""
+    """Folders with images and annotations, and what their ids begin with.
+
+    A set is the folder of the owners' name, one of that name inside it, as archives that are unpacked into a folder of
+    their own leave it, or a folder of another name of its split (``train``, ``Val_Set``) that holds labels.
+
+    Raises:
+        BadDataError: two folders are of one split, and neither has the owners' name.
+    """
     if release == "folder":
         return [("", "")]
-    return [(name, short) for name, short in _SETS_2021 if all((home / name / part).is_dir() for part in _PARTS)]
+    found: list[tuple[str, str]] = []
+    for name, short, split in _SETS_2021:
+        own = next((place for place in (name, f"{name}/{name}") if _has_parts(home / place)), None)
+        others = [] if own else [other for other in _folders_in(home) if split_of(other) == split]
+        others = [place for other in others for place in (other, f"{other}/{other}") if is_one_folder(home / place)]
+        if len(others) > 1:
+            problem = f"{home}: {others[0]} and {others[1]} are both of the {split} set."
+            raise BadDataError(problem, f"Call the one that is meant {name}, or move the other one away.")
+        found += [(place, short) for place in ([own] if own else others)]
+    return found
+
+
+def _folders_in(home: Path) -> list[str]:
+    if not home.is_dir():
+        return []
+    with os.scandir(home) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not is_clutter_name(e.name))
+
+
+def _has_parts(home: Path) -> bool:
+    return all((home / part).is_dir() for part in _PARTS)
 
 
 def is_one_folder(home: Path) -> bool:
-    """Whether a folder is one part of the release, handed out without saying which."""
-    if not all((home / part).is_dir() for part in _PARTS):
+    """Whether a folder is one part of the release, whatever it is called."""
+    if not _has_parts(home):
         return False
     with os.scandir(home / "annotations") as entries:
         return any(e.name.endswith("_exp.npy") and not is_clutter_name(e.name) for e in entries)
@@ -101,7 +130,7 @@ def _read_set(
         "ids": np.array([f"{short}/{s}" if short else s for s in stems], dtype=str),
         "paths": np.array([f"{set_name}/images/{images[s]}".lstrip("/") for s in stems], dtype=str),
         "is_train": np.full(n, short == "train"),
-        "expression": exp.astype(np.int64),
+        "expression": codes_of(exp),
         "valence": valence.astype(np.float32),
         "arousal": arousal.astype(np.float32),
         "boxes": np.full((n, 4), -1, dtype=np.float32),

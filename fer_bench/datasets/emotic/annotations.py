@@ -115,9 +115,10 @@ def read_csv(path: Path, split: str) -> list[Person]:
             problem = f"{path}: there is no column {missing[0]!r}; the columns are {', '.join(header) or 'none'}."
             raise BadDataError(problem, f"A CSV of EMOTIC has {', '.join(COLUMNS)}.")
         reader.fieldnames = header
-        rows = list(reader)
+        # Blank lines, as programs on Windows write them after every row, are no rows, and are counted.
+        rows = [(reader.line_num, row) for row in reader]
     found, seen = [], dict[str, int]()
-    for at, row in enumerate(rows, start=2):
+    for at, row in rows:
         where = f"{path}, line {at}"
         photograph = _path(row["Folder"], row["Filename"], where)
         number = seen[photograph] = seen.get(photograph, -1) + 1

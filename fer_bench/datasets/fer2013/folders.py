@@ -31,6 +31,8 @@ from fer_bench.labels import FER7
 READER_VERSION = "2"
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
 MAX_BAD_SHARE = 0.01
+# Of numbered folders: how many images tell their order, and how many fewer the smallest of three has.
+_ENOUGH, _FEWER = 300, 0.8
 _IDS = {str(label) for label in range(len(FER7))}
 _USAGE = re.compile(r"(?<![a-z])(training|public[ _-]?test|private[ _-]?test)(?![a-z])", re.IGNORECASE)
 _NUMBERED = re.compile(r"^\d+[\W_]+(?=\D)")
@@ -43,6 +45,7 @@ class _Found:
     path: Path
     label: int
     folder_split: str
+    numbered: bool = False
 
 
 def find_folders(place: Path) -> Path | None:
@@ -75,9 +78,10 @@ def read_class_folders(root: Path) -> Samples:
 
     Raises:
         BadDataError: a folder that is not a class, a class without images, more than 1 % unreadable images, an image
-            that is not 48 x 48 px.
+            that is not 48 x 48 px, folders that are numbered by the alphabet.
     """
     found = _find(root)
+    numbers = _numbers(root, found)
     key = f"folders-{READER_VERSION}-{cache.listing_sha256(root, [image.path for image in found])}"
     arrays, facts = cache.cached("fer2013", cache.text_sha256(key), lambda: _decode(root, found))
     ids, labels = arrays["ids"], np.asarray(arrays["label"], dtype=np.int64)
@@ -88,7 +92,7 @@ def read_class_folders(root: Path) -> Samples:
         split=split,
         targets={"fer7": labels},
         layout="class folders",
-        notes=[*_unread(root), *notes],
+        notes=[*numbers, *_unread(root), *notes],
         checksums={name: split_checksum(arrays["digests"][split == name]) for name in SPLITS if (split == name).any()},
         quarantined=[(str(path), str(reason)) for path, reason in facts["quarantined"]],
         key=f"fer2013-{key}",
@@ -127,7 +131,7 @@ def _find(root: Path) -> list[_Found]:
             if label is None and images:
                 unknown[folder.name] += len(images)
             elif label is not None:
-                found += [_Found(path, label, split) for path in images]
+                found += [_Found(path, label, split, folder.name in _IDS) for path in images]
     if unknown:
         listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(5))
         problem = f"{root}: these folders are not a class of {FER7.name}: {listed}."
@@ -140,6 +144,29 @@ def _find(root: Path) -> list[_Found]:
         problem = f"{root}: some class folders are inside split folders and some ({', '.join(loose[:3])}) are not."
         raise BadDataError(problem, "Move all of them into train/, validation/ and test/, or none.")
     return sorted(found, key=lambda image: image.path)
+
+
+def _numbers(root: Path, found: list[_Found]) -> list[str]:
+    """What to say of class folders that are called by numbers: they may be FER2013's ids, or the places of the classes
+    in the alphabet, in which 4, 5 and 6 are others.
+
+    Raises:
+        BadDataError: by their sizes they are the latter. Surprise has 4,002 images, sad 6,077 and neutral 6,198: of the
+            three folders the smallest is 5 by the ids, and 6 by the alphabet.
+    """
+    counts = Counter(one.label for one in found if one.numbered)
+    if not counts:
+        return []
+    sad, surprise, neutral = (counts[FER7.index(name)] for name in ("sad", "surprise", "neutral"))
+    if sad + surprise + neutral >= _ENOUGH and neutral < _FEWER * min(sad, surprise):
+        problem = (
+            f"{root}: of the folders 4, 5 and 6, 6 has the fewest images ({sad:,}, {surprise:,} and {neutral:,}), as"
+            " surprise has in FER2013: they seem to be numbered by the alphabet, not by FER2013's ids, of which 5 is"
+            " surprise."
+        )
+        raise BadDataError(problem, f"Call the folders by the names of the classes: {', '.join(FER7.names)}.")
+    ids = ", ".join(f"{label} {name}" for label, name in enumerate(FER7.names))
+    return [f"folders that are called by numbers are read as FER2013's ids ({ids})"]
 
 
 def _images(folder: Path) -> list[Path]:

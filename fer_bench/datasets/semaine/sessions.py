@@ -319,6 +319,9 @@ def _read_avec(path: Path) -> tuple[Float, Float]:
         values: list[list[float]] = []
         times: list[float] = []
         for row in rows:
+            # Blank lines, and lines of nothing but commas, as spreadsheets leave them at the end.
+            if not any(cell.strip() for cell in row):
+                continue
             try:
                 values.append([float(row[i]) for i in at])
                 times.append(len(times) * STEP if time_at is None else float(row[time_at]))

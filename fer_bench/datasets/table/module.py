@@ -299,12 +299,14 @@ def _use(table: Table, targets: npt.NDArray[Any], folders: list[Path], options: 
     places = likeliest(folders, names)
     ids = sample_names(names, places.root)
     splits = _splits(table, ids, str(options.get("split", "")))
+    people_of = table.columns.get("identity", [""] * len(table))
     first: dict[str, int] = {}
     contradictory, again, left_out = set[str](), 0, 0
     for row, name in enumerate(ids):
         if first.setdefault(name, row) != row:
             again += 1
-            if (targets[row] != targets[first[name]]).any() or splits[row] != splits[first[name]]:
+            said = [(splits[i], people_of[i]) for i in (row, first[name])]
+            if (targets[row] != targets[first[name]]).any() or said[0] != said[1]:
                 contradictory.add(name)
     rows, found, bad = [], [], [(name, "rows that contradict each other") for name in sorted(contradictory)]
     for name, row in first.items():
