@@ -1,8 +1,10 @@
 """Time that the five-layer CNN takes to an accuracy on FER2013's PublicTest, three ways side by side, as ratios.
 
-today   this suite's own recipe of the network (benchmarks/models/five_layer_cnn.yaml), through the path of ``fer-bench
-run`` usual   the same network, optimiser, schedule and number of epochs the usual way: ImageFolder of PNG files, PIL
-transforms, DataLoader, float32 fast    the recipe of benchmarks/suites/fast.yaml, through the path of ``fer-bench run``
+- today: this suite's own recipe of the network (benchmarks/models/five_layer_cnn.yaml), through the path of ``fer-bench
+  run``
+- usual: the same network, optimiser, schedule and number of epochs the usual way: ImageFolder of PNG files, PIL
+  transforms, DataLoader, float32
+- fast: the recipe of benchmarks/suites/fast.yaml, through the path of ``fer-bench run``
 
 Every leg (one way with one seed) is a process of its own, with the C library's settings that the way has by itself; the
 legs are interleaved, and each ends with the first epoch whose accuracy on validation reaches the target. The clock runs
