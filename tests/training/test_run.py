@@ -109,7 +109,7 @@ def test_the_same_command_again_does_nothing_and_force_repeats(finished, monkeyp
     monkeypatch.setattr(run_room, "fit", lambda *a: calls.append(a) or fit_room.fit(*a))
     forced = run(spec, force=True)
     assert len(calls) == 1
-    assert forced.training["last_attempt_seconds"] != record.training["last_attempt_seconds"]
+    assert path.stat().st_mtime_ns != before
     assert not forced.training["resumed"]
     same_predictions(store, forced, Store(), record.model_copy(update={"predictions": forced.predictions}))
     assert forced.predictions["test"].sha256 == record.predictions["test"].sha256
