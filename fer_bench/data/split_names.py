@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from fer_bench.errors import BadDataError
 
 _NAMES = {
     "train": "train",
@@ -68,6 +72,28 @@ def sounds_like_split(name: str) -> bool:
     splits in silence.
     """
     return not split_of(name) and any(split_of(word) for word in _words(name))
+
+
+def check_one_folder_each(root: Path, folders: Iterable[str]) -> None:
+    """Refuse two folders beside each other that name one split, such as ``train`` and ``training``: joined in silence,
+    images that are in both would count twice.
+
+    Args:
+        root: the dataset's folder, for the message.
+        folders: paths below it of folders that hold images.
+
+    Raises:
+        BadDataError: names the two.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for folder in folders:
+        parts = folder.split("/")
+        for depth, name in enumerate(parts):
+            above = "/".join(parts[:depth])
+            if (split := split_of(name)) and (other := first.setdefault((above, split), name)) != name:
+                where = f"{root}/{above}" if above else str(root)
+                problem = f"{where}: the folders {other!r} and {name!r} are both of the {split} split."
+                raise BadDataError(problem, "Move one of them away, or its images into the other.")
 
 
 def _words(name: str) -> list[str]:

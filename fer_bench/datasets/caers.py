@@ -1,6 +1,7 @@
 """CAER-S (Lee et al. 2019): stills from television series, people in their surroundings, seven emotions.
 
-``train/Anger/0001.png`` and ``test/Surprise/2998.png``: class folders in the folders of the splits. A public list of
+``train/Anger/0001.png`` and ``test/Surprise/2998.png``: class folders in the folders of the splits, which copies call
+``Train`` and ``Test`` too. A public list of
 face boxes, ``train.txt`` and ``test.txt`` in the same folder, has a picture a line,
 ``test/Sad/0157.png,5,191,109,293,211``: the class (0 anger, 1 disgust, 2 fear, 3 happy, 4 neutral, 5 sad, 6 surprise),
 then left, top, right and bottom of the face that the label is about. Pictures that its authors found unusable are not
@@ -70,21 +71,22 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     """
     options = options or CaersOptions()
     places = cache.candidates("caers", data_dir)
-    root = next((inner for place in places for name in COPIES if _is_copy(inner := place / name)), None)
+    root = next((inner for place in places for name in COPIES if _split_folders(inner := place / name)), None)
     if root is None:
         looked_for = ("train/ and test/ with class folders of pictures such as 0001.png",)
         raise cache.missing("caers", looked_for, places)
-    files, labels, split = [], [], []
+    ids, files, labels, split = [], [], [], []
     broken: list[tuple[str, str]] = []
     classes = Classes(FER7)
-    for name in SPLITS:
-        found = find_images(root / name, classes)
-        check_found(root / name, found, classes, own=False)
+    for name, folder in _split_folders(root).items():
+        found = find_images(folder, classes)
+        check_found(folder, found, classes, own=False)
         broken += found.broken
-        files += [path.relative_to(root).as_posix() for path in found.files]
+        within = [path.relative_to(folder).as_posix() for path in found.files]
+        ids += [readable_name(f"{name}/{path.rpartition('.')[0]}") for path in within]
+        files += [f"{folder.name}/{path}" for path in within]
         labels += found.labels
         split += [name] * len(found.files)
-    ids = [readable_name(name.rpartition(".")[0]) for name in files]
     targets, parts = np.array(labels, dtype=np.int64), np.array(split, dtype="<U10")
     rows = Rows(root, "class folders, whole pictures", ids, files, {"fer7": targets}, parts, quarantined=broken)
     rows.official = OFFICIAL
@@ -97,14 +99,19 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     return picture_samples("caers", rows, size, keep_crops=options.cache or options.images == "face")
 
 
-def _is_copy(root: Path) -> bool:
-    """Whether both splits are there, with pictures that are called by numbers: others have class folders too."""
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split, in any case; empty unless both are there, with pictures that are called by numbers:
+    others have class folders too.
+    """
+    there = {child.name.lower(): child for child in (subfolders(root) if root.is_dir() else [])}
+    found = {}
     for name in SPLITS:
-        inner = subfolders(root / name) if (root / name).is_dir() else []
+        inner = subfolders(there[name]) if name in there else []
         folders = [child for child in inner if FER7.find(child.name) is not None]
         if not folders or not any(map(_NAME.fullmatch, names_in(folders[0]))):
-            return False
-    return True
+            return {}
+        found[name] = there[name]
+    return found
 
 
 def _faces(rows: Rows, margin: float) -> Rows:
@@ -112,27 +119,27 @@ def _faces(rows: Rows, margin: float) -> Rows:
     if len(lists) < len(SPLITS):
         problem = f"{rows.root}: there is no train.txt and test.txt with face boxes."
         raise MissingDataError(problem, f"{CAERS.how_to_get} Or show whole pictures: dataset_options.images=scene.")
-    labels = dict(zip(rows.files, rows.targets["fer7"].tolist(), strict=True))
+    labels = dict(zip(rows.ids, rows.targets["fer7"].tolist(), strict=True))
     boxes: Boxes = {}
     for path in lists:
         boxes |= read_boxes(path, labels)
     if not boxes.keys() & labels.keys():
-        problem = f"{rows.root}: none of {len(boxes)} face boxes is of a picture here, such as {rows.files[0]}."
+        problem = f"{rows.root}: none of {len(boxes)} face boxes is of a picture here, such as {rows.ids[0]}."
         raise BadDataError(problem, f"The lists name pictures such as {next(iter(boxes))}; both must be of one copy.")
-    kept = rows.kept(np.array([name in boxes for name in rows.files], dtype=bool))
+    kept = rows.kept(np.array([name in boxes for name in rows.ids], dtype=bool))
     kept.layout, kept.official = "class folders, faces by a list of boxes", {}
-    kept.boxes = widened(np.array([boxes[name] for name in kept.files], dtype=np.float64).reshape(-1, 4), margin)
+    kept.boxes = widened(np.array([boxes[name] for name in kept.ids], dtype=np.float64).reshape(-1, 4), margin)
     if dropped := len(rows.ids) - len(kept.ids):
         kept.notes = [*kept.notes, f"{dropped} pictures have no face box, and are left out"]
     return kept
 
 
 def read_boxes(path: Path, labels: dict[str, int]) -> Boxes:
-    """Read a list of face boxes: by picture, left, top, right and bottom in pixels.
+    """Read a list of face boxes: by picture, without its suffix, left, top, right and bottom in pixels.
 
     Args:
         path: ``train.txt`` or ``test.txt``.
-        labels: FER7's class of every picture, by its path, as the folders say.
+        labels: FER7's class of every picture, by its path without its suffix, as the folders say.
 
     Raises:
         BadDataError: a line that is none, a picture that stands twice, or a class that is not that of its folder.
@@ -150,9 +157,11 @@ def read_boxes(path: Path, labels: dict[str, int]) -> Boxes:
             raise not_read("caers", where, f"{line[:60]!r} is no face box, such as {EXAMPLE}")
         if not 0 <= code < len(CODES):
             raise not_read("caers", where, f"the class {code} is none of 0 to {len(CODES) - 1}")
-        if labels.get(name, to_fer7[code]) != to_fer7[code]:
+        # Copies may be of another format than the list.
+        picture = readable_name(name.rpartition(".")[0] or name)
+        if labels.get(picture, to_fer7[code]) != to_fer7[code]:
             raise not_read("caers", where, f"{name} is of class {code} ({CODES[code]}), and in another's folder")
-        if name in boxes:
+        if picture in boxes:
             raise not_read("caers", where, f"{name} stands twice")
-        boxes[name] = (box[0], box[1], box[2], box[3])
+        boxes[picture] = (box[0], box[1], box[2], box[3])
     return boxes

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.clutter import is_clutter_name
 from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
-from fer_bench.data.split_names import sounds_like_split, split_of
+from fer_bench.data.split_names import check_one_folder_each, sounds_like_split, split_of
 from fer_bench.errors import BadDataError
 from fer_bench.labels import LABEL_SETS, plain
 
@@ -148,8 +148,8 @@ def find_images(root: Path, classes: Classes) -> Found:
         classes: what folders are called.
 
     Raises:
-        BadDataError: a folder that cannot be read, a path that names two classes or two splits, or a folder that only
-            sounds like a split.
+        BadDataError: a folder that cannot be read, a path that names two classes or two splits, two folders beside
+            each other that name one split, or a folder that only sounds like a split.
     """
     found = Found()
     named = functools.cache(lambda folder: _named(folder.relative_to(root).parts, classes))
@@ -187,6 +187,9 @@ def find_images(root: Path, classes: Classes) -> Found:
             found.files.append(path)
             found.labels.append(int(label if label is not None else LEFT_OUT))
             found.splits.append(splits[0] if splits else "")
+    check_one_folder_each(
+        root, [_relative(folder, root) for folder in dict.fromkeys(path.parent for path in found.files)]
+    )
     return found
 
 

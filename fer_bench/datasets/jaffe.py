@@ -3,6 +3,8 @@
 A name says all: ``KA.AN1.39.tiff`` is person KA, angry (AN, DI, FE, HA, NE, SA, SU), her first such picture, number 39.
 The folders around it mean nothing. There are no official splits: folds go by person.
 
+Circulated copies that were converted have the suffix twice, ``KA.AN1.39.tiff.bmp``.
+
 Unverified: written from names that public programs quote, and not yet tried on the pictures themselves.
 """
 
@@ -22,7 +24,9 @@ from fer_bench.protocols.jaffe import JaffeOptions
 
 SIDE = 256
 OFFICIAL = {"all": 213}
-_NAME = re.compile(r"(?P<id>(?P<person>[A-Z]{2})\.(?P<code>AN|DI|FE|HA|NE|SA|SU)\d\.\d+)\.\w+", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?P<id>(?P<person>[A-Z]{2})\.(?P<code>AN|DI|FE|HA|NE|SA|SU)\d\.\d+)(?:\.tiff?)?\.\w+", re.IGNORECASE
+)
 
 
 class JaffeDataModule(AffectDataModule):

@@ -33,7 +33,7 @@ SIDE = 112
 OFFICIAL = {"train": 958, "test": 436}
 DEPTH = 3
 _SPLITS = {"train": "train", "val": "test"}
-_SPLIT = re.compile(r"(train|val|test)(?:ing|idation)?(?![a-z])", re.IGNORECASE)
+_SPLIT = re.compile(r"(train|val|test)(?:ing|id|idation)?(?![a-z])", re.IGNORECASE)
 _NAME = re.compile(r"(?P<film>.+)_\d{6,}_\d{6,}")
 
 

@@ -24,6 +24,8 @@ _PERFECT_FROM = 100
 _EXACT = 1e-9
 # What rounding to float32 may add to a value, as a share of the scale.
 _ROUNDING = 1e-6
+# Scales that reach so far are not confused with -1 to 1.
+_WIDE = 3
 
 
 def of(protocol: Protocol, statement: Statement, data: Mapping[str, Any]) -> list[str]:
@@ -57,6 +59,18 @@ def outside(protocol: Protocol, outputs: npt.NDArray[np.float32]) -> list[str]:
     if not n:
         return []
     return [f"{n} of {len(outputs)} predictions outside the scale of {low:g} to {high:g}"]
+
+
+def narrow(protocol: Protocol, outputs: npt.NDArray[np.float32]) -> list[str]:
+    """A caveat where all values, shape (N, D), are within -1 and 1, as many programs have them, and the protocol's are
+    not.
+    """
+    if protocol.task.labels is not None or not len(outputs):
+        return []
+    low, high = protocol.scale
+    if np.nanmax(np.abs(outputs), initial=0) > 1 or max(-low, high) < _WIDE:
+        return []
+    return [f"no prediction beyond -1 and 1, on a scale of {low:g} to {high:g}: perhaps not mapped to it"]
 
 
 def with_perfect(record: Record, protocol: Protocol) -> list[str]:

@@ -252,7 +252,11 @@ def _draft(questions: Questions, what: str, statement: Statement, predictions: P
         code=provenance.code(),
         training=statement.facts() | {"answers": what, "targets": questions.source},
         parameters={} if statement.parameters is None else {"total": statement.parameters},
-        caveats=[*stated, *caveats.outside(protocol, predictions.outputs)],
+        caveats=[
+            *stated,
+            *caveats.outside(protocol, predictions.outputs),
+            *caveats.narrow(protocol, predictions.outputs),
+        ],
         notes=caveats.notes(questions, what, n_missing),
         inputs=data_inputs(questions.data),
     )

@@ -43,9 +43,9 @@ def write(root, each=10):
 
 def test_lines_of_the_real_list(tmp_path):
     (tmp_path / "test.txt").write_text(REAL)
-    classes = {line.split(",")[0]: FER7.index(line.split("/")[1]) for line in REAL.splitlines()}
+    classes = {line.split(".")[0]: FER7.index(line.split("/")[1]) for line in REAL.splitlines()}
     boxes = read_boxes(tmp_path / "test.txt", classes)
-    assert boxes["test/Sad/0157.png"] == (191, 109, 293, 211)
+    assert boxes["test/Sad/0157"] == (191, 109, 293, 211)
     assert len(boxes) == 7
 
 
@@ -82,7 +82,7 @@ def test_scenes_and_faces(tmp_path, inner):
 def test_a_line_that_is_no_face_box(tmp_path, line, says):
     (tmp_path / "test.txt").write_text(f"{REAL}{line}\n")
     with pytest.raises(BadDataError, match=says) as caught:
-        read_boxes(tmp_path / "test.txt", {"test/Fear/0333.png": FER7.index("fear")})
+        read_boxes(tmp_path / "test.txt", {"test/Fear/0333": FER7.index("fear")})
     assert "\n" not in str(caught.value)
 
 
@@ -96,6 +96,16 @@ def test_lists_with_other_slashes_and_of_other_pictures(tmp_path):
         (root / name).write_text("Anger/9999.png,0,20,10,40,30\n".replace("9999", name[:4]))
     with pytest.raises(BadDataError, match="none of 2 face boxes is of a picture here"):
         read_caers(str(tmp_path), FACES)
+
+
+def test_folders_in_another_case_have_the_same_ids_and_boxes(tmp_path):
+    before = read_caers(str(write(tmp_path / "a" / "caers", each=3)), FACES, size=20)
+    other = write(tmp_path / "b" / "caers", each=3)
+    (other / "train").rename(other / "Train")
+    (other / "test").rename(other / "TEST")
+    after = read_caers(str(other), FACES, size=20)
+    assert after.ids.tolist() == before.ids.tolist()
+    assert after.images[0].min() == 200
 
 
 def test_what_is_not_caers(tmp_path):

@@ -162,6 +162,23 @@ def test_a_path_that_names_two_classes_is_refused(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("places", [("train", "training"), ("happy/val", "happy/valid")])
+def test_two_folders_of_one_split_beside_each_other_are_refused(tmp_path, places):
+    write_class_folders(tmp_path / "mine")
+    for place in places:
+        write_images(tmp_path / "mine" / place / ("" if "happy" in place else "happy"), 2)
+    first, second = (place.rpartition("/")[2] for place in places)
+    with pytest.raises(BadDataError, match=f"the folders {first!r} and {second!r} are both of the .* split"):
+        read(tmp_path)
+
+
+def test_one_split_under_several_folders_is_one(tmp_path):
+    for person in ("ann", "bob"):
+        for split in ("train", "test"):
+            write_class_folders(tmp_path / "mine" / person / split, 3, seed=len(person) + len(split))
+    assert set(read(tmp_path).split) == {"train", "validation", "test"}
+
+
 def test_grey_images_stay_grey_and_colour_stays_colour(tmp_path):
     for name, colours in {"grey": (False, False), "colour": (True, True), "mixed": (False, True)}.items():
         for label, colour in zip("ab", colours, strict=True):

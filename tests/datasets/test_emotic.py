@@ -149,6 +149,11 @@ def test_a_csv_says_the_same(copy, tmp_path, monkeypatch):
     path.write_text("\n".join(lines) + "\n")
     found = read_csv(path, "train")
     assert found[0] == first
+    # As a program writes the same lists with NumPy 2.
+    numbers = "[np.int64(215), np.int64(111), np.int64(580), np.int64(352)]", "[np.float64(8.0), np.float64(4.0), 10]"
+    lines[1] = lines[1].replace("[215, 111, 580, 352]", numbers[0]).replace("[8, 4, 10]", numbers[1])
+    path.write_text("\n".join(lines) + "\n")
+    assert read_csv(path, "train") == found
     assert found[1].name == f"{first.photograph}#1"
     assert all(map(math.isnan, found[1].values))
 

@@ -110,6 +110,13 @@ def test_images_in_a_folder_of_another_split_are_counted(faces, tmp_path):
     assert any(f"{n} images are in a folder of another split" in note for note in read_fer2013(str(tmp_path)).notes)
 
 
+def test_two_folders_of_one_split_are_refused(faces, tmp_path):
+    write(tmp_path, faces, kaggle)
+    shutil.copytree(tmp_path / "train", tmp_path / "training")
+    with pytest.raises(BadDataError, match="the folders 'train' and 'training' are both of the train split"):
+        read_fer2013(str(tmp_path))
+
+
 def test_clutter_is_passed_over(faces, tmp_path):
     write(tmp_path, faces, kaggle)
     image = next((tmp_path / "train" / "happy").iterdir())

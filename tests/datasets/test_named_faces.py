@@ -55,6 +55,12 @@ def test_jaffes_names(tmp_path):
     assert "this copy has 8, the complete one 213" in samples.notes
 
 
+def test_jaffes_names_in_a_copy_that_was_converted(tmp_path):
+    for i, name in enumerate(JAFFE_QUOTED):
+        write_picture(tmp_path / "jaffe" / f"{name}.bmp", i)
+    assert labelled(read_jaffe(str(tmp_path))) == {name[:-5]: label for name, label in JAFFE_QUOTED.items()}
+
+
 def test_kdefs_names_angles_and_crops(tmp_path):
     portrait = np.zeros((76, 56, 3), np.uint8)
     portrait[10:66] = 200

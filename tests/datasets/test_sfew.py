@@ -25,6 +25,7 @@ LAYOUTS = {
     "aligned": ("Train_Aligned_Faces", "Val_Aligned_Faces", True),
     "inside": ("Train/Train_Aligned_Faces", "Val/Val_Aligned_Faces", True),
     "below": ("SFEW 2.0/images/Train_Aligned_Faces", "SFEW 2.0/images/Val_Aligned_Faces", True),
+    "valid": ("train", "valid", False),
     "named": ("Train_SFEW_2_0", "Val_SFEW_2_0", False),
 }
 

@@ -16,7 +16,7 @@ from fer_bench.results.store import Store
 from fer_bench.scoring.rows import rows_of
 from fer_bench.scoring.score import score
 from fer_bench.submissions import template as templates
-from fer_bench.submissions.caveats import outside
+from fer_bench.submissions.caveats import narrow, outside
 from fer_bench.submissions.questions import ask
 from fer_bench.submissions.submit import Statement, submit
 from fer_bench.submissions.tables import table_of
@@ -118,6 +118,15 @@ def test_values_outside_the_scale_are_said():
     assert outside(PROTOCOLS["afew_va-va"], values) == ["1 of 4 predictions outside the scale of -10 to 10"]
     assert not outside(PROTOCOLS["afew_va-va"], values[2:])
     assert not outside(PROTOCOLS[PROTOCOL], values)
+
+
+def test_values_that_were_not_mapped_to_the_scale_are_said():
+    values = np.array([[0.5, -1.0], [0.1, 0.0], [np.nan, np.nan]], dtype=np.float32)
+    (said,) = narrow(PROTOCOLS["afew_va-va"], values)
+    assert said == "no prediction beyond -1 and 1, on a scale of -10 to 10: perhaps not mapped to it"
+    assert not narrow(PROTOCOLS["afew_va-va"], values * 2)
+    assert not narrow(PROTOCOLS["affwild2-va"], values)
+    assert not narrow(PROTOCOLS[PROTOCOL], values)
 
 
 def test_a_killed_folder_of_images_is_completed(store, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ _SPELLINGS = {
     "doubt confusion": "doubt/confusion",
     "doubt_confusion": "doubt/confusion",
 }
+# How lists of NumPy's numbers are written from its version 2 on.
+_NUMPY = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 _AGAIN = "Take the file from the authors' archive again."
 
 
@@ -223,7 +226,7 @@ def _number(value: Any) -> float:
 def _listed(text: str | None, name: str, where: str) -> list[Any]:
     # NaN is no literal of Python, though its lists are written so.
     try:
-        found = ast.literal_eval((text or "[]").replace("nan", "None"))
+        found = ast.literal_eval(_NUMPY.sub(r"\1", text or "[]").replace("nan", "None"))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         found = None
     if not isinstance(found, list | tuple):

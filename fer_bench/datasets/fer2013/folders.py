@@ -22,7 +22,7 @@ from fer_bench.data import cache
 from fer_bench.data.decoding import SUFFIXES
 from fer_bench.data.native import decode_grey
 from fer_bench.data.samples import SPLITS, Samples, sample_digests, split_checksum
-from fer_bench.data.split_names import split_of
+from fer_bench.data.split_names import check_one_folder_each, split_of
 from fer_bench.data.splits import hold_out
 from fer_bench.datasets.fer2013.csv_file import SIDE
 from fer_bench.errors import BadDataError
@@ -132,6 +132,8 @@ def _find(root: Path) -> list[_Found]:
                 unknown[folder.name] += len(images)
             elif label is not None:
                 found += [_Found(path, label, split, folder.name in _IDS) for path in images]
+    folders = dict.fromkeys(one.path.parent for one in found)
+    check_one_folder_each(root, [folder.relative_to(root).as_posix() for folder in folders])
     if unknown:
         listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(5))
         problem = f"{root}: these folders are not a class of {FER7.name}: {listed}."
