@@ -86,6 +86,9 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
     """
     if is_exported(reference):
         return OnnxPredictor(Path(reference).expanduser(), accelerator)
+    if Path(reference).is_file():
+        problem = f"{reference}: not a network of this suite; its files end in .onnx."
+        raise BadDataError(problem, "Name a run id (`fer-bench list runs`), or a file of `fer-bench export`.")
     return RunPredictor.load(store, reference, accelerator)
 
 

@@ -200,5 +200,8 @@ def test_other_files_are_refused(exported, tmp_path):
         open_predictor(store, str(tmp_path / "half.onnx"))
     with pytest.raises(MissingDataError, match="there is no file"):
         open_predictor(store, str(tmp_path / "none.onnx"))
+    (tmp_path / "photograph.png").write_bytes(b"")
+    with pytest.raises(BadDataError, match=r"photograph\.png: not a network of this suite.*Name a run id"):
+        open_predictor(store, str(tmp_path / "photograph.png"))
     with pytest.raises(HardwareError, match="'mps'"):
         open_predictor(store, str(done.path), "mps")
