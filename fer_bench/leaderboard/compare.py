@@ -185,7 +185,7 @@ def _of_recipes(
     p, interval = uncertainty.p(*rows), uncertainty.interval(*rows)
     if p is None or interval is None:
         raise _untested(protocol)
-    return p, interval, f"tested {uncertainty.about}"
+    return p, interval, f"tested {uncertainty.about(rows)}"
 
 
 def _beside(store: Store, rows: Sequence[Row]) -> list[Row]:

@@ -144,7 +144,7 @@ def _rank_copy(protocol: Protocol, records: Iterable[Record], load: Load | None)
         found.unranked,
         found.n_test,
         found.n_duplicates,
-        uncertainty.about if tested or not competitors else "",
+        uncertainty.about(competitors) if tested or not competitors else "",
         noise=uncertainty.noise("trained"),
         gains=gains(protocol, [entry.row for entry in placed], uncertainty),
         folded=folded,

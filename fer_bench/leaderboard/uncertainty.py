@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fer_bench.counting import counted
 from fer_bench.leaderboard.significance import ByOutcomes, Load, Untested, choose_test
 from fer_bench.metrics import in_units
 from fer_bench.protocols import Protocol
@@ -22,6 +23,14 @@ from fer_bench.scoring.training_noise import (
 from fer_bench.scoring.undefined import Float
 
 _UNTRAINED = frozenset({"human"})
+# Kinds of rows, as they are called where it is said how much they vary.
+_CALLED = {
+    "trained": "networks",
+    "evaluated": "networks trained on other data",
+    "probe": "frozen heads",
+    "ensemble": "ensembles",
+    "external": "predictions from outside",
+}
 # Settings of a test, not of a training.
 _OF_TEST = frozenset({"tta", "tta_kind", "seed", "trials", "execution"})
 _FIRST, _SECOND = np.array([0]), np.array([1])
@@ -69,20 +78,42 @@ class Uncertainty:
         """Whether there is a test for the primary metric."""
         return not isinstance(self._test, Untested)
 
-    @property
-    def about(self) -> str:
-        """How it tests, as said on boards; empty if it cannot."""
+    def about(self, rows: Sequence[Row]) -> str:
+        """How it tests, as said on boards; empty if it cannot.
+
+        Args:
+            rows: that are compared; kinds that are not among them are not spoken of.
+        """
         if not self.tests:
             return ""
-        over = self._over
-        noise = self.noise("trained")
-        if noise is None:
-            return f"over {over}; no row has several seeds, so the networks are taken as given"
-        return (
-            f"over {over} and over training again; over seeds a score varies by ±"
-            f" {in_units(noise.std, self.protocol.primary)}, pooled over {noise.n_rows}"
-            f" {'row' if noise.n_rows == 1 else 'rows'} with several seeds and assumed of rows with one seed"
-        )
+        kinds: dict[TrainingNoise, list[str]] = {}
+        for kind in [kind for kind in _CALLED if any(row.kind == kind for row in rows)] or ["trained"]:
+            if (noise := self.noise(kind)) is not None:
+                kinds.setdefault(noise, []).append(kind)
+        if not kinds:
+            return f"over {self._over}; no row has several seeds, so the networks are taken as given"
+        start = f"over {self._over} and over training again; over seeds a score varies by"
+        lenders = _and([_CALLED[kind] for kind in _CALLED if not self._borrows(kind)])
+        if len(kinds) == 1:
+            ((noise, members),) = kinds.items()
+            # Where one kind alone has several seeds, the others' noise is its own.
+            if self._borrows(members[0]):
+                return f"{start} {self._amount(noise)} of {lenders} with several seeds and assumed of all other rows"
+            return f"{start} {self._amount(noise)} with several seeds and assumed of rows with one seed"
+        each = []
+        for noise, members in kinds.items():
+            called = _and([_CALLED[kind] for kind in members])
+            borrowed = f" of {lenders} with several seeds, for {called}, of which no row has them"
+            own = f" with several seeds, for {called}"
+            each.append(self._amount(noise) + (borrowed if self._borrows(members[0]) else own))
+        return f"{start} {'; by '.join(each)}; rows with one seed are assumed to vary so"
+
+    def _borrows(self, kind: str) -> bool:
+        return self._noise.get(kind) is None
+
+    def _amount(self, noise: TrainingNoise) -> str:
+        rows = counted(noise.n_rows, "row")
+        return f"± {in_units(noise.std, self.protocol.primary)}, pooled over {rows}"
 
     @property
     def _over(self) -> str:
@@ -185,6 +216,10 @@ def _one_per_training(rows: Sequence[Row]) -> list[Row]:
         settings = {name: value for name, value in row.records[0].spec.items() if name not in _OF_TEST}
         found.setdefault(json.dumps([row.model, row.kind, settings], sort_keys=True, default=str), row)
     return list(found.values())
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _both(deviations: Float) -> tuple[Float, Float]:

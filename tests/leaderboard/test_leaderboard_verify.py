@@ -228,6 +228,28 @@ def test_runs_of_a_row_are_compared_with_all_its_trainings_in_mind(tmp_path):
     assert not found.significant
 
 
+def seeds(row, low, high, **fields):
+    return [run(accuracy, row=row, seed=seed, **fields) for seed, accuracy in enumerate((low, high))]
+
+
+def test_the_noise_that_is_said_is_that_of_the_kinds_that_are_compared(tmp_path):
+    store = Store(tmp_path)
+    put(store, run(0.70, row="net"), run(0.71, row="vote", kind="ensemble"), *seeds("heads", 0.5, 0.6, kind="probe"))
+    # Frozen heads lend their noise to the others, which have none of their own.
+    lent = compare(store, "net", "vote").test
+    assert lent.endswith("pooled over 1 row of frozen heads with several seeds and assumed of all other rows")
+    assert rank(PROTOCOL, store.records(), store.predictions).test == lent.removeprefix("tested ")
+    put(store, *seeds("again", 0.70, 0.72))
+    both = compare(store, "net", "vote").test
+    own, other = re.findall(r"± ([0-9.]+ %), pooled over (.*?)(?:;|, of which)", both)
+    assert own[1] == "1 row with several seeds, for networks"
+    assert other[1] == "2 rows of networks and frozen heads with several seeds, for ensembles"
+    assert own[0] != other[0]
+    assert compare(store, "net", "again").test.endswith(
+        "pooled over 1 row with several seeds and assumed of rows with one seed"
+    )
+
+
 def test_compare_weighted_f1(tmp_path):
     protocol = Protocol("toy", TASKS["emo8"])
     store = Store(tmp_path)
