@@ -96,24 +96,25 @@ class Uncertainty:
         lenders = _and([_CALLED[kind] for kind in _CALLED if not self._borrows(kind)])
         if len(kinds) == 1:
             ((noise, members),) = kinds.items()
+            single = f"{start} {self._std(noise)}, pooled over {counted(noise.n_rows, 'row')}"
             # Where one kind alone has several seeds, the others' noise is its own.
             if self._borrows(members[0]):
-                return f"{start} {self._amount(noise)} of {lenders} with several seeds and assumed of all other rows"
-            return f"{start} {self._amount(noise)} with several seeds and assumed of rows with one seed"
+                return f"{single} of {lenders} with several seeds and assumed of all other rows"
+            return f"{single} with several seeds and assumed of rows with one seed"
         each = []
-        for noise, members in kinds.items():
+        for noise, members in sorted(kinds.items(), key=lambda pair: self._borrows(pair[1][0])):
+            std, pooled = self._std(noise), counted(noise.n_rows, "row")
             called = _and([_CALLED[kind] for kind in members])
-            borrowed = f" of {lenders} with several seeds, for {called}, of which no row has them"
-            own = f" with several seeds, for {called}"
-            each.append(self._amount(noise) + (borrowed if self._borrows(members[0]) else own))
-        return f"{start} {'; by '.join(each)}; rows with one seed are assumed to vary so"
+            own = f"{std} for {called} (pooled over {pooled} with several seeds)"
+            borrowed = f"{std} for {called} (none of theirs has several seeds: pooled over all {pooled} that have)"
+            each.append(borrowed if self._borrows(members[0]) else own)
+        return f"{start} {_and(each)}; rows with one seed are assumed to vary so"
 
     def _borrows(self, kind: str) -> bool:
         return self._noise.get(kind) is None
 
-    def _amount(self, noise: TrainingNoise) -> str:
-        rows = counted(noise.n_rows, "row")
-        return f"± {in_units(noise.std, self.protocol.primary)}, pooled over {rows}"
+    def _std(self, noise: TrainingNoise) -> str:
+        return f"± {in_units(noise.std, self.protocol.primary)}"
 
     @property
     def _over(self) -> str:

@@ -241,9 +241,9 @@ def test_the_noise_that_is_said_is_that_of_the_kinds_that_are_compared(tmp_path)
     assert rank(PROTOCOL, store.records(), store.predictions).test == lent.removeprefix("tested ")
     put(store, *seeds("again", 0.70, 0.72))
     both = compare(store, "net", "vote").test
-    own, other = re.findall(r"± ([0-9.]+ %), pooled over (.*?)(?:;|, of which)", both)
-    assert own[1] == "1 row with several seeds, for networks"
-    assert other[1] == "2 rows of networks and frozen heads with several seeds, for ensembles"
+    own, other = re.findall(r"± ([0-9.]+ %) for (.*?\))", both)
+    assert own[1] == "networks (pooled over 1 row with several seeds)"
+    assert other[1] == "ensembles (none of theirs has several seeds: pooled over all 2 rows that have)"
     assert own[0] != other[0]
     assert compare(store, "net", "again").test.endswith(
         "pooled over 1 row with several seeds and assumed of rows with one seed"
