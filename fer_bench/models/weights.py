@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer_bench import paths
 from fer_bench.errors import WeightsError
 from fer_bench.models.converting import fitting, nested
 from fer_bench.models.hub import hub_or_explain
@@ -42,7 +43,7 @@ def read_file(path: str) -> dict[str, Any]:
     Raises:
         WeightsError: missing, damaged, or holding more than tensors and plain values.
     """
-    file = Path(path).expanduser()
+    file = paths.expanded(path)
     if not file.is_file():
         problem = f"weights = {path!r}: there is no such file."
         raise WeightsError(
