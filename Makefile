@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-FLAGS := $(if $(DATASET),--dataset $(DATASET)) $(if $(MODEL),--model $(MODEL)) $(if $(TASK),--task $(TASK)) $(if $(SEED),--seed $(SEED)) \
-	$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+# A value may have spaces.
+flag = $(if $($(2)),$(1) '$($(2))')
+FLAGS := $(call flag,--dataset,DATASET) $(call flag,--model,MODEL) $(call flag,--task,TASK) $(call flag,--seed,SEED) \
+	$(call flag,--epochs,EPOCHS) $(call flag,--weights,WEIGHTS) $(call flag,--data-dir,DATA_DIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test proofs lint format leaderboard verify docs perf torture clean

@@ -110,7 +110,7 @@ def find_table(dataset: str, data_dir: str | None = None) -> tuple[str, Path | N
         MissingDataError: there is no such file.
     """
     text = dataset.removeprefix(TABLE)
-    path = Path(text).expanduser()
+    path = paths.expanded(text)
     if path.suffix.lower() not in TABLE_SUFFIXES and path.name == text:
         return dataset, None
     places = [path] if path.is_absolute() else [path, paths.data_root(data_dir) / path]

@@ -15,9 +15,28 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+from fer_bench.errors import SpecError
+
 _PACKAGE = Path(__file__).resolve().parent
 _SCRATCH: ContextVar[bool] = ContextVar("fer_bench_scratch", default=False)
 _FOLDER: ContextVar[Path | None] = ContextVar("fer_bench_scratch_folder", default=None)
+
+
+def expanded(text: str | Path) -> Path:
+    """A path with the home folder that its ``~`` stands for.
+
+    Raises:
+        SpecError: that of a user who does not exist.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # A file may be called so.
+        if path.exists():
+            return path
+        problem = f"{text}: there is no home folder of {path.parts[0]!r}."
+        raise SpecError(problem, "Write the whole path.") from None
 
 
 def project_root() -> Path:
@@ -27,7 +46,7 @@ def project_root() -> Path:
     ``leaderboards/results``, else the user's own.
     """
     if home := os.environ.get("FER_BENCH_HOME"):
-        return Path(home).expanduser().resolve()
+        return expanded(home).resolve()
     return _project_here() or user_dir()
 
 
@@ -39,7 +58,7 @@ def _project_here() -> Path | None:
 
 def user_dir() -> Path:
     """The user's own folder: ``$XDG_DATA_HOME/fer_bench``, else ``~/.local/share/fer_bench``."""
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "fer_bench"
+    return expanded(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "fer_bench"
 
 
 def scratch_dir() -> Path:
@@ -117,7 +136,7 @@ def runs_address() -> str | None:
 
 def cache_dir() -> Path:
     """The folder of decoded datasets (``FER_BENCH_CACHE``, else ``~/.cache/fer_bench``)."""
-    return _moved("FER_BENCH_CACHE", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fer_bench")
+    return _moved("FER_BENCH_CACHE", expanded(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "fer_bench")
 
 
 def data_root(data_dir: str | None = None) -> Path:
@@ -125,7 +144,7 @@ def data_root(data_dir: str | None = None) -> Path:
     project also ``data/`` right here.
     """
     if data_dir:
-        return Path(data_dir).expanduser()
+        return expanded(data_dir)
     outside = not os.environ.get("FER_BENCH_HOME") and _project_here() is None
     return _moved(
         "FER_BENCH_DATA", Path.cwd() / "data" if outside and (Path.cwd() / "data").is_dir() else project_root() / "data"
@@ -137,9 +156,9 @@ def weights_dirs(data_dir: str | None = None) -> list[Path]:
     the data root.
     """
     own = os.environ.get("FER_BENCH_WEIGHTS")
-    return [*([Path(own).expanduser()] if own else []), data_root(data_dir) / "weights"]
+    return [*([expanded(own)] if own else []), data_root(data_dir) / "weights"]
 
 
 def _moved(variable: str, default: Path) -> Path:
     value = os.environ.get(variable)
-    return Path(value).expanduser() if value else default
+    return expanded(value) if value else default

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fer_bench import paths
 from fer_bench.errors import MissingDataError
 
 PINNED = "sha256:"
@@ -78,7 +79,7 @@ def pin(text: str, setting: str, files: dict[str, str]) -> str:
     """
     if text.startswith(PINNED):
         return text
-    path = Path(text).expanduser().resolve()
+    path = paths.expanded(text).resolve()
     hint = "Correct the path, or use none or imagenet." if setting == "weights" else "Correct the path."
     digests = [file_digest(file, setting, hint) for file in (path, *_named_in(path))]
     found = PINNED + (digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12])

@@ -338,6 +338,22 @@ def test_each_folder_can_be_moved(tmp_path, monkeypatch):
     assert (paths.benchmarks_dir() / "defaults.yaml").is_file()
 
 
+def test_the_home_folder_of_nobody_is_named(tmp_path, monkeypatch):
+    nobody = "~nobody-of-this-name/x"
+    for named in ({"weights": f"{nobody}.pth"}, {"dataset": f"table:{nobody}.csv"}):
+        with pytest.raises(SpecError, match="there is no home folder of '~nobody-of-this-name'"):
+            specs.build(named)
+    with pytest.raises(SpecError, match="Write the whole path"):
+        paths.data_root(nobody)
+    monkeypatch.setenv("FER_BENCH_HOME", nobody)
+    with pytest.raises(SpecError, match=nobody):
+        paths.project_root()
+    # A file may begin with that sign.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~kept.pth").write_bytes(b"x")
+    assert paths.expanded("~kept.pth").is_file()
+
+
 def test_the_project_is_found_from_a_folder_inside_it(benchmarks, monkeypatch):
     monkeypatch.delenv("FER_BENCH_HOME")
     inner = benchmarks.parent / "a" / "b"

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fer_bench.counting import counted
+from fer_bench.errors import SpecError
 from fer_bench.layering import layered, merge, unset, wants_auto, without_idle
 from fer_bench.protocols import parts_of
 from fer_bench.registry import unknown_name
@@ -34,9 +35,16 @@ def gathered(flat: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: a name that is none of these, with suggestions.
+        SpecError: folds that contradict the dataset's options.
     """
     known = [key for key in (*RunSpec.model_fields, *Execution.model_fields, *FOLDING) if key != "execution"]
     settings: dict[str, Any] = {}
+    options = flat.get("dataset_options")
+    for key in FOLDING:
+        value = flat.get(key)
+        if value is not None and isinstance(options, Mapping) and options.get(key, value) != value:
+            problem = f"{key} is given twice: {value!r} by itself, and {options[key]!r} among dataset_options."
+            raise SpecError(problem, "Give it once.")
     for key, value in flat.items():
         if key not in known:
             kind = "setting"

@@ -379,7 +379,10 @@ def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     try:
-        return [int(part) for part in text.split(",")]
+        seeds = [int(part) for part in text.split(",")]
     except ValueError:
-        problem = f"--seeds {text!r}: expected integers with commas between them."
-        raise SpecError(problem, "For example --seeds 0,1,2.") from None
+        seeds = []
+    if not seeds or not all(0 <= seed < 2**31 for seed in seeds):
+        problem = f"--seeds {text!r}: expected integers from 0 to {2**31 - 1} with commas between them."
+        raise SpecError(problem, "For example --seeds 0,1,2.")
+    return seeds

@@ -37,7 +37,10 @@ USE = Annotated[
     str | None,
     Opt(
         metavar="RECIPE",
-        help="Settings of a recipe instead of the defaults: SUITE/RECIPE or its digest (`fer-bench list recipes`).",
+        help=(
+            "Settings of a recipe instead of the defaults: SUITE/RECIPE, the suite by its name or file, or its digest"
+            " (`fer-bench list recipes`)."
+        ),
     ),
 ]
 # Filled in from the settings that name files.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fer_bench.class_sets import LEFT_OUT, Classes, same_classes, suggestion
 from fer_bench.clutter import is_clutter_name
+from fer_bench.counting import counted
 from fer_bench.data.decoding import OTHER_SUFFIXES, SUFFIXES
 from fer_bench.data.split_names import check_one_folder_each, sounds_like_split, split_of
 from fer_bench.errors import BadDataError
@@ -318,7 +319,8 @@ def repeated(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> li
     if not several:
         return []
     more = f", {contradictory} of them under more than one class" if contradictory else ""
-    return [f"{len(several)} images are there more than once, pixel for pixel{more}"]
+    n = len(several)
+    return [f"{counted(n, 'image')} {'is' if n == 1 else 'are'} there more than once, pixel for pixel{more}"]
 
 
 def _hint(classes: Classes, there: Iterable[str], own: bool, first: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fer_bench import __version__
+from fer_bench import __version__, paths
 from fer_bench.deploy.exported import import_onnxruntime, is_exported
 from fer_bench.deploy.model_card import FORMAT, Card
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
@@ -85,7 +85,7 @@ def open_predictor(store: Store, reference: str, accelerator: str = "auto") -> P
         MissingPackageError: onnxruntime is not installed.
     """
     if is_exported(reference):
-        return OnnxPredictor(Path(reference).expanduser(), accelerator)
+        return OnnxPredictor(paths.expanded(reference), accelerator)
     if Path(reference).is_file():
         problem = f"{reference}: not a network of this suite; its files end in .onnx."
         raise BadDataError(problem, "Name a run id (`fer-bench list runs`), or a file of `fer-bench export`.")

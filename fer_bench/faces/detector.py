@@ -79,7 +79,7 @@ def landmarker_file(option: str | None = None, data_dir: str | None = None) -> P
         MissingDataError: it is not there; says where it is looked for.
     """
     named = option or os.environ.get("FER_BENCH_LANDMARKER")
-    path = Path(named).expanduser() if named else paths.data_root(data_dir) / "models" / MODEL
+    path = paths.expanded(named) if named else paths.data_root(data_dir) / "models" / MODEL
     if not path.is_file():
         problem = f"the face landmarker's model is not at {path}."
         hint = (

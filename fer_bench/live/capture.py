@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import paths
 from fer_bench.counting import counted
 from fer_bench.data.decoding import MAX_PIXELS, SUFFIXES, images_below, read_image
 from fer_bench.errors import BadDataError, HardwareError, MissingDataError
@@ -81,7 +82,7 @@ def open_source(text: str) -> Source:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if text.isascii() and text.isdecimal() and len(text) <= _CAMERA_DIGITS:
         return CameraSource(int(text))
-    path = Path(text).expanduser()
+    path = paths.expanded(text)
     kind = kind_of(path)
     if kind == "folder":
         return FolderSource(path)

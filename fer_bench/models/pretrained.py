@@ -70,7 +70,7 @@ def at_hand(entry: ModelEntry, data_dir: str | None = None) -> WeightsFile | Non
 def _places(entry: ModelEntry, data_dir: str | None) -> Iterator[WeightsFile]:
     names = file_names_of(entry)
     own = os.environ.get("FER_BENCH_WEIGHTS")
-    if own and not Path(own).expanduser().is_dir():
+    if own and not paths.expanded(own).is_dir():
         problem = f"FER_BENCH_WEIGHTS = {own}: there is no such folder."
         raise WeightsError(problem, "Correct the variable, or unset it.")
     for folder in paths.weights_dirs(data_dir):

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer_bench import paths
 from fer_bench.errors import WeightsError
 from fer_bench.models.converting import fitting, nested
 from fer_bench.models.hub import hub_or_explain
@@ -42,7 +45,7 @@ def read_file(path: str) -> dict[str, Any]:
     Raises:
         WeightsError: missing, damaged, or holding more than tensors and plain values.
     """
-    file = Path(path).expanduser()
+    file = paths.expanded(path)
     if not file.is_file():
         problem = f"weights = {path!r}: there is no such file."
         raise WeightsError(
@@ -61,7 +64,10 @@ def read_file(path: str) -> dict[str, Any]:
                 return dict(load_safetensors(str(file)))
             except Exception as error:  # its own class of errors, which derives from nothing narrower
                 raise ValueError(str(error)) from None
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What it warns of is refused below.
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -99,9 +105,22 @@ def _why_unreadable(file: Path, error: Exception) -> tuple[str, str]:
             f"besides tensors it holds {held[1]}, which is code",
             "Save model.state_dict() where that code is, and use that.",
         )
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
+        return _what_archive(archive.namelist())
     first = next(iter(str(error).splitlines()), "").partition(". ")[0] or type(error).__name__
     reason = "no file of PyTorch's" if isinstance(error, pickle.UnpicklingError) else shown(first, 120)
     return reason, "The file is damaged, or of another kind; use another one."
+
+
+def _what_archive(names: list[str]) -> tuple[str, str]:
+    """What an archive is that PyTorch does not read as a checkpoint."""
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "a program of TorchScript", "Save torch.jit.load(file).state_dict() with torch.save, and use that."
+    if names and all(name.endswith(".npy") for name in names):
+        return "arrays of NumPy", "Save the network's state dict with torch.save, and use that."
+    if any(name.endswith("data.pkl") for name in names):
+        return "a checkpoint whose content is damaged", "Download or copy it again."
+    return "an archive without a checkpoint in it", "Unpack it, and use a checkpoint that is in it, if any."
 
 
 def weights_digest(network: nn.Module) -> str:

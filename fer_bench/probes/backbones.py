@@ -5,7 +5,6 @@ own runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -162,7 +161,7 @@ def _resized(network: Network, size: int | None, normalization: str) -> Network:
 
 def _file(name: str, weights: str, file: str, source: str, data_dir: str | None) -> str:
     """Path of a weights file that is not fetched by the package."""
-    path = Path(weights).expanduser() if weights != "auto" else paths.data_root(data_dir) / "weights" / file
+    path = paths.expanded(weights) if weights != "auto" else paths.data_root(data_dir) / "weights" / file
     if not path.is_file():
         problem = f"backbone {name!r}: there is no file {path}."
         raise WeightsError(problem, f"Fetch {file} ({source}) and put it there, or pass its path as weights.")

@@ -376,9 +376,9 @@ class Store:
         """Refuse to begin what could not be written down in the end.
 
         Raises:
-            HardwareError: less than ``n_bytes`` are free.
+            HardwareError: less than ``n_bytes`` are free, or nothing may be written there.
         """
-        place = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+        place = next(folder for folder in (self.results, *self.results.parents) if folder.exists())
         try:
             free = shutil.disk_usage(place).free
         except OSError as error:
@@ -387,6 +387,10 @@ class Store:
         if free < n_bytes:
             problem = f"the disk of {place} has {free // 2**20} MiB free."
             raise HardwareError(problem, f"Free at least {n_bytes // 2**20} MiB.")
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            why = "may not be written to" if place.is_dir() else "is no folder"
+            problem = f"records cannot be kept in {self.root}: {place} {why}."
+            raise HardwareError(problem, "Fix its permissions, or name another folder with FER_BENCH_LEADERBOARDS.")
 
 
 def under_id(record: Record, run_id: str) -> Record:

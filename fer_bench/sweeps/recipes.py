@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +17,7 @@ from fer_bench.errors import SpecError
 from fer_bench.layering import for_optimizer, layered, merge, unset
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.registry import unknown_name, unmatched
-from fer_bench.results.naming import Named
+from fer_bench.results.naming import Named, unique_names
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -25,6 +25,8 @@ from fer_bench.sweeps.suite import read_suite
 
 # What the recipes of all searches are called together.
 TUNED = "tuned"
+# Of recipes with one name, so many are named.
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,21 @@ class Recipe:
     @property
     def use(self) -> str:
         """What ``--use`` takes: the suite and the recipe, in lower case with hyphens."""
-        return f"{self.suite}/{self.name or slug(self.spec.recipe or self.spec.model)}"
+        return f"{self.suite}/{self.name or slug(self._own)}"
+
+    @property
+    def _own(self) -> str:
+        """What the suite calls it; one without a name is known by its network."""
+        return self.spec.recipe or self.spec.model
 
     def is_called(self, name: str) -> bool:
-        """Whether a name, or a digest, means it."""
-        return name in (self.spec.digest(), slug(self.spec.recipe), self.spec.recipe, self.name)
+        """Whether a name, or a digest, means it: in any letters, and with whatever stands between its words."""
+        short = slug(name)
+        return bool(short) and (name == self.spec.digest() or short in (slug(self._own), slug(self.name)))
+
+    def is_written(self, name: str) -> bool:
+        """Whether a name is its own to the letter."""
+        return name in (self._own, self.name)
 
 
 def slug(name: str) -> str:
@@ -60,14 +72,19 @@ def all_recipes() -> list[Recipe]:
     """One recipe for each digest of the trainings of each suite in ``benchmarks/suites``, in the suites' order, and
     then those of searches.
     """
-    found: dict[tuple[str, str], Recipe] = {}
-    for path in sorted((paths.benchmarks_dir() / "suites").glob("*.yaml")):
-        for spec in read_suite(path):
-            found.setdefault((path.stem, spec.digest()), Recipe(path.stem, spec))
+    files = sorted((paths.benchmarks_dir() / "suites").glob("*.yaml"))
     searched = (
         Recipe(TUNED, spec, path.stem) for path in sorted(tuned_dir().glob("*.yaml")) for spec in read_suite(path)
     )
-    return [*found.values(), *searched]
+    return [*(one for path in files for one in recipes_of(path)), *searched]
+
+
+def recipes_of(file: Path) -> list[Recipe]:
+    """One recipe for each digest of the trainings of a suite's file, in its order."""
+    found: dict[str, Recipe] = {}
+    for spec in read_suite(file):
+        found.setdefault(spec.digest(), Recipe(file.stem, spec))
+    return list(found.values())
 
 
 def tuned_dir() -> Path:
@@ -82,7 +99,8 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     alone is left out.
 
     Args:
-        name: ``SUITE/RECIPE``, ``RECIPE``, or a digest as `fer-bench list recipes` shows it.
+        name: ``SUITE/RECIPE``, the suite by its name or its file, ``RECIPE``, or a digest as `fer-bench list recipes`
+            shows it.
         flags: the command's settings.
 
     Raises:
@@ -91,11 +109,14 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {key: value for key, value in flags.items() if value is not None}
     suite, _, wanted = name.rpartition("/")
-    recipes = all_recipes()
-    fitting = [one for one in recipes if suite in ("", one.suite) and one.is_called(wanted)]
+    in_file = bool(suite) and Path(suite).is_file()
+    recipes = recipes_of(Path(suite)) if in_file else all_recipes()
+    fitting = [one for one in recipes if (in_file or suite in ("", one.suite)) and one.is_called(wanted)]
     if not fitting:
-        kind = "recipe"
-        raise unknown_name(kind, name, [one.use if suite else one.use.partition("/")[2] for one in recipes])
+        kind, begin = "recipe", f"{suite}/" if in_file else ""
+        known = [begin + one.use.partition("/")[2] if in_file or not suite else one.use for one in recipes]
+        raise unknown_name(kind, name, known)
+    fitting = [one for one in fitting if one.is_written(wanted)] or fitting
     for key in ("dataset", "model", "task"):
         fitting = [one for one in fitting if getattr(one.spec, key) == given.get(key)] or fitting
     # Views of testing are set separately: --tta.
@@ -106,24 +127,31 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         settings = merge(_taken(one.spec, given), given) | unset(flags)
         distinct.setdefault(repr({**settings, "recipe": "", "trials": 0}), settings)
     if len(distinct) > 1:
-        models = sorted({one.spec.model for one in fitting})
-        shown = ", ".join(
-            f"{one.spec.digest()} ({Named(one.spec.model, one.spec.recipe, one.spec.model_dump()).plain})"
-            for one in fitting[:4]
-        )
-        problem = (
-            f"--use {name}: {len(distinct)} different recipes have this name:"
-            f" {shown}{', ...' if len(fitting) > 4 else ''}."
-        )
-        raise SpecError(
-            problem,
-            (
-                "Name the network with --model."
-                if len(models) == len(fitting) and "model" not in given
-                else "Name one by its digest."
-            ),
-        )
+        raise _several(name, fitting, len(distinct), given)
     return next(iter(distinct.values()))
+
+
+def _several(name: str, fitting: list[Recipe], n: int, given: Mapping[str, Any]) -> SpecError:
+    """The error for a name that several recipes have, with what tells them apart."""
+    models = sorted({one.spec.model for one in fitting})
+    shown = "; ".join(
+        f"{one.spec.digest()}: {text}" for one, text in list(zip(fitting, told_apart(fitting), strict=True))[:_SHOWN]
+    )
+    problem = f"--use {name}: {n} different recipes have this name: {shown}{'; ...' if len(fitting) > _SHOWN else ''}."
+    by_model = len(models) == len(fitting) and "model" not in given
+    hint = "Name the network with --model." if by_model else "Name one by its digest; `fer-bench list recipes` has all."
+    return SpecError(problem, hint)
+
+
+def told_apart(recipes: Sequence[Recipe]) -> list[str]:
+    """Network and views of each recipe, and the settings by which it differs from others of its name and dataset."""
+    alike: dict[tuple[str, str], dict[int, Named]] = defaultdict(dict)
+    for at, one in enumerate(recipes):
+        spec = one.spec
+        alike[one.use, spec.dataset][at] = Named(spec.model, "", spec.model_dump(mode="json"))
+    found = {at: text for named in alike.values() for at, text in unique_names(named).items()}
+    # Where they differ in more than a line holds, their digests are all that is left.
+    return [found[at].removesuffix(": ") for at in range(len(recipes))]
 
 
 def _taken(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,11 +234,14 @@ def listed(dataset: str = "", model: str = "") -> Iterator[tuple[str, str]]:
         if before and not chosen:
             flag, where = f"--{key}", "the suites" + (f" for {dataset}" if key == "model" and dataset else "")
             raise unmatched(flag, wanted, where, "recipe", [getattr(one.spec, key) for one in before])
-    for one in sorted(chosen, key=lambda one: _order(scores.get((one.spec.protocol, one.spec.digest())))):
-        spec = one.spec
-        views = f" + TTA {spec.tta} {spec.tta_kind}" if spec.tta else ""
-        result = scores.get((spec.protocol, spec.digest()), Measured()).describe()
-        yield one.use, f"{spec.digest()}  {spec.dataset}  {spec.model}{views}  {result}"
+    described = zip(chosen, told_apart(chosen), strict=True)
+    for one, text in sorted(described, key=lambda pair: _order(scores.get(_row(pair[0])))):
+        result = scores.get(_row(one), Measured()).describe()
+        yield one.use, f"{one.spec.digest()}  {one.spec.dataset}  {text}  {result}"
+
+
+def _row(one: Recipe) -> tuple[str, str]:
+    return one.spec.protocol, one.spec.digest()
 
 
 def _order(scores: Measured | None) -> tuple[bool, float]:

@@ -16,11 +16,14 @@ from fer_bench.data.samples import SPLITS
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.durations import in_words
 from fer_bench.errors import RecordError
+from fer_bench.models.initial import initial_weights
+from fer_bench.pinning import PINNED
 from fer_bench.protocols import Protocol
-from fer_bench.results.inputs import find_done
+from fer_bench.results.inputs import find_done, run_id_for
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
+from fer_bench.tasks.base import AffectTask
 from fer_bench.tasks.distilling import METHOD as DISTILL
 from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names, counts_of
@@ -70,7 +73,7 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     # The next fold to be trained is measured; the last one if all are done.
     todo = 0
     for one in reversed(each):
-        found, done = _read(one, store, protocol, device)
+        found, done, called = _read(one, store, protocol, device)
         if done is None or not todo:
             datamodule = found
         todo += done is None
@@ -91,6 +94,8 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         )
         yield f"record      {which}: done, nothing would be trained"
         return
+    if not folds and called != spec.run_id():
+        yield f"record      {called}, for {spec.run_id()} is kept for other data"
     threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.accelerator == "cpu" else ""
     yield f"device      {device.accelerator}, {device.precision}{threads}"
     class_counts = counts_of(datamodule, protocol)
@@ -99,7 +104,8 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         protocol,
         native_size=first.shape[0],
         class_counts=class_counts,
-        pretrained=False,
+        # A file is there; a hub is not asked.
+        pretrained=spec.weights.startswith(PINNED),
         taught=_any_answers(spec, protocol, counts),
     )
     with warnings.catch_warnings():
@@ -112,6 +118,8 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     size = task.network.adapter.size if hasattr(task.network, "adapter") else ""
     yield f"network     {parameters / 1e6:.2f} M parameters{f', input {size} px' if size else ''}"
+    if spec.weights != "none":
+        yield f"weights     {_weights(spec, task)}"
     for_folds = (
         ""
         if not folds
@@ -120,27 +128,41 @@ def describe_run(spec: RunSpec, store: Store, steps: int = 5, folds: Sequence[Ru
         else f" for {todo} of {len(folds)} folds, the others are done"
     )
     paces = (
-        f"{work.epochs} epochs of {work.steps} steps, {pace.step:.3g} s each ({spec.batch_size / pace.step:.3g}"
-        f" {'images' if spec.temporal == 'none' else 'clips'}/s)"
+        f"{counted(work.epochs, 'epoch')} of {counted(work.steps, 'step')}, {pace.step:.3g} s each"
+        f" ({spec.batch_size / pace.step:.3g} {'images' if spec.temporal == 'none' else 'clips'}/s)"
     )
     frozen = spec.temporal != "none" and spec.freeze == "backbone" and not spec.unfreeze_every
     most = " (at most: frozen features are computed once)" if frozen else ""
     yield f"estimate    {in_words(seconds)}{for_folds}: {paces}, {how}{most}"
 
 
-def _read(spec: RunSpec, store: Store, protocol: Protocol, device: Device) -> tuple[AffectDataModule, Record | None]:
-    """The data of a run, and its record where it is done on them."""
+def _read(
+    spec: RunSpec, store: Store, protocol: Protocol, device: Device
+) -> tuple[AffectDataModule, Record | None, str]:
+    """The data of a run, its record where it is done on them, and the id that it has, or would have."""
     datamodule = build_datamodule(
         spec, batch_size=spec.batch_size // (spec.execution.devices * spec.execution.num_nodes), workers=device.workers
     )
     datamodule.setup()
     # A hub was asked before, if at all.
     gone: list[RecordError] = []
-    inputs = fingerprint_here(spec, data_facts(datamodule, protocol), lambda: datamodule, store, gone)
+    facts = data_facts(datamodule, protocol)
+    inputs = fingerprint_here(spec, facts, lambda: datamodule, store, gone)
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
     if existing is None and gone:
         raise gone[0]
-    return datamodule, existing
+    called = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, facts["known_copy"])
+    return datamodule, existing, called
+
+
+def _weights(spec: RunSpec, task: AffectTask) -> str:
+    """What the network begins with, as far as it is on this machine."""
+    initial = initial_weights(spec, hub=False) or getattr(task.network, "initial", None)
+    if initial is not None:
+        return str(initial.describe())
+    return (
+        f"{spec.weights}, not on this machine: a hub is asked for them" if spec.weights == "imagenet" else spec.weights
+    )
 
 
 def _any_answers(spec: RunSpec, protocol: Protocol, counts: dict[str, int]) -> torch.Tensor | None:

@@ -24,6 +24,7 @@ from fer_bench.spec import RunSpec
 from fer_bench.tasks.base import AffectTask
 from fer_bench.tracking.session import Session
 from fer_bench.training import ctrl_c
+from fer_bench.training.announce import epochs_done
 from fer_bench.training.callbacks import History, on_terminal, snapshot_epoch
 from fer_bench.training.distributed import is_first, take_from_first
 from fer_bench.training.hardware import Device
@@ -148,16 +149,16 @@ def _attempt(
         with ctrl_c.heard():
             trainer.fit(task, datamodule=datamodule, ckpt_path=str(last) if resumed else None, weights_only=True)
     except KeyboardInterrupt:
-        raise Stopped(*_interrupted(history, spec)) from None
+        raise Stopped(*_interrupted(last, spec)) from None
     except SystemExit:
         # Lightning's SIGTERM handler leaves this way, with exit code 0.
-        raise Interrupted(*_interrupted(history, spec)) from None
+        raise Interrupted(*_interrupted(last, spec)) from None
     if (
         trainer.interrupted
         or trainer.received_sigterm
         or (trainer.current_epoch < spec.epochs and not trainer.should_stop)
     ):
-        raise Interrupted(*_interrupted(history, spec))
+        raise Interrupted(*_interrupted(last, spec))
     monitor, mode = trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode
     for rule in (callback for callback in trainer.callbacks if isinstance(callback, FindingEmoStopping)):
         monitor, mode = rule.selected_by, "min" if rule.selected_by == LOSS else "max"
@@ -193,9 +194,10 @@ def _forget_if_too_late(spec: RunSpec, folder: Path) -> None:
         last.unlink()
 
 
-def _interrupted(history: History, spec: RunSpec) -> tuple[str, str]:
+def _interrupted(last: Path, spec: RunSpec) -> tuple[str, str]:
+    # Of what is kept: an epoch that was shown may not have been written any more.
     return (
-        f"interrupted after {len(history.epochs)} of {spec.epochs} epochs.",
+        f"interrupted after {epochs_done(last)} of {spec.epochs} epochs.",
         "Run the same command again: it resumes from there.",
     )
 

@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from fer_bench.apps.runs import gathered
 from fer_bench.assignments import parse_assignments
 from fer_bench.cli import train
 from fer_bench.cli.flags import agreed, flag_of, typed
@@ -174,6 +175,16 @@ def test_a_setting_with_two_values_is_refused(fer_bench, own_folders, flag, assi
     done = fer_bench("run", "--dry-run", *flag.split(), "--set", assignment)
     assert done.code == 2
     assert named in done.err
+
+
+@pytest.mark.parametrize(
+    "flags", ["--folds 3 --dataset-options folds=5", "--dataset-options fold_by=clip --fold-by frame"]
+)
+def test_folds_with_two_values_are_refused(fer_bench, own_folders, flags):
+    done = fer_bench("run", "--dry-run", *flags.split())
+    assert done.code == 2
+    assert "is given twice" in done.err
+    assert gathered({"folds": 3, "dataset_options": {"folds": 3}}) == {"dataset_options": {"folds": 3}}
 
 
 def test_a_setting_may_be_given_twice_with_one_value():

@@ -158,6 +158,13 @@ def test_recipes_of_nothing_are_an_error(monkeypatch, arguments, says):
     assert re.search(says, str(result.exception))
 
 
+@pytest.mark.parametrize("seeds", ["-1", "0,x", "", "2147483648"])
+def test_seeds_of_the_command_are_not_looked_for_in_the_file(fer_bench, suite, seeds):
+    asked = fer_bench("suite", suite(f"runs:\n  - {{{TINY}}}\n"), "--seeds", seeds, "--dry-run")
+    assert asked.code == 2
+    assert asked.err.startswith(f"fer-bench: --seeds {seeds!r}: expected integers from 0 to 2147483647")
+
+
 def test_no_suite_says_which_verb_to_use(monkeypatch):
     from tests.training.conftest import ROOT
 

@@ -308,8 +308,7 @@ def test_images_that_are_there_twice_are_said_and_so_are_contradictions(tmp_path
     (tmp_path / "mine" / "happy" / "copy.png").write_bytes(image)
     (tmp_path / "mine" / "sad" / "copy.png").write_bytes(image)
     assert (
-        "1 images are there more than once, pixel for pixel, 1 of them under more than one class"
-        in read(tmp_path).notes
+        "1 image is there more than once, pixel for pixel, 1 of them under more than one class" in read(tmp_path).notes
     )
 
 

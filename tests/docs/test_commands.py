@@ -8,6 +8,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 
 import cv2
 import pandas as pd
@@ -83,6 +84,16 @@ def check_known(words):
         assert (ROOT / words[1]).is_file() or words[1] == "-m" or any(block.file == words[1] for block in BLOCKS)
     else:
         assert words[0] in SHELL
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_values_of_make_may_have_spaces(tmp_path):
+    (tmp_path / ".installed").touch()
+    given = {"DATASET": "folder:my faces", "MODEL": "resnet18", "DATA_DIR": "/media/My Disk", "EPOCHS": "1"}
+    command = ["make", "-n", "bench", f"VENV={tmp_path}", *(f"{name}={value}" for name, value in given.items())]
+    last = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    flags = {"--dataset": "DATASET", "--model": "MODEL", "--epochs": "EPOCHS", "--data-dir": "DATA_DIR"}
+    assert shlex.split(last)[2:] == [part for flag, name in flags.items() for part in (flag, given[name])]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -184,6 +186,34 @@ def test_what_is_taken_for_a_checkpoint_is_called_what_it_is(tmp_path, content, 
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=says):
         network(weights=str(tmp_path / "weights.pth"))
+
+
+def write_arrays(path):
+    with path.open("wb") as file:
+        np.savez(file, weight=np.zeros(3))
+
+
+def write_archive(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("read/me.txt", "the weights are elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda path: torch.jit.script(torch.nn.Linear(2, 2)).save(str(path)), r"a program of TorchScript\)\. Save"),
+        (lambda path: path.write_bytes(pickle.dumps({"weight": np.zeros(3)})), r"no file of PyTorch's\)"),
+        (write_arrays, r"arrays of NumPy\)\. Save"),
+        (write_archive, r"an archive without a checkpoint in it\)"),
+    ],
+    ids=["TorchScript", "pickle", "NumPy", "zip"],
+)
+@pytest.mark.filterwarnings("ignore:.*jit.script", "error::UserWarning")
+def test_what_pytorch_answers_in_its_own_words_is_said_in_ours(tmp_path, write, says):
+    path = tmp_path / "weights.pth"
+    write(path)
+    with pytest.raises(WeightsError, match=says):
+        network(weights=str(path))
 
 
 def test_a_whole_network_is_refused_with_its_class(tmp_path, trained):

@@ -185,6 +185,15 @@ def test_a_disk_that_fills_up_leaves_the_old_record_and_nothing_else(store, monk
     assert store.find_intact("toy-fer7", "net", "r-s0") == first
 
 
+def test_a_place_that_cannot_hold_records_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(HardwareError, match=r"file is no folder.*FER_BENCH_LEADERBOARDS"):
+        Store(tmp_path / "file").require_space()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(HardwareError, match="may not be written to"):
+        Store(tmp_path / "boards").require_space()
+
+
 def test_figures_belong_to_the_record_beside_them(store, monkeypatch):
     record = put(store, 1)
     figure = store.folder(record) / "r-s0.curve.png"

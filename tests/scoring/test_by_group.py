@@ -152,5 +152,6 @@ def test_no_drop_from_a_score_that_is_not_above_zero():
 
 def test_what_grows_is_above_clean():
     assert against_clean(0.123) == "12.3 % below clean"
+    assert against_clean(-1e-17, (-1e-17, 0.0)) == "0.0 % below clean (95 % interval 0.0 to 0.0)"
     assert against_clean(0.123, (0.1, 0.15)) == "12.3 % below clean (95 % interval 10.0 to 15.0)"
     assert against_clean(-0.3, (-0.4, 0.1)) == "30.0 % above clean (95 % interval -10.0 to 40.0)"

@@ -118,3 +118,50 @@ def test_the_list_shows_what_was_measured_best_on_validation_first(monkeypatch):
     shown = [float(line.partition("validation ")[2].partition(",")[0]) for line in lines if "validation" in line]
     assert shown == sorted(shown, reverse=True)
     assert sum("fer2013_scratch" in line for line in lines) == 0
+
+
+MINE = """
+defaults: {dataset: synthfaces, epochs: 1}
+runs:
+  - {recipe: "Smoothed, a bit", grid: {label_smoothing: [0.05, 0.1]}}
+  - {model: resnet18}
+  - {recipe: Plain}
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE)
+    return path
+
+
+def test_recipes_of_a_suites_file(mine):
+    (wanted,) = (spec for spec in read_suite(mine) if spec.recipe == "Plain")
+    assert used(f"{mine}/plain") == used(f"{mine}/{wanted.digest()}") == wanted
+    with pytest.raises(UnknownNameError, match=r"mine\.yaml/plan'.* Did you mean '.*mine\.yaml/plain'"):
+        used(f"{mine}/plan")
+
+
+def test_a_recipe_without_a_name_is_called_like_its_network(mine, monkeypatch):
+    monkeypatch.setattr(recipes, "all_recipes", lambda: recipes.recipes_of(mine))
+    assert "mine/resnet18" in [use for use, _ in recipes.listed()]
+    assert used("mine/resnet18").model == used("resnet18").model == "resnet18"
+
+
+@pytest.mark.parametrize("name", ["", "/", "fast/", " "])
+def test_nothing_is_the_name_of_no_recipe(name):
+    with pytest.raises(UnknownNameError, match="unknown recipe"):
+        used(name)
+
+
+def test_letters_and_signs_of_a_name_do_not_matter():
+    assert used("five_layer_cnn/One cycle; small batches") == used("five_layer_cnn/one-cycle-small-batches")
+
+
+def test_recipes_of_one_name_are_told_apart(mine, monkeypatch):
+    with pytest.raises(SpecError, match=r"label_smoothing 0\.05; [0-9a-f]{10}: five_layer_cnn: label_smoothing 0\.1\."):
+        used(f"{mine}/smoothed-a-bit")
+    assert used(f"{mine}/smoothed-a-bit", label_smoothing=0.1).label_smoothing == 0.1
+    monkeypatch.setattr(recipes, "all_recipes", lambda: recipes.recipes_of(mine))
+    assert sum("five_layer_cnn: label_smoothing 0." in about for _, about in recipes.listed()) == 2

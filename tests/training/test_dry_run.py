@@ -4,14 +4,16 @@ import re
 import signal
 
 import pytest
+import torch
 import yaml
 
 from fer_bench.durations import in_words
 from fer_bench.errors import SpecError
+from fer_bench.models.zoo import build_network
 from fer_bench.results.store import Store
 from fer_bench.spec import build
 from fer_bench.sweeps.folds import fold_specs
-from fer_bench.training import forecast
+from fer_bench.training import dry_run, forecast
 from fer_bench.training.dry_run import describe_run, settings_of
 from fer_bench.training.forecast import Pace, Work, work_of
 from fer_bench.training.run import run
@@ -63,6 +65,40 @@ def test_what_is_done_is_said_to_be(home, tiny):
     spec = tiny(epochs=1)
     run(spec)
     assert list(describe_run(spec, Store()))[-1].endswith("done, nothing would be trained")
+
+
+def test_the_id_is_that_of_the_record_on_other_data_too(home, tiny):
+    spec, store = tiny(epochs=1), Store()
+    record = run(spec)
+    # As if it were of a copy with other images.
+    other = {name: "0" * len(value) for name, value in record.inputs.items()}
+    kept = {split: store.predictions(record, split) for split in record.predictions}
+    store.put(record.model_copy(update={"inputs": other}), kept)
+    said = next(line for line in describe_run(spec, store, steps=1) if line.startswith("record"))
+    assert said.endswith(f", for {spec.run_id()} is kept for other data")
+    done = run(spec, store)
+    assert said.split()[1] == f"{done.run_id},"
+    assert done.run_id.startswith(f"{spec.run_id()}-x")
+
+
+def test_what_it_begins_with_is_told(home, tiny, tmp_path):
+    spec = tiny(epochs=1)
+    state = build_network(spec.model, 9, native_size=32, options=dict(spec.model_options)).state_dict()
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "weights.pth")
+    begun = build({**spec.model_dump(), "weights": str(tmp_path / "weights.pth")})
+    *lines, last = describe_run(begun, Store(), steps=1)
+    assert ": 1 epoch of 3 steps, " in last
+    (said,) = (line for line in lines if line.startswith("weights"))
+    assert "a file of the user's" in said
+    assert "left fresh" in said
+
+
+def test_weights_that_only_a_hub_has_are_told(home, tiny, monkeypatch):
+    monkeypatch.setattr(dry_run, "initial_weights", lambda spec, hub: None)
+    spec = tiny(epochs=1, model="resnet18", model_options={"width": 0.125}, image_size=32)
+    monkeypatch.setattr(dry_run, "check_names", lambda spec: spec.judge)
+    lines = list(describe_run(spec.model_copy(update={"weights": "imagenet"}), Store(), steps=1))
+    assert "weights     imagenet, not on this machine: a hub is asked for them" in lines
 
 
 def test_a_student_is_measured_without_asking_its_teachers(finished):

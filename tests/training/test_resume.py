@@ -11,6 +11,7 @@ from fer_bench.results.store import Store
 from fer_bench.training import run as run_room
 from fer_bench.training import trainer as trainer_room
 from fer_bench.training.callbacks import EpochSeed
+from fer_bench.training.checkpoints import AtomicCheckpointIO
 from fer_bench.training.run import run
 from tests.forks import MEASURED, Forked
 from tests.training.conftest import ROOT, flags, last_weights, same_predictions, same_weights, wait_for
@@ -95,6 +96,19 @@ def test_a_terminated_run_says_how_to_go_on(home, trained, start):
     assert "Traceback" not in error
     assert not Store().files()
     check_like(run(spec), home, trained)
+
+
+def test_an_epoch_that_was_not_written_any_more_is_not_counted(home, tiny, monkeypatch):
+    def stop(self, checkpoint, path, storage_options=None):
+        raise KeyboardInterrupt
+
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Stopped, match="after 0 of 2 epochs"):
+            patch.setattr(AtomicCheckpointIO, "save_checkpoint", stop)
+            run(tiny(epochs=2))
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def test_ctrl_c_is_told_from_sigterm_and_the_next_is_heard(home, tiny, monkeypatch):

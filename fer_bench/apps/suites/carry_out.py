@@ -139,5 +139,5 @@ def _places() -> dict[str, str]:
     absolute = {name: str(Path(place).absolute()) for name, place in said.items()}
     # Not that of scratch mode, which has its own; an address is passed on as it is.
     runs = os.environ.get("FER_BENCH_RUNS") or str(paths.project_root() / "runs")
-    absolute["FER_BENCH_RUNS"] = runs if "://" in runs else str(Path(runs).expanduser().absolute())
+    absolute["FER_BENCH_RUNS"] = runs if "://" in runs else str(paths.expanded(runs).absolute())
     return {**environment_of(os.environ), **absolute}

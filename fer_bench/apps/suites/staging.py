@@ -35,7 +35,7 @@ def staged(task: Task) -> Task:
         HardwareError: there cannot be such a folder on this node.
         OSError: the disk of the node is full.
     """
-    place = Path(task.stage).expanduser()
+    place = paths.expanded(task.stage)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import paths
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.decoding import decode, load_image
@@ -50,7 +51,7 @@ class FindingEmoDataModule(AffectDataModule):
         folders = cache.candidates(self.name, self.data_dir)
         annotations, folder = self._find(folders)
         index = index_findingemo(annotations, folder)
-        subset = Subset.read(Path(options.manifest).expanduser()) if options.manifest else None
+        subset = Subset.read(paths.expanded(options.manifest)) if options.manifest else None
         if subset is not None:
             index = subset.of(index)
         samples = read_findingemo(index, folder, options, values=self.task in SCALES)

@@ -32,7 +32,7 @@ def roots(file: Path, data_dir: str | None, images: Any) -> list[Path]:
     """
     beside = [file.parent, *([paths.data_root(data_dir)] if data_dir else [])]
     if images is not None:
-        named = [Path(str(images)).expanduser(), *(folder / str(images) for folder in (*beside, file.parent.parent))]
+        named = [paths.expanded(str(images)), *(folder / str(images) for folder in (*beside, file.parent.parent))]
         found = [folder for folder in named if folder.is_dir()]
         if not found:
             problem = (

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench import paths
 from fer_bench.data.decoding import resize
 from fer_bench.errors import SpecError
 
@@ -95,7 +96,7 @@ def open_model(reference: str, feeding: Feeding) -> OutsideModel:
     if kind == "onnx" and rest:
         from fer_bench.deploy.outside.onnx_file import OnnxFile
 
-        return OnnxFile(Path(rest).expanduser(), feeding)
+        return OnnxFile(paths.expanded(rest), feeding)
     if kind == "hf" and rest:
         from fer_bench.deploy.outside.transformers_model import TransformersModel
 

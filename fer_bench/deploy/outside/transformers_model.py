@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_bench import paths
 from fer_bench.deploy.outside.model import Feeding, Images, Outputs, require_labels, sha256_of
 from fer_bench.errors import MissingDataError, SpecError, WeightsError
 from fer_bench.packages import require
@@ -96,7 +97,7 @@ def _is_folder(reference: str) -> bool:
 def _folder(reference: str) -> Path:
     """The folder of a model's files."""
     if _is_folder(reference):
-        folder = Path(reference).expanduser()
+        folder = paths.expanded(reference)
         if not (folder / "config.json").is_file():
             problem = f"hf:{reference}: there is no config.json in {folder}."
             raise MissingDataError(problem, "Name the folder that `save_pretrained` has written.")
