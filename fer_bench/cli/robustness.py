@@ -239,5 +239,5 @@ def _pair(pair: tuple[float, float] | None, metric: str) -> str:
 
 
 def _percent(value: float | None) -> str:
-    # Without the sign that a zero may have.
-    return NONE if value is None else f"{round(100 * value, 1) + 0.0:.1f} %"
+    # z: without the sign that a zero may have.
+    return NONE if value is None else f"{100 * value:z.1f} %"

@@ -71,14 +71,15 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     """
     options = options or CaersOptions()
     places = cache.candidates("caers", data_dir)
-    root = next((inner for place in places for name in COPIES if _split_folders(inner := place / name)), None)
+    copies = [place / name for place in places for name in COPIES]
+    root, folders = next(((copy, by_split) for copy in copies if (by_split := _split_folders(copy))), (None, {}))
     if root is None:
         looked_for = ("train/ and test/ with class folders of pictures such as 0001.png",)
         raise cache.missing("caers", looked_for, places)
     ids, files, labels, split = [], [], [], []
     broken: list[tuple[str, str]] = []
     classes = Classes(FER7)
-    for name, folder in _split_folders(root).items():
+    for name, folder in folders.items():
         found = find_images(folder, classes)
         check_found(folder, found, classes, own=False)
         broken += found.broken

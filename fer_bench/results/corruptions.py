@@ -238,11 +238,10 @@ def unpack_all(found: Corrupted, n: int, dimensions: int = 0) -> Answers:
 def against_clean(drop: float, interval: Interval = None) -> str:
     """A relative drop in words: ``12.3 % below clean``, or above it, as errors are; with its interval, if any."""
     sign, side = (100, "below") if round(100 * drop, 1) >= 0 else (-100, "above")
-    # A zero has no sign: means of equal scores may differ in their last bit.
-    shown = [round(sign * value, 1) + 0.0 for value in (drop, *(interval or ()))]
-    low, high = (min(shown[1:]), max(shown[1:])) if interval else (0.0, 0.0)
-    reach = f" (95 % interval {low:.1f} to {high:.1f})" if interval else ""
-    return f"{shown[0]:.1f} % {side} clean{reach}"
+    low, high = sorted(sign * end for end in interval) if interval else (0.0, 0.0)
+    # z: a zero has no sign; means of equal scores may differ in their last bit.
+    reach = f" (95 % interval {low:z.1f} to {high:z.1f})" if interval else ""
+    return f"{sign * drop:z.1f} % {side} clean{reach}"
 
 
 def mean_drop(found: Mapping[str, Corrupted]) -> tuple[float, float | None] | None:

@@ -220,16 +220,16 @@ def test_compare_rows_averages_seeds(store):
     assert same.text().startswith("aaa-s0 and aaa-s1 are not significantly different")
 
 
+def seeds(row, *accuracies, **fields):
+    return [run(accuracy, row=row, seed=seed, **fields) for seed, accuracy in enumerate(accuracies)]
+
+
 def test_runs_of_a_row_are_compared_with_all_its_trainings_in_mind(tmp_path):
     store = Store(tmp_path)
-    put(store, *(run(accuracy, row="aaa", seed=seed) for seed, accuracy in enumerate((0.70, 0.64, 0.67))))
+    put(store, *seeds("aaa", 0.70, 0.64, 0.67))
     found = compare(store, "aaa-s0", "aaa-s1")
     assert "pooled over 1 row" in found.test
     assert not found.significant
-
-
-def seeds(row, low, high, **fields):
-    return [run(accuracy, row=row, seed=seed, **fields) for seed, accuracy in enumerate((low, high))]
 
 
 def test_the_noise_that_is_said_is_that_of_the_kinds_that_are_compared(tmp_path):
