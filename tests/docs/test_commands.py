@@ -4,6 +4,7 @@ test machine lacks, its verb and options are checked.
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shlex
@@ -91,9 +92,13 @@ def test_values_of_make_may_have_spaces(tmp_path):
     (tmp_path / ".installed").touch()
     given = {"DATASET": "folder:my faces", "MODEL": "resnet18", "DATA_DIR": "/media/My Disk", "EPOCHS": "1"}
     command = ["make", "-n", "bench", f"VENV={tmp_path}", *(f"{name}={value}" for name, value in given.items())]
-    last = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    # Neither the flags of a make that runs these tests nor variables that are set here may reach it.
+    clean = {"PATH": os.environ["PATH"]}
+    said = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True).stdout
     flags = {"--dataset": "DATASET", "--model": "MODEL", "--epochs": "EPOCHS", "--data-dir": "DATA_DIR"}
-    assert shlex.split(last)[2:] == [part for flag, name in flags.items() for part in (flag, given[name])]
+    assert shlex.split(said.splitlines()[-1])[2:] == [
+        part for flag, name in flags.items() for part in (flag, given[name])
+    ]
 
 
 @pytest.mark.parametrize(
