@@ -13,7 +13,16 @@ from fer_bench.probes.backbones import Backbone
 from fer_bench.probes.features import Place
 from fer_bench.probes.fit import fit
 from fer_bench.probes.grid_choice import choose
-from fer_bench.probes.grid_found import WEIGHTS, data_spec, data_specs, find_grid, grid_on, networks_of, seen_inputs
+from fer_bench.probes.grid_found import (
+    WEIGHTS,
+    data_spec,
+    data_specs,
+    find_grid,
+    grid_on,
+    networks_of,
+    origins_of,
+    seen_inputs,
+)
 from fer_bench.probes.grid_inputs import Inputs, check_names, inputs_of, read_streams, try_backbones
 from fer_bench.probes.grid_records import TESTED, draft_record, facts_of, head_record, stack, stacked_over_folds
 from fer_bench.probes.head import AnyHead, heads_of
@@ -24,6 +33,7 @@ from fer_bench.probes.streams import check_stream, full_name, open_backbone
 from fer_bench.protocols import Protocol
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import StackedPredictions
+from fer_bench.results.lineage import inherited_caveats
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
@@ -67,6 +77,7 @@ def run_grid(
     for module in modules:
         module.setup()
     facts = [data_facts(module, protocol) for module in modules]
+    origins = origins_of(settings, store, facts)
     whole = modules[0] if len(modules) == 1 else _whole(settings, place, data_dir)
     seen = seen_inputs(settings, facts, lambda: whole, data_dir)
     networks = networks_of(settings, store)
@@ -99,7 +110,8 @@ def run_grid(
     stacked = {name: _stacked(each, trained, name, place) for name in TESTED}
     told = facts_of(facts, stacked, protocol.fold_by)
     draft = draft_record(settings, protocol, told, each[0], place, grid, seconds)
-    draft = draft.model_copy(update={"inputs": fingerprint})
+    caveats = list(dict.fromkeys([*draft.caveats, *inherited_caveats(origins, settings.dataset)]))
+    draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
         draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
     seen_in_training = _stacked(each, trained, "train", place)

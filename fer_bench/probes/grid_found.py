@@ -10,12 +10,14 @@ from fer_bench import plugins
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import RecordError
 from fer_bench.models.catalog import MODELS
+from fer_bench.pinning import RUN
 from fer_bench.plugins import CODE
 from fer_bench.probes.face_crops import detector_digests
 from fer_bench.probes.settings import ProbeSettings
 from fer_bench.probes.streams import check_stream
 from fer_bench.results.grids import SUFFIX
 from fer_bench.results.inputs import data_inputs, digest
+from fer_bench.results.lineage import lineage, require_unseen
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -117,19 +119,41 @@ def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[
     return records or []
 
 
+def origins_of(settings: ProbeSettings, store: Store, facts: Sequence[Mapping[str, Any]]) -> list[Record]:
+    """Every network of the store that the backbones of a grid are or come from.
+
+    Args:
+        settings: of the grid.
+        store: where runs are looked up.
+        facts: of its data, as :func:`seen_inputs`.
+
+    Raises:
+        SpecError: one of them may have been trained on what is validated or tested.
+    """
+    networks = lineage(list(_runs_of(settings, store).values()), store)
+    # A network of one fold was trained on what the others test.
+    inputs = data_inputs(facts[0]) if len(facts) == 1 else None
+    require_unseen(networks, settings.dataset, settings.dataset_options, inputs)
+    return networks
+
+
 def networks_of(settings: ProbeSettings, store: Store) -> dict[str, str]:
     """What the records of runs among the backbones say of their networks, also where their checkpoints are not on this
     machine.
     """
+    known = {stream: record.training.get("weights_sha256") for stream, record in _runs_of(settings, store).items()}
+    return {NETWORK + stream: str(sha256)[:16] for stream, sha256 in known.items() if sha256}
+
+
+def _runs_of(settings: ProbeSettings, store: Store) -> dict[str, Record]:
+    """The records of the runs among the backbones, by stream."""
     found = {}
     for stream in settings.streams:
         name = check_stream(stream)[1]
         # What is no run, or none of the store's, is said when the backbone is opened.
         with contextlib.suppress(RecordError):
-            if name.startswith("run:") and (
-                known := store.get(name.removeprefix("run:")).training.get("weights_sha256")
-            ):
-                found[NETWORK + stream] = str(known)[:16]
+            if name.startswith(RUN):
+                found[stream] = store.get(name.removeprefix(RUN))
     return found
 
 
@@ -139,6 +163,6 @@ def _code_of(settings: ProbeSettings) -> dict[str, str]:
     found = {
         stream: plugins.find("model", name)
         for stream, name in named.items()
-        if name not in MODELS and not name.startswith("run:")
+        if name not in MODELS and not name.startswith(RUN)
     }
     return {f"{CODE}{stream}": plugin.digest[:16] for stream, plugin in found.items() if plugin is not None}

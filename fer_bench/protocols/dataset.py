@@ -41,6 +41,8 @@ class DatasetInfo:
         channels: of its images: 1 (grey), 3 (RGB), or None where they may be either; counts where a record does not
             say it.
         small_faces: whether its images are face crops of about 48 px, for which networks need recipes of their own.
+        images_of: name of the dataset whose images it labels anew, in the same official splits; empty: its images are
+            its own.
         margins: left, top, right and bottom: what its crops show around the box of the 68 landmarks, as shares of the
             box' width and height, negative ones cut off; None: its option ``margin``, else a tenth.
         square: its crops are squares around that box; else they are the box itself, stretched.
@@ -63,6 +65,7 @@ class DatasetInfo:
     picture: Picture = "face"
     channels: Literal[1, 3] | None = None
     small_faces: bool = False
+    images_of: str = ""
     margins: tuple[float, float, float, float] | None = None
     square: bool = False
     own_landmarks: bool = False

@@ -68,6 +68,7 @@ FERPLUS = declare(
 }""",
         how_to_get="fer2013new.csv is in the public FERPlus repository of its authors.",
         datamodule="fer_bench.datasets.ferplus.module:FERPlusDataModule",
+        images_of="fer2013",
         default_task="fer8",
     ),
     Protocol(

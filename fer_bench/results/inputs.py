@@ -125,15 +125,28 @@ def run_id_for(
 
 
 def on_same_data(record: Record, inputs: Mapping[str, str]) -> bool:
-    """Whether a record was made from the data of these inputs, whatever weights either began with and whoever taught
-    it.
+    """Whether a record was made from the data of these inputs, whatever weights either began with, whoever taught it
+    and whatever other code than the dataset's is from outside.
     """
     known, whole = stated(record)
-    own, other = (
-        {name: value for name, value in each.items() if name not in (WEIGHTS, NETWORK) and not name.startswith(TEACHER)}
-        for each in (known, inputs)
-    )
+    own, other = ({name: value for name, value in each.items() if _is_of_the_data(name)} for each in (known, inputs))
     return _matches(own, whole, other)
+
+
+def on_same_splits(record: Record, inputs: Mapping[str, str]) -> bool:
+    """Whether what is validated and tested with these inputs is what was when a record was made: in whatever order,
+    whoever is on it, and for whatever task.
+    """
+    known, whole = stated(record)
+    of_splits = {*_SPLITS, "folds", CODE + "dataset"}
+    own, other = ({name: each[name] for name in of_splits & each.keys()} for each in (known, inputs))
+    return _matches(own, whole, other)
+
+
+def _is_of_the_data(name: str) -> bool:
+    if name.startswith(CODE):
+        return name == CODE + "dataset"
+    return name not in (WEIGHTS, NETWORK) and not name.startswith(TEACHER)
 
 
 def evaluated_id(

@@ -21,6 +21,7 @@ from fer_bench.protocols.union import UnionOptions
 from fer_bench.results import provenance
 from fer_bench.results.copies import checksums_of
 from fer_bench.results.inputs import NETWORK, Inputs, data_inputs, evaluated_id
+from fer_bench.results.lineage import inherited_caveats, lineage, require_unseen
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.mapping import Mapping, apply_mapping, map_labels
@@ -104,6 +105,11 @@ def evaluate(
     datamodule = build_datamodule(spec, workers=device.workers)
     datamodule.test_only = not same and not within
     datamodule.setup()
+    facts = data_facts(datamodule, protocol)
+    inputs = data_inputs(facts)
+    networks = lineage([trained.record], store)
+    everything = datamodule.test_only and datamodule.folding is not None
+    require_unseen(networks, dataset, options_there, None if everything else inputs)
     predictions = predict(trained.task, datamodule, "test", device, spec)
     notes = [f"trained on {source.name} (run {trained.record.run_id})"]
     if datamodule.test_only and datamodule.folding is not None:
@@ -129,8 +135,6 @@ def evaluate(
             f" ({', '.join(mapping.dropped_target) or 'no class'}), and the outputs"
             f" {', '.join(mapping.dropped_source) or 'none'}"
         )
-    facts = data_facts(datamodule, protocol)
-    inputs = data_inputs(facts)
     plain = f"{trained.record.run_id}-on-{protocol.dataset}"
     run_id = evaluated_id(store, protocol.name, trained.record.model, plain, inputs, facts["known_copy"])
     draft = trained.record.model_copy(
@@ -149,7 +153,10 @@ def evaluate(
             "data": facts | {"trained_on": trained.record.data},
             "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
-            "caveats": [f"trained on {trained.spec.dataset}"] if within else [],
+            "caveats": [
+                *inherited_caveats(networks, dataset, trained=False),
+                *([f"trained on {trained.spec.dataset}"] if within else []),
+            ],
             "predictions": {},
         }
     )

@@ -1,13 +1,14 @@
-"""The run whose weights another one begins with: ``weights: run:ID``."""
+"""The run whose weights another one begins with, ``weights: run:ID``, and what a run may come from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.models.trained import checkpoint_of, spec_of
 from fer_bench.pinning import RUN
-from fer_bench.results.inputs import WEIGHTS, Inputs, on_same_data
+from fer_bench.results.inputs import WEIGHTS, Inputs
+from fer_bench.results.lineage import lineage, require_unseen
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -66,23 +67,27 @@ def _same_fold(spec: RunSpec, record: Record, folds: list[str]) -> str:
     return folds[folding.fold]
 
 
-def require_unseen(spec: RunSpec, origin: Record | None, inputs: Mapping[str, str]) -> None:
-    """Reject a run that was trained on other splits of the same dataset: it may have seen what is tested here.
+def origins(
+    spec: RunSpec, origin: Record | None, teachers: Sequence[Record], inputs: Mapping[str, str], store: Store
+) -> list[Record]:
+    """Every network that a run comes from: the one it begins with, its teachers, and theirs.
 
     Args:
         spec: the run.
-        origin: as of :func:`find_origin`.
+        origin: of :func:`find_origin`.
+        teachers: records of its teachers.
         inputs: fingerprint of the data here.
+        store: where theirs are looked up.
 
     Raises:
-        SpecError: names it.
+        SpecError: one of them may have been trained on what is validated or tested here.
     """
-    if origin is not None and origin.dataset == spec.dataset and not on_same_data(origin, inputs):
-        problem = (
-            f"{_WHERE}run {origin.run_id} was trained on another copy or fold of {spec.dataset}: it may have seen what"
-            " is validated and tested here."
-        )
-        raise SpecError(problem, "Choose a run on the data that are here now, with the same dataset_options.")
+    found = []
+    for where, nearest in ((_WHERE, [] if origin is None else [origin]), ("method_options.teachers: ", teachers)):
+        networks = lineage(nearest, store)
+        require_unseen(networks, spec.dataset, spec.dataset_options, inputs, where)
+        found += networks
+    return found
 
 
 def origin_inputs(origin: Record | None) -> Inputs:

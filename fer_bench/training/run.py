@@ -36,6 +36,7 @@ from fer_bench.results.inputs import (
     may_resume,
     run_id_for,
 )
+from fer_bench.results.lineage import EXTRA_LABELS, inherited_caveats
 from fer_bench.results.record import Record
 from fer_bench.results.remote import LOCK, TRAINED, remote_run
 from fer_bench.results.store import Store
@@ -54,11 +55,9 @@ from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.loggers import log_result
-from fer_bench.training.origin import find_origin, placed, require_unseen
+from fer_bench.training.origin import find_origin, origins, placed
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
-    EXTRA_LABELS,
-    extra_caveats,
     find_teachers,
     require_same_data,
     teach,
@@ -119,7 +118,7 @@ def run(
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
-    require_unseen(spec, origin, data_inputs(facts))
+    networks = origins(spec, origin, teachers, data_inputs(facts), store)
     votes = votes_for(spec, datamodule)
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
@@ -167,7 +166,7 @@ def run(
             began_with = replace(began_with, source=f"run {origin.run_id}")
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
-        draft = _draft(spec, protocol, run_id, facts, device, task, teachers, votes).model_copy(
+        draft = _draft(spec, protocol, run_id, facts, device, task, networks, teachers, votes).model_copy(
             update={"inputs": inputs}
         )
         execution = spec.execution if is_first(spec.execution) else Execution()
@@ -246,6 +245,7 @@ def _draft(
     facts: dict[str, Any],
     device: hardware.Device,
     task: AffectTask,
+    networks: list[Record],
     teachers: list[Record],
     votes: Votes | None,
 ) -> Record:
@@ -276,11 +276,8 @@ def _draft(
     ):
         notes.append(f"distilled from {', '.join(named)}")
     code = begun.code | plugin_facts(spec)
-    caveats = list(
-        dict.fromkeys(
-            [*begun.caveats, *([EXTRA_LABELS] if spec.labels else []), *extra_caveats(teachers, protocol, votes)]
-        )
-    )
+    others = [EXTRA_LABELS] if spec.labels or votes is not None else []
+    caveats = list(dict.fromkeys([*begun.caveats, *inherited_caveats(networks, spec.dataset), *others]))
     return begun.model_copy(
         update={
             "code": code,

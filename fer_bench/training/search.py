@@ -19,6 +19,7 @@ from fer_bench.errors import FerBenchError, OutOfMemory, RunNanError, SpecError
 from fer_bench.models.initial import initial_weights, weights_inputs
 from fer_bench.protocols import Protocol
 from fer_bench.results.inputs import Inputs, data_inputs, of_training, training_folder
+from fer_bench.results.lineage import lineage, require_unseen
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import Execution, RunSpec
@@ -29,7 +30,7 @@ from fer_bench.training.callbacks import History
 from fer_bench.training.clip_features import attach_features
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
-from fer_bench.training.origin import find_origin, placed, require_unseen
+from fer_bench.training.origin import find_origin, placed
 from fer_bench.training.run import OF_A_SEARCH, begin_folder, lock
 
 # Gets an epoch, from 0, and its score on validation; says whether training goes on.
@@ -115,7 +116,8 @@ def try_settings(spec: RunSpec, store: Store, watch: Watch, wait: float = 0.0) -
     initial = initial_weights(spec)
     datamodule, device = open_untested(spec)
     facts = data_facts(datamodule, protocol)
-    require_unseen(spec, None if origin is None else _as_trained(origin), data_inputs(facts))
+    networks = [] if origin is None else [_as_trained(record) for record in lineage([origin], store)]
+    require_unseen(networks, spec.dataset, spec.dataset_options, data_inputs(facts), "weights: ")
     inputs = fingerprint(spec, facts, initial, origin=origin) | weights_inputs(initial)
     spec = placed(spec, origin)
     folder = training_folder(paths.runs_dir(), spec.training_id(), inputs)

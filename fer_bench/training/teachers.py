@@ -30,7 +30,6 @@ from fer_bench.training.hardware import Device
 from fer_bench.training.loading import load_record
 from fer_bench.training.votes import Votes
 
-EXTRA_LABELS = "extra labels"
 _WHERE = "method_options.teachers: "
 
 
@@ -122,15 +121,6 @@ def require_same_data(teachers: Sequence[Record], inputs: Mapping[str, str]) -> 
                 " of this run's validation and test."
             )
             raise SpecError(problem, "Train the teacher on the data that are here now, with the same dataset_options.")
-
-
-def extra_caveats(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[str]:
-    """Caveats of a student by its teachers: theirs, and labels that are not the dataset's."""
-    theirs = [caveat for record in teachers for caveat in record.caveats]
-    others = [EXTRA_LABELS for record in teachers if record.spec.get("labels")] + (
-        [] if votes is None else [EXTRA_LABELS]
-    )
-    return [caveat for caveat in dict.fromkeys([*theirs, *others]) if caveat not in protocol.caveats]
 
 
 def teachers_facts(teachers: Sequence[Record], protocol: Protocol, votes: Votes | None = None) -> list[dict[str, Any]]:

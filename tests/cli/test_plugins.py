@@ -107,6 +107,10 @@ def test_a_network_beside_the_shell_is_run_resumed_by_its_code_and_brought_back(
     assert fer_bench(*command).code == 0
     assert len(list(Store().records())) == 1, "the same code is the same run"
     assert fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu").code == 0
+    # Its code is not its data: it may be gone on with, and teach.
+    for more in (f"--weights=run:{first.run_id}", f"--set=method_options.teachers=[{first.run_id}]"):
+        taught = [] if more.startswith("--weights") else ["--set=method=distill"]
+        assert fer_bench(*command, more, *taught, "--scratch").code == 0
     with (plugin_folder / "fer_plugin" / "blocks.py").open("a") as text:
         text.write("\n# other code\n")
     refused = fer_bench("evaluate", first.run_id, "--train", "--accelerator=cpu")

@@ -124,6 +124,27 @@ def test_a_model_over_clips_is_no_backbone_of_single_images(here, outputs):
         build_backbone("run:abc", outputs=outputs, store=store)
 
 
+def grid_of(record, **settings):
+    given = {"dataset": "synthfaces", "dataset_options": SMALL, "task": "fer7", "loss": ("cross_entropy",)}
+    small = {"lr": (0.01,), "seeds": (0,), "max_epochs": 1}
+    return build_probe({"streams": (f"features:run:{record.run_id}",), **given, **small, **settings})
+
+
+@pytest.mark.parametrize("options", [{"fold": 0}, {}])
+def test_heads_are_not_tested_on_what_their_network_was_trained_on(here, options):
+    record, store = here
+    folded = grid_of(record, dataset_options={**SMALL, "folds": 2, "fold_by": "identity", **options})
+    with pytest.raises(SpecError, match=f"run {record.run_id} was trained on .*synthfaces.* tested"):
+        run_grid(folded, store)
+    assert run_grid(grid_of(record), store)[0].caveats == []
+
+
+def test_heads_have_the_caveats_of_their_network(here):
+    record, store = here
+    store.amend(record.model_copy(update={"caveats": ["extra labels"]}))
+    assert run_grid(grid_of(record), store)[0].caveats == ["extra labels"]
+
+
 @pytest.mark.parametrize(
     ("dataset", "protocol", "n_classes"), [("fer2013", "fer2013-fer7", 7), ("ferplus", "ferplus-fer8", 8)]
 )

@@ -2,7 +2,6 @@
 weights."""
 
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ from fer_bench.training import hardware
 from fer_bench.training.build import build_task, check_names
 from fer_bench.training.loading import load_run
 from fer_bench.training.run import run
-from fer_bench.training.teachers import extra_caveats, find_teachers, require_same_data, teach
+from fer_bench.training.teachers import find_teachers, require_same_data, teach
 from tests.training.conftest import SMALL, same_weights
 from tests.training.test_resume import StopError, stop_in_epoch
 
@@ -189,9 +188,6 @@ def test_caveats_of_teachers_are_the_students(school, tiny, home):
     predictions = {split: store.predictions(teachers[0], split) for split in ("validation", "test")}
     store.put(teachers[0].model_copy(update={"caveats": ["selected on test"]}), predictions)
     assert run(student(tiny, teachers[0].run_id)).caveats == ["selected on test"]
-    crowd = teachers[1].model_copy(update={"spec": teachers[1].spec | {"labels": "0123456789ab"}})
-    assert extra_caveats([*teachers, crowd], PROTOCOL) == ["extra labels"]
-    assert extra_caveats([crowd], replace(PROTOCOL, caveats=("extra labels",))) == []
 
 
 def test_a_run_on_other_labels_is_marked(home, tiny):

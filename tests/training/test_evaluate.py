@@ -68,15 +68,19 @@ def test_valence_and_arousal_on_a_dataset_of_folds(home, tiny):
     assert verify(store).ok
 
 
-def test_classes_on_a_folder_of_images(finished, home):
-    _, source, store = finished
+def write_class_folders(root):
     generator = np.random.default_rng(0)
     for split, count in (("train", 2), ("validation", 1), ("test", 3)):
         for name in FER7.names:
-            folder = home / "data" / "ck" / split / name
+            folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):
                 cv2.imwrite(str(folder / f"{number}.png"), generator.integers(0, 255, (48, 48), dtype=np.uint8))
+
+
+def test_classes_on_a_folder_of_images(finished, home):
+    _, source, store = finished
+    write_class_folders(home / "data" / "ck")
     record = evaluate(
         store, source.run_id, "folder:ck", execution=Execution(data_dir=str(home / "data"), accelerator="cpu")
     )
@@ -91,6 +95,27 @@ def test_on_its_own_dataset_a_run_has_been_tested_already(finished):
     assert len(store.files()) == 1
     other = evaluate(store, source.run_id, "synthfaces", task="fer8", execution=Execution(accelerator="cpu"))
     assert (other.protocol, other.kind) == ("synthfaces-fer8-via-fer7", "evaluated")
+
+
+def test_what_a_network_began_with_may_not_be_tested_either(finished, home, tiny):
+    _, first, store = finished
+    write_class_folders(home / "data" / "ck")
+    execution = Execution(data_dir=str(home / "data"), accelerator="cpu")
+    grown = run(
+        tiny(
+            dataset="folder:ck",
+            dataset_options={},
+            weights=f"run:{first.run_id}",
+            epochs=1,
+            execution={"data_dir": str(home / "data")},
+        ),
+        store,
+    )
+    same = evaluate(store, grown.run_id, "synthfaces", execution=execution, options=first.spec["dataset_options"])
+    assert same.kind == "evaluated"
+    other = first.spec["dataset_options"] | {"n_train": 72}
+    with pytest.raises(SpecError, match=f"run {first.run_id} was trained on another copy or fold of synthfaces"):
+        evaluate(store, grown.run_id, "synthfaces", execution=execution, options=other)
 
 
 def test_one_dimension_of_a_network_of_two(home, tiny):
