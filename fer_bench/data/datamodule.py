@@ -202,7 +202,8 @@ class AffectDataModule(_Base):
         for split in splits:
             if len(samples.where(split)) == 0:
                 problem = f"dataset {self.name!r}: the {split} split is empty."
-                raise BadDataError(problem, "Use a complete copy.")
+                hint = f", or change dataset_options ({', '.join(self.options)})" if self.options else ""
+                raise BadDataError(problem, f"Use a complete copy{hint}.")
         self.samples = with_gaps(samples, self.task, splits)
 
     def _from_packed(self, images: Images) -> Images:

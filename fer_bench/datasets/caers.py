@@ -22,6 +22,7 @@ from fer_bench.class_sets import Classes
 from fer_bench.data import cache
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import Samples
+from fer_bench.data.split_names import check_one_folder_each
 from fer_bench.data.splits import hold_out
 from fer_bench.datasets.class_folders import check_found, find_images, names_in, readable_name, subfolders
 from fer_bench.datasets.list_lines import lines_of, not_read
@@ -66,8 +67,8 @@ def read_caers(data_dir: str | None, options: CaersOptions | None = None, *, siz
     Raises:
         MissingDataError: there are no folders of both splits with pictures such as 0001.png, or no list of face boxes
             where faces are asked for.
-        BadDataError: a folder that is no class, a line that is none, a class that is not that of the folder, or more
-            than 1 % of the pictures cannot be read.
+        BadDataError: two folders of one split, a folder that is no class, a line that is none, a class that is not that
+            of the folder, or more than 1 % of the pictures cannot be read.
     """
     options = options or CaersOptions()
     places = cache.candidates("caers", data_dir)
@@ -104,7 +105,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
     """The folder of each split, in any case; empty unless both are there, with pictures that are called by numbers:
     others have class folders too.
     """
-    there = {child.name.lower(): child for child in (subfolders(root) if root.is_dir() else [])}
+    beside = subfolders(root) if root.is_dir() else []
+    there = {child.name.lower(): child for child in beside}
     found = {}
     for name in SPLITS:
         inner = subfolders(there[name]) if name in there else []
@@ -112,6 +114,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
         if not folders or not any(map(_NAME.fullmatch, names_in(folders[0]))):
             return {}
         found[name] = there[name]
+    check_one_folder_each(root, [child.name for child in beside if child.name.lower() in SPLITS])
     return found
 
 

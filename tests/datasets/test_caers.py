@@ -108,6 +108,13 @@ def test_folders_in_another_case_have_the_same_ids_and_boxes(tmp_path):
     assert after.images[0].min() == 200
 
 
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    root = write(tmp_path / "caers", each=1)
+    (root / "Train").mkdir()
+    with pytest.raises(BadDataError, match="the folders 'Train' and 'train' are both of the train split"):
+        read_caers(str(root))
+
+
 def test_what_is_not_caers(tmp_path):
     for part in ("train", "test"):
         write_picture(tmp_path / part / "angry" / "Training_3908.jpg")

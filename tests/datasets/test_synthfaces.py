@@ -83,8 +83,9 @@ def test_bad_options_are_named(options, expected):
 def test_an_empty_split_is_refused(own_folders):
     from fer_bench.errors import BadDataError
 
-    with pytest.raises(BadDataError, match="test split is empty"):
+    with pytest.raises(BadDataError, match="test split is empty") as refused:
         SynthFacesDataModule("fer7", options={"n_train": 4, "n_validation": 2, "n_test": 0}).setup()
+    assert "n_test" in refused.value.hint
 
 
 def test_longer_clips_and_video_are_options_that_leave_the_five_frames_as_they_were():
