@@ -246,6 +246,7 @@ def test_a_corrupt_record_stops_the_leaderboard_and_no_page_is_written(fer_bench
         (("evaluate", "aaa", "--by", "class", "--task", "va"), ("--task belongs to --on",)),
         (("evaluate", "aaa", "--corruptions", "--set", "n_test=5"), ("--set belongs to --on",)),
         (("evaluate", "aaa", "--train", "--set", "n_test=5"), ("--set belongs to --on",)),
+        (("list", "suites", "--model", "resnet18"), ("`fer-bench list recipes` and `fer-bench list runs`",)),
         (("audit", "fer2031"), ("unknown dataset", "'fer2013'")),
         (("audit", "fer2013", "--task", "fer9"), ("unknown task",)),
         (("audit", "fer2013"), ("fer2013.csv", "Kaggle")),
