@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_bench.cli.robustness import _lines_by_group
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.datasets.synthfaces import read_synthfaces
@@ -15,11 +16,13 @@ from fer_bench.faces.attributes import EMPTY, by_column, by_frequency, by_pose, 
 from fer_bench.labels import FER7
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import protocol_for
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.by_group import score_groups
 from fer_bench.scoring.score import correct, score
 from fer_bench.spec import Execution, RunSpec
-from fer_bench.studies.by_group import score_by
+from fer_bench.studies.by_group import ByGroup, score_by
 from tests.fakes import smooth_images
 
 # The header of a published file, and a column of numbers beside it.
@@ -117,6 +120,14 @@ def test_columns_numbers_and_what_is_missing():
     assert few.names == ["9", "10"], "few numbers are groups, in their order"
     ties = thirds("x", np.zeros(9), "")
     assert len(ties.names) == 1
+
+
+def test_people_who_have_numbers_are_people_and_no_amounts():
+    values = np.arange(60) // 2 + 9
+    for name in ("identity", "clip", "photo"):
+        found = by_column(name, values)
+        assert found.names == [str(number) for number in range(9, 39)], "each, in the order of the numbers"
+    assert len(by_column("frame", values).names) == 3
 
 
 def test_folders_and_columns_of_samples():
