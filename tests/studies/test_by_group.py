@@ -130,6 +130,20 @@ def test_people_who_have_numbers_are_people_and_no_amounts():
     assert len(by_column("frame", values).names) == 3
 
 
+def test_of_many_small_groups_the_largest_are_listed(table):
+    store, record, _ = table
+    found = score_by(store, record.run_id, "class")
+    people = np.array([f"p{max(i - 5, 0) // 2:03d}" for i in range(found.scores.n)])
+    members = by_column("person", people).members
+    assert len(members) > 24
+    scores = score_groups(protocol_of(record), store.predictions(record), members, "accuracy")
+    lines = _lines_by_group(ByGroup(record, by_column("person", people), scores))
+    shown = [line for line in lines if line.endswith("n < 20")]
+    assert len(shown) == 24
+    assert shown[0].split()[:2] == ["p000", "7"]
+    assert any(f"{len(members) - 24} more groups" in line for line in lines)
+
+
 def test_folders_and_columns_of_samples():
     samples = Samples(
         np.array(["test/happy/a.png", "test/sad/b.png"]), smooth_images(2), np.array(["test"] * 2), {}, "fake"
