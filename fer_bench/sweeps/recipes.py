@@ -112,6 +112,9 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     suite, _, wanted = name.rpartition("/")
     in_file = bool(suite) and Path(suite).is_file()
     recipes = recipes_of(Path(suite)) if in_file else all_recipes()
+    if not in_file and suite.endswith((".yaml", ".yml")):
+        problem = f"--use {name}: there is no suite {suite}."
+        raise SpecError(problem, "Correct the path, or name a suite of `fer-bench list suites`.")
     fitting = [one for one in recipes if (in_file or suite in ("", one.suite)) and one.is_called(wanted)]
     if not fitting:
         kind, begin = "recipe", f"{suite}/" if in_file else ""

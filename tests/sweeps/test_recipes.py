@@ -157,6 +157,11 @@ def test_a_recipe_without_a_name_is_called_like_its_network(mine, monkeypatch):
     assert used("mine/resnet18").model == used("resnet18").model == "resnet18"
 
 
+def test_a_suites_file_that_is_not_there_is_said(mine):
+    with pytest.raises(SpecError, match=r"there is no suite .*suites/mine\.yaml"):
+        used(f"suites/{mine.name}/plain")
+
+
 @pytest.mark.parametrize("name", ["", "/", "fast/", " "])
 def test_nothing_is_the_name_of_no_recipe(name):
     with pytest.raises(UnknownNameError, match="unknown recipe"):
