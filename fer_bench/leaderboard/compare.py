@@ -20,6 +20,7 @@ from fer_bench.leaderboard.significance import (
     align,
     choose_test,
     deviations_of,
+    gain_counts,
     grouped_gain,
     grouped_p,
     joint_table,
@@ -222,7 +223,12 @@ def _by_outcomes(splits: Sequence[Sequence[Predictions]]) -> tuple[float, Float,
         return 1.0 if p is None else p, drawn, test, len(right[0])
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
     test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
-    return table_p(table), resampled_gain(table), f"{test} of the networks as they are", int(table.sum())
+    test += " of the networks as they are"
+    # What is drawn depends on the order of a table's cells: the better row is always the first, whoever is named so.
+    gains, counts, _ = gain_counts(table)
+    if int(gains @ counts) < 0:
+        return table_p(table.T), -resampled_gain(table.T), test, int(table.sum())
+    return table_p(table), resampled_gain(table), test, int(table.sum())
 
 
 def _units(splits: Sequence[Sequence[Predictions]]) -> Units:

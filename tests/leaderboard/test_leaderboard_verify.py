@@ -20,7 +20,7 @@ from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
 from fer_bench.site.row import _test as row_test
-from tests.leaderboard.fake_records import PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
+from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
 from tests.plain_bootstrap import paired_bootstrap, resamples
 
 
@@ -171,6 +171,12 @@ def test_compare_runs_by_mcnemar(store):
     back = compare(store, "bbb", "aaa-s0", given_networks=True)
     assert (back.p, back.difference) == (found.p, -found.difference)
     assert back.text().startswith("net is better than other")
+
+
+@pytest.mark.parametrize("row", ["aaa", "aaa-s0"])
+def test_whoever_is_named_first_the_numbers_are_the_same(store, row):
+    found, back = (compare(store, *pair, given_networks=True) for pair in ((row, "bbb"), ("bbb", row)))
+    assert (found.low, found.high, found.p) == (-back.high, -back.low, back.p)
 
 
 def test_accuracy_is_compared_over_whole_groups_where_samples_belong_together(tmp_path):
