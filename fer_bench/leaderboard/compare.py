@@ -260,11 +260,12 @@ def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:
 
 
 def _names(rows: Sequence[Row], references: Sequence[str]) -> list[str]:
-    """The rows' names; of two runs of one row, their ids."""
+    """The rows' names; where these are the same, as of two runs of one row, what they were asked for by."""
     if rows[0].key == rows[1].key and rows[0].model == rows[1].model:
         return list(references)
-    names = row_names(rows)
-    return [names[row.model, row.key] for row in rows]
+    found = row_names(rows)
+    names = [found[row.model, row.key] for row in rows]
+    return names if names[0] != names[1] else list(references)
 
 
 def _value(row: Row, name: str, who: str) -> float:

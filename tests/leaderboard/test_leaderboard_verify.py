@@ -179,6 +179,13 @@ def test_whoever_is_named_first_the_numbers_are_the_same(store, row):
     assert (found.low, found.high, found.p) == (-back.high, -back.low, back.p)
 
 
+def test_rows_of_one_name_are_told_apart_where_they_cannot_be_compared(tmp_path):
+    store, other = Store(tmp_path), {"checksums": CHECKSUMS | {"test": "d" * 8}}
+    put(store, run(0.7, row="0123456789"), run(0.7, row="0123456789-by-abcdef01", data=other))
+    with pytest.raises(RecordError, match="0123456789-s0 and 0123456789-by-abcdef01 cannot be compared: the checksum"):
+        compare(store, "0123456789-s0", "0123456789-by-abcdef01")
+
+
 def test_accuracy_is_compared_over_whole_groups_where_samples_belong_together(tmp_path):
     """Pictures of a person are right or wrong together: forty people who were asked ten times are no four hundred."""
     store, people = Store(tmp_path), np.repeat([f"p{i:02d}" for i in range(40)], 10)
