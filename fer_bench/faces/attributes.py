@@ -192,11 +192,16 @@ def thirds(name: str, values: Float, about: str, names: Sequence[str] = _THIRDS,
     """
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [1 / 3, 2 / 3]).tolist() if len(known) else (0.0, 0.0)
-    shown = [f"{names[0]} (to {low:.3g})", f"{names[1]} (to {high:.3g})", f"{names[2]} (above)"]
+    shown = [f"{names[0]} (to {_limit(low)})", f"{names[1]} (to {_limit(high)})", f"{names[2]} (above)"]
     groups = np.where(
         np.isnan(values), missing, np.where(values <= low, shown[0], np.where(values <= high, shown[1], shown[2]))
     )
     return Attribute(name, groups.astype(str), (*shown, missing), about)
+
+
+def _limit(value: float) -> str:
+    # Whole digits stay: a year is not rounded to its decade.
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _numbers(text: Text) -> Float | None:

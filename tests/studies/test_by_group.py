@@ -122,6 +122,12 @@ def test_columns_numbers_and_what_is_missing():
     assert len(ties.names) == 1
 
 
+def test_limits_of_large_numbers_are_whole():
+    found = by_column("born", np.repeat(np.arange(1955, 2000), 2))
+    assert found.names == ["low (to 1970)", "middle (to 1984)", "high (above)"]
+    assert thirds("x", np.array([0.123456, 0.23456, 0.5]), "").names[0] == "low (to 0.198)"
+
+
 def test_people_who_have_numbers_are_people_and_no_amounts():
     values = np.arange(60) // 2 + 9
     for name in ("identity", "clip", "photo"):
