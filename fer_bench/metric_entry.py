@@ -78,7 +78,8 @@ class Metric:
 
     def text(self, value: float, decimals: int | None = None) -> str:
         """A score as it is shown, without its unit."""
-        return f"{100 * value if self.is_share else value:.{self.decimals if decimals is None else decimals}f}"
+        # z: without the sign that a zero may have.
+        return f"{100 * value if self.is_share else value:z.{self.decimals if decimals is None else decimals}f}"
 
 
 # Filled by fer_bench.metrics.

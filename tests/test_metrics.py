@@ -192,3 +192,9 @@ def test_the_table_needs_no_torch():
 def test_records_of_before_are_of_the_first_revision():
     assert Record.model_fields["metrics_version"].default == 1 == min(metric.since for metric in metrics.table())
     assert metrics.revision() == 3
+
+
+def test_a_zero_has_no_sign():
+    assert metrics.number(-0.0004, "ccc") == "0.000"
+    assert metrics.number(-0.00001, "accuracy") == "0.00"
+    assert metrics.number(-0.0006, "ccc") == "-0.001"

@@ -138,6 +138,9 @@ def evaluate_verb(
     if (on is not None) + (labels is not None) + train + corruptions + (by is not None) != 1:
         problem = "evaluate needs one of --on, --labels, --train, --corruptions and --by."
         raise SpecError(problem, "For example --on ferplus, --labels consensus.csv, or --by class.")
+    if on is None and (task is not None or sets):
+        problem = f"{'--task' if task is not None else '--set'} belongs to --on: a run is of its own task and data."
+        raise SpecError(problem, "Leave it out, or name the dataset to test on with --on.")
     if (csv is not None or png is not None) and not corruptions and by is None:
         problem = "--csv and --png belong to --corruptions and --by."
         raise SpecError(problem, "Leave them out.")

@@ -58,7 +58,11 @@ def list_verb(
         _list_runs(Wanted(contains, protocol, model, kind, status, best, page, per_page))
         return
     if (dataset or model) and what != "recipes":
-        problem = f"--{'dataset' if dataset else 'model'} applies to `fer-bench list recipes` only."
+        problem = (
+            "--dataset applies to `fer-bench list recipes` only."
+            if dataset
+            else "--model applies to `fer-bench list recipes` and `fer-bench list runs` only."
+        )
         raise SpecError(problem, "Use --contains.")
     if name:
         if what != "datasets":

@@ -154,7 +154,9 @@ def _lines_by_group(found: ByGroup) -> list[str]:
             (group for group in listed if group.large and group.value is not None), key=lambda group: group.value or 0.0
         )
         half = _MOST_GROUPS // 2
-        listed = (*ordered[:half], *ordered[max(len(ordered) - half, half) :])
+        # Where none is large enough to be best or worst, the largest say at least how small they are.
+        largest = sorted(listed, key=lambda group: -group.n)[:_MOST_GROUPS]
+        listed = tuple([*ordered[:half], *ordered[max(len(ordered) - half, half) :]] or largest)
     lines = aligned(*table_by_group(found, listed))
     if len(listed) < len(scores.groups):
         lines.append(f"{len(scores.groups) - len(listed)} more groups: --csv FILE writes all of them")

@@ -15,13 +15,15 @@ import numpy.typing as npt
 from fer_bench.data.samples import ATTRIBUTE, SEVERAL, Images, Samples
 from fer_bench.errors import SpecError
 from fer_bench.faces.layout import find_landmarks
-from fer_bench.protocols import info_of
+from fer_bench.protocols import VARIANTS, info_of
 
 Text = npt.NDArray[np.str_]
 Float = npt.NDArray[np.float64]
 # Columns that are no attribute of a sample, and what is known from predictions alone.
 _NONE = frozenset({"row", "duplicate"})
 _MOST_VALUES = 12
+# What folds keep together: whom or what a number stands for there, it is no amount. (The number of a frame is one.)
+_NAMES = frozenset(VARIANTS) - {"frame"}
 EMPTY = "(empty)"
 _THIRDS = ("low", "middle", "high")
 # iBUG's numbers of the tip of the nose and of the outer corners of the eyes.
@@ -152,12 +154,13 @@ def by_frequency(targets: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], 
 
 
 def by_column(name: str, values: npt.NDArray[np.generic]) -> Attribute:
-    """A column as a dataset has it; of more than 12 different numbers, their thirds. A sample with several values is in
-    the group of each.
+    """A column as a dataset has it; of more than 12 different numbers, their thirds, unless they stand for people,
+    clips or photographs. A sample with several values is in the group of each.
     """
     text: Text = np.array([str(value).strip() or EMPTY for value in values.tolist()])
     numbers = _numbers(text)
-    if numbers is not None and len(np.unique(numbers[~np.isnan(numbers)])) > _MOST_VALUES:
+    many = numbers is not None and len(np.unique(numbers[~np.isnan(numbers)])) > _MOST_VALUES
+    if numbers is not None and many and name not in _NAMES:
         return thirds(name, numbers, f"thirds of the test samples by {name}", missing=EMPTY)
     order = () if numbers is None else tuple(dict.fromkeys(text[np.argsort(numbers, kind="stable")].tolist()))
     about = f"{name}, as the dataset says"
@@ -189,11 +192,16 @@ def thirds(name: str, values: Float, about: str, names: Sequence[str] = _THIRDS,
     """
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [1 / 3, 2 / 3]).tolist() if len(known) else (0.0, 0.0)
-    shown = [f"{names[0]} (to {low:.3g})", f"{names[1]} (to {high:.3g})", f"{names[2]} (above)"]
+    shown = [f"{names[0]} (to {_limit(low)})", f"{names[1]} (to {_limit(high)})", f"{names[2]} (above)"]
     groups = np.where(
         np.isnan(values), missing, np.where(values <= low, shown[0], np.where(values <= high, shown[1], shown[2]))
     )
     return Attribute(name, groups.astype(str), (*shown, missing), about)
+
+
+def _limit(value: float) -> str:
+    # Whole digits stay: a year is not rounded to its decade.
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _numbers(text: Text) -> Float | None:

@@ -71,15 +71,21 @@ class MediaPipeDetector:
         return sorted(faces, key=_area, reverse=True)
 
 
-def landmarker_file(option: str | None = None, data_dir: str | None = None) -> Path:
-    """Where the landmarker's model is: the option, else ``FER_BENCH_LANDMARKER``, else ``<data
+def landmarker_place(option: str | None = None, data_dir: str | None = None) -> Path:
+    """Where the landmarker's model is looked for: the option, else ``FER_BENCH_LANDMARKER``, else ``<data
     root>/models/face_landmarker.task``.
+    """
+    named = option or os.environ.get("FER_BENCH_LANDMARKER")
+    return paths.expanded(named) if named else paths.data_root(data_dir) / "models" / MODEL
+
+
+def landmarker_file(option: str | None = None, data_dir: str | None = None) -> Path:
+    """Where the landmarker's model is, as :func:`landmarker_place`.
 
     Raises:
         MissingDataError: it is not there; says where it is looked for.
     """
-    named = option or os.environ.get("FER_BENCH_LANDMARKER")
-    path = paths.expanded(named) if named else paths.data_root(data_dir) / "models" / MODEL
+    path = landmarker_place(option, data_dir)
     if not path.is_file():
         problem = f"the face landmarker's model is not at {path}."
         hint = (

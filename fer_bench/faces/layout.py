@@ -16,7 +16,7 @@ from fer_bench.data import cache
 from fer_bench.data.samples import Samples
 from fer_bench.errors import MissingDataError, MissingPackageError
 from fer_bench.faces.crops import framing_of
-from fer_bench.faces.detector import Face, landmarker_file, open_detector
+from fer_bench.faces.detector import Face, landmarker_file, landmarker_place, open_detector
 from fer_bench.protocols import info_of
 
 Float = npt.NDArray[np.float32]
@@ -115,7 +115,11 @@ def find_parts(samples: Samples, dataset: str, options: Mapping[str, Any], data_
     boxes = np.broadcast_to(standard_parts(dataset, options, width, height), (len(samples), 2, 4)).copy()
     try:
         landmarks = find_landmarks(samples, dataset, data_dir)
-    except (MissingDataError, MissingPackageError) as error:
+    except MissingDataError:
+        # Without its folder: what is stored may be published.
+        why = f"the face landmarker's model, {landmarker_place(None, data_dir).name}, was not there."
+        return FaceParts(boxes, {"standard place": len(samples), "why": why})
+    except MissingPackageError as error:
         return FaceParts(boxes, {"standard place": len(samples), "why": error.problem})
     known = landmarks.known
     boxes[known] = parts_of(landmarks.points[known])

@@ -20,6 +20,7 @@ from fer_bench.leaderboard.significance import (
     align,
     choose_test,
     deviations_of,
+    gain_counts,
     grouped_gain,
     grouped_p,
     joint_table,
@@ -222,7 +223,12 @@ def _by_outcomes(splits: Sequence[Sequence[Predictions]]) -> tuple[float, Float,
         return 1.0 if p is None else p, drawn, test, len(right[0])
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
     test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
-    return table_p(table), resampled_gain(table), f"{test} of the networks as they are", int(table.sum())
+    test += " of the networks as they are"
+    # What is drawn depends on the order of a table's cells: the better row is always the first, whoever is named so.
+    gains, counts, _ = gain_counts(table)
+    if int(gains @ counts) < 0:
+        return table_p(table.T), -resampled_gain(table.T), test, int(table.sum())
+    return table_p(table), resampled_gain(table), test, int(table.sum())
 
 
 def _units(splits: Sequence[Sequence[Predictions]]) -> Units:
@@ -254,11 +260,12 @@ def _aligned(store: Store, rows: Sequence[Row]) -> list[list[Predictions]]:
 
 
 def _names(rows: Sequence[Row], references: Sequence[str]) -> list[str]:
-    """The rows' names; of two runs of one row, their ids."""
+    """The rows' names; where these are the same, as of two runs of one row, what they were asked for by."""
     if rows[0].key == rows[1].key and rows[0].model == rows[1].model:
         return list(references)
-    names = row_names(rows)
-    return [names[row.model, row.key] for row in rows]
+    found = row_names(rows)
+    names = [found[row.model, row.key] for row in rows]
+    return names if names[0] != names[1] else list(references)
 
 
 def _value(row: Row, name: str, who: str) -> float:

@@ -13,11 +13,12 @@ from statistics import fmean
 from typing import Any
 
 from fer_bench import paths
-from fer_bench.errors import SpecError
+from fer_bench.errors import FerBenchError, SpecError
 from fer_bench.layering import for_optimizer, layered, merge, unset
-from fer_bench.protocols import PROTOCOLS
+from fer_bench.metrics import number
 from fer_bench.registry import unknown_name, unmatched
 from fer_bench.results.naming import Named, unique_names
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
@@ -111,6 +112,9 @@ def use_recipe(name: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     suite, _, wanted = name.rpartition("/")
     in_file = bool(suite) and Path(suite).is_file()
     recipes = recipes_of(Path(suite)) if in_file else all_recipes()
+    if not in_file and suite.endswith((".yaml", ".yml")):
+        problem = f"--use {name}: there is no suite {suite}."
+        raise SpecError(problem, "Correct the path, or name a suite of `fer-bench list suites`.")
     fitting = [one for one in recipes if (in_file or suite in ("", one.suite)) and one.is_called(wanted)]
     if not fitting:
         kind, begin = "recipe", f"{suite}/" if in_file else ""
@@ -175,10 +179,12 @@ class Measured:
     """What a recipe measured.
 
     Args:
-        test: the protocol's metric on test, by seed.
+        metric: the protocol's.
+        test: its score on test, by seed.
         validation: likewise.
     """
 
+    metric: str = ""
     test: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
 
@@ -186,27 +192,23 @@ class Measured:
         """Means over seeds; the first is what recipes are chosen by."""
         if not self.test:
             return "not measured"
-        chosen = f"validation {_shown(self.validation)}, " if self.validation else ""
-        return f"{chosen}test {_shown(self.test)}" + (f" ({len(self.test)} seeds)" if len(self.test) > 1 else "")
-
-
-def _shown(values: list[float]) -> str:
-    return f"{100 * fmean(values):.2f}"
+        chosen = f"validation {number(fmean(self.validation), self.metric)}, " if self.validation else ""
+        test = f"test {number(fmean(self.test), self.metric)}"
+        return chosen + test + (f" ({len(self.test)} seeds)" if len(self.test) > 1 else "")
 
 
 def measured(store: Store) -> dict[tuple[str, str], Measured]:
     """Scores of finished trainings by protocol and digest of their settings; of ranked copies of the data alone."""
-    found: dict[tuple[str, str], Measured] = defaultdict(Measured)
+    found: dict[tuple[str, str], Measured] = {}
     for record in store.records():
-        if (
-            record.kind != "trained"
-            or record.status != "finished"
-            or record.protocol not in PROTOCOLS
-            or not _of_the_copy(record)
-        ):
+        if record.kind != "trained" or record.status != "finished" or not _of_the_copy(record):
             continue
-        primary = PROTOCOLS[record.protocol].primary
-        scores = found[(record.protocol, record.row)]
+        try:
+            # Of data of one's own, and of folds, there are protocols that nobody has declared.
+            primary = protocol_of(record).primary
+        except FerBenchError:
+            continue
+        scores = found.setdefault((record.protocol, record.row), Measured(primary))
         for values, metrics in ((scores.test, record.metrics), (scores.validation, record.validation_metrics)):
             if isinstance(value := metrics.get(primary), float):
                 values.append(value)

@@ -12,6 +12,8 @@ from fer_bench.spec import RunSpec
 from fer_bench.training.hardware import Device
 
 _LAST = "last.ckpt"
+# Of a training without an epoch that it could resume from.
+BEGINS = "starts at epoch 1"
 
 
 def announced(spec: RunSpec, protocol: Protocol, device: Device, *, anew: bool, recorded: bool) -> str:
@@ -29,7 +31,7 @@ def announced(spec: RunSpec, protocol: Protocol, device: Device, *, anew: bool, 
     if recorded and not anew:
         where = "has a record"
     else:
-        where = "starts at epoch 1" if anew else resumption(spec, paths.runs_dir() / spec.training_id())
+        where = BEGINS if anew else resumption(spec, paths.runs_dir() / spec.training_id())
     return f"run         {spec.run_id()}  {protocol.name}  {spec.model}  {place}, {device.precision}  {where}"
 
 
@@ -43,7 +45,7 @@ def resumption(spec: RunSpec, folder: Path) -> str:
     if (folder / "trained.json").is_file():
         return "is trained, will be tested"
     done = epochs_done(folder / _LAST)
-    return "starts at epoch 1" if not done else f"resumes at epoch {min(done + 1, spec.epochs)} of {spec.epochs}"
+    return BEGINS if not done else f"resumes at epoch {min(done + 1, spec.epochs)} of {spec.epochs}"
 
 
 def epochs_done(checkpoint: Path) -> int:

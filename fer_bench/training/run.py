@@ -47,7 +47,7 @@ from fer_bench.tasks.distilling import VOTES
 from fer_bench.tracking.content import config_of, flat_scores, summary_of, tags_of
 from fer_bench.tracking.session import Session, session_id, tracked
 from fer_bench.training import hardware
-from fer_bench.training.announce import announced, resumption
+from fer_bench.training.announce import BEGINS, announced, resumption
 from fer_bench.training.build import build_task, check_names, counts_of
 from fer_bench.training.clip_features import attach_features
 from fer_bench.training.distributed import distribution, is_first, join, said_by_first
@@ -142,7 +142,7 @@ def run(
 
     run_id = called()
 
-    said = resumption(spec, paths.runs_dir() / spec.training_id())
+    said = BEGINS if force else resumption(spec, paths.runs_dir() / spec.training_id())
     folder = folder_to_train(spec, inputs)
     remote = remote_run(folder) if is_first(spec.execution) else None
     with lock(folder, spec.execution, wait):

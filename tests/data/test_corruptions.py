@@ -105,4 +105,5 @@ def test_without_the_landmarker_the_standard_place_is_taken_and_said(monkeypatch
     found = find_parts(samples, "fer2013", {})
     assert found.facts["standard place"] == 3
     assert "none.task" in found.facts["why"]
+    assert str(tmp_path) not in found.facts["why"], "what is stored may be published"
     np.testing.assert_allclose(found.boxes[1], standard_parts("fer2013", {}, 48, 48))

@@ -20,7 +20,7 @@ from fer_bench.results.record import pack_outcomes
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import correct, score
 from fer_bench.site.row import _test as row_test
-from tests.leaderboard.fake_records import PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
+from tests.leaderboard.fake_records import CHECKSUMS, PROTOCOL, N, paired_weighted_f1, predictions, put, record, run
 from tests.plain_bootstrap import paired_bootstrap, resamples
 
 
@@ -171,6 +171,19 @@ def test_compare_runs_by_mcnemar(store):
     back = compare(store, "bbb", "aaa-s0", given_networks=True)
     assert (back.p, back.difference) == (found.p, -found.difference)
     assert back.text().startswith("net is better than other")
+
+
+@pytest.mark.parametrize("row", ["aaa", "aaa-s0"])
+def test_whoever_is_named_first_the_numbers_are_the_same(store, row):
+    found, back = (compare(store, *pair, given_networks=True) for pair in ((row, "bbb"), ("bbb", row)))
+    assert (found.low, found.high, found.p) == (-back.high, -back.low, back.p)
+
+
+def test_rows_of_one_name_are_told_apart_where_they_cannot_be_compared(tmp_path):
+    store, other = Store(tmp_path), {"checksums": CHECKSUMS | {"test": "d" * 8}}
+    put(store, run(0.7, row="0123456789"), run(0.7, row="0123456789-by-abcdef01", data=other))
+    with pytest.raises(RecordError, match="0123456789-s0 and 0123456789-by-abcdef01 cannot be compared: the checksum"):
+        compare(store, "0123456789-s0", "0123456789-by-abcdef01")
 
 
 def test_accuracy_is_compared_over_whole_groups_where_samples_belong_together(tmp_path):

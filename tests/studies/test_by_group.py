@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_bench.cli.robustness import _lines_by_group
 from fer_bench.data.samples import Samples
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.datasets.synthfaces import read_synthfaces
@@ -15,11 +16,13 @@ from fer_bench.faces.attributes import EMPTY, by_column, by_frequency, by_pose, 
 from fer_bench.labels import FER7
 from fer_bench.predictions import Predictions
 from fer_bench.protocols import protocol_for
+from fer_bench.results.protocol import protocol_of
 from fer_bench.results.record import Record, pack_outcomes
 from fer_bench.results.store import Store
+from fer_bench.scoring.by_group import score_groups
 from fer_bench.scoring.score import correct, score
 from fer_bench.spec import Execution, RunSpec
-from fer_bench.studies.by_group import score_by
+from fer_bench.studies.by_group import ByGroup, score_by
 from tests.fakes import smooth_images
 
 # The header of a published file, and a column of numbers beside it.
@@ -117,6 +120,34 @@ def test_columns_numbers_and_what_is_missing():
     assert few.names == ["9", "10"], "few numbers are groups, in their order"
     ties = thirds("x", np.zeros(9), "")
     assert len(ties.names) == 1
+
+
+def test_limits_of_large_numbers_are_whole():
+    found = by_column("born", np.repeat(np.arange(1955, 2000), 2))
+    assert found.names == ["low (to 1970)", "middle (to 1984)", "high (above)"]
+    assert thirds("x", np.array([0.123456, 0.23456, 0.5]), "").names[0] == "low (to 0.198)"
+
+
+def test_people_who_have_numbers_are_people_and_no_amounts():
+    values = np.arange(60) // 2 + 9
+    for name in ("identity", "clip", "photo"):
+        found = by_column(name, values)
+        assert found.names == [str(number) for number in range(9, 39)], "each, in the order of the numbers"
+    assert len(by_column("frame", values).names) == 3
+
+
+def test_of_many_small_groups_the_largest_are_listed(table):
+    store, record, _ = table
+    found = score_by(store, record.run_id, "class")
+    people = np.array([f"p{max(i - 5, 0) // 2:03d}" for i in range(found.scores.n)])
+    members = by_column("person", people).members
+    assert len(members) > 24
+    scores = score_groups(protocol_of(record), store.predictions(record), members, "accuracy")
+    lines = _lines_by_group(ByGroup(record, by_column("person", people), scores))
+    shown = [line for line in lines if line.endswith("n < 20")]
+    assert len(shown) == 24
+    assert shown[0].split()[:2] == ["p000", "7"]
+    assert any(f"{len(members) - 24} more groups" in line for line in lines)
 
 
 def test_folders_and_columns_of_samples():

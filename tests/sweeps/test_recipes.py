@@ -120,6 +120,14 @@ def test_the_list_shows_what_was_measured_best_on_validation_first(monkeypatch):
     assert sum("fer2013_scratch" in line for line in lines) == 0
 
 
+def test_values_are_listed_in_their_own_units_and_folds_with_what_they_measured(monkeypatch):
+    monkeypatch.setenv("FER_BENCH_LEADERBOARDS", str(ROOT / "leaderboards"))
+    lines = dict(recipes.listed("synthfaces", "five_layer_cnn"))
+    assert "validation 0.313, test 0.209 (2 seeds)" in next(about for about in lines.values() if "task va " in about)
+    folds = [about for use, about in recipes.listed("synthfaces", "five_layer_cnn") if use == "synthfaces_folds/folds"]
+    assert [about.rpartition("  ")[2] for about in folds] == ["test 0.451", "test 0.658"]
+
+
 MINE = """
 defaults: {dataset: synthfaces, epochs: 1}
 runs:
@@ -147,6 +155,11 @@ def test_a_recipe_without_a_name_is_called_like_its_network(mine, monkeypatch):
     monkeypatch.setattr(recipes, "all_recipes", lambda: recipes.recipes_of(mine))
     assert "mine/resnet18" in [use for use, _ in recipes.listed()]
     assert used("mine/resnet18").model == used("resnet18").model == "resnet18"
+
+
+def test_a_suites_file_that_is_not_there_is_said(mine):
+    with pytest.raises(SpecError, match=r"there is no suite .*suites/mine\.yaml"):
+        used(f"suites/{mine.name}/plain")
 
 
 @pytest.mark.parametrize("name", ["", "/", "fast/", " "])

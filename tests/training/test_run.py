@@ -95,7 +95,7 @@ def test_the_validation_score_is_that_of_the_best_epoch(trained):
     assert -np.log(chosen).mean() == pytest.approx(loss, abs=1e-4)
 
 
-def test_the_same_command_again_does_nothing_and_force_repeats(finished, monkeypatch):
+def test_the_same_command_again_does_nothing_and_force_repeats(finished, monkeypatch, capsys):
     spec, record, store = finished
     path = store.path(record.protocol, record.model, record.run_id)
     before = path.stat().st_mtime_ns
@@ -107,8 +107,12 @@ def test_the_same_command_again_does_nothing_and_force_repeats(finished, monkeyp
     assert path.stat().st_mtime_ns == before
     calls = []
     monkeypatch.setattr(run_room, "fit", lambda *a: calls.append(a) or fit_room.fit(*a))
+    capsys.readouterr()
     forced = run(spec, force=True)
     assert len(calls) == 1
+    said = capsys.readouterr().out
+    assert "starts at epoch 1" in said
+    assert "other data" not in said, "the same data, whose training is repeated"
     assert path.stat().st_mtime_ns != before
     assert not forced.training["resumed"]
     same_predictions(store, forced, Store(), record.model_copy(update={"predictions": forced.predictions}))
