@@ -155,6 +155,8 @@ def joined(
             "training": {**total, "epochs": first.training.get("epochs"), "folds": len(records)},
             "hardware": first.hardware,
             "parameters": first.parameters,
+            # Of whatever a fold began with or was taught by.
+            "caveats": list(dict.fromkeys([*begun.caveats, *(each for record in records for each in record.caveats)])),
         }
     )
     together = {"test": test}

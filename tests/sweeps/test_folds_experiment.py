@@ -97,6 +97,18 @@ def test_one_record_per_fold_and_one_for_all(store):
     assert line.startswith(f"pooled ccc {record.metrics['ccc']:.4f}; averaged over 5 folds")
 
 
+def test_what_a_reader_must_know_of_a_fold_is_said_of_all(store):
+    trainer = Trainer()
+
+    def run(spec, store, *, force=False):
+        record = trainer(spec, store, force=force)
+        return record.model_copy(update={"caveats": [*record.caveats, "extra labels"]})
+
+    assert run_folds(experiment(), store, run=run).caveats == ["extra labels"]
+    leaky = run_folds(experiment("frame"), store, run=run)
+    assert leaky.caveats == ["leaky: frames of one clip are in train and in test", "extra labels"]
+
+
 def test_a_lost_fold_is_done_again_and_no_other(store):
     trainer = Trainer()
     record = run_folds(experiment(), store, run=trainer)
