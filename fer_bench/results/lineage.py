@@ -6,13 +6,14 @@ of those that learnt from its own images.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fer_bench.cross_validation import folding_of
 from fer_bench.errors import PluginError, RecordError, SpecError
 from fer_bench.pinning import RUN
-from fer_bench.protocols import info_of, parts_of
+from fer_bench.protocols import DATASETS, dataset_name, info_of, parts_of
 from fer_bench.protocols.union import UnionOptions
 from fer_bench.results.inputs import on_same_splits
 from fer_bench.results.record import Record
@@ -110,10 +111,12 @@ def inherited_caveats(networks: Sequence[Record], dataset: str, *, trained: bool
     found = []
     own = _sources(dataset, {})
     for record in networks:
-        theirs = _sources(record.dataset, {})
-        if {_images_of(name) for name in own} & {_images_of(name) for name in theirs}:
+        same = {
+            name for name in _sources(record.dataset, {}) if any(_images_of(name) == _images_of(each) for each in own)
+        }
+        if same:
             found += record.caveats
-            if record.spec.get("labels") or (trained and not own.keys() & theirs.keys()):
+            if record.spec.get("labels") or (trained and set(map(_named, same)) - set(map(_named, own))):
                 found.append(EXTRA_LABELS)
     return list(dict.fromkeys(found))
 
@@ -124,11 +127,26 @@ def _may_have_seen(record: Record, dataset: str, options: Mapping[str, Any], inp
     own, theirs = _sources(dataset, options), _sources(record.dataset, record.spec.get("dataset_options") or {})
     for name, chosen in own.items():
         for other, given in theirs.items():
-            if _images_of(name) == _images_of(other) and (
-                chosen != given if name == other else _has_own_splits(record, chosen, given)
-            ):
+            if _images_of(name) != _images_of(other):
+                continue
+            if name == other:
+                # One of the two joins it with others.
+                seen = chosen != given or (dataset == name and _is_another_copy(record, name, inputs))
+            elif _is_brought(name) or _is_brought(other):
+                # A folder or a table may be split in any way.
+                seen = inputs is None or not on_same_splits(record, inputs)
+            else:
+                seen = _has_own_splits(record, chosen, given)
+            if seen:
                 return True
     return False
+
+
+def _is_another_copy(record: Record, part: str, inputs: Mapping[str, str] | None) -> bool:
+    """Whether a network of several datasets says that it read one of them from another copy than the one here."""
+    stated = ((record.data.get("union") or {}).get(part) or {}).get("checksums") or {}
+    known = inputs or {}
+    return any(known[split] != value for split, value in stated.items() if split in known)
 
 
 def _has_own_splits(record: Record, *options: Mapping[str, Any]) -> bool:
@@ -145,9 +163,25 @@ def _sources(dataset: str, options: Mapping[str, Any]) -> dict[str, dict[str, An
     return {part: joined.of(part) for part in parts}
 
 
+def _is_brought(dataset: str) -> bool:
+    return dataset_name(dataset) != dataset.replace(":", ".")
+
+
+def _named(dataset: str) -> str:
+    """A dataset's name; of a user's folder or table, that of the known dataset that it is called after, if any."""
+    if not _is_brought(dataset):
+        return dataset
+    name = dataset_name(dataset)
+    return next((known for known in DATASETS if _letters(known) == _letters(name)), name)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
 def _images_of(dataset: str) -> str:
     try:
-        return info_of(dataset).images_of or dataset
+        return info_of(_named(dataset)).images_of or _named(dataset)
     except PluginError:
         # One that is not on this machine.
         return dataset
