@@ -21,6 +21,7 @@ from fer_bench.probes.grid_found import (
     grid_on,
     networks_of,
     origins_of,
+    runs_of_files,
     seen_inputs,
 )
 from fer_bench.probes.grid_inputs import Inputs, check_names, inputs_of, read_streams, try_backbones
@@ -113,7 +114,12 @@ def run_grid(
     caveats = list(dict.fromkeys([*draft.caveats, *inherited_caveats(origins, settings.dataset)]))
     draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
-        draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
+        runs = {
+            stream: {"runs": [one.run_id for one in found]} for stream, found in runs_of_files(settings, store).items()
+        }
+        draft.training["initial_weights"] = {
+            stream: initial.facts() | runs.get(stream, {}) for stream, initial in began_with.items()
+        }
     seen_in_training = _stacked(each, trained, "train", place)
     records = [head_record(draft, protocol, trained, stacked, seen_in_training, h) for h in range(len(heads))]
     if len(each) == 1:

@@ -46,6 +46,7 @@ def _parents(record: Record, store: Store) -> list[Record]:
         *([spec["weights"]] if isinstance(spec.get("weights"), str) else []),
         *(stream.partition(":")[2] for stream in spec.get("streams") or ()),
         *(RUN + teacher for teacher in _listed((spec.get("method_options") or {}).get("teachers"))),
+        *(RUN + run for run in _in_files(record)),
     ]:
         with contextlib.suppress(RecordError):
             if name.startswith(RUN):
@@ -54,6 +55,13 @@ def _parents(record: Record, store: Store) -> list[Record]:
                 fold = folding.fold if folding is not None else None
                 found.append(store.get(folds[fold]) if folds and fold is not None else parent)
     return found
+
+
+def _in_files(record: Record) -> list[str]:
+    """The runs whose checkpoints were named as files; of a head, by its streams."""
+    begun = record.training.get("initial_weights") or {}
+    found = [facts.get("runs") or [] for facts in (begun, *begun.values()) if isinstance(facts, Mapping)]
+    return [str(run) for runs in found for run in runs]
 
 
 def _listed(value: Any) -> list[str]:

@@ -55,7 +55,7 @@ from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.loggers import log_result
-from fer_bench.training.origin import find_origin, origins, placed
+from fer_bench.training.origin import begun_with, find_origin, origins, placed
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     find_teachers,
@@ -195,7 +195,8 @@ def run(
             load_weights(task, folder / f"{spec.snapshot}.ckpt")
             training["weights_sha256"] = weights_digest(task.network)
             if began_with is not None:
-                training["initial_weights"] = began_with.facts()
+                runs = [one.run_id for one in begun_with(spec, None, store)] if origin is None else []
+                training["initial_weights"] = began_with.facts() | ({"runs": runs} if runs else {})
             if taught is not None:
                 training["teachers"] = teachers_facts(teachers, protocol, votes)
             began = time.perf_counter()
