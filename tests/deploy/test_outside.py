@@ -114,6 +114,19 @@ def bands(image):
     return image[:42].reshape(7, 6, 48).mean(axis=(1, 2))
 
 
+def test_one_network_of_a_dataset_without_a_test_split_may_have_seen_it(tmp_path, own_folders):
+    pytest.importorskip("onnxruntime")
+    store, path = (
+        Store(),
+        network(tmp_path / "net.onnx", names=("angry", "disgust", "fear", "happy", "sad", "neutral", "surprise")),
+    )
+    options = {"n_train": 40, "n_validation": 20, "n_test": 20, "folds": 2, "fold_by": "identity"}
+    feeding = Feeding(normalization="unit", accelerator="cpu")
+    done = evaluate_outside(store, f"onnx:{path}", "synthfaces", feeding, trained_on=("synthfaces",), options=options)
+    assert done.record.n_scored > 40, "not the test split alone"
+    assert done.record.caveats == ["trained on synthfaces", "test faces possibly seen"]
+
+
 @pytest.mark.parametrize(
     ("shape", "kind", "normalization"),
     [
