@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.provenance import data_facts
+from fer_bench.data.provenance import data_facts, split_caveats
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import WeightsError
 from fer_bench.probes.backbones import Backbone
@@ -111,7 +111,8 @@ def run_grid(
     stacked = {name: _stacked(each, trained, name, place) for name in TESTED}
     told = facts_of(facts, stacked, protocol.fold_by)
     draft = draft_record(settings, protocol, told, each[0], place, grid, seconds)
-    caveats = list(dict.fromkeys([*draft.caveats, *inherited_caveats(origins, settings.dataset)]))
+    of_splits = [caveat for fold in facts for caveat in split_caveats(fold)]
+    caveats = list(dict.fromkeys([*draft.caveats, *of_splits, *inherited_caveats(origins, settings.dataset)]))
     draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
         runs = {

@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fer_bench import paths
-from fer_bench.data.provenance import data_facts
+from fer_bench.data.provenance import data_facts, split_caveats
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RecordError, RunInProgress, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
@@ -278,7 +278,9 @@ def _draft(
         notes.append(f"distilled from {', '.join(named)}")
     code = begun.code | plugin_facts(spec)
     others = [EXTRA_LABELS] if spec.labels or votes is not None else []
-    caveats = list(dict.fromkeys([*begun.caveats, *inherited_caveats(networks, spec.dataset), *others]))
+    caveats = list(
+        dict.fromkeys([*begun.caveats, *split_caveats(facts), *inherited_caveats(networks, spec.dataset), *others])
+    )
     return begun.model_copy(
         update={
             "code": code,
