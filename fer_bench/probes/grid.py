@@ -112,7 +112,7 @@ def run_grid(
     told = facts_of(facts, stacked, protocol.fold_by)
     draft = draft_record(settings, protocol, told, each[0], place, grid, seconds)
     of_splits = [caveat for fold in facts for caveat in split_caveats(fold)]
-    caveats = list(dict.fromkeys([*draft.caveats, *of_splits, *inherited_caveats(origins, settings.dataset)]))
+    caveats = list(dict.fromkeys([*draft.caveats, *of_splits, *inherited_caveats(origins, settings.dataset, store)]))
     draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
         runs = {

@@ -20,6 +20,7 @@ from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 
 EXTRA_LABELS = "extra labels"
+NOT_ON_RECORD = "comes from a run that is not on record"
 
 
 def lineage(networks: Sequence[Record], store: Store) -> list[Record]:
@@ -40,21 +41,37 @@ def lineage(networks: Sequence[Record], store: Store) -> list[Record]:
 
 
 def _parents(record: Record, store: Store) -> list[Record]:
-    spec, found = record.spec, []
-    folding = folding_of(spec.get("dataset_options") or {})
-    for name in [
-        *([spec["weights"]] if isinstance(spec.get("weights"), str) else []),
-        *(stream.partition(":")[2] for stream in spec.get("streams") or ()),
-        *(RUN + teacher for teacher in _listed((spec.get("method_options") or {}).get("teachers"))),
-        *(RUN + run for run in _in_files(record)),
-    ]:
+    found = []
+    folding = folding_of(record.spec.get("dataset_options") or {})
+    fold = folding.fold if folding is not None else None
+    for name in _named_by(record):
         with contextlib.suppress(RecordError):
-            if name.startswith(RUN):
-                parent = store.get(name.removeprefix(RUN))
-                folds = parent.data.get("folds")
-                fold = folding.fold if folding is not None else None
-                found.append(store.get(folds[fold]) if folds and fold is not None else parent)
+            parent = store.get(name)
+            folds = parent.data.get("folds")
+            found.append(store.get(folds[fold]) if folds and fold is not None else parent)
     return found
+
+
+def _named_by(record: Record) -> list[str]:
+    """The runs that a record says it comes from."""
+    spec = record.spec
+    streams = (stream.partition(":")[2] for stream in spec.get("streams") or ())
+    given = [*([spec["weights"]] if isinstance(spec.get("weights"), str) else []), *streams]
+    teachers = _listed((spec.get("method_options") or {}).get("teachers"))
+    return [
+        *(name.removeprefix(RUN) for name in given if name.startswith(RUN)),
+        # The votes of raters are no run.
+        *(teacher for teacher in teachers if ":" not in teacher),
+        *_in_files(record),
+    ]
+
+
+def _is_gone(name: str, store: Store) -> bool:
+    try:
+        store.get(name)
+    except RecordError:
+        return True
+    return False
 
 
 def _in_files(record: Record) -> list[str]:
@@ -106,13 +123,15 @@ def require_unseen(
         raise SpecError(problem, "Choose a run on the data that are here now, with the same dataset_options.")
 
 
-def inherited_caveats(networks: Sequence[Record], dataset: str, *, trained: bool = True) -> list[str]:
+def inherited_caveats(networks: Sequence[Record], dataset: str, store: Store, *, trained: bool = True) -> list[str]:
     """What a row takes over from the networks that it comes from, where they learnt from images of its dataset: their
-    caveats, and that other labels than the dataset's were used.
+    caveats, and that other labels than the dataset's were used. And that there are more of them, of which nothing is
+    known.
 
     Args:
         networks: of :func:`lineage`.
         dataset: the row's.
+        store: where the networks were looked up.
         trained: whether the row learnt from the dataset's labels, so that another dataset's of the same images are
             extra ones; a network that is only tested there has learnt from no others.
     """
@@ -126,6 +145,8 @@ def inherited_caveats(networks: Sequence[Record], dataset: str, *, trained: bool
             found += record.caveats
             if record.spec.get("labels") or (trained and set(map(_named, same)) - set(map(_named, own))):
                 found.append(EXTRA_LABELS)
+    if any(_is_gone(name, store) for record in networks for name in _named_by(record)):
+        found.append(NOT_ON_RECORD)
     return list(dict.fromkeys(found))
 
 

@@ -119,6 +119,7 @@ def run(
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
     networks = origins(spec, origin, teachers, data_inputs(facts), store)
+    inherited = inherited_caveats(networks, spec.dataset, store)
     votes = votes_for(spec, datamodule)
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
@@ -166,7 +167,7 @@ def run(
             began_with = replace(began_with, source=f"run {origin.run_id}")
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
-        draft = _draft(spec, protocol, run_id, facts, device, task, networks, teachers, votes).model_copy(
+        draft = _draft(spec, protocol, run_id, facts, device, task, inherited, teachers, votes).model_copy(
             update={"inputs": inputs}
         )
         execution = spec.execution if is_first(spec.execution) else Execution()
@@ -246,7 +247,7 @@ def _draft(
     facts: dict[str, Any],
     device: hardware.Device,
     task: AffectTask,
-    networks: list[Record],
+    inherited: list[str],
     teachers: list[Record],
     votes: Votes | None,
 ) -> Record:
@@ -278,9 +279,7 @@ def _draft(
         notes.append(f"distilled from {', '.join(named)}")
     code = begun.code | plugin_facts(spec)
     others = [EXTRA_LABELS] if spec.labels or votes is not None else []
-    caveats = list(
-        dict.fromkeys([*begun.caveats, *split_caveats(facts), *inherited_caveats(networks, spec.dataset), *others])
-    )
+    caveats = list(dict.fromkeys([*begun.caveats, *split_caveats(facts), *inherited, *others]))
     return begun.model_copy(
         update={
             "code": code,

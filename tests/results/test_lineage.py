@@ -130,5 +130,14 @@ def test_the_fold_that_a_network_may_be_tested_on_is_named():
         ([record("a-s0", "raf_db", caveats=["leaky"], labels="0123456789ab")], "fer2013", True, []),
     ],
 )
-def test_caveats_of_networks_that_learnt_from_the_same_images(networks, dataset, trained, caveats):
-    assert inherited_caveats(networks, dataset, trained=trained) == caveats
+def test_caveats_of_networks_that_learnt_from_the_same_images(networks, dataset, trained, caveats, tmp_path):
+    assert inherited_caveats(networks, dataset, Store(tmp_path), trained=trained) == caveats
+
+
+def test_networks_of_which_nothing_is_known_are_counted(tmp_path):
+    alone = record("alone-s0", "raf_db", weights="run:gone-s0")
+    student = record("student-s0", method_options={"teachers": ["alone-s0", "votes:ferplus"]}, weights="imagenet")
+    store = put(Store(tmp_path), alone, student)
+    assert inherited_caveats(lineage([student], store), "expw", store) == ["comes from a run that is not on record"]
+    put(store, record("gone-s0"))
+    assert inherited_caveats(lineage([student], store), "expw", store) == []
