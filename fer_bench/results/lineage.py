@@ -107,7 +107,8 @@ def require_unseen(
     for record in networks:
         if not _may_have_seen(record, dataset, options, inputs):
             continue
-        images = "" if record.dataset == dataset else f", which has images of {dataset}"
+        has = "may have" if _is_brought(record.dataset) or _is_brought(dataset) else "has"
+        images = "" if record.dataset == dataset else f", which {has} images of {dataset}"
         if inputs is None:
             problem = (
                 f"{where}run {record.run_id} was trained on {record.dataset}{images}: here all of them are tested."
