@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.data.samples import SPLITS, names_digest
-from fer_bench.protocols import Protocol
+from fer_bench.protocols import SELECTED_ON_TEST, Protocol
+
+
+def split_caveats(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of the splits of :func:`data_facts`: that validation is the test once more, as where a
+    folder was copied.
+    """
+    checksums = facts.get("checksums") or {}
+    same = checksums.get("validation") and checksums["validation"] == checksums.get("test")
+    return [SELECTED_ON_TEST] if same else []
 
 
 def data_facts(datamodule: AffectDataModule, protocol: Protocol) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from fer_bench.data.samples import ATTRIBUTE, SPLITS, Images, Samples, names_dig
 from fer_bench.datasets.load import dataset_class
 from fer_bench.errors import BadDataError, SpecError
 from fer_bench.labels import class_map
-from fer_bench.protocols import PROTOCOLS, find_task, info_of, parts_of
+from fer_bench.protocols import find_task, info_of, part_task, parts_of
 from fer_bench.protocols.union import UnionOptions
 
 if TYPE_CHECKING:
@@ -80,11 +80,6 @@ class _Part:
     samples: Samples
     labels: npt.NDArray[np.int64]
     left_out: dict[str, int]
-
-
-def part_task(part: str, task: str) -> str:
-    """The task of a source whose labels are mapped onto those of a task: the task itself, or the source's own."""
-    return task if f"{part}-{task}" in PROTOCOLS else info_of(part).default_task
 
 
 def _mapped(name: str, samples: Samples, own: str, task: str) -> _Part:

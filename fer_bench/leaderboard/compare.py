@@ -59,6 +59,7 @@ class Comparison:
         n: test samples.
         higher_is_better: direction of the metric.
         gaps: how much each of them overfits, where it was measured.
+        caveats: of the first and of the second, as beside the rows of a board.
     """
 
     a: str
@@ -74,6 +75,7 @@ class Comparison:
     n: int
     higher_is_better: bool
     gaps: GapComparison | None = None
+    caveats: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def significant(self) -> bool:
@@ -81,7 +83,11 @@ class Comparison:
         return self.p < ALPHA
 
     def text(self) -> str:
-        """The result in one sentence."""
+        """The result in one sentence, and what a reader must know of either row."""
+        marked = {name: caveats for name, caveats in zip((self.a, self.b), self.caveats, strict=True) if caveats}
+        return "\n".join([self._sentence(), *(caveats_line(*pair) for pair in marked.items())])
+
+    def _sentence(self) -> str:
         values = f"{title(self.metric)} {in_units(self.value_a, self.metric)} and {in_units(self.value_b, self.metric)}"
         interval = f"{in_units(self.low, self.metric)} to {in_units(self.high, self.metric)}"
         numbers = (
@@ -92,6 +98,11 @@ class Comparison:
             better, worse = (self.a, self.b) if (self.difference > 0) == self.higher_is_better else (self.b, self.a)
             return f"{better} is better than {worse}: {values} ({numbers})."
         return f"{self.a} and {self.b} are not significantly different: {values} ({numbers})."
+
+
+def caveats_line(name: str, caveats: Sequence[str]) -> str:
+    """What a reader must know of a row, for a terminal."""
+    return f"{name}: {'; '.join(caveats)}."
 
 
 def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Comparison:
@@ -144,6 +155,7 @@ def compare(store: Store, a: str, b: str, *, given_networks: bool = False) -> Co
         n=n,
         higher_is_better=protocol.higher_is_better,
         gaps=compare_gaps(*rows) if protocol.task.kind == "classes" else None,
+        caveats=(rows[0].caveats, rows[1].caveats),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from fer_bench.leaderboard.compare import Comparison, compare
+from fer_bench.leaderboard.compare import Comparison, caveats_line, compare
 from fer_bench.leaderboard.significance import ALPHA
 from fer_bench.metrics import in_units, in_words, number
 from fer_bench.results.store import Store
@@ -46,11 +46,14 @@ class ComparisonMatrix:
             for row in cells
         ]
         first = next(iter(self.pairs.values()))
+        caveats = {pair.a: pair.caveats[0] for pair in self.pairs.values()}
+        caveats |= {pair.b: pair.caveats[1] for pair in self.pairs.values()}
         return "\n".join(
             [
                 *lines,
                 f"A row less the one above it; * p < {ALPHA}, Holm's method over {len(self.pairs)} pairs, n ="
                 f" {first.n:,}, {first.test}.",
+                *(caveats_line(name, caveats[name]) for name in self.names if caveats[name]),
             ]
         )
 
@@ -119,4 +122,5 @@ def _turned(pair: Comparison) -> Comparison:
         test=pair.test,
         n=pair.n,
         higher_is_better=pair.higher_is_better,
+        caveats=(pair.caveats[1], pair.caveats[0]),
     )

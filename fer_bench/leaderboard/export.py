@@ -51,8 +51,8 @@ def export(store: Store, protocol: str, kind: str, *, columns: Sequence[str] = (
         store: of the records.
         protocol: its name.
         kind: of the file, one of :data:`FORMATS`. LaTeX has rank, name, score and parameters, the best score bold, the
-            second underlined, and a dagger at rows that may be the best, of one copy of the data; BibTeX has the
-            dataset and the papers with claims on the board.
+            second underlined, a dagger at rows that may be the best, and caveats as notes, of one copy of the data;
+            BibTeX has the dataset and the papers with claims on the board.
         columns: of the table, in this order; all where none is named. LaTeX and BibTeX have their own.
         top: only so many rows.
 
@@ -133,6 +133,7 @@ def _latex(found: pd.DataFrame, board: Board) -> str:
     best = dict.fromkeys(sorted(competing, reverse=protocol.higher_is_better))
     order = list(best)
     lines = []
+    notes: dict[str, int] = {}
     for row in found.to_dict("records"):
         people = pd.isna(row["rank"])
         score = number(row[primary], primary)
@@ -146,11 +147,15 @@ def _latex(found: pd.DataFrame, board: Board) -> str:
             score += r"$^\dagger$"
         parameters = "" if pd.isna(row["parameters"]) else f"{row['parameters'] / 1e6:.2f}"
         rank = "" if people else _range(row["rank"], row["last_rank"])
-        lines.append(f"{rank} & {_latex_text(row['name'])} & {score} & {parameters} \\\\")
+        name = _latex_text(row["name"])
+        if row["caveats"]:
+            name += rf"$^{{{notes.setdefault(row['caveats'], len(notes) + 1)}}}$"
+        lines.append(f"{rank} & {name} & {score} & {parameters} \\\\")
     unit = r" (\%)" if is_share(primary) else ""
     about = _latex_text(protocol.title or protocol.name) + "."
     if any(r"$^\dagger$" in line for line in lines):
         about += r" $\dagger$: not significantly different from the best."
+    about += "".join(rf" $^{{{at}}}$ {_latex_text(caveats)}." for caveats, at in notes.items())
     tested = (
         f"Ranks are ranges that hold together with 95 % confidence, {board.test}."
         if board.test

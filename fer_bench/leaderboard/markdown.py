@@ -152,6 +152,8 @@ def _reading(board: Board) -> str:
     clean = max((n for placed in board.placed if (n := placed.row.value("clean/n")) is not None), default=None)
     if board.n_duplicates and clean:
         samples += f"; *without duplicates*: the {int(clean):,} that have no near-duplicate in another split"
+    elif board.n_duplicates:
+        samples += f", of which {board.n_duplicates:,} have a near-duplicate in another split"
     states = {bool(metric(record.metrics, "n_groups")) for placed in board.placed for record in placed.row.records}
     grouped = " (whole clips or people)" if states == {True} else ""
     if len(states) == 2:

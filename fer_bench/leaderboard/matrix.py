@@ -45,6 +45,7 @@ class Cell:
         protocol: by which it was scored.
         excluded: classes of the tested dataset that the network does not know; their samples are not scored.
         unused: classes of the network that the tested dataset does not have.
+        caveats: as beside a row.
     """
 
     mean: float | None
@@ -54,6 +55,7 @@ class Cell:
     protocol: str
     excluded: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
 
 
 Cells = dict[str, dict[str, Cell]]
@@ -133,7 +135,8 @@ def _cell(members: list[Record], metric: str) -> Cell:
     values = [record.metrics.get(metric) for record in members]
     mean, std = (None, None) if None in values else mean_std([float(value) for value in values if value is not None])
     first = members[0]
-    return Cell(mean, std, len(members), first.n_scored, first.protocol, *_left_out(first.task))
+    caveats = tuple(dict.fromkeys(caveat for record in members for caveat in record.caveats))
+    return Cell(mean, std, len(members), first.n_scored, first.protocol, *_left_out(first.task), caveats)
 
 
 def _left_out(task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -223,6 +226,7 @@ def _text(cell: Cell, kind: str) -> str:
     spread = f" ± {metrics.number(cell.std, name)}" if cell.std is not None else ""
     mapped = f", without {', '.join(cell.excluded)}" if cell.excluded else ""
     mapped += f"; {', '.join(cell.unused)} never the answer" if cell.unused else ""
+    mapped += "".join(f"; {markdown(caveat)}" for caveat in cell.caveats)
     return f"{score}{spread} (n {cell.n:,}, {cell.seeds} seed{'s' if cell.seeds > 1 else ''}{mapped})"
 
 

@@ -64,6 +64,7 @@ def verify_record(store: Store, record: Record, path: Path, orders: list[Order] 
         yield from (
             Difference(path, "members", "predictions", finding) for finding in recompute_from_members(store, record)
         )
+    yield from _lost_caveats(store, record, path)
     if "votes" in record.predictions and protocol.task.labels is not None:
         yield from _agreement(store, record, path, len(protocol.task.labels))
     checksum = (record.data.get("checksums") or {}).get("test", "")
@@ -74,6 +75,19 @@ def verify_record(store: Store, record: Record, path: Path, orders: list[Order] 
         # compared sample by sample.
         same = (str(record.data.get(key) or "") for key in ("names", "order"))
         orders.append(Order(str(path), record.run_id, "|".join([record.protocol, *same, checksum]), _digest(test)))
+
+
+def _lost_caveats(store: Store, record: Record, path: Path) -> Iterator[Difference]:
+    """Caveats of folds or members that the record over them lacks."""
+    parts = [(record.model, str(fold)) for fold in record.data.get("folds") or ()]
+    if record.kind == "ensemble":
+        parts += [(str(one["model"]), str(one["run_id"])) for one in record.training["members"]]
+    for model, run_id in parts:
+        part = store.find(record.protocol, model, run_id)
+        lost = [caveat for caveat in (part.caveats if part is not None else ()) if caveat not in record.caveats]
+        if lost:
+            yield Difference(path, "caveats", "; ".join(record.caveats) or None, f"also {'; '.join(lost)}, as {run_id}")
+            return
 
 
 def _agreement(store: Store, record: Record, path: Path, n_classes: int) -> Iterator[Difference]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from fer_bench.data.datamodule import AffectDataModule
-from fer_bench.data.provenance import data_facts
+from fer_bench.data.provenance import data_facts, split_caveats
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import WeightsError
 from fer_bench.probes.backbones import Backbone
@@ -21,6 +21,7 @@ from fer_bench.probes.grid_found import (
     grid_on,
     networks_of,
     origins_of,
+    runs_of_files,
     seen_inputs,
 )
 from fer_bench.probes.grid_inputs import Inputs, check_names, inputs_of, read_streams, try_backbones
@@ -110,10 +111,16 @@ def run_grid(
     stacked = {name: _stacked(each, trained, name, place) for name in TESTED}
     told = facts_of(facts, stacked, protocol.fold_by)
     draft = draft_record(settings, protocol, told, each[0], place, grid, seconds)
-    caveats = list(dict.fromkeys([*draft.caveats, *inherited_caveats(origins, settings.dataset)]))
+    of_splits = [caveat for fold in facts for caveat in split_caveats(fold)]
+    caveats = list(dict.fromkeys([*draft.caveats, *of_splits, *inherited_caveats(origins, settings.dataset, store)]))
     draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
-        draft.training["initial_weights"] = {stream: initial.facts() for stream, initial in began_with.items()}
+        runs = {
+            stream: {"runs": [one.run_id for one in found]} for stream, found in runs_of_files(settings, store).items()
+        }
+        draft.training["initial_weights"] = {
+            stream: initial.facts() | runs.get(stream, {}) for stream, initial in began_with.items()
+        }
     seen_in_training = _stacked(each, trained, "train", place)
     records = [head_record(draft, protocol, trained, stacked, seen_in_training, h) for h in range(len(heads))]
     if len(each) == 1:

@@ -10,6 +10,7 @@ from fer_bench import plugins
 from fer_bench.data.datamodule import AffectDataModule
 from fer_bench.errors import RecordError
 from fer_bench.models.catalog import MODELS
+from fer_bench.models.recognised import runs_of_file
 from fer_bench.pinning import RUN
 from fer_bench.plugins import CODE
 from fer_bench.probes.face_crops import detector_digests
@@ -130,11 +131,22 @@ def origins_of(settings: ProbeSettings, store: Store, facts: Sequence[Mapping[st
     Raises:
         SpecError: one of them may have been trained on what is validated or tested.
     """
-    networks = lineage(list(_runs_of(settings, store).values()), store)
+    of_files = [record for records in runs_of_files(settings, store).values() for record in records]
+    networks = lineage([*_runs_of(settings, store).values(), *of_files], store)
     # A network of one fold was trained on what the others test.
     inputs = data_inputs(facts[0]) if len(facts) == 1 else None
     require_unseen(networks, settings.dataset, settings.dataset_options, inputs)
     return networks
+
+
+def runs_of_files(settings: ProbeSettings, store: Store) -> dict[str, list[Record]]:
+    """The runs whose checkpoints the files of backbones may be, by stream."""
+    found = {}
+    for stream in settings.streams:
+        weights = settings.weights.get(check_stream(stream)[1], "")
+        if (path := settings.weights_files.get(weights)) and (runs := runs_of_file(path, store)):
+            found[stream] = runs
+    return found
 
 
 def networks_of(settings: ProbeSettings, store: Store) -> dict[str, str]:

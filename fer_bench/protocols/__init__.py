@@ -18,6 +18,7 @@ from fer_bench.protocols.dataset import unknown_dataset as unknown_dataset
 from fer_bench.protocols.lookup import VARIANTS as VARIANTS
 from fer_bench.protocols.lookup import dataset_name as dataset_name
 from fer_bench.protocols.lookup import is_split_otherwise as is_split_otherwise
+from fer_bench.protocols.lookup import part_task as part_task
 from fer_bench.protocols.lookup import protocol_for as protocol_for
 from fer_bench.protocols.lookup import protocol_named as protocol_named
 from fer_bench.protocols.lookup import relabelled as relabelled

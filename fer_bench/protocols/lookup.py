@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from fer_bench.class_sets import cleaned
+from fer_bench.cross_validation import folding_of
 from fer_bench.errors import SpecError
-from fer_bench.protocols.protocol import LABELS, PROTOCOLS, Protocol
+from fer_bench.protocols.dataset import info_of
+from fer_bench.protocols.options import read_options
+from fer_bench.protocols.protocol import LABELS, PROTOCOLS, SELECTED_ON_TEST, Protocol
 from fer_bench.protocols.tasks import VIA, TaskInfo, find_task, is_own
-from fer_bench.protocols.union import parts_of, union_info
+from fer_bench.protocols.union import JOINED, UnionOptions, parts_of, union_info
 
 # Suffix of a protocol's name whose folds differ from its declared split rule.
 VARIANTS = {"identity": "identities", "clip": "clips", "photo": "photos", "frame": "frames"}
@@ -70,6 +73,8 @@ def protocol_for(dataset: str, task: str, fold_by: str = "", options: Mapping[st
             ),
         )
     plain = PROTOCOLS[key] if key in PROTOCOLS else _brought(name, chosen)
+    if options and (parts := parts_of(name)):
+        return replace(plain, caveats=_of_parts(parts, task, options))
     if not fold_by and options:
         return next((variant for variant in _declared_variants(plain) if _chosen(variant, options)), plain)
     if fold_by in ("", plain.fold_by):
@@ -108,6 +113,25 @@ def is_split_otherwise(dataset: str, options: Mapping[str, Any]) -> bool:
     """Whether options choose one of the other ways of splitting a dataset that it declares."""
     known = (protocol for protocol in PROTOCOLS.in_order() if protocol.dataset == dataset_name(dataset))
     return any(protocol.options and _chosen(protocol, options) for protocol in known)
+
+
+def _of_parts(parts: tuple[str, ...], task: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The caveats of the ways in which sources are split; none validates on its test split."""
+    model = union_info(parts).options
+    assert model is not None
+    joined = read_options(model, options, JOINED.join(parts))
+    assert isinstance(joined, UnionOptions)
+    found: list[str] = []
+    for part in parts:
+        own = joined.of(part)
+        folding = folding_of(own)
+        found += protocol_for(part, part_task(part, task), folding.by if folding else "", own).caveats
+    return tuple(each for each in dict.fromkeys(found) if each != SELECTED_ON_TEST)
+
+
+def part_task(part: str, task: str) -> str:
+    """The task of a source whose labels are mapped onto those of a task: the task itself, or the source's own."""
+    return task if f"{part}-{task}" in PROTOCOLS else info_of(part).default_task
 
 
 def _brought(name: str, task: TaskInfo) -> Protocol:

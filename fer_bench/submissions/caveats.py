@@ -43,7 +43,8 @@ def of(protocol: Protocol, statement: Statement, data: Mapping[str, Any]) -> lis
     data_of = {plain(name) for name in trained_on}
     if data_of == {NOTHING}:
         pass
-    elif data_of != {plain(protocol.dataset)}:
+    elif data_of != {plain(protocol.dataset)} or (statement.source and data.get("tested")):
+        # One network that was trained here has seen some of all samples; answers alone may be those of several.
         found.append(SEEN)
     elif data.get("n_test_duplicates"):
         found.append(f"{data['n_test_duplicates']} test faces seen as near-duplicates")

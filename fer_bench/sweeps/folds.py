@@ -86,7 +86,10 @@ def run_folds(spec: RunSpec, store: Store | None = None, *, force: bool = False,
             raise
     inputs, predictions = experiment_inputs(records), [store.predictions(record) for record in records]
     existing = find_done(store, protocol.name, spec.model, spec.run_id(), inputs)
-    if existing is not None and not force and _holds(store.predictions(existing), predictions):
+    caveats = {caveat for record in records for caveat in record.caveats}
+    # A record of an earlier version may lack what its folds say: it is written again, with the same numbers.
+    whole = existing is not None and not force and caveats <= set(existing.caveats)
+    if existing is not None and whole and _holds(store.predictions(existing), predictions):
         return existing
     run_id = run_id_for(store, protocol.name, spec.model, spec.run_id(), inputs, None)
     return store.put(*joined(spec, protocol, records, predictions, run_id))
@@ -155,6 +158,8 @@ def joined(
             "training": {**total, "epochs": first.training.get("epochs"), "folds": len(records)},
             "hardware": first.hardware,
             "parameters": first.parameters,
+            # Of whatever a fold began with or was taught by.
+            "caveats": list(dict.fromkeys([*begun.caveats, *(each for record in records for each in record.caveats)])),
         }
     )
     together = {"test": test}

@@ -154,7 +154,7 @@ def evaluate(
             "code": provenance.code() | plugin_facts(spec),
             "notes": notes,
             "caveats": [
-                *inherited_caveats(networks, dataset, trained=False),
+                *inherited_caveats(networks, dataset, store, trained=False),
                 *([f"trained on {trained.spec.dataset}"] if within else []),
             ],
             "predictions": {},

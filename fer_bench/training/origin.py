@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fer_bench.errors import RecordError, SpecError, WeightsError
+from fer_bench.models.recognised import runs_of_file
 from fer_bench.models.trained import checkpoint_of, spec_of
-from fer_bench.pinning import RUN
+from fer_bench.pinning import NAMED_WEIGHTS, RUN
 from fer_bench.results.inputs import WEIGHTS, Inputs
 from fer_bench.results.lineage import lineage, require_unseen
 from fer_bench.results.record import Record
@@ -70,7 +71,8 @@ def _same_fold(spec: RunSpec, record: Record, folds: list[str]) -> str:
 def origins(
     spec: RunSpec, origin: Record | None, teachers: Sequence[Record], inputs: Mapping[str, str], store: Store
 ) -> list[Record]:
-    """Every network that a run comes from: the one it begins with, its teachers, and theirs.
+    """Every network that a run comes from: the one it begins with, also where its checkpoint is named as a file, its
+    teachers, and theirs.
 
     Args:
         spec: the run.
@@ -83,11 +85,19 @@ def origins(
         SpecError: one of them may have been trained on what is validated or tested here.
     """
     found = []
-    for where, nearest in ((_WHERE, [] if origin is None else [origin]), ("method_options.teachers: ", teachers)):
+    for where, nearest in ((_WHERE, begun_with(spec, origin, store)), ("method_options.teachers: ", teachers)):
         networks = lineage(nearest, store)
         require_unseen(networks, spec.dataset, spec.dataset_options, inputs, where)
         found += networks
     return found
+
+
+def begun_with(spec: RunSpec, origin: Record | None, store: Store) -> list[Record]:
+    """The runs that a run begins with: that of :func:`find_origin`, or those whose checkpoint its file may be."""
+    if origin is not None:
+        return [origin]
+    named = spec.weights in NAMED_WEIGHTS or spec.weights.startswith(RUN)
+    return [] if named else runs_of_file(spec.execution.files.get(spec.weights, spec.weights), store)
 
 
 def origin_inputs(origin: Record | None) -> Inputs:

@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fer_bench import paths
-from fer_bench.data.provenance import data_facts
+from fer_bench.data.provenance import data_facts, split_caveats
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import FerBenchError, RecordError, RunInProgress, RunNanError
 from fer_bench.models.initial import Initial, initial_weights, weights_inputs
@@ -55,7 +55,7 @@ from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
 from fer_bench.training.inference import predict
 from fer_bench.training.loggers import log_result
-from fer_bench.training.origin import find_origin, origins, placed
+from fer_bench.training.origin import begun_with, find_origin, origins, placed
 from fer_bench.training.outside import plugin_facts
 from fer_bench.training.teachers import (
     find_teachers,
@@ -119,6 +119,7 @@ def run(
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
     networks = origins(spec, origin, teachers, data_inputs(facts), store)
+    inherited = inherited_caveats(networks, spec.dataset, store)
     votes = votes_for(spec, datamodule)
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
     if begun is not None:
@@ -166,7 +167,7 @@ def run(
             began_with = replace(began_with, source=f"run {origin.run_id}")
         if began_with is not None and is_first(spec.execution):
             print(f"weights: {began_with.describe()}", flush=True)
-        draft = _draft(spec, protocol, run_id, facts, device, task, networks, teachers, votes).model_copy(
+        draft = _draft(spec, protocol, run_id, facts, device, task, inherited, teachers, votes).model_copy(
             update={"inputs": inputs}
         )
         execution = spec.execution if is_first(spec.execution) else Execution()
@@ -195,7 +196,8 @@ def run(
             load_weights(task, folder / f"{spec.snapshot}.ckpt")
             training["weights_sha256"] = weights_digest(task.network)
             if began_with is not None:
-                training["initial_weights"] = began_with.facts()
+                runs = [one.run_id for one in begun_with(spec, None, store)] if origin is None else []
+                training["initial_weights"] = began_with.facts() | ({"runs": runs} if runs else {})
             if taught is not None:
                 training["teachers"] = teachers_facts(teachers, protocol, votes)
             began = time.perf_counter()
@@ -245,7 +247,7 @@ def _draft(
     facts: dict[str, Any],
     device: hardware.Device,
     task: AffectTask,
-    networks: list[Record],
+    inherited: list[str],
     teachers: list[Record],
     votes: Votes | None,
 ) -> Record:
@@ -277,7 +279,7 @@ def _draft(
         notes.append(f"distilled from {', '.join(named)}")
     code = begun.code | plugin_facts(spec)
     others = [EXTRA_LABELS] if spec.labels or votes is not None else []
-    caveats = list(dict.fromkeys([*begun.caveats, *inherited_caveats(networks, spec.dataset), *others]))
+    caveats = list(dict.fromkeys([*begun.caveats, *split_caveats(facts), *inherited, *others]))
     return begun.model_copy(
         update={
             "code": code,

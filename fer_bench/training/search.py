@@ -30,7 +30,7 @@ from fer_bench.training.callbacks import History
 from fer_bench.training.clip_features import attach_features
 from fer_bench.training.fingerprint import fingerprint
 from fer_bench.training.fit import fit
-from fer_bench.training.origin import find_origin, placed
+from fer_bench.training.origin import begun_with, find_origin, placed
 from fer_bench.training.run import OF_A_SEARCH, begin_folder, lock
 
 # Gets an epoch, from 0, and its score on validation; says whether training goes on.
@@ -116,7 +116,7 @@ def try_settings(spec: RunSpec, store: Store, watch: Watch, wait: float = 0.0) -
     initial = initial_weights(spec)
     datamodule, device = open_untested(spec)
     facts = data_facts(datamodule, protocol)
-    networks = [] if origin is None else [_as_trained(record) for record in lineage([origin], store)]
+    networks = [_as_trained(record) for record in lineage(begun_with(spec, origin, store), store)]
     require_unseen(networks, spec.dataset, spec.dataset_options, data_inputs(facts), "weights: ")
     inputs = fingerprint(spec, facts, initial, origin=origin) | weights_inputs(initial)
     spec = placed(spec, origin)

@@ -143,6 +143,17 @@ def test_options_are_those_of_a_source_or_of_the_union(places):
         build_datamodule(spec_of(places, task="va"), reading=True).setup()
 
 
+def test_how_a_source_is_split_is_said_of_the_union():
+    leaky = {"ckplus": {"folds": 5, "fold": 0, "fold_by": "frame"}, "jaffe": {"folds": 5, "fold": 0}}
+    assert protocol_for("ckplus+jaffe", "fer7", options=leaky).caveats == (
+        "leaky: frames of one clip are in train and in test",
+    )
+    assert protocol_for("ckplus+jaffe", "fer7", options={"jaffe": {"fold": 0}}).caveats == ()
+    # Its test split stands for validation only where it is read alone.
+    paper = protocol_for("findingemo+synthscenes", "emo8", options={"findingemo": {"split": "paper"}})
+    assert (paper.name, paper.caveats) == ("findingemo+synthscenes-emo8", ())
+
+
 def test_balanced_sources_give_as_many_samples_each():
     source = np.array(["a"] * 70 + ["b"] * 20 + ["c"] * 10)
     sampler = BalancedSampler(source, 0)

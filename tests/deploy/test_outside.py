@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 import fer_bench
+from fer_bench.deploy.model_card import Card
 from fer_bench.deploy.outside.checked import as_answers
 from fer_bench.deploy.outside.evaluate import evaluate_outside
 from fer_bench.deploy.outside.model import Feeding, fitted, normalized, open_model
+from fer_bench.deploy.predictor import METADATA
 from fer_bench.errors import BadDataError, FerBenchError, MissingDataError, PluginError, SpecError, WeightsError
 from fer_bench.labels import FER7
 from fer_bench.leaderboard.render import render_all
 from fer_bench.leaderboard.verify import verify
 from fer_bench.protocols import PROTOCOLS
 from fer_bench.protocols.tasks import EMOTIC26
+from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.scoring.score import score
 from fer_bench.submissions.questions import ask
@@ -75,7 +78,7 @@ def module(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def network(path, *, shape=(None, 1, 48, 48), kind="FLOAT", names=NAMES, scale=1.0, external=False):
+def network(path, *, shape=(None, 1, 48, 48), kind="FLOAT", names=NAMES, scale=1.0, external=False, card=None):
     """An ONNX file with seven outputs, the means of seven bands of rows."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -96,7 +99,8 @@ def network(path, *, shape=(None, 1, 48, 48), kind="FLOAT", names=NAMES, scale=1
     graph = helper.make_graph(nodes, "net", [given], [out], [weight, axes])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     if names:
-        helper.set_model_props(model, {"names": json.dumps(list(names))})
+        stated = {} if card is None else {METADATA: card.model_dump_json()}
+        helper.set_model_props(model, {"names": json.dumps(list(names)), **stated})
     extra = {"save_as_external_data": True, "location": "net.weights", "size_threshold": 1000} if external else {}
     onnx.save_model(model, str(path), **extra)
     return path
@@ -112,6 +116,52 @@ def expected_of(store, by):
 
 def bands(image):
     return image[:42].reshape(7, 6, 48).mean(axis=(1, 2))
+
+
+def test_one_network_of_a_dataset_without_a_test_split_may_have_seen_it(tmp_path, own_folders):
+    pytest.importorskip("onnxruntime")
+    store, path = (
+        Store(),
+        network(tmp_path / "net.onnx", names=("angry", "disgust", "fear", "happy", "sad", "neutral", "surprise")),
+    )
+    options = {"n_train": 40, "n_validation": 20, "n_test": 20, "folds": 2, "fold_by": "identity"}
+    feeding = Feeding(normalization="unit", accelerator="cpu")
+    done = evaluate_outside(store, f"onnx:{path}", "synthfaces", feeding, trained_on=("synthfaces",), options=options)
+    assert done.record.n_scored > 40, "not the test split alone"
+    assert done.record.caveats == ["trained on synthfaces", "test faces possibly seen"]
+
+
+def exported(**fields):
+    feeding = {"height": 48, "width": 48, "channels": 1, "margins": (0.0,) * 4, "square": True}
+    of = {"fer_bench": "0.1.0", "protocol": "x-fer7", "task": "fer7", "model": "net", "kind": "classes"}
+    return Card.model_validate({**feeding, **of, "names": FER7.names, "run_id": "abc-s0", **fields})
+
+
+@pytest.mark.parametrize(
+    ("options", "dataset", "said", "caveats"),
+    [
+        ({}, "fer2013", ("fer2013",), ["trained on fer2013"]),
+        # What the user says of a run that is on record is not all that is known of it.
+        ({}, "raf_db", ("nothing",), ["test faces possibly seen", "trained on raf_db"]),
+        ({"folds": 5, "fold": 0}, "fer2013", ("fer2013",), ["test faces possibly seen", "trained on fer2013"]),
+        (None, "fer2013", ("fer2013",), ["test faces possibly seen", "trained on fer2013"]),
+    ],
+)
+def test_an_exported_network_is_known_for_its_run(store, tmp_path, options, dataset, said, caveats):
+    pytest.importorskip("onnxruntime")
+    digest, asked = "f" * 64, ask(store, PROTOCOL)
+    inputs = {**asked.data["checksums"], **({"folds": "others"} if options else {})}
+    if options is not None:
+        run = {"run_id": "abc-s0", "row": "abc", "protocol": f"{dataset}-fer7", "task": "fer7", "dataset": dataset}
+        spec = {"dataset_options": options}
+        facts = {"model": "net", "inputs": inputs, "training": {"weights_sha256": digest}, "spec": spec}
+        store.put(Record.model_validate(run | facts), {})
+    card = exported(dataset=dataset, weights_sha256=digest)
+    path = network(tmp_path / "net.onnx", kind="UINT8", card=card)
+    feeding = Feeding(labels=FER7.names, accelerator="cpu")
+    done = evaluate_outside(store, f"onnx:{path}", "fer2013", feeding, trained_on=said)
+    # Of the copy that stands in for FER2013, which has duplicates of none.
+    assert sorted(done.record.caveats) == sorted(caveats)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.errors import SpecError, UnknownNameError
+from fer_bench.leaderboard.compare import compare
+from fer_bench.leaderboard.comparison_matrix import compare_all
 from fer_bench.leaderboard.export import FORMATS, export
 from fer_bench.leaderboard.table import table
 from fer_bench.results.store import Store
@@ -56,6 +58,20 @@ def test_latex_is_as_a_paper_prints_it(store):
     assert r" & people \& co & 60.00 & 1.25 \\" in text
     assert r"2 & =worst & \underline{50.00} & 1.25 \\" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
+
+
+def test_what_a_reader_must_know_of_a_row_is_in_a_paper_and_in_a_comparison(tmp_path):
+    made = Store(tmp_path)
+    put(made, run(0.7, "net", "a1", caveats=["selected on test"]), run(0.6, "other", "b1"))
+    put(made, run(0.5, "third", "c1", caveats=["selected on test"]))
+    text = export(made, PROTOCOL.name, "latex").decode()
+    assert text.count(r"$^{1}$ & ") == 2
+    assert r"$^{1}$ selected on test.}" in text
+    assert "other & " in text
+    pair = compare(made, "b1", "a1")
+    assert pair.text().splitlines()[1:] == ["net: selected on test."]
+    several = compare_all(made, ["b1", "a1", "c1"]).text().splitlines()
+    assert several[-2:] == ["net: selected on test.", "third: selected on test."]
 
 
 def test_what_is_read_back_has_every_digit(store):

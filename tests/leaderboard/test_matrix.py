@@ -46,6 +46,13 @@ def test_cells_say_how_many_samples_and_which_classes(records):
     assert draw(cells, "net").startswith(b"\x89PNG")
 
 
+def test_cells_say_the_caveats_of_their_rows(records):
+    records[1] = records[1].model_copy(update={"caveats": ["extra labels"]})
+    page = to_markdown(collect(records, "net"), "net")
+    assert "70.00 (n 3,137, 1 seed, without contempt; extra labels)" in page
+    assert page.count("extra labels") == 1
+
+
 def test_of_several_recipes_the_one_that_was_tested_on_most_of_them(records):
     better = made("trained", "fer2013", "fer7", "c", 0.7, 3589)
     elsewhere = [

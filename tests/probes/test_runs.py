@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from fer_bench.cli.main import app
 from fer_bench.data.computed import dataset_identity
+from fer_bench.data.provenance import data_facts
 from fer_bench.datasets.load import build_datamodule
 from fer_bench.errors import RecordError, SpecError, WeightsError
 from fer_bench.leaderboard.verify import verify
 from fer_bench.probes.backbones import build_backbone
 from fer_bench.probes.features import Place, extract, run_batch
 from fer_bench.probes.grid import run_grid
+from fer_bench.probes.grid_found import origins_of
 from fer_bench.probes.settings import build_probe, with_dataset_defaults
 from fer_bench.results.begin import run_folder
 from fer_bench.results.store import Store
@@ -137,6 +139,17 @@ def test_heads_are_not_tested_on_what_their_network_was_trained_on(here, options
     with pytest.raises(SpecError, match=f"run {record.run_id} was trained on .*synthfaces.* tested"):
         run_grid(folded, store)
     assert run_grid(grid_of(record), store)[0].caveats == []
+
+
+def test_a_checkpoint_that_is_named_as_a_file_is_its_run(here):
+    record, store = here
+    weights = {"five_layer_cnn": str(run_folder(SPEC, record) / "best.ckpt")}
+    given = {"streams": ("features:five_layer_cnn",), "weights": weights}
+    facts = [data_facts(read(), SPEC.judge)]
+    assert [one.run_id for one in origins_of(grid_of(record, **given), store, facts)] == [record.run_id]
+    folded = grid_of(record, **given, dataset_options={**SMALL, "folds": 2, "fold_by": "identity"})
+    with pytest.raises(SpecError, match=f"run {record.run_id} was trained on synthfaces"):
+        origins_of(folded, store, facts * 2)
 
 
 def test_heads_have_the_caveats_of_their_network(here):

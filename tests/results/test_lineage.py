@@ -63,6 +63,18 @@ def test_it_goes_back_to_the_first(tmp_path):
         (record("a-s0", "ferplus_generated"), "ferplus", FOLD, None),
         (record("a-s0", "fer2013+expw", {"expw": {**FOLD, "fold": 0}}), "expw", {**FOLD, "fold": 1}, {"test": "c"}),
         (record("a-s0", "fer2013+expw", {"expw": {**FOLD, "fold": 0}}), "expw+ferplus", {"expw": FOLD}, {"test": "c"}),
+        # Folders and tables called alike may be split in any way, and be called after a known dataset.
+        (record("a-s0", "folder:ck", inputs={"test": "a"}), "table:ck", {}, {"test": "c"}),
+        (record("a-s0", "folder:FER-2013", inputs={"test": "a"}), "fer2013", {}, {"test": "c"}),
+        (record("a-s0", "folder:fer2013", inputs={"test": "a"}), "expw+ferplus", {"expw": FOLD}, {"test": "c"}),
+        (record("a-s0", "fer2013", data={"known_copy": True}), "table:fer_2013", {}, {"test": "c"}),
+        # A source that was read from another copy.
+        (
+            record("a-s0", "fer2013+raf_db", data={"union": {"raf_db": {"checksums": {"test": "a"}}}}),
+            "raf_db",
+            {},
+            {"test": "c"},
+        ),
         # A copy with splits of its own.
         (record("a-s0", "fer2013", data={"known_copy": False}), "ferplus", {}, {"test": "c"}),
     ],
@@ -83,6 +95,14 @@ def test_what_may_have_seen_the_test_is_refused(network, dataset, options, input
         (record("a-s0", "raf_db"), "expw", FOLD, None),
         (record("a-s0", "fer2013+expw", {"expw": {**FOLD, "fold": 1}}), "expw", {**FOLD, "fold": 1}, {"test": "c"}),
         (record("a-s0", "nowhere.at.all:Faces"), "expw", FOLD, None),
+        (record("a-s0", "folder:ck", inputs={"test": "a"}), "table:ck", {}, {"test": "a"}),
+        (record("a-s0", "folder:ck"), "folder:mine", {}, {"test": "c"}),
+        (
+            record("a-s0", "fer2013+raf_db", data={"union": {"raf_db": {"checksums": {"test": "a"}}}}),
+            "raf_db",
+            {},
+            {"test": "a"},
+        ),
     ],
 )
 def test_what_cannot_have_seen_it_is_not(network, dataset, options, inputs):
@@ -104,9 +124,20 @@ def test_the_fold_that_a_network_may_be_tested_on_is_named():
         ([record("a-s0", labels="0123456789ab")], "fer2013", False, ["extra labels"]),
         ([record("a-s0", "expw+ferplus"), record("b-s0", "ferplus")], "fer2013", True, ["extra labels"]),
         ([record("a-s0", "expw+fer2013", caveats=["leaky"])], "fer2013", True, ["leaky"]),
+        ([record("a-s0", "fer2013+ferplus")], "fer2013", True, ["extra labels"]),
+        ([record("a-s0", "folder:fer2013", caveats=["leaky"])], "fer2013", True, ["leaky"]),
         # Of other images nothing is taken over.
         ([record("a-s0", "raf_db", caveats=["leaky"], labels="0123456789ab")], "fer2013", True, []),
     ],
 )
-def test_caveats_of_networks_that_learnt_from_the_same_images(networks, dataset, trained, caveats):
-    assert inherited_caveats(networks, dataset, trained=trained) == caveats
+def test_caveats_of_networks_that_learnt_from_the_same_images(networks, dataset, trained, caveats, tmp_path):
+    assert inherited_caveats(networks, dataset, Store(tmp_path), trained=trained) == caveats
+
+
+def test_networks_of_which_nothing_is_known_are_counted(tmp_path):
+    alone = record("alone-s0", "raf_db", weights="run:gone-s0")
+    student = record("student-s0", method_options={"teachers": ["alone-s0", "votes:ferplus"]}, weights="imagenet")
+    store = put(Store(tmp_path), alone, student)
+    assert inherited_caveats(lineage([student], store), "expw", store) == ["comes from a run that is not on record"]
+    put(store, record("gone-s0"))
+    assert inherited_caveats(lineage([student], store), "expw", store) == []

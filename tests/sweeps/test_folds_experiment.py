@@ -97,6 +97,27 @@ def test_one_record_per_fold_and_one_for_all(store):
     assert line.startswith(f"pooled ccc {record.metrics['ccc']:.4f}; averaged over 5 folds")
 
 
+def test_what_a_reader_must_know_of_a_fold_is_said_of_all(store):
+    trainer = Trainer()
+
+    def run(spec, store, *, force=False):
+        record = trainer(spec, store, force=force)
+        caveats = [*dict.fromkeys([*record.caveats, "extra labels"])]
+        return store.amend(record.model_copy(update={"caveats": caveats}))
+
+    record = run_folds(experiment(), store, run=run)
+    assert record.caveats == ["extra labels"]
+    assert verify(store).ok
+    store.amend(record.model_copy(update={"caveats": []}))
+    (found,) = verify(store).differences
+    assert (found.key, found.stored) == ("caveats", None)
+    assert found.recomputed.startswith("also extra labels, as ")
+    assert run_folds(experiment(), store, run=run).caveats == ["extra labels"]
+    assert verify(store).ok
+    leaky = run_folds(experiment("frame"), store, run=run)
+    assert leaky.caveats == ["leaky: frames of one clip are in train and in test", "extra labels"]
+
+
 def test_a_lost_fold_is_done_again_and_no_other(store):
     trainer = Trainer()
     record = run_folds(experiment(), store, run=trainer)

@@ -80,6 +80,19 @@ def test_a_run_of_own_classes_is_verified_shown_and_used_without_its_data(home, 
     assert verify(Store()).n_verified == 3
 
 
+def test_a_folder_that_is_test_and_validation_is_said_to_be(home):
+    folder = home / "data" / "four"
+    write_class_folders(folder / "train", 8, names=FOUR, seed=0)
+    write_class_folders(folder / "test", 4, names=FOUR, seed=1)
+    shutil.copytree(folder / "test", folder / "validation")
+    record = run(spec_of(home / "data"))
+    assert record.caveats == ["selected on test"]
+    store = Store()
+    render_all(store)
+    page = (store.root / f"{record.protocol}.md").read_text()
+    assert "16 test samples, of which 16 have a near-duplicate in another split." in page
+
+
 def test_networks_meet_the_classes_of_another_folder_by_their_names(home, forget):
     write_splits(home / "data" / "four", FOUR)
     write_splits(home / "data" / "numbers", [str(i) for i in NUMBERS])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_bench.apps.suites import exchange
-from fer_bench.apps.suites.plan import Piece, Work, named_runs, streamed_runs
+from fer_bench.apps.suites.plan import Piece, Work, named_runs, runs_in_files, streamed_runs
 from fer_bench.apps.suites.state import Ledger, Row
 from fer_bench.apps.suites.table import Board
 from fer_bench.apps.suites.task import MODULE, Outcome, Task, hidden_of
@@ -185,7 +185,7 @@ class Driver:
         settings: dict[str, Any] = {}
         if piece.kind in ("run", "trial"):
             assert piece.spec is not None
-            needed = [self._record(name) for name in named_runs(piece.spec)]
+            needed = [self._record(name) for name in (*named_runs(piece.spec), *runs_in_files(piece.spec, self._store))]
             settings = {"spec": piece.spec, "trial": piece.trial, "execution": piece.spec.execution}
         elif piece.kind == "test":
             assert piece.spec is not None
@@ -197,7 +197,7 @@ class Driver:
             assert piece.grid is not None
             names = {f"run:{key}": self._records[key].run_id for key in piece.after}
             grid = renamed(piece.grid, names)
-            needed = [self._record(name) for name in streamed_runs(grid)]
+            needed = [self._record(name) for name in (*streamed_runs(grid), *runs_in_files(grid, self._store))]
             grids = list(self._store.grid_path(grid.protocol, grid.model, "x").parent.glob("*.grid.json"))
             settings = {"grid": grid, "hidden": hidden_of(grid), "execution": self._common.execution}
         exchange.give(folder, self._store, [record for record in needed if record is not None], grids)

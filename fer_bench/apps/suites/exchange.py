@@ -17,6 +17,7 @@ from fer_bench.results.borrowing import borrow
 from fer_bench.results.copies import checksums_of, note_present
 from fer_bench.results.grids import StackedPredictions, load_grid
 from fer_bench.results.inputs import data_inputs, evaluated_id, find_done, run_id_for
+from fer_bench.results.lineage import lineage
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.sweeps.engines.seam import LOG, OUTBOX, RESULT
@@ -31,13 +32,13 @@ def give(folder: Path, store: Store, records: Iterable[Record], grids: Iterable[
     Args:
         folder: of the task; its log stays.
         store: holds the records.
-        records: with the folds and the members that they name.
+        records: with the folds and the members that they name, and the networks that they come from.
         grids: files of grids, which decide what a new one beside them is called.
     """
     shutil.rmtree(folder / OUTBOX, ignore_errors=True)
     (folder / RESULT).unlink(missing_ok=True)
     outbox = Store(folder / OUTBOX)
-    for record in records:
+    for record in lineage(list(records), store):
         borrow(outbox, store, record)
     for path in grids:
         there = outbox.results / path.relative_to(store.results)

@@ -191,6 +191,17 @@ def streamed_runs(grid: ProbeSettings) -> list[str]:
     return [stream.partition(_RUN)[2] for stream in grid.streams if _RUN in stream]
 
 
+def runs_in_files(settings: RunSpec | ProbeSettings, store: Store) -> list[str]:
+    """The runs whose checkpoints are named as files, by their paths."""
+    files = settings.execution.files if isinstance(settings, RunSpec) else settings.weights_files
+    if not files:
+        return []
+    # It reads them by PyTorch, which most suites do without.
+    from fer_bench.models.recognised import runs_of_file
+
+    return [record.run_id for path in files.values() for record in runs_of_file(path, store)]
+
+
 def _needs(grid: ProbeSettings, spec: RunSpec) -> bool:
     return any(spec.run_id() in stream for stream in grid.streams)
 

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from fer_bench.class_sets import fault, label_set_of, same_classes
+from fer_bench.deploy.model_card import Card
 from fer_bench.deploy.outside.checked import as_answers
 from fer_bench.deploy.outside.model import Feeding, Images, Outputs, OutsideModel, open_model
-from fer_bench.errors import SpecError
+from fer_bench.errors import RecordError, SpecError
 from fer_bench.labels import LabelSet, plain
 from fer_bench.layering import default_task
 from fer_bench.own_data import BROUGHT
-from fer_bench.protocols import TASKS, VIA, Protocol, own_task
+from fer_bench.protocols import TASKS, VIA, Protocol, dataset_name, own_task
+from fer_bench.results.inputs import data_inputs
+from fer_bench.results.lineage import lineage, require_unseen
 from fer_bench.results.store import Store
+from fer_bench.submissions.caveats import NOTHING, SEEN
 from fer_bench.submissions.questions import Questions, ask, named
 from fer_bench.submissions.submit import Statement, Submitted, judge_outputs, put
 
@@ -77,15 +81,33 @@ def evaluate_outside(
     outputs, how = as_answers(np.concatenate(found), reference, questions.protocol)
     what = "values" if questions.protocol.task.kind == "values" else "probabilities"
     kind = reference.partition(":")[0]
+    card: Card | None = getattr(model, "card", None)
+    if card is not None:
+        others = (name for name in trained_on if plain(name) not in (NOTHING, plain(dataset_name(card.dataset))))
+        trained_on = (dataset_name(card.dataset), *others)
     statement = Statement(
         name or model.name,
         address,
         trained_on,
         model.parameters,
         {"model": kind, **model.facts, "labels": list(model.labels), "outputs": how},
+        () if card is None or _is_known_to_be_unseen(card, store, questions) else (SEEN,),
     )
     (done,) = put(store, [judge_outputs(questions, outputs[:, columns], what, statement)], force=force)
     return done
+
+
+def _is_known_to_be_unseen(card: Card, store: Store, questions: Questions) -> bool:
+    """Whether the run that was exported is on record, and neither it nor a network behind it was trained on what is
+    asked here.
+    """
+    try:
+        run = store.get(card.run_id)
+        inputs = None if questions.data.get("tested") else data_inputs(questions.data)
+        require_unseen(lineage([run], store), questions.dataset, questions.options, inputs)
+    except (RecordError, SpecError):
+        return False
+    return bool(run.training.get("weights_sha256", "") == card.weights_sha256)
 
 
 def _protocol_name(

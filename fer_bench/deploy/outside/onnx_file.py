@@ -62,7 +62,8 @@ class OnnxFile:
             problem = f"{path}: not a usable ONNX file ({shown(error)})."
             raise BadDataError(problem, "Write it again with the program that made it.") from None
         metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-        card = read_card(metadata, path) if METADATA in metadata else None
+        # Of a file that `fer-bench export` has written.
+        self.card = card = read_card(metadata, path) if METADATA in metadata else None
         self._read_input(feeding)
         self._fit = None if card is None else card.fit_image
         self._output = self._session.get_outputs()[0].name
