@@ -5,6 +5,7 @@ Everything else in the suite takes the number, order and names of classes from h
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ def plain(text: str) -> str:
     single ones inside.
     """
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+def letters(text: str) -> str:
+    """A name's letters and digits, as :func:`plain` has them: ``Public Test`` and ``public_test`` are one."""
+    return re.sub(r"[\W_]+", "", plain(text))
 
 
 @dataclass(frozen=True)

@@ -236,11 +236,10 @@ def _by_outcomes(splits: Sequence[Sequence[Predictions]]) -> tuple[float, Float,
     table = joint_table(right[0], len(splits[0]), right[1], len(splits[1]))
     test = "McNemar's test" if table.shape == (2, 2) else "paired bootstrap"
     test += " of the networks as they are"
-    # What is drawn depends on the order of a table's cells: the better row is always the first, whoever is named so.
+    # Random draws depend on the order of the rows: the better one comes first, so that either order gives one answer.
     gains, counts, _ = gain_counts(table)
-    if int(gains @ counts) < 0:
-        return table_p(table.T), -resampled_gain(table.T), test, int(table.sum())
-    return table_p(table), resampled_gain(table), test, int(table.sum())
+    sign, ordered = (-1, table.T) if int(gains @ counts) < 0 else (1, table)
+    return table_p(ordered), sign * resampled_gain(ordered), test, int(table.sum())
 
 
 def _units(splits: Sequence[Sequence[Predictions]]) -> Units:

@@ -78,7 +78,8 @@ def run_grid(
     for module in modules:
         module.setup()
     facts = [data_facts(module, protocol) for module in modules]
-    origins = origins_of(settings, store, facts)
+    of_files = runs_of_files(settings, store)
+    origins = origins_of(settings, store, facts, of_files)
     whole = modules[0] if len(modules) == 1 else _whole(settings, place, data_dir)
     seen = seen_inputs(settings, facts, lambda: whole, data_dir)
     networks = networks_of(settings, store)
@@ -115,9 +116,7 @@ def run_grid(
     caveats = list(dict.fromkeys([*draft.caveats, *of_splits, *inherited_caveats(origins, settings.dataset, store)]))
     draft = draft.model_copy(update={"inputs": fingerprint, "caveats": caveats})
     if began_with:
-        runs = {
-            stream: {"runs": [one.run_id for one in found]} for stream, found in runs_of_files(settings, store).items()
-        }
+        runs = {stream: {"runs": [one.run_id for one in found]} for stream, found in of_files.items()}
         draft.training["initial_weights"] = {
             stream: initial.facts() | runs.get(stream, {}) for stream, initial in began_with.items()
         }

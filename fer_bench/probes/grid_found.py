@@ -120,19 +120,25 @@ def grid_on(store: Store, protocol: str, model: str, grid: str, inputs: Mapping[
     return records or []
 
 
-def origins_of(settings: ProbeSettings, store: Store, facts: Sequence[Mapping[str, Any]]) -> list[Record]:
+def origins_of(
+    settings: ProbeSettings,
+    store: Store,
+    facts: Sequence[Mapping[str, Any]],
+    of_files: Mapping[str, Sequence[Record]],
+) -> list[Record]:
     """Every network of the store that the backbones of a grid are or come from.
 
     Args:
         settings: of the grid.
         store: where runs are looked up.
         facts: of its data, as :func:`seen_inputs`.
+        of_files: of :func:`runs_of_files`.
 
     Raises:
         SpecError: one of them may have been trained on what is validated or tested.
     """
-    of_files = [record for records in runs_of_files(settings, store).values() for record in records]
-    networks = lineage([*_runs_of(settings, store).values(), *of_files], store)
+    named = [record for records in of_files.values() for record in records]
+    networks = lineage([*_runs_of(settings, store).values(), *named], store)
     # A network of one fold was trained on what the others test.
     inputs = data_inputs(facts[0]) if len(facts) == 1 else None
     require_unseen(networks, settings.dataset, settings.dataset_options, inputs)

@@ -6,12 +6,13 @@ of those that learnt from its own images.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fer_bench.cross_validation import folding_of
 from fer_bench.errors import PluginError, RecordError, SpecError
+from fer_bench.labels import letters
+from fer_bench.own_data import BROUGHT
 from fer_bench.pinning import RUN
 from fer_bench.protocols import DATASETS, dataset_name, info_of, parts_of
 from fer_bench.protocols.union import UnionOptions
@@ -107,7 +108,7 @@ def require_unseen(
     for record in networks:
         if not _may_have_seen(record, dataset, options, inputs):
             continue
-        has = "may have" if _is_brought(record.dataset) or _is_brought(dataset) else "has"
+        has = "may have" if record.dataset.startswith(BROUGHT) or dataset.startswith(BROUGHT) else "has"
         images = "" if record.dataset == dataset else f", which {has} images of {dataset}"
         if inputs is None:
             problem = (
@@ -162,7 +163,7 @@ def _may_have_seen(record: Record, dataset: str, options: Mapping[str, Any], inp
             if name == other:
                 # One of the two joins it with others.
                 seen = chosen != given or (dataset == name and _is_another_copy(record, name, inputs))
-            elif _is_brought(name) or _is_brought(other):
+            elif name.startswith(BROUGHT) or other.startswith(BROUGHT):
                 # A folder or a table may be split in any way.
                 seen = inputs is None or not on_same_splits(record, inputs)
             else:
@@ -193,20 +194,12 @@ def _sources(dataset: str, options: Mapping[str, Any]) -> dict[str, dict[str, An
     return {part: joined.of(part) for part in parts}
 
 
-def _is_brought(dataset: str) -> bool:
-    return dataset_name(dataset) != dataset.replace(":", ".")
-
-
 def _named(dataset: str) -> str:
     """A dataset's name; of a user's folder or table, that of the known dataset that it is called after, if any."""
-    if not _is_brought(dataset):
+    if not dataset.startswith(BROUGHT):
         return dataset
     name = dataset_name(dataset)
-    return next((known for known in DATASETS if _letters(known) == _letters(name)), name)
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
+    return next((known for known in DATASETS if letters(known) == letters(name)), name)
 
 
 def _images_of(dataset: str) -> str:

@@ -12,7 +12,7 @@ from fer_bench.results.inputs import Inputs, data_inputs
 from fer_bench.results.record import Record
 from fer_bench.results.store import Store
 from fer_bench.spec import RunSpec
-from fer_bench.training.origin import find_origin, origin_inputs, origins
+from fer_bench.training.origin import begun_with, find_origin, origin_inputs, origins
 from fer_bench.training.outside import plugin_inputs
 from fer_bench.training.teachers import find_teachers, require_same_data, teachers_inputs
 from fer_bench.training.votes import Votes, votes_for
@@ -64,6 +64,6 @@ def fingerprint_here(
     teachers = find_teachers(spec, store, gone)
     origin = find_origin(spec, store, gone)
     require_same_data(teachers, data_inputs(facts))
-    origins(spec, origin, teachers, data_inputs(facts), store)
+    origins(spec, begun_with(spec, origin, store), teachers, data_inputs(facts), store)
     votes = votes_for(spec, datamodule()) if spec.method != "plain" else None
     return fingerprint(spec, facts, initial_weights(spec, hub=False), teachers, votes, origin)

@@ -69,14 +69,14 @@ def _same_fold(spec: RunSpec, record: Record, folds: list[str]) -> str:
 
 
 def origins(
-    spec: RunSpec, origin: Record | None, teachers: Sequence[Record], inputs: Mapping[str, str], store: Store
+    spec: RunSpec, begins_with: Sequence[Record], teachers: Sequence[Record], inputs: Mapping[str, str], store: Store
 ) -> list[Record]:
     """Every network that a run comes from: the one it begins with, also where its checkpoint is named as a file, its
     teachers, and theirs.
 
     Args:
         spec: the run.
-        origin: of :func:`find_origin`.
+        begins_with: of :func:`begun_with`.
         teachers: records of its teachers.
         inputs: fingerprint of the data here.
         store: where theirs are looked up.
@@ -85,7 +85,7 @@ def origins(
         SpecError: one of them may have been trained on what is validated or tested here.
     """
     found = []
-    for where, nearest in ((_WHERE, begun_with(spec, origin, store)), ("method_options.teachers: ", teachers)):
+    for where, nearest in ((_WHERE, begins_with), ("method_options.teachers: ", teachers)):
         networks = lineage(nearest, store)
         require_unseen(networks, spec.dataset, spec.dataset_options, inputs, where)
         found += networks

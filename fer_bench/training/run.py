@@ -118,7 +118,9 @@ def run(
     datamodule.setup()
     facts = data_facts(datamodule, protocol)
     require_same_data(teachers, data_inputs(facts))
-    networks = origins(spec, origin, teachers, data_inputs(facts), store)
+    # Named before the training: a file may be another after it.
+    begins_with = begun_with(spec, origin, store)
+    networks = origins(spec, begins_with, teachers, data_inputs(facts), store)
     inherited = inherited_caveats(networks, spec.dataset, store)
     votes = votes_for(spec, datamodule)
     inputs = fingerprint(spec, facts, initial, teachers, votes, origin)
@@ -196,7 +198,7 @@ def run(
             load_weights(task, folder / f"{spec.snapshot}.ckpt")
             training["weights_sha256"] = weights_digest(task.network)
             if began_with is not None:
-                runs = [one.run_id for one in begun_with(spec, None, store)] if origin is None else []
+                runs = [one.run_id for one in begins_with] if origin is None else []
                 training["initial_weights"] = began_with.facts() | ({"runs": runs} if runs else {})
             if taught is not None:
                 training["teachers"] = teachers_facts(teachers, protocol, votes)

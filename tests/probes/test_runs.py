@@ -17,7 +17,7 @@ from fer_bench.leaderboard.verify import verify
 from fer_bench.probes.backbones import build_backbone
 from fer_bench.probes.features import Place, extract, run_batch
 from fer_bench.probes.grid import run_grid
-from fer_bench.probes.grid_found import origins_of
+from fer_bench.probes.grid_found import origins_of, runs_of_files
 from fer_bench.probes.settings import build_probe, with_dataset_defaults
 from fer_bench.results.begin import run_folder
 from fer_bench.results.store import Store
@@ -146,10 +146,12 @@ def test_a_checkpoint_that_is_named_as_a_file_is_its_run(here):
     weights = {"five_layer_cnn": str(run_folder(SPEC, record) / "best.ckpt")}
     given = {"streams": ("features:five_layer_cnn",), "weights": weights}
     facts = [data_facts(read(), SPEC.judge)]
-    assert [one.run_id for one in origins_of(grid_of(record, **given), store, facts)] == [record.run_id]
+    named = grid_of(record, **given)
+    found = origins_of(named, store, facts, runs_of_files(named, store))
+    assert [one.run_id for one in found] == [record.run_id]
     folded = grid_of(record, **given, dataset_options={**SMALL, "folds": 2, "fold_by": "identity"})
     with pytest.raises(SpecError, match=f"run {record.run_id} was trained on synthfaces"):
-        origins_of(folded, store, facts * 2)
+        origins_of(folded, store, facts * 2, runs_of_files(folded, store))
 
 
 def test_heads_have_the_caveats_of_their_network(here):

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from fer_bench.data.samples import SPLITS
 from fer_bench.errors import BadDataError
-from fer_bench.labels import FER7
+from fer_bench.labels import FER7, letters
 
 SIDE = 48
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -80,7 +80,7 @@ def split_of(usage: str) -> str | None:
     """The split of a ``Usage`` in any case, with or without blanks and underscores (``Public Test``, ``private_test``);
     None for anything else.
     """
-    return _BY_KEY.get(re.sub(r"[\W_]+", "", usage).lower())
+    return _BY_KEY.get(letters(usage))
 
 
 def read_header(path: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from fer_bench.datasets.table.text import is_image_name, read_text
 from fer_bench.errors import BadDataError, MissingPackageError, SpecError
-from fer_bench.labels import plain
+from fer_bench.labels import letters, plain
 from fer_bench.registry import unknown_name
 
 # What a column is, and what it is called where nobody says; the first that is there is taken.
@@ -153,7 +152,7 @@ def _names(path: Path, header: list[str], rows: list[list[str]], options: Mappin
 
 def _key(name: str) -> str:
     """A column's name as it is compared: ``Subject ID``, ``subject_id`` and ``subjectId`` are one."""
-    return re.sub(r"[\W_]+", "", plain(name)) or plain(name)
+    return letters(name) or plain(name)
 
 
 def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
